@@ -1,0 +1,21 @@
+"""Tests: a database of its own, fast password hashing; warnings are errors (pyproject)."""
+
+import os
+import tempfile
+
+os.environ.setdefault("DEBUG", "1")
+os.environ.setdefault("MOAT_DATA_DIR", tempfile.mkdtemp(prefix="moat-test-"))
+
+from config.settings.base import *  # noqa: F403
+from config.settings.base import DATA_DIR, DATABASES, env
+
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+HTTPS = SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False
+# A file, not memory, on SQLite: several threads and processes must see the same database, as in production.
+_suffix = env.str("TEST_DB_SUFFIX", default="")
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+else:
+    DATABASES["default"]["TEST"] = {"NAME": f"test_moat_{_suffix}" if _suffix else "test_moat"}

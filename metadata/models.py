@@ -1,0 +1,97 @@
+"""Definitions of object types. What an admin edits is a draft; `published` is what the world has."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+from metadata.kinds import Kind
+from tenants.models import Tenant
+
+
+class ObjectMetadata(models.Model):
+    """An object type: a draft an admin edits, and in `published` the state that clients have (None before the first publish)."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="object_types")
+    object_name = models.CharField(max_length=40, help_text="Singular, e.g. job. Fixed once published.")
+    table_name = models.CharField(
+        max_length=40, blank=True, help_text="Proposed from the object name when left empty. Fixed once published."
+    )
+    label = models.CharField(max_length=80, blank=True)
+    label_plural = models.CharField(max_length=80, blank=True)
+    icon = models.CharField(max_length=40, blank=True)
+    title_field = models.CharField(max_length=40, blank=True, help_text="The field that names a record in lists and pickers.")
+    subtypes = models.JSONField(
+        default=list, blank=True, help_text='Values of object_type: [{"value": "job_residential", "label": "Residential"}]'
+    )
+    statuses = models.JSONField(default=list, blank=True, help_text='Values of status: [{"value": "open", "label": "Open"}]')
+    conflict_policy = models.CharField(
+        max_length=200,
+        default="field_merge",
+        help_text="last_write_wins, field_merge, server_wins, manual, or the dotted path of a resolver class.",
+    )
+    published = models.JSONField(null=True, blank=True, editable=False)
+    published_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    published_at = models.DateTimeField(null=True, blank=True, editable=False)
+    retired = models.BooleanField(
+        default=False, help_text="Take this object type away from all clients at the next publish. Its table is kept."
+    )
+
+    class Meta:
+        db_table = "object_metadata"
+        ordering: ClassVar = ["tenant", "object_name"]
+        verbose_name = "object type"
+        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "object_name"], name="object_name_per_tenant")]
+        permissions: ClassVar = [("publish_objectmetadata", "Can publish object types")]
+
+    def __str__(self) -> str:
+        return self.label or self.object_name
+
+
+class ObjectField(models.Model):
+    """A field of an object type's draft."""
+
+    object_type = models.ForeignKey(ObjectMetadata, on_delete=models.CASCADE, related_name="fields")
+    position = models.PositiveIntegerField(default=0)
+    name = models.CharField(max_length=40, help_text="a-z, 0-9 and _, starting with a letter. Fixed once published.")
+    label = models.CharField(max_length=80, blank=True)
+    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.TEXT)
+    required = models.BooleanField(default=False)
+    unique = models.BooleanField(default=False)
+    indexed = models.BooleanField(default=False)
+    default = models.JSONField(null=True, blank=True)
+    help_text = models.CharField(max_length=300, blank=True)
+    choices = models.JSONField(default=list, blank=True, help_text='For kind choice: [{"value": "a", "label": "A"}]')
+    reference = models.ForeignKey(ObjectMetadata, null=True, blank=True, on_delete=models.PROTECT, related_name="referenced_by")
+    decimal_places = models.PositiveSmallIntegerField(null=True, blank=True, help_text="For kind decimal; 2 when left empty.")
+    retired = models.BooleanField(
+        default=False, help_text="Take this field away from all clients at the next publish. Its column is kept until trimmed."
+    )
+
+    class Meta:
+        db_table = "object_field"
+        ordering: ClassVar = ["object_type", "position", "id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["object_type", "name"], name="field_name_per_object_type")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SchemaRevision(models.Model):
+    """One publish of a tenant: what was run, as structured commands for clients and as SQL for the record. Append-only."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="revisions")
+    schema_version = models.PositiveBigIntegerField()
+    commands = models.JSONField()
+    plan = models.JSONField(help_text="The plan in words, one line per operation.")
+    sql = models.JSONField(help_text="The statements that ran, in order.")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "schema_revision"
+        ordering: ClassVar = ["tenant", "-schema_version"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "schema_version"], name="one_revision_per_version")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant} v{self.schema_version}"

@@ -1,0 +1,133 @@
+"""The log and what hangs on it. Type tables are not here: they are made at run time (see `metadata.ddl`)."""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+
+from tenants.models import Tenant
+
+
+class Change(models.Model):
+    """One entry of the log. `line` holds the exact bytes that were hashed and sent; the other columns only index it.
+
+    Written by `sync.log` alone, with prepared statements, under the tenant lock.
+    """
+
+    pk = models.CompositePrimaryKey("tenant_id", "cursor")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
+    cursor = models.BigIntegerField()
+    schema_version = models.PositiveBigIntegerField()
+    table_name = models.CharField(max_length=40)
+    record_id = models.CharField(max_length=128)
+    version = models.BigIntegerField()
+    device_id = models.CharField(max_length=40, null=True)
+    op_id = models.BigIntegerField(null=True)
+    at = models.DateTimeField()
+    line = models.BinaryField()
+    state_hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        db_table = "changes"
+        indexes: ClassVar = [models.Index(fields=["tenant", "table_name", "record_id", "version"], name="changes_record")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["device_id", "op_id"], condition=models.Q(device_id__isnull=False), name="changes_device_op"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.table_name}/{self.record_id} v{self.version} @{self.cursor}"
+
+
+class SystemRecord(models.Model):
+    """A record of `object_metadata` or `layout_definition` as clients have it. Deleted ones stay as tombstones."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    table_name = models.CharField(max_length=40)
+    record_id = models.CharField(max_length=128)
+    version = models.BigIntegerField()
+    cursor = models.BigIntegerField()
+    deleted = models.BooleanField(default=False)
+    data = models.JSONField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "table_name", "record_id"], name="system_record_key")]
+        indexes: ClassVar = [models.Index(fields=["tenant", "cursor"], name="system_record_cursor")]
+
+    def __str__(self) -> str:
+        return f"{self.table_name}/{self.record_id} v{self.version}"
+
+
+class Conflict(models.Model):
+    """A true conflict: the op was not applied, and both sides are kept until a person settles it."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        SETTLED = "settled", "Settled"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="conflicts")
+    table_name = models.CharField(max_length=40)
+    record_id = models.CharField(max_length=128)
+    op = models.CharField(max_length=10)
+    fields = models.JSONField(default=list, help_text="Fields that both sides changed.")
+    base = models.JSONField(null=True, help_text="Values both started from; null when the log no longer knows.")
+    mine = models.JSONField(null=True, help_text="The device's values; null when it deleted the record.")
+    theirs = models.JSONField(null=True, help_text="The server's values; null when the record was deleted.")
+    base_version = models.BigIntegerField()
+    server_version = models.BigIntegerField()
+    device_id = models.CharField(max_length=40, null=True)
+    op_id = models.BigIntegerField(null=True)
+    tx = models.CharField(max_length=64, null=True)
+    by = models.CharField(max_length=150, help_text="Who made the op.")
+    theirs_by = models.CharField(max_length=150, blank=True, help_text="Who made the server's last change.")
+    theirs_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    resolution = models.CharField(max_length=20, blank=True, help_text="mine, theirs, edit, or the policy that settled it.")
+    settled_by = models.CharField(max_length=150, blank=True)
+    settled_at = models.DateTimeField(null=True)
+    told_device = models.BooleanField(default=False, help_text="The device knows that it was settled.")
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        indexes: ClassVar = [models.Index(fields=["tenant", "state", "-created_at"], name="conflict_inbox")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["device_id", "op_id"], condition=models.Q(device_id__isnull=False), name="conflict_device_op"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.table_name}/{self.record_id}: {', '.join(self.fields) or self.op}"
+
+
+class Channel(models.Model):
+    """What its subscribers may see: tenant + security profile + resolved parameters. Same key, same stream."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="channels")
+    key = models.CharField(max_length=64)
+    profile_revision = models.PositiveIntegerField(default=1)
+    parameters = models.JSONField(default=dict)
+    filtered = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "key"], name="channel_key_per_tenant")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Snapshot(models.Model):
+    """A ready replica file of a channel at a cursor, in gzip'd parts under MOAT_DATA_DIR. Immutable."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="snapshots")
+    channel = models.CharField(max_length=64)
+    cursor = models.BigIntegerField()
+    schema_version = models.PositiveBigIntegerField()
+    manifest = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["tenant", "channel", "-cursor"], name="snapshot_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.channel}@{self.cursor}"

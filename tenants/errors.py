@@ -1,0 +1,33 @@
+"""Domain errors. They know nothing of HTTP or WebSockets: one table in `sync.transports.errors` maps codes to both."""
+
+from dataclasses import dataclass
+
+
+class MoatError(Exception):
+    """An expected failure with a code a program can read and a message a person can act on."""
+
+    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a definition: `where` names the object type or field (`job.customer`), `code` is stable."""
+
+    where: str
+    code: str
+    message: str
+
+
+class Refused(MoatError):
+    """A use-case refused as a whole, with every problem found, not only the first."""
+
+    def __init__(self, problems: list[Problem], *, code: str = "refused") -> None:
+        super().__init__(code, "; ".join(f"{p.where}: {p.message}" for p in problems))
+        self.problems = problems
