@@ -1,0 +1,61 @@
+"""The one place that locks a tenant. Whoever holds the lock is the only writer of that tenant's counters, rows and log.
+
+PostgreSQL locks the tenant's row (`FOR UPDATE`); on SQLite every write transaction is `BEGIN IMMEDIATE` and locks the
+whole database, so reading the row is enough. Locks are not re-entrant in effect: a nested `tenant_transaction` of the
+same tenant would read counters the outer one has not stored yet, so pass the `LockedTenant` down instead.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.db.transaction import TransactionManagementError
+
+from tenants.errors import MoatError
+
+_SELECT = "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor FROM tenants_tenant WHERE id = %s"
+_UPDATE = "UPDATE tenants_tenant SET schema_version = %s, cursor = %s, state_hash = %s, pruned_cursor = %s WHERE id = %s"
+
+
+@dataclass(slots=True)
+class LockedTenant:
+    """The counters of a tenant whose lock is held. Mutable: writers advance them and `store` writes them back."""
+
+    id: int
+    slug: str
+    server_epoch: str
+    schema_version: int
+    cursor: int
+    state_hash: bytes
+    pruned_cursor: int
+
+
+def lock_tenant(tenant_id: int) -> LockedTenant:
+    """Lock a tenant until the transaction ends. Raises `MoatError("unknown_tenant")`, and outside `atomic` a Django error."""
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("lock_tenant cannot be used outside of an 'atomic' block.")
+    sql = f"{_SELECT} FOR UPDATE" if connection.features.has_select_for_update else _SELECT
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [tenant_id])
+        row = cursor.fetchone()
+    if row is None:
+        raise MoatError("unknown_tenant", "There is no such tenant.")
+    pk, slug, epoch, schema_version, head, state_hash, pruned = row
+    return LockedTenant(pk, slug, epoch, schema_version, head, bytes(state_hash), pruned)
+
+
+def store(locked: LockedTenant) -> None:
+    """Write the counters of a locked tenant back, in the transaction that locked it."""
+    values = [locked.schema_version, locked.cursor, locked.state_hash, locked.pruned_cursor, locked.id]
+    with connection.cursor() as cursor:
+        cursor.execute(_UPDATE, values)
+
+
+@contextmanager
+def tenant_transaction(tenant_id: int) -> Iterator[LockedTenant]:
+    """Open a transaction that holds the tenant's lock and stores its counters when the block succeeds."""
+    with transaction.atomic():
+        locked = lock_tenant(tenant_id)
+        yield locked
+        store(locked)
