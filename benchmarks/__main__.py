@@ -1,0 +1,71 @@
+"""Run the measurements: `python -m benchmarks [--quick] [--json] [NAME ...]`."""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable
+
+from benchmarks import flat, live, memory, replicas, writes
+from benchmarks.report import Figure, as_json, print_table
+from benchmarks.server import pin_here
+
+Benchmark = Callable[[bool], Awaitable[list[Figure]]]
+
+ALL: dict[str, tuple[str, Benchmark]] = {
+    "latency": ("one write to another client", lambda quick: live.latency(100 if quick else 500)),
+    "fan-out": ("one writer, many subscribers", lambda quick: live.fan_out(200 if quick else 1000, 2 if quick else 6)),
+    "writes": ("durable ops per second", lambda quick: writes.durable(2 if quick else 6)),
+    "first-sync": ("the first sync of a new replica", lambda quick: replicas.first_sync(20_000 if quick else 336_000)),
+    "catch-up": ("missed changes, chain verified and applied", lambda quick: replicas.catch_up(10_000 if quick else 50_000)),
+    "flat": ("what a change must not cost", lambda quick: flat.flat(100, 10_000, 5, 50) if quick else flat.flat(300, 200_000, 50, 500)),
+    "memory": ("idle server and connections", lambda quick: memory.memory(100 if quick else 1000)),
+}
+
+
+def _arguments() -> argparse.Namespace:
+    listing = "\n".join(f"  {name:<11} {about}" for name, (about, _) in ALL.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__, epilog=f"benchmarks:\n{listing}"
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which to run (default: all)")
+    parser.add_argument("--quick", action="store_true", help="smaller numbers, for a first look")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in ALL]
+    if unknown:
+        parser.error(f"no benchmark is named {unknown[0]!r}; there are {', '.join(ALL)}")
+    return arguments
+
+
+async def _run(names: list[str], quick: bool) -> list[Figure]:
+    figures: list[Figure] = []
+    for name in names:
+        sys.stderr.write(f"{name} …\n")
+        figures += await ALL[name][1](quick)
+    return figures
+
+
+def main() -> None:
+    """Run, print, and exit 0 whether or not targets were met: the machine is noisy, a person reads."""
+    arguments = _arguments()
+    pin_here()
+    figures = asyncio.run(_run(arguments.names or list(ALL), arguments.quick))
+    about = {
+        "quick": arguments.quick,
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "cores": os.cpu_count(),
+        "database": os.environ.get("DATABASE_URL", "sqlite").split(":", 1)[0],
+    }
+    if arguments.json:
+        sys.stdout.write(json.dumps(as_json(figures, about), indent=2) + "\n")
+    else:
+        print_table(figures)
+
+
+if __name__ == "__main__":
+    main()
