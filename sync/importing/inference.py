@@ -1,0 +1,129 @@
+"""PURE: tell the kind of a column from all its values. The rule: never lose what the file says.
+
+So `007` and `+49 30` stay text, integers past 2^53 stay text, and a column is decimal only when its values are
+written with a fixed number of places, as money is.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+MAX_INTEGER = 2**53 - 1
+MAX_DIGITS = 15
+KNOWN = 20_000  # distinct values a column remembers, so that repeated ones cost one look-up
+
+BOOLEAN, INTEGER, DECIMAL, REAL, DATE, DATETIME, UUID, TEXT = (1 << n for n in range(8))
+NUMBERS = INTEGER | DECIMAL | REAL
+_ORDER = (
+    (BOOLEAN, "boolean"),
+    (INTEGER, "integer"),
+    (DECIMAL, "decimal"),
+    (REAL, "real"),
+    (DATE, "date"),
+    (DATETIME, "datetime"),
+    (UUID, "uuid"),
+)
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)\.([0-9]+)")
+_REAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+# Single letters stay text: a column that says only F, or N, is rarely an answer to a yes-or-no question.
+_BOOLEANS = frozenset({"true", "false", "yes", "no"})
+
+
+@dataclass(slots=True)
+class ColumnGuess:
+    """What the values of one column so far allow. Feed it every value; ask `kind` at the end."""
+
+    allowed: int = BOOLEAN | NUMBERS | DATE | DATETIME | UUID | TEXT
+    filled: int = 0
+    empty: int = 0
+    places: set[int] = field(default_factory=set)
+    ends_in_zero: bool = False
+    spoiler: tuple[int, str] | None = None
+    _known: set[str] = field(default_factory=set)
+
+    def feed(self, value: str, line: int) -> None:
+        """Take one value that is not null."""
+        self.filled += 1
+        if self.allowed == TEXT or value in self._known:
+            return
+        if len(self._known) < KNOWN:
+            self._known.add(value)
+        stripped = value.strip()
+        shape = shape_of(stripped)
+        if self.allowed & NUMBERS and not shape & NUMBERS and self.filled > 1 and self.spoiler is None:
+            self.spoiler = (line, value)
+        self.allowed &= shape
+        if self.allowed & DECIMAL and shape & DECIMAL:
+            _, _, fraction = stripped.partition(".")
+            self.places.add(len(fraction))
+            self.ends_in_zero = self.ends_in_zero or fraction.endswith("0")
+
+    @property
+    def decimal_places(self) -> int | None:
+        """How many places every value is written with, where that looks meant: two, or with zeros that were kept."""
+        if len(self.places) != 1:
+            return None
+        (places,) = self.places
+        return places if places and (places == 2 or self.ends_in_zero) else None
+
+    @property
+    def kind(self) -> str:
+        """The narrowest kind that holds every value exactly; text for a column without values."""
+        if not self.filled:
+            return "text"
+        for flag, name in _ORDER:
+            if self.allowed & flag and (flag != DECIMAL or self.decimal_places):
+                return name
+        return "text"
+
+
+def shape_of(value: str) -> int:
+    """Return the flags of all kinds that could hold this value."""
+    if not value or len(value) > 64:
+        return TEXT
+    first = value[0]
+    if first.isascii() and (first.isdigit() or first == "-"):
+        return TEXT | _number_shape(value) | _moment_shape(value) | (UUID if _UUID.fullmatch(value) else 0)
+    if value.lower() in _BOOLEANS:
+        return TEXT | BOOLEAN
+    return TEXT | (UUID if _UUID.fullmatch(value) else 0)
+
+
+def _number_shape(value: str) -> int:
+    if _INTEGER.fullmatch(value):
+        # Past 2^53 it is an identifier; as a number it would lose digits.
+        return NUMBERS if abs(int(value)) <= MAX_INTEGER else 0
+    if match := _DECIMAL.fullmatch(value):
+        digits = len(match[1].lstrip("0")) + len(match[2])
+        return REAL | (DECIMAL if digits <= MAX_DIGITS else 0)
+    return REAL if _REAL.fullmatch(value) else 0
+
+
+def _moment_shape(value: str) -> int:
+    try:
+        if _DATE.fullmatch(value):
+            date.fromisoformat(value)
+            return DATE
+        if _DATETIME.fullmatch(value):
+            datetime.fromisoformat(value)
+            return DATETIME
+    except ValueError:
+        pass
+    return 0
+
+
+def guess(values: Iterable[str], *, nulls: frozenset[str] = frozenset({""})) -> ColumnGuess:
+    """Feed a whole column, lines counted from 2, and return the guess."""
+    column = ColumnGuess()
+    for line, value in enumerate(values, start=2):
+        if value in nulls:
+            column.empty += 1
+        else:
+            column.feed(value, line)
+    return column

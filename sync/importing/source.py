@@ -1,0 +1,147 @@
+"""Open a CSV file of any common sort and hand out its rows with their line numbers."""
+
+import codecs
+import csv
+import gzip
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tenants.errors import MoatError
+
+MAX_CELL = 16 * 1024 * 1024
+DELIMITERS = ",;\t|"
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class BadFile(MoatError):
+    """The file as a whole cannot be read; the message names the file, and the line where there is one."""
+
+    def __init__(self, path: Path, message: str, *, line: int | None = None) -> None:
+        where = f"{path.name}, line {line}" if line else path.name
+        super().__init__("bad_file", f"{where}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCsv:
+    """An open file: its header, its rows as (line, cells), and how many bytes of `size` were read."""
+
+    header: list[str]
+    rows: Iterator[tuple[int, list[str]]]
+    position: Callable[[], int]
+    size: int
+
+
+@contextmanager
+def open_csv(path: Path, *, encoding: str = "utf-8", delimiter: str = "") -> Iterator[OpenCsv]:
+    """Open a `.csv`, a `.csv.gz` or a `.zip` that holds one CSV. An empty delimiter is told from the header.
+
+    Lines count from 1 and include the header; a row that spans lines is named by its first one. Blank lines are left out.
+    Raises BadFile.
+    """
+    with _binary(path) as (stream, position, size):
+        head = stream.peek(4096)[:4096]
+        _refuse_binary(path, head, encoding)
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline="")
+        csv.field_size_limit(MAX_CELL)
+        reader = _Rows(path, text, encoding, delimiter)
+        yield OpenCsv(header=reader.header, rows=iter(reader), position=position, size=size)
+
+
+class _Rows:
+    """Rows of a decoded stream. Every fault of the bytes or of the quoting becomes a BadFile with its line."""
+
+    def __init__(self, path: Path, text: io.TextIOWrapper, encoding: str, delimiter: str) -> None:
+        self._path, self._encoding = path, encoding
+        self._line = 1
+        try:
+            first = text.readline()
+        except (UnicodeError, LookupError) as error:
+            raise self._undecodable(error) from error
+        if not first.strip():
+            raise BadFile(path, "the file is empty, or its first line is: a header line with the column names is needed.")
+        self._reader = csv.reader(_prepend(first, text), delimiter=delimiter or _delimiter_of(first), strict=True)
+        self.header = [name.strip() for name in next(self._guarded())]
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        for cells in self._guarded():
+            if cells:
+                yield self._line, cells
+            self._line = self._reader.line_num + 1
+
+    def _guarded(self) -> Iterator[list[str]]:
+        try:
+            for cells in self._reader:
+                yield cells
+                self._line = self._reader.line_num + 1
+        except csv.Error as error:
+            raise BadFile(self._path, f"{error}. Is a quotation mark missing or not doubled?", line=self._line) from error
+        except UnicodeError as error:
+            raise self._undecodable(error) from error
+
+    def _undecodable(self, error: Exception) -> BadFile:
+        if isinstance(error, LookupError):
+            return BadFile(self._path, f"the encoding {self._encoding!r} is not known.")
+        hint = "The file may be cp1252 (Windows) or latin-1: say so with --encoding."
+        return BadFile(self._path, f"not valid {self._encoding}. {hint}", line=_first_bad_line(self._path, self._encoding))
+
+
+def _prepend(first: str, rest: IO[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _delimiter_of(header: str) -> str:
+    return max(DELIMITERS, key=header.count)
+
+
+@contextmanager
+def _binary(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int], int]]:
+    if not path.is_file():
+        raise BadFile(path, "there is no such file.")
+    size = path.stat().st_size
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                member = _only_csv(path, archive)
+                with archive.open(member) as inner:
+                    yield io.BufferedReader(inner), inner.tell, member.file_size  # type: ignore[type-var]
+        elif path.suffix == ".gz":
+            with path.open("rb") as raw, gzip.open(raw) as unpacked:
+                yield io.BufferedReader(unpacked), raw.tell, size  # type: ignore[type-var]
+        else:
+            with path.open("rb") as raw:
+                yield raw, raw.tell, size
+    except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError) as error:
+        raise BadFile(path, f"the archive is damaged ({error}).") from error
+
+
+def _only_csv(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    members = [m for m in archive.infolist() if m.filename.lower().endswith((".csv", ".tsv", ".txt")) and "__MACOSX" not in m.filename]
+    if len(members) != 1:
+        raise BadFile(path, f"the archive holds {len(members)} CSV files; it must hold exactly one.")
+    return members[0]
+
+
+def _refuse_binary(path: Path, head: bytes, encoding: str) -> None:
+    if encoding.lower().startswith(("utf-16", "utf16", "utf-32", "utf32")):
+        return
+    if head.startswith(_UTF16_MARKS):
+        raise BadFile(path, "the file is UTF-16. Say so with --encoding utf-16.")
+    if b"\0" in head:
+        raise BadFile(path, "this is not a text file: it holds zero bytes.")
+
+
+def _first_bad_line(path: Path, encoding: str) -> int | None:
+    """Find the line that cannot be decoded; None where lines cannot be told apart without decoding."""
+    with _binary(path) as (stream, _, _):
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode(encoding)
+            except (UnicodeError, LookupError):
+                return number
+    return None
