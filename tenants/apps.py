@@ -1,5 +1,7 @@
 """The tenants app: who is who, and the per-tenant counters."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,7 @@ class TenantsConfig(AppConfig):
 
     name = "tenants"
     verbose_name = "Tenants"
+
+    def ready(self) -> None:
+        """Connect the receivers."""
+        import_module("tenants.receivers")

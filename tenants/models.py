@@ -1,11 +1,14 @@
 """Tenants, who belongs to them, what they may see, and on which devices."""
 
 import secrets
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+
+from tenants.genesis import genesis
 
 SLUG = RegexValidator(r"^[a-z][a-z0-9-]{0,39}$", "Use 1 to 40 of a-z, 0-9 and -, starting with a letter.")
 
@@ -35,6 +38,12 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.slug
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; a new tenant's chain begins at its genesis."""
+        if not self.state_hash:
+            self.state_hash = genesis(self.server_epoch, self.slug)
+        super().save(*args, **kwargs)
 
 
 class SecurityProfile(models.Model):
@@ -72,6 +81,11 @@ class Membership(models.Model):
     def __str__(self) -> str:
         return f"{self.user} in {self.tenant}"
 
+    def clean(self) -> None:
+        """Refuse a profile of another tenant."""
+        if self.profile_id and self.tenant_id and self.profile.tenant_id != self.tenant_id:
+            raise ValidationError({"profile": "This profile belongs to another tenant."})
+
 
 class Device(models.Model):
     """One client installation. Its token is shown once; only a hash is kept."""
@@ -92,3 +106,8 @@ class Device(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.id})"
+
+    def clean(self) -> None:
+        """Refuse a user who is no member of the tenant."""
+        if self.user_id and self.tenant_id and not Membership.objects.filter(tenant_id=self.tenant_id, user_id=self.user_id).exists():
+            raise ValidationError({"user": "This user is not a member of the tenant."})

@@ -1,0 +1,235 @@
+"""Admin of tenants, members, profiles, devices and users. Every admin of Moat builds on `TenantScopedAdmin`."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from tenants import tokens
+from tenants.forms import NewMemberForm
+from tenants.members import is_only_in, open_admin
+from tenants.models import Device, Membership, SecurityProfile, Tenant
+from tenants.scoping import (
+    ScopedRelatedFilter,
+    TenantScopedAdmin,
+    TenantScopedInline,
+    administered_ids,
+    is_operator,
+    may_administer,
+    scoped_rows,
+    visible_tenants,
+)
+
+__all__ = [
+    "ScopedRelatedFilter",
+    "TenantScopedAdmin",
+    "TenantScopedInline",
+    "administered_ids",
+    "is_operator",
+    "may_administer",
+    "scoped_rows",
+    "visible_tenants",
+]
+
+if TYPE_CHECKING:
+    _UserAdmin = UserAdmin[User]
+    _Form = ModelForm[Any]
+else:
+    _UserAdmin = UserAdmin
+    _Form = ModelForm
+
+admin.site.site_header = "Moat"
+admin.site.site_title = "Moat"
+admin.site.unregister(User)
+
+
+@admin.register(Tenant)
+class TenantAdmin(TenantScopedAdmin):
+    """Operators make tenants; tenant admins see their own and may rename it.
+
+    Nobody deletes one here: its type tables would stay behind without an owner.
+    """
+
+    tenant_path = ""
+    list_display = ("slug", "name", "schema_version", "cursor", "created_at")
+    search_fields = ("slug", "name")
+    fields = ("slug", "name", "schema_version", "cursor", "pruned_cursor", "server_epoch", "created_at")
+    readonly_fields = ("schema_version", "cursor", "pruned_cursor", "server_epoch", "created_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
+        """Fix the slug once the tenant exists: the chain begins with it."""
+        fields = super().get_readonly_fields(request, obj)
+        return (*fields, "slug") if obj is not None else fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Only operators make tenants."""
+        return is_operator(request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes a tenant here."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
+        """Give a new tenant a full-access profile; of an old one write the name only, the counters belong to the tenant lock."""
+        if change:
+            obj.save(update_fields=["name"])
+            return
+        super().save_model(request, obj, form, change)
+        SecurityProfile.objects.create(tenant=obj, name="Full access")
+
+
+@admin.register(SecurityProfile)
+class SecurityProfileAdmin(TenantScopedAdmin):
+    """What members may see."""
+
+    list_display = ("name", "tenant", "full_access", "revision")
+    list_filter = ("tenant",)
+    search_fields = ("name",)
+    readonly_fields = ("revision",)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
+        """Raise `revision` when what the profile allows changed."""
+        if change and set(form.changed_data) - {"name"}:
+            obj.revision += 1
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Membership)
+class MembershipAdmin(TenantScopedAdmin):
+    """Members of a tenant. A tenant admin adds new people here, and never sees users of other tenants."""
+
+    list_display = ("user", "tenant", "role", "profile")
+    list_filter = ("tenant", "role")
+    list_select_related = ("user", "tenant", "profile")
+    search_fields = ("user__username", "user__first_name", "user__last_name")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[_Form]:
+        """Offer a new user on the add page."""
+        if obj is None:
+            kwargs["form"] = NewMemberForm
+        form: type[_Form] = super().get_form(request, obj, change=change, **kwargs)
+        return form
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
+        """Fix the person of a membership that exists."""
+        fields = super().get_readonly_fields(request, obj)
+        return (*fields, "user") if obj is not None else fields
+
+    def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
+        """Make the new user first; let a tenant admin into this site."""
+        if not change and form.cleaned_data.get("new_username"):
+            obj.user = User.objects.create_user(form.cleaned_data["new_username"], password=form.cleaned_data["new_password"])
+        super().save_model(request, obj, form, change)
+        open_admin(obj)
+
+
+@admin.register(Device)
+class DeviceAdmin(TenantScopedAdmin):
+    """Client installations. Adding one shows its token, once. Devices are revoked, not deleted: the log names them."""
+
+    list_display = ("name", "id", "user", "tenant", "created_at", "last_seen_at", "last_cursor", "active")
+    list_filter = ("tenant", ("revoked_at", admin.EmptyFieldListFilter))
+    list_select_related = ("user", "tenant")
+    search_fields = ("id", "name", "user__username")
+    readonly_fields = ("id", "created_at", "last_seen_at", "last_cursor", "revoked_at")
+    actions = ("revoke",)
+
+    @admin.display(boolean=True, ordering="revoked_at")
+    def active(self, obj: Device) -> bool:
+        """Whether its token works."""
+        return obj.revoked_at is None
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Ask a new device for what a person can know."""
+        return ("tenant", "user", "name", *self.readonly_fields) if obj is not None else ("tenant", "user", "name")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
+        """Fix the owner of a device that exists."""
+        fields = super().get_readonly_fields(request, obj)
+        return (*fields, "user") if obj is not None else fields
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Revoke instead."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
+        """Seal a new device; its token lives in this request only. Of an old one write the name: the rest moves meanwhile."""
+        if change:
+            obj.save(update_fields=["name"])
+            return
+        request.moat_token = tokens.seal(obj)  # type: ignore[attr-defined]
+        super().save_model(request, obj, form, change)
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the token in this very answer: it is never stored, not even in a message or session."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Device created",
+            "device": obj,
+            "token": request.moat_token,  # type: ignore[attr-defined]
+            "opts": self.opts,
+        }
+        response = TemplateResponse(request, "admin/tenants/device/token.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    @admin.action(description="Revoke selected devices", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: "QuerySet[Device]") -> None:
+        """Revoke each selected device; live connections end at once."""
+        revoked = sum(tokens.revoke(device) for device in queryset)
+        self.message_user(request, f"{revoked} device{'' if revoked == 1 else 's'} revoked.", messages.SUCCESS)
+
+
+@admin.register(User)
+class ScopedUserAdmin(TenantScopedAdmin, _UserAdmin):
+    """User accounts. Tenant admins see their members, and edit an account only when it belongs to their tenants alone."""
+
+    tenant_path = "memberships__tenant"
+    plain_fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Personal info", {"fields": ("first_name", "last_name", "email")}),
+        ("Access", {"fields": ("is_active",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        """Return members of the admin's tenants, each once."""
+        users = User.objects.order_by("username")
+        if is_operator(request.user):
+            return users
+        return users.filter(pk__in=Membership.objects.filter(tenant__in=administered_ids(request.user)).values("user"))
+
+    def tenant_ids(self, obj: Any) -> set[int]:
+        """Return every tenant the user is a member of."""
+        return set(obj.memberships.values_list("tenant_id", flat=True))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Tenant admins add people as members."""
+        return is_operator(request.user)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tenant admins edit accounts that belong to their tenants alone."""
+        if not super().has_change_permission(request, obj):
+            return False
+        return obj is None or is_operator(request.user) or is_only_in(obj, administered_ids(request.user))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tenant admins end a membership or make an account inactive instead."""
+        return is_operator(request.user)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Keep rights on the whole site out of a tenant admin's form."""
+        return super().get_fieldsets(request, obj) if is_operator(request.user) else self.plain_fieldsets
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Groups are the whole site's."""
+        return super().get_list_filter(request) if is_operator(request.user) else ["is_active"]
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        """Show accounts by name; rights on the whole site to operators only."""
+        columns = ("username", "email", "first_name", "last_name", "is_active")
+        return (*columns, "is_staff", "is_superuser") if is_operator(request.user) else columns

@@ -1,0 +1,46 @@
+"""People in tenants: add a member, and who may manage whose user account."""
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from tenants.models import Membership, SecurityProfile, Tenant
+
+
+@transaction.atomic
+def create_tenant(slug: str, name: str = "") -> Tenant:
+    """Create a tenant with a full-access profile; raises Django's ValidationError when the slug is malformed or taken."""
+    tenant = Tenant(slug=slug, name=name or slug)
+    tenant.full_clean(exclude=["state_hash"])
+    tenant.save()
+    SecurityProfile.objects.create(tenant=tenant, name="Full access")
+    return tenant
+
+
+@transaction.atomic
+def create_member(
+    tenant: Tenant, username: str, *, password: str, role: str = Membership.Role.MEMBER, profile: SecurityProfile | None = None
+) -> Membership:
+    """Create a user and make them a member, under the tenant's first full-access profile unless another is given."""
+    user = User.objects.create_user(username, password=password)
+    profile = profile or tenant.profiles.filter(full_access=True).order_by("pk").first() or tenant.profiles.create(name="Full access")
+    member = Membership.objects.create(tenant=tenant, user=user, role=role, profile=profile)
+    open_admin(member)
+    return member
+
+
+def open_admin(member: Membership) -> None:
+    """Let a tenant admin into the admin site. Taking the role away needs no undoing: without it the site shows nothing."""
+    if member.role == Membership.Role.ADMIN and not member.user.is_staff:
+        member.user.is_staff = True
+        member.user.save(update_fields=["is_staff"])
+
+
+def is_only_in(user: User, tenant_ids: frozenset[int]) -> bool:
+    """Whether a plain account belongs to these tenants alone.
+
+    Only such an account may be edited by their admins: through an account that is also known elsewhere, or has rights of
+    its own on the site, its password would open what is not theirs.
+    """
+    if user.is_superuser or user.groups.exists() or user.user_permissions.exists():
+        return False
+    return set(user.memberships.values_list("tenant_id", flat=True)) <= tenant_ids

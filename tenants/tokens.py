@@ -1,0 +1,107 @@
+"""Device tokens: issue, identify, revoke. A token is shown once; the database holds its SHA-256 only.
+
+A token is 32 random bytes, so a plain fast hash is enough: there is nothing to guess, unlike a password.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from functools import partial
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from tenants.errors import MoatError
+from tenants.models import Device, Membership, Tenant
+from tenants.signals import device_revoked
+
+PREFIX = "moat_"
+#: Longer than any token ever made: what is longer is refused before it is hashed.
+MAX_TOKEN_LENGTH = 200
+MAX_NAME_LENGTH = 120
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedDevice:
+    """A new device and its token, which nobody can read again."""
+
+    device: Device
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceIdentity:
+    """Who is behind a token."""
+
+    device_id: str
+    tenant_id: int
+    tenant_slug: str
+    user_id: int
+    username: str
+    role: str
+    profile_id: int
+
+
+def hash_token(token: str) -> str:
+    """Return what the database keeps of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def seal(device: Device) -> str:
+    """Give an unsaved device its id and token hash; return the token, which is known here and nowhere else."""
+    token = PREFIX + secrets.token_urlsafe(32)
+    device.id = "d" + secrets.token_hex(10)
+    device.token_hash = hash_token(token)
+    return token
+
+
+def issue_device(tenant: Tenant, user: User, name: str) -> IssuedDevice:
+    """Create a device of a member; raises MoatError `forbidden` when the user is no active member of the tenant."""
+    if not user.is_active or not Membership.objects.filter(tenant=tenant, user=user).exists():
+        raise MoatError("forbidden", f"{user.get_username()} is not an active member of {tenant.slug}.", field="user")
+    device = Device(tenant=tenant, user=user, name=" ".join(name.split())[:MAX_NAME_LENGTH] or "unnamed")
+    token = seal(device)
+    device.save(force_insert=True)
+    return IssuedDevice(device, token)
+
+
+def identify(token: object) -> DeviceIdentity | None:
+    """Return who a token belongs to; None when it is unknown or revoked, its user inactive or no longer a member."""
+    if not isinstance(token, str) or not token.startswith(PREFIX) or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+        return None
+    digest = hash_token(token)
+    found = Device.objects.filter(token_hash=digest, revoked_at=None, user__is_active=True).select_related("tenant", "user").first()
+    if found is None or not hmac.compare_digest(found.token_hash, digest):
+        return None
+    membership = Membership.objects.filter(tenant_id=found.tenant_id, user_id=found.user_id).first()
+    if membership is None:
+        return None
+    return DeviceIdentity(
+        device_id=found.id,
+        tenant_id=found.tenant_id,
+        tenant_slug=found.tenant.slug,
+        user_id=found.user_id,
+        username=found.user.get_username(),
+        role=membership.role,
+        profile_id=membership.profile_id,
+    )
+
+
+def revoke(device: Device) -> bool:
+    """Make a device's token worthless from now on; False when it was already. Its live connections hear `device_revoked`."""
+    now = timezone.now()
+    if not Device.objects.filter(pk=device.pk, revoked_at=None).update(revoked_at=now):
+        return False
+    device.revoked_at = now
+    transaction.on_commit(partial(device_revoked.send_robust, sender=Device, device_id=device.pk))
+    return True
+
+
+def revoke_all(user_id: int, tenant_id: int | None = None) -> int:
+    """Revoke every device of a user (in one tenant); return how many."""
+    devices = Device.objects.filter(user_id=user_id, revoked_at=None)
+    if tenant_id is not None:
+        devices = devices.filter(tenant_id=tenant_id)
+    return sum(revoke(device) for device in devices)
