@@ -1,0 +1,104 @@
+"""Real server processes on the test database, to be talked to over real sockets and killed for real."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def database_url() -> str:
+    """The URL of the database that this test process uses."""
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{settings['NAME']}"
+    user, password, host, port = (settings[k] or "" for k in ("USER", "PASSWORD", "HOST", "PORT"))
+    login = f"{user}:{password}@" if password else f"{user}@"
+    return f"postgres://{login}{host or '127.0.0.1'}:{port or 5432}/{settings['NAME']}"
+
+
+class ServerProcess:
+    """One server. `start`, `kill` (SIGKILL) and `stop` (SIGTERM) may follow each other; the port stays the same."""
+
+    def __init__(self, *, kind: str = "uvicorn", environment: dict[str, str] | None = None) -> None:
+        self.kind = kind
+        self.port = free_port()
+        self.data = Path(tempfile.mkdtemp(prefix="moat-server-"))
+        self.environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "config.settings.dev",
+            "DATABASE_URL": database_url(),
+            "MOAT_DATA_DIR": str(self.data),
+            "DEBUG": "0",
+            "SECRET_KEY": "k" * 60,
+            "HTTPS": "0",
+            "ALLOWED_HOSTS": "*",
+            **(environment or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.data / "server.log").read_text(errors="replace")
+
+    def _command(self) -> list[str]:
+        if self.kind == "daphne":
+            return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "config.asgi:application"]
+        command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(self.port), "--log-level", "warning"]
+        return [*command, "--ws", "websockets-sansio", "--ws-per-message-deflate", "false"]
+
+    def start(self) -> "ServerProcess":
+        with (self.data / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(self._command(), cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended at once: {self.log[-3000:]}")
+            try:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                    return self
+            except OSError:
+                time.sleep(0.05)
+        raise TimeoutError(f"the server did not come up: {self.log[-3000:]}")
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """Ask it to end (SIGTERM) and return its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait(10)
+
+    def rss_kib(self) -> int:
+        assert self.process is not None
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise AssertionError("no VmRSS")

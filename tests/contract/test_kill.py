@@ -1,0 +1,58 @@
+"""Processes killed for real: the server in a push storm, a client while it applies."""
+
+import threading
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from sync.models import Change
+from tenants.models import Tenant
+from tests.contract.conftest import Connect
+from tests.contract.peer import Peer
+from tests.contract.servers import ServerProcess
+
+pytestmark = [pytest.mark.contract, pytest.mark.slow]
+
+
+def _push_until_cut_off(peer: Peer, name: str, acked: dict[str, int]) -> None:
+    """Push without pause and note what was acked, until the connection dies."""
+    n = 0
+    try:
+        while True:
+            ops = [peer.op("jobs", f"{name}-{n + k}", "insert", {"title": "t"}) for k in range(3)]
+            for op, result in zip(ops, peer.push(*ops), strict=True):
+                if result["status"] == "applied":
+                    acked[op["id"]] = op["op_id"]
+            n += 3
+    except (ConnectionClosed, TimeoutError, OSError):
+        return
+
+
+def test_i1_nothing_acked_is_lost_when_the_server_is_killed_in_a_push_storm(server: ServerProcess, peer: Connect, tenant: Tenant) -> None:
+    acked: dict[str, int] = {}
+    sent: dict[str, Peer] = {}
+    for round_ in range(4):
+        pushers = [peer(tenant).live() for _ in range(4)]
+        threads = [threading.Thread(target=_push_until_cut_off, args=(p, f"r{round_}p{n}", acked)) for n, p in enumerate(pushers)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        server.kill()
+        for thread in threads:
+            thread.join(30)
+        sent |= {f"r{round_}p{n}": p for n, p in enumerate(pushers)}
+        server.start()
+    assert len(acked) > 100, "the storm was too small to prove anything"
+    stored = list(Change.objects.filter(tenant=tenant, table_name="jobs").values_list("record_id", flat=True))
+    assert len(stored) == len(set(stored)), "an op was applied twice"
+    assert set(acked) <= set(stored), "an acked op is gone"
+    cursors = list(Change.objects.filter(tenant=tenant).order_by("cursor").values_list("cursor", flat=True))
+    tenant.refresh_from_db()
+    assert cursors == list(range(1, tenant.cursor + 1))
+    for name, old in sent.items():
+        with Peer(server.port, old.device, old.token) as again:
+            again.at(tenant).hello()
+            mine = sorted((i for i in stored if i.startswith(f"{name}-")), key=lambda i: int(i.split("-")[1]))
+            repeat = [{"op_id": n + 1, "table": "jobs", "id": i, "op": "insert", "base_version": 0, "payload": {"title": "t"}} for n, i in enumerate(mine)]
+            assert {r["status"] for r in again.push(*repeat[-50:])} == {"duplicate"}

@@ -1,0 +1,185 @@
+"""The promises of docs/spec/invariants.md, each attacked through real sockets, processes and databases."""
+
+import multiprocessing
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+
+from sync.models import Change
+from tenants.models import Tenant
+from tests.contract.conftest import Connect
+from tests.contract.peer import Peer, replace
+from tests.contract.servers import ServerProcess
+
+pytestmark = pytest.mark.contract
+
+
+def test_i2_an_op_sent_many_times_is_applied_once(peer: Connect, tenant: Tenant) -> None:
+    sender = peer(tenant).live()
+    ops = [sender.op("jobs", f"job-{n}", "insert", {"title": "t"}) for n in range(20)]
+    assert {r["status"] for r in sender.push(*ops)} == {"applied"}
+    for _ in range(5):
+        start = random.randrange(19)
+        results = sender.push(*ops[start:])
+        assert {r["status"] for r in results} == {"duplicate"}
+        assert all(r["cursor"] <= sender.cursor + 20 for r in results)
+    sender.catch_up_to(sender.cursor if len(sender.lines) == 20 else sender.cursor + 20 - len(sender.lines))
+    assert sorted(line["id"] for line in sender.lines) == sorted(op["id"] for op in ops)
+
+
+def _storm(port: int, device: str, token: str, start: dict[str, int | str], name: str, count: int, out: "multiprocessing.Queue[int]") -> None:
+    with Peer(port, device, token) as peer:
+        peer.cursor, peer.schema_version = int(start["cursor"]), int(start["schema_version"])
+        peer.state_hash = bytes.fromhex(str(start["state_hash"]))
+        peer.hello()
+        accepted = 0
+        for n in range(count):
+            accepted += sum(r["status"] == "applied" for r in peer.push(*(peer.op("jobs", f"{name}-{n}-{k}", "insert", {"title": "t"}) for k in range(5))))
+        out.put(accepted)
+
+
+@pytest.fixture
+def second_server(server: ServerProcess) -> Iterator[ServerProcess]:
+    """A second server process on the same database."""
+    process = ServerProcess().start()
+    yield process
+    process.stop()
+
+
+def test_i3_cursors_are_gap_free_when_processes_write_at_once(
+    server: ServerProcess, second_server: ServerProcess, peer: Connect, tenant: Tenant
+) -> None:
+    """Four client processes push through two server processes; a subscriber of each sees one gap-free, chained stream."""
+    watchers = [peer(tenant).live(), peer(tenant, port=second_server.port).live()]
+    writers = [peer(tenant, port=s.port) for s in (server, second_server, server, second_server)]
+    for writer in writers:
+        writer.socket.close()
+    out: multiprocessing.Queue[int] = multiprocessing.get_context("spawn").Queue()
+    context = multiprocessing.get_context("spawn")
+    ports = [server.port, second_server.port] * 2
+    processes = [
+        context.Process(target=_storm, args=(port, w.device, w.token, w.state(), f"w{n}", 20, out))
+        for n, (w, port) in enumerate(zip(writers, ports, strict=True))
+    ]
+    for process in processes:
+        process.start()
+    accepted = sum(out.get(timeout=90) for _ in processes)
+    for process in processes:
+        process.join(20)
+    assert accepted == 4 * 20 * 5
+    head = watchers[0].cursor - len(watchers[0].lines) + accepted
+    for watcher in watchers:
+        watcher.catch_up_to(head)
+        assert len(watcher.lines) == accepted
+    cursors = list(Change.objects.filter(tenant=tenant).order_by("cursor").values_list("cursor", flat=True))
+    assert cursors == list(range(1, head + 1))
+
+
+def test_i4_every_subscriber_sees_every_change_once_and_in_order(peer: Connect, tenant: Tenant) -> None:
+    """Subscribers join, leave and come back while others write; `Peer` checks order, gaps and the chain of every frame."""
+    start = peer(tenant)
+    writers, stop = [peer(tenant).live() for _ in range(3)], threading.Event()
+    pushed = [0, 0, 0]
+
+    def write(number: int) -> None:
+        while not stop.is_set():
+            n = pushed[number]
+            results = writers[number].push(*(writers[number].op("jobs", f"w{number}-{n + k}", "insert", {"title": "t"}) for k in range(3)))
+            assert {r["status"] for r in results} == {"applied"}
+            pushed[number] += 3
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    seen: list[str] = []
+    position = start.state()
+    for _ in range(8):
+        visitor = peer(tenant)
+        visitor.cursor, visitor.state_hash = int(position["cursor"]), bytes.fromhex(position["state_hash"])
+        visitor.live()
+        deadline = time.monotonic() + random.uniform(0.05, 0.4)
+        while time.monotonic() < deadline:
+            visitor.receive()
+        seen += [line["id"] for line in visitor.lines]
+        position = visitor.state()
+        visitor.socket.close()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    last = peer(tenant)
+    head = last.cursor
+    last.cursor, last.state_hash = int(position["cursor"]), bytes.fromhex(position["state_hash"])
+    last.live()
+    last.catch_up_to(head)
+    seen += [line["id"] for line in last.lines]
+    assert len(seen) == len(set(seen)) == sum(pushed)
+
+
+def test_i10_a_tenant_under_load_or_with_bad_data_does_not_stop_another(peer: Connect, tenant: Tenant, other_tenant: Tenant) -> None:
+    noisy, quiet, stop = peer(other_tenant).live(), peer(tenant).live(), threading.Event()
+
+    def make_noise() -> None:
+        n = 0
+        while not stop.is_set():
+            good = [noisy.op("jobs", f"n{n}-{k}", "insert", {"title": "t" * 500}) for k in range(200)]
+            bad = [noisy.op("jobs", f"bad{n}-{k}", "insert", {"title": k}) for k in range(50)]
+            noisy.push(*good, *bad)
+            n += 1
+
+    thread = threading.Thread(target=make_noise)
+    thread.start()
+    try:
+        times = []
+        for n in range(40):
+            started = time.monotonic()
+            assert quiet.push(quiet.op("jobs", f"q{n}", "insert", {"title": "t"}))[0]["status"] == "applied"
+            times.append(time.monotonic() - started)
+    finally:
+        stop.set()
+        thread.join()
+    assert max(times) < 10, "a quiet tenant waited for a noisy one"
+    quiet.catch_up_to(quiet.cursor if len(quiet.lines) == 40 else quiet.cursor + 40 - len(quiet.lines))
+    assert {line["id"] for line in quiet.lines} == {f"q{n}" for n in range(40)}
+
+
+def test_i11_a_slow_reader_costs_bounded_memory_and_still_gets_everything(server: ServerProcess, peer: Connect, tenant: Tenant) -> None:
+    slow, fast = peer(tenant).live(), peer(tenant).live()
+    fast.push(*(fast.op("jobs", f"warm-{n}", "insert", {"title": "w" * 1000}) for n in range(500)))
+    before = server.rss_kib()
+    total = 500
+    for round_ in range(60):
+        fast.push(*(fast.op("jobs", f"job-{round_}-{n}", "insert", {"title": "x" * 1000}) for n in range(500)))
+        total += 500
+    grown = server.rss_kib() - before
+    assert grown < 60 * 1024, f"{grown} KiB more after 33 MB of changes nobody read"
+    slow.catch_up_to(slow.cursor + total, timeout=60)
+    assert len({line["id"] for line in slow.lines}) == total
+
+
+def test_a_revoked_device_is_closed_mid_stream_and_others_go_on(peer: Connect, tenant: Tenant) -> None:
+    from tenants.models import Device
+    from tenants.tokens import revoke
+
+    victim, other = peer(tenant).live(), peer(tenant).live()
+    revoke(Device.objects.get(pk=victim.device))
+    assert victim.receive(timeout=30)["code"] == "revoked"
+    assert other.push(other.op("jobs", "a", "insert", {"title": "t"}))[0]["status"] == "applied"
+
+
+def test_a_conflict_is_kept_and_settled_by_a_new_op(peer: Connect, tenant: Tenant) -> None:
+    one, two = peer(tenant).live(), peer(tenant).live()
+    one.push(one.op("jobs", "a", "insert", {"title": "first", "notes": "n"}))
+    assert two.push(two.op("jobs", "a", "update", replace("notes", "two"), base=1))[0]["status"] == "applied"
+    merged, conflict = one.push(
+        one.op("jobs", "a", "update", replace("title", "one"), base=1), one.op("jobs", "a", "update", replace("notes", "one"), base=1)
+    )
+    assert merged["status"] == "merged"
+    assert conflict["status"] == "conflict"
+    assert (conflict["mine"]["notes"], conflict["theirs"]["notes"], conflict["base"]["notes"]) == ("one", "two", "n")
+    settled = one.push(one.op("jobs", "a", "update", replace("notes", "both"), base=conflict["version"], settles=conflict["conflict"]))[0]
+    assert settled["status"] == "applied"
+    assert connection.vendor in {"sqlite", "postgresql"}
