@@ -1,0 +1,49 @@
+"""News of what was committed, for whoever listens in this process (the hub).
+
+Announcements of one tenant can arrive out of cursor order when several threads write it; a listener that finds a gap
+reads the log.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from django.db import transaction
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The changes of a tenant with cursors in (`from_cursor`, `to_cursor`], as (schema_version, line); `state_hash` is the chain at `to_cursor`."""
+
+    tenant_id: int
+    from_cursor: int
+    to_cursor: int
+    lines: list[tuple[int, bytes]]
+    state_hash: bytes
+
+
+Listener = Callable[[Commit], None]
+_listeners: list[Listener] = []
+
+
+def listen(callback: Listener) -> Callable[[], None]:
+    """Call back after every commit, in the thread that committed, and return a function that ends it. The callback must be quick."""
+    _listeners.append(callback)
+    return lambda: _listeners.remove(callback) if callback in _listeners else None
+
+
+def announce(commit: Commit) -> None:
+    """Tell the listeners. Only after COMMIT; a listener that fails is logged and disturbs nobody."""
+    for callback in tuple(_listeners):
+        try:
+            callback(commit)
+        except Exception:
+            logger.exception("commit_listener_failed", tenant_id=commit.tenant_id, to_cursor=commit.to_cursor)
+
+
+def announce_on_commit(commit: Commit) -> None:
+    """Announce once the running transaction has committed; at once when there is none."""
+    if commit.lines:
+        transaction.on_commit(lambda: announce(commit))

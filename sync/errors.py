@@ -1,0 +1,24 @@
+"""What can go wrong in the engine. Transports translate by `code`; see `sync.codes`."""
+
+from sync.codes import Code
+from tenants.errors import MoatError
+
+
+class SyncError(MoatError):
+    """An expected failure of the engine, with one of the codes of `sync.codes`."""
+
+    def __init__(self, code: Code, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(code, message, field=field)
+        self.retry_after = retry_after
+
+
+class OpRefused(SyncError):
+    """One op cannot be applied; its tx is dropped, everything else goes on."""
+
+
+class PushRefused(SyncError):
+    """A push cannot be taken as a whole; nothing of it was applied. `retry_after` (seconds) when sending it again may help."""
+
+
+class LogPruned(SyncError):
+    """The log no longer reaches back to the cursor that was asked for."""

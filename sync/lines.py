@@ -1,0 +1,78 @@
+"""PURE: change lines, the one encoding of a change. See docs/spec/protocol.md §2.
+
+A line is encoded once, when it is written; the same bytes are stored, hashed, sent and served.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+MADE_AT_AFTER: Final = timedelta(seconds=60)
+"""How long before its acceptance an op must have been made for its line to say so."""
+
+
+def encode_change(
+    cursor: int,
+    schema_version: int,
+    table: str,
+    record_id: str,
+    op: str,
+    version: int,
+    payload: Any,
+    at: str,
+    by: str,
+    device: str | None = None,
+    op_id: int | None = None,
+    made_at: str | None = None,
+) -> bytes:
+    """Return a change's line: UTF-8 JSON, keys in the order of the spec, no newline. `device` and `op_id` go together."""
+    line: dict[str, Any] = {
+        "cursor": cursor,
+        "schema_version": schema_version,
+        "table": table,
+        "id": record_id,
+        "op": op,
+        "version": version,
+        "payload": payload,
+        "at": at,
+        "by": by,
+    }
+    if device is not None:
+        line["device"] = device
+        line["op_id"] = op_id
+    if made_at is not None:
+        line["made_at"] = made_at
+    return orjson.dumps(line)
+
+
+def decode_line(line: bytes | memoryview) -> dict[str, Any]:
+    """Return a change line as a dict."""
+    decoded: dict[str, Any] = orjson.loads(line)
+    return decoded
+
+
+def wire_time(moment: datetime) -> str:
+    """Return an aware datetime as the wire has it: UTC, microseconds, `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.year >= 1000 else _early(moment)
+
+
+def _early(moment: datetime) -> str:
+    # strftime does not pad years below 1000 on every platform.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def made_at_of(made: str | None, accepted: datetime) -> str | None:
+    """Return when an op was made, in wire form, if that is long enough before it was accepted to be worth telling.
+
+    Raises `ValueError` when `made` is not a time.
+    """
+    if made is None:
+        return None
+    moment = datetime.fromisoformat(made)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    try:
+        return wire_time(moment) if accepted - moment > MADE_AT_AFTER else None
+    except OverflowError as error:
+        raise ValueError(made) from error

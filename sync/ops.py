@@ -1,0 +1,110 @@
+"""PURE: ops as they come in, and the results they are answered with. See docs/spec/protocol.md §5."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sync.codes import Code
+from sync.errors import OpRefused
+
+Status = Literal["applied", "merged", "duplicate", "conflict", "rejected"]
+MAX_INTEGER: Final = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who pushes. `device_id` is None for writes the server makes itself (admin, REST, commands), which are allowed to settle any conflict."""
+
+    tenant_id: int
+    by: str
+    device_id: str | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One mutation. `base_version` None stands for whatever the record's version is (server-side callers only)."""
+
+    op_id: int
+    tx: str | None
+    table: str
+    id: str
+    op: str
+    base_version: int | None = None
+    payload: Any = None
+    at: str | None = None
+    settles: str | None = None
+
+
+def op_from_wire(data: Mapping[str, Any]) -> Op:
+    """Read an op line. Raises `OpRefused(malformed)` only when it has no usable op_id, so that every other flaw is answered per op."""
+    op_id = data.get("op_id")
+    if type(op_id) is not int or not 0 < op_id <= MAX_INTEGER:
+        raise OpRefused(Code.MALFORMED, "Each op needs an op_id: an integer from 1 to 2^53 - 1.", field="op_id")
+    get = data.get
+    # A base_version that is missing on the wire must not pass for None, which means "current" here.
+    return Op(
+        op_id,
+        get("tx"),
+        get("table"),  # type: ignore[arg-type]  # checked by settle, which answers bad_op
+        get("id"),  # type: ignore[arg-type]
+        get("op"),  # type: ignore[arg-type]
+        get("base_version", 0 if get("op") == "settle" else -1),
+        get("payload"),
+        get("at"),
+        get("settles"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictView:
+    """A conflict as its device and the inbox show it: what both started from, what each made of it, and who made theirs when."""
+
+    conflict: str
+    version: int
+    base: dict[str, Any] | None
+    mine: dict[str, Any] | None
+    theirs: dict[str, Any] | None
+    fields: tuple[str, ...]
+    by: str
+    at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpResult:
+    """The answer to one op; `wire()` has exactly the keys its status allows."""
+
+    op_id: int
+    status: Status
+    version: int | None = None
+    cursor: int | None = None
+    kept: tuple[str, ...] = ()
+    conflict: ConflictView | None = None
+    code: str | None = None
+    message: str | None = None
+    field: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the op's effect is in the log, now or from before."""
+        return self.status in ("applied", "merged", "duplicate")
+
+    def wire(self) -> dict[str, Any]:
+        """Return the result's line of an `ack`."""
+        out: dict[str, Any] = {"op_id": self.op_id, "status": self.status}
+        if self.status == "rejected":
+            out["code"] = self.code
+            out["message"] = self.message
+            if self.field is not None:
+                out["field"] = self.field
+            return out
+        if (seen := self.conflict) is not None:
+            out.update(conflict=seen.conflict, version=seen.version, base=seen.base, mine=seen.mine, theirs=seen.theirs)
+            out.update(fields=list(seen.fields), by=seen.by, at=seen.at)
+        if self.version is not None:
+            out["version"] = self.version
+        if self.cursor is not None:
+            out["cursor"] = self.cursor
+        if self.kept:
+            out["kept"] = list(self.kept)
+        return out
