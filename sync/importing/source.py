@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from tenants.errors import MoatError
 
@@ -109,10 +109,10 @@ def _binary(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int], 
             with zipfile.ZipFile(path) as archive:
                 member = _only_csv(path, archive)
                 with archive.open(member) as inner:
-                    yield io.BufferedReader(inner), inner.tell, member.file_size  # type: ignore[type-var]
+                    yield io.BufferedReader(cast("io.RawIOBase", inner)), inner.tell, member.file_size
         elif path.suffix == ".gz":
             with path.open("rb") as raw, gzip.open(raw) as unpacked:
-                yield io.BufferedReader(unpacked), raw.tell, size  # type: ignore[type-var]
+                yield io.BufferedReader(cast("io.RawIOBase", unpacked)), raw.tell, size
         else:
             with path.open("rb") as raw:
                 yield raw, raw.tell, size
