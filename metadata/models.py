@@ -10,7 +10,10 @@ from tenants.models import Tenant
 
 
 class ObjectMetadata(models.Model):
-    """An object type: a draft an admin edits, and in `published` the state that clients have (None before the first publish)."""
+    """An object type: a draft an admin edits, and in `published` the state that clients have (None before the first publish).
+
+    `retired` is the draft's wish, `retired_version` the fact: once it is set, `published` is only what the kept table looks like.
+    """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="object_types")
     object_name = models.CharField(max_length=40, help_text="Singular, e.g. job. Fixed once published.")
@@ -33,6 +36,15 @@ class ObjectMetadata(models.Model):
     published = models.JSONField(null=True, blank=True, editable=False)
     published_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     published_at = models.DateTimeField(null=True, blank=True, editable=False)
+    retired_version = models.PositiveBigIntegerField(
+        null=True, blank=True, editable=False, help_text="The schema version that took it away from the clients."
+    )
+    retired_fields = models.JSONField(
+        default=list,
+        blank=True,
+        editable=False,
+        help_text="Published fields taken away since, as they were; their names are never used again.",
+    )
     retired = models.BooleanField(
         default=False, help_text="Take this object type away from all clients at the next publish. Its table is kept."
     )

@@ -40,7 +40,7 @@ class FieldSpec:
     required: bool = False
     unique: bool = False
     indexed: bool = False
-    default: Any = None
+    default: Any = field(default=None, hash=False)  # a json default is a dict, which cannot be hashed
     help_text: str = ""
     choices: tuple[Choice, ...] = ()
     reference: str | None = None
