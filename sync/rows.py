@@ -79,7 +79,7 @@ class Row:
         self.table = table
         self.raw = raw
         self.changed: dict[str, Any] = {}
-        self._versions: versions.Versions | None = None
+        self._versions: Versions | None = None
         self.is_new = raw is None
         self.version: int
         self.cursor: int
@@ -115,14 +115,14 @@ class Row:
         return {name: self.get(name) for name in self.table.fields}
 
     @property
-    def versions(self) -> versions.Versions:
+    def versions(self) -> Versions:
         """Per field, which version changed it last. Not to be mutated: assign a new one."""
         if self._versions is None:
             self._versions = versions.parse(self.versions_text)
         return self._versions
 
     @versions.setter
-    def versions(self, value: versions.Versions) -> None:
+    def versions(self, value: Versions) -> None:
         self._versions = value
         self.versions_text = None
 
