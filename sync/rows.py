@@ -9,6 +9,7 @@ from metadata.cleaners import CHOICE_LENGTH, clean_text
 from metadata.fieldtypes import Convert, binder, cleaner, column_type, reader
 from metadata.schema import FieldSpec, ObjectSpec, TenantSchema, physical_name
 from sync import sql, versions
+from sync.versions import Versions
 
 RECORD_FIELDS: Final = ("object_type", "status")
 _SYSTEM: Final = (
