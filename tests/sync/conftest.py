@@ -1,6 +1,6 @@
 """A tenant with published types, and devices of it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -8,6 +8,7 @@ from metadata.publish import publish
 from tenants.models import Tenant
 from tenants.tokens import IssuedDevice, issue_device
 from tests.builders import make_field_service, make_tenant, make_user
+from tests.sync.live import in_thread
 
 
 @pytest.fixture
@@ -21,6 +22,6 @@ def acme(transactional_db: None) -> Tenant:
 
 
 @pytest.fixture
-def device(acme: Tenant) -> Callable[[], IssuedDevice]:
-    """Make a device of a new member of the tenant."""
-    return lambda: issue_device(acme, make_user(acme), "test")
+def device(acme: Tenant) -> Callable[[], Awaitable[IssuedDevice]]:
+    """Make a device of a new member of the tenant, from inside an event loop."""
+    return lambda: in_thread(lambda: issue_device(acme, make_user(acme), "test"))

@@ -52,7 +52,9 @@ async def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 def write(tenant: Tenant, *records: str, by: str = "admin") -> int:
     """Insert jobs by the engine, as the admin would; return how many were applied."""
-    results = push(Actor(tenant.pk, by), [Op(n, None, "jobs", record, "insert", 0, {"title": record}) for n, record in enumerate(records, 1)])
+    results = push(
+        Actor(tenant.pk, by), [Op(n, None, "jobs", record, "insert", 0, {"title": record}) for n, record in enumerate(records, 1)]
+    )
     return sum(result.status == "applied" for result in results)
 
 
@@ -118,7 +120,13 @@ class Live:
         return message
 
     async def hello(self, **changed: Any) -> dict[str, Any]:
-        keys = {"protocol": "moat.v1", "token": self.issued.token, "device": self.issued.device.pk, "server_epoch": self.epoch, **self.state}
+        keys = {
+            "protocol": "moat.v1",
+            "token": self.issued.token,
+            "device": self.issued.device.pk,
+            "server_epoch": self.epoch,
+            **self.state,
+        }
         await self.say("hello", **{**keys, **changed})
         welcome = await self.until("welcome")
         self.epoch, self.tenant = welcome["server_epoch"], welcome["tenant"]
@@ -160,7 +168,14 @@ class Live:
 
 def insert(record: str, **values: Any) -> dict[str, Any]:
     """An op line that inserts a job."""
-    return {"op_id": next(_op_ids), "table": "jobs", "id": record, "op": "insert", "base_version": 0, "payload": {"title": record, **values}}
+    return {
+        "op_id": next(_op_ids),
+        "table": "jobs",
+        "id": record,
+        "op": "insert",
+        "base_version": 0,
+        "payload": {"title": record, **values},
+    }
 
 
 @asynccontextmanager

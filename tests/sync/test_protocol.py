@@ -30,8 +30,14 @@ def op(**changed) -> str:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -46,14 +52,30 @@ def test_json_without_repeated_keys_is_read_as_the_standard_library_reads_it(val
 def test_a_repeated_key_is_found_wherever_it_hides(key, first, second, blank) -> None:
     name = json.dumps(key)
     inner = f"{{{name}{blank}:{json.dumps(first)},{blank}{name}:{json.dumps(second)}}}"
-    for text in (inner, f'{{"a":[1,{inner}]}}', f'{{":":":",{name}x:1}}'.replace(f"{name}x", json.dumps(key + "x")).replace("1}", inner + "}")):
+    for text in (
+        inner,
+        f'{{"a":[1,{inner}]}}',
+        f'{{":":":",{name}x:1}}'.replace(f"{name}x", json.dumps(key + "x")).replace("1}", inner + "}"),
+    ):
         with pytest.raises(NotStrict, match="repeated"):
             loads(text, depth=64)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "hello", "{", '{"a":NaN}', '{"a":Infinity}', '"\\ud800"', '{"a":"\ud800"}', "[" * 10_000 + "]" * 10_000, "[" * 600 + "]" * 600, '{"a":1}x', "01"],
+    [
+        "",
+        "hello",
+        "{",
+        '{"a":NaN}',
+        '{"a":Infinity}',
+        '"\\ud800"',
+        '{"a":"\ud800"}',
+        "[" * 10_000 + "]" * 10_000,
+        "[" * 600 + "]" * 600,
+        '{"a":1}x',
+        "01",
+    ],
 )
 def test_what_is_no_strict_json_is_refused(text: str) -> None:
     with pytest.raises(NotStrict):
@@ -71,7 +93,16 @@ def test_sizes_are_exact_wherever_they_could_exceed_the_limit(text: str, limit: 
 
 
 def test_a_hello_is_read_with_everything_it_says() -> None:
-    body = {"type": "hello", "protocol": "moat.v1", "token": "t", "device": "d", "schema_version": 3, "cursor": 9, "state_hash": "ab" * 32, "later": 1}
+    body = {
+        "type": "hello",
+        "protocol": "moat.v1",
+        "token": "t",
+        "device": "d",
+        "schema_version": 3,
+        "cursor": 9,
+        "state_hash": "ab" * 32,
+        "later": 1,
+    }
     hello = read(json.dumps(body))
     assert hello == Hello("moat.v1", "t", "d", 3, 9, b"\xab" * 32, None, "")
     assert "'t'" not in repr(hello)

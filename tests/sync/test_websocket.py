@@ -24,7 +24,7 @@ async def closed_with(client: Live) -> int:
 
 
 async def test_a_new_client_gets_the_whole_log_and_then_lives(acme: Tenant, device) -> None:
-    issued, other = device(), device()
+    issued, other = await device(), await device()
     async with serving() as port, connected(port, issued) as client, connected(port, other) as pusher:
         welcome = await client.hello()
         assert (welcome["tenant"], welcome["chain"], welcome["channel"]) == (acme.slug, "new", "full")
@@ -42,7 +42,7 @@ async def test_a_new_client_gets_the_whole_log_and_then_lives(acme: Tenant, devi
 
 
 async def test_the_pusher_gets_its_own_line_back(acme: Tenant, device) -> None:
-    issued = device()
+    issued = await device()
     async with serving() as port, connected(port, issued) as client:
         await client.at(acme).live()
         (op, *_), results = (ops := [insert("a"), insert("b")]), await client.push(*ops)
@@ -52,7 +52,7 @@ async def test_the_pusher_gets_its_own_line_back(acme: Tenant, device) -> None:
 
 
 async def test_what_the_admin_writes_is_seen_at_once(acme: Tenant, device) -> None:
-    issued = device()
+    issued = await device()
     async with serving() as port, connected(port, issued) as client:
         await client.at(acme).live()
         assert await in_thread(write, acme, "from-admin") == 1
@@ -60,7 +60,7 @@ async def test_what_the_admin_writes_is_seen_at_once(acme: Tenant, device) -> No
 
 
 async def test_bad_tokens_are_turned_away_with_their_close_codes(acme: Tenant, device) -> None:
-    issued, other = device(), device()
+    issued, other = await device(), await device()
     async with serving() as port:
         for change, code in (({"token": "moat_x"}, 4401), ({"token": other.token}, 4401), ({"protocol": "moat.v9"}, 4426)):
             async with connected(port, issued) as client:
@@ -71,7 +71,7 @@ async def test_bad_tokens_are_turned_away_with_their_close_codes(acme: Tenant, d
 
 async def test_a_browser_page_of_a_stranger_cannot_connect_and_ours_can(acme: Tenant, device, settings) -> None:
     settings.ALLOWED_HOSTS = ["127.0.0.1", "moat.example"]
-    issued = device()
+    issued = await device()
     async with serving() as port:
         with pytest.raises(InvalidStatus) as refused:
             async with connected(port, issued, origin="https://evil.example"):
@@ -85,7 +85,7 @@ async def test_a_browser_page_of_a_stranger_cannot_connect_and_ours_can(acme: Te
 
 
 async def test_a_newer_connection_of_a_device_replaces_the_older(acme: Tenant, device) -> None:
-    issued = device()
+    issued = await device()
     async with serving() as port, connected(port, issued) as older, connected(port, issued) as newer:
         await older.at(acme).live()
         await newer.at(acme).live()
@@ -95,7 +95,7 @@ async def test_a_newer_connection_of_a_device_replaces_the_older(acme: Tenant, d
 
 
 async def test_a_device_revoked_in_mid_stream_is_turned_away_at_once(acme: Tenant, device) -> None:
-    issued, other = device(), device()
+    issued, other = await device(), await device()
     async with serving() as port, connected(port, issued) as client, connected(port, other) as neighbour:
         await client.at(acme).live()
         await neighbour.at(acme).live()
@@ -107,7 +107,7 @@ async def test_a_device_revoked_in_mid_stream_is_turned_away_at_once(acme: Tenan
 
 async def test_a_device_that_another_process_revoked_is_found_out(acme: Tenant, device, settings) -> None:
     settings.MOAT = {"REVOCATION_SECONDS": 0.1}
-    issued = device()
+    issued = await device()
 
     def behind_our_back() -> None:
         issued.device.user.is_active = False
@@ -122,13 +122,13 @@ async def test_a_device_that_another_process_revoked_is_found_out(acme: Tenant, 
 
 async def test_a_client_that_says_nothing_is_closed(acme: Tenant, device, settings) -> None:
     settings.MOAT = {"LIMITS": {"hello_seconds": 0.1}}
-    async with serving() as port, connected(port, device()) as client:
+    async with serving() as port, connected(port, await device()) as client:
         assert (await client.hear())["code"] == "hello_timeout"
         assert await closed_with(client) == 4408
 
 
 async def test_too_many_errors_close_the_connection(acme: Tenant, device) -> None:
-    async with serving() as port, connected(port, device()) as client:
+    async with serving() as port, connected(port, await device()) as client:
         await client.at(acme).live()
         for _ in range(51):
             await client.socket.send("rubbish")
@@ -136,7 +136,7 @@ async def test_too_many_errors_close_the_connection(acme: Tenant, device) -> Non
 
 
 async def test_pings_are_answered_and_refs_come_back(acme: Tenant, device) -> None:
-    async with serving() as port, connected(port, device()) as client:
+    async with serving() as port, connected(port, await device()) as client:
         await client.at(acme).live()
         await client.say("ping", ref=5)
         pong = await client.until("pong")
@@ -144,7 +144,7 @@ async def test_pings_are_answered_and_refs_come_back(acme: Tenant, device) -> No
 
 
 async def test_a_client_behind_a_schema_gets_the_commands(acme: Tenant, device) -> None:
-    async with serving() as port, connected(port, device()) as client:
+    async with serving() as port, connected(port, await device()) as client:
         await client.hello()
         await client.say("schema", ref=1, **{"from": 0})
         answer = await client.until("schema")
@@ -154,7 +154,7 @@ async def test_a_client_behind_a_schema_gets_the_commands(acme: Tenant, device) 
 
 
 async def test_cursors_that_cannot_be_are_told_apart(acme: Tenant, device) -> None:
-    issued = device()
+    issued = await device()
     async with serving() as port, connected(port, issued) as client:
         client.at(acme)
         assert (await client.hello(cursor=0, state_hash=""))["chain"] == "new"
@@ -171,7 +171,7 @@ async def test_cursors_that_cannot_be_are_told_apart(acme: Tenant, device) -> No
 
 
 async def test_a_client_killed_and_back_gets_exactly_what_it_missed(acme: Tenant, device) -> None:
-    issued = device()
+    issued = await device()
     async with serving() as port:
         async with connected(port, issued) as client:
             await client.at(acme).live()
@@ -192,7 +192,12 @@ async def test_a_slow_reader_falls_back_to_the_log_and_gets_everything_once(acme
     settings.MOAT = {"OUTBOX_BYTES": 50_000, "OUTBOX_FRAMES": 8, "CHUNK_BYTES": 30_000, "WINDOW_BYTES": 200_000}
     from sync.transports.runtime import get_runtime
 
-    async with serving() as port, connected(port, device(), max_queue=1) as slow, connected(port, device()) as fast, connected(port, device()) as writer:
+    async with (
+        serving() as port,
+        connected(port, await device(), max_queue=1) as slow,
+        connected(port, await device()) as fast,
+        connected(port, await device()) as writer,
+    ):
         for client in (slow, fast, writer):
             await client.at(acme).live()
         runtime = await get_runtime()
@@ -209,7 +214,7 @@ async def test_a_slow_reader_falls_back_to_the_log_and_gets_everything_once(acme
 
 async def test_i4_two_hundred_subscribers_see_every_change_in_order_while_twenty_writers_push(acme: Tenant, device) -> None:
     """Each frame is checked for its place in the stream and its chain by every subscriber."""
-    issued = [device() for _ in range(200)]
+    issued = [await device() for _ in range(200)]
     async with serving() as port:
         clients = [Live(None, each).at(acme) for each in issued]  # type: ignore[arg-type]
         ready, everybody = asyncio.Semaphore(20), asyncio.Barrier(len(clients))
@@ -232,7 +237,12 @@ async def test_i4_two_hundred_subscribers_see_every_change_in_order_while_twenty
                 group.create_task(take_part(client, number))
         assert {tuple(line["cursor"] for line in client.lines) for client in clients} == {tuple(range(acme.cursor + 1, head + 1))}
         assert len({client.state_hash for client in clients}) == 1
-    stored = [json.loads(bytes(line)) for line in await in_thread(lambda: list(Change.objects.filter(tenant=acme, cursor__gt=acme.cursor).order_by("cursor").values_list("line", flat=True)))]
+    stored = [
+        json.loads(bytes(line))
+        for line in await in_thread(
+            lambda: list(Change.objects.filter(tenant=acme, cursor__gt=acme.cursor).order_by("cursor").values_list("line", flat=True))
+        )
+    ]
     assert clients[0].lines == stored
 
 
@@ -248,7 +258,7 @@ async def test_i8_tenants_never_see_each_other(acme: Tenant, device) -> None:
         tenant.refresh_from_db()
         return tenant, issue_device(tenant, make_user(tenant), "x")
 
-    issued = device()
+    issued = await device()
     stranger_tenant, stranger_device = await in_thread(other_tenant)
     async with serving() as port, connected(port, issued) as client, connected(port, stranger_device) as stranger:
         await client.at(acme).live()
@@ -264,7 +274,7 @@ async def test_i8_tenants_never_see_each_other(acme: Tenant, device) -> None:
 async def test_a_server_that_ends_says_bye_and_writes_what_was_pushed(acme: Tenant, device) -> None:
     from sync.transports.runtime import get_runtime
 
-    async with serving() as port, connected(port, device()) as client:
+    async with serving() as port, connected(port, await device()) as client:
         await client.at(acme).live()
         runtime = await get_runtime()
         for n in range(5):
