@@ -9,10 +9,10 @@ from typing import Any
 
 from moat_client import hashchain
 from moat_client.codec import loads_lines
-from moat_client.ddl import command_sql, quoted
+from moat_client.ddl import RECENT_LINES, command_sql, quoted
 from moat_client.errors import Diverged
 from moat_client.fold import Folded, fold_changes
-from moat_client.lines import decode_changes
+from moat_client.lines import decode_change, decode_changes
 from moat_client.messages import Changes, Rows
 from moat_client.overlays import Key, all_active, drop_own, drop_reached, overlaid_keys, park_retired, remember_last_seen, repatch
 from moat_client.position import Position
@@ -52,7 +52,20 @@ def apply_changes(work: Applying, frame: Changes, revisions: Revisions = ()) -> 
     repatch(work.con, work.catalog(), keys)
     after = replace(before, cursor=frame.to, state_hash=frame.state_hash, schema_version=max(before.schema_version, frame.schema_version))
     write_position(work.con, after)
+    keep_recent(work.con, frame)
     return after, touched | {table for table, _ in keys}
+
+
+def keep_recent(con: sqlite3.Connection, frame: Changes) -> None:
+    """Keep the newest lines for other processes that follow the file."""
+    newest = frame.lines[-RECENT_LINES:]
+    con.execute('DELETE FROM main."_recent" WHERE "cursor" <= ?', [frame.to - RECENT_LINES])
+    cursors: Sequence[int] = range(frame.to - len(newest) + 1, frame.to + 1)
+    if len(frame.lines) != frame.to - frame.start:  # a filtered channel leaves cursors out
+        cursors = [decode_change(line).cursor for line in newest]
+    con.executemany(
+        'INSERT OR REPLACE INTO main."_recent" VALUES (?, ?)', [(c, line.decode()) for c, line in zip(cursors, newest, strict=True)]
+    )
 
 
 def _check_chain(before: Position, frame: Changes) -> None:

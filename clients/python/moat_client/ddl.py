@@ -27,6 +27,9 @@ LOCAL_TABLES_SQL = (
     'CREATE INDEX "ix_overlays_state" ON "overlays" ("state", "acked_cursor")',
     'CREATE TABLE "device_state" ("key" TEXT PRIMARY KEY NOT NULL, "value" TEXT)',
 )
+# Not part of the spec: the newest change lines, for whoever follows the file without being the one that syncs it.
+RECENT_SQL = 'CREATE TABLE "_recent" ("cursor" INTEGER PRIMARY KEY, "line" TEXT NOT NULL)'
+RECENT_LINES = 1000
 SYSTEM_TABLES = ("object_metadata", "layout_definition", "sync_state", "overlays", "device_state")
 
 

@@ -13,6 +13,7 @@ from moat_client.diff import Record
 from moat_client.edits import Transaction, new_id
 from moat_client.errors import MoatError, Refused, UnknownTable
 from moat_client.layouts import resolve_layout
+from moat_client.lines import ChangeLine, decode_change
 from moat_client.overlays import active_ops
 from moat_client.position import Position
 from moat_client.problems import Problem
@@ -169,6 +170,14 @@ class Replica:
     def layout_for(self, object_name: str, object_type: str | None = None, status: str | None = None) -> Record | None:
         """Return the most specific layout for a record of this kind."""
         return resolve_layout(self.layouts(), object_name, object_type, status)
+
+    def recent_changes(self, after: int = 0, *, limit: int = -1) -> list[ChangeLine]:
+        """Return the newest change lines with cursors above `after`, oldest first; only the last thousand are kept."""
+        with self.store.read() as (con, _):
+            rows = con.execute(
+                'SELECT "line" FROM main."_recent" WHERE "cursor" > ? ORDER BY "cursor" DESC LIMIT ?', [after, limit]
+            ).fetchall()
+        return [decode_change(line.encode()) for (line,) in reversed(rows)]
 
     # Writing
 

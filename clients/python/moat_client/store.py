@@ -10,6 +10,7 @@ from pathlib import Path
 from moat_client.ddl import (
     APPLICATION_ID,
     LOCAL_TABLES_SQL,
+    RECENT_SQL,
     SYSTEM_TABLES_SQL,
     USER_VERSION,
     live_view_sql,
@@ -188,6 +189,8 @@ def prepare_schema(con: sqlite3.Connection) -> None:
     if "overlays" not in have:
         for sql in LOCAL_TABLES_SQL:
             con.execute(sql)
+    if "_recent" not in have:
+        con.execute(RECENT_SQL)
     for table in base_tables(con):
         if patched_name(table) not in have:
             made = con.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", [table]).fetchone()[0]

@@ -24,6 +24,7 @@ from moat_client.transport import Socket
 from moat_client.values import now_text
 
 POLL_SECONDS = 0.05
+VERIFY_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -90,6 +91,8 @@ class Sync:
 
     async def verify(self, *, within: float | None = None) -> ev.Verified:
         """Catch up and compare every table with the server; what differs is repaired before this returns."""
+        if self._lock.is_held_elsewhere():
+            return await self._ask_other_to_verify(within)
         self._verified = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait((None, ev.VerifyWanted()))
         verified = self._verified
@@ -188,6 +191,7 @@ class Sync:
             case ev.Verified():
                 if self._verified is not None and not self._verified.done():
                     self._verified.set_result(action)
+                self._answer_verify(action)
             case _:
                 return await self._on_replica(action)
         return None
@@ -222,6 +226,35 @@ class Sync:
             await asyncio.sleep(POLL_SECONDS)
             if self.replica.poll():
                 self._inbox.put_nowait((None, ev.LocalChange()))
+                if self._read_state("verify_wanted") != self._read_state("verify_taken"):
+                    self._write_state("verify_taken", self._read_state("verify_wanted"))
+                    self._inbox.put_nowait((None, ev.VerifyWanted()))
+
+    def _read_state(self, key: str) -> str:
+        with self.replica.store.read() as (con, _):
+            return get_state(con, key)
+
+    def _write_state(self, key: str, value: str) -> None:
+        with self.replica.store.write(durable=False) as writing:
+            set_state(writing.con, key, value)
+
+    def _answer_verify(self, found: ev.Verified) -> None:
+        """Leave the outcome in the file, for a process that asked for it there."""
+        answer = {"for": self._read_state("verify_taken"), "cursor": found.cursor, "records": found.records, "differing": found.differing}
+        self._write_state("verify_answer", dumps(answer).decode())
+
+    async def _ask_other_to_verify(self, within: float | None) -> ev.Verified:
+        """Let the process that keeps this replica in step do it; ask through the file."""
+        wanted = now_text()
+        self._write_state("verify_wanted", wanted)
+        deadline = asyncio.get_running_loop().time() + (within or VERIFY_SECONDS)
+        while asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+            answer = loads(self._read_state("verify_answer") or "{}")
+            if answer.get("for") == wanted:
+                return ev.Verified(answer["cursor"], answer["records"], tuple(answer["differing"]))
+        told = other_sync(self.replica)
+        raise Unreachable(str(told.get("message") or "The process that keeps this replica in step did not answer."))
 
     def _note_state(self, status: Status | None) -> None:
         """Leave the state in the file for other processes; not each percent, and not durably."""
@@ -232,8 +265,7 @@ class Sync:
         told: dict[str, Any] = {"state": state.value, "at": now_text()}
         if status is not None:
             told |= {"code": status.code, "message": status.message}
-        with self.replica.store.write(durable=False) as writing:
-            set_state(writing.con, "sync", dumps(told).decode())
+        self._write_state("sync", dumps(told).decode())
 
     async def _wait_for_other(self, within: float | None) -> ReplicaStatus:
         deadline = None if within is None else asyncio.get_running_loop().time() + within
