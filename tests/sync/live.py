@@ -13,6 +13,7 @@ import uvicorn
 from django.db import connections
 from websockets.asyncio.client import ClientConnection, connect
 
+from config.asgi import application
 from sync.engine import push
 from sync.hashchain import fold
 from sync.ops import Actor, Op
@@ -25,8 +26,6 @@ _op_ids = itertools.count(1)
 @asynccontextmanager
 async def serving() -> AsyncIterator[int]:
     """Serve the real application with uvicorn on a free port, in this event loop."""
-    from config.asgi import application
-
     config = uvicorn.Config(application, port=0, ws="websockets-sansio", ws_per_message_deflate=False, log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -98,7 +98,7 @@ async def test_no_more_than_a_window_is_under_way_unconfirmed(made) -> None:
 
 
 async def test_a_client_that_confirms_nothing_in_time_is_given_up(made) -> None:
-    socket, outbox, broken = made(window_bytes=800, pong_seconds=0.05, outbox_bytes=10_000)
+    _, outbox, broken = made(window_bytes=800, pong_seconds=0.05, outbox_bytes=10_000)
     for _ in range(50):
         outbox.put("x" * 100)
     outbox.confirm(12345)

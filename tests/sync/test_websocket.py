@@ -6,10 +6,12 @@ import json
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from metadata.publish import publish
 from sync.models import Change
+from sync.transports.runtime import get_runtime
 from tenants.models import Tenant
-from tenants.tokens import revoke
-from tests.builders import make_tenant
+from tenants.tokens import IssuedDevice, issue_device, revoke
+from tests.builders import make_field_service, make_tenant, make_user
 from tests.sync.live import Live, connected, in_thread, insert, serving, write
 
 
@@ -190,8 +192,6 @@ async def test_a_client_killed_and_back_gets_exactly_what_it_missed(acme: Tenant
 async def test_a_slow_reader_falls_back_to_the_log_and_gets_everything_once(acme: Tenant, device, settings) -> None:
     """The reader stops reading while megabytes are committed: it leaves the live stream, memory stays bounded, nothing is lost."""
     settings.MOAT = {"OUTBOX_BYTES": 50_000, "OUTBOX_FRAMES": 8, "CHUNK_BYTES": 30_000, "WINDOW_BYTES": 200_000}
-    from sync.transports.runtime import get_runtime
-
     async with (
         serving() as port,
         connected(port, await device(), max_queue=1) as slow,
@@ -247,11 +247,7 @@ async def test_i4_two_hundred_subscribers_see_every_change_in_order_while_twenty
 
 
 async def test_i8_tenants_never_see_each_other(acme: Tenant, device) -> None:
-    def other_tenant():
-        from metadata.publish import publish
-        from tenants.tokens import issue_device
-        from tests.builders import make_field_service, make_user
-
+    def other_tenant() -> tuple[Tenant, IssuedDevice]:
         tenant = make_tenant()
         make_field_service(tenant)
         publish(tenant.pk)
@@ -272,8 +268,6 @@ async def test_i8_tenants_never_see_each_other(acme: Tenant, device) -> None:
 
 
 async def test_a_server_that_ends_says_bye_and_writes_what_was_pushed(acme: Tenant, device) -> None:
-    from sync.transports.runtime import get_runtime
-
     async with serving() as port, connected(port, await device()) as client:
         await client.at(acme).live()
         runtime = await get_runtime()
