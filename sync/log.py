@@ -23,6 +23,7 @@ _COLUMNS: Final = (
     sql.Column("device_id", "text"),
     sql.Column("op_id", "bigint"),
     sql.Column("at", "timestamptz"),
+    sql.Column("previous", "bigint"),
     sql.Column("line", "bytea"),
     sql.Column("state_hash", "bytea"),
 )
@@ -30,7 +31,10 @@ _COLUMNS: Final = (
 
 @dataclass(slots=True)
 class Entry:
-    """A change to append. `payload` as in the spec; `device` and `op_id` go together; `made_at` in wire form."""
+    """A change to append. `payload` as in the spec; `device` and `op_id` go together; `made_at` in wire form.
+
+    `previous` is the cursor of the record's change before this one; 0 for its first.
+    """
 
     table: str
     record_id: str
@@ -41,6 +45,7 @@ class Entry:
     device: str | None = None
     op_id: int | None = None
     made_at: str | None = None
+    previous: int = 0
 
 
 def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime | None = None) -> Commit:
@@ -61,7 +66,9 @@ def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime
         )
         state = link(state, line)
         lines.append((schema_version, line))
-        rows.append((tenant, cursor, schema_version, e.table, e.record_id, e.version, e.device, e.op_id, at_stored, line, state))
+        rows.append(
+            (tenant, cursor, schema_version, e.table, e.record_id, e.version, e.device, e.op_id, at_stored, e.previous or None, line, state)
+        )
     if rows:
         sql.insert_many("changes", _COLUMNS, rows)
     locked.cursor, locked.state_hash = cursor, state
@@ -116,14 +123,16 @@ def hash_at(tenant_id: int, cursor: int) -> bytes | None:
     return bytes(row[0]) if row else None
 
 
-def record_lines(tenant_id: int, table: str, record_id: str, *, up_to: int, limit: int) -> list[tuple[int, bytes]]:
-    """Return a record's newest lines with versions up to `up_to`, as (version, line), oldest first; at most `limit`."""
+def record_lines(tenant_id: int, cursor: int, limit: int) -> list[bytes]:
+    """Return a record's newest lines, oldest first, at most `limit`; `cursor` is that of its last change. What is pruned is missing."""
     rows = sql.fetch(
-        "SELECT version, line FROM changes WHERE tenant_id = %s AND table_name = %s AND record_id = %s AND version <= %s "
-        "ORDER BY version DESC LIMIT %s",
-        [tenant_id, table, record_id, up_to, limit],
+        "WITH RECURSIVE past (line, previous, depth) AS ("
+        "SELECT line, previous, 1 FROM changes WHERE tenant_id = %s AND cursor = %s "
+        "UNION ALL SELECT c.line, c.previous, past.depth + 1 FROM past JOIN changes c ON c.tenant_id = %s AND c.cursor = past.previous "
+        "WHERE past.depth < %s) SELECT line FROM past ORDER BY depth DESC",
+        [tenant_id, cursor, tenant_id, limit],
     )
-    return [(version, bytes(line)) for version, line in reversed(rows)]
+    return [bytes(line) for (line,) in rows]
 
 
 def find_accepted(device_id: str, op_ids: Sequence[int]) -> dict[int, tuple[int, int]]:

@@ -1,6 +1,5 @@
 """One tx: its ops see each other's effects, and either all of them reach the batch or none."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,17 +36,31 @@ class Effect:
 
 
 class Tx:
-    """The effects of the ops of one tx, not in the batch yet. `position` is the op that is being looked at."""
+    """The effects of the ops of one tx, not in the batch yet. `position` is the op that is being looked at.
+
+    Made once per push and begun anew for each of its txs.
+    """
 
     def __init__(self, batch: Batch, actor: Actor) -> None:
         self.batch = batch
         self.actor = actor
+        self.device = None if actor.device_id is None else batch.devices[actor.device_id]
         self.position = 0
         self.overlay: dict[tuple[Table, str], Row] = {}
         self.effects: list[tuple[int, int, Effect]] = []
         self.settlements: list[Settlement] = []
         self.settle_ops: list[tuple[int, int]] = []
-        self._takers: defaultdict[tuple[Table, str, Any], set[str]] = defaultdict(set)
+        self._takers: dict[tuple[Table, str, Any], set[str]] = {}
+
+    def begin(self) -> None:
+        """Forget the tx before."""
+        self.position = 0
+        self.overlay.clear()
+        self.effects.clear()
+        if self.settlements or self.settle_ops or self._takers:
+            self.settlements.clear()
+            self.settle_ops.clear()
+            self._takers.clear()
 
     def row(self, table: Table, record_id: str) -> Row | None:
         """Return a record as the tx has it by now; None when it never existed."""
@@ -60,7 +73,7 @@ class Tx:
         self.effects.append((self.position, op_id, effect))
         for name in row.table.unique:
             if effect.fields.get(name) is not None:
-                self._takers[row.table, name, unique_key(effect.fields[name])].add(row.id)
+                self._takers.setdefault((row.table, name, unique_key(effect.fields[name])), set()).add(row.id)
 
     def check(self) -> None:
         """Check references and unique values as the whole tx leaves them. Raises `OpRefused`; `position` is the op to blame."""
@@ -93,7 +106,7 @@ class Tx:
         batch, table, key = self.batch, final.table, unique_key(value)
         batch.load_owners(table, name, [value])
         owner = batch.owners[table, name][key]
-        holders = self._takers[table, name, key] | batch.takers[table, name, key] | ({owner} if owner is not None else set())
+        holders = self._takers.get((table, name, key), set()) | batch.takers[table, name, key] | ({owner} if owner is not None else set())
         for holder in holders - {final.id}:
             row = self.overlay.get((table, holder)) or batch.dirty.get((table, holder))
             if row is None or (not row.deleted and unique_key(row.get(name)) == key):
@@ -101,17 +114,19 @@ class Tx:
 
     def commit(self) -> dict[int, OpResult]:
         """Move the effects to the batch; return the results by position."""
-        batch, device, results = self.batch, self.actor.device_id, {}
+        batch, device = self.batch, self.device
+        results: dict[int, OpResult] = {}
+        cursor = batch.cursor
         for position, op_id, effect in self.effects:
-            batch.entries.append(effect.entry)
-            cursor, row, version = batch.cursor, effect.row, effect.entry.version
-            row.cursor = cursor
-            batch.dirty[row.table, row.id] = row
+            cursor += 1
+            row, entry = effect.row, effect.entry
+            batch.append(row, entry, cursor)
             if effect.loser is not None:
                 batch.new_conflicts.append(effect.loser)
             if device is not None:
-                batch.devices[device].accepted[op_id] = (version, cursor)
-            results[position] = OpResult(op_id, effect.status, version, cursor, effect.kept)
+                device.accepted[op_id] = (entry.version, cursor)
+                device.highest = max(device.highest, op_id)
+            results[position] = OpResult(op_id, effect.status, entry.version, cursor, effect.kept)
         for key, ids in self._takers.items():
             batch.takers[key] |= ids
         for settlement in self.settlements:
