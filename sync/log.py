@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from sync import sql
@@ -13,6 +14,7 @@ from sync.lines import encode_change, wire_time
 from tenants.genesis import genesis
 from tenants.locks import LockedTenant
 
+_NO_VERSION: Final = 2**62
 _COLUMNS: Final = (
     sql.Column("tenant_id", "bigint"),
     sql.Column("cursor", "bigint"),
@@ -123,16 +125,19 @@ def hash_at(tenant_id: int, cursor: int) -> bytes | None:
     return bytes(row[0]) if row else None
 
 
-def record_lines(tenant_id: int, cursor: int, limit: int) -> list[bytes]:
-    """Return a record's newest lines, oldest first, at most `limit`; `cursor` is that of its last change. What is pruned is missing."""
+def record_lines(tenant_id: int, cursor: int, limit: int, *, before: int | None = None) -> list[bytes]:
+    """Return a record's newest lines, oldest first, at most `limit`; `cursor` is that of its last change.
+
+    `before` leaves out that version and later ones. What is pruned is missing.
+    """
     rows = sql.fetch(
-        "WITH RECURSIVE past (line, previous, depth) AS ("
-        "SELECT line, previous, 1 FROM changes WHERE tenant_id = %s AND cursor = %s "
-        "UNION ALL SELECT c.line, c.previous, past.depth + 1 FROM past JOIN changes c ON c.tenant_id = %s AND c.cursor = past.previous "
-        "WHERE past.depth < %s) SELECT line FROM past ORDER BY depth DESC",
-        [tenant_id, cursor, tenant_id, limit],
+        "WITH RECURSIVE past (version, line, previous) AS ("
+        "SELECT version, line, previous FROM changes WHERE tenant_id = %s AND cursor = %s "
+        "UNION ALL SELECT c.version, c.line, c.previous FROM past JOIN changes c ON c.tenant_id = %s AND c.cursor = past.previous) "
+        "SELECT version, line FROM past WHERE version < %s LIMIT %s",
+        [tenant_id, cursor, tenant_id, _NO_VERSION if before is None else before, limit],
     )
-    return [bytes(line) for (line,) in rows]
+    return [bytes(line) for _, line in sorted(rows, key=itemgetter(0))]
 
 
 def find_accepted(device_id: str, op_ids: Sequence[int]) -> dict[int, tuple[int, int]]:

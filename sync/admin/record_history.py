@@ -9,8 +9,7 @@ from metadata.schema import ObjectSpec, TenantSchema
 from sync.admin.record_cells import Titles, shown
 from sync.admin.record_list import label_of, titles_of
 from sync.diff import apply_patch
-from sync.lines import decode_line
-from sync.models import Change
+from sync.history import changes_of
 from tenants.models import Device
 
 SHOWN = 200
@@ -42,8 +41,7 @@ class Event:
 
 def history(tenant_id: int, schema: TenantSchema, spec: ObjectSpec, record_id: str) -> list[Event]:
     """Return the newest changes of a record, newest first; at most 200, as far back as the log reaches."""
-    changes = Change.objects.filter(tenant_id=tenant_id, table_name=spec.table_name, record_id=record_id).order_by("-version")
-    lines = [decode_line(line) for line in changes.values_list("line", flat=True)[:SHOWN]]
+    lines = changes_of(tenant_id, spec, record_id, limit=SHOWN)
     titles = titles_of(tenant_id, schema, _pointed_at(spec, lines))
     names = dict(Device.objects.filter(tenant_id=tenant_id, pk__in={d["device"] for d in lines if "device" in d}).values_list("pk", "name"))
     return list(_events(spec, lines[::-1], names, titles))[::-1]
