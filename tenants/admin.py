@@ -85,18 +85,12 @@ class TenantAdmin(TenantScopedAdmin):
 
 @admin.register(SecurityProfile)
 class SecurityProfileAdmin(TenantScopedAdmin):
-    """What members may see."""
+    """What members may see. For now that is everything, so `full_access` is shown and not to be changed."""
 
     list_display = ("name", "tenant", "full_access", "revision")
     list_filter = ("tenant",)
     search_fields = ("name",)
-    readonly_fields = ("revision",)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
-        """Raise `revision` when what the profile allows changed."""
-        if change and set(form.changed_data) - {"name"}:
-            obj.revision += 1
-        super().save_model(request, obj, form, change)
+    readonly_fields = ("full_access", "revision")
 
 
 @admin.register(Membership)
