@@ -4,14 +4,19 @@ import multiprocessing
 import random
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from metadata.models import ObjectField, ObjectMetadata
+from metadata.publish import publish
 from sync.models import Change
 from tenants.models import Device, Tenant
 from tenants.tokens import revoke
 from tests.contract.conftest import Connect
 from tests.contract.peer import replace, storm
+from tests.contract.replicas import Client, verify_replica
 from tests.contract.servers import ServerProcess
 
 pytestmark = pytest.mark.contract
@@ -165,3 +170,62 @@ def test_a_conflict_is_kept_and_settled_by_a_new_op(peer: Connect, tenant: Tenan
     assert (conflict["mine"]["notes"], conflict["theirs"]["notes"], conflict["base"]["notes"]) == ("one", "two", "n")
     settled = one.push(one.op("jobs", "a", "update", replace("notes", "both"), base=conflict["version"], settles=conflict["conflict"]))[0]
     assert settled["status"] == "applied"
+
+
+@pytest.fixture
+def client(server: ServerProcess, tenant: Tenant, tmp_path: Path) -> Iterator[Client]:
+    """A replica of the Python client."""
+    made = Client(tenant, server.url, tmp_path / "replica.db")
+    yield made
+    made.replica.close()
+
+
+def test_i5_a_snapshot_and_the_changes_after_it_equal_a_later_snapshot(
+    client: Client, peer: Connect, tenant: Tenant, tmp_path: Path
+) -> None:
+    writer = peer(tenant).live()
+    client.sync()
+    for round_ in range(5):
+        values = {"title": f"t{round_}", "attrs": {"n": [round_, {"x": 1.5}]}, "price": "12.50", "starts_at": "2026-03-01T10:00:00.000000Z"}
+        writer.push(*(writer.op("jobs", f"job-{round_}-{n}", "insert", values) for n in range(20)))
+        writer.push(*(writer.op("jobs", f"job-{round_}-{n}", "update", replace("crew", n), base=1) for n in range(10)))
+        writer.push(*(writer.op("jobs", f"job-{round_}-{n}", "delete", base=1) for n in range(10, 15)))
+        job = ObjectMetadata.objects.get(tenant=tenant, object_name="job")
+        ObjectField.objects.create(
+            object_type=job, position=90 + round_, name=f"late_{round_}", kind="integer", label="Late", default=round_ or None
+        )
+        publish(tenant.pk)
+        if round_ % 2:
+            client.sync()
+    client.sync()
+    verify_replica(client, tmp_path)
+    writer.socket.close()
+
+
+def test_i7_pending_overlays_survive_publishes_and_a_new_start(client: Client, peer: Connect, tenant: Tenant, tmp_path: Path) -> None:
+    """Work done offline outlives a publish that adds a field, one that retires a field it touches, a new snapshot, and a conflict."""
+    other = peer(tenant).live()
+    client.sync()
+    job = client.replica.insert("jobs", {"title": "mine", "notes": "draft"})
+    client.sync()
+    other.catch_up_to(other.cursor + 1)
+    client.replica.update("jobs", job, {"title": "pending title"})
+    client.replica.update("jobs", job, {"notes": "pending notes"})
+    client.replica.update("jobs", job, {"crew": 4})
+    other.push(other.op("jobs", job, "update", replace("title", "theirs"), base=1))
+    fields = ObjectField.objects.filter(object_type__tenant=tenant, object_type__object_name="job")
+    fields.filter(name="notes").update(retired=True)
+    ObjectField.objects.create(object_type=fields[0].object_type, position=99, name="added", kind="text", label="Added")
+    publish(tenant.pk)
+    client.reopen()
+    client.sync(reset=True)
+    waiting = {(p.state, tuple(op["path"] for op in p.payload)) for p in client.replica.conflicts()}
+    assert waiting == {("conflict", ("/title",)), ("parked", ("/notes",))}
+    record = client.replica.get("jobs", job)
+    assert record is not None
+    assert (record["crew"], record["title"]) == (4, "theirs")
+    conflict = next(p for p in client.replica.conflicts() if p.state == "conflict")
+    client.replica.resolve(conflict.n, "mine")
+    client.sync()
+    assert client.replica.find("jobs", {"id": job})[0]["title"] == "pending title"
+    verify_replica(client, tmp_path)
