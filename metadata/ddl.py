@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from django.db import DatabaseError, OperationalError, connection
 
 from metadata.errors import DdlFailed
+from metadata.introspection import type_tables
 from metadata.operations import Operation
-from metadata.sql import statements
+from metadata.sql import SYSTEM_COLUMNS, add_system_column, statements
 
 LOCK_TIMEOUT = "3s"
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -51,3 +52,17 @@ def _explained(error: DatabaseError, statement: str) -> DdlFailed:
     if busy:
         return DdlFailed("busy", "The table is being read and could not be locked; nothing was changed. Try again.")
     return DdlFailed("ddl_failed", f"The database refused {statement!r}: {error}. Nothing was changed; check_objects tells what differs.")
+
+
+def add_system_columns() -> list[str]:
+    """Give every type table the system columns it lacks, when a release brought new ones; return the tables. Run by migrations."""
+    lacking = [
+        (table, column)
+        for table, facts in type_tables().items()
+        for column in SYSTEM_COLUMNS[connection.vendor]
+        if column[0] not in facts.columns
+    ]
+    with connection.cursor() as cursor:
+        for table, column in lacking:
+            cursor.execute(add_system_column(table, column))
+    return sorted({table for table, _ in lacking})

@@ -20,7 +20,7 @@ SYSTEM_TABLES = frozenset({"object_metadata", "layout_definition", "overlays", "
 RECORD_COLUMNS = ("id", "version", "object_type", "status")
 """Columns every record has, before its fields, on the server and in every replica."""
 
-SERVER_COLUMNS = ("_cursor", "_deleted", "_versions")
+SERVER_COLUMNS = ("_cursor", "_deleted", "_versions", "_entity_version", "_entity_cbor")
 """Columns only the server has. They begin with an underscore, so no field can take their name."""
 
 

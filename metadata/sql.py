@@ -18,6 +18,8 @@ SYSTEM_COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("_cursor", "INTEGER", "NOT NULL"),
         ("_deleted", "INTEGER", "NOT NULL DEFAULT 0"),
         ("_versions", "TEXT", "NOT NULL DEFAULT '{}'"),
+        ("_entity_version", "INTEGER", ""),
+        ("_entity_cbor", "BLOB", ""),
     ),
     "postgresql": (
         ("id", "text", 'COLLATE "C" PRIMARY KEY NOT NULL'),
@@ -27,9 +29,11 @@ SYSTEM_COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("_cursor", "bigint", "NOT NULL"),
         ("_deleted", "boolean", "NOT NULL DEFAULT false"),
         ("_versions", "text", "NOT NULL DEFAULT '{}'"),
+        ("_entity_version", "bigint", ""),
+        ("_entity_cbor", "bytea", ""),
     ),
 }
-"""(name, type, the rest) of the columns every type table has: four before the fields, three after."""
+"""(name, type, the rest) of the columns every type table has: four before the fields, the others after."""
 
 _BEFORE_FIELDS = 4
 
@@ -65,6 +69,12 @@ def link_name(tenant_id: int, table: str, field: str) -> str:
 def cursor_index(tenant_id: int, table: str) -> str:
     """Return the name of the index on the cursor of a record's last change."""
     return index_name("ix", physical_name(tenant_id, table), "_cursor")
+
+
+def add_system_column(table: str, column: tuple[str, str, str]) -> str:
+    """Return the statement that gives an older type table, by its physical name, a system column it lacks; one that may be null."""
+    name, kind, _ = column
+    return f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {kind}"
 
 
 def drop_column(tenant_id: int, table: str, field: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sync import sql
 from sync.commits import Commit
+from sync.entities import Body
 from sync.errors import LogPruned
 from sync.hashchain import link
 from sync.lines import encode_change, wire_time
@@ -35,7 +36,7 @@ _COLUMNS: Final = (
 class Entry:
     """A change to append. `payload` as in the spec; `device` and `op_id` go together; `made_at` in wire form.
 
-    `previous` is the cursor of the record's change before this one; 0 for its first.
+    `previous` is the cursor of the record's change before this one; 0 for its first. `body` is what CBOR clients are given.
     """
 
     table: str
@@ -48,6 +49,7 @@ class Entry:
     op_id: int | None = None
     made_at: str | None = None
     previous: int = 0
+    body: Body | None = None
 
 
 def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime | None = None) -> Commit:

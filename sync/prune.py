@@ -72,6 +72,7 @@ def _drop_changes(tenant_id: int, floor: int) -> Iterator[int]:
             if upto <= locked.pruned_cursor:
                 return
             _remember_ops(locked, upto)
+            sql.run("DELETE FROM v1_changes WHERE tenant_id = %s AND cursor < %s", [tenant_id, upto])
             dropped = sql.run("DELETE FROM changes WHERE tenant_id = %s AND cursor < %s", [tenant_id, upto])
             locked.pruned_cursor = upto
         yield dropped
@@ -122,7 +123,7 @@ def _count_tombstones(tenant_id: int, spec: ObjectSpec, floor: int) -> int:
 def _empty_tombstones(tenant_id: int, spec: ObjectSpec, floor: int) -> Iterator[int]:
     """Drop the values of tombstones that every live client has seen; id, version and cursor stay, to tell late ones."""
     name = physical_name(tenant_id, spec.table_name)
-    emptied = ", ".join(f'"{column}" = NULL' for column in (*RECORD_FIELDS, *(field.name for field in spec.fields)))
+    emptied = ", ".join(f'"{column}" = NULL' for column in (*RECORD_FIELDS, "_entity_cbor", *(field.name for field in spec.fields)))
     some = f'SELECT "id" FROM "{name}" WHERE {_FULL} LIMIT %s'
     chunk = knobs().prune_chunk
     while True:

@@ -19,6 +19,9 @@ _SYSTEM: Final = (
     sql.Column("_deleted", "boolean"),
     sql.Column("_versions", "text"),
 )
+# What CBOR clients know of the record (docs/spec/syncprotocol-v1.md): null until one of them writes it.
+_ENTITY: Final = (sql.Column("_entity_version", "bigint"), sql.Column("_entity_cbor", "bytea"))
+_READ: Final = (*_SYSTEM, *_ENTITY)
 _PLAIN_KINDS: Final = {
     "sqlite": frozenset({"text", "choice", "reference", "integer", "uuid", "date", "datetime", "real"}),
     "postgresql": frozenset({"text", "choice", "reference", "integer", "real"}),
@@ -33,7 +36,7 @@ class Table:
         self.vendor = vendor
         self.name = physical_name(tenant_id, spec.table_name)
         self.fields: tuple[str, ...] = (*RECORD_FIELDS, *(f.name for f in spec.fields))
-        self.index = {name: position for position, name in enumerate(self.fields, len(_SYSTEM))}
+        self.index = {name: position for position, name in enumerate(self.fields, len(_READ))}
         texts = {name: FieldSpec(name, "text") for name in RECORD_FIELDS}
         self.cleaners = {f.name: cleaner(f) for f in spec.fields} | {name: partial(clean_text, limit=CHOICE_LENGTH) for name in texts}
         plain = _PLAIN_KINDS[vendor]
@@ -49,14 +52,16 @@ class Table:
             (name, tuple(choice.value for choice in values))
             for name, values in zip(RECORD_FIELDS, (spec.subtypes, spec.statuses), strict=True)
         )
+        # What is read out of a CBOR client's bytes; `object_type` and `status` only where the object type has values for them.
+        self.kinds = {f.name: f.kind for f in spec.fields} | {name: "text" for name, allowed in self.choices if allowed}
         # Fields to look at before the ops are decided: the tables references point at; None for unique values.
         self.watched: dict[str, str | None] = {**dict.fromkeys(self.unique), **dict(self.references)}
-        names = ", ".join(f'"{self.name}"."{name}"' for name in (*(column.name for column in _SYSTEM), *self.fields))
+        names = ", ".join(f'"{self.name}"."{name}"' for name in (*(column.name for column in _READ), *self.fields))
         self.select = f'SELECT {names} FROM "{self.name}"'
 
-    def columns(self, fields: Iterable[str]) -> list[sql.Column]:
-        """Return the columns to write when these fields change, the key first."""
-        return [*_SYSTEM, *(sql.Column(name, self.types[name]) for name in fields)]
+    def columns(self, fields: Iterable[str], *, entity: bool = False) -> list[sql.Column]:
+        """Return the columns to write when these fields change, the key first; with `entity` those of CBOR clients too."""
+        return [*_SYSTEM, *(_ENTITY if entity else ()), *(sql.Column(name, self.types[name]) for name in fields)]
 
 
 _tables: dict[tuple[int, str], Table] = {}
@@ -75,7 +80,21 @@ def table_of(tenant_id: int, spec: ObjectSpec) -> Table:
 class Row:
     """A record, live or a tombstone. Values are decoded when asked for; `changed` holds those set since it was read."""
 
-    __slots__ = ("_versions", "changed", "cursor", "deleted", "id", "is_new", "raw", "table", "version", "versions_text")
+    __slots__ = (
+        "_versions",
+        "changed",
+        "cursor",
+        "deleted",
+        "entity_cbor",
+        "entity_changed",
+        "entity_version",
+        "id",
+        "is_new",
+        "raw",
+        "table",
+        "version",
+        "versions_text",
+    )
 
     def __init__(self, table: Table, raw: tuple[Any, ...] | None, record_id: str = "") -> None:
         self.table = table
@@ -86,18 +105,25 @@ class Row:
         self.version: int
         self.cursor: int
         self.versions_text: str | None
+        self.entity_version: int | None = None
+        self.entity_cbor: bytes | None = None
+        self.entity_changed = False
         if raw is None:
             self.id, self.version, self.cursor, self.deleted, self.versions_text = record_id, 0, 0, False, "{}"
         else:
             self.id, self.version, self.cursor = raw[0], raw[1], raw[2]
             self.deleted = bool(raw[3])
             self.versions_text = raw[4]
+            if raw[5] is not None:
+                self.entity_version = raw[5]
+                self.entity_cbor = None if raw[6] is None else bytes(raw[6])
 
     def copy(self) -> "Row":
         """Return a copy that can be changed without changing this one."""
         other = Row.__new__(Row)
         other.table, other.raw, other.id, other.is_new = self.table, self.raw, self.id, self.is_new
         other.version, other.cursor, other.deleted = self.version, self.cursor, self.deleted
+        other.entity_version, other.entity_cbor, other.entity_changed = self.entity_version, self.entity_cbor, self.entity_changed
         other.changed = dict(self.changed)
         other._versions, other.versions_text = self._versions, self.versions_text
         return other
@@ -127,6 +153,10 @@ class Row:
     def versions(self, value: Versions) -> None:
         self._versions = value
         self.versions_text = None
+
+
+_Updates = dict[tuple[Table, bool, bool, tuple[str, ...]], list[Row]]
+"""Rows by table, whether they live on, whether CBOR clients' columns change, and the fields that change."""
 
 
 def records(tenant_id: int, spec: ObjectSpec, ids: Sequence[str]) -> dict[str, Row]:
@@ -163,31 +193,33 @@ def unique_key(value: Any) -> Any:
 
 def write(rows: Iterable[Row]) -> None:
     """Write records in their final state: new ones are inserted, of others only the changed columns are updated."""
-    inserts: dict[Table, list[Row]] = {}
-    updates: dict[tuple[Table, bool, tuple[str, ...]], list[Row]] = {}
+    inserts: dict[tuple[Table, bool], list[Row]] = {}
+    updates: _Updates = {}
     for row in rows:
         if row.is_new:
-            inserts.setdefault(row.table, []).append(row)
+            inserts.setdefault((row.table, row.entity_changed), []).append(row)
         else:
-            updates.setdefault((row.table, not row.deleted, tuple(sorted(row.changed))), []).append(row)
+            updates.setdefault((row.table, not row.deleted, row.entity_changed, tuple(sorted(row.changed))), []).append(row)
     _free_unique_values(updates)
     # Deletes first: they give up unique values that others may take.
-    for (table, _, fields), changed in sorted(updates.items(), key=lambda item: item[0][1]):
-        sql.update_many(table.name, table.columns(fields), [_bound(row, fields) for row in changed])
-    for table, new in inserts.items():
-        sql.insert_many(table.name, table.columns(table.fields), [_bound(row, table.fields) for row in new])
+    for (table, _, entity, fields), changed in sorted(updates.items(), key=lambda item: item[0][1]):
+        sql.update_many(table.name, table.columns(fields, entity=entity), [_bound(row, fields) for row in changed])
+    for (table, entity), new in inserts.items():
+        sql.insert_many(table.name, table.columns(table.fields, entity=entity), [_bound(row, table.fields) for row in new])
 
 
 def _bound(row: Row, fields: Sequence[str]) -> tuple[Any, ...]:
     binders, changed = row.table.binders, row.changed
     values = [binders[name](changed[name]) if name in binders else changed[name] for name in fields]
+    if row.entity_changed:
+        values = [row.entity_version, row.entity_cbor, *values]
     text = row.versions_text if row.versions_text is not None else versions.dump(row.versions)
     return (row.id, row.version, row.cursor, row.deleted, text, *values)
 
 
-def _free_unique_values(updates: dict[tuple[Table, bool, tuple[str, ...]], list[Row]]) -> None:
+def _free_unique_values(updates: _Updates) -> None:
     """Give up unique values that change, so that two records can swap theirs in one batch in any order of writing."""
-    for (table, _, fields), rows in updates.items():
+    for (table, _, _, fields), rows in updates.items():
         for name in table.unique:
             if name in fields:
                 columns = [sql.Column("id", "text"), sql.Column(name, table.types[name])]

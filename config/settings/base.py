@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "metadata",
     "layouts",
     "sync",
+    "sync.v1",
 ]
 
 MIDDLEWARE = [

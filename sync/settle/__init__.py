@@ -12,7 +12,7 @@ from sync.commits import Commit
 from sync.errors import OpRefused, PushRefused
 from sync.models import Conflict
 from sync.ops import Actor, Op, OpResult
-from sync.settle import conflicts
+from sync.settle import bodies, conflicts
 from sync.settle.batch import Batch, Settlement
 from sync.settle.contention import view_of
 from sync.settle.decide import decide
@@ -20,7 +20,7 @@ from sync.settle.prefetch import load_devices, prefetch
 from sync.settle.tx import InConflict, Tx
 from tenants.locks import LockedTenant
 
-__all__ = ["Outcome", "Settlement", "settle", "view_of"]
+__all__ = ["Outcome", "Settlement", "flush", "settle", "view_of"]
 
 PushResult = list[OpResult] | PushRefused
 
@@ -44,7 +44,7 @@ def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]]) -
     refused = [_refusal(batch, actor, ops) for actor, ops in pushes]
     prefetch(batch, [push for push, refusal in zip(pushes, refused, strict=True) if refusal is None])
     results: list[PushResult] = [refusal or _settle_push(batch, actor, ops) for (actor, ops), refusal in zip(pushes, refused, strict=True)]
-    return Outcome(results, _flush(batch), batch.settlements)
+    return Outcome(results, flush(batch), batch.settlements)
 
 
 def _refusal(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRefused | None:
@@ -162,10 +162,11 @@ def _aborted(op: Op) -> OpResult:
     return OpResult(op.op_id, "rejected", code=Code.TX_ABORTED, message=message)
 
 
-def _flush(batch: Batch) -> Commit:
-    """Write what was decided: records, the log, conflicts."""
+def flush(batch: Batch) -> Commit:
+    """Write what a batch decided: records, the log, conflicts. The caller stores the tenant's counters."""
     rows.write(batch.dirty.values())
     commit = log.append_unstored(batch.locked, batch.entries, batch.at)
+    bodies.store(batch.tenant_id, commit.from_cursor, batch.entries)
     if batch.new_conflicts:
         Conflict.objects.bulk_create(batch.new_conflicts)
     for settled in batch.settlements:

@@ -20,6 +20,7 @@ from sync.conf import knobs
 from sync.errors import OpRefused
 from sync.models import Conflict
 from sync.rows import Row, Table
+from sync.settle.bodies import carry
 from sync.settle.past import Step, step_of
 from tenants.locks import LockedTenant
 
@@ -104,6 +105,8 @@ class Batch:
         key = (row.table, row.id)
         before = self.dirty.get(key) or self.found.get(key)
         entry.previous = before.cursor if before is not None else 0
+        if entry.body is not None or (before is not None and before.entity_version is not None):
+            carry(before, row, entry)
         row.cursor = cursor
         self.dirty[key] = row
         self.entries.append(entry)

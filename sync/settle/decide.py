@@ -26,7 +26,7 @@ def decide(tx: Tx, op: Op) -> Effect:
     """Return what an insert, update or delete does. Changes nothing; the caller adds the effect to the tx."""
     if op.op not in ("insert", "update", "delete"):
         raise OpRefused(Code.UNKNOWN_OP, "op is one of insert, update, delete and settle.")
-    table = _table(tx, op)
+    table = table_for(tx, op)
     if op.base_version is not None and op.base_version < 0:
         raise OpRefused(Code.BAD_OP, "base_version is missing or is no integer from 0 up.", field="base_version")
     row = tx.row(table, op.id)
@@ -42,7 +42,8 @@ def decide(tx: Tx, op: Op) -> Effect:
     return _delete(tx, op, row, base)
 
 
-def _table(tx: Tx, op: Op) -> Table:
+def table_for(tx: Tx, op: Op) -> Table:
+    """Return the table an op is about. Raises `OpRefused`, also for an id that can be none."""
     if op.table in SYSTEM_TABLES:
         raise OpRefused(Code.READ_ONLY, f"{op.table} is written by the server alone.")
     table = tx.batch.table(op.table)
@@ -80,10 +81,10 @@ def _insert(tx: Tx, op: Op, table: Table, row: Row | None) -> Effect:
     else:
         fate = f"was deleted (version {row.version})" if row.deleted else "exists"
         raise OpRefused(Code.EXISTS, f"The record {op.id!a} {fate} already.", field="id")
-    return _write_whole(tx, op, new, read_insert(table, op.payload, tx.batch.unknown_field))
+    return write_whole(tx, op, new, read_insert(table, op.payload, tx.batch.unknown_field))
 
 
-def _write_whole(tx: Tx, op: Op, new: Row, values: dict[str, Any]) -> Effect:
+def write_whole(tx: Tx, op: Op, new: Row, values: dict[str, Any]) -> Effect:
     """Insert or revive a record with these values; `new` is a row of its own."""
     new.version += 1
     new.deleted = False
@@ -98,11 +99,11 @@ def _update(tx: Tx, op: Op, row: Row, base: int) -> Effect:
     changes = read_update(table, op.payload, lambda: Contention(tx, op, row, base).document(), tx.batch.knobs, tx.batch.unknown_field)
     check_values(table, changes)
     if base == row.version and not row.deleted:
-        return _write_fields(tx, op, row, changes)
+        return write_fields(tx, op, row, changes)
     meeting = Contention(tx, op, row, base)
     if row.deleted:
         return _update_deleted(meeting, changes)
-    return _merge(meeting, changes) if meeting.moved else _write_fields(tx, op, row, changes)
+    return _merge(meeting, changes) if meeting.moved else write_fields(tx, op, row, changes)
 
 
 def _merge(meeting: Contention, changes: dict[str, Any]) -> Effect:
@@ -113,7 +114,7 @@ def _merge(meeting: Contention, changes: dict[str, Any]) -> Effect:
     outcome = merge_update(policy, _as_update(meeting, changes))
     if isinstance(outcome, Clash):
         raise InConflict(meeting.conflict(outcome.fields, changes))
-    effect = _write_fields(meeting.tx, meeting.op, meeting.row, outcome.values)
+    effect = write_fields(meeting.tx, meeting.op, meeting.row, outcome.values)
     effect.status, effect.kept = "merged", outcome.kept
     if outcome.kept:
         effect.loser = _lost(meeting, outcome.kept, changes)
@@ -125,7 +126,7 @@ def _as_update(meeting: Contention, changes: Mapping[str, Any]) -> Update:
     return Update(changes, meeting.row.get, meeting.contested(changes), table.json_fields, lambda: meeting.known)
 
 
-def _write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect:
+def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect:
     """Set fields of a live record; those that hold the value already are left out of its change."""
     new, json_fields = row.copy(), row.table.json_fields
     patch: list[dict[str, Any]] = []
@@ -176,7 +177,7 @@ def _update_deleted(meeting: Contention, changes: dict[str, Any]) -> Effect:
 
 def _revive(meeting: Contention, values: dict[str, Any]) -> Effect:
     check_values(meeting.row.table, values)
-    effect = _write_whole(meeting.tx, meeting.op, meeting.row.copy(), values)
+    effect = write_whole(meeting.tx, meeting.op, meeting.row.copy(), values)
     effect.status = "merged"
     return effect
 
@@ -201,7 +202,7 @@ def _delete(tx: Tx, op: Op, row: Row, base: int) -> Effect:
     if decision == "clash":
         raise InConflict(meeting.conflict(ordered, None))
     if decision == "delete":
-        effect = _remove(tx, op, row)
+        effect = remove(tx, op, row)
     else:
         effect = _rewrite(tx, op, row, "update", [])
         effect.kept, effect.loser = ordered, _lost(meeting, ordered, None)
@@ -209,7 +210,8 @@ def _delete(tx: Tx, op: Op, row: Row, base: int) -> Effect:
     return effect
 
 
-def _remove(tx: Tx, op: Op, row: Row) -> Effect:
+def remove(tx: Tx, op: Op, row: Row) -> Effect:
+    """Delete a live record."""
     new = row.copy()
     new.version += 1
     new.deleted = True
@@ -227,7 +229,7 @@ def _resolved(meeting: Contention, mine: dict[str, Any] | None, contested: froze
     if isinstance(answer, Merged):
         given = {name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()}
         check_values(row.table, given)
-        effect = _revive(meeting, {**row.values(), **given}) if row.deleted else _write_fields(tx, op, row, given)
+        effect = _revive(meeting, {**row.values(), **given}) if row.deleted else write_fields(tx, op, row, given)
     elif isinstance(answer, Accept):
         effect = _accepted(meeting, mine)
     else:
@@ -239,5 +241,5 @@ def _resolved(meeting: Contention, mine: dict[str, Any] | None, contested: froze
 def _accepted(meeting: Contention, mine: dict[str, Any] | None) -> Effect:
     tx, op, row = meeting.tx, meeting.op, meeting.row
     if mine is None:
-        return _remove(tx, op, row)
-    return _revive(meeting, mine) if row.deleted else _write_fields(tx, op, row, mine)
+        return remove(tx, op, row)
+    return _revive(meeting, mine) if row.deleted else write_fields(tx, op, row, mine)

@@ -1,0 +1,195 @@
+"""PURE: a record as a CBOR client has it (`entityCbor`), and the same record as columns.
+
+A client's bytes are kept as they came. Declared fields are read out of them; when somebody else changes a field, the bytes
+are decoded, the key changed, and encoded again. Where the bytes are no map they mean nothing to anyone but their client.
+"""
+
+import base64
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from sync.cbor import CborError, Limits, Pairs, Simple, Tag, decode, encode
+
+MAX_VERSION: Final = 2**63 - 1
+_EPOCH: Final = date(1970, 1, 1)
+_UNDEFINED: Final = Simple(23)
+_DEPTH: Final = 128
+
+
+class NotPlain(ValueError):
+    """A CBOR value that no field can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a change leaves for CBOR clients: `version` as they count it, the bytes (None when it deletes the record), the writer's clock."""
+
+    version: int
+    cbor: bytes | None
+    timestamp_ms: int | None = None
+
+
+def keys_of(data: bytes) -> list[tuple[Any, Any]] | None:
+    """Return the pairs of a map; None for anything else, valid CBOR or not."""
+    try:
+        found = decode(data, Limits(size=len(data), depth=_DEPTH, items=len(data)))
+    except CborError:
+        return None
+    if isinstance(found, Pairs):
+        return list(found.items)
+    return list(found.items()) if isinstance(found, dict) else None
+
+
+def declared(data: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of declared fields, `kinds` by name, in a form their cleaners take. Raises `NotPlain` with (field, reason)."""
+    out: dict[str, Any] = {}
+    for key, value in keys_of(data) or ():
+        if type(key) is str and key in kinds:
+            try:
+                out[key] = plain(value, kinds[key])
+            except NotPlain as error:
+                raise NotPlain(key, str(error)) from None
+    return out
+
+
+def plain(value: Any, kind: str = "json") -> Any:
+    """Return a CBOR value as JSON would have it. Raises `NotPlain`."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, bytes):
+        return str(uuid.UUID(bytes=value)) if kind == "uuid" and len(value) == 16 else base64.urlsafe_b64encode(value).decode().rstrip("=")
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, Pairs):
+        return {_key(key): plain(each) for key, each in value.items}
+    if isinstance(value, Tag):
+        return _untagged(value, kind)
+    if value == _UNDEFINED:
+        return None
+    raise NotPlain("a simple value that JSON does not know")
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str | int) and not isinstance(key, bool):
+        return str(key)
+    raise NotPlain("a map with keys that are neither text nor whole numbers")
+
+
+def _untagged(tag: Tag, kind: str) -> Any:
+    reader = _TAGS.get(tag.number)
+    if reader is None:
+        return plain(tag.value, kind)
+    try:
+        return reader(tag.value)
+    except (ValueError, TypeError, OverflowError, ArithmeticError) as error:
+        raise NotPlain(f"a tag {tag.number} that holds something else") from error
+
+
+def _moment(seconds: Any) -> str:
+    if not isinstance(seconds, int | float):
+        raise TypeError
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _fraction(parts: Any) -> str:
+    exponent, mantissa = parts
+    if not (isinstance(exponent, int) and isinstance(mantissa, int) and -40 <= exponent <= 40):
+        raise InvalidOperation
+    return f"{Decimal(mantissa).scaleb(exponent):f}"
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _big(value: Any) -> int:
+    return int.from_bytes(bytes(value), "big")
+
+
+_TAGS: Final[dict[int, Callable[[Any], Any]]] = {
+    0: _text,
+    1: _moment,
+    2: _big,
+    3: lambda value: -1 - _big(value),
+    4: _fraction,
+    37: lambda value: str(uuid.UUID(bytes=bytes(value))),
+    100: lambda days: (_EPOCH + timedelta(days=days)).isoformat(),
+    1004: _text,
+}
+"""Tags that stand for values of our kinds; of any other only what is tagged counts."""
+
+
+def document(values: Mapping[str, Any]) -> bytes:
+    """Return a record's columns, in wire form, as CBOR: the non-null ones."""
+    return encode({name: value for name, value in values.items() if value is not None})
+
+
+def edited(data: bytes, changed: Mapping[str, Any], whole: Callable[[], Mapping[str, Any]]) -> bytes:
+    """Return the bytes after a change of fields; a null takes its key out. Bytes that are no map give way to the `whole` record."""
+    if not changed:
+        return data
+    pairs = keys_of(data)
+    if pairs is None:
+        return document(whole())
+    left = dict(changed)
+    out = [(key, left.pop(key) if _names(key, left) else value) for key, value in pairs]
+    out += left.items()
+    return encode(Pairs(tuple((key, value) for key, value in out if not (_names(key, changed) and value is None))))
+
+
+def _names(key: Any, fields: Mapping[str, Any]) -> bool:
+    return type(key) is str and key in fields
+
+
+def only(data: bytes, fields: Iterable[str]) -> bytes:
+    """Return the bytes with nothing but some fields in them."""
+    shown = frozenset(fields)
+    return encode({key: value for key, value in keys_of(data) or () if type(key) is str and key in shown})
+
+
+def replaced(theirs: bytes, mine: bytes, fields: Iterable[str]) -> bytes:
+    """Return `theirs` with some fields as `mine` has them: a write by somebody who sees no more than those."""
+    shown = frozenset(fields)
+    kept = [(key, value) for key, value in keys_of(theirs) or () if not (type(key) is str and key in shown)]
+    given = [(key, value) for key, value in keys_of(mine) or () if type(key) is str and key in shown]
+    return encode(Pairs((*kept, *given)))
+
+
+def merge(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:
+    """Merge two documents that were made from the same base, key by key; None where both changed a key differently, or one is no map."""
+    sides = [_by_key(each) for each in (base, mine, theirs)]
+    if any(side is None for side in sides):
+        return None
+    before, ours, others = (side or {} for side in sides)
+    out: list[tuple[Any, Any]] = []
+    for key in {**others, **ours}:
+        here = [side.get(key) for side in (before, ours, others)]
+        was, mine_now, theirs_now = (None if found is None else found[2] for found in here)
+        if mine_now in (theirs_now, was):
+            chosen = here[2]
+        elif theirs_now == was:
+            chosen = here[1]
+        else:
+            return None
+        if chosen is not None:
+            out.append(chosen[:2])
+    return encode(Pairs(tuple(out)))
+
+
+def _by_key(data: bytes) -> dict[bytes, tuple[Any, Any, bytes]] | None:
+    pairs = keys_of(data)
+    return None if pairs is None else {encode(key): (key, value, encode(value)) for key, value in pairs}
+
+
+def next_version(version: int) -> int:
+    """Return the version after one, within 64 bits."""
+    return min(version + 1, MAX_VERSION)

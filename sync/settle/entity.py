@@ -1,0 +1,182 @@
+"""Settle one push of a CBOR client (docs/spec/syncprotocol-v1.md): versions are the client's own, and the whole push is one tx.
+
+The engine stays what it is: ops become the same effects, are written by the same `flush`, and live clients see ordinary changes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sync import entities, sql
+from sync.codes import Code
+from sync.commits import Commit
+from sync.entities import Body
+from sync.errors import OpRefused, PushRefused
+from sync.lines import wire_time
+from sync.models import Conflict, PrunedOps
+from sync.ops import Actor, Op
+from sync.rows import Row, Table
+from sync.settle import Outcome, flush
+from sync.settle.batch import Batch, Settlement
+from sync.settle.bodies import body_of, version_of
+from sync.settle.conflicts import SUPERSEDED
+from sync.settle.decide import remove, table_for, write_fields, write_whole
+from sync.settle.entity_conflicts import Lost, Resolution, keep, resolve
+from sync.settle.payloads import read_insert
+from sync.settle.prefetch import load_devices, prefetch
+from sync.settle.tx import Effect, Tx
+from sync.v1.ops import EntityOp, Pushed
+from tenants.locks import LockedTenant
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = 253_402_300_799_000
+
+
+class EntityRefused(Exception):
+    """An op of a push cannot be applied, and so nothing of the push is. `position` counts from 0."""
+
+    def __init__(self, position: int, error: OpRefused) -> None:
+        super().__init__(error.message)
+        self.position = position
+        self.error = error
+
+
+@dataclass(slots=True)
+class _Push:
+    tx: Tx
+    field_merge: bool
+    settled: set[int] = field(default_factory=set)
+    silent: list[int] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
+
+
+def settle_entities(locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool = False) -> tuple[Pushed, Outcome]:
+    """Settle a push and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
+
+    Raises `EntityRefused` when an op cannot be applied, `PushRefused` when the device may not write; then nothing is.
+    """
+    batch = Batch(locked)
+    device = actor.device_id or ""
+    load_devices(batch, {device})
+    if device not in batch.devices:
+        raise PushRefused(Code.REVOKED, "This device may no longer write.")
+    plain = [_prepared(batch, position, op) for position, op in enumerate(ops)]
+    prefetch(batch, [(actor, sorted(plain, key=lambda op: op.op_id))])
+    push = _Push(Tx(batch, actor), field_merge)
+    push.tx.begin()
+    try:
+        for position, (op, engine_op) in enumerate(zip(ops, plain, strict=True)):
+            push.tx.position = position
+            _take(push, op, engine_op)
+        push.tx.check()
+    except OpRefused as error:
+        raise EntityRefused(push.tx.position, error) from None
+    push.tx.commit()
+    commit = flush(batch)
+    views = keep(batch, actor, push.lost)
+    _remember(device, push.silent, commit)
+    return Pushed(max(push.settled, default=0), views), Outcome([], commit, batch.settlements)
+
+
+def _prepared(batch: Batch, position: int, op: EntityOp) -> Op:
+    """Return an op as the engine has it: an insert with the declared fields, or a delete."""
+    made_at = None
+    if op.timestamp_ms is not None and 0 < op.timestamp_ms < _LAST_MS:
+        made_at = (_EPOCH + timedelta(milliseconds=op.timestamp_ms)).isoformat()
+    if op.verb == "delete":
+        return Op(op.op_id, None, op.collection, op.entity_id, "delete", at=made_at)
+    table = batch.table(op.collection)
+    try:
+        payload = {} if table is None else entities.declared(op.body or b"", table.kinds)
+    except entities.NotPlain as error:
+        name, reason = error.args
+        raise EntityRefused(position, OpRefused(Code.BAD_VALUE, f"{name}: {reason}.", field=name)) from None
+    return Op(op.op_id, None, op.collection, op.entity_id, "insert", payload=payload, at=made_at)
+
+
+def _take(push: _Push, op: EntityOp, engine_op: Op) -> None:
+    tx = push.tx
+    if op.op_id in push.settled or (tx.device is not None and op.op_id in tx.device.accepted):
+        push.settled.add(op.op_id)
+        return
+    table = table_for(tx, engine_op)
+    row = tx.row(table, op.entity_id)
+    push.settled.add(op.op_id)
+    if _changes_nothing(row, op):
+        push.silent.append(op.op_id)
+        return
+    if row is None or op.version > version_of(row):
+        tx.add(op.op_id, _applied(tx, op, engine_op, table, row, op.version))
+        _settle_earlier(tx, op)
+        return
+    resolution = resolve(tx, op, engine_op, row, field_merge=push.field_merge)
+    if resolution.kind == "keep":
+        push.lost.append(Lost(op, engine_op, row, resolution))
+    else:
+        tx.add(op.op_id, _resolved(tx, op, engine_op, row, resolution))
+        _settle_earlier(tx, op)
+
+
+def _changes_nothing(row: Row | None, op: EntityOp) -> bool:
+    if row is None:
+        return False
+    if op.verb == "delete":
+        return row.deleted
+    return not row.deleted and body_of(row) == op.body
+
+
+def _applied(tx: Tx, op: EntityOp, engine_op: Op, table: Table, row: Row | None, version: int, body: bytes | None = None) -> Effect:
+    """Return what an accepted op does: the record as its maker has it, under the version they gave it."""
+    given = op.body if body is None else body
+    if op.verb == "delete":
+        effect = _tombstone(tx, engine_op, table) if row is None else remove(tx, engine_op, row)
+        given = None
+    else:
+        values = read_insert(table, engine_op.payload, tx.batch.unknown_field)
+        if row is None or row.deleted:
+            new = Row(table, None, op.entity_id) if row is None else row.copy()
+            effect = write_whole(tx, engine_op, new, values)
+        else:
+            effect = write_fields(tx, engine_op, row, values)
+    return _with_body(effect, Body(version, given, op.timestamp_ms))
+
+
+def _tombstone(tx: Tx, op: Op, table: Table) -> Effect:
+    """Delete what was never seen here, so that an older upsert that comes later does not bring it back."""
+    new = Row(table, None, op.id)
+    new.changed = dict.fromkeys(table.fields)
+    return remove(tx, op, new)
+
+
+def _with_body(effect: Effect, body: Body) -> Effect:
+    effect.entry.body = body
+    row = effect.row
+    row.entity_version, row.entity_cbor, row.entity_changed = body.version, body.cbor, True
+    return effect
+
+
+def _resolved(tx: Tx, op: EntityOp, engine_op: Op, row: Row, resolution: Resolution) -> Effect:
+    """Return what an op does that lost by its version, and that the object type's policy lets through all the same."""
+    table, version = row.table, entities.next_version(version_of(row))
+    if resolution.kind == "accept":
+        return _applied(tx, op, engine_op, table, row, version)
+    effect = write_fields(tx, engine_op, row, resolution.values)
+    return _with_body(effect, Body(version, resolution.body, op.timestamp_ms))
+
+
+def _settle_earlier(tx: Tx, op: EntityOp) -> None:
+    """An op that was in conflict came again and was accepted: its conflict is over."""
+    earlier = tx.device.in_conflict.get(op.op_id) if tx.device is not None else None
+    if earlier is not None and earlier.state == Conflict.State.OPEN:
+        tx.batch.settle_conflict(Settlement(earlier, SUPERSEDED, tx.actor.by, wire_time(tx.batch.at), told=True))
+
+
+def _remember(device: str, op_ids: Sequence[int], commit: Commit) -> None:
+    """Keep the op_ids that were acknowledged without a change: sent again, they still are duplicates."""
+    for op_id in sorted(op_ids):
+        if PrunedOps.objects.filter(device_id=device, low__lte=op_id, high__gte=op_id).exists():
+            continue
+        if not PrunedOps.objects.filter(device_id=device, high=op_id - 1).update(high=op_id):
+            PrunedOps.objects.create(device_id=device, low=op_id, high=op_id, cursor=commit.to_cursor)
+    if op_ids:
+        sql.run("UPDATE tenants_device SET pruned_op_id = %s WHERE id = %s AND pruned_op_id < %s", [max(op_ids), device, max(op_ids)])

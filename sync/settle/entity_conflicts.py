@@ -1,0 +1,175 @@
+"""A CBOR client's op that lost by its version: what the object type's policy makes of it on this door, and the conflict that is kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from sync import entities, sql
+from sync.errors import OpRefused
+from sync.lines import decode_line
+from sync.merge import FIELD_MERGE, LAST_WRITE_WINS, MANUAL, SERVER_WINS
+from sync.models import Conflict
+from sync.ops import Actor, Op
+from sync.resolvers import Accept, Ask, Meeting, Merged, Reject, ask, resolver_of
+from sync.rows import Row
+from sync.settle.batch import Batch
+from sync.settle.bodies import body_of, version_of
+from sync.settle.payloads import check_values, clean_field, read_insert
+from sync.settle.tx import Tx
+from sync.v1.models import EntityConflict
+from sync.v1.ops import EntityConflictView, EntityOp
+
+REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What becomes of an op: `accept` it as it is, `write` these values and bytes, or `keep` the server's state and report it.
+
+    `settled` names the policy that decided for the server; empty when a person still has to.
+    """
+
+    kind: Literal["accept", "write", "keep"]
+    values: Mapping[str, Any] = field(default_factory=dict)
+    body: bytes = b""
+    settled: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An op that was not applied, and the record it met."""
+
+    op: EntityOp
+    engine_op: Op
+    row: Row
+    resolution: Resolution
+
+
+_ACCEPT = Resolution("accept")
+_PERSON = Resolution("keep")
+_SERVER = Resolution("keep", settled=SERVER_WINS)
+
+
+def resolve(tx: Tx, op: EntityOp, engine_op: Op, row: Row, *, field_merge: bool) -> Resolution:
+    """Decide an op whose version is not above the record's."""
+    policy = row.table.spec.conflict_policy
+    if policy == LAST_WRITE_WINS:
+        return _ACCEPT
+    if policy == MANUAL:
+        return _PERSON
+    if policy == SERVER_WINS or (policy == FIELD_MERGE and not field_merge):
+        return _SERVER
+    return _merged(tx, op, row) if policy == FIELD_MERGE else _asked(tx, op, engine_op, row, policy)
+
+
+def _merged(tx: Tx, op: EntityOp, row: Row) -> Resolution:
+    base = _before(tx, op, row)
+    if op.body is None or row.deleted or base is None:
+        return _PERSON
+    merged = entities.merge(base, op.body, body_of(row))
+    return _PERSON if merged is None else _write(tx, row, merged)
+
+
+def _write(tx: Tx, row: Row, body: bytes) -> Resolution:
+    from_body = entities.declared(body, row.table.kinds)
+    return Resolution("write", read_insert(row.table, from_body, tx.batch.unknown_field), body)
+
+
+def _before(tx: Tx, op: EntityOp, row: Row) -> bytes | None:
+    """Return the record as it was when its maker last saw it, as far as the version they propose tells."""
+    found = sql.fetch_one(
+        "SELECT cbor FROM v1_changes WHERE tenant_id = %s AND table_name = %s AND record_id = %s AND entity_version < %s "
+        "ORDER BY cursor DESC LIMIT 1",
+        [tx.batch.tenant_id, row.table.spec.table_name, row.id, op.version],
+    )
+    return bytes(found[0]) if found is not None and found[0] is not None else None
+
+
+def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, policy: str) -> Resolution:
+    """Let the object type's own resolver decide."""
+    mine = None if op.verb == "delete" else read_insert(row.table, engine_op.payload, tx.batch.unknown_field)
+    theirs = None if row.deleted else row.values()
+    contested = frozenset(name for name in row.table.fields if mine is None or theirs is None or mine.get(name) != theirs.get(name))
+    resolver = resolver_of(policy)
+    meeting = Meeting(op.collection, op.entity_id, mine, theirs, None, contested, tx.actor.by, tx.actor.device_id)
+    answer = ask(resolver, meeting) if resolver else Ask()
+    if isinstance(answer, Accept):
+        return _ACCEPT
+    if isinstance(answer, Reject):
+        return Resolution("keep", settled=REJECTED)
+    if not isinstance(answer, Merged) or row.deleted:
+        return _PERSON
+    given = {name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()}
+    check_values(row.table, given)
+    return Resolution("write", given, entities.edited(body_of(row), given, lambda: {**row.values(), **given}))
+
+
+def keep(batch: Batch, actor: Actor, lost: Sequence[Lost]) -> tuple[EntityConflictView, ...]:
+    """Store conflicts and return what their clients are told. After the records and the log were written."""
+    times = _times(batch, {each.row.cursor for each in lost})
+    for each in lost:
+        _store(batch, actor, each)
+    return tuple(
+        EntityConflictView(each.op, version_of(each.row), b"" if each.row.deleted else body_of(each.row), times.get(each.row.cursor))
+        for each in lost
+    )
+
+
+def _times(batch: Batch, cursors: set[int]) -> dict[int, int]:
+    found = sql.fetch_in("SELECT cursor, line FROM changes WHERE tenant_id = %s AND cursor IN", sorted(cursors), [batch.tenant_id])
+    return {cursor: round(datetime.fromisoformat(decode_line(line)["at"]).timestamp() * 1000) for cursor, line in found}
+
+
+def _store(batch: Batch, actor: Actor, lost: Lost) -> None:
+    op, row, device = lost.op, lost.row, batch.devices[actor.device_id or ""]
+    conflict = device.in_conflict.get(op.op_id)
+    if conflict is not None and _is_same(conflict, op):
+        return
+    if conflict is None:
+        conflict = Conflict(tenant_id=batch.tenant_id, device_id=actor.device_id, op_id=op.op_id)
+        device.in_conflict[op.op_id] = conflict
+    mine = _mine(batch, lost)
+    theirs = None if row.deleted else row.values()
+    names = sorted(name for name in row.table.fields if (mine or {}).get(name) != (theirs or {}).get(name))
+    settled = lost.resolution.settled
+    known = {name: value for name, value in mine.items() if name in names or row.deleted} if mine is not None else None
+    for name, value in {
+        "table_name": op.collection,
+        "record_id": op.entity_id,
+        "op": "delete" if op.verb == "delete" else "update",
+        "fields": names,
+        "base": None,
+        "mine": known,
+        "theirs": None if theirs is None else {name: theirs[name] for name in (known if known is not None else theirs)},
+        "base_version": min(max(op.version - 1, 0), row.version),
+        "server_version": row.version,
+        "by": actor.by,
+        "state": Conflict.State.SETTLED if settled else Conflict.State.OPEN,
+        "resolution": settled,
+        "settled_at": batch.at if settled else None,
+        "told_device": True,
+    }.items():
+        setattr(conflict, name, value)
+    conflict.save()
+    EntityConflict.objects.update_or_create(conflict=conflict, defaults={"op_type": op.verb, "entity_version": op.version, "cbor": op.body})
+
+
+def _is_same(conflict: Conflict, op: EntityOp) -> bool:
+    """Whether a conflict is kept already for the very same op: it was sent again because its answer was lost."""
+    kept = EntityConflict.objects.filter(conflict_id=conflict.pk).first()
+    return kept is not None and (kept.op_type, kept.entity_version) == (op.verb, op.version) and _bytes(kept.cbor) == op.body
+
+
+def _bytes(value: bytes | memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def _mine(batch: Batch, lost: Lost) -> dict[str, Any] | None:
+    if lost.op.verb == "delete":
+        return None
+    try:
+        return read_insert(lost.row.table, lost.engine_op.payload, batch.unknown_field)
+    except OpRefused:
+        # It could not have been applied anyway; what was sent is kept as it came.
+        return {}

@@ -1,0 +1,50 @@
+"""The use-case behind `POST /v1/push`: one push, one transaction."""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from metadata.catalog import schema_of
+from metadata.names import object_name_problem, table_name_problem
+from metadata.publish import publish
+from sync import engine
+from sync.drafts import DraftType, save_drafts
+from sync.ops import Actor
+from sync.settle.entity import settle_entities
+from sync.v1.conf import v1_knobs
+from sync.v1.models import TenantSettings
+from sync.v1.ops import EntityOp, Pushed
+from tenants.errors import MoatError
+from tenants.locks import tenant_transaction
+from tenants.models import Tenant
+
+
+def push_entities(actor: Actor, ops: Sequence[EntityOp]) -> Pushed:
+    """Settle the ops of one push as a whole; durable when this returns.
+
+    Raises `EntityRefused` for the op that keeps all of it from being applied, `PushRefused` when the device may not write.
+    """
+    _make_room(actor.tenant_id, {op.collection for op in ops})
+    with tenant_transaction(actor.tenant_id) as locked:
+        pushed, outcome = settle_entities(locked, actor, ops, field_merge=v1_knobs().v1_field_merge)
+    transaction.on_commit(lambda: engine.announce(outcome))
+    return pushed
+
+
+def _make_room(tenant_id: int, collections: set[str]) -> None:
+    """Publish an empty object type for each collection that has none, where the tenant wants that."""
+    tenant = Tenant.objects.get(pk=tenant_id)
+    unknown = sorted(collections - set(schema_of(tenant_id, tenant.schema_version).by_table))
+    if not unknown:
+        return
+    wanted = TenantSettings.objects.filter(pk=tenant_id).values_list("unknown_collections", flat=True).first()
+    if wanted != TenantSettings.Unknown.PUBLISH:
+        return
+    names = [name for name in unknown if not object_name_problem(name) and not table_name_problem(name)]
+    for name in names:
+        label = name.replace("_", " ").capitalize()
+        try:
+            save_drafts(tenant, [DraftType(name, label, label, (), table_name=name)])
+            publish(tenant_id, [name])
+        except MoatError:
+            continue  # a name that was retired, or one that somebody drafts: the push is refused in its own words

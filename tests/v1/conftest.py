@@ -1,0 +1,76 @@
+"""Tenants with collections, and devices that speak v1."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from metadata.publish import publish
+from sync.cbor import encode
+from sync.channels import Channel
+from sync.ops import Actor
+from sync.v1.ops import EntityOp, Page, Pushed
+from sync.v1.pull import pull
+from sync.v1.push import push_entities
+from tenants.models import Tenant
+from tenants.tokens import issue_device
+from tests.builders import make_object_type, make_tenant, make_user
+
+FIELDS: dict[str, Any] = {"title": "text", "body": "text", "number": "integer", "attrs": "json", "due": "datetime", "price": "decimal"}
+
+
+def make_notes(tenant: Tenant, policy: str = "field_merge") -> None:
+    """Publish `notes`, with fields, and `blobs`, without."""
+    make_object_type(tenant, "note", FIELDS, conflict_policy=policy)
+    make_object_type(tenant, "blob", {})
+    publish(tenant.pk)
+    tenant.refresh_from_db()
+
+
+class Door:
+    """A device behind the use-cases, with op_ids that rise by themselves."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+        self.user = make_user(tenant)
+        self.issued = issue_device(tenant, self.user, "v1")
+        self.actor = Actor(tenant.pk, self.user.username, self.issued.device.pk)
+        self.channel = Channel(tenant.pk, tenant.slug)
+        self.number = 0
+
+    def op(self, record: str, version: int, body: Any = None, *, collection: str = "notes", op_id: int | None = None) -> EntityOp:
+        """An upsert of a map (or of bytes as they are), or a delete without one."""
+        if op_id is None:
+            self.number += 1
+            op_id = self.number
+        data = body if isinstance(body, bytes) or body is None else encode(body)
+        return EntityOp(op_id, collection, record, "delete" if data is None else "upsert", version, data, 1_700_000_000_000)
+
+    def push(self, *ops: EntityOp) -> Pushed:
+        return push_entities(self.actor, ops)
+
+    def put(self, record: str, version: int, body: Any, **more: Any) -> Pushed:
+        return self.push(self.op(record, version, body, **more))
+
+    def pull(self, since: int = 0, limit: int = 1000, collections: list[str] | None = None) -> Page:
+        return pull(self.channel, self.actor.device_id or "", since, limit, collections)
+
+    def all(self, limit: int = 1000) -> list[Any]:
+        found, page = [], self.pull(0, limit)
+        found += page.ops
+        while page.has_more:
+            page = self.pull(page.next_cursor, limit)
+            found += page.ops
+        return found
+
+
+@pytest.fixture
+def notes(db: None) -> Tenant:
+    tenant = make_tenant()
+    make_notes(tenant)
+    return tenant
+
+
+@pytest.fixture
+def door(notes: Tenant) -> Callable[[], Door]:
+    return lambda: Door(notes)

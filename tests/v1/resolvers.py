@@ -1,0 +1,10 @@
+"""A resolver that an application might have."""
+
+from sync.resolvers import Answer, Meeting, Merged
+
+
+class Longest:
+    """Takes note that both sides wrote."""
+
+    def resolve(self, clash: Meeting) -> Answer:
+        return Merged({"title": "both"})
