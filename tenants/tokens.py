@@ -75,6 +75,19 @@ def identify(token: object) -> DeviceIdentity | None:
     found = Device.objects.filter(token_hash=digest, revoked_at=None, user__is_active=True).select_related("tenant", "user").first()
     if found is None or not hmac.compare_digest(found.token_hash, digest):
         return None
+    return _identity(found)
+
+
+def identify_device(tenant_slug: str, device_id: str, username: str | None = None) -> DeviceIdentity | None:
+    """Return who a device is that proved itself by other means than its token; None as in `identify`, or when it is not this user's."""
+    devices = Device.objects.filter(pk=device_id, tenant__slug=tenant_slug, revoked_at=None, user__is_active=True)
+    found = devices.select_related("tenant", "user").first()
+    if found is None or (username is not None and found.user.get_username() != username):
+        return None
+    return _identity(found)
+
+
+def _identity(found: Device) -> DeviceIdentity | None:
     membership = Membership.objects.filter(tenant_id=found.tenant_id, user_id=found.user_id).first()
     if membership is None:
         return None

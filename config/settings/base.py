@@ -94,6 +94,13 @@ DATABASES = {"default": database(env.str("DATABASE_URL", default=f"sqlite:///{DA
 REDIS_URL = env.str("REDIS_URL", default="")
 # Whoever sends it as bearer token may read /metrics; without it only staff may.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# JSON Web Tokens for SyncProtocol v1, beside device tokens: a shared secret (HS256), or where the issuer's public keys are (RS256).
+V1_JWT = {
+    "secret": env.str("V1_JWT_SECRET", default=""),
+    "jwks_url": env.str("V1_JWT_JWKS_URL", default=""),
+    "issuer": env.str("V1_JWT_ISSUER", default=""),
+    "audience": env.str("V1_JWT_AUDIENCE", default=""),
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -158,6 +165,8 @@ CACHES: dict[str, Any] = {
 # production set-up on a plain local port, set HTTPS=0.
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS
+# SyncProtocol v1 refuses plain HTTP by itself: a client would lose the body of a POST that is redirected.
+SECURE_REDIRECT_EXEMPT = [r"^v1/"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS

@@ -1,0 +1,1 @@
+"""SyncProtocol v1 over HTTP: messages, negotiation, who calls, the event stream."""

@@ -1,0 +1,101 @@
+"""Who calls, over what, and how often: everything that is checked before a request's body is read."""
+
+import hashlib
+import ipaddress
+import time
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpRequest
+
+from sync.channels import Channel, channel_of
+from sync.ops import Actor
+from sync.transports.v1 import jwt_tokens
+from sync.transports.v1.errors import V1Code, V1Error
+from sync.v1.conf import v1_knobs
+from tenants.models import SecurityProfile
+from tenants.tokens import DeviceIdentity, identify, identify_device
+
+_FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded")
+_WINDOW = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A device that may come in, and the channel it sees."""
+
+    identity: DeviceIdentity
+    channel: Channel
+
+    @property
+    def database(self) -> str:
+        """The tenant, as clients name it."""
+        return self.identity.tenant_slug
+
+    @property
+    def device(self) -> str:
+        """The device's id."""
+        return self.identity.device_id
+
+    @property
+    def actor(self) -> Actor:
+        """Whom the log names."""
+        return Actor(self.identity.tenant_id, self.identity.username, self.identity.device_id)
+
+
+def require_https(request: HttpRequest) -> None:
+    """Refuse plain HTTP from anywhere but this machine, unless DEBUG is on. Raises `V1Error`."""
+    if not (request.is_secure() or settings.DEBUG or _is_local(request)):
+        raise V1Error(V1Code.AUTHORIZATION_FAILED, "Use https: over plain http a token is everybody's.")
+
+
+def _is_local(request: HttpRequest) -> bool:
+    if any(name in request.headers for name in _FORWARDED):
+        return False  # a proxy on this machine speaks for somebody elsewhere
+    try:
+        return ipaddress.ip_address(request.META.get("REMOTE_ADDR") or "").is_loopback
+    except ValueError:
+        return False
+
+
+def authenticate(request: HttpRequest) -> Caller:
+    """Return who a request is from. Raises `V1Error`: authenticationFailed, or authorizationFailed without a profile that lets them in."""
+    header = request.headers.get("Authorization")
+    if not header:
+        raise V1Error(V1Code.AUTHENTICATION_FAILED, "Missing authorization header")
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise V1Error(V1Code.AUTHENTICATION_FAILED, "Authorize with Bearer and a token.")
+    identity = _identity(token.strip())
+    if identity is None:
+        raise jwt_tokens.refused()
+    return Caller(identity, _channel(identity))
+
+
+def _identity(token: str) -> DeviceIdentity | None:
+    if not jwt_tokens.looks_like_jwt(token):
+        return identify(token)
+    claims = jwt_tokens.read(token)
+    return identify_device(claims.database, claims.device, claims.user)
+
+
+def _channel(identity: DeviceIdentity) -> Channel:
+    if not SecurityProfile.objects.filter(pk=identity.profile_id, full_access=True).exists():
+        raise V1Error(V1Code.AUTHORIZATION_FAILED, "The user's security profile gives no access.")
+    return channel_of(identity)
+
+
+def count(caller: Caller) -> None:
+    """Count a request of a device; raises `V1Error` rateLimitExceeded when it makes too many in a minute."""
+    now = time.time()
+    window = int(now // _WINDOW)
+    key = f"v1_rate_{window}_{hashlib.sha256(caller.device.encode()).hexdigest()[:32]}"
+    cache.add(key, 0, timeout=2 * _WINDOW)
+    try:
+        made = cache.incr(key)
+    except ValueError:  # it went out of the cache just now
+        return
+    if made > v1_knobs().v1_rate:
+        wait = int((window + 1) * _WINDOW - now) + 1
+        raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, f"Too many requests; come back in {wait} seconds.", retry_after=wait)

@@ -1,0 +1,214 @@
+"""PURE: the messages of SyncProtocol v1, from decoded maps and to maps. Unknown keys are ignored."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from sync.entities import MAX_VERSION
+from sync.transports.v1.errors import V1Code, V1Error, invalid
+from sync.v1.ops import EntityConflictView, EntityOp, Operation, Page, Pushed, Verb
+
+NO_DEVICE: Final = "server"
+"""The `deviceId` of a change that no device made: clients want text there."""
+
+_VERBS: Final[dict[str, Verb]] = {"put": "upsert", "upsert": "upsert", "delete": "delete"}
+_TEXT: Final = 200
+_TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits of requests: ops of a push, bytes of a body, changes of a page unless told and at most."""
+
+    ops: int
+    entity: int
+    page: int
+    page_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull; `collections` None for all."""
+
+    since: int
+    limit: int
+    collections: tuple[str, ...] | None
+
+
+def require_map(message: object) -> Mapping[str, Any]:
+    """Return the message, which is a map with text keys."""
+    if not isinstance(message, dict):
+        raise invalid("The request is a map with text keys.")
+    return message
+
+
+def text(message: Mapping[str, Any], key: str, prefix: str = "", *, limit: int = _TEXT) -> str:
+    """Return a text that must be there."""
+    value = message.get(key)
+    if not isinstance(value, str) or not value or len(value) > limit:
+        raise invalid(f"{key} is text of 1 to {limit} characters.", prefix + key)
+    return value
+
+
+def whole(
+    message: Mapping[str, Any], key: str, prefix: str = "", *, least: int = 0, most: int = MAX_VERSION, default: int | None = None
+) -> int:
+    """Return a whole number; encoders that know no large ones send floats, which are fine without a fraction."""
+    value = message.get(key)
+    if value is None and default is not None:
+        return default
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not least <= value <= most:
+        raise invalid(f"{key} is a whole number from {least} to {most}.", prefix + key)
+    return value
+
+
+def named(message: Mapping[str, Any], key: str, expected: str, prefix: str = "", *, required: bool = True) -> None:
+    """Check that a message is about the caller's own database, or device."""
+    if message.get(key) is None and not required:
+        return
+    if text(message, key, prefix) != expected:
+        raise V1Error(V1Code.AUTHORIZATION_FAILED, f"The token is of another {key}.", field=prefix + key)
+
+
+def handshake(message: Mapping[str, Any]) -> None:
+    """Check what a handshake says beside who it is from."""
+    info = message.get("clientInfo")
+    if info is not None and not isinstance(info, dict):
+        raise invalid("clientInfo is a map.", "clientInfo")
+    version = message.get("protocolVersion", 1)
+    if version != 1:
+        raise V1Error(V1Code.VERSION_MISMATCH, "This server speaks version 1.", field="protocolVersion")
+
+
+def pull_request(message: Mapping[str, Any], bounds: Bounds) -> PullRequest:
+    """Read a pull."""
+    limit = whole(message, "limit", least=1, default=bounds.page)
+    return PullRequest(whole(message, "sinceCursor", default=0), min(limit, bounds.page_max), names(message.get("collections")))
+
+
+def names(value: object) -> tuple[str, ...] | None:
+    """Read a list of collections; None and an empty list stand for all."""
+    if value is None or value == []:
+        return None
+    if not isinstance(value, list) or len(value) > 1000 or not all(isinstance(each, str) and len(each) <= _TEXT for each in value):
+        raise invalid("collections is a list of names.", "collections")
+    return tuple(value)
+
+
+def push_request(message: Mapping[str, Any], database: str, device: str, bounds: Bounds) -> list[EntityOp]:
+    """Read the ops of a push."""
+    ops = message.get("ops")
+    if not isinstance(ops, list):
+        raise invalid("ops is a list.", "ops")
+    if len(ops) > bounds.ops:
+        raise V1Error(V1Code.INVALID_REQUEST, f"At most {bounds.ops} ops in one push.", status=_TOO_LARGE, field="ops")
+    return [_op(each, f"ops[{n}].", database, device, bounds) for n, each in enumerate(ops)]
+
+
+def _op(message: object, at: str, database: str, device: str, bounds: Bounds) -> EntityOp:
+    if not isinstance(message, dict):
+        raise invalid("An op is a map.", at.rstrip("."))
+    named(message, "dbId", database, at, required=False)
+    named(message, "deviceId", device, at, required=False)
+    kind = message.get("opType")
+    verb = _VERBS.get(kind.lower()) if isinstance(kind, str) else None
+    if verb is None:
+        raise invalid("opType is upsert (or PUT) or delete.", f"{at}opType")
+    return EntityOp(
+        op_id=whole(message, "opId", at, least=1),
+        collection=text(message, "collection", at),
+        entity_id=text(message, "entityId", at),
+        verb=verb,
+        version=whole(message, "entityVersion", at),
+        body=_body(message.get("entityCbor"), verb, f"{at}entityCbor", bounds.entity),
+        timestamp_ms=whole(message, "timestampMs", at, least=-MAX_VERSION, default=0) or None,
+    )
+
+
+def _body(value: object, verb: Verb, at: str, limit: int) -> bytes | None:
+    if verb == "delete":
+        return None
+    if isinstance(value, str):
+        value = _from_base64(value, at)
+    elif isinstance(value, list):
+        value = _from_numbers(value, at)
+    if not isinstance(value, bytes):
+        raise invalid("An upsert carries entityCbor, a byte string.", at)
+    if len(value) > limit:
+        raise V1Error(V1Code.INVALID_REQUEST, f"entityCbor has at most {limit} bytes.", status=_TOO_LARGE, field=at)
+    return value
+
+
+def _from_base64(value: str, at: str) -> bytes:
+    padded = value.replace("-", "+").replace("_", "/") + "=" * (-len(value) % 4)
+    try:
+        return base64.b64decode(padded, validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid("In JSON a byte string is base64 text.", at) from None
+
+
+def _from_numbers(value: list[Any], at: str) -> bytes:
+    try:
+        return bytes(value)
+    except (TypeError, ValueError):
+        raise invalid("A byte string is no list of anything but bytes.", at) from None
+
+
+def handshake_response(cursor: int, head: int) -> dict[str, Any]:
+    """Return the answer to a handshake: where this device resumes, and where the log ends."""
+    return {"serverCursor": cursor, "headCursor": head, "capabilities": {"pull": True, "push": True, "sse": True}}
+
+
+def pull_response(page: Page, database: str) -> dict[str, Any]:
+    """Return a page of changes."""
+    return {"ops": [operation(op, database) for op in page.ops], "nextCursor": page.next_cursor, "hasMore": page.has_more}
+
+
+def operation(op: Operation, database: str, *, bodies: bool = True) -> dict[str, Any]:
+    """Return a change as a SyncOperation; its opId is the cursor, which is how clients use it."""
+    out: dict[str, Any] = {
+        "opId": op.cursor,
+        "dbId": database,
+        "deviceId": op.device or NO_DEVICE,
+        "collection": op.collection,
+        "entityId": op.entity_id,
+        "opType": op.verb,
+        "entityVersion": op.version,
+        "timestampMs": op.timestamp_ms,
+        "serverCursor": op.cursor,
+    }
+    if op.body is not None and bodies:
+        out["entityCbor"] = op.body
+    if op.source_op_id is not None:
+        out["sourceOpId"] = op.source_op_id
+    return out
+
+
+def push_response(pushed: Pushed, database: str, device: str) -> dict[str, Any]:
+    """Return what became of a push."""
+    return {"acknowledgedUpToOpId": pushed.acknowledged, "conflicts": [_conflict(view, database, device) for view in pushed.conflicts]}
+
+
+def _conflict(view: EntityConflictView, database: str, device: str) -> dict[str, Any]:
+    op = view.op
+    sent: dict[str, Any] = {
+        "opId": op.op_id,
+        "dbId": database,
+        "deviceId": device,
+        "collection": op.collection,
+        "entityId": op.entity_id,
+        "opType": op.verb,
+        "entityVersion": op.version,
+        "timestampMs": op.timestamp_ms or 0,
+    }
+    if op.body is not None:
+        sent["entityCbor"] = op.body
+    state: dict[str, Any] = {"entityVersion": view.version, "entityCbor": view.body}
+    if view.modified_ms is not None:
+        state["lastModified"] = view.modified_ms
+    return {"collection": op.collection, "entityId": op.entity_id, "clientOp": sent, "serverState": state}

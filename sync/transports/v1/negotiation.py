@@ -1,0 +1,118 @@
+"""CBOR or JSON, packed or not: from a request's bytes to a value, and from a value to a response in the caller's encoding."""
+
+import base64
+import gzip
+import zlib
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+
+from sync import strict_json
+from sync.cbor import CborError, Limits, decode, encode
+from sync.transports.v1.errors import V1Code, V1Error, invalid
+
+CBOR: Final = "application/cbor"
+JSON: Final = "application/json"
+_PACK_FROM: Final = 1024
+_DEPTH: Final = 32
+_ITEMS: Final = 2_000_000
+
+
+def read(request: HttpRequest, limit: int) -> Any:
+    """Return the value a request carries. Raises `V1Error`: 413 beyond `limit` bytes (unpacked), 415, 400."""
+    kind = (request.content_type or CBOR).lower()
+    if kind not in (CBOR, JSON, "application/octet-stream"):
+        raise V1Error(V1Code.INVALID_REQUEST, f"Send {CBOR} or {JSON}.", status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, field="Content-Type")
+    data = _unpacked(request, _bytes(request, limit), limit)
+    if kind == JSON:
+        try:
+            return strict_json.loads(data.decode(), depth=_DEPTH)
+        except ValueError as error:
+            raise invalid(f"The body is not JSON: {error}") from None
+    try:
+        return decode(data, Limits(size=limit, depth=_DEPTH, items=_ITEMS))
+    except CborError as error:
+        raise invalid(f"The body is not CBOR: {error}") from None
+
+
+def _bytes(request: HttpRequest, limit: int) -> bytes:
+    try:
+        data = request.read(limit + 1)
+    except UnreadablePostError:
+        raise invalid("The body broke off.") from None
+    if len(data) > limit:
+        raise _too_large(limit)
+    return bytes(data)
+
+
+def _too_large(limit: int) -> V1Error:
+    return V1Error(V1Code.INVALID_REQUEST, f"A request has at most {limit} bytes.", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+def _unpacked(request: HttpRequest, data: bytes, limit: int) -> bytes:
+    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding == "identity":
+        return data
+    if coding not in ("gzip", "x-gzip"):
+        field = "Content-Encoding"
+        raise V1Error(V1Code.INVALID_REQUEST, "Pack with gzip or not at all.", status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, field=field)
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        whole = unpacker.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise invalid(f"The body is not gzip: {error}") from None
+    if len(whole) > limit:
+        raise _too_large(limit)
+    if not unpacker.eof or unpacker.unused_data:
+        raise invalid("The body is not one whole gzip stream.")
+    return whole
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Whether the caller is answered in JSON: as `Accept` prefers, else as it sent, else for a GET."""
+    weights = {CBOR: 0.0, JSON: 0.0}
+    for part in request.headers.get("Accept", "").split(","):
+        kind, *parameters = (each.strip().lower() for each in part.split(";"))
+        if kind in weights:
+            weights[kind] = max(weights[kind], _quality(parameters))
+    if weights[CBOR] != weights[JSON]:
+        return weights[JSON] > weights[CBOR]
+    sent = (request.content_type or "").lower()
+    return sent == JSON or (sent != CBOR and request.method in ("GET", "HEAD"))
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def respond(request: HttpRequest, value: Mapping[str, Any], status: int = 200) -> HttpResponse:
+    """Return a value in the caller's encoding, packed where the caller takes it and it is worth it."""
+    as_json = wants_json(request)
+    data = to_json(value) if as_json else encode(dict(value))
+    packed = len(data) >= _PACK_FROM and "gzip" in request.headers.get("Accept-Encoding", "").lower()
+    response = HttpResponse(gzip.compress(data, 5) if packed else data, content_type=JSON if as_json else CBOR, status=status)
+    if packed:
+        response["Content-Encoding"] = "gzip"
+    response["Vary"] = "Accept, Accept-Encoding, Content-Type"
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def to_json(value: Mapping[str, Any]) -> bytes:
+    """Return a message as JSON on one line; byte strings become base64 text."""
+    return orjson.dumps(value, default=_bytes_as_text)
+
+
+def _bytes_as_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,182 @@
+"""The event stream (SSE): what a pull would return, as it happens. It reads the log page by page and never holds more than one.
+
+A client that does not read holds the server's send back, and so the reading; a client that comes back with `Last-Event-ID` goes on after it.
+"""
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from sync.transports.runtime import Runtime, get_runtime
+from sync.transports.v1 import messages
+from sync.transports.v1.callers import Caller, authenticate, count, require_https
+from sync.transports.v1.errors import V1Code, V1Error, invalid
+from sync.transports.v1.negotiation import to_json
+from sync.transports.v1.views import failed, unexpected
+from sync.transports.v1.wakes import wakes_of
+from sync.v1.conf import v1_knobs
+from sync.v1.ops import Page
+from sync.v1.pull import head_of, pull
+from tenants.tokens import identify_device
+
+logger = structlog.get_logger(__name__)
+PAGE: Final = 200
+_EVENT_ID: Final = re.compile(r"(\d{1,19})(-\d{1,9})?", re.ASCII)
+_open: Counter[str] = Counter()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a stream is to carry: changes after `since` (None for those from now on) of some collections, with or without bodies."""
+
+    since: int | None
+    collections: tuple[str, ...] | None
+    bodies: bool
+
+
+def event(kind: str, data: Mapping[str, Any], event_id: int | None = None) -> bytes:
+    """Return one event: LF only, its data on one line."""
+    identity = b"" if event_id is None else b"id: %d\n" % event_id
+    return b"event: %s\n%sdata: %s\n\n" % (kind.encode(), identity, to_json(data))
+
+
+@csrf_exempt
+async def stream(request: HttpRequest) -> HttpResponseBase:
+    """Open a stream, or answer why not."""
+    try:
+        caller, wanted = await sync_to_async(_checked)(request)
+        runtime = await get_runtime()
+        if runtime.draining:
+            raise V1Error(V1Code.SERVICE_UNAVAILABLE, "The server is going down.", retry_after=2)
+        if _open[caller.device] >= v1_knobs().v1_streams:
+            raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, "This device has enough streams open.", retry_after=5)
+    except Exception as error:
+        return _refused(request, error)
+    response = StreamingHttpResponse(_Stream(runtime, caller, wanted).events(), content_type="text/event-stream; charset=utf-8")
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
+    return failed(request, unexpected(error, request.path))
+
+
+def _checked(request: HttpRequest) -> tuple[Caller, Wanted]:
+    require_https(request)
+    if request.method != "GET":
+        raise invalid("Send a GET.")
+    caller = authenticate(request)
+    count(caller)
+    given = {key: value for key in ("dbId", "deviceId") if (value := request.GET.get(key)) is not None}
+    messages.named(given, "dbId", caller.database, required=False)
+    messages.named(given, "deviceId", caller.device, required=False)
+    collections = messages.names([name for each in request.GET.getlist("collections") for name in each.split(",") if name])
+    return caller, Wanted(_since(request), collections, request.GET.get("bodies") in ("1", "true"))
+
+
+def _since(request: HttpRequest) -> int | None:
+    for field, value in (("Last-Event-ID", request.headers.get("Last-Event-ID")), ("sinceCursor", request.GET.get("sinceCursor"))):
+        if value:
+            found = _EVENT_ID.fullmatch(value.strip())
+            if found is None:
+                raise invalid("That is no cursor.", field)
+            return int(found[1])
+    return None
+
+
+class _Stream:
+    """One open stream. To the runtime it is a member like a socket, so that it is told when the server goes down."""
+
+    def __init__(self, runtime: Runtime, caller: Caller, wanted: Wanted) -> None:
+        self._runtime, self._caller, self._wanted = runtime, caller, wanted
+        self._at = 0
+        self._ending: tuple[V1Code, str] | None = None
+        self._woken: asyncio.Event | None = None
+
+    @property
+    def device_id(self) -> str | None:
+        """None: a stream says nothing about where its device is, and takes no socket's place."""
+        return None
+
+    @property
+    def confirmed_cursor(self) -> int:
+        """Nothing is confirmed on a stream."""
+        return 0
+
+    def end(self, code: V1Code, message: str) -> None:
+        """Say why, and close."""
+        self._ending = (code, message)
+        if self._woken is not None:
+            self._woken.set()
+
+    async def drain(self, retry_after: float, close_code: int) -> None:
+        """The server goes down."""
+        self.end(V1Code.SERVICE_UNAVAILABLE, f"The server is going down. Come back in {retry_after:g} seconds.")
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Yield the events, until the client is gone."""
+        device = self._caller.device
+        _open[device] += 1
+        self._runtime.opened(self, lambda: self.end(V1Code.UNKNOWN, "Closed."))  # type: ignore[arg-type]
+        try:
+            with wakes_of(self._runtime).waiting(self._caller.identity.tenant_id) as woken:
+                self._woken = woken
+                async for each in self._run(woken):
+                    yield each
+        except Exception as error:
+            said = unexpected(error, "/v1/stream")
+            yield event("error", {"code": int(said.code), "message": said.message})
+        finally:
+            self._runtime.forget(self)  # type: ignore[arg-type]
+            _open[device] -= 1
+            if not _open[device]:
+                del _open[device]
+
+    async def _run(self, woken: asyncio.Event) -> AsyncIterator[bytes]:
+        head = await self._runtime.pool.run(head_of, self._caller.identity.tenant_id)
+        self._at = head.cursor if self._wanted.since is None else self._wanted.since
+        now = time.time_ns() // 1_000_000
+        yield event("connected", {"subscriptionId": f"{self._caller.device}-{now}-0", "cursor": self._at})
+        while self._ending is None:
+            woken.clear()
+            more = True
+            while more and self._ending is None:
+                page = await self._runtime.pool.run(self._page)
+                self._at, more = page.next_cursor, page.has_more
+                if page.ops:
+                    yield self._operations(page)
+            if self._ending is None and (said := await self._pause(woken)):
+                yield said
+        code, message = self._ending
+        yield event("error", {"code": int(code), "message": message})
+
+    def _page(self) -> Page:
+        return pull(self._caller.channel, self._caller.device, self._at, PAGE, self._wanted.collections)
+
+    def _operations(self, page: Page) -> bytes:
+        ops = [messages.operation(op, self._caller.database, bodies=self._wanted.bodies) for op in page.ops]
+        return event("operations", {"cursor": page.next_cursor, "operations": ops, "count": len(ops)}, page.next_cursor)
+
+    async def _pause(self, woken: asyncio.Event) -> bytes | None:
+        """Wait for news; return a ping when there was none for long, after a look whether the device may stay."""
+        try:
+            async with asyncio.timeout(v1_knobs().v1_ping):
+                await woken.wait()
+        except TimeoutError:
+            identity = self._caller.identity
+            known = await self._runtime.pool.run(identify_device, identity.tenant_slug, identity.device_id)
+            if known == identity:
+                return event("ping", {"timestamp": time.time_ns() // 1_000_000})
+            self.end(V1Code.AUTHENTICATION_FAILED, "This device may not stay.")
+        return None

@@ -1,0 +1,15 @@
+"""Addresses under `/v1/`. A slash at the end is as good as none, so that nothing is ever redirected."""
+
+from django.urls import path, re_path
+
+from sync.transports.v1 import stream, views
+
+urlpatterns = [
+    re_path(r"^handshake/?$", views.handshake, name="v1-handshake"),
+    re_path(r"^pull/?$", views.pull_view, name="v1-pull"),
+    re_path(r"^push/?$", views.push_view, name="v1-push"),
+    re_path(r"^stream/?$", stream.stream, name="v1-stream"),
+    re_path(r"^events/?$", stream.stream, name="v1-events"),
+    re_path(r"^version/?$", views.version, name="v1-version"),
+    path("<path:path>", views.unknown, name="v1-unknown"),
+]

@@ -1,0 +1,144 @@
+"""The calls of SyncProtocol v1: each view checks who calls, reads the message, runs one use-case and answers in the caller's encoding."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from sync.errors import SyncError
+from sync.settle.entity import EntityRefused
+from sync.transports.v1 import messages
+from sync.transports.v1.callers import Caller, authenticate, count, require_https
+from sync.transports.v1.errors import V1Code, V1Error, of_engine
+from sync.transports.v1.negotiation import read, respond
+from sync.v1.conf import v1_knobs
+from sync.v1.pull import CursorInvalid, head_of, pull
+from sync.v1.push import push_entities
+from tenants.models import Device
+
+logger = structlog.get_logger(__name__)
+Message = Mapping[str, Any]
+Handler = Callable[[Caller, Message], dict[str, Any]]
+_SEEN_AGAIN = 30
+"""Seconds after which a device that only asks is marked as seen again."""
+
+
+def failed(request: HttpRequest, error: V1Error) -> HttpResponse:
+    """Return an error in the caller's encoding."""
+    response = respond(request, error.body(), error.status)
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = 'Bearer realm="moat"'
+    return response
+
+
+def unexpected(error: Exception, path: str) -> V1Error:
+    """Return what a failure of the server's own is answered with: no details but an id to find it by in the server's log."""
+    if isinstance(error, V1Error):
+        return error
+    if isinstance(error, SyncError):
+        return of_engine(error)
+    if isinstance(error, CursorInvalid):
+        return V1Error(V1Code.INVALID_CURSOR, str(error), details="Begin again with sinceCursor 0.", field="sinceCursor")
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.warning("v1_database_failed", path=path, error=str(error))
+        return V1Error(V1Code.SERVICE_UNAVAILABLE, "The database did not answer in time. Try again.", retry_after=2)
+    request_id = str(uuid.uuid4())
+    logger.exception("v1_failed", path=path, request_id=request_id)
+    return V1Error(V1Code.INTERNAL_ERROR, "The server failed on this; its log has the details.", request_id=request_id)
+
+
+def _call(handler: Handler) -> Callable[[HttpRequest], HttpResponse]:
+    @csrf_exempt
+    @wraps(handler)
+    def view(request: HttpRequest) -> HttpResponse:
+        try:
+            require_https(request)
+            if request.method != "POST":
+                raise V1Error(V1Code.NOT_SUPPORTED, "Send a POST.", status=HTTPStatus.METHOD_NOT_ALLOWED)
+            caller = authenticate(request)
+            count(caller)
+            message = messages.require_map(read(request, v1_knobs().v1_body))
+            messages.named(message, "dbId", caller.database)
+            messages.named(message, "deviceId", caller.device, required=handler in (handshake_of, push_of))
+            return respond(request, handler(caller, message))
+        except Exception as error:
+            response = failed(request, unexpected(error, request.path))
+            if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                response["Allow"] = "POST"
+            return response
+
+    return view
+
+
+def handshake_of(caller: Caller, message: Message) -> dict[str, Any]:
+    """Say where the device resumes and where the log ends."""
+    messages.handshake(message)
+    Device.objects.filter(pk=caller.device).update(last_seen_at=timezone.now())
+    cursor = Device.objects.values_list("last_cursor", flat=True).get(pk=caller.device)
+    return messages.handshake_response(cursor, head_of(caller.identity.tenant_id).cursor)
+
+
+def pull_of(caller: Caller, message: Message) -> dict[str, Any]:
+    """Return a page of changes; the cursor it starts from is what the device has."""
+    asked = messages.pull_request(message, _bounds())
+    page = pull(caller.channel, caller.device, asked.since, asked.limit, asked.collections)
+    _confirm(caller.device, asked.since)
+    return messages.pull_response(page, caller.database)
+
+
+def push_of(caller: Caller, message: Message) -> dict[str, Any]:
+    """Settle a push."""
+    ops = messages.push_request(message, caller.database, caller.device, _bounds())
+    try:
+        pushed = push_entities(caller.actor, ops)
+    except EntityRefused as refused:
+        field = f".{refused.error.field}" if refused.error.field else ""
+        raise of_engine(refused.error, f"ops[{refused.position}]{field}") from None
+    Device.objects.filter(pk=caller.device).update(last_seen_at=timezone.now())
+    return messages.push_response(pushed, caller.database, caller.device)
+
+
+def _bounds() -> messages.Bounds:
+    knobs = v1_knobs()
+    return messages.Bounds(knobs.v1_ops, knobs.v1_entity, knobs.v1_page, knobs.v1_page_max)
+
+
+def _confirm(device_id: str, cursor: int) -> None:
+    """Store what a device has; only when that is news, since every write waits for the writers. One that starts over has nothing."""
+    known = Device.objects.filter(pk=device_id).values_list("last_cursor", "last_seen_at").first()
+    if known is None:
+        return
+    now = timezone.now()
+    fresh = known[1] is not None and (now - known[1]).total_seconds() < _SEEN_AGAIN
+    if cursor > known[0] or (cursor == 0 and known[0]):
+        Device.objects.filter(pk=device_id).update(last_cursor=cursor, last_seen_at=now)
+    elif not fresh:
+        Device.objects.filter(pk=device_id).update(last_seen_at=now)
+
+
+handshake = _call(handshake_of)
+pull_view = _call(pull_of)
+push_view = _call(push_of)
+
+
+@csrf_exempt
+def version(request: HttpRequest) -> HttpResponse:
+    """Say which versions of the protocol are spoken; anybody may ask."""
+    if request.method not in ("GET", "HEAD"):
+        return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Send a GET.", status=HTTPStatus.METHOD_NOT_ALLOWED))
+    return respond(request, {"version": 1, "minSupported": 1})
+
+
+@csrf_exempt
+def unknown(request: HttpRequest, path: str) -> HttpResponse:
+    """Answer any other address under /v1/."""
+    return failed(request, V1Error(V1Code.NOT_SUPPORTED, "There is no such call in version 1."))
