@@ -10,6 +10,7 @@ from moat_client.cli import reading, syncing, writing
 from moat_client.cli.output import Output
 from moat_client.errors import LoginFailed, MoatError, Refused, Unreachable
 from moat_client.replica import Replica
+from moat_client.v1.command import main as v1
 
 Command = Callable[[Replica, argparse.Namespace, Output], int]
 EXIT_FAILED = 1
@@ -25,6 +26,7 @@ EPILOG = """exit codes:
 
 The replica is --db FILE, or the environment variable MOAT_DB, or ./moat.db.
 Everything but login, sync, tail and verify works without a server.
+moat v1 … keeps documents in step over SyncProtocol v1: see moat v1 --help.
 """
 
 
@@ -166,7 +168,10 @@ def _write(made: _Parser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["v1"]:
+        return v1(given[1:])
+    options = parser().parse_args(given)
     out = Output(as_json=options.json)
     try:
         with Replica.open(options.db, create=options.creates) as replica:

@@ -1,0 +1,301 @@
+"""PURE: CBOR (RFC 8949). Decodes whatever is valid, within bounds; encodes deterministically: definite, shortest, keys length-first.
+
+Length-first is the order of RFC 7049 §3.9, which for keys of up to 23 bytes is also that of RFC 8949 §4.2.1. What Python has
+no type for keeps its place: `Tag`, `Simple`, and `Pairs` for a map whose keys are not all text.
+"""
+
+import math
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+_MAX_UINT: Final = 2**64 - 1
+_BREAK: Final = object()
+_HALF_NAN: Final = b"\xf9\x7e\x00"
+
+
+class CborError(ValueError):
+    """Bytes that are not valid CBOR, or exceed a bound; or a value that CBOR cannot hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a decode: bytes altogether, levels of nesting, items of one array or map. `floats` says whether they are allowed."""
+
+    size: int = 16_777_216
+    depth: int = 64
+    items: int = 100_000
+    floats: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tagged value."""
+
+    number: int
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Simple:
+    """A simple value other than false, true and null; 23 is undefined."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A map with keys that are not text, in the order they came."""
+
+    items: tuple[tuple[Any, Any], ...]
+
+
+def decode(data: bytes, limits: Limits | None = None) -> Any:
+    """Return the one value that `data` holds. Raises `CborError`, also for anything after it."""
+    limits = limits or Limits()
+    if len(data) > limits.size:
+        raise CborError(f"More than {limits.size} bytes.")
+    reader = _Reader(data, limits)
+    value = reader.item(0)
+    if value is _BREAK:
+        raise CborError("A break without an indefinite item.")
+    if reader.at != len(data):
+        raise CborError(f"{len(data) - reader.at} bytes follow the value.")
+    return value
+
+
+def canonical(data: bytes, limits: Limits | None = None) -> bytes:
+    """Return the deterministic form of a message. Raises `CborError`; floats are refused, as the protocol's messages have none."""
+    chosen = limits or Limits()
+    return encode(decode(data, Limits(chosen.size, chosen.depth, chosen.items, floats=False)))
+
+
+class _Reader:
+    __slots__ = ("at", "data", "end", "limits")
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        self.data, self.at, self.end, self.limits = data, 0, len(data), limits
+
+    def take(self, count: int) -> bytes:
+        start, end = self.at, self.at + count
+        if end > self.end:
+            raise CborError("The data ends in the middle of an item.")
+        self.at = end
+        return self.data[start:end]
+
+    def head(self) -> tuple[int, int, int | None]:
+        """Return major type, additional information, and the argument; None for an indefinite length."""
+        if self.at >= self.end:
+            raise CborError("The data ends in the middle of an item.")
+        first = self.data[self.at]
+        self.at += 1
+        major, info = first >> 5, first & 31
+        if info < 24:
+            return major, info, info
+        if info < 28:
+            return major, info, int.from_bytes(self.take(1 << (info - 24)), "big")
+        if info == 31 and major not in (0, 1, 6):
+            return major, info, None
+        raise CborError(f"0x{first:02x} is no CBOR item.")
+
+    def item(self, depth: int) -> Any:
+        """Read one item, or `_BREAK`."""
+        major, info, argument = self.head()
+        if major == 7:
+            return self.simple(info, argument)
+        if major < 2 and argument is not None:
+            return argument if major == 0 else -1 - argument
+        if major < 4:
+            return self.string(major, argument)
+        if depth >= self.limits.depth:
+            raise CborError(f"More than {self.limits.depth} levels of nesting.")
+        if major == 4:
+            return self.array(argument, depth + 1)
+        if major == 5:
+            return self.map(argument, depth + 1)
+        return Tag(argument or 0, self.value(depth + 1))
+
+    def value(self, depth: int) -> Any:
+        found = self.item(depth)
+        if found is _BREAK:
+            raise CborError("A break in the middle of an item.")
+        return found
+
+    def simple(self, info: int, argument: int | None) -> Any:
+        if info < 20:
+            return Simple(info)
+        if info < 23:
+            return (False, True, None)[info - 20]
+        if argument is None:
+            return _BREAK
+        if info == 23:
+            return Simple(23)
+        if info == 24:
+            if argument < 32:
+                raise CborError("A simple value below 32 in two bytes.")
+            return Simple(argument)
+        if not self.limits.floats:
+            raise CborError("Floats are not allowed")
+        size = 1 << (info - 24)
+        return struct.unpack({2: ">e", 4: ">f", 8: ">d"}[size], argument.to_bytes(size, "big"))[0]
+
+    def string(self, major: int, length: int | None) -> bytes | str:
+        if length is not None:
+            return _text(self.take(length)) if major == 3 else self.take(length)
+        chunks: list[bytes] = []
+        while True:
+            if self.at < self.end and self.data[self.at] == 0xFF:
+                self.at += 1
+                break
+            kind, _, size = self.head()
+            if kind != major or size is None:
+                raise CborError("A chunk of another kind in a string of indefinite length.")
+            chunk = self.take(size)
+            if major == 3:
+                _text(chunk)  # every chunk has to be valid by itself
+            chunks.append(chunk)
+        whole = b"".join(chunks)
+        return _text(whole) if major == 3 else whole
+
+    def check_count(self, count: int) -> None:
+        if count > self.limits.items:
+            raise CborError(f"More than {self.limits.items} items.")
+
+    def array(self, count: int | None, depth: int) -> list[Any]:
+        out: list[Any] = []
+        if count is not None:
+            self.check_count(count)
+            if count > self.end - self.at:  # every item takes a byte at least
+                raise CborError("The data ends in the middle of an item.")
+            return [self.value(depth) for _ in range(count)]
+        while (found := self.item(depth)) is not _BREAK:
+            out.append(found)
+            self.check_count(len(out))
+        return out
+
+    def map(self, count: int | None, depth: int) -> dict[str, Any] | Pairs:
+        pairs: list[tuple[Any, Any]] = []
+        if count is not None:
+            self.check_count(count)
+            if count * 2 > self.end - self.at:
+                raise CborError("The data ends in the middle of an item.")
+            pairs = [(self.value(depth), self.value(depth)) for _ in range(count)]
+        else:
+            while (key := self.item(depth)) is not _BREAK:
+                pairs.append((key, self.value(depth)))
+                self.check_count(len(pairs))
+        if all(type(key) is str for key, _ in pairs):
+            out = dict(pairs)
+            if len(out) != len(pairs):
+                raise CborError("A map has a key twice.")
+            return out
+        if len({encode(key) for key, _ in pairs}) != len(pairs):
+            raise CborError("A map has a key twice.")
+        return Pairs(tuple(pairs))
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise CborError("A text is not UTF-8.") from error
+
+
+def encode(value: Any) -> bytes:
+    """Return the deterministic encoding of a value. Raises `CborError` for what CBOR cannot hold, and for too deep a nesting."""
+    out: list[bytes] = []
+    try:
+        _put(value, out)
+    except RecursionError as error:
+        raise CborError("Nested too deep.") from error
+    return b"".join(out)
+
+
+def _head(major: int, argument: int) -> bytes:
+    kind = major << 5
+    if argument < 24:
+        return bytes((kind | argument,))
+    if argument < 0x100:
+        return bytes((kind | 24, argument))
+    if argument < 0x10000:
+        return bytes((kind | 25,)) + argument.to_bytes(2, "big")
+    if argument < 0x1_0000_0000:
+        return bytes((kind | 26,)) + argument.to_bytes(4, "big")
+    return bytes((kind | 27,)) + argument.to_bytes(8, "big")
+
+
+def _put(value: Any, out: list[bytes]) -> None:
+    kind = type(value)
+    if kind is str:
+        try:
+            raw = value.encode()
+        except UnicodeEncodeError as error:
+            raise CborError("Half a character (a lone surrogate) cannot be sent.") from error
+        out.append(_head(3, len(raw)))
+        out.append(raw)
+    elif kind is int:
+        _put_int(value, out)
+    elif kind is bytes:
+        out.append(_head(2, len(value)))
+        out.append(value)
+    elif kind is dict:
+        _put_map(value.items(), out)
+    elif kind is list or kind is tuple:
+        out.append(_head(4, len(value)))
+        for each in value:
+            _put(each, out)
+    elif value is None:
+        out.append(b"\xf6")
+    elif kind is bool:
+        out.append(b"\xf5" if value else b"\xf4")
+    elif kind is float:
+        out.append(_float(value))
+    else:
+        _put_rare(value, out)
+
+
+def _put_rare(value: Any, out: list[bytes]) -> None:
+    if isinstance(value, Tag):
+        out.append(_head(6, value.number))
+        _put(value.value, out)
+    elif isinstance(value, Pairs):
+        _put_map(value.items, out)
+    elif isinstance(value, Simple):
+        out.append(_head(7, value.number) if value.number < 24 else bytes((0xF8, value.number)))
+    else:
+        raise CborError(f"CBOR has no {type(value).__name__}.")
+
+
+def _put_int(value: int, out: list[bytes]) -> None:
+    argument = value if value >= 0 else -1 - value
+    if argument > _MAX_UINT:
+        raise CborError("A whole number of more than 64 bits.")
+    out.append(_head(0 if value >= 0 else 1, argument))
+
+
+def _put_map(pairs: Iterable[tuple[Any, Any]], out: list[bytes]) -> None:
+    encoded = [(encode(key), value) for key, value in pairs]
+    encoded.sort(key=_length_first)
+    out.append(_head(5, len(encoded)))
+    for key, value in encoded:
+        out.append(key)
+        _put(value, out)
+
+
+def _length_first(pair: tuple[bytes, Any]) -> tuple[int, bytes]:
+    return len(pair[0]), pair[0]
+
+
+def _float(value: float) -> bytes:
+    """Return the shortest float that is the same number; every NaN is the same NaN."""
+    if math.isnan(value):
+        return _HALF_NAN
+    for head, form in ((b"\xf9", ">e"), (b"\xfa", ">f")):
+        try:
+            packed = struct.pack(form, value)
+        except OverflowError:
+            continue
+        if struct.unpack(form, packed)[0] == value:
+            return head + packed
+    return b"\xfb" + struct.pack(">d", value)

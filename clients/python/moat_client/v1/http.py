@@ -1,0 +1,122 @@
+"""SyncProtocol v1 over HTTP: one call, one answer. Certificates are always checked, and plain http goes to this machine only."""
+
+import gzip
+import ipaddress
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from moat_client.errors import MoatError, Unreachable
+from moat_client.login import base_url
+from moat_client.v1.cbor import CborError, decode, encode
+
+TIMEOUT_SECONDS = 60.0
+STREAM_TIMEOUT_SECONDS = 60.0
+_PACK_FROM = 2048
+INVALID_CURSOR = 11
+
+
+class Refusal(MoatError):
+    """The server answered with an ErrorResponse that trying again will not change."""
+
+    def __init__(self, status: int, code: int, message: str, field: str | None = None) -> None:
+        super().__init__(message, code=f"v1_{code}")
+        self.status, self.number, self.field = status, code, field
+
+
+class Http:
+    """The calls of one server, on behalf of one device. `token` is asked for each time."""
+
+    def __init__(self, url: str, token: Callable[[], str]) -> None:
+        self.url = base_url(url)
+        parts = urlsplit(self.url)
+        if parts.scheme != "https" and not _is_local(parts.hostname or ""):
+            raise MoatError(f"{url} is not https: a token does not travel in the open.", code="bad_url")
+        self._token = token
+
+    def call(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
+        """Send a message and return the answer. Raises `Refusal`, and `Unreachable` when it may work later."""
+        data = encode(message)
+        headers = {"Content-Type": "application/cbor", "Accept": "application/cbor", "Accept-Encoding": "gzip", **self._authorization()}
+        if len(data) >= _PACK_FROM:
+            data, headers["Content-Encoding"] = gzip.compress(data, 5), "gzip"
+        request = urllib.request.Request(f"{self.url}/v1/{path}", data=data, headers=headers, method="POST")  # noqa: S310 - checked in __init__
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - checked in __init__
+                answer = _read(response)
+        except urllib.error.HTTPError as problem:
+            raise _problem(problem) from problem
+        except (OSError, ValueError, EOFError) as problem:
+            raise Unreachable(f"The server cannot be reached: {problem}") from problem
+        if not isinstance(answer, dict):
+            raise Unreachable("The server's answer is no map.")
+        return answer
+
+    def events(self, last_id: str | None, device: str) -> Iterator[tuple[str, dict[str, Any], str | None]]:
+        """Yield (type, data, id) of the event stream until it ends. Raises `Unreachable` and `Refusal`."""
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **self._authorization()}
+        if last_id is not None:
+            headers["Last-Event-ID"] = last_id
+        request = urllib.request.Request(f"{self.url}/v1/stream?{urlencode({'deviceId': device})}", headers=headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=STREAM_TIMEOUT_SECONDS) as response:  # noqa: S310 - checked in __init__
+                yield from _events(response)
+        except urllib.error.HTTPError as problem:
+            raise _problem(problem) from problem
+        except (OSError, ValueError) as problem:
+            raise Unreachable(f"The stream broke off: {problem}") from problem
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token()}"}
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(response: Any) -> Any:
+    data = response.read()
+    if response.headers.get("Content-Encoding") == "gzip":
+        data = gzip.decompress(data)
+    return json.loads(data) if "json" in response.headers.get("Content-Type", "") else decode(data)
+
+
+def _problem(problem: urllib.error.HTTPError) -> MoatError:
+    try:
+        found = _read(problem)
+    except (CborError, ValueError, OSError, EOFError):
+        found = {}
+    body = found if isinstance(found, dict) else {}
+    message = str(body.get("message") or f"The server answered {problem.code}.")
+    if problem.code == 429 or problem.code >= 500:
+        wait = problem.headers.get("Retry-After") or body.get("retryAfterSeconds")
+        return Unreachable(message, retry_after=float(str(wait)) if str(wait).isdigit() else None)
+    field = body.get("field")
+    return Refusal(problem.code, int(body.get("code") or 0), message, field if isinstance(field, str) else None)
+
+
+def _events(lines: Any) -> Iterator[tuple[str, dict[str, Any], str | None]]:
+    kind, data, event_id = "message", "", None
+    for raw in lines:
+        line = raw.decode().rstrip("\r\n")
+        if not line:
+            if data:
+                yield kind, json.loads(data), event_id
+            kind, data, event_id = "message", "", None
+            continue
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            data += value
+        elif name == "id":
+            event_id = value

@@ -1,0 +1,315 @@
+"""An embedded store of entities on SQLite: collections of CBOR documents. It knows nothing of networks.
+
+Everything happens in transactions of one file; several processes may open it. The change feed (`feed_on`) is off until asked for: then
+every committed mutation leaves one op in it, in the same transaction, until somebody compacts it.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from moat_client.errors import MoatError, NotAReplica
+from moat_client.v1.cbor import CborError, Pairs, decode, encode
+
+Verb = Literal["upsert", "delete"]
+BUSY_SECONDS = 30.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS "entities" ("collection" TEXT NOT NULL, "id" TEXT NOT NULL, "version" INTEGER NOT NULL, "cbor" BLOB,
+  "base_version" INTEGER, "base_cbor" BLOB, PRIMARY KEY ("collection", "id")) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS "feed" ("op_id" INTEGER PRIMARY KEY AUTOINCREMENT, "collection" TEXT NOT NULL, "id" TEXT NOT NULL,
+  "verb" TEXT NOT NULL, "version" INTEGER NOT NULL, "cbor" BLOB, "made_ms" INTEGER NOT NULL, "state" TEXT NOT NULL DEFAULT 'pending',
+  "code" INTEGER, "message" TEXT);
+CREATE INDEX IF NOT EXISTS "ix_feed_entity" ON "feed" ("collection", "id");
+CREATE TABLE IF NOT EXISTS "conflicts" ("n" INTEGER PRIMARY KEY AUTOINCREMENT, "collection" TEXT NOT NULL, "id" TEXT NOT NULL,
+  "mine" BLOB, "theirs" BLOB, "theirs_version" INTEGER NOT NULL, "outcome" TEXT NOT NULL, "at_ms" INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS "keys" ("collection" TEXT NOT NULL, "key" TEXT NOT NULL, "value" BLOB NOT NULL, "id" TEXT NOT NULL,
+  PRIMARY KEY ("collection", "key", "value", "id")) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS "ix_keys_id" ON "keys" ("collection", "id");
+CREATE TABLE IF NOT EXISTS "seen" ("collection" TEXT NOT NULL, "id" TEXT NOT NULL, PRIMARY KEY ("collection", "id")) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS "meta" ("key" TEXT PRIMARY KEY NOT NULL, "value" TEXT);
+"""
+_APPLICATION_ID = 0x4D4F4131  # "MOA1"
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A document as the store has it; `cbor` is None when it was deleted. `base_*` is what the server had before pending ops."""
+
+    collection: str
+    id: str
+    version: int
+    cbor: bytes | None
+    base_version: int | None = None
+    base_cbor: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOp:
+    """A committed local mutation that nobody has acknowledged yet."""
+
+    op_id: int
+    collection: str
+    id: str
+    verb: Verb
+    version: int
+    cbor: bytes | None
+    made_ms: int
+
+
+class EntityStore:
+    """Opens (and makes) a store. Safe to use from several threads."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock = threading.RLock()
+        self._depth = 0
+        self.changed = threading.Event()
+        self.con = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+        except BaseException:
+            self.con.close()
+            raise
+
+    def _prepare(self) -> None:
+        found = self.con.execute("PRAGMA application_id").fetchone()[0]
+        if found not in (0, _APPLICATION_ID) or (found == 0 and self.con.execute("SELECT 1 FROM sqlite_master").fetchone()):
+            raise NotAReplica(f"{self.path} is no store of this kind.")
+        self.con.execute("PRAGMA journal_mode = WAL")
+        self.con.execute("PRAGMA synchronous = FULL")
+        self.con.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; COMMIT;")
+
+    def close(self) -> None:
+        """Close the file."""
+        self.con.close()
+
+    def __enter__(self) -> "EntityStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make everything inside one transaction, or nothing of it; may be nested, the outermost counts."""
+        with self._lock:
+            if self._depth:
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+                return
+            self.con.execute("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield
+                self.con.execute("COMMIT")
+            except BaseException:
+                if self.con.in_transaction:
+                    self.con.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth = 0
+        self.changed.set()
+
+    def collection(self, name: str) -> "Collection":
+        """Return a collection; it need not exist yet."""
+        return Collection(self, name)
+
+    def collections(self) -> list[str]:
+        """Return the names of collections that hold something."""
+        return [name for (name,) in self.query('SELECT DISTINCT "collection" FROM "entities" WHERE "cbor" IS NOT NULL ORDER BY 1')]
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a SELECT."""
+        with self._lock:
+            return self.con.execute(sql, values).fetchall()
+
+    # What is remembered
+
+    def get_meta(self, key: str, default: str = "") -> str:
+        """Return a remembered text."""
+        found = self.query('SELECT "value" FROM "meta" WHERE "key" = ?', [key])
+        return default if not found else str(found[0][0])
+
+    def set_meta(self, key: str, value: object) -> None:
+        """Remember a text."""
+        with self.transaction():
+            self.con.execute(
+                'INSERT INTO "meta" VALUES (?, ?) ON CONFLICT ("key") DO UPDATE SET "value" = excluded."value"', [key, str(value)]
+            )
+
+    # Entities
+
+    def entity(self, collection: str, entity_id: str) -> Entity | None:
+        """Return an entity, deleted ones too."""
+        sql = (
+            'SELECT "collection", "id", "version", "cbor", "base_version", "base_cbor" FROM "entities" WHERE "collection" = ? AND "id" = ?'
+        )
+        found = self.query(sql, [collection, entity_id])
+        return Entity(*found[0]) if found else None
+
+    def write(self, entity: Entity) -> None:
+        """Store an entity as it is, feed nothing: for whoever brings it from elsewhere."""
+        with self.transaction():
+            self.con.execute(
+                'INSERT INTO "entities" VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT ("collection", "id") DO UPDATE SET "version" = excluded."version", '
+                '"cbor" = excluded."cbor", "base_version" = excluded."base_version", "base_cbor" = excluded."base_cbor"',
+                [entity.collection, entity.id, entity.version, entity.cbor, entity.base_version, entity.base_cbor],
+            )
+            self._index(entity)
+
+    def forget(self, collection: str, entity_id: str) -> None:
+        """Drop an entity without a trace."""
+        with self.transaction():
+            for table in ("entities", "keys"):
+                self.con.execute(f'DELETE FROM "{table}" WHERE "collection" = ? AND "id" = ?', [collection, entity_id])
+
+    def mutate(self, collection: str, entity_id: str, cbor: bytes | None) -> int:
+        """Put a document (or delete it, with None); return the version it has then."""
+        if not collection or not entity_id:
+            raise MoatError("A collection and an id are needed.", code="bad_argument")
+        with self.transaction():
+            before = self.entity(collection, entity_id)
+            version = 1 if before is None else before.version + 1
+            base: tuple[int | None, bytes | None] = (None, None)
+            if before is not None:
+                pending = self.pending_of(collection, entity_id)
+                base = (before.base_version, before.base_cbor) if pending else (before.version, before.cbor)
+            if self.feed_on:
+                self.append_op(collection, entity_id, version, cbor)
+            self.write(Entity(collection, entity_id, version, cbor, *base))
+        return version
+
+    # The change feed
+
+    @property
+    def feed_on(self) -> bool:
+        """Whether mutations leave ops in the feed."""
+        return self.get_meta("feed") == "on"
+
+    def turn_feed(self, *, on: bool) -> None:
+        """Turn the feed on, or off; ops that are in it stay."""
+        self.set_meta("feed", "on" if on else "off")
+
+    def append_op(self, collection: str, entity_id: str, version: int, cbor: bytes | None) -> int:
+        """Append an op to the feed; return its number, which no later one ever has again."""
+        with self.transaction():
+            done = self.con.execute(
+                'INSERT INTO "feed" ("collection", "id", "verb", "version", "cbor", "made_ms") VALUES (?, ?, ?, ?, ?, ?)',
+                [collection, entity_id, "delete" if cbor is None else "upsert", version, cbor, time.time_ns() // 1_000_000],
+            )
+        return int(done.lastrowid or 0)
+
+    def feed(self, after: int = 0, limit: int = 1000, state: str = "pending") -> list[FeedOp]:
+        """Return ops of the feed after a number."""
+        sql = 'SELECT "op_id", "collection", "id", "verb", "version", "cbor", "made_ms" FROM "feed" WHERE "op_id" > ? AND "state" = ? ORDER BY 1 LIMIT ?'
+        return [FeedOp(*row) for row in self.query(sql, [after, state, limit])]
+
+    def compact(self, op_ids: Sequence[int]) -> None:
+        """Drop ops that are settled."""
+        with self.transaction():
+            self.con.executemany('DELETE FROM "feed" WHERE "op_id" = ?', [(op_id,) for op_id in op_ids])
+
+    def refuse(self, op_id: int, code: int, message: str) -> None:
+        """Set an op aside that the server will never take."""
+        with self.transaction():
+            self.con.execute('UPDATE "feed" SET "state" = \'refused\', "code" = ?, "message" = ? WHERE "op_id" = ?', [code, message, op_id])
+
+    def pending_of(self, collection: str, entity_id: str) -> list[int]:
+        """Return the numbers of an entity's ops in the feed that are still to be sent."""
+        sql = 'SELECT "op_id" FROM "feed" WHERE "collection" = ? AND "id" = ? AND "state" = \'pending\' ORDER BY 1'
+        return [op_id for (op_id,) in self.query(sql, [collection, entity_id])]
+
+    # Indexes
+
+    def add_index(self, collection: str, key: str) -> None:
+        """Keep an index on a key of a collection's documents, from now on and for those that are there."""
+        with self.transaction():
+            self.set_meta(f"index {collection} {key}", "on")
+            for (entity_id,) in self.query('SELECT "id" FROM "entities" WHERE "collection" = ?', [collection]):
+                found = self.entity(collection, entity_id)
+                if found is not None:
+                    self._index(found)
+
+    def indexes(self, collection: str) -> list[str]:
+        """Return the keys of a collection that are indexed."""
+        prefix = f"index {collection} "
+        found = self.query('SELECT "key" FROM "meta" WHERE substr("key", 1, ?) = ?', [len(prefix), prefix])
+        return [key[len(prefix) :] for (key,) in found]
+
+    def _index(self, entity: Entity) -> None:
+        keys = self.indexes(entity.collection)
+        if not keys:
+            return
+        self.con.execute('DELETE FROM "keys" WHERE "collection" = ? AND "id" = ?', [entity.collection, entity.id])
+        document = as_document(entity.cbor)
+        rows = [
+            (entity.collection, key, encode(document[key]), entity.id) for key in keys if isinstance(document, dict) and key in document
+        ]
+        self.con.executemany('INSERT INTO "keys" VALUES (?, ?, ?, ?)', rows)
+
+
+class Collection:
+    """One collection of a store."""
+
+    def __init__(self, store: EntityStore, name: str) -> None:
+        self.store, self.name = store, name
+
+    def put(self, entity_id: str, document: Any) -> int:
+        """Store a document (anything CBOR can hold); return its version."""
+        return self.store.mutate(self.name, entity_id, encode(document))
+
+    def put_bytes(self, entity_id: str, cbor: bytes) -> int:
+        """Store a document in bytes of the caller's own, as they are."""
+        return self.store.mutate(self.name, entity_id, cbor)
+
+    def get(self, entity_id: str) -> Any:
+        """Return a document; None when there is none."""
+        found = self.store.entity(self.name, entity_id)
+        return None if found is None else as_document(found.cbor)
+
+    def delete(self, entity_id: str) -> bool:
+        """Delete a document; False when there was none."""
+        with self.store.transaction():
+            found = self.store.entity(self.name, entity_id)
+            if found is None or found.cbor is None:
+                return False
+            self.store.mutate(self.name, entity_id, None)
+        return True
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Yield (id, document) of all, by id."""
+        sql = 'SELECT "id", "cbor" FROM "entities" WHERE "collection" = ? AND "cbor" IS NOT NULL ORDER BY "id"'
+        for entity_id, cbor in self.store.query(sql, [self.name]):
+            yield entity_id, as_document(cbor)
+
+    def find(self, where: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
+        """Yield (id, document) of those whose keys have these values, by way of an index where there is one."""
+        wanted = {key: encode(value) for key, value in (where or {}).items()}
+        key = next((key for key in self.store.indexes(self.name) if key in wanted), None)
+        for entity_id, document in self.items() if key is None else self._by_index(key, wanted[key]):
+            if not wanted or (isinstance(document, dict) and all(k in document and encode(document[k]) == v for k, v in wanted.items())):
+                yield entity_id, document
+
+    def _by_index(self, key: str, value: bytes) -> Iterator[tuple[str, Any]]:
+        sql = 'SELECT "id" FROM "keys" WHERE "collection" = ? AND "key" = ? AND "value" = ? ORDER BY "id"'
+        for (entity_id,) in self.store.query(sql, [self.name, key, value]):
+            yield entity_id, self.get(entity_id)
+
+
+def as_document(cbor: bytes | None) -> Any:
+    """Return the document that bytes hold; bytes that are no CBOR are returned as they are, None for a deleted one."""
+    if cbor is None:
+        return None
+    try:
+        found = decode(cbor)
+    except CborError:
+        return cbor
+    return dict(found.items) if isinstance(found, Pairs) and all(isinstance(key, str | int | bytes) for key, _ in found.items) else found
