@@ -301,8 +301,7 @@ export class Leader {
     this.#pumping = true;
     for (let event = this.#events.shift(); event && !this.#closed; event = this.#events.shift()) {
       this.#note(event);
-      const effects = this.engine.handle(event, Date.now());
-      for (const effect of effects) await this.#perform(effect);
+      for (const effect of this.engine.handle(event, Date.now())) await this.#perform(effect);
       this.#showStatus();
     }
     this.#pumping = false;
