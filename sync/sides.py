@@ -127,11 +127,12 @@ class SideBuilder:
     # -- loading ---------------------------------------------------------------
 
     def _load(self, steps: Sequence[Step]) -> None:
+        touched: set[_Key] = set()
         for step in steps:
             key = (step.table, step.record_id)
-            if key not in self._state and step.before is not None:
+            if key not in touched and step.before is not None:
                 self._state[key] = Found(step.before, step.was_alive)
-        touched = {(step.table, step.record_id) for step in steps}
+            touched.add(key)
         self._load_children_of_moved(steps, touched)
         self._load_parents_of_moved(steps, touched)
         for plan in self._plan.tables:
