@@ -92,12 +92,6 @@ class SecurityProfileAdmin(TenantScopedAdmin):
     search_fields = ("name",)
     readonly_fields = ("revision",)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
-        """Raise `revision` when what the profile allows changed."""
-        if change and set(form.changed_data) - {"name"}:
-            obj.revision += 1
-        super().save_model(request, obj, form, change)
-
 
 @admin.register(Membership)
 class MembershipAdmin(TenantScopedAdmin):
