@@ -53,7 +53,7 @@ class Code(StrEnum):
     NOT_READY = "not_ready", "The message came before `hello` or `subscribe`, which it needs."
     HELLO_TIMEOUT = "hello_timeout", "No `hello` came in time."
     PROTOCOL = "protocol", "The server does not speak the protocol named in `hello`. Update the client."
-    BAD_TOKEN = "bad_token", "The token is unknown. Log in again; pending edits are kept."  # noqa: S105
+    BAD_TOKEN = "bad_token", "The token is unknown. Log in again; pending edits are kept."
     REVOKED = "revoked", "The device was revoked, or its user may no longer enter. Log in again; pending edits are kept."
     FORBIDDEN = "forbidden", "The user's profile does not allow this."
     REPLACED = "replaced", "A newer connection of the same device took over."

@@ -20,5 +20,5 @@ class PushRefused(SyncError):
     """A push cannot be taken as a whole; nothing of it was applied. `retry_after` (seconds) when sending it again may help."""
 
 
-class LogPruned(SyncError):
-    """The log no longer reaches back to the cursor that was asked for."""
+class LogPruned(Exception):
+    """The log no longer reaches back to the cursor that was asked for. No client hears of it: it is served rows or a snapshot."""

@@ -1,14 +1,9 @@
 """PURE: ops as they come in, and the results they are answered with. See docs/spec/protocol.md §5."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-from sync.codes import Code
-from sync.errors import OpRefused
+from typing import Any, Literal
 
 Status = Literal["applied", "merged", "duplicate", "conflict", "rejected"]
-MAX_INTEGER: Final = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +18,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One mutation. `base_version` None stands for whatever the record's version is (server-side callers only)."""
+    """One mutation. `base_version` None stands for whatever the record's version is (server-side callers only); a negative one is refused."""
 
     op_id: int
     tx: str | None
@@ -34,26 +29,6 @@ class Op:
     payload: Any = None
     at: str | None = None
     settles: str | None = None
-
-
-def op_from_wire(data: Mapping[str, Any]) -> Op:
-    """Read an op line. Raises `OpRefused(malformed)` only when it has no usable op_id, so that every other flaw is answered per op."""
-    op_id = data.get("op_id")
-    if type(op_id) is not int or not 0 < op_id <= MAX_INTEGER:
-        raise OpRefused(Code.MALFORMED, "Each op needs an op_id: an integer from 1 to 2^53 - 1.", field="op_id")
-    get = data.get
-    # A base_version that is missing on the wire must not pass for None, which means "current" here.
-    return Op(
-        op_id,
-        get("tx"),
-        get("table"),  # type: ignore[arg-type]  # checked by settle, which answers bad_op
-        get("id"),  # type: ignore[arg-type]
-        get("op"),  # type: ignore[arg-type]
-        get("base_version", 0 if get("op") == "settle" else -1),
-        get("payload"),
-        get("at"),
-        get("settles"),
-    )
 
 
 @dataclass(frozen=True, slots=True)

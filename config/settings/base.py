@@ -105,6 +105,9 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
+# Serve static files straight from the apps, so that no collectstatic step is needed.
+WHITENOISE_USE_FINDERS = True
 
 # The knobs of the engine. Read them through `sync.conf.limits` and friends, which type and default them.
 MOAT: dict[str, Any] = {}

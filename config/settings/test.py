@@ -12,6 +12,8 @@ from config.settings.base import DATA_DIR, DATABASES, env
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Look static files up when asked for: each test client would list them all otherwise.
+WHITENOISE_AUTOREFRESH = True
 HTTPS = SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False
 # A file, not memory, on SQLite: several threads and processes must see the same database, as in production.
 _suffix = env.str("TEST_DB_SUFFIX", default="")

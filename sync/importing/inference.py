@@ -44,7 +44,7 @@ class ColumnGuess:
     empty: int = 0
     places: set[int] = field(default_factory=set)
     ends_in_zero: bool = False
-    spoiler: tuple[int, str] | None = None
+    spoiler: tuple[int, str] | None = None  # line and value that ended a run of numbers, where it holds no digit itself
     _known: set[str] = field(default_factory=set)
 
     def feed(self, value: str, line: int) -> None:
@@ -56,7 +56,7 @@ class ColumnGuess:
             self._known.add(value)
         stripped = value.strip()
         shape = shape_of(stripped)
-        if self.allowed & NUMBERS and not shape & NUMBERS and self.filled > 1 and self.spoiler is None:
+        if self.allowed & NUMBERS and not shape & NUMBERS and self.filled > 1 and not any(c.isdigit() for c in value):
             self.spoiler = (line, value)
         self.allowed &= shape
         if self.allowed & DECIMAL and shape & DECIMAL:

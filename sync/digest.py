@@ -1,0 +1,90 @@
+"""Counts and digests of tables, for verification and repair. See docs/spec/protocol.md §9."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from hashlib import sha256
+from threading import Lock
+from typing import Any
+
+from metadata.replica_ddl import SYSTEM_COLUMNS
+from metadata.schema import TenantSchema
+from sync.columns import table_of
+from sync.reading import Reader
+
+Digest = tuple[int, str]
+_MODULUS = 2**64
+_CACHE_SIZE = 4096
+_cache: OrderedDict[tuple[str, int], Digest] = OrderedDict()
+_lock = Lock()
+
+# What one record adds, computed by the database itself: first 8 bytes of the hash, as a signed integer, which is the same modulo 2^64.
+_POSTGRESQL_TERM = (
+    "('x' || encode(substr(sha256(convert_to({id}, 'UTF8') || '\\x00'::bytea || convert_to({version}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
+)
+
+
+def digest_of(records: Iterable[tuple[str, int]]) -> Digest:
+    """PURE: return count and digest of (id, version) pairs, in any order."""
+    count = total = 0
+    for record_id, version in records:
+        total += int.from_bytes(sha256(b"%b\x00%d" % (record_id.encode(), version)).digest()[:8], "big")
+        count += 1
+    return count, f"{total % _MODULUS:016x}"
+
+
+def table_digest(reader: Reader, schema: TenantSchema, table: str, *, low: str | None = None, high: str | None = None) -> Digest:
+    """Return count and digest of a table's visible records, or of those with ids in [low, high]. Raises `KeyError` for an unknown table.
+
+    A whole table's answer is remembered until one of its records changes.
+    """
+    if table in SYSTEM_COLUMNS:
+        return _scan(reader, *_system_source(schema.tenant_id, table), low, high)
+    physical = table_of(schema.tenant_id, schema.by_table[table])
+    source = (physical, '"id"', '"version"', 'NOT "_deleted"', [])
+    if low is not None or high is not None:
+        return _scan(reader, *source, low, high)
+    key = (physical, reader.all(f'SELECT COALESCE(MAX("_cursor"), 0) FROM {physical}')[0][0])
+    with _lock:
+        found = _cache.get(key)
+    if found is None:
+        found = _scan(reader, *source, None, None)
+        with _lock:
+            _cache[key] = found
+            while len(_cache) > _CACHE_SIZE:
+                _cache.popitem(last=False)
+    return found
+
+
+def forget() -> None:
+    """Drop all remembered digests. For tests, where a table can come back with other records."""
+    with _lock:
+        _cache.clear()
+
+
+def _system_source(tenant_id: int, table: str) -> tuple[str, str, str, str, list[Any]]:
+    return "sync_systemrecord", "record_id", "version", "NOT deleted AND tenant_id = %s AND table_name = %s", [tenant_id, table]
+
+
+def _scan(
+    reader: Reader, source: str, key: str, version: str, condition: str, params: list[Any], low: str | None, high: str | None
+) -> Digest:
+    condition, params = id_range(reader.vendor, key, condition, params, low, high)
+    where = f"FROM {source} WHERE {condition}"
+    if reader.vendor == "postgresql":
+        term = _POSTGRESQL_TERM.format(id=key, version=version)
+        count, total = reader.all(f"SELECT count(*), COALESCE(sum({term}), 0) {where}", params)[0]
+        return count, f"{int(total) % _MODULUS:016x}"
+    return digest_of(pair for chunk in reader.stream(f"SELECT {key}, {version} {where}", params) for pair in chunk)
+
+
+def id_range(
+    vendor: str, key: str, condition: str, params: list[Any], low: str | None, high: str | None
+) -> tuple[str, list[Any]]:
+    """Narrow a condition to ids in [low, high], compared as UTF-8 bytes; None is an open end."""
+    collated = f'{key} COLLATE "C"' if vendor == "postgresql" else key
+    params = list(params)
+    for end, operator in ((low, ">="), (high, "<=")):
+        if end is not None:
+            condition += f" AND {collated} {operator} %s"
+            params.append(end)
+    return condition, params

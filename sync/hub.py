@@ -1,0 +1,219 @@
+"""In-process fan-out: one feed per tenant that somebody here listens to, one encoded frame per channel for all its subscribers.
+
+Everything here runs on the event loop, except `heard`, which any thread may call. The log is the truth: whenever a
+commit does not follow the feed's head (another process wrote in between, a wake-up, a lost message), the feed reads the
+log from its head. A subscriber joins at the feed's head and is offered every frame after it, in order, until it leaves.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from sync import metrics
+from sync.channels import Channel
+from sync.commits import Commit
+from sync.framing import SharedFrame, encode, pieces
+
+logger = structlog.get_logger(__name__)
+
+MAX_FRAME_BYTES = 1024 * 1024
+MAX_WAITING_COMMITS = 1000
+RETRY_SECONDS = 1.0
+
+LogReader = Callable[[int, int], Awaitable[list[Commit]]]
+"""Reads the log of a tenant after a cursor: some commits in order, none when the cursor is the head."""
+
+
+class Subscriber(Protocol):
+    """What the hub offers frames to. `offer` must neither block nor raise."""
+
+    def offer(self, frame: SharedFrame) -> None:
+        """Take the next frame of the channel."""
+
+
+class Feed:
+    """The ordered flow of one tenant's changes through this process."""
+
+    def __init__(self, tenant_id: int, head: int, state_hash: bytes, read: LogReader) -> None:
+        self.tenant_id = tenant_id
+        self.head = head
+        self.subscribers: dict[Channel, dict[Subscriber, None]] = {}
+        self._state_hash = state_hash
+        self._flushed_hash = state_hash
+        self._pending: list[Commit] = []
+        self._waiting: deque[Commit] = deque(maxlen=MAX_WAITING_COMMITS)
+        self._wanted = head
+        self._read = read
+        self._reading: asyncio.Task[None] | None = None
+        self._flush_due = False
+        self._arrivals: list[tuple[int, asyncio.Future[None]]] = []
+
+    def take(self, commit: Commit) -> None:
+        """Take news of a commit, in whatever order it comes."""
+        if commit.to_cursor <= self.head:
+            return
+        if commit.from_cursor == self.head and self._reading is None:
+            self._append(commit)
+        else:
+            self._waiting.append(commit)
+            self.wake(commit.to_cursor)
+
+    def wake(self, cursor: int) -> None:
+        """Make sure that the feed reaches a cursor."""
+        self._wanted = max(self._wanted, cursor)
+        if self._wanted > self.head:
+            self.recheck()
+
+    def recheck(self) -> None:
+        """Read the log, whether or not anything is known to be there."""
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._catch_up())
+
+    async def reach(self, cursor: int) -> None:
+        """Wait until the feed's head is at a cursor or past it."""
+        if self.head >= cursor:
+            return
+        arrival = asyncio.get_running_loop().create_future()
+        self._arrivals.append((cursor, arrival))
+        self.wake(cursor)
+        await arrival
+
+    def flush(self) -> None:
+        """Hand over everything taken since the last time, as one frame per channel where sizes and schema versions allow."""
+        self._flush_due = False
+        if not self._pending:
+            return
+        commits, self._pending = self._pending, []
+        for piece in pieces(commits, self._flushed_hash, max_bytes=MAX_FRAME_BYTES):
+            for channel, subscribers in self.subscribers.items():
+                frame = encode(channel, piece)
+                for subscriber in tuple(subscribers):
+                    subscriber.offer(frame)
+                metrics.frames_sent.inc(len(subscribers))
+                metrics.change_deliveries.inc(len(subscribers) * len(piece.lines))
+        self._flushed_hash = self._state_hash
+
+    def close(self) -> None:
+        """Stop reading; whoever waits for a cursor is cancelled."""
+        if self._reading is not None:
+            self._reading.cancel()
+        for _, arrival in self._arrivals:
+            arrival.cancel()
+
+    def _append(self, commit: Commit) -> None:
+        self._pending.append(commit)
+        self.head, self._state_hash = commit.to_cursor, commit.state_hash
+        if not self._flush_due:
+            self._flush_due = True
+            asyncio.get_running_loop().call_soon(self.flush)
+        if self._arrivals:
+            for cursor, arrival in self._arrivals:
+                if cursor <= self.head and not arrival.done():
+                    arrival.set_result(None)
+            self._arrivals = [(cursor, arrival) for cursor, arrival in self._arrivals if not arrival.done()]
+
+    async def _catch_up(self) -> None:
+        """Read the log from the head until it has nothing more, with the commits that were heard of meanwhile in their places."""
+        while True:
+            wanted = self._wanted
+            try:
+                commits = await self._read(self.tenant_id, self.head)
+            except Exception:
+                logger.exception("feed_read_failed", tenant_id=self.tenant_id, head=self.head)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            for commit in commits:
+                self._append(commit)
+            self._take_waiting()
+            if commits or self._waiting or self._wanted > wanted:
+                continue
+            if not self._arrivals:
+                break
+            await asyncio.sleep(RETRY_SECONDS)
+        self._wanted = self.head
+        self._reading = None
+
+    def _take_waiting(self) -> None:
+        while self._waiting and self._waiting[0].from_cursor <= self.head:
+            commit = self._waiting.popleft()
+            if commit.from_cursor == self.head:
+                self._append(commit)
+
+
+class Hub:
+    """The feeds of one process."""
+
+    def __init__(self, read: LogReader) -> None:
+        self._read = read
+        self._feeds: dict[int, Feed] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Bind to the running event loop."""
+        self._loop = asyncio.get_running_loop()
+
+    def stop(self) -> None:
+        """Drop all feeds; nothing is offered any more."""
+        self._loop = None
+        for feed in self._feeds.values():
+            feed.close()
+        self._feeds.clear()
+
+    @property
+    def running(self) -> bool:
+        """Whether the hub takes news."""
+        return self._loop is not None
+
+    @property
+    def heads(self) -> dict[int, int]:
+        """The head of every feed, by tenant."""
+        return {feed.tenant_id: feed.head for feed in self._feeds.values()}
+
+    def heard(self, commit: Commit) -> None:
+        """Take news of a commit from any thread. Never blocks."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and commit.tenant_id in self._feeds:
+            loop.call_soon_threadsafe(self._take, commit)
+
+    def _take(self, commit: Commit) -> None:
+        if (feed := self._feeds.get(commit.tenant_id)) is not None:
+            feed.take(commit)
+
+    def wake(self, tenant_id: int, cursor: int) -> None:
+        """Somebody says that a tenant's log reaches to a cursor."""
+        if (feed := self._feeds.get(tenant_id)) is not None:
+            feed.wake(cursor)
+
+    async def join(self, subscriber: Subscriber, channel: Channel, cursor: int, state_hash: bytes) -> int:
+        """Let a subscriber who has everything up to `cursor` in; return the head H >= cursor after which it is offered every frame.
+
+        What lies between cursor and H the subscriber reads from the log itself. `state_hash` is the tenant's chain at `cursor`.
+        """
+        while True:
+            feed = self._feeds.get(channel.tenant_id)
+            if feed is None:
+                feed = self._feeds[channel.tenant_id] = Feed(channel.tenant_id, cursor, state_hash, self._read)
+                feed.recheck()  # something may have been committed since the subscriber read, with nobody here to hear of it
+                break
+            if feed.head >= cursor:
+                break
+            await feed.reach(cursor)
+        feed.flush()
+        feed.subscribers.setdefault(channel, {})[subscriber] = None
+        return feed.head
+
+    def leave(self, subscriber: Subscriber, channel: Channel) -> None:
+        """Offer nothing more to a subscriber; the last one out ends the feed."""
+        feed = self._feeds.get(channel.tenant_id)
+        if feed is None:
+            return
+        subscribers = feed.subscribers.get(channel, {})
+        subscribers.pop(subscriber, None)
+        if not subscribers:
+            feed.subscribers.pop(channel, None)
+        if not feed.subscribers:
+            feed.close()
+            del self._feeds[channel.tenant_id]

@@ -1,0 +1,117 @@
+"""Make an object type out of a CSV file: kinds from its values, names from its header."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from metadata.publish import publish
+
+from metadata.catalog import schema_of
+from metadata.kinds import Kind
+from metadata.schema import ObjectSpec
+from sync.drafts import DraftField, DraftType, save_drafts
+from sync.importing.columns import BadColumns, ColumnPlan
+from sync.importing.inference import ColumnGuess
+from sync.importing.source import OpenCsv
+from tenants.errors import MoatError, Refused
+from tenants.models import Tenant
+
+MOST_CHOICES = 50
+_TITLES = ("name", "title", "label", "number", "description")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller says about fields, so that it need not be guessed: kinds and reference targets, by field name."""
+
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """The object type a file would make, and what a person should know about the guesses."""
+
+    draft: DraftType
+    notes: tuple[str, ...]
+
+
+def infer(opened: OpenCsv, object_name: str, plan: ColumnPlan, *, wishes: Wishes, nulls: frozenset[str], key: frozenset[str]) -> Inferred:
+    """Read the whole file and return the object type that holds all of it. Raises BadColumns for wishes that do not fit."""
+    _check_wishes(plan, wishes)
+    guesses = {c.target: ColumnGuess() for c in plan.columns if c.target not in wishes.kinds and c.target not in wishes.references}
+    choices: dict[str, dict[str, None]] = {c.target: {} for c in plan.columns if c.target in ("object_type", "status")}
+    feeds = [(c.index, guesses[c.target]) for c in plan.fields if c.target in guesses]
+    sets = [(c.index, choices[c.target]) for c in plan.columns if c.target in choices]
+    width = len(opened.header)
+    for line, cells in opened.rows:
+        if len(cells) != width:
+            continue
+        for index, column in feeds:
+            cell = cells[index]
+            if cell not in nulls:
+                column.feed(cell, line)
+        for index, found in sets:
+            if cells[index] not in nulls and len(found) <= MOST_CHOICES:
+                found[cells[index]] = None
+    fields = tuple(_field(c.target, c.header, guesses.get(c.target), wishes, required=c.target in key) for c in plan.fields)
+    draft = DraftType(
+        object_name,
+        _words(object_name),
+        "",
+        fields,
+        title_field=next((n for n in _TITLES if any(f.name == n for f in fields)), fields[0].name),
+        subtypes=_choices("object_type", choices),
+        statuses=_choices("status", choices),
+    )
+    return Inferred(draft, tuple(_odd_values(plan, guesses)))
+
+
+def create(tenant: Tenant, draft: DraftType, *, by: str) -> ObjectSpec:
+    """Store the draft and publish it. Raises Refused, and leaves no draft behind then."""
+    (made,) = save_drafts(tenant, [draft])
+    try:
+        publication = publish(tenant.pk, [draft.object_name], by=by)
+    except (MoatError, Refused):
+        made.delete()
+        raise
+    return schema_of(tenant.pk, publication.schema_version).by_object[draft.object_name]
+
+
+def _check_wishes(plan: ColumnPlan, wishes: Wishes) -> None:
+    names = {c.target for c in plan.fields}
+    for name in (*wishes.kinds, *wishes.references):
+        if name not in names:
+            raise BadColumns(f"there is no field {name!r}; the fields are {', '.join(sorted(names))}.")
+    for name, kind in wishes.kinds.items():
+        if kind not in Kind.values or kind in (Kind.CHOICE, Kind.REFERENCE):
+            raise BadColumns(f"{name}: {kind!r} is not a kind that can be given here.")
+
+
+def _field(name: str, header: str, guess: ColumnGuess | None, wishes: Wishes, *, required: bool) -> DraftField:
+    label = _words(header) if header else _words(name)
+    if target := wishes.references.get(name):
+        return DraftField(name, Kind.REFERENCE, label, required=required, reference=target)
+    kind = wishes.kinds.get(name) or (guess.kind if guess else "text")
+    places = guess.decimal_places if guess and kind == "decimal" else None
+    return DraftField(name, kind, label, required=required, decimal_places=places)
+
+
+def _choices(name: str, found: Mapping[str, Mapping[str, None]]) -> tuple[tuple[str, str], ...]:
+    values = found.get(name, {})
+    if len(values) > MOST_CHOICES:
+        raise BadColumns(f"the column {name!r} has more than {MOST_CHOICES} values; import it as text with --map {name}={name}_text.")
+    return tuple((value, _words(value)) for value in values)
+
+
+def _odd_values(plan: ColumnPlan, guesses: Mapping[str, ColumnGuess]) -> Iterator[str]:
+    """Name columns that are text for the sake of one value: often that value means null."""
+    for column in plan.fields:
+        guess = guesses.get(column.target)
+        if guess and guess.kind == "text" and guess.spoiler:
+            line, value = guess.spoiler
+            yield f"column {column.header!r} is text because of {value!r} in line {line}; if that means nothing, say --null {value!r}"
+
+
+def _words(name: str) -> str:
+    words = name.replace("_", " ").strip()
+    return (words[:1].upper() + words[1:])[:80]

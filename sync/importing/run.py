@@ -1,0 +1,167 @@
+"""Import one CSV file into one object type, making the type first when asked to."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metadata.catalog import schema_of
+from metadata.names import object_name_problem
+from metadata.schema import ObjectSpec
+from sync.drafts import DraftType
+from sync.importing.columns import BadColumns, ColumnPlan, plan_existing, plan_new
+from sync.importing.create import Inferred, Wishes, create, infer
+from sync.importing.load import Importer, Report
+from sync.importing.rows import RowReader, key_columns
+from sync.importing.source import open_csv
+from sync.ops import Actor
+from tenants.errors import MoatError
+from tenants.models import Tenant
+
+DEFAULT_NULLS = frozenset({"", "NA"})
+Progress = Callable[[str, int, int, Report | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to read a file and what to do with it; see docs/guides/import-export.md for each."""
+
+    create: bool = False
+    key: tuple[str, ...] = ()
+    mapping: tuple[tuple[str, str], ...] = ()
+    skip: tuple[str, ...] = ()
+    references: tuple[tuple[str, str], ...] = ()
+    kinds: tuple[tuple[str, str], ...] = ()
+    nulls: frozenset[str] = DEFAULT_NULLS
+    null_missing: bool = False
+    batch: int = 2000
+    dry_run: bool = False
+    keep_going: bool = False
+    encoding: str = "utf-8"
+    delimiter: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What happened: the object type, whether it was made just now, the report, and notes for a person."""
+
+    object_name: str
+    table: str
+    created: bool
+    report: Report
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+    inferred: DraftType | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row of the file is in the table now (in a dry run: could be)."""
+        return not self.report.refused and not self.report.stopped
+
+    def wire(self) -> dict[str, Any]:
+        """Return the outcome for a program."""
+        report = self.report
+        return {
+            "object": self.object_name,
+            "table": self.table,
+            "created": self.created,
+            "complete": self.complete,
+            "rows": report.rows,
+            "imported": report.imported,
+            "skipped": report.skipped,
+            "refused": report.refused,
+            "stopped": report.stopped,
+            "nulled_references": report.nulled,
+            "errors": [{"line": e.line, "column": e.column, "reason": e.reason} for e in report.errors],
+            "notes": self.notes,
+            "seconds": round(self.seconds, 3),
+            "rows_per_second": round(report.imported / self.seconds) if self.seconds else None,
+        }
+
+
+def import_file(
+    tenant: Tenant,
+    object_name: str,
+    path: Path,
+    *,
+    options: Options,
+    by: str,
+    progress: Progress = lambda stage, position, size, report: None,
+) -> Outcome:
+    """Import a file. Raises BadFile, BadColumns or Refused when nothing could be begun; bad rows are in the report."""
+    began = time.monotonic()
+    spec = published(tenant, object_name)
+    inferred: Inferred | None = None
+    if spec is None:
+        inferred = _infer(tenant, object_name, path, options, progress)
+        spec = _as_spec(inferred.draft) if options.dry_run else create(tenant, inferred.draft, by=by)
+    elif options.references or options.kinds:
+        _check_same(spec, options)
+    with open_csv(path, encoding=options.encoding, delimiter=options.delimiter) as opened:
+        plan = _plan(opened.header, spec if inferred is None else None, options)
+        importer = Importer(
+            Actor(tenant.pk, by),
+            spec,
+            RowReader(plan, spec, len(opened.header), path.name, key_columns(plan, options.key), options.nulls),
+            batch=options.batch,
+            keep_going=options.keep_going,
+            null_missing=options.null_missing,
+            dry_run=options.dry_run,
+            table_exists=inferred is None or not options.dry_run,
+        )
+        report = importer.run(opened.rows, progress=lambda so_far: progress("importing", opened.position(), opened.size, so_far))
+    notes = [*plan.notes, *(inferred.notes if inferred else ())]
+    seconds = time.monotonic() - began
+    made = inferred is not None and not options.dry_run
+    return Outcome(object_name, spec.table_name, made, report, seconds, notes, inferred.draft if inferred else None)
+
+
+def published(tenant: Tenant, object_name: str) -> ObjectSpec | None:
+    """Return a published object type of the tenant."""
+    tenant.refresh_from_db()
+    return schema_of(tenant.pk, tenant.schema_version).by_object.get(object_name)
+
+
+def _infer(tenant: Tenant, object_name: str, path: Path, options: Options, progress: Progress) -> Inferred:
+    if not options.create:
+        raise MoatError(
+            "unknown_object", f"{tenant.slug} has no published object type {object_name!r}. To make it from the file, say --create."
+        )
+    if problem := object_name_problem(object_name):
+        raise MoatError("bad_name", problem)
+    with open_csv(path, encoding=options.encoding, delimiter=options.delimiter) as opened:
+        plan = _plan(opened.header, None, options)
+        key = frozenset(c.target for c in key_columns(plan, options.key))
+        wishes = Wishes(dict(options.kinds), dict(options.references))
+        progress("reading", 0, opened.size, None)
+        return infer(opened, object_name, plan, wishes=wishes, nulls=options.nulls, key=key)
+
+
+def _plan(header: list[str], spec: ObjectSpec | None, options: Options) -> ColumnPlan:
+    if spec is None:
+        return plan_new(header, mapping=options.mapping, skip=options.skip)
+    return plan_existing(header, spec, mapping=options.mapping, skip=options.skip)
+
+
+def _as_spec(draft: DraftType) -> ObjectSpec:
+    """Return the draft as if it were published, for a dry run."""
+    record = {
+        "table_name": draft.table_name or draft.object_name,
+        "label": draft.label,
+        "title_field": draft.title_field,
+        "subtypes": [{"value": v, "label": label} for v, label in draft.subtypes],
+        "statuses": [{"value": s[0], "label": s[1]} for s in draft.statuses],
+        "fields": [{"name": f.name, "kind": f.kind, "label": f.label, "decimal_places": f.decimal_places} for f in draft.fields],
+    }
+    return ObjectSpec.from_record(draft.object_name, record)
+
+
+def _check_same(spec: ObjectSpec, options: Options) -> None:
+    """Refuse wishes about fields that are published otherwise: an import never changes a published field."""
+    for name, target in options.references:
+        if name not in spec.by_name or spec.by_name[name].reference != target:
+            raise BadColumns(f"{spec.object_name}.{name} is published, and is not a reference to {target}.")
+    for name, kind in options.kinds:
+        if name not in spec.by_name or spec.by_name[name].kind != kind:
+            raise BadColumns(f"{spec.object_name}.{name} is published with another kind than {kind}.")

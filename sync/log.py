@@ -1,0 +1,132 @@
+"""The log of changes: append under the tenant's lock, read since a cursor. Nothing else touches the table `changes`' lines."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sync import sql
+from sync.commits import Commit
+from sync.errors import LogPruned
+from sync.hashchain import link
+from sync.lines import encode_change, wire_time
+from tenants.genesis import genesis
+from tenants.locks import LockedTenant
+
+_COLUMNS: Final = (
+    sql.Column("tenant_id", "bigint"),
+    sql.Column("cursor", "bigint"),
+    sql.Column("schema_version", "bigint"),
+    sql.Column("table_name", "text"),
+    sql.Column("record_id", "text"),
+    sql.Column("version", "bigint"),
+    sql.Column("device_id", "text"),
+    sql.Column("op_id", "bigint"),
+    sql.Column("at", "timestamptz"),
+    sql.Column("line", "bytea"),
+    sql.Column("state_hash", "bytea"),
+)
+
+
+@dataclass(slots=True)
+class Entry:
+    """A change to append. `payload` as in the spec; `device` and `op_id` go together; `made_at` in wire form."""
+
+    table: str
+    record_id: str
+    op: str
+    version: int
+    payload: Any
+    by: str
+    device: str | None = None
+    op_id: int | None = None
+    made_at: str | None = None
+
+
+def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime | None = None) -> Commit:
+    """Append changes in order and advance the locked tenant's cursor and chain, in memory only.
+
+    Unsafe alone: the caller stores the tenant (`tenants.locks.store`), writes the records the changes tell of in the same
+    transaction, and announces the commit afterwards. `at` is when the server accepted them: aware, now by default.
+    """
+    at = at or datetime.now(UTC)
+    at_wire, at_stored = wire_time(at), sql.time_binder()(at)
+    start, cursor, state, schema_version, tenant = locked.cursor, locked.cursor, locked.state_hash, locked.schema_version, locked.id
+    rows: list[tuple[Any, ...]] = []
+    lines: list[tuple[int, bytes]] = []
+    for e in entries:
+        cursor += 1
+        line = encode_change(
+            cursor, schema_version, e.table, e.record_id, e.op, e.version, e.payload, at_wire, e.by, e.device, e.op_id, e.made_at
+        )
+        state = link(state, line)
+        lines.append((schema_version, line))
+        rows.append((tenant, cursor, schema_version, e.table, e.record_id, e.version, e.device, e.op_id, at_stored, line, state))
+    if rows:
+        sql.insert_many("changes", _COLUMNS, rows)
+    locked.cursor, locked.state_hash = cursor, state
+    return Commit(tenant, start, cursor, lines, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive lines made under one `schema_version`; `state_hash` is the chain at `to_cursor`."""
+
+    schema_version: int
+    lines: list[bytes]
+    to_cursor: int
+    state_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogSlice:
+    """Lines with cursors in (`from_cursor`, `to_cursor`], in runs; both are equal when there is nothing newer."""
+
+    from_cursor: int
+    to_cursor: int
+    runs: list[Run]
+
+
+def read(tenant_id: int, after: int, limit_lines: int = 2000, limit_bytes: int = 1_048_576) -> LogSlice:
+    """Read the log after a cursor, at most so many lines and, past the first line, bytes. Raises `LogPruned` when it starts later."""
+    rows = sql.fetch(
+        "SELECT cursor, schema_version, line, state_hash FROM changes WHERE tenant_id = %s AND cursor > %s ORDER BY cursor LIMIT %s",
+        [tenant_id, after, limit_lines],
+    )
+    if rows and rows[0][0] != after + 1:
+        raise LogPruned(f"The log starts at cursor {rows[0][0]}.")
+    runs: list[Run] = []
+    taken = 0
+    for cursor, schema_version, line, state_hash in rows:
+        taken += len(line)
+        if taken > limit_bytes and runs:
+            break
+        lines = runs.pop().lines if runs and runs[-1].schema_version == schema_version else []
+        lines.append(bytes(line))
+        runs.append(Run(schema_version, lines, cursor, bytes(state_hash)))
+    return LogSlice(after, runs[-1].to_cursor if runs else after, runs)
+
+
+def hash_at(tenant_id: int, cursor: int) -> bytes | None:
+    """Return the chain value at a cursor; None when the log has no such cursor (pruned, or past the head)."""
+    if cursor == 0:
+        row = sql.fetch_one("SELECT server_epoch, slug FROM tenants_tenant WHERE id = %s", [tenant_id])
+        return genesis(*row) if row else None
+    row = sql.fetch_one("SELECT state_hash FROM changes WHERE tenant_id = %s AND cursor = %s", [tenant_id, cursor])
+    return bytes(row[0]) if row else None
+
+
+def record_lines(tenant_id: int, table: str, record_id: str, *, up_to: int, limit: int) -> list[tuple[int, bytes]]:
+    """Return a record's newest lines with versions up to `up_to`, as (version, line), oldest first; at most `limit`."""
+    rows = sql.fetch(
+        "SELECT version, line FROM changes WHERE tenant_id = %s AND table_name = %s AND record_id = %s AND version <= %s "
+        "ORDER BY version DESC LIMIT %s",
+        [tenant_id, table, record_id, up_to, limit],
+    )
+    return [(version, bytes(line)) for version, line in reversed(rows)]
+
+
+def find_accepted(device_id: str, op_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Return which of a device's ops are in the log: {op_id: (version, cursor)}."""
+    found = sql.fetch_in("SELECT op_id, version, cursor FROM changes WHERE device_id = %s AND op_id IN", op_ids, [device_id])
+    return {op_id: (version, cursor) for op_id, version, cursor in found}

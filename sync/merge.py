@@ -1,0 +1,162 @@
+"""PURE: what becomes of an op that did not know about others' changes. See docs/spec/merging.md.
+
+Values are wire values by field name. Nothing here knows tables, logs or databases; whatever is costly to know (the base)
+is asked for through a callable, and only when it matters.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sync.diff import same
+
+LAST_WRITE_WINS: Final = "last_write_wins"
+FIELD_MERGE: Final = "field_merge"
+SERVER_WINS: Final = "server_wins"
+MANUAL: Final = "manual"
+POLICIES: Final = frozenset({LAST_WRITE_WINS, FIELD_MERGE, SERVER_WINS, MANUAL})
+
+_MISSING: Final = object()
+
+
+class Contended(Exception):
+    """Both sides changed the same thing differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Write these values. In the fields named by `kept` the server's value stayed."""
+
+    values: dict[str, Any]
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A true conflict in these fields: a person decides."""
+
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """An update made before others' changes were known.
+
+    `mine` holds what the op sets, `theirs` answers the server's value of a field, `contested` names the fields of `mine`
+    that someone else changed since the base, `json_fields` those merged from the inside, and `base` answers the record as
+    the device knew it, or None when the log no longer says.
+    """
+
+    mine: Mapping[str, Any]
+    theirs: Callable[[str], Any]
+    contested: frozenset[str]
+    json_fields: frozenset[str]
+    base: Callable[[], Mapping[str, Any] | None]
+
+
+def merge_update(policy: str, update: Update) -> Merged | Clash:
+    """Merge an update with others' changes to the same live record. A resolver's dotted path is no policy here."""
+    if policy == LAST_WRITE_WINS:
+        return Merged(dict(update.mine))
+    if policy == MANUAL:
+        return Clash(tuple(name for name in update.mine if name in update.contested) or tuple(update.mine))
+    values, clashing = _merge_fields(update)
+    if not clashing:
+        return Merged(values)
+    if policy == SERVER_WINS:
+        return Merged(values, tuple(clashing))
+    return Clash(tuple(clashing))
+
+
+def _merge_fields(update: Update) -> tuple[dict[str, Any], list[str]]:
+    values: dict[str, Any] = {}
+    clashing: list[str] = []
+    for name, mine in update.mine.items():
+        if name not in update.contested:
+            values[name] = mine
+            continue
+        theirs = update.theirs(name)
+        if same(mine, theirs):
+            continue
+        try:
+            values[name] = _merge_inside(update, name, mine, theirs)
+        except Contended:
+            clashing.append(name)
+    return values, clashing
+
+
+def _merge_inside(update: Update, name: str, mine: Any, theirs: Any) -> Any:
+    if name not in update.json_fields:
+        raise Contended
+    base = update.base()
+    if base is None:
+        raise Contended
+    return three_way(base.get(name), mine, theirs)
+
+
+def merge_delete(policy: str, *, foreign: bool) -> Literal["delete", "keep", "clash"]:
+    """Decide a delete of a live record; `foreign` when someone else changed it since the base."""
+    if not foreign or policy == LAST_WRITE_WINS:
+        return "delete"
+    return "keep" if policy == SERVER_WINS else "clash"
+
+
+def merge_with_deleted(policy: str) -> Literal["revive", "keep", "clash"]:
+    """Decide an update of a record that someone else deleted since the base."""
+    if policy == LAST_WRITE_WINS:
+        return "revive"
+    return "keep" if policy == SERVER_WINS else "clash"
+
+
+def three_way(base: Any, mine: Any, theirs: Any) -> Any:
+    """Merge two JSON values that were made from the same base; raises `Contended` where both changed the same thing.
+
+    Objects merge key by key, lists whose items all are objects with an own `id` merge item by item, anything else is atomic.
+    """
+    if mine is theirs or _equal(mine, theirs) or _equal(base, theirs):
+        return mine
+    if _equal(base, mine):
+        return theirs
+    if isinstance(mine, dict) and isinstance(theirs, dict) and _mergeable(base, dict):
+        return _merge_dicts(base if isinstance(base, dict) else {}, mine, theirs)
+    if isinstance(mine, list) and isinstance(theirs, list) and _mergeable(base, list):
+        return _merge_lists(base if isinstance(base, list) else [], mine, theirs)
+    raise Contended
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return a is b if a is _MISSING or b is _MISSING else same(a, b)
+
+
+def _mergeable(base: Any, kind: type) -> bool:
+    # Where the base had nothing, two new containers merge as if both had grown from an empty one.
+    return base is _MISSING or base is None or isinstance(base, kind)
+
+
+def _merge_dicts(base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for key in [*theirs, *(k for k in mine if k not in theirs)]:
+        value = three_way(base.get(key, _MISSING), mine.get(key, _MISSING), theirs.get(key, _MISSING))
+        if value is not _MISSING:
+            merged[key] = value
+    return merged
+
+
+def _by_id(items: list[Any]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for item in items:
+        key = item.get("id") if isinstance(item, dict) else None
+        if not isinstance(key, str | int) or isinstance(key, bool) or key in found:
+            raise Contended
+        found[key] = item
+    return found
+
+
+def _merge_lists(base: list[Any], mine: list[Any], theirs: list[Any]) -> list[Any]:
+    before, ours, others = _by_id(base), _by_id(mine), _by_id(theirs)
+    merged = _merge_dicts(before, ours, others)
+    # The order is theirs, unless only mine re-ordered what both still have.
+    shared = [key for key in before if key in ours and key in others]
+    theirs_kept_order = [key for key in others if key in shared] == shared
+    order = [*ours, *(k for k in others if k not in ours)] if theirs_kept_order else [*others, *(k for k in ours if k not in others)]
+    return [merged[key] for key in order if key in merged]

@@ -1,0 +1,344 @@
+"""PURE: what a client may say on `moat.v1`, parsed into messages; see docs/spec/protocol.md. What the server says is in `frames`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.codes import Code
+from sync.errors import OpRefused
+from sync.ops import Op, op_from_wire
+from sync.strict_json import NotStrict, loads
+
+PROTOCOL = "moat.v1"
+BIGGEST = 2**53 - 1
+_HASH_CHARACTERS = 64
+_SHORT_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may send; told to the client in `welcome`. Sizes are bytes of UTF-8, times are seconds."""
+
+    frame: int = 4 * 1024 * 1024
+    line: int = 1024 * 1024
+    text: int = 100_000
+    json: int = 262_144
+    depth: int = 40
+    ops: int = 2000
+    tables_per_verify: int = 200
+    ranges_per_verify: int = 64
+    errors: int = 50
+    hello_seconds: float = 10
+    pushes_in_flight: int = 8
+    requests_in_flight: int = 32
+
+    def wire(self) -> dict[str, int | float]:
+        """Return the limits as `welcome` tells them."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+class ProtocolError(Exception):
+    """A message cannot be taken as it is; nothing of it was applied."""
+
+    def __init__(self, code: Code, message: str, *, ref: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.ref = ref
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message: who the client is and where its replica stands. `state_hash` is None when it has no replica."""
+
+    protocol: str
+    token: str = field(repr=False)
+    device: str
+    schema_version: int
+    cursor: int
+    state_hash: bytes | None
+    server_epoch: str | None
+    client: str
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Begin, or begin again, the stream at a cursor."""
+
+    schema_version: int
+    cursor: int
+    state_hash: bytes | None
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Ops to apply, in order."""
+
+    schema_version: int
+    ops: tuple[Op, ...]
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaRequest:
+    """Ask for the schema commands after a version."""
+
+    from_version: int
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartRequest:
+    """Ask for one part of a snapshot."""
+
+    snapshot: str
+    part: int
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Ask for counts and digests of tables (None: all) at this place in the stream."""
+
+    tables: tuple[str, ...] | None
+    ref: int | None = None
+
+
+Span = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRanges:
+    """Ask for counts and digests of id ranges of one table; both ends are inclusive, None is open."""
+
+    table: str
+    ranges: tuple[Span, ...]
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Ask for every visible record of an id range."""
+
+    table: str
+    span: Span
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Ask for a sign of life."""
+
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to a ping of the server."""
+
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The client is done."""
+
+    ref: int | None = None
+
+
+Message = Hello | Subscribe | Push | SchemaRequest | PartRequest | Verify | VerifyRanges | Repair | Ping | Pong | Bye
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A text frame whose envelope was read; its data lines wait."""
+
+    kind: str
+    body: dict[str, Any]
+    lines: list[str]
+    ref: int | None
+
+
+def open_frame(text: str, limits: Limits) -> Frame:
+    """Check the sizes of a text frame and read its envelope; raises ProtocolError."""
+    if utf8_size(text, limits.frame) > limits.frame:
+        raise ProtocolError(Code.TOO_LARGE, f"a frame may have {limits.frame} bytes")
+    lines = text.split("\n")
+    if len(text) * 4 > limits.line and any(utf8_size(line, limits.line) > limits.line for line in lines):
+        raise ProtocolError(Code.TOO_LARGE, f"a line may have {limits.line} bytes")
+    body = _object(lines[0], limits.depth, None, "the envelope")
+    ref = _integer_or_none(body, "ref", None)
+    kind = body.get("type")
+    if type(kind) is not str:
+        raise ProtocolError(Code.MALFORMED, "the envelope has no type", ref=ref)
+    return Frame(kind, body, lines[1:], ref)
+
+
+def parse(frame: Frame, limits: Limits) -> Message:
+    """Read a whole message; raises ProtocolError with a code of docs/spec/errors.md."""
+    if frame.kind == "push":
+        return _push(frame, limits)
+    reader = _READERS.get(frame.kind)
+    if reader is None:
+        raise ProtocolError(Code.UNKNOWN_TYPE, "no such message type", ref=frame.ref)
+    if frame.lines:
+        raise ProtocolError(Code.MALFORMED, "this message has no data lines", ref=frame.ref)
+    return reader(frame.body, limits, frame.ref)
+
+
+def utf8_size(text: str, limit: int) -> int:
+    """Return the length of a text in UTF-8 bytes; exact only near `limit`, so that short and plain texts cost nothing."""
+    if len(text) * 4 <= limit or text.isascii() or len(text) > limit:
+        return len(text)
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _object(line: str, depth: int, ref: int | None, what: str) -> dict[str, Any]:
+    try:
+        value = loads(line, depth=depth)
+    except NotStrict as error:
+        raise ProtocolError(Code.MALFORMED, f"{what}: {error}", ref=ref) from None
+    if type(value) is not dict:
+        raise ProtocolError(Code.MALFORMED, f"{what} is not an object", ref=ref)
+    return value
+
+
+def _integer_or_none(body: Mapping[str, Any], key: str, ref: int | None) -> int | None:
+    value = body.get(key)
+    if value is None:
+        return None
+    if type(value) is not int or not -BIGGEST <= value <= BIGGEST:
+        raise ProtocolError(Code.MALFORMED, f"{key} is not an integer within 2^53", ref=ref)
+    return value
+
+
+def _count(body: Mapping[str, Any], key: str, ref: int | None) -> int:
+    """Read an integer that is not negative."""
+    value = _integer_or_none(body, key, ref)
+    if value is None or value < 0:
+        raise ProtocolError(Code.MALFORMED, f"{key} is not an integer from 0 up", ref=ref)
+    return value
+
+
+def _text(body: Mapping[str, Any], key: str, ref: int | None, *, longest: int = _SHORT_TEXT) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or len(value) > longest:
+        raise ProtocolError(Code.MALFORMED, f"{key} is not a text of at most {longest} characters", ref=ref)
+    return value
+
+
+def _hash(body: Mapping[str, Any], ref: int | None) -> bytes | None:
+    """Read `state_hash`: 64 lower-case hex digits; absent, null and empty mean that there is none."""
+    value = body.get("state_hash")
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and len(value) == _HASH_CHARACTERS and value == value.lower():
+        try:
+            return bytes.fromhex(value)
+        except ValueError:
+            pass
+    raise ProtocolError(Code.MALFORMED, "state_hash is not 64 lower-case hex digits", ref=ref)
+
+
+def _span(value: Any, ref: int | None) -> Span:
+    ends = value if isinstance(value, list) else []
+    if len(ends) != 2 or not all(end is None or (isinstance(end, str) and len(end) <= _SHORT_TEXT) for end in ends):
+        raise ProtocolError(Code.MALFORMED, "a range is [low, high], each a text or null", ref=ref)
+    return ends[0], ends[1]
+
+
+def _hello(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Hello:
+    epoch = body.get("server_epoch")
+    client = body.get("client")
+    return Hello(
+        protocol=_text(body, "protocol", ref),
+        token=_text(body, "token", ref),
+        device=_text(body, "device", ref),
+        schema_version=_count(body, "schema_version", ref),
+        cursor=_count(body, "cursor", ref),
+        state_hash=_hash(body, ref),
+        server_epoch=None if epoch is None else _text(body, "server_epoch", ref),
+        client=client[:_SHORT_TEXT] if isinstance(client, str) else "",
+        ref=ref,
+    )
+
+
+def _subscribe(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Subscribe:
+    return Subscribe(_count(body, "schema_version", ref), _count(body, "cursor", ref), _hash(body, ref), ref)
+
+
+def _schema(body: Mapping[str, Any], limits: Limits, ref: int | None) -> SchemaRequest:
+    return SchemaRequest(_count(body, "from", ref), ref)
+
+
+def _part(body: Mapping[str, Any], limits: Limits, ref: int | None) -> PartRequest:
+    return PartRequest(_text(body, "snapshot", ref), _count(body, "part", ref), ref)
+
+
+def _verify(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Verify | VerifyRanges:
+    if "table" in body:
+        ranges = body.get("ranges")
+        if not isinstance(ranges, list) or not 0 < len(ranges) <= limits.ranges_per_verify:
+            raise ProtocolError(Code.MALFORMED, f"ranges is not a list of 1 to {limits.ranges_per_verify} ranges", ref=ref)
+        return VerifyRanges(_text(body, "table", ref), tuple(_span(item, ref) for item in ranges), ref)
+    tables = body.get("tables")
+    if tables is None:
+        return Verify(None, ref)
+    if not isinstance(tables, list) or not all(isinstance(name, str) for name in tables):
+        raise ProtocolError(Code.MALFORMED, "tables is not a list of names", ref=ref)
+    if len(tables) > limits.tables_per_verify:
+        raise ProtocolError(Code.TOO_LARGE, f"a verify may name {limits.tables_per_verify} tables", ref=ref)
+    return Verify(tuple(tables), ref)
+
+
+def _repair(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Repair:
+    return Repair(_text(body, "table", ref), _span([body.get("low"), body.get("high")], ref), ref)
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any], Limits, int | None], Message]] = {
+    "hello": _hello,
+    "subscribe": _subscribe,
+    "schema": _schema,
+    "part": _part,
+    "verify": _verify,
+    "repair": _repair,
+    "ping": lambda body, limits, ref: Ping(ref),
+    "pong": lambda body, limits, ref: Pong(ref),
+    "bye": lambda body, limits, ref: Bye(ref),
+}
+
+
+def _push(frame: Frame, limits: Limits) -> Push:
+    ref = frame.ref
+    if len(frame.lines) > limits.ops:
+        raise ProtocolError(Code.TOO_MANY_OPS, f"a push may have {limits.ops} ops", ref=ref)
+    schema_version = _count(frame.body, "schema_version", ref)
+    ops = tuple(_op(_object(line, limits.depth, ref, f"op line {number}"), ref) for number, line in enumerate(frame.lines, 1))
+    _check_order(ops, ref)
+    return Push(schema_version, ops, ref)
+
+
+def _op(body: dict[str, Any], ref: int | None) -> Op:
+    """Read an op line. Only its op_id must be right; any other flaw is answered per op by the engine."""
+    try:
+        return op_from_wire(body)
+    except OpRefused as refused:
+        raise ProtocolError(Code.MALFORMED, refused.message, ref=ref) from None
+
+
+def _check_order(ops: tuple[Op, ...], ref: int | None) -> None:
+    """Refuse a push whose op_ids do not rise, or where a tx is interrupted by another."""
+    previous, current, closed = 0, None, set[str]()
+    for op in ops:
+        if op.op_id <= previous:
+            raise ProtocolError(Code.OP_ORDER, "op_id must rise from op to op", ref=ref)
+        previous = op.op_id
+        tx = op.tx if type(op.tx) is str else None
+        if tx != current:
+            if tx in closed:
+                raise ProtocolError(Code.OP_ORDER, "ops of one tx must stand side by side", ref=ref)
+            if current is not None:
+                closed.add(current)
+            current = tx

@@ -1,0 +1,79 @@
+"""PURE: per field, which version changed it last and who did, so that a merge knows what others changed since a base.
+
+An entry is `[version, device]`, or `[version, device, other]` where `other` is the newest version in which anybody else
+changed the field: it tells a device that merged with others' work once that its next op, made before it saw the result,
+still has their work ahead of it. The key `*` stands for every field without an entry of its own (after a delete or a
+revival); without it such a field has version 1, its insert. Writes without a device (None) are always somebody else's.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+
+Versions = dict[str, list[Any]]
+ALL: Final = "*"
+
+
+def parse(text: str | None) -> Versions:
+    """Read the column `_versions`."""
+    if not text or text == "{}":
+        return {}
+    parsed: Versions = orjson.loads(text)
+    return parsed
+
+
+def dump(versions: Mapping[str, list[Any]]) -> str:
+    """Return the text of the column `_versions`."""
+    return orjson.dumps(versions).decode() if versions else "{}"
+
+
+def is_foreign(entry: list[Any] | None, base: int, device: str | None) -> bool:
+    """Whether an entry says that someone other than `device` changed the field after version `base`."""
+    if entry is None or entry[0] <= base:
+        return False
+    if device is None or entry[1] != device:
+        return True
+    return len(entry) > 2 and entry[2] > base
+
+
+def foreign_among(versions: Versions, fields: Iterable[str], base: int, device: str | None) -> set[str]:
+    """Return which of the fields someone else changed after version `base`."""
+    general = versions.get(ALL)
+    return {name for name in fields if is_foreign(versions.get(name, general), base, device)}
+
+
+def any_foreign(versions: Versions, base: int, device: str | None) -> bool:
+    """Whether someone else changed anything after version `base`."""
+    return any(is_foreign(entry, base, device) for entry in versions.values())
+
+
+def touched(versions: Versions, fields: Iterable[str], version: int, device: str | None) -> Versions:
+    """Return the versions after a change of some fields."""
+    out = dict(versions)
+    general = versions.get(ALL)
+    for name in fields:
+        out[name] = _after(versions.get(name, general), version, device)
+    return out
+
+
+def replaced(versions: Versions, version: int, device: str | None) -> Versions:
+    """Return the versions after a change of the whole record: a delete or a revival."""
+    other = max((_other(entry, device) for entry in versions.values()), default=0)
+    return {ALL: _entry(version, device, other)}
+
+
+def _after(entry: list[Any] | None, version: int, device: str | None) -> list[Any]:
+    return _entry(version, device, 0 if entry is None else _other(entry, device))
+
+
+def _other(entry: list[Any], device: str | None) -> int:
+    """Return the newest version in which anybody but `device` made the change an entry tells of; 0 for none."""
+    if entry[1] != device:
+        version: int = entry[0]
+        return version
+    return entry[2] if len(entry) > 2 else 0
+
+
+def _entry(version: int, device: str | None, other: int) -> list[Any]:
+    return [version, device, other] if other and device is not None else [version, device]
