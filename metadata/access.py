@@ -235,7 +235,7 @@ def _client_right(rule: TableRule, rules: Rules) -> dict[str, Any]:
     data = rule.data()
     del data["terms"]
     shown = [t for t in rule.terms if _is_visible_key(t.key, rule, rules)]
-    data["rows"] = [[t.key.text, [orjson.loads(key) for key in sorted(t.allowed) if not key.startswith("#")]] for t in shown]
+    data["rows"] = [[t.key.text, [orjson.loads(key) for key in sorted(t.allowed)]] for t in shown]
     data["rows_complete"] = len(shown) == len(rule.terms)
     return data
 

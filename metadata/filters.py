@@ -15,7 +15,6 @@ Records are compared as *value keys*, the JSON text of the wire value, so that 1
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -29,7 +28,6 @@ SYSTEM_FIELDS = ("id", "object_type", "status")
 UNFIT_KINDS = frozenset({Kind.REAL, Kind.JSON, Kind.DATETIME})
 USER_ATTRIBUTES = frozenset({"id", "username", "email", "first_name", "last_name"})
 MAX_VALUES = 1000
-_LONGEST_KEY = 120
 
 
 class FilterRefused(ValueError):
@@ -61,9 +59,8 @@ class Condition:
 
 
 def value_key(wire: Any) -> str:
-    """Return the text a wire value is compared by; long ones are hashed."""
-    text = orjson.dumps(wire).decode()
-    return text if len(text) <= _LONGEST_KEY else "#" + sha256(text.encode()).hexdigest()
+    """Return the text a wire value is compared by."""
+    return orjson.dumps(wire).decode()
 
 
 def parse_filter(row_filter: Any, spec: ObjectSpec, schema: TenantSchema) -> tuple[Condition, ...]:
