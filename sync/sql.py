@@ -39,7 +39,7 @@ def _execute(statement: str, parameters: Sequence[Any]) -> Any:
     with connection.wrap_database_errors:
         if postgresql():
             # Not raw.cursor(): Django's cursors interpolate in the client, which is slow for long arrays.
-            return connection.Database.Cursor(raw).execute(statement, parameters)
+            return connection.Database.Cursor(raw).execute(statement, parameters)  # type: ignore[attr-defined]
         return raw.execute(_native(statement), parameters)
 
 

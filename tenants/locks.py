@@ -48,7 +48,7 @@ def lock_tenant(tenant_id: int) -> LockedTenant:
 
 def store(locked: LockedTenant) -> None:
     """Write the counters of a locked tenant back, in the transaction that locked it."""
-    values = [locked.schema_version, locked.cursor, locked.state_hash, locked.pruned_cursor, locked.id]
+    values: list[int | bytes] = [locked.schema_version, locked.cursor, locked.state_hash, locked.pruned_cursor, locked.id]
     with connection.cursor() as cursor:
         cursor.execute(_UPDATE, values)
 

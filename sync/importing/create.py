@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from metadata.publish import publish
-
 from metadata.catalog import schema_of
 from metadata.kinds import Kind
+from metadata.publish import publish
 from metadata.schema import ObjectSpec
 from sync.drafts import DraftField, DraftType, save_drafts
 from sync.importing.columns import BadColumns, ColumnPlan

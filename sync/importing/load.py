@@ -7,9 +7,10 @@ from typing import Any
 from metadata.fieldtypes import ValueRefused, clean
 from metadata.schema import ObjectSpec
 from sync.engine import push
-from sync.importing.present import Parents, present_ids
+from sync.importing.parents import Parents
 from sync.importing.rows import BadCell, RowReader
 from sync.ops import Actor, Op, OpResult
+from sync.rows import existing_ids
 
 KEPT_ERRORS = 1000
 
@@ -49,7 +50,8 @@ class Report:
 class Importer:
     """Loads rows into one published object type. Without `keep_going` it stops at the first bad row; what came before stays.
 
-    Run again, it finds the same record ids, skips those that are there, and goes on: also after a kill.
+    `parents` are the reference fields, with their targets, whose
+    missing parents become null. Run again, it finds the same record ids, skips those that are there, and goes on: also after a kill.
     """
 
     actor: Actor
@@ -57,7 +59,7 @@ class Importer:
     reader: RowReader
     batch: int = 2000
     keep_going: bool = False
-    null_missing: bool = False
+    parents: dict[str, ObjectSpec] = field(default_factory=dict)
     dry_run: bool = False
     table_exists: bool = True
     report: Report = field(default_factory=Report)
@@ -67,8 +69,7 @@ class Importer:
 
     def run(self, rows: Iterable[tuple[int, list[str]]], *, progress: Callable[[Report], None] = lambda report: None) -> Report:
         """Import every row; `progress` is called after each batch."""
-        references = {f.name: f.reference_table for f in self.spec.fields if f.reference_table and f.kind == "reference"}
-        parents = Parents(self.actor.tenant_id, references) if self.null_missing else None
+        parents = Parents(self.actor.tenant_id, self.parents) if self.parents else None
         for line, cells in rows:
             self.report.rows += 1
             self._take(line, cells)
@@ -108,7 +109,7 @@ class Importer:
 
     def _flush(self, parents: Parents | None) -> None:
         ids = [record_id for _, record_id, _ in self._waiting]
-        there = present_ids(self.actor.tenant_id, self.spec.table_name, ids) if self.table_exists else set()
+        there = existing_ids(self.actor.tenant_id, self.spec, ids) if self.table_exists else set()
         new = [row for row in self._waiting if row[1] not in there]
         self.report.skipped += len(self._waiting) - len(new)
         self._waiting = []

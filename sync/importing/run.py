@@ -106,7 +106,7 @@ def import_file(
             RowReader(plan, spec, len(opened.header), path.name, key_columns(plan, options.key), options.nulls),
             batch=options.batch,
             keep_going=options.keep_going,
-            null_missing=options.null_missing,
+            parents=_parents(tenant, spec) if options.null_missing else {},
             dry_run=options.dry_run,
             table_exists=inferred is None or not options.dry_run,
         )
@@ -121,6 +121,11 @@ def published(tenant: Tenant, object_name: str) -> ObjectSpec | None:
     """Return a published object type of the tenant."""
     tenant.refresh_from_db()
     return schema_of(tenant.pk, tenant.schema_version).by_object.get(object_name)
+
+
+def _parents(tenant: Tenant, spec: ObjectSpec) -> dict[str, ObjectSpec]:
+    known = schema_of(tenant.pk, tenant.schema_version).by_table
+    return {f.name: known[f.reference_table] for f in spec.fields if f.reference_table in known}
 
 
 def _infer(tenant: Tenant, object_name: str, path: Path, options: Options, progress: Progress) -> Inferred:

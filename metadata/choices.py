@@ -1,0 +1,59 @@
+"""PURE: lists of choices, subtypes and statuses as a person writes them: plain texts, or objects with value and label."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from metadata.cleaners import CHOICE_LENGTH, clean_text
+from metadata.errors import ValueRefused
+from metadata.schema import Choice
+
+MAX_CHOICES = 1000
+
+
+def parse_choices(raw: Any) -> tuple[tuple[Choice, ...], list[str]]:
+    """Read a list of choices; return those that are sound, and one message for each that is not."""
+    if raw in (None, ""):
+        return (), []
+    if not isinstance(raw, list):
+        return (), ['Write a list: ["red", "green"] or [{"value": "red", "label": "Red"}].']
+    if len(raw) > MAX_CHOICES:
+        return (), [f"At most {MAX_CHOICES} choices."]
+    choices: list[Choice] = []
+    messages: list[str] = []
+    for number, item in enumerate(raw, start=1):
+        try:
+            choices.append(_choice(item))
+        except ValueRefused as refused:
+            messages.append(f"Entry {number}: {refused.message}")
+    messages.extend(f"{value!r} is listed more than once." for value in _repeated(choice.value for choice in choices))
+    return tuple(choices), messages
+
+
+def _choice(item: Any) -> Choice:
+    if isinstance(item, str):
+        return Choice(_value(item), item)
+    if not isinstance(item, dict) or "value" not in item:
+        raise ValueRefused("bad_value", 'Write a text, or an object like {"value": "red", "label": "Red"}.')
+    unknown = sorted(str(key) for key in item.keys() - {"value", "label", "colour"})
+    if unknown:
+        raise ValueRefused("bad_value", f"Only value, label and colour are known, not {', '.join(unknown)}.")
+    value = _value(item["value"])
+    label = clean_text(item.get("label"), CHOICE_LENGTH) or value
+    return Choice(value, label, clean_text(item.get("colour"), CHOICE_LENGTH) or None)
+
+
+def _value(value: Any) -> str:
+    text = clean_text(value, CHOICE_LENGTH)
+    if not text or text != text.strip() or text == "*":
+        raise ValueRefused("bad_value", "A value is a text, not empty, without spaces around it, and not *.")
+    return str(text)
+
+
+def _repeated(values: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    repeated: dict[str, None] = {}
+    for value in values:
+        if value in seen:
+            repeated[value] = None
+        seen.add(value)
+    return list(repeated)

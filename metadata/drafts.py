@@ -1,0 +1,111 @@
+"""What an admin wants, as values: the rows of ObjectMetadata and ObjectField, read and tidied for the plan."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from metadata.choices import parse_choices
+from metadata.models import ObjectField, ObjectMetadata
+from metadata.names import propose_table_name
+from metadata.schema import Choice, FieldSpec, ObjectSpec
+from tenants.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectDraft:
+    """A draft of an object type beside what is published of it.
+
+    `wanted` holds the fields that shall live, in the draft's order. `retiring` are fields marked retired, `burnt` names of
+    fields retired before; `gone` says that the type itself was. `problems` is what could not even be read.
+    """
+
+    wanted: ObjectSpec
+    published: ObjectSpec | None = None
+    retired: bool = False
+    gone: bool = False
+    retiring: frozenset[str] = frozenset()
+    burnt: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The object name."""
+        return self.wanted.object_name
+
+    @property
+    def live(self) -> ObjectSpec | None:
+        """What clients have of it now."""
+        return None if self.gone else self.published
+
+
+def drafts_of(tenant_id: int) -> list[ObjectDraft]:
+    """Return every draft of a tenant, those of retired types too."""
+    rows = ObjectMetadata.objects.filter(tenant_id=tenant_id).order_by("object_name").prefetch_related("fields__reference")
+    return [_object(row) for row in rows]
+
+
+def _object(row: ObjectMetadata) -> ObjectDraft:
+    problems: list[Problem] = []
+    fields = list(row.fields.all())
+    wanted = ObjectSpec(
+        object_name=row.object_name,
+        table_name=row.table_name or propose_table_name(row.object_name),
+        label=row.label,
+        label_plural=row.label_plural,
+        icon=row.icon,
+        title_field=row.title_field,
+        conflict_policy=row.conflict_policy,
+        subtypes=_choices(row.subtypes, f"{row.object_name}.subtypes", problems),
+        statuses=_choices(row.statuses, f"{row.object_name}.statuses", problems),
+        fields=tuple(_field(row, field, problems) for field in fields if not field.retired),
+    )
+    return ObjectDraft(
+        wanted=_labelled(wanted),
+        published=published_spec(row),
+        retired=row.retired,
+        gone=row.retired_version is not None,
+        retiring=frozenset(field.name for field in fields if field.retired),
+        burnt=frozenset(field["name"] for field in row.retired_fields),
+        problems=tuple(problems),
+    )
+
+
+def published_spec(row: ObjectMetadata) -> ObjectSpec | None:
+    """Return what was published of an object type, under the name it was published with."""
+    return ObjectSpec.from_record(row.published.get("object_name", row.object_name), row.published) if row.published else None
+
+
+def _labelled(spec: ObjectSpec) -> ObjectSpec:
+    # A record always has its labels, so a draft that leaves them empty must not look different from what it published.
+    label = spec.label or spec.object_name.replace("_", " ").capitalize()
+    return replace(spec, label=label, label_plural=spec.label_plural or spec.table_name.replace("_", " ").capitalize())
+
+
+def _field(row: ObjectMetadata, field: ObjectField, problems: list[Problem]) -> FieldSpec:
+    where = f"{row.object_name}.{field.name}"
+    is_reference = field.kind == "reference"
+    target = field.reference if is_reference else None
+    if target is not None and target.tenant_id != row.tenant_id:
+        problems.append(Problem(where, "unknown_reference", "Refers to an object type of another tenant."))
+        target = None
+    places: Any = None
+    if field.kind == "decimal":
+        places = 2 if field.decimal_places is None else field.decimal_places
+    return FieldSpec(
+        name=field.name,
+        kind=field.kind,
+        label=field.label or field.name.replace("_", " ").capitalize(),
+        required=field.required,
+        unique=field.unique,
+        indexed=field.indexed,
+        default=field.default,
+        help_text=field.help_text,
+        choices=_choices(field.choices, where, problems) if field.kind == "choice" else (),
+        reference=target.object_name if target else None,
+        decimal_places=places,
+    )
+
+
+def _choices(raw: Any, where: str, problems: list[Problem]) -> tuple[Choice, ...]:
+    choices, messages = parse_choices(raw)
+    problems.extend(Problem(where, "bad_choices", message) for message in messages)
+    return choices

@@ -1,0 +1,129 @@
+"""The use-case that makes drafts real: tables, revision, schema_version and the news of it, in one transaction or not at all."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from metadata import ddl
+from metadata.drafts import drafts_of
+from metadata.errors import DdlFailed
+from metadata.fieldtypes import json_schema_of
+from metadata.models import ObjectMetadata, SchemaRevision
+from metadata.operations import Command
+from metadata.plan import Change, Plan, make_plan
+from metadata.preconditions import unmet
+from metadata.schema import ObjectSpec
+from metadata.signals import object_types_published
+from tenants.errors import Refused
+from tenants.locks import LockedTenant, tenant_transaction
+from tenants.models import Tenant
+
+_ATTEMPTS = 4
+_PAUSE = 0.25  # seconds, doubled with every attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a publish did, or with `dry_run` would do. Nothing to do: an empty plan and the `schema_version` as it was."""
+
+    schema_version: int
+    plan: list[str]
+    sql: list[str]
+    commands: list[Command]
+
+
+def publish(
+    tenant_id: int,
+    object_names: Iterable[str] | None = None,
+    *,
+    by: User | None = None,
+    dry_run: bool = False,
+) -> Publication:
+    """Publish the drafts of some object types of a tenant, or of all. `dry_run` plans and checks, and changes nothing.
+
+    Raises `Refused` with every problem found, `DdlFailed` when the database would not, `MoatError("unknown_tenant")`.
+    """
+    names = None if object_names is None else list(object_names)
+    if dry_run:
+        return _rehearse(tenant_id, names)
+    for attempt in range(_ATTEMPTS):
+        try:
+            with tenant_transaction(tenant_id) as locked:
+                return _perform(locked, names, by)
+        except DdlFailed as failed:
+            # In a transaction of the caller's there is nothing to try again: it is broken already.
+            if failed.code != "busy" or attempt == _ATTEMPTS - 1 or connection.in_atomic_block:
+                raise
+        time.sleep(_PAUSE * 2**attempt)
+    raise DdlFailed("busy", "The tables could not be locked. Try again.")
+
+
+def _rehearse(tenant_id: int, names: list[str] | None) -> Publication:
+    with transaction.atomic():
+        version = Tenant.objects.values_list("schema_version", flat=True).get(pk=tenant_id)
+        plan = _checked_plan(tenant_id, names)
+        return _publication(version + 1 if plan.changes else version, plan, tenant_id)
+
+
+def _perform(locked: LockedTenant, names: list[str] | None, by: User | None) -> Publication:
+    plan = _checked_plan(locked.id, names)
+    if not plan.changes:
+        return _publication(locked.schema_version, plan, locked.id)
+    done = _publication(locked.schema_version + 1, plan, locked.id)
+    ddl.execute(done.sql)
+    locked.schema_version = done.schema_version
+    SchemaRevision.objects.create(
+        tenant_id=locked.id, schema_version=done.schema_version, commands=done.commands, plan=done.plan, sql=done.sql, by=by
+    )
+    records = [(name, _record(old), _record(new)) for name, old, new in plan.changes]
+    for change in plan.changes:
+        _mark_published(locked, change)
+    object_types_published.send(ObjectMetadata, locked=locked, changes=records, by=by.get_username() if by else "system")
+    return done
+
+
+def _checked_plan(tenant_id: int, names: list[str] | None) -> Plan:
+    plan = make_plan(drafts_of(tenant_id), names, importable=importable)
+    problems = list(plan.problems) or unmet(tenant_id, plan.checks)
+    if problems:
+        raise Refused(problems)
+    return plan
+
+
+def importable(path: str) -> bool:
+    """Say whether a dotted path leads to something that can be called, such as a resolver class."""
+    try:
+        return "." in path and callable(import_string(path))
+    except Exception:  # importing runs the module, which may fail in any way it likes
+        return False
+
+
+def _publication(version: int, plan: Plan, tenant_id: int) -> Publication:
+    commands = [command for operation in plan.operations if (command := operation.command()) is not None]
+    words = [operation.words() for operation in plan.operations]
+    return Publication(version, words, ddl.render(tenant_id, plan.operations), commands)
+
+
+def _record(spec: ObjectSpec | None) -> dict[str, Any] | None:
+    return None if spec is None else spec.record(json_schema_of(spec))
+
+
+def _mark_published(locked: LockedTenant, change: Change) -> None:
+    name, old, new = change
+    row = ObjectMetadata.objects.get(tenant_id=locked.id, object_name=name)
+    if new is None:
+        row.retired_version = locked.schema_version
+    else:
+        row.published = {"object_name": name, **(_record(new) or {})}
+        row.published_version = locked.schema_version
+        row.published_at = timezone.now()
+        row.table_name = new.table_name
+        lost = [field.record() for field in (old.fields if old else ()) if field.name not in new.by_name]
+        row.retired_fields = [*row.retired_fields, *lost]
+    row.save(update_fields=["retired_version", "published", "published_version", "published_at", "table_name", "retired_fields"])

@@ -1,0 +1,32 @@
+"""References to records that do not exist, where an import is to leave them empty."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from metadata.schema import ObjectSpec
+from sync.rows import existing_ids
+
+
+class Parents:
+    """Knows which parents exist, asking the database once per id. `targets` are the referenced object types by field."""
+
+    def __init__(self, tenant_id: int, targets: Mapping[str, ObjectSpec]) -> None:
+        self._tenant_id = tenant_id
+        self._targets = targets
+        self._there: dict[str, set[str]] = {field: set() for field in targets}
+        self._missing: dict[str, set[str]] = {field: set() for field in targets}
+
+    def null_missing(self, payloads: Collection[dict[str, Any]]) -> dict[str, int]:
+        """Take references to records that do not exist out of the payloads; return how many, by field."""
+        return {field: count for field, spec in self._targets.items() if (count := self._null_field(field, spec, payloads))}
+
+    def _null_field(self, field: str, spec: ObjectSpec, payloads: Collection[dict[str, Any]]) -> int:
+        there, missing = self._there[field], self._missing[field]
+        asked = {p[field] for p in payloads if field in p} - there - missing
+        found = existing_ids(self._tenant_id, spec, sorted(asked))
+        there |= found
+        missing |= asked - found
+        orphans = [p for p in payloads if p.get(field) in missing]
+        for payload in orphans:
+            del payload[field]
+        return len(orphans)

@@ -1,0 +1,192 @@
+"""Records of the type tables, below the ORM: read by id, written in bulk. All writes come from `sync.settle` and `sync.prune`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+from metadata.canonical import canonical_json
+from metadata.cleaners import CHOICE_LENGTH, clean_text
+from metadata.fieldtypes import Convert, binder, cleaner, column_type, reader
+from metadata.schema import FieldSpec, ObjectSpec, TenantSchema, physical_name
+from sync import sql, versions
+
+RECORD_FIELDS: Final = ("object_type", "status")
+_SYSTEM: Final = (
+    sql.Column("id", "text"),
+    sql.Column("version", "bigint"),
+    sql.Column("_cursor", "bigint"),
+    sql.Column("_deleted", "boolean"),
+    sql.Column("_versions", "text"),
+)
+_PLAIN_KINDS: Final = {
+    "sqlite": frozenset({"text", "choice", "reference", "integer", "uuid", "date", "datetime", "real"}),
+    "postgresql": frozenset({"text", "choice", "reference", "integer", "real"}),
+}
+
+
+class Table:
+    """What the write path needs to know of one type table, worked out once per published schema and database."""
+
+    def __init__(self, tenant_id: int, spec: ObjectSpec, vendor: str) -> None:
+        self.spec = spec
+        self.vendor = vendor
+        self.name = physical_name(tenant_id, spec.table_name)
+        self.fields: tuple[str, ...] = (*RECORD_FIELDS, *(f.name for f in spec.fields))
+        self.index = {name: position for position, name in enumerate(self.fields, len(_SYSTEM))}
+        texts = {name: FieldSpec(name, "text") for name in RECORD_FIELDS}
+        self.cleaners = {f.name: cleaner(f) for f in spec.fields} | {name: partial(clean_text, limit=CHOICE_LENGTH) for name in texts}
+        plain = _PLAIN_KINDS[vendor]
+        self.readers: dict[str, Convert] = {f.name: reader(f, vendor) for f in spec.fields if f.kind not in plain}
+        self.binders: dict[str, Convert] = {f.name: binder(f, vendor) for f in spec.fields}
+        self.types = {f.name: column_type(f, vendor) for f in spec.fields} | dict.fromkeys(texts, "text")
+        self.required = tuple(f.name for f in spec.fields if f.required)
+        self.references = tuple((f.name, f.reference_table) for f in spec.fields if f.kind == "reference" and f.reference_table)
+        self.unique = tuple(f.name for f in spec.fields if f.unique)
+        self.json_fields = frozenset(f.name for f in spec.fields if f.kind == "json")
+        self.defaults = tuple((f.name, cleaner(f)(f.default)) for f in spec.fields if f.default is not None)
+        self.choices = {
+            name: tuple(choice.value for choice in values)
+            for name, values in zip(RECORD_FIELDS, (spec.subtypes, spec.statuses), strict=True)
+        }
+        self.checked = frozenset((*self.required, *self.unique, *(name for name, _ in self.references), *RECORD_FIELDS))
+        names = ", ".join(f'"{self.name}"."{name}"' for name in (*(column.name for column in _SYSTEM), *self.fields))
+        self.select = f'SELECT {names} FROM "{self.name}"'
+
+    def columns(self, fields: Iterable[str]) -> list[sql.Column]:
+        """Return the columns to write when these fields change, the key first."""
+        return [*_SYSTEM, *(sql.Column(name, self.types[name]) for name in fields)]
+
+
+_tables: dict[tuple[int, str], Table] = {}
+
+
+def table_of(tenant_id: int, spec: ObjectSpec) -> Table:
+    """Return the table of a published object type; made anew when the spec changed."""
+    key = (tenant_id, spec.table_name)
+    found = _tables.get(key)
+    vendor = "postgresql" if sql.postgresql() else "sqlite"
+    if found is None or found.spec is not spec or found.vendor != vendor:
+        found = _tables[key] = Table(tenant_id, spec, vendor)
+    return found
+
+
+class Row:
+    """A record, live or a tombstone. Values are decoded when asked for; `changed` holds those set since it was read."""
+
+    __slots__ = ("_versions", "changed", "cursor", "deleted", "id", "is_new", "raw", "table", "version", "versions_text")
+
+    def __init__(self, table: Table, raw: tuple[Any, ...] | None, record_id: str = "") -> None:
+        self.table = table
+        self.raw = raw
+        self.changed: dict[str, Any] = {}
+        self._versions: versions.Versions | None = None
+        self.is_new = raw is None
+        self.version: int
+        self.cursor: int
+        self.versions_text: str | None
+        if raw is None:
+            self.id, self.version, self.cursor, self.deleted, self.versions_text = record_id, 0, 0, False, "{}"
+        else:
+            self.id, self.version, self.cursor = raw[0], raw[1], raw[2]
+            self.deleted = bool(raw[3])
+            self.versions_text = raw[4]
+
+    def copy(self) -> "Row":
+        """Return a copy that can be changed without changing this one."""
+        other = Row.__new__(Row)
+        other.table, other.raw, other.id, other.is_new = self.table, self.raw, self.id, self.is_new
+        other.version, other.cursor, other.deleted = self.version, self.cursor, self.deleted
+        other.changed = dict(self.changed)
+        other._versions, other.versions_text = self._versions, self.versions_text
+        return other
+
+    def get(self, name: str) -> Any:
+        """Return the wire value of a field."""
+        if name in self.changed:
+            return self.changed[name]
+        if self.raw is None:
+            return None
+        value = self.raw[self.table.index[name]]
+        read = self.table.readers.get(name)
+        return value if read is None or value is None else read(value)
+
+    def values(self) -> dict[str, Any]:
+        """Return all values, nulls too, `object_type` and `status` first."""
+        return {name: self.get(name) for name in self.table.fields}
+
+    @property
+    def versions(self) -> versions.Versions:
+        """Per field, which version changed it last. Not to be mutated: assign a new one."""
+        if self._versions is None:
+            self._versions = versions.parse(self.versions_text)
+        return self._versions
+
+    @versions.setter
+    def versions(self, value: versions.Versions) -> None:
+        self._versions = value
+        self.versions_text = None
+
+
+def records(tenant_id: int, spec: ObjectSpec, ids: Sequence[str]) -> dict[str, Row]:
+    """Return records by id, tombstones too; those that never existed are missing."""
+    table = table_of(tenant_id, spec)
+    return {raw[0]: Row(table, raw) for raw in sql.fetch_in(f'{table.select} WHERE "{table.name}"."id" IN', ids)}
+
+
+def record(tenant_id: int, schema: TenantSchema, table_name: str, record_id: str) -> Row | None:
+    """Return one record or tombstone; None when the table is not published or the record never existed."""
+    spec = schema.by_table.get(table_name)
+    return records(tenant_id, spec, [record_id]).get(record_id) if spec else None
+
+
+def existing_ids(tenant_id: int, table_name: str, ids: Sequence[str]) -> set[str]:
+    """Return which ids exist in a table (published, or retired since), tombstones counted."""
+    name = physical_name(tenant_id, table_name)
+    return {found for (found,) in sql.fetch_in(f'SELECT "id" FROM "{name}" WHERE "id" IN', ids)}
+
+
+def owners(table: Table, field: str, values: Sequence[Any]) -> Iterator[tuple[Any, str]]:
+    """Yield (wire value, id) of the live records that have one of these values in a field."""
+    bind, read = table.binders[field], table.readers.get(field)
+    column = f'"{table.name}"."{field}"'
+    statement = f'SELECT {column}, "{table.name}"."id" FROM "{table.name}" WHERE NOT "{table.name}"."_deleted" AND {column} IN'
+    for value, record_id in sql.fetch_in(statement, [bind(value) for value in values]):
+        yield (read(value) if read else value), record_id
+
+
+def unique_key(value: Any) -> Any:
+    """Return a value in a form that is equal and hashes alike exactly when the database takes it for the same."""
+    return canonical_json(value) if isinstance(value, dict | list) else value
+
+
+def write(rows: Iterable[Row]) -> None:
+    """Write records in their final state: new ones are inserted, of others only the changed columns are updated."""
+    inserts: dict[Table, list[Row]] = {}
+    updates: dict[tuple[Table, bool, tuple[str, ...]], list[Row]] = {}
+    for row in rows:
+        if row.is_new:
+            inserts.setdefault(row.table, []).append(row)
+        else:
+            updates.setdefault((row.table, not row.deleted, tuple(sorted(row.changed))), []).append(row)
+    _free_unique_values(updates)
+    # Deletes first: they give up unique values that others may take.
+    for (table, _, fields), changed in sorted(updates.items(), key=lambda item: item[0][1]):
+        sql.update_many(table.name, table.columns(fields), [_bound(row, fields) for row in changed])
+    for table, new in inserts.items():
+        sql.insert_many(table.name, table.columns(table.fields), [_bound(row, table.fields) for row in new])
+
+
+def _bound(row: Row, fields: Sequence[str]) -> tuple[Any, ...]:
+    binders, changed = row.table.binders, row.changed
+    values = [binders[name](changed[name]) if name in binders else changed[name] for name in fields]
+    text = row.versions_text if row.versions_text is not None else versions.dump(row.versions)
+    return (row.id, row.version, row.cursor, row.deleted, text, *values)
+
+
+def _free_unique_values(updates: dict[tuple[Table, bool, tuple[str, ...]], list[Row]]) -> None:
+    """Give up unique values that change, so that two records can swap theirs in one batch in any order of writing."""
+    for (table, _, fields), rows in updates.items():
+        for name in table.unique:
+            if name in fields:
+                columns = [sql.Column("id", "text"), sql.Column(name, table.types[name])]
+                sql.update_many(table.name, columns, [(row.id, None) for row in rows])
