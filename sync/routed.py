@@ -1,0 +1,200 @@
+"""The log as one filtered channel sees it, and the chain over it. Reads only the changes that are routed to the channel.
+
+A channel is born when the first subscriber needs it: its chain begins at the head of that moment, with its genesis. What
+it held then comes from the records themselves, so nothing older is ever projected.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from heapq import merge
+from itertools import islice
+from typing import Final
+
+from django.db import IntegrityError, transaction
+
+from metadata.access import Rules
+from metadata.access_store import Access
+from sync import models, sql
+from sync.channels import Channel
+from sync.errors import LogPruned
+from sync.hashchain import fold, link
+from sync.projection import Side, project
+from sync.routing import channel_routes
+from tenants.errors import MoatError
+from tenants.genesis import genesis
+from tenants.locks import tenant_transaction
+from tenants.models import SecurityProfile, Tenant
+
+CHECKPOINT_LINES: Final = 1000
+_CHUNK: Final = 1000
+_ROUTES_AT_ONCE: Final = 400
+
+
+class AccessMoved(Exception):
+    """Rights changed since the channel was chosen: what follows belongs to another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A projected line."""
+
+    cursor: int
+    schema_version: int
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A channel's lines with cursors in (`from_cursor`, `to_cursor`]."""
+
+    from_cursor: int
+    to_cursor: int
+    lines: list[Line]
+
+
+def channel_for(access: Access, tenant: str) -> Channel:
+    """Return the channel of somebody's access; a filtered one is born when nobody needed it before. Raises `AccessMoved`."""
+    if access.rules is None:
+        return Channel(access.tenant_id, tenant, access.channel, access_version=access.access_version)
+    row = models.Channel.objects.filter(tenant_id=access.tenant_id, key=access.channel).first() or _give_birth(access)
+    return Channel(access.tenant_id, tenant, access.channel, access.rules, row.pk, row.born_cursor, access.access_version)
+
+
+def _give_birth(access: Access) -> models.Channel:
+    with tenant_transaction(access.tenant_id) as locked:
+        profile = SecurityProfile.objects.filter(pk=access.profile_id, revision=access.revision).first()
+        if profile is None or locked.access_version != access.access_version or access.rules is None:
+            raise AccessMoved
+        row, _ = models.Channel.objects.get_or_create(
+            tenant_id=access.tenant_id,
+            key=access.channel,
+            defaults={
+                "profile": profile,
+                "profile_revision": access.revision,
+                "parameters": access.parameters or {},
+                "rules": access.rules.data(),
+                "born_cursor": locked.cursor,
+            },
+        )
+    return row
+
+
+@lru_cache(maxsize=1024)
+def _routes(rules: Rules) -> tuple[int, ...]:
+    return tuple(sorted(channel_routes(rules)))
+
+
+def read(channel: Channel, after: int, limit: int = _CHUNK, *, up_to: int | None = None) -> Routed:
+    """Read a channel's lines after a cursor, from at most `limit` changes. Raises `LogPruned` when the log starts later, `AccessMoved`."""
+    rules = channel.rules
+    assert rules is not None
+    head = _tenant(channel)[0]
+    if up_to is not None:
+        head = min(head, up_to)
+    cursors = list(islice(_cursors(channel.tenant_id, _routes(rules), after, head, limit), limit))
+    to_cursor = cursors[-1] if len(cursors) == limit else max(head, after)
+    lines = list(_projected(channel.tenant_id, cursors, rules))
+    _, pruned, access_version = _tenant(channel)
+    if pruned > after:
+        raise LogPruned(f"The log starts after cursor {pruned}.")
+    if access_version != channel.access_version:
+        raise AccessMoved
+    return Routed(after, to_cursor, lines)
+
+
+def _tenant(channel: Channel) -> tuple[int, int, int]:
+    row = sql.fetch_one("SELECT cursor, pruned_cursor, access_version FROM tenants_tenant WHERE id = %s", [channel.tenant_id])
+    if row is None:
+        raise MoatError("forbidden", "There is no such tenant any more.")
+    return row[0], row[1], row[2]
+
+
+def _cursors(tenant_id: int, routes: tuple[int, ...], after: int, head: int, limit: int) -> Iterator[int]:
+    """Yield the cursors of the changes on these routes in order, each once."""
+    found = [
+        sql.fetch(
+            "SELECT DISTINCT cursor FROM change_route WHERE tenant_id = %s AND cursor > %s AND cursor <= %s "
+            f"AND route IN ({', '.join(['%s'] * len(chunk))}) ORDER BY cursor LIMIT %s",
+            [tenant_id, after, head, *chunk, limit],
+        )
+        for chunk in (routes[i : i + _ROUTES_AT_ONCE] for i in range(0, len(routes), _ROUTES_AT_ONCE))
+    ]
+    previous = -1
+    for (cursor,) in merge(*found):
+        if cursor != previous:
+            yield cursor
+        previous = cursor
+
+
+def _projected(tenant_id: int, cursors: list[int], rules: Rules) -> Iterator[Line]:
+    rows = sql.fetch_in(
+        "SELECT c.cursor, c.schema_version, c.line, s.side FROM changes c "
+        "LEFT JOIN change_side s ON s.tenant_id = c.tenant_id AND s.cursor = c.cursor WHERE c.tenant_id = %s AND c.cursor IN",
+        cursors,
+        [tenant_id],
+    )
+    seen: set[int] = set()
+    for cursor, schema_version, line, side in sorted(rows, key=lambda row: row[0]):
+        if cursor in seen:  # lists of parameters are padded
+            continue
+        seen.add(cursor)
+        projected = project(bytes(line), None if side is None else Side.decode(side), rules)
+        if projected is not None:
+            yield Line(cursor, schema_version, projected)
+
+
+def hash_at(channel: Channel, cursor: int) -> bytes | None:
+    """Return a channel's chain value at a cursor; None before its birth, past the head, or where the log no longer reaches.
+
+    Leaves a checkpoint behind every `CHECKPOINT_LINES` lines, so that nobody folds them again.
+    """
+    start = _checkpoint(channel, cursor)
+    if start is None:
+        return None
+    at, state = start
+    since = 0
+    while at < cursor:
+        try:
+            piece = read(channel, at, up_to=cursor)
+        except LogPruned:
+            return None
+        if piece.to_cursor <= at:
+            return None
+        state, at = fold(state, (one.line for one in piece.lines)), piece.to_cursor
+        since += len(piece.lines)
+        if since >= CHECKPOINT_LINES:
+            remember(channel, at, state)
+            since = 0
+    return state
+
+
+def _checkpoint(channel: Channel, cursor: int) -> tuple[int, bytes] | None:
+    """Return the newest known (cursor, chain value) that is not past a cursor."""
+    if channel.row_id is None or cursor < channel.born_cursor:
+        return None
+    found = models.ChannelCheckpoint.objects.filter(channel_id=channel.row_id, cursor__lte=cursor)
+    row = found.order_by("-cursor").values_list("cursor", "state_hash").first()
+    return (row[0], bytes(row[1])) if row else (channel.born_cursor, genesis_of(channel))
+
+
+def genesis_of(channel: Channel) -> bytes:
+    """Return the chain value a channel is born with."""
+    epoch, slug = Tenant.objects.values_list("server_epoch", "slug").get(pk=channel.tenant_id)
+    return genesis(epoch, slug, channel.key)
+
+
+def remember(channel: Channel, cursor: int, state_hash: bytes) -> None:
+    """Keep a checkpoint. Every process computes the same, so it does not matter who is first, or that somebody was."""
+    try:
+        with transaction.atomic():
+            models.ChannelCheckpoint.objects.get_or_create(channel_id=channel.row_id, cursor=cursor, defaults={"state_hash": state_hash})
+    except IntegrityError:  # the channel was retired meanwhile
+        return
+
+
+def extend(state_hash: bytes, lines: Iterable[Line]) -> bytes:
+    """Return the chain value after some lines."""
+    for one in lines:
+        state_hash = link(state_hash, one.line)
+    return state_hash
