@@ -1,0 +1,83 @@
+/** Values as a person reads them. The language and time zone are the browser's. */
+
+/** @typedef {import('../../sdk/types.js').Field} Field */
+
+/**
+ * Return the text of a value; an empty string for null. A reference shows its id: the caller knows the title.
+ * @param {Field} field
+ * @param {any} value a wire value
+ * @param {{locale?: string, timeZone?: string}} [where]
+ * @returns {string}
+ */
+export function display(field, value, where = {}) {
+  if (value === null || value === undefined) return '';
+  switch (field.kind) {
+    case 'boolean': return value ? 'Yes' : 'No';
+    case 'integer':
+    case 'real': return new Intl.NumberFormat(where.locale, { maximumFractionDigits: 10 }).format(value);
+    case 'decimal': return formatDecimal(String(value), where.locale);
+    case 'date': return formatDate(String(value), where.locale);
+    case 'datetime': return new Intl.DateTimeFormat(where.locale, { dateStyle: 'medium', timeStyle: 'short', timeZone: where.timeZone }).format(new Date(value));
+    case 'choice': return field.choices?.find((choice) => choice.value === value)?.label ?? String(value);
+    case 'json': return JSON.stringify(value);
+    default: return String(value);
+  }
+}
+
+/**
+ * @param {string} text
+ * @param {string} [locale]
+ */
+function formatDecimal(text, locale) {
+  const digits = text.includes('.') ? text.length - text.indexOf('.') - 1 : 0;
+  return new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(Number(text));
+}
+
+/**
+ * @param {string} text YYYY-MM-DD
+ * @param {string} [locale]
+ */
+function formatDate(text, locale) {
+  const day = new Date(`${text}T00:00:00Z`);
+  return Number.isNaN(day.getTime()) ? text : new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeZone: 'UTC' }).format(day);
+}
+
+/**
+ * Return what an `<input type="datetime-local">` shows for a wire datetime, in local time.
+ * @param {string | null | undefined} value
+ * @returns {string}
+ */
+export function toLocalInput(value) {
+  if (!value) return '';
+  const moment = new Date(value);
+  if (Number.isNaN(moment.getTime())) return '';
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
+  return `${String(moment.getFullYear()).padStart(4, '0')}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}T${two(moment.getHours())}:${two(moment.getMinutes())}`;
+}
+
+/**
+ * Return the wire datetime of what an `<input type="datetime-local">` holds; null when empty.
+ * @param {string} text
+ * @returns {string | null}
+ */
+export function fromLocalInput(text) {
+  if (!text) return null;
+  const moment = new Date(text);
+  return Number.isNaN(moment.getTime()) ? text : moment.toISOString().replace(/\.(\d{3})Z$/, '.$1000Z');
+}
+
+/**
+ * Say how long ago a moment was, for badges and histories.
+ * @param {string} at ISO datetime
+ * @param {number} now ms since the epoch
+ * @param {string} [locale]
+ * @returns {string}
+ */
+export function ago(at, now, locale) {
+  const seconds = Math.round((new Date(at).getTime() - now) / 1000);
+  const format = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
+  /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
+  const units = [['day', 86400], ['hour', 3600], ['minute', 60]];
+  for (const [unit, size] of units) if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+  return Math.abs(seconds) < 10 ? 'just now' : format.format(seconds, 'second');
+}

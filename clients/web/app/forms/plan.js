@@ -1,0 +1,94 @@
+/** From a layout, a type, the values and the rights to what a form shows: a tree without any DOM, so that it can be tested without one. */
+
+import { fieldOf } from './resolve.js';
+import { evaluate } from './rules.js';
+
+/**
+ * @typedef {import('./resolve.js').Element} Element
+ * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {{readable: (field: string) => boolean, writable: (field: string) => boolean}} Rights
+ *
+ * @typedef {{kind: 'control', key: string, field: Field, label: string, visible: boolean, enabled: boolean, options: Record<string, any>}} ControlPlan
+ * @typedef {{kind: 'label', key: string, text: string, visible: boolean}} LabelPlan
+ * @typedef {{kind: 'column' | 'row' | 'group' | 'tabs' | 'tab', key: string, label: string, visible: boolean, children: Plan[]}} BoxPlan
+ * @typedef {ControlPlan | LabelPlan | BoxPlan} Plan
+ */
+
+/** @type {Record<string, BoxPlan['kind']>} */
+const BOXES = { VerticalLayout: 'column', HorizontalLayout: 'row', Group: 'group', Categorization: 'tabs', Category: 'tab' };
+
+/** @type {Rights} */
+export const ALL_RIGHTS = { readable: () => true, writable: () => true };
+
+/**
+ * Return the fields of a record's head, `object_type` and `status`, as fields of kind choice.
+ * @param {ObjectType} type
+ * @returns {Field[]}
+ */
+export function headFields(type) {
+  /** @type {Field[]} */
+  const head = [];
+  if (type.subtypes.length) head.push({ name: 'object_type', kind: 'choice', label: 'Type', choices: type.subtypes, required: true });
+  if (type.statuses.length) head.push({ name: 'status', kind: 'choice', label: 'Status', choices: type.statuses, required: true });
+  return head;
+}
+
+/**
+ * Plan a form. Controls of fields that the type does not have, or the profile may not read, are left out; a box with nothing visible is invisible.
+ * A rule that disables a box disables everything in it.
+ * @param {Element} layout
+ * @param {ObjectType} type
+ * @param {Record<string, any>} values
+ * @param {Rights} [rights]
+ * @returns {Plan | null}
+ */
+export function planForm(layout, type, values, rights = ALL_RIGHTS) {
+  const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
+  return planElement(layout, { fields, values, rights }, 'r', true);
+}
+
+/**
+ * @param {Element} element
+ * @param {{fields: Map<string, Field>, values: Record<string, any>, rights: Rights}} about
+ * @param {string} key
+ * @param {boolean} enabledAbove
+ * @returns {Plan | null}
+ */
+function planElement(element, about, key, enabledAbove) {
+  const { visible, enabled } = evaluate(element, about.values);
+  if (element.type === 'Label') return { kind: 'label', key, text: String(element.text ?? ''), visible };
+  if (element.type === 'Control') return planControl(element, about, key, visible, enabled && enabledAbove);
+  const kind = BOXES[element.type];
+  if (!kind) return null;
+  const children = (element.elements ?? [])
+    .map((child, index) => planElement(child, about, `${key}.${index}`, enabled && enabledAbove))
+    .filter((child) => child !== null);
+  return { kind, key, label: String(element.label ?? ''), visible: visible && children.some((child) => child.visible), children };
+}
+
+/**
+ * @param {Element} element
+ * @param {{fields: Map<string, Field>, rights: Rights}} about
+ * @param {string} key
+ * @param {boolean} visible
+ * @param {boolean} enabled
+ * @returns {ControlPlan | null}
+ */
+function planControl(element, { fields, rights }, key, visible, enabled) {
+  const field = fields.get(fieldOf(element.scope) ?? '');
+  if (!field || !rights.readable(field.name)) return null;
+  const options = element.options ?? {};
+  const label = typeof element.label === 'string' ? element.label : element.label === false ? '' : field.label || field.name;
+  return { kind: 'control', key: `${key}:${field.name}`, field, label, visible, enabled: enabled && !options.readonly && rights.writable(field.name), options };
+}
+
+/**
+ * Return every control of a plan, in reading order.
+ * @param {Plan | null} plan
+ * @returns {ControlPlan[]}
+ */
+export function controls(plan) {
+  if (!plan || plan.kind === 'label') return [];
+  return plan.kind === 'control' ? [plan] : plan.children.flatMap(controls);
+}

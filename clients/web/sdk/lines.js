@@ -1,0 +1,69 @@
+/** Frames and change lines: NDJSON, whose first line is the envelope (docs/spec/protocol.md §1, §2). */
+
+import { MoatError } from './errors.js';
+
+/** @typedef {import('./types.js').Change} Change */
+/** @typedef {import('./types.js').Envelope} Envelope */
+
+/**
+ * Split a text frame into its envelope and its data lines, which stay text: the chain hashes them as they are.
+ * @param {string} text
+ * @returns {{envelope: Envelope, lines: string[]}}
+ */
+export function parseFrame(text) {
+  const [first, ...lines] = text.split('\n');
+  const envelope = parseObject(first);
+  if (typeof envelope.type !== 'string') throw new MoatError('malformed', 'a frame without a type');
+  return { envelope: /** @type {Envelope} */ (envelope), lines };
+}
+
+/**
+ * Return the text frame of an envelope and its data lines.
+ * @param {Envelope} envelope
+ * @param {unknown[]} [data]
+ * @returns {string}
+ */
+export function makeFrame(envelope, data = []) {
+  return [envelope, ...data].map((line) => JSON.stringify(line)).join('\n');
+}
+
+/**
+ * Decode a change line.
+ * @param {string} line
+ * @returns {Change}
+ */
+export function parseChange(line) {
+  const change = parseObject(line);
+  if (!Number.isSafeInteger(change.cursor) || typeof change.table !== 'string' || typeof change.id !== 'string'
+    || typeof change.op !== 'string' || !Number.isSafeInteger(change.version)) {
+    throw new MoatError('malformed', 'not a change line');
+  }
+  return /** @type {Change} */ (change);
+}
+
+/**
+ * Split a binary frame into its JSON header and its bytes.
+ * @param {ArrayBuffer} buffer
+ * @returns {{header: Record<string, any>, bytes: Uint8Array}}
+ */
+export function parseBinary(buffer) {
+  const size = buffer.byteLength >= 4 ? new DataView(buffer).getUint32(0) : Infinity;
+  if (4 + size > buffer.byteLength) throw new MoatError('malformed', 'a binary frame without its header');
+  const header = parseObject(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
+  return { header, bytes: new Uint8Array(buffer, 4 + size) };
+}
+
+/**
+ * @param {string} text
+ * @returns {Record<string, any>}
+ */
+function parseObject(text) {
+  let value;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new MoatError('malformed', 'not JSON');
+  }
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new MoatError('malformed', 'not a JSON object');
+  return value;
+}

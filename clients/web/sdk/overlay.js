@@ -1,0 +1,54 @@
+/** PURE: what a person sees of a record: its base row and, in order, the pending ops on top (docs/spec/replica.md, Local). */
+
+import { applyPatch, pointerParts } from './patch.js';
+import { MoatError } from './errors.js';
+
+/** @typedef {import('./types.js').RecordValues} RecordValues */
+/** @typedef {{op: string, payload: any}} OverlayOp */
+
+/**
+ * Return the record with all ops applied, or null when it is (or stays) deleted.
+ *
+ * An update of a record that is gone shows nothing, a patch that no longer fits is passed over, keys that are no columns
+ * are left out: the op stays in the queue and the server decides. The version stays the base row's, 0 without one.
+ * @param {string} id
+ * @param {RecordValues | null} base
+ * @param {Iterable<OverlayOp>} ops in op order
+ * @param {string[]} columns
+ * @returns {RecordValues | null}
+ */
+export function patched(id, base, ops, columns) {
+  let record = base;
+  for (const { op, payload } of ops) {
+    if (op === 'insert') record = payload ?? {};
+    else if (op === 'delete') record = null;
+    else if (op === 'update' && record) record = fitted(record, payload);
+  }
+  if (!record) return null;
+  const seen = record;
+  return { ...Object.fromEntries(columns.map((column) => [column, seen[column] ?? null])), id, version: base?.version ?? 0 };
+}
+
+/**
+ * @param {RecordValues} record
+ * @param {import('./types.js').PatchOp[]} patch
+ */
+function fitted(record, patch) {
+  try {
+    return applyPatch(record, patch);
+  } catch (error) {
+    if (error instanceof MoatError) return record;
+    throw error;
+  }
+}
+
+/**
+ * Return the fields an op touches.
+ * @param {OverlayOp} op
+ * @returns {string[]}
+ */
+export function touchedFields({ op, payload }) {
+  if (op === 'insert') return Object.keys(payload ?? {});
+  if (op === 'update') return [...new Set(/** @type {any[]} */ (payload).map((step) => pointerParts(step.path)[0]))];
+  return [];
+}

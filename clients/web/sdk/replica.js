@@ -1,0 +1,408 @@
+/** The replica: base tables that mirror the server, the overlays on top, and how what the server sends gets in. */
+
+import { fold } from './chain.js';
+import { APPLICATION_ID, LOCAL_TABLES_SQL, SYSTEM_TABLES_SQL, USER_VERSION, commandSql, createPatchedSql, liveViewSql, quote } from './ddl.js';
+import { Digest } from './digest.js';
+import { MoatError } from './errors.js';
+import { parseChange } from './lines.js';
+import { Overlays, Touched } from './overlays.js';
+import { applyPatch, pointerParts } from './patch.js';
+import { Schema } from './schema.js';
+
+/** @typedef {import('./types.js').SyncState} SyncState */
+/** @typedef {import('./types.js').RecordValues} RecordValues */
+/** @typedef {import('./types.js').Revision} Revision */
+/** @typedef {import('./sql.js').Sql} Sql */
+/** @typedef {import('./schema.js').Table} Table */
+/** @typedef {{schema_version: number, from: number, to: number, state_hash: string, lines: string[], revisions: Revision[], device: string | null}} ChangesFrame */
+/** @typedef {{table: string, columns: string[], deleted: string[], range?: [string | null, string | null], lines: string[]}} RowsFrame */
+/** @typedef {{record: RecordValues | null, version: number, stored: boolean}} Slot what a record is while lines are folded */
+
+export class Replica {
+  schema = new Schema();
+  /** @type {SyncState} */
+  state = { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' };
+  /** @type {Map<string, string>} live views as they are now */
+  #views = new Map();
+
+  /** @param {Sql} sql */
+  constructor(sql) {
+    this.sql = sql;
+    this.overlays = new Overlays(sql, () => this.schema);
+    this.#prepare();
+    this.reload();
+  }
+
+  /** Read schema and state again: after opening, and after a transaction that failed half-way. */
+  reload() {
+    const row = this.sql.first('SELECT "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch" FROM main."sync_state" WHERE "id" = 1');
+    if (row) [this.state.tenant, this.state.channel, this.state.cursor, this.state.state_hash, this.state.schema_version, this.state.server_epoch] = row;
+    this.schema = new Schema();
+    for (const [id, tableName, fields] of this.sql.rows('SELECT "id", "table_name", "fields" FROM main."object_metadata"')) {
+      this.schema.set(id, tableName, JSON.parse(fields ?? '[]'));
+    }
+    this.refreshViews();
+  }
+
+  /**
+   * Apply one frame of changes, and the schema revisions before it, in one transaction.
+   * Throws `gap` when the frame does not start at the replica's cursor, `chain` when the lines are not those the server hashed.
+   * @param {ChangesFrame} frame
+   * @returns {Touched}
+   */
+  applyChanges(frame) {
+    if (frame.from !== this.state.cursor) throw new MoatError('gap', `at ${this.state.cursor}, the frame starts at ${frame.from}`);
+    const hash = fold(this.state.state_hash, frame.lines);
+    if (hash !== frame.state_hash) throw new MoatError('chain', `the chain differs at ${frame.to}`);
+    return this.#write((touched) => {
+      this.#upgrade(frame.revisions, touched);
+      this.#store(this.#fold(frame.lines, frame.device, touched), touched);
+      this.#advance({ cursor: frame.to, state_hash: hash }, touched);
+    });
+  }
+
+  /**
+   * Run schema revisions on their own, before rows that need them.
+   * @param {Revision[]} revisions
+   * @returns {Touched}
+   */
+  upgrade(revisions) {
+    return this.#write((touched) => {
+      this.#upgrade(revisions, touched);
+      this.#advance({}, touched);
+    });
+  }
+
+  /**
+   * Apply all rows of a catch-up in one transaction, and stand at its cursor.
+   * @param {RowsFrame[]} frames
+   * @param {{to: number, state_hash: string}} end
+   * @returns {Touched}
+   */
+  applyRows(frames, end) {
+    return this.#write((touched) => {
+      for (const frame of frames) this.#applyRows(frame, touched);
+      this.#advance({ cursor: end.to, state_hash: end.state_hash }, touched);
+    });
+  }
+
+  /**
+   * Replace a range of a table by the server's rows.
+   * @param {RowsFrame[]} frames of one repair
+   * @returns {Touched}
+   */
+  repair(frames) {
+    return this.#write((touched) => {
+      const { table: name } = frames[0];
+      /** @type {[string | null, string | null]} */
+      const range = frames[0].range ?? [null, null];
+      const table = this.schema.tables.get(name);
+      if (!table) return;
+      const theirs = new Set(frames.flatMap((frame) => frame.lines.map((line) => JSON.parse(line)[frame.columns.indexOf('id')])));
+      for (const [id] of this.sql.rows(`SELECT "id" FROM main.${quote(name)} WHERE ${within(range)}`, bounds(range))) {
+        if (theirs.has(id)) continue;
+        this.sql.run(table.sql.remove, [id]);
+        touched.add(name, id);
+      }
+      for (const frame of frames) this.#applyRows(frame, touched);
+    });
+  }
+
+  /**
+   * Stand at another place of the chain: after a repair, and when the chain's beginning is known.
+   * @param {Partial<SyncState>} state
+   */
+  adopt(state) {
+    this.#write((touched) => this.#advance(state, touched));
+  }
+
+  /**
+   * Forget everything the server sent, to start over; overlays stay, and accepted ones are to be sent again.
+   */
+  reset() {
+    this.#write((touched) => {
+      this.#dropViews();
+      for (const { name } of this.schema.types) this.sql.script(commandSql({ command: 'retire_table', table: name }));
+      this.sql.script(['DELETE FROM main."object_metadata"', 'DELETE FROM main."layout_definition"']);
+      this.sql.run(`UPDATE main."overlays" SET "state" = 'pending', "acked_cursor" = NULL WHERE "state" = 'acked'`);
+      for (const { name } of this.schema.types) touched.add(name, '');
+      this.schema = new Schema();
+      touched.add('object_metadata', '');
+      this.#advance({ tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' }, touched);
+    });
+  }
+
+  /**
+   * Count a table's records and sum their digest, in a range of ids.
+   * @param {string} table
+   * @param {[string | null, string | null]} [range]
+   * @returns {[number, string]}
+   */
+  digest(table, range = [null, null]) {
+    const digest = new Digest();
+    if (this.schema.tables.has(table)) {
+      this.sql.each(`SELECT "id", "version" FROM main.${quote(table)} WHERE ${within(range)}`, bounds(range), ([id, version]) => digest.add(id, version));
+    }
+    return [digest.count, digest.hex];
+  }
+
+  /**
+   * Return ids that cut a range of a table into pieces of about equal size.
+   * @param {string} table
+   * @param {[string | null, string | null]} range
+   * @param {number} pieces
+   * @returns {string[]}
+   */
+  cuts(table, range, pieces) {
+    const count = this.sql.value(`SELECT count(*) FROM main.${quote(table)} WHERE ${within(range)}`, bounds(range));
+    const step = Math.ceil(count / pieces);
+    /** @type {string[]} */
+    const out = [];
+    let index = 0;
+    this.sql.each(`SELECT "id" FROM main.${quote(table)} WHERE ${within(range)} ORDER BY "id"`, bounds(range), ([id]) => {
+      if (++index % step === 0 && index < count) out.push(id);
+    });
+    return out;
+  }
+
+  /**
+   * Return a record's base row, or null.
+   * @param {Table} table
+   * @param {string} id
+   */
+  base(table, id) {
+    const row = this.sql.first(table.sql.get, [id]);
+    return row && table.toRecord(row);
+  }
+
+  /**
+   * Change overlays in one transaction, and bring their records up to date.
+   * @param {(touched: Touched) => void} work
+   * @returns {Touched}
+   */
+  change(work) {
+    return this.#write(work);
+  }
+
+  /**
+   * @param {string} key
+   * @returns {any} null when it was never set
+   */
+  local(key) {
+    const text = this.sql.value('SELECT "value" FROM main."device_state" WHERE "key" = ?', [key]);
+    return text === null ? null : JSON.parse(text);
+  }
+
+  /**
+   * @param {string} key
+   * @param {unknown} value null forgets it
+   */
+  setLocal(key, value) {
+    if (value === null) this.sql.run('DELETE FROM main."device_state" WHERE "key" = ?', [key]);
+    else this.sql.run('INSERT OR REPLACE INTO main."device_state" VALUES (?, ?)', [key, JSON.stringify(value)]);
+  }
+
+  /** Make the live views what the overlays need them to be. Outside of transactions. */
+  refreshViews() {
+    const overlaid = this.overlays.visibleTables();
+    const wanted = new Map(this.schema.types.map((table) => [table.name, liveViewSql(table.name, table.columns, overlaid.has(table.name))]));
+    for (const [name, sql] of this.#views) {
+      if (wanted.get(name) === sql) continue;
+      this.sql.script([`DROP VIEW temp.${quote(name)}`]);
+      this.#views.delete(name);
+    }
+    for (const [name, sql] of wanted) {
+      if (this.#views.has(name)) continue;
+      this.sql.script([sql]);
+      this.#views.set(name, sql);
+    }
+  }
+
+  #dropViews() {
+    for (const [name] of this.sql.rows(`SELECT name FROM temp.sqlite_schema WHERE type = 'view'`)) this.sql.script([`DROP VIEW temp.${quote(name)}`]);
+    this.#views.clear();
+  }
+
+  #prepare() {
+    const sql = this.sql;
+    const has = (/** @type {string} */ name) => sql.value(`SELECT 1 FROM main.sqlite_schema WHERE name = ?`, [name]) !== null;
+    if (has('sync_state')) {
+      const id = sql.value('PRAGMA application_id'), version = sql.value('PRAGMA user_version');
+      if (id !== APPLICATION_ID || version !== USER_VERSION) throw new MoatError('not_a_replica', `application_id ${id}, user_version ${version}`);
+    }
+    sql.transaction(() => {
+      if (!has('sync_state')) {
+        sql.script([`PRAGMA application_id = ${APPLICATION_ID}`, `PRAGMA user_version = ${USER_VERSION}`, ...SYSTEM_TABLES_SQL]);
+        sql.run(`INSERT INTO main."sync_state" VALUES (1, '', '', 0, '', 0, '')`);
+      }
+      if (!has('overlays')) sql.script(LOCAL_TABLES_SQL);
+      for (const [table, fields] of sql.rows('SELECT "table_name", "fields" FROM main."object_metadata"')) {
+        if (!has(`_patched_${table}`)) sql.script([createPatchedSql(table, JSON.parse(fields ?? '[]'))]);
+      }
+    });
+  }
+
+  /**
+   * @param {(touched: Touched) => void} work
+   * @returns {Touched}
+   */
+  #write(work) {
+    const touched = new Touched();
+    const before = { ...this.state };
+    try {
+      this.sql.transaction(() => {
+        work(touched);
+        this.#rebuild(touched);
+      });
+    } catch (error) {
+      this.state = before;
+      this.#dropViews(); // one may be gone, or back: a rollback undoes what was done to them too
+      this.reload();
+      throw error;
+    }
+    if (touched.tables.has('object_metadata')) this.reload();
+    else this.refreshViews();
+    return touched;
+  }
+
+  /**
+   * Rebuild the touched records that have overlays or had some.
+   * @param {Touched} touched
+   */
+  #rebuild(touched) {
+    for (const [table, ids] of touched.tables) {
+      const info = this.schema.tables.get(table);
+      if (!info || info.system) continue;
+      const overlaid = this.sql.rows(`SELECT "record_id" FROM main."overlays" WHERE "table_name" = ? UNION SELECT "id" FROM main.${quote(`_patched_${table}`)}`, [table]);
+      for (const [id] of overlaid) if (ids.has(id)) this.overlays.rebuild(table, id);
+    }
+  }
+
+  /**
+   * @param {Revision[]} revisions
+   * @param {Touched} touched
+   */
+  #upgrade(revisions, touched) {
+    for (const { schema_version, commands } of revisions) {
+      if (schema_version <= this.state.schema_version) continue;
+      for (const command of commands) {
+        // The live views name columns, and SQLite will not drop a column or table that a view needs.
+        if (this.#views.delete(command.table)) this.sql.script([`DROP VIEW temp.${quote(command.table)}`]);
+        this.sql.script(commandSql(command));
+        this.schema.follow(command);
+        if (command.command === 'create_table') for (const { id } of this.overlays.list('"table_name" = ?', [command.table])) touched.add(command.table, id);
+        if (!touched.tables.has(command.table)) touched.tables.set(command.table, new Set());
+      }
+      this.overlays.park(commands, touched);
+      this.state.schema_version = schema_version;
+    }
+  }
+
+  /**
+   * @param {Partial<SyncState>} change
+   * @param {Touched} touched
+   */
+  #advance(change, touched) {
+    Object.assign(this.state, change);
+    const { tenant, channel, cursor, state_hash, schema_version, server_epoch } = this.state;
+    this.overlays.dropReached(cursor, touched);
+    this.sql.run(
+      'UPDATE main."sync_state" SET "tenant" = ?, "channel" = ?, "cursor" = ?, "state_hash" = ?, "schema_version" = ?, "server_epoch" = ? WHERE "id" = 1',
+      [tenant, channel, cursor, state_hash, schema_version, server_epoch],
+    );
+  }
+
+  /**
+   * Fold lines per record in memory, so that each record is written once.
+   * @param {string[]} lines
+   * @param {string | null} device
+   * @param {Touched} touched
+   * @returns {Map<Table, Map<string, Slot>>}
+   */
+  #fold(lines, device, touched) {
+    /** @type {Map<Table, Map<string, Slot>>} */
+    const folded = new Map();
+    for (const line of lines) {
+      const change = parseChange(line);
+      if (device && change.device === device && change.op_id !== undefined) this.overlays.dropOwn(change.op_id, touched);
+      const table = this.schema.tables.get(change.table);
+      if (!table) continue; // retired since, or not of this replica
+      let slots = folded.get(table);
+      if (!slots) folded.set(table, slots = new Map());
+      let slot = slots.get(change.id);
+      if (!slot) {
+        const record = this.base(table, change.id);
+        slots.set(change.id, slot = { record, version: record?.version ?? 0, stored: record !== null });
+      }
+      foldChange(slot, change, table);
+    }
+    return folded;
+  }
+
+  /**
+   * @param {Map<Table, Map<string, Slot>>} folded
+   * @param {Touched} touched
+   */
+  #store(folded, touched) {
+    for (const [table, slots] of folded) {
+      for (const [id, slot] of slots) {
+        if (slot.record) this.sql.run(table.sql.upsert, table.toRow(slot.record));
+        else if (slot.stored) this.sql.run(table.sql.remove, [id]);
+        touched.add(table.name, id);
+      }
+    }
+  }
+
+  /**
+   * @param {RowsFrame} frame
+   * @param {Touched} touched
+   */
+  #applyRows(frame, touched) {
+    const table = this.schema.tables.get(frame.table);
+    if (!table) return;
+    for (const line of frame.lines) {
+      const values = JSON.parse(line);
+      const record = { ...table.empty };
+      frame.columns.forEach((column, i) => { if (Object.hasOwn(record, column)) record[column] = values[i]; });
+      this.sql.run(table.sql.upsert, table.toRow(record));
+      touched.add(table.name, record.id);
+    }
+    for (const id of frame.deleted ?? []) {
+      this.sql.run(table.sql.remove, [id]);
+      touched.add(table.name, id);
+    }
+  }
+}
+
+/**
+ * @param {Slot} slot
+ * @param {import('./types.js').Change} change
+ * @param {Table} table
+ */
+function foldChange(slot, change, table) {
+  // After a repair lines come again that the record holds already.
+  if (change.op === 'evict' ? change.version < slot.version : change.version <= slot.version) return;
+  if (change.op === 'insert') {
+    slot.record = { ...table.empty };
+    for (const [key, value] of Object.entries(change.payload)) if (Object.hasOwn(slot.record, key)) slot.record[key] = value;
+  } else if (change.op === 'update') {
+    if (!slot.record) return; // deleted at a later cursor, which a repair brought; the delete follows
+    const steps = /** @type {import('./types.js').PatchOp[]} */ (change.payload);
+    const known = steps.filter((step) => Object.hasOwn(table.empty, pointerParts(step.path)[0])); // a field may be retired since
+    slot.record = applyPatch(slot.record, known);
+  } else if (change.op === 'delete' || change.op === 'evict') {
+    slot.record = null;
+    slot.version = 0;
+    return;
+  } else {
+    throw new MoatError('malformed', `unknown op ${String(change.op)}`);
+  }
+  slot.record.id = change.id;
+  slot.record.version = slot.version = change.version;
+}
+
+/** @param {[string | null, string | null]} range */
+const within = ([low, high]) => [low === null ? '' : '"id" >= ?', high === null ? '' : '"id" <= ?'].filter(Boolean).join(' AND ') || '1';
+
+/** @param {[string | null, string | null]} range */
+const bounds = (range) => range.filter((end) => end !== null);

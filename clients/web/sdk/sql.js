@@ -1,0 +1,417 @@
+/**
+ * A SQLite connection as the replica uses it: cached prepared statements, plain arrays in and out, one transaction at a
+ * time. It calls the wasm exports directly: the library's own wrappers cost three times as much a row.
+ */
+
+import { MoatError } from './errors.js';
+
+/** @typedef {import('@sqlite.org/sqlite-wasm').Sqlite3Static} Sqlite3 */
+/** @typedef {import('@sqlite.org/sqlite-wasm').Database} Database */
+/** @typedef {string | number | null | Uint8Array} Value */
+
+const ROW = 100, DONE = 101, DENY = 1;
+const INTEGER = 1, FLOAT = 2, TEXT = 3, BLOB = 4;
+const STATIC = 0, TRANSIENT = -1;
+const MAX_STATEMENTS = 256;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** What an application's own query did: the tables it reads decide when to run it again. */
+/** @typedef {{columns: string[], rows: any[][], tables: string[]}} QueryResult */
+
+export class Sql {
+  #wasm;
+  #exports;
+  #capi;
+  /** @type {Map<string, number>} */
+  #statements = new Map();
+  #heap;
+  #arena = 0;
+  #capacity = 0;
+  /** @type {Set<string> | null} set while an application's statement is compiled */
+  #reads = null;
+  inTransaction = false;
+
+  /**
+   * @param {Sqlite3} sqlite3
+   * @param {Database} db
+   */
+  constructor(sqlite3, db) {
+    this.sqlite3 = sqlite3;
+    this.db = db;
+    this.#capi = /** @type {any} */ (sqlite3.capi);
+    this.#wasm = /** @type {any} */ (sqlite3.wasm);
+    this.#exports = this.#wasm.exports;
+    this.#heap = this.#wasm.heap8u();
+    this.#grow(65536);
+    // Present for good: removing an authorizer expires every prepared statement.
+    this.#capi.sqlite3_set_authorizer(db.pointer, this.#authorize.bind(this), 0);
+  }
+
+  /**
+   * Run a statement; returns the number of rows it changed.
+   * @param {string} sql
+   * @param {Value[]} [values]
+   * @returns {number}
+   */
+  run(sql, values = []) {
+    const statement = this.#prepare(sql);
+    this.#bind(statement, values, STATIC);
+    try {
+      for (let code = this.#exports.sqlite3_step(statement); code !== DONE; code = this.#exports.sqlite3_step(statement)) {
+        if (code !== ROW) throw this.#error(code, sql);
+      }
+    } finally {
+      this.#exports.sqlite3_reset(statement);
+    }
+    return this.#exports.sqlite3_changes(this.db.pointer);
+  }
+
+  /**
+   * Return all rows as arrays.
+   * @param {string} sql
+   * @param {Value[]} [values]
+   * @returns {any[][]}
+   */
+  rows(sql, values = []) {
+    /** @type {any[][]} */
+    const out = [];
+    const statement = this.#prepare(sql);
+    this.#bind(statement, values);
+    this.#collect(statement, sql, (row) => out.push(row));
+    return out;
+  }
+
+  /**
+   * Return the first row, or null.
+   * @param {string} sql
+   * @param {Value[]} [values]
+   * @returns {any[] | null}
+   */
+  first(sql, values = []) {
+    const statement = this.#prepare(sql);
+    this.#bind(statement, values, STATIC);
+    try {
+      const code = this.#exports.sqlite3_step(statement);
+      if (code === ROW) return this.#row(statement);
+      if (code !== DONE) throw this.#error(code, sql);
+      return null;
+    } finally {
+      this.#exports.sqlite3_reset(statement);
+    }
+  }
+
+  /**
+   * Return the first column of the first row, or null.
+   * @param {string} sql
+   * @param {Value[]} [values]
+   * @returns {any}
+   */
+  value(sql, values = []) {
+    return this.first(sql, values)?.[0] ?? null;
+  }
+
+  /**
+   * Call `visit` with each row; the array is new each time.
+   * @param {string} sql
+   * @param {Value[]} values
+   * @param {(row: any[]) => void} visit
+   */
+  each(sql, values, visit) {
+    const statement = this.#prepare(sql);
+    this.#bind(statement, values);
+    this.#collect(statement, sql, visit);
+  }
+
+  /**
+   * Run several statements that return nothing.
+   * @param {string[]} statements
+   */
+  script(statements) {
+    for (const sql of statements) this.db.exec(sql);
+  }
+
+  /**
+   * Run `work` in one transaction: all of it, or nothing when it throws. Nothing may wait inside.
+   * @template T
+   * @param {() => T} work
+   * @returns {T}
+   */
+  transaction(work) {
+    if (this.inTransaction) throw new Error('a transaction is already open');
+    this.run('BEGIN IMMEDIATE');
+    this.inTransaction = true;
+    try {
+      const result = work();
+      this.run('COMMIT');
+      return result;
+    } catch (error) {
+      // Some errors (disk full) have rolled back already; then ROLLBACK itself fails and there is nothing to undo.
+      if (!this.#exports.sqlite3_get_autocommit(this.db.pointer)) this.run('ROLLBACK');
+      throw error;
+    } finally {
+      this.inTransaction = false;
+    }
+  }
+
+  /**
+   * Run an application's query: one statement that only reads, against the live views.
+   * @param {string} sql
+   * @param {Value[] | Record<string, Value>} [params]
+   * @returns {QueryResult}
+   */
+  query(sql, params = []) {
+    const { statement, reads } = this.#prepareQuery(sql);
+    try {
+      this.#bind(statement, Array.isArray(params) ? params : this.#byName(statement, params));
+      /** @type {any[][]} */
+      const rows = [];
+      const columns = [];
+      this.#collect(statement, sql, (row) => rows.push(row));
+      const count = this.#exports.sqlite3_column_count(statement);
+      for (let i = 0; i < count; i++) columns.push(this.#capi.sqlite3_column_name(statement, i));
+      return { columns, rows, tables: [...reads] };
+    } finally {
+      this.#exports.sqlite3_finalize(statement);
+    }
+  }
+
+  /** Release everything. */
+  close() {
+    for (const statement of this.#statements.values()) this.#exports.sqlite3_finalize(statement);
+    this.#statements.clear();
+    this.#wasm.dealloc(this.#arena);
+    this.db.close();
+  }
+
+  /**
+   * @param {string} sql
+   * @returns {{statement: number, reads: Set<string>}}
+   */
+  #prepareQuery(sql) {
+    const reads = new Set();
+    this.#reads = reads;
+    try {
+      const statement = this.#compile(sql, true);
+      return { statement, reads };
+    } finally {
+      this.#reads = null;
+    }
+  }
+
+  /**
+   * @param {unknown} _context
+   * @param {number} action
+   * @param {string | 0} first
+   * @param {string | 0} second
+   * @param {string | 0} schema
+   * @param {string | 0} view
+   * @returns {number}
+   */
+  #authorize(_context, action, first, second, schema, view) {
+    if (!this.#reads) return 0;
+    const capi = this.#capi;
+    if (action === capi.SQLITE_READ) {
+      if (first === 'device_state') return DENY;
+      // A live view's own look into the overlays is not the application's.
+      if (schema === 'main' && !(first === 'overlays' && view)) this.#reads.add(String(first).replace(/^_patched_/, ''));
+      return 0;
+    }
+    const harmless = [capi.SQLITE_SELECT, capi.SQLITE_FUNCTION, capi.SQLITE_RECURSIVE];
+    return harmless.includes(action) && second !== 'load_extension' ? 0 : DENY;
+  }
+
+  /**
+   * @param {string} sql
+   * @returns {number}
+   */
+  #prepare(sql) {
+    let statement = this.#statements.get(sql);
+    if (statement) return statement;
+    if (this.#statements.size >= MAX_STATEMENTS) {
+      const [oldest, pointer] = /** @type {[string, number]} */ (this.#statements.entries().next().value);
+      this.#exports.sqlite3_finalize(pointer);
+      this.#statements.delete(oldest);
+    }
+    statement = this.#compile(sql, false);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+
+  /**
+   * @param {string} sql
+   * @param {boolean} single refuse text after the first statement
+   * @returns {number}
+   */
+  #compile(sql, single) {
+    const wasm = this.#wasm;
+    const scope = wasm.scopedAllocPush();
+    try {
+      const [text, length] = wasm.scopedAllocCString(sql, true);
+      const out = wasm.scopedAllocPtr(2);
+      const tail = out + 4;
+      const code = this.#exports.sqlite3_prepare_v2(this.db.pointer, text, length + 1, out, tail);
+      if (code) throw this.#error(code, sql);
+      const statement = wasm.peekPtr(out);
+      if (!statement) throw new MoatError('sql', 'an empty statement');
+      const rest = wasm.cstrToJs(wasm.peekPtr(tail)) ?? '';
+      if (single && rest.replace(/--.*|\/\*[^]*?\*\//g, '').trim()) {
+        this.#exports.sqlite3_finalize(statement);
+        throw new MoatError('sql', 'one statement at a time');
+      }
+      return statement;
+    } finally {
+      wasm.scopedAllocPop(scope);
+      this.#refresh();
+    }
+  }
+
+  /**
+   * @param {number} statement
+   * @param {Record<string, Value>} params
+   * @returns {Value[]}
+   */
+  #byName(statement, params) {
+    const values = Array(this.#exports.sqlite3_bind_parameter_count(statement)).fill(null);
+    for (const [name, value] of Object.entries(params)) {
+      const names = /^[:@$]/.test(name) ? [name] : [`:${name}`, `@${name}`, `$${name}`];
+      const index = names.map((each) => this.#capi.sqlite3_bind_parameter_index(statement, each)).find(Boolean);
+      if (!index) throw new MoatError('sql', `the statement has no parameter ${name}`);
+      values[index - 1] = value;
+    }
+    return values;
+  }
+
+  /**
+   * Text is copied by SQLite unless the statement is done before anything else is bound: then it may stay in the arena.
+   * @param {number} statement
+   * @param {Value[]} values
+   * @param {number} [lifetime]
+   */
+  #bind(statement, values, lifetime = TRANSIENT) {
+    const x = this.#exports;
+    this.#refresh();
+    let needed = 0;
+    for (const value of values) if (typeof value === 'string') needed += value.length * 3; else if (value instanceof Uint8Array) needed += value.length;
+    if (needed > this.#capacity) this.#grow(needed);
+    let at = this.#arena;
+    let code = 0;
+    for (let i = 0; i < values.length && !code; i++) {
+      const value = values[i];
+      if (typeof value === 'string') {
+        const written = this.#encode(value, at);
+        code = x.sqlite3_bind_text(statement, i + 1, at, written, lifetime);
+        at += written;
+      } else if (value === null || value === undefined) {
+        code = x.sqlite3_bind_null(statement, i + 1);
+      } else if (typeof value === 'number') {
+        if ((value | 0) === value) code = x.sqlite3_bind_int(statement, i + 1, value);
+        else if (Number.isSafeInteger(value)) code = x.sqlite3_bind_int64(statement, i + 1, BigInt(value));
+        else code = x.sqlite3_bind_double(statement, i + 1, value);
+      } else if (value instanceof Uint8Array) {
+        this.#heap.set(value, at);
+        code = x.sqlite3_bind_blob(statement, i + 1, at, value.length, lifetime);
+        at += value.length;
+      } else if (typeof value === 'boolean') {
+        code = x.sqlite3_bind_int(statement, i + 1, value ? 1 : 0);
+      } else {
+        throw new MoatError('sql', `a ${typeof value} is not a value of SQLite`);
+      }
+    }
+    if (code) throw this.#error(code, 'binding');
+    const count = x.sqlite3_bind_parameter_count(statement);
+    for (let i = values.length; i < count; i++) x.sqlite3_bind_null(statement, i + 1);
+  }
+
+  /**
+   * @param {string} text
+   * @param {number} at
+   * @returns {number} bytes written
+   */
+  #encode(text, at) {
+    const heap = this.#heap, length = text.length;
+    if (length < 48) {
+      // Short ASCII, which most values are: a loop beats the encoder's set-up.
+      let i = 0;
+      for (; i < length; i++) {
+        const code = text.charCodeAt(i);
+        if (code > 127) break;
+        heap[at + i] = code;
+      }
+      if (i === length) return length;
+    }
+    return encoder.encodeInto(text, heap.subarray(at, at + length * 3)).written;
+  }
+
+  /**
+   * @param {number} statement
+   * @param {string} sql
+   * @param {(row: any[]) => void} visit
+   */
+  #collect(statement, sql, visit) {
+    try {
+      for (let code = this.#exports.sqlite3_step(statement); code !== DONE; code = this.#exports.sqlite3_step(statement)) {
+        if (code !== ROW) throw this.#error(code, sql);
+        visit(this.#row(statement));
+      }
+    } finally {
+      this.#exports.sqlite3_reset(statement);
+    }
+  }
+
+  /**
+   * @param {number} statement
+   * @returns {any[]}
+   */
+  #row(statement) {
+    const x = this.#exports, count = x.sqlite3_data_count(statement);
+    this.#refresh();
+    const row = new Array(count);
+    for (let i = 0; i < count; i++) {
+      switch (x.sqlite3_column_type(statement, i)) {
+        case INTEGER: // within ±2^53 a double is exact, and cheaper than a BigInt
+        case FLOAT: row[i] = x.sqlite3_column_double(statement, i); break;
+        case TEXT: row[i] = this.#text(x.sqlite3_column_text(statement, i), x.sqlite3_column_bytes(statement, i)); break;
+        case BLOB: {
+          const at = x.sqlite3_column_blob(statement, i);
+          row[i] = this.#heap.slice(at, at + x.sqlite3_column_bytes(statement, i));
+          break;
+        }
+        default: row[i] = null;
+      }
+    }
+    return row;
+  }
+
+  /**
+   * @param {number} at
+   * @param {number} length
+   */
+  #text(at, length) {
+    this.#refresh();
+    return decoder.decode(this.#heap.subarray(at, at + length));
+  }
+
+  /** Memory that grew is a new buffer: look again before touching it. */
+  #refresh() {
+    if (this.#heap.byteLength === 0) this.#heap = this.#wasm.heap8u();
+  }
+
+  /** @param {number} size */
+  #grow(size) {
+    if (this.#arena) this.#wasm.dealloc(this.#arena);
+    this.#capacity = Math.max(size, 65536);
+    this.#arena = this.#wasm.alloc(this.#capacity);
+    this.#refresh();
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} sql
+   */
+  #error(code, sql) {
+    const message = this.#capi.sqlite3_errmsg(this.db.pointer);
+    return new MoatError(code === this.#capi.SQLITE_AUTH ? 'not_allowed' : 'sql', `${message} (${sql.slice(0, 200)})`, { details: { sqlite: code } });
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * PURE: one verification (docs/spec/protocol.md §9): compare digests, bisect the ranges that differ, repair those.
+ * It asks the replica through `port` and answers with messages to send and steps to take.
+ */
+
+/** @typedef {[string | null, string | null]} Range */
+/** @typedef {[number, string]} Sum count and digest */
+/**
+ * @typedef {{
+ *   digest: (table: string, range?: Range) => Sum,
+ *   cuts: (table: string, range: Range, pieces: number) => string[],
+ *   tables: () => string[]
+ * }} Port
+ * @typedef {{table: string, range: Range}} Task
+ * @typedef {{send: Record<string, any>} | {repair: import('./replica.js').RowsFrame[]}} Step
+ */
+
+/** A range of at most this many records is fetched whole. */
+const SMALL = 500;
+const PIECES = 16;
+
+export class Verification {
+  /** Where the first answer stood: what the replica equals after the repair. */
+  /** @type {{cursor: number, state_hash: string} | null} */
+  at = null;
+  /** @type {Record<string, {count: number, server: number, equal: boolean}>} */
+  tables = {};
+  repaired = 0;
+  done = false;
+  #ref = 0;
+  #sent = 0;
+  /** @type {Task[]} ranges known to differ */
+  #differing = [];
+  /** @type {Task | null} the table and ranges asked about */
+  #asked = null;
+  /** @type {Range[]} */
+  #ranges = [];
+  /** @type {import('./replica.js').RowsFrame[]} */
+  #rows = [];
+
+  /**
+   * @param {Port} port
+   * @param {() => number} nextRef
+   */
+  constructor(port, nextRef) {
+    this.port = port;
+    this.nextRef = nextRef;
+  }
+
+  /** @returns {Step[]} */
+  start() {
+    this.#sent = this.#ref = this.nextRef();
+    return [{ send: { type: 'verify', ref: this.#ref } }];
+  }
+
+  /** Whether an answer belongs to this verification. @param {{ref?: number}} envelope */
+  owns(envelope) {
+    return envelope.ref !== undefined && envelope.ref >= this.#sent && envelope.ref <= this.#ref;
+  }
+
+  /** Whether something differed. */
+  get differs() {
+    return Object.values(this.tables).some((table) => !table.equal);
+  }
+
+  /**
+   * Take in a `verify` answer or the `rows` of a repair.
+   * @param {Record<string, any>} envelope
+   * @param {string[]} lines
+   * @returns {Step[]}
+   */
+  answer(envelope, lines) {
+    if (envelope.type === 'rows') return this.#repaired(envelope, lines);
+    if (envelope.tables) this.#compareTables(envelope);
+    else if (envelope.ranges) this.#compareRanges(envelope.ranges);
+    return this.#next();
+  }
+
+  /** @param {Record<string, any>} envelope */
+  #compareTables({ cursor, state_hash, tables }) {
+    this.at = { cursor, state_hash };
+    const known = new Set(this.port.tables());
+    for (const [table, [count, digest]] of Object.entries(tables)) {
+      const [ownCount, ownDigest] = this.port.digest(table);
+      const equal = ownCount === count && ownDigest === digest;
+      this.tables[table] = { count: ownCount, server: count, equal };
+      if (!equal && known.has(table)) this.#add({ table, range: [null, null] }, Math.max(count, ownCount));
+    }
+  }
+
+  /** @param {Sum[]} sums */
+  #compareRanges(sums) {
+    const { table } = /** @type {Task} */ (this.#asked);
+    this.#asked = null;
+    sums.forEach(([count, digest], i) => {
+      const range = this.#ranges[i];
+      const [ownCount, ownDigest] = this.port.digest(table, range);
+      if (ownCount !== count || ownDigest !== digest) this.#add({ table, range }, Math.max(count, ownCount));
+    });
+  }
+
+  /** @type {Task[]} small enough to fetch */
+  #small = [];
+
+  /**
+   * @param {Task} task
+   * @param {number} count
+   */
+  #add(task, count) {
+    if (count <= SMALL) this.#small.push(task);
+    else this.#differing.push(task);
+  }
+
+  /** @returns {Step[]} */
+  #next() {
+    const fetch = this.#small.shift();
+    if (fetch) return this.#ask({ type: 'repair', table: fetch.table, low: fetch.range[0], high: fetch.range[1] });
+    const task = this.#differing.shift();
+    if (!task) {
+      this.done = true;
+      return [];
+    }
+    const cuts = this.port.cuts(task.table, task.range, PIECES);
+    // Nothing of ours to cut at: the server has much that we lack, so fetch the range whole.
+    if (!cuts.length) return this.#ask({ type: 'repair', table: task.table, low: task.range[0], high: task.range[1] });
+    this.#asked = task;
+    this.#ranges = split(task.range, cuts);
+    return this.#ask({ type: 'verify', table: task.table, ranges: this.#ranges });
+  }
+
+  /**
+   * @param {Record<string, any>} message
+   * @returns {Step[]}
+   */
+  #ask(message) {
+    this.#ref = this.nextRef();
+    return [{ send: { ...message, ref: this.#ref } }];
+  }
+
+  /**
+   * @param {Record<string, any>} envelope
+   * @param {string[]} lines
+   * @returns {Step[]}
+   */
+  #repaired(envelope, lines) {
+    const { table, columns, deleted = [], range } = envelope;
+    this.#rows.push({ table, columns, deleted, range, lines });
+    if (envelope.remaining) return [];
+    const frames = this.#rows;
+    this.#rows = [];
+    this.repaired++;
+    return [{ repair: frames }, ...this.#next()];
+  }
+}
+
+/**
+ * Cut an inclusive range after each of the ids. Record ids hold no control characters, so `id\u0001` is the first text
+ * that comes after `id` and before any other id.
+ * @param {Range} range
+ * @param {string[]} cuts
+ * @returns {Range[]}
+ */
+export function split([low, high], cuts) {
+  /** @type {Range[]} */
+  const out = [];
+  let from = low;
+  for (const cut of cuts) {
+    out.push([from, cut]);
+    from = `${cut}\u0001`;
+  }
+  out.push([from, high]);
+  return out;
+}
