@@ -59,6 +59,9 @@ class Source(Protocol):
     def referring(self, table: str, reference: str, ids: Iterable[str]) -> Mapping[str, Found]:
         """Return the living records of a table whose reference names one of these ids."""
 
+    def links(self, table: str, reference: str, field: str, ids: Iterable[str]) -> Iterable[tuple[str, str, Any]]:
+        """Return (id, what its reference names, the wire value of a field) of those living records."""
+
 
 class SideBuilder:
     """Replays a transaction's steps over the values they rest on."""
@@ -170,9 +173,8 @@ class SideBuilder:
             parents = {i for table, i in self._state if table == plan.table} | {s.record_id for s in steps if s.table == plan.table}
             if not parents:
                 continue
-            for child_id, found in self._source.referring(hop.table, hop.reference, parents).items():
-                parent = found.values[hop.reference]
-                self._below.setdefault((hop, parent), {})[child_id] = value_key(found.values.get(hop.field))
+            for child_id, parent, value in self._source.links(hop.table, hop.reference, hop.field, parents):
+                self._below.setdefault((hop, parent), {})[child_id] = value_key(value)
 
 
 def _differs(step: Step, field: str) -> bool:

@@ -100,6 +100,9 @@ class Memory:
         ids = set(ids)
         return {i: f for i, f in self.tables[table].items() if f.alive and f.values.get(reference) in ids}
 
+    def links(self, table, reference, field, ids):
+        return [(i, f.values[reference], f.values.get(field)) for i, f in self.referring(table, reference, ids).items()]
+
 
 def visible(memory, username):
     """An independent evaluation of TECHNICIAN."""
