@@ -1,0 +1,138 @@
+/** An edit in progress, without a DOM: what the person typed, on top of a record that may change underneath. */
+
+import { clean } from '../../sdk/values.js';
+import { headFields } from './plan.js';
+
+/**
+ * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/types.js').Field} Field
+ */
+
+/** A text that was to become JSON and is none yet: kept as typed, and a problem until it parses. */
+export class Unparsed {
+  /** @param {string} text */
+  constructor(text) {
+    this.text = text;
+  }
+}
+
+export class Edit {
+  /**
+   * @param {ObjectType} type
+   * @param {Record<string, any>} base the record's values; of a new record its defaults
+   * @param {{isNew?: boolean}} [about]
+   */
+  constructor(type, base, { isNew = false } = {}) {
+    this.isNew = isNew;
+    this.base = base;
+    /** @type {Map<string, any>} what was typed, by field: a wire value, or a text that is none yet */
+    this.typed = new Map();
+    this.use(type);
+  }
+
+  /**
+   * Go on with a newer version of the type. What was typed stays, also in a field that the type lost.
+   * @param {ObjectType} type
+   */
+  use(type) {
+    this.type = type;
+    this.fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
+  }
+
+  /**
+   * The record changed underneath: fields nobody touched here follow it.
+   * @param {Record<string, any>} base
+   */
+  rebase(base) {
+    this.base = base;
+    for (const [name, value] of this.typed) if (same(value, base[name] ?? null)) this.typed.delete(name);
+  }
+
+  /**
+   * The person set a field.
+   * @param {string} name
+   * @param {any} value a wire value or the text of an input; an empty text is null
+   */
+  set(name, value) {
+    const given = value === '' ? null : value;
+    if (same(given, this.base[name] ?? null)) this.typed.delete(name);
+    else this.typed.set(name, given);
+  }
+
+  /** The values to show: typed ones over the record's. */
+  get values() {
+    return { ...this.base, ...Object.fromEntries(this.typed) };
+  }
+
+  get dirty() {
+    return this.typed.size > 0;
+  }
+
+  /**
+   * Return what is wrong, by field; for a new record required fields count too.
+   * @returns {Map<string, string>}
+   */
+  problems() {
+    const found = new Map();
+    const asked = this.isNew ? this.fields.keys() : this.typed.keys();
+    for (const name of asked) {
+      const field = this.fields.get(name);
+      const problem = field ? problemOf(field, this.values[name] ?? null) : 'This field is not there any more.';
+      if (problem) found.set(name, problem);
+    }
+    return found;
+  }
+
+  /**
+   * Return the wire values to save: the changed ones, or all of a new record. Call only without problems.
+   * @returns {Record<string, any>}
+   */
+  result() {
+    /** @type {Record<string, any>} */
+    const out = {};
+    const names = this.isNew ? [...this.fields.keys()].filter((name) => (this.values[name] ?? null) !== null) : [...this.typed.keys()];
+    for (const name of names) {
+      const value = clean(/** @type {Field} */ (this.fields.get(name)), this.values[name]);
+      if (this.isNew || !same(value, this.base[name] ?? null)) out[name] = value;
+    }
+    return out;
+  }
+}
+
+/**
+ * @param {Field} field
+ * @param {any} value
+ * @returns {string | null}
+ */
+function problemOf(field, value) {
+  if (value instanceof Unparsed) return `${field.label || field.name} is not valid JSON yet.`;
+  if (value === null) return field.required ? `${field.label || field.name} is required.` : null;
+  try {
+    clean(field, value);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/**
+ * @param {any} a
+ * @param {any} b
+ * @returns {boolean}
+ */
+function same(a, b) {
+  return a === b || (a !== null && b !== null && typeof a === 'object' && JSON.stringify(a) === JSON.stringify(b));
+}
+
+/**
+ * Return the values a new record starts with.
+ * @param {ObjectType} type
+ * @returns {Record<string, any>}
+ */
+export function defaults(type) {
+  /** @type {Record<string, any>} */
+  const values = Object.fromEntries(type.fields.filter((field) => field.default !== null && field.default !== undefined).map((field) => [field.name, field.default]));
+  if (type.subtypes.length) values.object_type = type.subtypes[0].value;
+  if (type.statuses.length) values.status = type.statuses[0].value;
+  return values;
+}

@@ -1,0 +1,199 @@
+/** Draws a form plan. Controls keep their element from one plan to the next, so that typed text, focus and the cursor survive a new layout. */
+
+import { h, uid } from './dom.js';
+import { widget } from './widgets.js';
+
+/**
+ * @typedef {import('../forms/plan.js').Plan} Plan
+ * @typedef {import('../forms/plan.js').ControlPlan} ControlPlan
+ * @typedef {import('../forms/plan.js').BoxPlan} BoxPlan
+ * @typedef {import('./widgets.js').References} References
+ * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, label: HTMLElement, error: HTMLElement, help: HTMLElement, shape: string}} Drawn
+ */
+
+export class Form {
+  /**
+   * @param {{oninput: (field: string, value: any) => void, references: References}} about
+   */
+  constructor({ oninput, references }) {
+    this.element = h('div', { class: 'form' });
+    this.oninput = oninput;
+    this.references = references;
+    /** @type {Map<string, Drawn>} */
+    this.drawn = new Map();
+    /** @type {Map<string, number>} the open tab of each Categorization, by key */
+    this.tabs = new Map();
+    this.shape = '';
+    /** @type {{plan: Plan | null, values: Record<string, any>, problems: Map<string, string>}} */
+    this.last = { plan: null, values: {}, problems: new Map() };
+  }
+
+  /**
+   * Draw a plan with values and problems.
+   * @param {Plan | null} plan
+   * @param {Record<string, any>} values
+   * @param {Map<string, string>} [problems]
+   */
+  render(plan, values, problems = new Map()) {
+    this.last = { plan, values, problems };
+    const shape = JSON.stringify(outline(plan, this.tabs));
+    if (shape !== this.shape) {
+      this.shape = shape;
+      this.rebuild(plan);
+    }
+    for (const { control, drawn } of this.live(plan)) {
+      drawn.widget.show(values[control.field.name] ?? null);
+      drawn.widget.enable(control.enabled);
+      const problem = problems.get(control.field.name) ?? '';
+      if (drawn.error.textContent !== problem) drawn.error.textContent = problem;
+      drawn.widget.input.setAttribute('aria-invalid', String(problem !== ''));
+      drawn.element.classList.toggle('locked', !control.enabled);
+    }
+  }
+
+  /** Put the cursor into the first control with a problem, or the first one. */
+  focus() {
+    const bad = this.element.querySelector('[aria-invalid="true"]') ?? this.element.querySelector('input:not([disabled]), textarea, select');
+    if (bad instanceof HTMLElement) bad.focus();
+  }
+
+  /** @param {Plan | null} plan */
+  rebuild(plan) {
+    const held = document.activeElement;
+    const selection = held instanceof HTMLInputElement || held instanceof HTMLTextAreaElement ? [held.selectionStart, held.selectionEnd] : null;
+    const used = new Set();
+    this.element.replaceChildren(...(plan ? [this.build(plan, used)] : []));
+    for (const key of this.drawn.keys()) if (!used.has(key)) this.drawn.delete(key);
+    if (held instanceof HTMLElement && this.element.contains(held)) {
+      held.focus({ preventScroll: true });
+      if (selection && selection[0] !== null) /** @type {HTMLInputElement} */ (held).setSelectionRange(selection[0], selection[1]);
+    }
+  }
+
+  /**
+   * @param {Plan} plan
+   * @param {Set<string>} used
+   * @returns {HTMLElement}
+   */
+  build(plan, used) {
+    if (plan.kind === 'label') return h('p', { class: 'note', hidden: !plan.visible }, plan.text);
+    if (plan.kind === 'control') return this.buildControl(plan, used);
+    const children = () => plan.children.map((child) => this.build(child, used));
+    if (plan.kind === 'group') return h('fieldset', { class: 'group', hidden: !plan.visible }, plan.label ? h('legend', {}, plan.label) : null, h('div', { class: 'column' }, ...children()));
+    if (plan.kind === 'tabs') return this.buildTabs(plan, used);
+    return h('div', { class: plan.kind === 'row' ? 'row' : 'column', hidden: !plan.visible }, ...children());
+  }
+
+  /**
+   * @param {BoxPlan} plan
+   * @param {Set<string>} used
+   */
+  buildTabs(plan, used) {
+    const shown = plan.children.filter((child) => child.visible);
+    const at = Math.min(this.tabs.get(plan.key) ?? 0, Math.max(0, shown.length - 1));
+    const panelId = uid('panel');
+    const tabs = shown.map((tab, index) => h('button', {
+      type: 'button', role: 'tab', id: uid('tab'), 'aria-selected': String(index === at), 'aria-controls': panelId, tabIndex: index === at ? 0 : -1,
+      onclick: () => this.openTab(plan.key, index),
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        if (step) this.openTab(plan.key, (index + step + shown.length) % shown.length, true);
+      },
+    }, /** @type {BoxPlan} */ (tab).label));
+    const panels = shown.map((tab, index) => h('div', { class: 'column', hidden: index !== at }, ...(/** @type {BoxPlan} */ (tab)).children.map((child) => this.build(child, used))));
+    return h('div', { class: 'tabs', hidden: !plan.visible }, h('div', { role: 'tablist', class: 'tablist', 'data-key': plan.key }, ...tabs),
+      h('div', { role: 'tabpanel', id: panelId, 'aria-labelledby': tabs[at]?.id ?? null }, ...panels));
+  }
+
+  /**
+   * @param {string} key
+   * @param {number} index
+   * @param {boolean} [focus]
+   */
+  openTab(key, index, focus = false) {
+    this.tabs.set(key, index);
+    this.render(this.last.plan, this.last.values, this.last.problems);
+    const list = [...this.element.querySelectorAll('.tablist')].find((one) => one.getAttribute('data-key') === key);
+    const tab = list?.children[index];
+    if (focus && tab instanceof HTMLElement) tab.focus();
+  }
+
+  /**
+   * @param {ControlPlan} plan
+   * @param {Set<string>} used
+   */
+  buildControl(plan, used) {
+    const key = keyOf(plan, used);
+    used.add(key);
+    const shape = JSON.stringify([plan.field, plan.options]);
+    let drawn = this.drawn.get(key);
+    if (!drawn || drawn.shape !== shape) {
+      drawn = this.drawControl(plan, shape);
+      this.drawn.set(key, drawn);
+    }
+    drawn.label.textContent = plan.label + (plan.field.required ? ' *' : '');
+    drawn.element.hidden = !plan.visible;
+    return drawn.element;
+  }
+
+  /**
+   * @param {ControlPlan} plan
+   * @param {string} shape
+   * @returns {Drawn}
+   */
+  drawControl(plan, shape) {
+    const { field } = plan;
+    const made = widget(field, { oninput: (value) => this.oninput(field.name, value), options: plan.options, references: this.references });
+    const label = h('label', { for: made.input.id });
+    const help = h('small', { class: 'help', id: uid('help') }, field.help_text ?? '');
+    const error = h('p', { class: 'error', id: uid('error'), 'aria-live': 'polite' });
+    made.input.setAttribute('aria-describedby', `${help.id} ${error.id}`);
+    const element = h('div', { class: `control ${field.kind}`, 'data-field': field.name }, label, made.element, field.help_text ? help : null, error);
+    return { element, widget: made, label, error, help, shape };
+  }
+
+  /** @param {Plan | null} plan */
+  live(plan) {
+    const used = new Set();
+    return flat(plan).map((control) => {
+      const key = keyOf(control, used);
+      used.add(key);
+      return { control, drawn: /** @type {Drawn} */ (this.drawn.get(key)) };
+    }).filter(({ drawn }) => drawn !== undefined);
+  }
+}
+
+/**
+ * A control is known by its field, not by its place, so that it survives a new layout; the n-th control of the same field is the n-th.
+ * @param {ControlPlan} plan
+ * @param {Set<string>} used
+ */
+function keyOf(plan, used) {
+  let n = 0;
+  while (used.has(`${plan.field.name}#${n}`)) n += 1;
+  return `${plan.field.name}#${n}`;
+}
+
+/**
+ * Controls in the order `build` meets them: those of invisible tabs are not drawn.
+ * @param {Plan | null} plan
+ * @returns {ControlPlan[]}
+ */
+function flat(plan) {
+  if (!plan || plan.kind === 'label') return [];
+  if (plan.kind === 'control') return [plan];
+  return (plan.kind === 'tabs' ? plan.children.filter((child) => child.visible) : plan.children).flatMap(flat);
+}
+
+/**
+ * What decides whether elements must be made or moved: everything but values, problems and rights.
+ * @param {Plan | null} plan
+ * @param {Map<string, number>} tabs
+ * @returns {any}
+ */
+function outline(plan, tabs) {
+  if (!plan) return null;
+  if (plan.kind === 'label') return [plan.kind, plan.text, plan.visible];
+  if (plan.kind === 'control') return [plan.label, plan.visible, plan.field, plan.options];
+  return [plan.kind, plan.label, plan.visible, plan.kind === 'tabs' ? tabs.get(plan.key) ?? 0 : 0, plan.children.map((child) => outline(child, tabs))];
+}

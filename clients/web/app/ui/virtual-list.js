@@ -1,0 +1,160 @@
+/** A list that draws only the rows on the screen. Rows come in windows from the replica; what is not there yet is a placeholder of the same height. */
+
+import { scrollTo, windowOf } from '../lists/window.js';
+import { h } from './dom.js';
+
+/**
+ * @typedef {Record<string, any> & {id: string}} Row
+ * @typedef {{load: (offset: number, limit: number) => Promise<Row[]>, draw: (row: Row, element: HTMLElement) => void, open: (row: Row) => void, rowHeight: number, label: string}} About
+ */
+
+const PAGE = 100;
+
+export class VirtualList {
+  /** @param {About} about */
+  constructor(about) {
+    this.about = about;
+    this.rows = 0;
+    this.current = 0;
+    this.selected = '';
+    this.generation = 0;
+    /** @type {Map<number, Row[] | Promise<void>>} pages by number */
+    this.pages = new Map();
+    /** @type {Map<number, HTMLElement>} drawn rows by index */
+    this.drawn = new Map();
+    this.space = h('div', { class: 'space', role: 'presentation' });
+    this.element = h('div', { class: 'virtual', role: 'listbox', tabIndex: 0, 'aria-label': about.label }, this.space);
+    this.element.addEventListener('scroll', () => this.schedule(), { passive: true });
+    this.element.addEventListener('keydown', (event) => this.onKey(event));
+    this.element.addEventListener('click', (event) => this.onClick(event));
+    this.scheduled = false;
+    this.observer = new ResizeObserver(() => this.schedule());
+    this.observer.observe(this.element);
+  }
+
+  /**
+   * Show a list of this many rows; what was loaded is asked for again, and stays on the screen until the answer is there.
+   * @param {number} rows
+   * @param {{top?: boolean}} [how] `top`: another list, begin at its first row
+   */
+  reset(rows, { top = false } = {}) {
+    this.generation += 1;
+    this.rows = rows;
+    this.stale = top ? new Map() : new Map([...this.pages].filter(([, page]) => Array.isArray(page)));
+    this.pages = new Map();
+    if (top) {
+      this.element.scrollTop = 0;
+      this.current = 0;
+    }
+    this.schedule();
+  }
+
+  /** @param {string} id the record that is open beside the list */
+  select(id) {
+    this.selected = id;
+    this.schedule();
+  }
+
+  schedule() {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    requestAnimationFrame(() => {
+      this.scheduled = false;
+      this.draw();
+    });
+  }
+
+  draw() {
+    const { scrollTop, clientHeight } = this.element;
+    const window = windowOf({ rows: this.rows, rowHeight: this.about.rowHeight, scrollTop, viewport: clientHeight });
+    this.space.style.height = `${window.height}px`;
+    const last = window.first + window.count;
+    for (const [index, element] of this.drawn) {
+      if (index >= window.first && index < last) continue;
+      element.remove();
+      this.drawn.delete(index);
+    }
+    for (let index = window.first; index < last; index += 1) this.drawRow(index, window.top + (index - window.first) * this.about.rowHeight);
+    if (window.count) this.loadPages(Math.floor(window.first / PAGE), Math.floor((last - 1) / PAGE));
+  }
+
+  /**
+   * @param {number} index
+   * @param {number} y
+   */
+  drawRow(index, y) {
+    let element = this.drawn.get(index);
+    if (!element) {
+      element = h('div', { class: 'item', role: 'option', id: `row-${index}`, 'aria-setsize': this.rows, 'aria-posinset': index + 1 });
+      this.drawn.set(index, element);
+      this.space.append(element);
+    }
+    element.style.transform = `translateY(${y}px)`;
+    const row = this.rowAt(index);
+    element.classList.toggle('waiting', !row);
+    element.setAttribute('aria-selected', String(row !== undefined && row.id === this.selected));
+    element.classList.toggle('current', index === this.current);
+    if (row) this.about.draw(row, element);
+  }
+
+  /**
+   * @param {number} index
+   * @returns {Row | undefined}
+   */
+  rowAt(index) {
+    const number = Math.floor(index / PAGE);
+    const page = this.pages.get(number);
+    const rows = Array.isArray(page) ? page : this.stale?.get(number);
+    return Array.isArray(rows) ? rows[index % PAGE] : undefined;
+  }
+
+  /**
+   * @param {number} first
+   * @param {number} last
+   */
+  loadPages(first, last) {
+    for (let number = first; number <= last; number += 1) {
+      if (this.pages.has(number)) continue;
+      const { generation } = this;
+      this.pages.set(number, this.about.load(number * PAGE, PAGE).then((rows) => {
+        if (generation !== this.generation) return;
+        this.pages.set(number, rows);
+        this.schedule();
+      }, () => { this.pages.delete(number); }));
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    const page = Math.max(1, Math.floor(this.element.clientHeight / this.about.rowHeight) - 1);
+    /** @type {Record<string, number>} */
+    const moves = { ArrowDown: this.current + 1, ArrowUp: this.current - 1, PageDown: this.current + page, PageUp: this.current - page, Home: 0, End: this.rows - 1 };
+    if (event.key in moves) {
+      event.preventDefault();
+      this.moveTo(Math.min(this.rows - 1, Math.max(0, moves[event.key])));
+    } else if (event.key === 'Enter' || event.key === ' ') {
+      event.preventDefault();
+      const row = this.rowAt(this.current);
+      if (row) this.about.open(row);
+    }
+  }
+
+  /** @param {number} index */
+  moveTo(index) {
+    this.current = index;
+    const { scrollTop, clientHeight } = this.element;
+    this.element.scrollTop = scrollTo({ rows: this.rows, rowHeight: this.about.rowHeight, scrollTop, viewport: clientHeight, row: index });
+    this.element.setAttribute('aria-activedescendant', `row-${index}`);
+    this.draw();
+  }
+
+  /** @param {MouseEvent} event */
+  onClick(event) {
+    const item = event.target instanceof Element ? event.target.closest('.item') : null;
+    const found = [...this.drawn].find(([, element]) => element === item);
+    const row = found ? this.rowAt(found[0]) : undefined;
+    if (!found || !row) return;
+    this.current = found[0];
+    this.about.open(row);
+  }
+}

@@ -1,0 +1,124 @@
+/** One input per field kind. A widget shows a value, tells of input, and never loses what is being typed. */
+
+import { fromLocalInput, toLocalInput } from '../forms/display.js';
+import { Unparsed } from '../forms/edit.js';
+import { h, uid } from './dom.js';
+import { referenceWidget } from './reference.js';
+
+/**
+ * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {{id: string, title: string}} Found
+ * @typedef {{search: (field: Field, text: string) => Promise<Found[]>, title: (field: Field, id: string) => Promise<string>}} References
+ * @typedef {{element: HTMLElement, input: HTMLElement, show: (value: any) => void, enable: (enabled: boolean) => void}} Widget
+ *   `show` leaves an input alone while it holds the focus and its text stands for that value already
+ */
+
+/**
+ * Make the widget of a field.
+ * @param {Field} field
+ * @param {{oninput: (value: any) => void, options?: Record<string, any>, references: References}} about
+ * @returns {Widget}
+ */
+export function widget(field, { oninput, options = {}, references }) {
+  switch (field.kind) {
+    case 'boolean': return checkbox(field, oninput);
+    case 'choice': return select(field, oninput);
+    case 'reference': return referenceWidget(field, oninput, references);
+    case 'json': return textual(area(field, 6, 'code'), oninput, { read: parseJson, write: (value) => (value instanceof Unparsed ? value.text : JSON.stringify(value, null, 2)) });
+    case 'date': return textual(line(field, { type: 'date', min: '0001-01-01', max: '9999-12-31' }), oninput);
+    case 'datetime': return textual(line(field, { type: 'datetime-local' }), oninput, { read: fromLocalInput, write: toLocalInput });
+    case 'integer': return textual(line(field, { inputMode: 'numeric', class: 'number' }), oninput, { read: parseNumber });
+    case 'real': return textual(line(field, { inputMode: 'decimal', class: 'number' }), oninput, { read: parseNumber });
+    case 'decimal': return textual(line(field, { inputMode: 'decimal', class: 'number' }), oninput);
+    default: return textual(options.multi ? area(field, 4) : line(field, {}), oninput);
+  }
+}
+
+/**
+ * @param {Field} field
+ * @param {Record<string, any>} properties
+ */
+function line(field, properties) {
+  return h('input', { type: 'text', id: uid(field.name), name: field.name, autocomplete: 'off', required: field.required === true, ...properties });
+}
+
+/**
+ * @param {Field} field
+ * @param {number} rows
+ * @param {string} [className]
+ */
+function area(field, rows, className) {
+  return h('textarea', { id: uid(field.name), name: field.name, rows, required: field.required === true, class: className ?? null, spellcheck: className !== 'code' });
+}
+
+/**
+ * @param {HTMLInputElement | HTMLTextAreaElement} input
+ * @param {(value: any) => void} oninput
+ * @param {{read?: (text: string) => any, write?: (value: any) => string}} [codec]
+ * @returns {Widget}
+ */
+function textual(input, oninput, { read = (text) => text, write = String } = {}) {
+  input.addEventListener('input', () => oninput(read(input.value)));
+  return {
+    element: input,
+    input,
+    show(value) {
+      const text = value === null || value === undefined ? '' : write(value);
+      const stands = document.activeElement === input && JSON.stringify(read(input.value)) === JSON.stringify(value ?? read(''));
+      if (input.value !== text && !stands) input.value = text;
+    },
+    enable: (enabled) => { input.readOnly = !enabled; input.disabled = !enabled && /date/.test(input.type); },
+  };
+}
+
+/** @param {string} text */
+function parseNumber(text) {
+  const plain = text.trim().replace(',', '.');
+  return plain !== '' && Number.isFinite(Number(plain)) && !/[.,]$/.test(plain) ? Number(plain) : text;
+}
+
+/** @param {string} text */
+function parseJson(text) {
+  if (text.trim() === '') return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return new Unparsed(text);
+  }
+}
+
+/**
+ * @param {Field} field
+ * @param {(value: any) => void} oninput
+ * @returns {Widget}
+ */
+function checkbox(field, oninput) {
+  const input = h('input', { type: 'checkbox', id: uid(field.name), name: field.name, class: 'switch' });
+  input.addEventListener('input', () => oninput(input.checked));
+  return { element: input, input, show: (value) => { input.checked = value === true; }, enable: (enabled) => { input.disabled = !enabled; } };
+}
+
+/**
+ * @param {Field} field
+ * @param {(value: any) => void} oninput
+ * @returns {Widget}
+ */
+function select(field, oninput) {
+  const input = h('select', { id: uid(field.name), name: field.name, required: field.required === true });
+  const choices = field.choices ?? [];
+  input.append(...(field.required ? [] : [h('option', { value: '' }, '–')]), ...choices.map((choice) => h('option', { value: choice.value }, choice.label)));
+  input.addEventListener('input', () => oninput(input.value === '' ? null : input.value));
+  return {
+    element: input,
+    input,
+    show(value) {
+      const wanted = value ?? '';
+      if (wanted !== '' && !choices.some((choice) => choice.value === wanted) && !input.querySelector('option.unknown')) {
+        input.append(h('option', { value: wanted, class: 'unknown' }, `${wanted} (not a choice any more)`));
+      }
+      if (field.required && wanted === '' && !input.querySelector('option[value=""]')) input.prepend(h('option', { value: '' }, 'Choose …'));
+      input.value = wanted;
+    },
+    enable: (enabled) => { input.disabled = !enabled; },
+  };
+}
