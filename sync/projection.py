@@ -41,9 +41,12 @@ class Side:
         return cls(*orjson.loads(stored))
 
 
-def project(line: bytes, side: Side | None, rules: Rules) -> bytes | None:
-    """Return a change's line as the channel has it, or None when the channel does not see the change."""
-    change = decode_line(line)
+def project(line: bytes, side: Side | None, rules: Rules, change: Record | None = None) -> bytes | None:
+    """Return a change's line as the channel has it, or None when the channel does not see the change.
+
+    `change` is the decoded line, for those who have it at hand.
+    """
+    change = change or decode_line(line)
     if change["table"] in SYSTEM_TABLES:
         return _project_system(change, side, rules)
     rule = rules.by_table.get(change["table"])

@@ -68,11 +68,8 @@ def links(table: rows.Table, reference: str, field: str, ids: Iterable[str]) -> 
     names = ", ".join(f'"{table.name}"."{name}"' for name in ("id", reference, field))
     statement = f'SELECT {names} FROM "{table.name}" WHERE NOT "{table.name}"."_deleted" AND "{table.name}"."{reference}" IN'
     read = table.readers.get(field)
-    seen: set[str] = set()
     for child, parent, value in sql.fetch_in(statement, sorted(set(ids))):
-        if child not in seen:  # lists of parameters are padded
-            seen.add(child)
-            yield child, parent, value if read is None or value is None else read(value)
+        yield child, parent, value if read is None or value is None else read(value)
 
 
 @dataclass(slots=True)
@@ -84,16 +81,21 @@ class Recorded:
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-def record(plan: RoutePlan, locked: LockedTenant, marks: Sequence[Step | Side | None], versions: Mapping[tuple[str, str], int]) -> Recorded:
-    """Work out the sides of changes, given for each as a `Step` of a type table or the `Side` of a system table.
+Mark = tuple[str, Step | Side | None]
+
+
+def record(plan: RoutePlan, locked: LockedTenant, marks: Sequence[Mark], versions: Mapping[tuple[str, str], int]) -> Recorded:
+    """Work out the sides of changes, given for each as its table and the `Step` of a type table or the `Side` of a system table.
 
     `versions` are those of the records the changes leave behind; a re-key raises its record's by one.
     """
     source = DatabaseSource(schema_of(locked.id, locked.schema_version))
-    steps = [mark for mark in marks if isinstance(mark, Step)]
+    steps = [mark for _, mark in marks if isinstance(mark, Step)]
+    if any(mark is None and (table in plan.by_table or table in SYSTEM_TABLES) for table, mark in marks):
+        raise ValueError("A change that filtered channels may see was appended without its mark.")
     built, rekeys = SideBuilder(plan, source).build(steps) if steps else ([], [])
     stepped = iter(built)
-    sides = [next(stepped) if isinstance(mark, Step) else mark for mark in marks]
+    sides = [next(stepped) if isinstance(mark, Step) else mark for _, mark in marks]
     known = {**source.versions, **versions}
     raised = {(r.table, r.record_id): known[r.table, r.record_id] + 1 for r in rekeys}
     return Recorded([*sides, *(r.side for r in rekeys)], rekeys, raised)
@@ -120,8 +122,9 @@ def _routes(plan: RoutePlan, table: str, side: Side | None) -> set[int]:
     return set() if known is None or side is None else change_routes(known, side.before, side.after)
 
 
-def move_rows(schema: TenantSchema, moved: Iterable[tuple[str, str, int, int]]) -> None:
+def move_rows(locked: LockedTenant, moved: Iterable[tuple[str, str, int, int]]) -> None:
     """Write the versions and cursors of re-keyed records, given as (table, id, version, cursor)."""
+    schema = schema_of(locked.id, locked.schema_version)
     by_table: dict[str, list[tuple[str, int, int]]] = {}
     for table, record_id, version, cursor in moved:
         by_table.setdefault(table, []).append((record_id, version, cursor))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from heapq import merge
 from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from django.db import IntegrityError, transaction
@@ -134,11 +135,7 @@ def _projected(tenant_id: int, cursors: list[int], rules: Rules) -> Iterator[Lin
         cursors,
         [tenant_id],
     )
-    seen: set[int] = set()
-    for cursor, schema_version, line, side in sorted(rows, key=lambda row: row[0]):
-        if cursor in seen:  # lists of parameters are padded
-            continue
-        seen.add(cursor)
+    for cursor, schema_version, line, side in sorted(rows, key=itemgetter(0)):
         projected = project(bytes(line), None if side is None else Side.decode(side), rules)
         if projected is not None:
             yield Line(cursor, schema_version, projected)
