@@ -6,7 +6,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
-from tenants.models import SecurityProfile, Tenant
+from tenants.models import Device, SecurityProfile, Tenant
 
 
 class Change(models.Model):
@@ -98,6 +98,21 @@ class Conflict(models.Model):
 
     def __str__(self) -> str:
         return f"{self.table_name}/{self.record_id}: {', '.join(self.fields) or self.op}"
+
+
+class PrunedOps(models.Model):
+    """A span of a device's op_ids that were accepted and whose changes were pruned: sent again, they still are duplicates."""
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, db_index=False, related_name="+")
+    low = models.BigIntegerField()
+    high = models.BigIntegerField()
+    cursor = models.BigIntegerField(help_text="Where the log was pruned to when the span last grew.")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["device", "low"], name="pruned_ops_key")]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} {self.low}-{self.high}"
 
 
 class Channel(models.Model):

@@ -1,0 +1,175 @@
+"""Settle pushes of one tenant: decide every op in memory, then write all of it with a few statements.
+
+Why it is built like this is told in docs/adr/0003-settle-in-memory.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sync import log, rows
+from sync.codes import Code
+from sync.commits import Commit
+from sync.errors import OpRefused, PushRefused
+from sync.models import Conflict
+from sync.ops import Actor, Op, OpResult
+from sync.settle import conflicts
+from sync.settle.batch import Batch, Settlement
+from sync.settle.contention import view_of
+from sync.settle.decide import decide
+from sync.settle.prefetch import load_devices, prefetch
+from sync.settle.tx import InConflict, Tx
+from tenants.locks import LockedTenant
+
+__all__ = ["Outcome", "Settlement", "settle", "view_of"]
+
+PushResult = list[OpResult] | PushRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch came to: per push its results, or why it was refused as a whole; what to announce after COMMIT."""
+
+    results: list[PushResult]
+    commit: Commit
+    settlements: list[Settlement]
+
+
+def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]]) -> Outcome:
+    """Settle pushes in order and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
+
+    Raises what the database raises; expected failures are results.
+    """
+    batch = Batch(locked)
+    load_devices(batch, {actor.device_id for actor, _ in pushes if actor.device_id is not None})
+    refused = [_refusal(batch, actor, ops) for actor, ops in pushes]
+    prefetch(batch, [push for push, refusal in zip(pushes, refused, strict=True) if refusal is None])
+    results: list[PushResult] = [refusal or _settle_push(batch, actor, ops) for (actor, ops), refusal in zip(pushes, refused, strict=True)]
+    return Outcome(results, _flush(batch), batch.settlements)
+
+
+def _refusal(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRefused | None:
+    """Return why a push cannot be taken at all, if so."""
+    if actor.device_id is None:
+        return None
+    if actor.device_id not in batch.devices:
+        return PushRefused(Code.REVOKED, "This device may no longer write.")
+    if len(ops) > batch.knobs.push_ops:
+        return PushRefused(Code.TOO_MANY_OPS, f"A push has at most {batch.knobs.push_ops} ops.")
+    last = 0
+    closed: set[str] = set()
+    tx: str | None = None
+    for op in ops:
+        if op.op_id <= last:
+            return PushRefused(Code.OP_ORDER, "The op_ids of a push must rise.")
+        last = op.op_id
+        if op.tx != tx:
+            if op.tx in closed:
+                return PushRefused(Code.OP_ORDER, "The ops of one tx must stand next to each other.")
+            if tx is not None:
+                closed.add(tx)
+            tx = op.tx
+    return None
+
+
+def _settle_push(batch: Batch, actor: Actor, ops: Sequence[Op]) -> list[OpResult]:
+    results: list[OpResult] = []
+    start, count = 0, len(ops)
+    while start < count:
+        end, tx = start + 1, ops[start].tx
+        while tx is not None and end < count and ops[end].tx == tx:
+            end += 1
+        results.extend(_settle_tx(batch, actor, ops[start:end]))
+        start = end
+    return results
+
+
+def _settle_tx(batch: Batch, actor: Actor, ops: Sequence[Op]) -> list[OpResult]:
+    known = _known(batch, actor, ops)
+    if any(result.status == "conflict" for result in known.values()) or (known and _was_settled(batch, actor, ops)):
+        # A tx that ran into a conflict stays refused as a whole, however often it is sent.
+        return [known.get(position) or _aborted(op) for position, op in enumerate(ops)]
+    tx = Tx(batch, actor)
+    try:
+        for position, op in enumerate(ops):
+            if position not in known:
+                tx.position = position
+                _take(tx, op)
+        tx.check()
+    except OpRefused as error:
+        known[tx.position] = OpResult(ops[tx.position].op_id, "rejected", code=error.code, message=error.message, field=error.field)
+    except InConflict as clash:
+        known[tx.position] = _keep_conflict(tx, ops[tx.position], clash.conflict)
+    else:
+        known.update(tx.commit())
+    return [known.get(position) or _aborted(op) for position, op in enumerate(ops)]
+
+
+def _known(batch: Batch, actor: Actor, ops: Sequence[Op]) -> dict[int, OpResult]:
+    """Return the results of ops that were answered before, by position."""
+    state = batch.devices.get(actor.device_id) if actor.device_id is not None else None
+    known: dict[int, OpResult] = {}
+    if state is None or not (state.accepted or state.in_conflict):
+        return known
+    for position, op in enumerate(ops):
+        if (before := state.accepted.get(op.op_id)) is not None:
+            known[position] = OpResult(op.op_id, "duplicate", before[0], before[1])
+        elif (conflict := state.in_conflict.get(op.op_id)) is not None:
+            if conflict.state == Conflict.State.OPEN:
+                known[position] = _conflict_result(batch, op, conflict)
+            else:
+                # A person decided meanwhile, and the log has the outcome: the op is dealt with.
+                known[position] = OpResult(op.op_id, "duplicate", cursor=batch.cursor)
+    return known
+
+
+def _was_settled(batch: Batch, actor: Actor, ops: Sequence[Op]) -> bool:
+    state = batch.devices.get(actor.device_id or "")
+    return state is not None and any(op.op_id in state.in_conflict and op.op_id not in state.accepted for op in ops)
+
+
+def _take(tx: Tx, op: Op) -> None:
+    if op.op == "settle":
+        conflicts.settle_theirs(tx, op)
+        return
+    if op.settles is not None:
+        conflicts.settled_by(tx, op)
+    effect = decide(tx, op)
+    if op.settles is not None:
+        conflicts.settle_by_op(tx, op, effect)
+    tx.add(op.op_id, effect)
+
+
+def _keep_conflict(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
+    batch, device = tx.batch, tx.actor.device_id
+    batch.new_conflicts.append(conflict)
+    if device is not None:
+        batch.devices[device].in_conflict[op.op_id] = conflict
+    if op.settles is not None:
+        conflicts.supersede(tx, op)
+    return _conflict_result(batch, op, conflict)
+
+
+def _conflict_result(batch: Batch, op: Op, conflict: Conflict) -> OpResult:
+    return OpResult(op.op_id, "conflict", cursor=batch.cursor, conflict=view_of(conflict))
+
+
+def _aborted(op: Op) -> OpResult:
+    message = "Not applied, because another op of its tx was refused or is in conflict."
+    return OpResult(op.op_id, "rejected", code=Code.TX_ABORTED, message=message)
+
+
+def _flush(batch: Batch) -> Commit:
+    """Write what was decided: records, the log, conflicts."""
+    rows.write(batch.dirty.values())
+    commit = log.append_unstored(batch.locked, batch.entries, batch.at)
+    if batch.new_conflicts:
+        Conflict.objects.bulk_create(batch.new_conflicts)
+    for settled in batch.settlements:
+        Conflict.objects.filter(pk=settled.conflict.pk).update(
+            state=Conflict.State.SETTLED,
+            resolution=settled.resolution,
+            settled_by=settled.by,
+            settled_at=batch.at,
+            told_device=settled.told,
+        )
+    return commit

@@ -1,0 +1,168 @@
+"""The state of one batch: what the database said at its start, and on top of it what the batch has decided so far.
+
+Everything an op can need is read beforehand (`prefetch`); what slips through is read one by one, so a miss costs time and
+never correctness. Nothing is written before `flush`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from metadata.catalog import schema_of
+from metadata.models import ObjectField, ObjectMetadata
+from sync import log, rows
+from sync.codes import Code
+from sync.conf import knobs
+from sync.errors import OpRefused
+from sync.models import Conflict
+from sync.rows import Row, Table
+from sync.settle.past import Step, step_of
+from tenants.locks import LockedTenant
+
+
+@dataclass(slots=True)
+class DeviceState:
+    """What is known of a device's earlier ops: `accepted` op_id → (version, cursor), `in_conflict` op_id → its conflict."""
+
+    pruned_op_id: int = 0
+    newest_op_id: int = 0
+    newest_conflict: int = 0
+    accepted: dict[int, tuple[int | None, int]] = field(default_factory=dict)
+    in_conflict: dict[int, Conflict] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A conflict to mark as settled: `at` in wire form, `told` when its device knows already."""
+
+    conflict: Conflict
+    resolution: str
+    by: str
+    at: str
+    told: bool
+
+
+class Batch:
+    """A batch of pushes of one tenant, under its lock."""
+
+    def __init__(self, locked: LockedTenant) -> None:
+        self.locked = locked
+        self.tenant_id = locked.id
+        self.at = datetime.now(UTC)
+        self.knobs = knobs()
+        self.schema = schema_of(locked.id, locked.schema_version)
+        self.tables: dict[str, Table] = {}
+        self.found: dict[tuple[Table, str], Row | None] = {}
+        self.dirty: dict[tuple[Table, str], Row] = {}
+        self.targets: defaultdict[str, dict[str, bool]] = defaultdict(dict)
+        self.owners: defaultdict[tuple[Table, str], dict[Any, str | None]] = defaultdict(dict)
+        self.takers: defaultdict[tuple[Table, str, Any], set[str]] = defaultdict(set)
+        self.devices: dict[str, DeviceState] = {}
+        self.conflicts: dict[str, Conflict] = {}
+        self.entries: list[log.Entry] = []
+        self.new_conflicts: list[Conflict] = []
+        self.settlements: list[Settlement] = []
+
+    @property
+    def cursor(self) -> int:
+        """The cursor after what was decided so far."""
+        return self.locked.cursor + len(self.entries)
+
+    def table(self, name: str) -> Table | None:
+        """Return a published table by its name on the wire."""
+        found = self.tables.get(name)
+        if found is None and (spec := self.schema.by_table.get(name)) is not None:
+            found = self.tables[name] = rows.table_of(self.tenant_id, spec)
+        return found
+
+    def load(self, table: Table, ids: Iterable[str]) -> None:
+        """Read records ahead of their use; ids must be valid ones."""
+        wanted = [i for i in ids if (table, i) not in self.found]
+        if wanted:
+            got = rows.records(self.tenant_id, table.spec, wanted)
+            self.found.update({(table, i): got.get(i) for i in wanted})
+
+    def row(self, table: Table, record_id: str) -> Row | None:
+        """Return a record as the batch has it by now; None when it never existed."""
+        key = (table, record_id)
+        if key in self.dirty:
+            return self.dirty[key]
+        if key not in self.found:
+            self.load(table, [record_id])
+        return self.found[key]
+
+    def load_targets(self, table_name: str, ids: Iterable[str]) -> None:
+        """Learn which targets of references exist; `table_name` may be of a retired type."""
+        known = self.targets[table_name]
+        if wanted := [i for i in ids if i not in known]:
+            there = rows.existing_ids(self.tenant_id, table_name, wanted)
+            known.update({i: i in there for i in wanted})
+
+    def exists(self, table_name: str, record_id: str) -> bool:
+        """Whether a record exists, deleted ones included."""
+        table = self.table(table_name)
+        if table is not None:
+            key = (table, record_id)
+            if key in self.dirty:
+                return True
+            if key in self.found:
+                return self.found[key] is not None
+        if record_id not in self.targets[table_name]:
+            self.load_targets(table_name, [record_id])
+        return self.targets[table_name][record_id]
+
+    def load_owners(self, table: Table, name: str, values: Iterable[Any]) -> None:
+        """Learn which live records have these values in a unique field."""
+        known = self.owners[table, name]
+        wanted = {key: value for value in values if (key := rows.unique_key(value)) not in known}
+        if wanted:
+            known.update(dict.fromkeys(wanted))
+            known.update({rows.unique_key(value): i for value, i in rows.owners(table, name, list(wanted.values()))})
+
+    def conflict(self, named: str) -> Conflict | None:
+        """Return a conflict of the tenant by its id, if it was read ahead."""
+        try:
+            return self.conflicts.get(str(UUID(named)))
+        except ValueError:
+            return None
+
+    def settle_conflict(self, settlement: Settlement) -> None:
+        """Mark a conflict as settled; one that is settled already stays as it is."""
+        conflict = settlement.conflict
+        if conflict.state == Conflict.State.OPEN:
+            conflict.state = Conflict.State.SETTLED
+            self.settlements.append(settlement)
+
+    def steps(self, row: Row) -> list[Step]:
+        """Return the newest changes of a record in order, those of this batch included."""
+        name = row.table.spec.table_name
+        lines = log.record_lines(self.tenant_id, name, row.id, up_to=row.version, limit=self.knobs.base_lines)
+        steps = [step_of(line) for _, line in lines]
+        steps += [Step(e.version, e.op, e.payload, e.by, None, e.device) for e in self.entries if e.record_id == row.id and e.table == name]
+        return steps
+
+    def unknown_field(self, table: Table, name: str) -> OpRefused:
+        """Return the refusal of a field that is not published."""
+        if name in ("id", "version"):
+            return OpRefused(Code.READ_ONLY, f"{name} cannot be changed.", field=name)
+        if (table.spec.table_name, name) in self._retired:
+            return OpRefused(Code.RETIRED, f"The field {name} was retired.", field=name)
+        return OpRefused(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {name[:60]!a}.", field=name[:60])
+
+    def unknown_table(self, name: str) -> OpRefused:
+        """Return the refusal of a table that is not published."""
+        if (name, None) in self._retired:
+            return OpRefused(Code.RETIRED, f"The table {name} was retired.")
+        return OpRefused(Code.UNKNOWN_TABLE, f"There is no table {name[:60]!a}.")
+
+    @cached_property
+    def _retired(self) -> set[tuple[str, str | None]]:
+        """Names of retired tables, and of (table, field) pairs; read only when an op names something unknown."""
+        types = ObjectMetadata.objects.filter(tenant_id=self.tenant_id, published__isnull=False)
+        gone: set[tuple[str, str | None]] = {(name, None) for name in types.values_list("table_name", flat=True)}
+        fields = ObjectField.objects.filter(object_type__in=types, retired=True)
+        return gone | set(fields.values_list("object_type__table_name", "name"))

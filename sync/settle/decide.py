@@ -1,0 +1,237 @@
+"""What an op does, decided in memory: an effect, a refusal (`OpRefused`) or a conflict (`InConflict`)."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from sync import versions
+from sync.codes import Code
+from sync.diff import field_patch, same
+from sync.errors import OpRefused
+from sync.lines import made_at_of
+from sync.log import Entry
+from sync.merge import POLICIES, SERVER_WINS, Clash, Update, merge_delete, merge_update, merge_with_deleted
+from sync.models import Conflict
+from sync.ops import Op
+from sync.resolvers import Accept, Answer, Merged, Reject, ask, resolver_of
+from sync.rows import Row, Table
+from sync.settle.contention import Contention
+from sync.settle.payloads import check_values, clean_field, read_insert, read_update, valid_id
+from sync.settle.tx import Effect, InConflict, Tx
+
+SYSTEM_TABLES: Final = frozenset({"object_metadata", "layout_definition"})
+Verb = Literal["insert", "update", "delete"]
+
+
+def decide(tx: Tx, op: Op) -> Effect:
+    """Return what an insert, update or delete does. Changes nothing; the caller adds the effect to the tx."""
+    if op.op not in ("insert", "update", "delete"):
+        raise OpRefused(Code.UNKNOWN_OP, "op is one of insert, update, delete and settle.")
+    table = _table(tx, op)
+    if op.base_version is not None and op.base_version < 0:
+        raise OpRefused(Code.BAD_OP, "base_version is missing or is no integer from 0 up.", field="base_version")
+    row = tx.row(table, op.id)
+    if op.op == "insert":
+        return _insert(tx, op, table, row)
+    if row is None:
+        raise OpRefused(Code.NOT_FOUND, f"There is no record {op.id!a} in {op.table}.")
+    base = row.version if op.base_version is None else op.base_version
+    if base > row.version:
+        raise _from_the_future(op, row)
+    if op.op == "update":
+        return _update(tx, op, row, base)
+    return _delete(tx, op, row, base)
+
+
+def _table(tx: Tx, op: Op) -> Table:
+    if op.table in SYSTEM_TABLES:
+        raise OpRefused(Code.READ_ONLY, f"{op.table} is written by the server alone.")
+    table = tx.batch.table(op.table)
+    if table is None:
+        raise tx.batch.unknown_table(op.table)
+    if (table, op.id) not in tx.batch.found and not valid_id(op.id):
+        raise OpRefused(Code.BAD_ID, "An id is text of 1 to 128 characters without control characters.", field="id")
+    return table
+
+
+def _from_the_future(op: Op, row: Row | None) -> OpRefused:
+    newest = row.version if row else 0
+    return OpRefused(Code.BASE_VERSION, f"base_version is {op.base_version}, but the newest version is {newest}.", field="base_version")
+
+
+def _effect(tx: Tx, op: Op, row: Row, verb: Verb, payload: Any, fields: dict[str, Any]) -> Effect:
+    try:
+        made_at = made_at_of(op.at, tx.batch.at)
+    except ValueError:
+        raise OpRefused(Code.BAD_VALUE, "at is not a time like 2026-11-21T09:00:00.000000Z.", field="at") from None
+    device = tx.actor.device_id
+    entry = Entry(op.table, op.id, verb, row.version, payload, tx.actor.by, device, None if device is None else op.op_id, made_at)
+    return Effect(row, entry, fields)
+
+
+def _insert(tx: Tx, op: Op, table: Table, row: Row | None) -> Effect:
+    if row is None:
+        if op.base_version:
+            raise _from_the_future(op, row)
+        new = Row(table, None, op.id)
+    elif row.deleted and op.base_version in (None, row.version):
+        new = row.copy()
+    elif op.base_version is not None and op.base_version > row.version:
+        raise _from_the_future(op, row)
+    else:
+        fate = f"was deleted (version {row.version})" if row.deleted else "exists"
+        raise OpRefused(Code.EXISTS, f"The record {op.id!a} {fate} already.", field="id")
+    return _write_whole(tx, op, new, read_insert(table, op.payload, tx.batch.unknown_field))
+
+
+def _write_whole(tx: Tx, op: Op, new: Row, values: dict[str, Any]) -> Effect:
+    """Insert or revive a record with these values; `new` is a row of its own."""
+    new.version += 1
+    new.deleted = False
+    new.changed = values
+    if new.version > 1:
+        new.versions = versions.replaced(new.versions, new.version, tx.actor.device_id)
+    return _effect(tx, op, new, "insert", {name: value for name, value in values.items() if value is not None}, values)
+
+
+def _update(tx: Tx, op: Op, row: Row, base: int) -> Effect:
+    meeting = Contention(tx, op, row, base)
+    changes = read_update(row.table, op.payload, meeting.document, tx.batch.knobs, tx.batch.unknown_field)
+    check_values(row.table, changes)
+    if row.deleted:
+        return _update_deleted(meeting, changes)
+    if base == row.version or not meeting.moved:
+        return _write_fields(tx, op, row, changes)
+    policy = row.table.spec.conflict_policy
+    if policy not in POLICIES:
+        return _resolved(meeting, changes, meeting.contested(changes))
+    outcome = merge_update(policy, _as_update(meeting, changes))
+    if isinstance(outcome, Clash):
+        raise InConflict(meeting.conflict(outcome.fields, changes))
+    effect = _write_fields(tx, op, row, outcome.values)
+    effect.status, effect.kept = "merged", outcome.kept
+    if outcome.kept:
+        effect.loser = _lost(meeting, outcome.kept, changes)
+    return effect
+
+
+def _as_update(meeting: Contention, changes: Mapping[str, Any]) -> Update:
+    table = meeting.row.table
+    return Update(changes, meeting.row.get, meeting.contested(changes), table.json_fields, lambda: meeting.known)
+
+
+def _write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect:
+    """Set fields of a live record; those that hold the value already are left out of its change."""
+    new, json_fields = row.copy(), row.table.json_fields
+    patch: list[dict[str, Any]] = []
+    written: dict[str, Any] = {}
+    for name, value in changes.items():
+        before = row.get(name)
+        if name in json_fields:
+            if same(before, value):
+                continue
+            patch.extend(field_patch(name, before, value))
+        elif before == value:
+            continue
+        else:
+            patch.append({"op": "replace", "path": "/" + name, "value": value})
+        written[name] = value
+    new.version += 1
+    new.changed.update(written)
+    new.versions = versions.touched(row.versions, written, new.version, tx.actor.device_id)
+    return _effect(tx, op, new, "update", patch, written)
+
+
+def _lost(meeting: Contention, fields: tuple[str, ...], mine: Mapping[str, Any] | None) -> Conflict:
+    """Return a conflict that the policy settled for the server; its maker hears of it in the ack."""
+    conflict = meeting.conflict(fields, mine)
+    conflict.state, conflict.resolution = Conflict.State.SETTLED, SERVER_WINS
+    conflict.settled_at, conflict.told_device = meeting.tx.batch.at, True
+    return conflict
+
+
+def _update_deleted(meeting: Contention, changes: dict[str, Any]) -> Effect:
+    tx, op, row = meeting.tx, meeting.op, meeting.row
+    if not meeting.deleted_by_others:
+        raise OpRefused(Code.DELETED, f"The record is deleted. Insert it with base_version {row.version} to bring it back.")
+    mine = {**row.values(), **changes}
+    policy = row.table.spec.conflict_policy
+    if policy not in POLICIES:
+        return _resolved(meeting, mine, frozenset(changes))
+    decision = merge_with_deleted(policy)
+    if decision == "clash":
+        raise InConflict(meeting.conflict(changes, mine))
+    if decision == "revive":
+        return _revive(meeting, mine)
+    effect = _rewrite(tx, op, row, "delete", None)
+    effect.status, effect.kept = "merged", tuple(changes)
+    effect.loser = _lost(meeting, effect.kept, mine)
+    return effect
+
+
+def _revive(meeting: Contention, values: dict[str, Any]) -> Effect:
+    check_values(meeting.row.table, values)
+    effect = _write_whole(meeting.tx, meeting.op, meeting.row.copy(), values)
+    effect.status = "merged"
+    return effect
+
+
+def _rewrite(tx: Tx, op: Op, row: Row, verb: Verb, payload: Any) -> Effect:
+    """Raise a record's version and leave it as it is: the op was accepted, and others' state stays."""
+    new = row.copy()
+    new.version += 1
+    return _effect(tx, op, new, verb, payload, {})
+
+
+def _delete(tx: Tx, op: Op, row: Row, base: int) -> Effect:
+    if row.deleted:
+        return _rewrite(tx, op, row, "delete", None)
+    meeting = Contention(tx, op, row, base)
+    policy = row.table.spec.conflict_policy
+    contested = meeting.contested(row.table.fields) if meeting.moved else frozenset()
+    if meeting.moved and policy not in POLICIES:
+        return _resolved(meeting, None, contested)
+    decision = merge_delete(policy, foreign=meeting.moved)
+    ordered = tuple(name for name in row.table.fields if name in contested)
+    if decision == "clash":
+        raise InConflict(meeting.conflict(ordered, None))
+    if decision == "delete":
+        effect = _remove(tx, op, row)
+    else:
+        effect = _rewrite(tx, op, row, "update", [])
+        effect.kept, effect.loser = ordered, _lost(meeting, ordered, None)
+    effect.status = "merged" if meeting.moved else "applied"
+    return effect
+
+
+def _remove(tx: Tx, op: Op, row: Row) -> Effect:
+    new = row.copy()
+    new.version += 1
+    new.deleted = True
+    new.versions = versions.replaced(row.versions, new.version, tx.actor.device_id)
+    return _effect(tx, op, new, "delete", None, {})
+
+
+def _resolved(meeting: Contention, mine: dict[str, Any] | None, contested: frozenset[str]) -> Effect:
+    """Let the object type's own resolver decide. `mine` is the whole record when others deleted it, None for a delete."""
+    tx, op, row = meeting.tx, meeting.op, meeting.row
+    resolver = resolver_of(row.table.spec.conflict_policy)
+    answer: Answer | None = ask(resolver, meeting.meeting(mine, contested)) if resolver else Accept()
+    if isinstance(answer, Reject):
+        raise OpRefused(Code.RESOLVER, str(answer.message)[:500])
+    if isinstance(answer, Merged):
+        given = {name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()}
+        check_values(row.table, given)
+        effect = _revive(meeting, {**row.values(), **given}) if row.deleted else _write_fields(tx, op, row, given)
+    elif isinstance(answer, Accept):
+        effect = _accepted(meeting, mine)
+    else:
+        raise InConflict(meeting.conflict(sorted(contested) or list(mine or ()), mine))
+    effect.status = "merged"
+    return effect
+
+
+def _accepted(meeting: Contention, mine: dict[str, Any] | None) -> Effect:
+    tx, op, row = meeting.tx, meeting.op, meeting.row
+    if mine is None:
+        return _remove(tx, op, row)
+    return _revive(meeting, mine) if row.deleted else _write_fields(tx, op, row, mine)

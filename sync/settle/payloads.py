@@ -1,0 +1,154 @@
+"""What a payload wants to set: field → clean wire value, or a refusal that names the field."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import jsonpatch
+import jsonpointer
+import orjson
+
+from metadata.fieldtypes import ValueRefused
+from sync.codes import Code
+from sync.conf import EngineKnobs
+from sync.diff import same
+from sync.errors import OpRefused
+from sync.rows import RECORD_FIELDS, Table
+
+Unknown = Callable[[Table, str], OpRefused]
+_VALUE_CODES: Final = {code.value: code for code in (Code.BAD_VALUE, Code.TOO_LARGE)}
+_PATCH_OPS: Final = frozenset({"add", "remove", "replace", "move", "copy", "test"})
+_BAD_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_FLAT: Final = re.compile(r"/[a-z][a-z0-9_]*")
+
+
+def valid_id(value: object) -> bool:
+    """Whether a value can be a record's id: 1 to 128 characters, no control characters, no lone surrogates."""
+    return type(value) is str and 0 < len(value) <= 128 and not _BAD_ID.search(value)
+
+
+def clean_field(table: Table, name: str, value: Any, unknown: Unknown) -> Any:
+    """Return a field's value in wire form; raises `OpRefused` with the field's name."""
+    clean = table.cleaners.get(name)
+    if clean is None:
+        raise unknown(table, name)
+    try:
+        return clean(value)
+    except ValueRefused as error:
+        raise OpRefused(_VALUE_CODES.get(error.code, Code.BAD_VALUE), f"{name}: {error.message}", field=name) from None
+
+
+def read_insert(table: Table, payload: Any, unknown: Unknown) -> dict[str, Any]:
+    """Return every field of a new record: as given, else its default, else null. `object_type` and `status` come checked."""
+    if type(payload) is not dict:
+        raise OpRefused(Code.BAD_OP, "The payload of an insert is an object of field values.")
+    values = dict.fromkeys(table.fields)
+    for name, value in table.defaults:
+        values[name] = value
+    for name, allowed in table.choices.items():
+        if allowed:
+            values[name] = allowed[0]
+    for name, value in payload.items():
+        if value is not None or name not in RECORD_FIELDS:
+            values[name] = clean_field(table, name, value, unknown)
+    check_values(table, values)
+    return values
+
+
+def check_values(table: Table, values: Mapping[str, Any]) -> None:
+    """Check what no single kind can: required fields, and the declared subtypes and statuses. Looks only at the given fields."""
+    for name in table.required:
+        if name in values and values[name] is None:
+            raise OpRefused(Code.REQUIRED, f"{name} is required: give it a value.", field=name)
+    for name, allowed in table.choices.items():
+        if name in values and (values[name] not in allowed if allowed else values[name] is not None):
+            offer = f"must be one of {', '.join(allowed)}" if allowed else "has no values in this object type, leave it out"
+            raise OpRefused(Code.BAD_VALUE, f"{name} {offer}.", field=name)
+
+
+def read_update(
+    table: Table, payload: Any, document: Callable[[], dict[str, Any]], limits: EngineKnobs, unknown: Unknown
+) -> dict[str, Any]:
+    """Return the fields a patch sets. `document` answers the record the patch was made for; asked only when the patch is not flat."""
+    if type(payload) is not list:
+        raise OpRefused(Code.BAD_PATCH, "The payload of an update is a JSON Patch: a list of operations.")
+    if len(payload) > limits.patch_ops:
+        raise OpRefused(Code.TOO_LARGE, f"A patch has at most {limits.patch_ops} operations.")
+    changes: dict[str, Any] = {}
+    for step in payload:
+        name = _flat_field(step)
+        if name is None:
+            return _read_patch(table, payload, document(), limits, unknown)
+        changes[name] = clean_field(table, name, step.get("value") if step["op"] != "remove" else None, unknown)
+    return changes
+
+
+def _flat_field(step: Any) -> str | None:
+    """Return the field that a plain `replace`, `add` or `remove` of a whole field is about; None for anything else."""
+    if type(step) is not dict or (op := step.get("op")) not in ("replace", "add", "remove"):
+        return None
+    path = step.get("path")
+    if type(path) is not str or not _FLAT.fullmatch(path) or (op != "remove" and "value" not in step):
+        return None
+    return path[1:]
+
+
+def _read_patch(table: Table, payload: list[Any], document: dict[str, Any], limits: EngineKnobs, unknown: Unknown) -> dict[str, Any]:
+    steps, result = _copied(payload), _copied(document)
+    for step in steps:
+        _check_step(table, step, unknown)
+        try:
+            result = jsonpatch.apply_patch(result, [step], in_place=True)
+        except (
+            jsonpatch.JsonPatchException,
+            jsonpointer.JsonPointerException,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:
+            raise OpRefused(Code.BAD_PATCH, f"{step['op']} at {_short(step['path'])} cannot be applied to the record.") from error
+        if step["op"] in ("copy", "move"):
+            _check_size(result, limits)
+    return {
+        name: clean_field(table, name, result.get(name), unknown)
+        for name in {**document, **result}
+        if not same(document.get(name), result.get(name))
+    }
+
+
+def _copied(value: Any) -> Any:
+    """Return a deep copy, so that patching leaves the record and the payload (a push may be tried again) as they are."""
+    try:
+        return orjson.loads(orjson.dumps(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OpRefused(Code.BAD_PATCH, "The patch holds what JSON cannot, or is nested too deep.") from error
+
+
+def _check_step(table: Table, step: Any, unknown: Unknown) -> None:
+    """Check an operation's form, and that every pointer in it begins at a field."""
+    if type(step) is not dict or step.get("op") not in _PATCH_OPS:
+        raise OpRefused(Code.BAD_PATCH, "Each operation of a patch is an object with op: add, remove, replace, move, copy or test.")
+    pointers = [step.get("path")] + ([step.get("from")] if step["op"] in ("move", "copy") else [])
+    for pointer in pointers:
+        if type(pointer) is not str or not pointer.startswith("/") or len(pointer) > 2000:
+            raise OpRefused(Code.BAD_PATCH, "A pointer of a patch begins at a field: /field or /field/key.")
+        name = pointer[1:].split("/", 1)[0]
+        if name not in table.cleaners:
+            raise unknown(table, name)
+    if step["op"] in ("add", "replace", "test") and "value" not in step:
+        raise OpRefused(Code.BAD_PATCH, f"{step['op']} needs a value.")
+
+
+def _check_size(document: dict[str, Any], limits: EngineKnobs) -> None:
+    # Copies can double a document with every step; orjson also refuses what is nested too deep to be walked safely.
+    try:
+        size = len(orjson.dumps(document))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OpRefused(Code.BAD_PATCH, "The patch makes a value that is nested too deep.") from error
+    if size > limits.patch_bytes:
+        raise OpRefused(Code.TOO_LARGE, f"The patched record would be larger than {limits.patch_bytes} bytes.")
+
+
+def _short(text: str) -> str:
+    return ascii(text if len(text) <= 60 else text[:57] + "...")

@@ -1,0 +1,124 @@
+"""Read ahead, with a handful of statements, everything the ops of a batch can need."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from metadata.fieldtypes import ValueRefused
+from sync import log, sql
+from sync.models import Conflict, PrunedOps
+from sync.ops import Actor, Op
+from sync.rows import Table
+from sync.settle.batch import Batch, DeviceState
+from sync.settle.payloads import valid_id
+
+Pushes = Sequence[tuple[Actor, Sequence[Op]]]
+
+
+def prefetch(batch: Batch, pushes: Pushes) -> None:
+    """Load devices, records, reference targets, owners of unique values, earlier results and conflicts. Devices are known already."""
+    ids: defaultdict[Table, set[str]] = defaultdict(set)
+    targets: defaultdict[str, set[str]] = defaultdict(set)
+    values: defaultdict[tuple[Table, str], list[Any]] = defaultdict(list)
+    named: set[str] = set()
+    for actor, ops in pushes:
+        if actor.device_id is not None:
+            _load_earlier(batch.devices[actor.device_id], actor.device_id, ops)
+        for op in ops:
+            if op.settles is not None:
+                named.add(op.settles)
+            if op.op == "settle":
+                named.update(conflict_named(op.payload))
+            elif (table := batch.table(op.table)) is not None and valid_id(op.id):
+                ids[table].add(op.id)
+                if table.references or table.unique:
+                    _collect(table, op, targets, values)
+    for table, wanted in ids.items():
+        batch.load(table, wanted)
+    for name, wanted in targets.items():
+        target = batch.table(name)
+        batch.load_targets(name, wanted - (ids[target] if target is not None else set()))
+    for (table, field), wanted_values in values.items():
+        batch.load_owners(table, field, wanted_values)
+    if named:
+        load_conflicts(batch, named)
+
+
+def conflict_named(payload: Any) -> list[str]:
+    """Return the conflict id a settle op names, if it names one."""
+    found = payload.get("conflict") if isinstance(payload, dict) else None
+    return [found] if isinstance(found, str) else []
+
+
+def load_conflicts(batch: Batch, named: Iterable[str]) -> None:
+    """Read conflicts of the tenant by id; what is no id is not there."""
+    ids = []
+    for name in named:
+        try:
+            ids.append(UUID(name))
+        except ValueError:
+            continue
+    for conflict in Conflict.objects.filter(tenant_id=batch.tenant_id, id__in=ids):
+        batch.conflicts[str(conflict.id)] = conflict
+
+
+def load_devices(batch: Batch, device_ids: Iterable[str]) -> None:
+    """Read the state of devices of this tenant that are not revoked; the others stay unknown."""
+    found = sql.fetch_in(
+        "SELECT d.id, d.pruned_op_id, (SELECT MAX(c.op_id) FROM changes c WHERE c.device_id = d.id), "
+        "(SELECT MAX(k.op_id) FROM sync_conflict k WHERE k.device_id = d.id) "
+        "FROM tenants_device d WHERE d.tenant_id = %s AND d.revoked_at IS NULL AND d.id IN",
+        sorted(device_ids),
+        [batch.tenant_id],
+    )
+    for device_id, pruned, newest, newest_conflict in found:
+        batch.devices[device_id] = DeviceState(pruned, newest or 0, newest_conflict or 0)
+
+
+def _load_earlier(state: DeviceState, device_id: str, ops: Sequence[Op]) -> None:
+    """Learn which of a device's ops were accepted or are in conflict. A device that only sends new ops costs nothing."""
+    logged = [op.op_id for op in ops if op.op_id <= state.newest_op_id]
+    if logged:
+        state.accepted.update(log.find_accepted(device_id, logged))
+    clashing = [op.op_id for op in ops if op.op_id <= state.newest_conflict]
+    if clashing:
+        for conflict in Conflict.objects.filter(device_id=device_id, op_id__in=clashing):
+            state.in_conflict[conflict.op_id or 0] = conflict
+    pruned = [op.op_id for op in ops if op.op_id <= state.pruned_op_id and op.op_id not in state.accepted]
+    if pruned:
+        state.accepted.update(_pruned(device_id, pruned))
+
+
+def _pruned(device_id: str, op_ids: Sequence[int]) -> Iterator[tuple[int, tuple[None, int]]]:
+    within = Q(device_id=device_id, low__lte=max(op_ids), high__gte=min(op_ids))
+    spans = list(PrunedOps.objects.filter(within).values_list("low", "high", "cursor"))
+    for op_id in op_ids:
+        for low, high, cursor in spans:
+            if low <= op_id <= high:
+                yield op_id, (None, cursor)
+
+
+def _collect(table: Table, op: Op, targets: defaultdict[str, set[str]], values: defaultdict[tuple[Table, str], list[Any]]) -> None:
+    """Note the reference targets and unique values an op names openly; what a nested patch hides is read later, one by one."""
+    given = _given(op)
+    for name, target in table.references:
+        if valid_id(given.get(name)):
+            targets[target].add(given[name])
+    for name in table.unique:
+        if given.get(name) is not None:
+            try:
+                values[table, name].append(table.cleaners[name](given[name]))
+            except ValueRefused:
+                continue
+
+
+def _given(op: Op) -> dict[str, Any]:
+    if isinstance(op.payload, dict):
+        return op.payload
+    if not isinstance(op.payload, list):
+        return {}
+    steps = (step for step in op.payload if isinstance(step, dict) and isinstance(step.get("path"), str))
+    return {step["path"][1:]: step.get("value") for step in steps}
