@@ -90,6 +90,17 @@ def access_of(tenant_id: int, user_id: int) -> Access:
             return access
 
 
+def access_at(tenant_id: int, user_id: int, access_version: int, schema_version: int) -> Access:
+    """Return what a member may see, for a caller who holds the tenant's lock: rights cannot change meanwhile. Raises `MoatError`."""
+    key = (tenant_id, user_id, access_version, schema_version)
+    with _lock:
+        found = _cache.get(key)
+    if found is None:
+        found = _resolved(_membership(tenant_id, user_id), access_version, schema_version)
+        transaction.on_commit(partial(_keep, key, found))
+    return found
+
+
 def _keep(key: tuple[int, int, int, int], access: Access) -> None:
     with _lock:
         _cache[key] = access

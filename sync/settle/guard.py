@@ -4,14 +4,15 @@ The one thing that cannot be hidden: ids and unique values belong to the whole t
 id or unique value is refused where a free one would be taken. The refusal says no more than that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from metadata.access import Rules, TableRule, Term
 from metadata.filters import DOWN, OWN, RouteKey, value_key
 from sync.codes import Code
 from sync.errors import OpRefused
-from sync.ops import Op
+from sync.ops import ConflictView, Op
 from sync.projection import readable_record
 from sync.recording import links
 from sync.routing import SYSTEM_TABLES
@@ -79,27 +80,35 @@ def _require_writable(rule: TableRule, name: str) -> None:
         raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {ascii(name[:60])} to be changed.", field=name[:60])
 
 
-def check_effect(tx: Tx, effect: Effect) -> None:
-    """Check, as the whole tx leaves things, that a new record is one the profile sees, and so are the records it refers to."""
-    if tx.rules is None:
-        return
+def check_effects(tx: Tx) -> None:
+    """Check, as the whole tx leaves things, that new records are ones the profile sees, and so are the records they refer to.
+
+    Raises `OpRefused`; `tx.position` is the op to blame.
+    """
+    if tx.rules is not None:
+        for tx.position, _, effect in tx.effects:
+            _check_effect(tx, tx.rules, effect)
+
+
+def _check_effect(tx: Tx, rules: Rules, effect: Effect) -> None:
     table = effect.row.table
     final = tx.row(table, effect.row.id)
     if final is None or final.deleted:
         return
     for name, target in table.references:
         value = final.get(name) if name in effect.fields else None
-        if value is not None and not _sees_target(tx, target, value):
+        if value is not None and target not in rules.by_table:
+            raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name} to be changed.", field=name)
+        if value is not None and not _sees_target(tx, rules, target, value):
             raise OpRefused(Code.MISSING_REFERENCE, f"{name}: there is no record {ascii(value)} in {target}.", field=name)
-    if effect.entry.op == "insert" and not sees(tx, tx.rules.by_table[table.spec.table_name], final):
+    if effect.entry.op == "insert" and not sees(tx, rules.by_table[table.spec.table_name], final):
         raise OpRefused(Code.FORBIDDEN, _CREATE)
 
 
-def _sees_target(tx: Tx, target: str, record_id: str) -> bool:
-    assert tx.rules is not None
-    rule, table = tx.rules.by_table.get(target), tx.batch.table(target)
-    row = tx.row(table, record_id) if rule is not None and table is not None else None
-    return rule is not None and row is not None and sees(tx, rule, row)
+def _sees_target(tx: Tx, rules: Rules, target: str, record_id: str) -> bool:
+    table = tx.batch.table(target)
+    row = tx.row(table, record_id) if table is not None else None
+    return row is not None and sees(tx, rules.by_table[target], row)
 
 
 def sees(tx: Tx, rule: TableRule, row: Row) -> bool:
@@ -136,24 +145,22 @@ def _below(tx: Tx, key: RouteKey, row: Row) -> Iterator[Any]:
             yield value
 
 
-def without_hidden(refused: OpRefused, rule: TableRule | None) -> OpRefused:
+def without_hidden(refused: OpRefused, rules: Rules | None, table: Any) -> OpRefused:
     """Return a refusal that names no hidden field."""
-    if rule is None or refused.field is None or rule.can_read(refused.field) or refused.code == Code.UNKNOWN_FIELD:
+    rule = rules.by_table.get(table) if rules is not None and isinstance(table, str) else None
+    if rule is None or refused.field is None or rule.can_read(refused.field) or refused.code in (Code.UNKNOWN_FIELD, Code.UNKNOWN_CONFLICT):
+        return refused
+    if refused.field in ("at", "base_version", "settles", "resolution"):
         return refused
     return OpRefused(Code.FORBIDDEN, "Your profile does not allow this: a field that it does not show would have to be set.")
 
 
-def hidden_from(values: Mapping[str, Any] | None, rules: Rules | None, table: str) -> dict[str, Any] | None:
-    """Return a conflict's values as the profile sees them."""
+def readable_view(view: ConflictView, rules: Rules | None, table: str) -> ConflictView:
+    """Return a conflict as the profile sees it: fields it may read, or nothing of a record type it does not know."""
     if rules is None:
-        return None if values is None else dict(values)
+        return view
     rule = rules.by_table.get(table)
-    return None if rule is None else readable_record(values, rule)
-
-
-def readable_names(names: tuple[str, ...], rules: Rules | None, table: str) -> tuple[str, ...]:
-    """Return the names of fields the profile sees."""
-    if rules is None:
-        return names
-    rule = rules.by_table.get(table)
-    return tuple(name for name in names if rule is not None and rule.can_read(name))
+    if rule is None:
+        return replace(view, base=None, mine=None, theirs=None, fields=(), by="", at=None)
+    sides = {name: readable_record(getattr(view, name), rule) for name in ("base", "mine", "theirs")}
+    return replace(view, **sides, fields=tuple(name for name in view.fields if rule.can_read(name)))

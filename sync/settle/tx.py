@@ -11,6 +11,7 @@ from sync.models import Conflict
 from sync.ops import Actor, OpResult
 from sync.rows import Row, Table, unique_key
 from sync.settle.batch import Batch, Settlement
+from sync.sides import Step
 
 
 class InConflict(Exception):
@@ -42,6 +43,7 @@ class Tx:
     def __init__(self, batch: Batch, actor: Actor) -> None:
         self.batch = batch
         self.actor = actor
+        self.rules = batch.rules_of(actor)
         self.position = 0
         self.overlay: dict[tuple[Table, str], Row] = {}
         self.effects: list[tuple[int, int, Effect]] = []
@@ -99,19 +101,26 @@ class Tx:
             if row is None or (not row.deleted and unique_key(row.get(name)) == key):
                 raise OpRefused(Code.UNIQUE, f"{name}: another record has this value already; choose another one.", field=name)
 
+    def _told(self, effect: Effect) -> tuple[str, ...]:
+        """Return the kept fields that the actor may see."""
+        rule = self.rules.by_table[effect.entry.table] if self.rules is not None else None
+        return effect.kept if rule is None else tuple(name for name in effect.kept if rule.can_read(name))
+
     def commit(self) -> dict[int, OpResult]:
         """Move the effects to the batch; return the results by position."""
         batch, device, results = self.batch, self.actor.device_id, {}
         for position, op_id, effect in self.effects:
             batch.entries.append(effect.entry)
             cursor, row, version = batch.cursor, effect.row, effect.entry.version
+            if batch.is_routed:
+                effect.entry.mark = _step(batch.dirty.get((row.table, row.id)) or batch.found.get((row.table, row.id)), row)
             row.cursor = cursor
             batch.dirty[row.table, row.id] = row
             if effect.loser is not None:
                 batch.new_conflicts.append(effect.loser)
             if device is not None:
                 batch.devices[device].accepted[op_id] = (version, cursor)
-            results[position] = OpResult(op_id, effect.status, version, cursor, effect.kept)
+            results[position] = OpResult(op_id, effect.status, version, cursor, self._told(effect))
         for key, ids in self._takers.items():
             batch.takers[key] |= ids
         for settlement in self.settlements:
@@ -119,3 +128,10 @@ class Tx:
         for position, op_id in self.settle_ops:
             results[position] = OpResult(op_id, "applied", cursor=batch.cursor)
         return results
+
+
+def _step(before: Row | None, after: Row) -> Step:
+    """Return a change as filtered channels need to know it."""
+    then = None if before is None else {"id": before.id, **before.values()}
+    table = after.table.spec.table_name
+    return Step(table, after.id, then, before is not None and not before.deleted, {"id": after.id, **after.values()}, not after.deleted)
