@@ -19,7 +19,7 @@ def render(tenant_id: int, operations: Iterable[Operation]) -> list[str]:
 
 
 def execute(sql: Sequence[str]) -> None:
-    """Run statements made by `metadata.sql`, in order. Call it in a transaction that has written to none of these tables.
+    """Run statements made by `metadata.sql`, in order, in the caller's transaction.
 
     Raises `DdlFailed`: `busy` when a reader kept a table locked (the whole publish can be tried again), otherwise `ddl_failed`.
     """
@@ -31,6 +31,10 @@ def execute(sql: Sequence[str]) -> None:
         if connection.vendor == "postgresql":
             # A reader of one table must not stop every other reader behind our waiting lock.
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            # Rows written earlier in this transaction still wait for their foreign keys to be checked, and no table can be
+            # altered while they do: check them now.
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         for statement in sql:
             try:
                 cursor.execute(statement)

@@ -9,6 +9,7 @@ from metadata.cleaners import CHOICE_LENGTH, clean_text
 from metadata.fieldtypes import Convert, binder, cleaner, column_type, reader
 from metadata.schema import FieldSpec, ObjectSpec, TenantSchema, physical_name
 from sync import sql, versions
+from sync.versions import Versions
 
 RECORD_FIELDS: Final = ("object_type", "status")
 _SYSTEM: Final = (
@@ -79,7 +80,7 @@ class Row:
         self.table = table
         self.raw = raw
         self.changed: dict[str, Any] = {}
-        self._versions: versions.Versions | None = None
+        self._versions: Versions | None = None
         self.is_new = raw is None
         self.version: int
         self.cursor: int
@@ -115,14 +116,14 @@ class Row:
         return {name: self.get(name) for name in self.table.fields}
 
     @property
-    def versions(self) -> versions.Versions:
+    def versions(self) -> Versions:
         """Per field, which version changed it last. Not to be mutated: assign a new one."""
         if self._versions is None:
             self._versions = versions.parse(self.versions_text)
         return self._versions
 
     @versions.setter
-    def versions(self, value: versions.Versions) -> None:
+    def versions(self, value: Versions) -> None:
         self._versions = value
         self.versions_text = None
 

@@ -1,0 +1,60 @@
+"""publish_objects: make drafts of object types real, as the admin's action does."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from metadata.publish import Publication, publish
+from tenants.errors import MoatError, Refused
+from tenants.models import Tenant
+
+
+class Command(BaseCommand):
+    help = (
+        "Publish the drafts of a tenant's object types: make their tables, raise schema_version, tell every client. "
+        "Exits with 1 when it is refused; nothing is changed then."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--tenant", required=True, help="Slug of the tenant.")
+        parser.add_argument("--object", action="append", dest="objects", metavar="NAME", help="Only this object type; can be repeated.")
+        parser.add_argument("--dry-run", action="store_true", help="Show the plan and its SQL, and change nothing.")
+        parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        tenant = Tenant.objects.filter(slug=options["tenant"]).first()
+        if tenant is None:
+            raise CommandError(f"There is no tenant {options['tenant']!r}.")
+        try:
+            done = publish(tenant.pk, options["objects"], dry_run=options["dry_run"])
+        except MoatError as error:
+            self._refuse(error, as_json=options["json"])
+        else:
+            self._report(done, dry_run=options["dry_run"], as_json=options["json"])
+
+    def _refuse(self, error: MoatError, *, as_json: bool) -> None:
+        problems = error.problems if isinstance(error, Refused) else []
+        if as_json:
+            answer = {"ok": False, "code": error.code, "message": error.message}
+            listed = [{"where": p.where, "code": p.code, "message": p.message} for p in problems]
+            self.stdout.write(json.dumps(answer | {"problems": listed}))
+        for problem in problems:
+            self.stderr.write(f"{problem.where}: {problem.message}")
+        raise CommandError("Nothing was published." if problems else error.message)
+
+    def _report(self, done: Publication, *, dry_run: bool, as_json: bool) -> None:
+        if as_json:
+            answer = {"ok": True, "dry_run": dry_run, "schema_version": done.schema_version}
+            self.stdout.write(json.dumps(answer | {"plan": done.plan, "sql": done.sql, "commands": done.commands}))
+            return
+        if not done.plan:
+            self.stdout.write(f"Nothing to publish; schema version {done.schema_version}.")
+            return
+        for line in done.plan:
+            self.stdout.write(line)
+        if dry_run:
+            self.stdout.write("")
+            for statement in done.sql:
+                self.stdout.write(f"{statement};")
+        self.stdout.write(f"{'Would publish' if dry_run else 'Published'} schema version {done.schema_version}.")
