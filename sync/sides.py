@@ -90,7 +90,7 @@ class SideBuilder:
         before = self._logged.get(key)
         after = self._logged[key] = self._routing(key)
         moved = before is not None and after is not None and before != after
-        return Side(before, after, dict(step.after) if moved else None)
+        return Side(before, after, _image(step.after) if moved else None)
 
     def _moved(self, key: _Key) -> Rekey | None:
         if key not in self._logged:
@@ -98,7 +98,7 @@ class SideBuilder:
         before, after = self._logged[key], self._routing(key)
         if before == after or before is None or after is None:
             return None
-        return Rekey(*key, Side(before, after, dict(self._state[key].values)))
+        return Rekey(*key, Side(before, after, _image(self._state[key].values)))
 
     # -- routing ---------------------------------------------------------------
 
@@ -175,6 +175,10 @@ class SideBuilder:
                 continue
             for child_id, parent, value in self._source.links(hop.table, hop.reference, hop.field, parents):
                 self._below.setdefault((hop, parent), {})[child_id] = value_key(value)
+
+
+def _image(values: Values) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "id" and value is not None}
 
 
 def _differs(step: Step, field: str) -> bool:
