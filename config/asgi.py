@@ -1,4 +1,4 @@
-"""ASGI entry point: HTTP to Django, `/ws/sync` to the sync consumer."""
+"""ASGI entry point: HTTP to Django, `/ws/sync` to the sync consumer, start and end of the server to the sync runtime."""
 
 import os
 
@@ -8,4 +8,8 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.prod")
 django_application = get_asgi_application()
 
-application = ProtocolTypeRouter({"http": django_application})
+# Django must be set up before anything that has models is imported.
+from sync.transports.routing import websocket  # noqa: E402
+from sync.transports.websocket import lifespan  # noqa: E402
+
+application = ProtocolTypeRouter({"http": django_application, "websocket": websocket, "lifespan": lifespan})

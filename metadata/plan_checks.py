@@ -1,7 +1,9 @@
 """PURE: what is wrong with a draft. Every check looks at everything and returns all it finds."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
+from metadata.canonical import MAX_INTEGER
 from metadata.drafts import ObjectDraft
 from metadata.fieldtypes import ValueRefused, clean
 from metadata.kinds import Kind
@@ -98,6 +100,15 @@ def _default_problems(where: str, field: FieldSpec) -> Iterator[Problem]:
             clean(field, field.default)
         except ValueRefused as refused:
             yield Problem(where, "bad_default", f"The default does not fit: {refused.message}")
+        if _has_huge_number(field.default):
+            # PostgreSQL's jsonb, which keeps definitions, would hand it back as an integer that nobody can hold.
+            yield Problem(where, "bad_default", "Numbers in a default must be within ±(2^53 − 1).")
+
+
+def _has_huge_number(value: Any) -> bool:
+    if isinstance(value, int | float):
+        return abs(value) > MAX_INTEGER
+    return any(map(_has_huge_number, value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()))
 
 
 def _change_problems(where: str, old: FieldSpec, new: FieldSpec) -> Iterator[Problem]:

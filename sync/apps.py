@@ -1,5 +1,7 @@
 """The sync app."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,7 @@ class SyncConfig(AppConfig):
 
     name = "sync"
     verbose_name = "Sync"
+
+    def ready(self) -> None:
+        """Connect the receivers."""
+        import_module("sync.receivers")

@@ -9,16 +9,16 @@ from typing import Literal
 
 from metadata.catalog import schema_of
 from metadata.schema import TenantSchema
-from sync import log
+from sync import log, sql
 from sync.channels import Channel
 from sync.codes import Code
 from sync.columns import table_of
 from sync.commits import Commit
 from sync.conf import stream_knobs
 from sync.errors import LogPruned, SyncError
-from sync.framing import SharedFrame, pieces
-from sync.framing import encode as encode_piece
+from sync.framing import Piece, SharedFrame, encode
 from sync.reading import Reader
+from tenants.genesis import genesis
 
 Chain = Literal["ok", "new", "pruned", "mismatch", "ahead", "epoch"]
 Mode = Literal["log", "rows", "snapshot", "repair"]
@@ -35,6 +35,11 @@ class TenantState:
     cursor: int
     state_hash: bytes
     pruned_cursor: int
+
+    @property
+    def genesis(self) -> bytes:
+        """The chain at cursor 0."""
+        return genesis(self.server_epoch, self.slug)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Plan:
 def tenant_state(reader: Reader, tenant_id: int) -> TenantState:
     """Read a tenant's counters; raises SyncError `forbidden` when it is gone."""
     found = reader.all(
-        "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor FROM tenants_tenant WHERE id = %s", [tenant_id]
+        f"SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor FROM {reader.schema}tenants_tenant WHERE id = %s",
+        [tenant_id],
     )
     if not found:
         raise SyncError(Code.FORBIDDEN, "There is no such tenant any more.")
@@ -141,7 +147,7 @@ def read_log(tenant_id: int, after: int, limit: int) -> list[Commit]:
     knobs = stream_knobs()
     piece = log.read(tenant_id, after, min(limit, knobs.chunk_lines), knobs.chunk_bytes)
     if piece.to_cursor == after and _is_pruned(tenant_id, after):
-        raise LogPruned(Code.SNAPSHOT_GONE, "The log no longer reaches that far.")
+        raise LogPruned
     commits, start = [], after
     for run in piece.runs:
         commits.append(Commit(tenant_id, start, run.to_cursor, [(run.schema_version, line) for line in run.lines], run.state_hash))
@@ -151,12 +157,14 @@ def read_log(tenant_id: int, after: int, limit: int) -> list[Commit]:
 
 def _is_pruned(tenant_id: int, after: int) -> bool:
     """Whether an empty answer of the log means that everything after a cursor was pruned."""
-    return bool(log.sql.fetch_one("SELECT 1 FROM tenants_tenant WHERE id = %s AND pruned_cursor > %s", [tenant_id, after]))
+    return bool(sql.fetch_one("SELECT 1 FROM tenants_tenant WHERE id = %s AND pruned_cursor > %s", [tenant_id, after]))
 
 
 def log_frames(channel: Channel, commits: Iterable[Commit]) -> list[SharedFrame]:
-    """Encode a chunk of the log as `changes` frames."""
-    chunk = list(commits)
-    size = stream_knobs().chunk_bytes
-    # Every commit of a chunk is one run of the log, whose chain is known at its end: nothing has to be folded.
-    return [encode_piece(channel, piece) for commit in chunk for piece in pieces([commit], b"", max_bytes=2 * size)]
+    """Encode a chunk of the log, as `read_log` returns it, as one `changes` frame for each schema version in it."""
+    return [
+        encode(
+            channel, Piece(commit.lines[0][0], [line for _, line in commit.lines], commit.from_cursor, commit.to_cursor, commit.state_hash)
+        )
+        for commit in commits
+    ]

@@ -49,7 +49,9 @@ def table_of(tenant_id: int, spec: ObjectSpec) -> str:
 def line_encoder(spec: ObjectSpec) -> Callable[[Sequence[Any]], bytes]:
     """Return the function that turns a row in stored form into a line of a `rows` frame: a JSON array of wire values."""
     base = len(RECORD_COLUMNS)
-    converters = [(base + n, _to_wire(field)) for n, field in enumerate(spec.fields) if field.kind in ("boolean", "decimal", "json", "real")]
+    converters = [
+        (base + n, _to_wire(field)) for n, field in enumerate(spec.fields) if field.kind in ("boolean", "decimal", "json", "real")
+    ]
     if not converters:
         return orjson.dumps
 

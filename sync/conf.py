@@ -44,7 +44,7 @@ class StreamKnobs:
     more than half of the data, gets a snapshot. `snapshot_tail`: a snapshot is fresh enough when fewer changes follow it.
     `snapshots_kept`: per channel. `read_threads`: database reads at a time. `poll_seconds`: how often other processes'
     commits are looked for. `revocation_seconds`: how often connected devices are checked. `drain_seconds`: how long a
-    client should wait before it comes back.
+    client should wait before it comes back. `drain_timeout`: how long a server that ends waits for its clients.
     """
 
     outbox_bytes: int = 1_048_576
@@ -61,9 +61,15 @@ class StreamKnobs:
     poll_seconds: float = 0.5
     revocation_seconds: float = 5.0
     drain_seconds: float = 2.0
+    drain_timeout: float = 10.0
 
 
 def stream_knobs() -> StreamKnobs:
     """Return the knobs in force: `MOAT["OUTBOX_BYTES"]` and so on, or the defaults."""
     given = settings.MOAT
     return StreamKnobs(**{name: given[name.upper()] for name in StreamKnobs.__dataclass_fields__ if name.upper() in given})
+
+
+def limits_given() -> dict[str, int | float]:
+    """Return the limits on one connection that `MOAT["LIMITS"]` changes; their names and defaults are in `sync.protocol.Limits`."""
+    return dict(settings.MOAT.get("LIMITS", {}))

@@ -18,9 +18,7 @@ _cache: OrderedDict[tuple[str, int], Digest] = OrderedDict()
 _lock = Lock()
 
 # What one record adds, computed by the database itself: first 8 bytes of the hash, as a signed integer, which is the same modulo 2^64.
-_POSTGRESQL_TERM = (
-    "('x' || encode(substr(sha256(convert_to({id}, 'UTF8') || '\\x00'::bytea || convert_to({version}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
-)
+_POSTGRESQL_TERM = "('x' || encode(substr(sha256(convert_to({id}, 'UTF8') || '\\x00'::bytea || convert_to({version}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
 
 
 def digest_of(records: Iterable[tuple[str, int]]) -> Digest:
@@ -40,7 +38,7 @@ def table_digest(reader: Reader, schema: TenantSchema, table: str, *, low: str |
     if table in SYSTEM_COLUMNS:
         return _scan(reader, *_system_source(schema.tenant_id, table), low, high)
     physical = table_of(schema.tenant_id, schema.by_table[table])
-    source = (physical, '"id"', '"version"', 'NOT "_deleted"', [])
+    source: tuple[str, str, str, str, list[Any]] = (physical, '"id"', '"version"', 'NOT "_deleted"', [])
     if low is not None or high is not None:
         return _scan(reader, *source, low, high)
     key = (physical, reader.all(f'SELECT COALESCE(MAX("_cursor"), 0) FROM {physical}')[0][0])
@@ -77,9 +75,7 @@ def _scan(
     return digest_of(pair for chunk in reader.stream(f"SELECT {key}, {version} {where}", params) for pair in chunk)
 
 
-def id_range(
-    vendor: str, key: str, condition: str, params: list[Any], low: str | None, high: str | None
-) -> tuple[str, list[Any]]:
+def id_range(vendor: str, key: str, condition: str, params: list[Any], low: str | None, high: str | None) -> tuple[str, list[Any]]:
     """Narrow a condition to ids in [low, high], compared as UTF-8 bytes; None is an open end."""
     collated = f'{key} COLLATE "C"' if vendor == "postgresql" else key
     params = list(params)

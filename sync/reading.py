@@ -21,9 +21,10 @@ FETCH = 2000
 
 
 class Reader(Protocol):
-    """One state of the database. Placeholders are `%s`."""
+    """One state of the database. Placeholders are `%s`; `schema` goes before the names of tables."""
 
     vendor: str
+    schema: str
 
     def all(self, sql: str, params: Values = ()) -> list[tuple[Any, ...]]:
         """Return all rows."""
@@ -37,8 +38,9 @@ class SQLiteReader:
 
     vendor = "sqlite"
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection, schema: str = "") -> None:
         self._raw = raw
+        self.schema = schema
 
     def all(self, sql: str, params: Values = ()) -> list[tuple[Any, ...]]:
         """Return all rows."""
@@ -55,6 +57,7 @@ class PostgreSQLReader:
     """Reads through Django's connection, inside the transaction that is open."""
 
     vendor = "postgresql"
+    schema = ""
 
     def all(self, sql: str, params: Values = ()) -> list[tuple[Any, ...]]:
         """Return all rows."""

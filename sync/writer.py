@@ -87,6 +87,11 @@ class Writer:
                 self._news.notify()
         return future
 
+    @property
+    def healthy(self) -> bool:
+        """Whether pushes are written: the thread lives, or starts with the first push."""
+        return not self._stopping and (self._thread is None or self._thread.is_alive())
+
     def stop(self) -> None:
         """Take nothing more, write what waits, and end the thread. Blocks; a writer that was stopped can be used again."""
         with self._news:

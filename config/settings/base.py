@@ -23,7 +23,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     "daphne",
-    "django.contrib.admin",
+    "config.apps.MoatAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "channels",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "tenants",
     "metadata",
     "layouts",
@@ -91,6 +92,8 @@ def database(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": database(env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'moat.sqlite3'}"))}
 REDIS_URL = env.str("REDIS_URL", default="")
+# Whoever sends it as bearer token may read /metrics; without it only staff may.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -114,6 +117,39 @@ MOAT: dict[str, Any] = {}
 
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "sync.transports.rest.auth.DeviceAuthentication",
+        "sync.transports.rest.auth.TenantSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["sync.transports.rest.auth.InTenant"],
+    "DEFAULT_PARSER_CLASSES": ["sync.transports.rest.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "sync.transports.rest.renderers.BrowsableRenderer"],
+    "EXCEPTION_HANDLER": "sync.transports.rest.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    # Attempts to log in per address and user, and per address.
+    "DEFAULT_THROTTLE_RATES": {
+        "login": env.str("LOGIN_RATE", default="10/min"),
+        "login_address": env.str("LOGIN_ADDRESS_RATE", default="100/min"),
+    },
+    # Proxies in front whose X-Forwarded-For is to be trusted; with 0 the address is the connection's own.
+    "NUM_PROXIES": env.int("NUM_PROXIES", default=0),
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Moat API",
+    "DESCRIPTION": "Object types, layouts and records of a tenant, through the same engine as every synced client.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+CACHES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "moat"}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
 
 # HTTPS is expected whenever DEBUG is off. Behind a proxy that ends TLS, set HTTPS_PROXY_HEADER=1; to try a

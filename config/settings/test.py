@@ -4,6 +4,8 @@ import os
 import tempfile
 
 os.environ.setdefault("DEBUG", "1")
+os.environ.setdefault("LOGIN_RATE", "1000/min")
+os.environ.setdefault("LOGIN_ADDRESS_RATE", "1000/min")
 os.environ.setdefault("MOAT_DATA_DIR", tempfile.mkdtemp(prefix="moat-test-"))
 
 from config.settings.base import *  # noqa: F403

@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from django.contrib.auth.models import User
+
 from metadata.catalog import schema_of
 from metadata.kinds import Kind
+from metadata.names import propose_table_name
 from metadata.publish import publish
 from metadata.schema import ObjectSpec
 from sync.drafts import DraftField, DraftType, save_drafts
@@ -34,8 +37,13 @@ class Inferred:
     notes: tuple[str, ...]
 
 
-def infer(opened: OpenCsv, object_name: str, plan: ColumnPlan, *, wishes: Wishes, nulls: frozenset[str], key: frozenset[str]) -> Inferred:
-    """Read the whole file and return the object type that holds all of it. Raises BadColumns for wishes that do not fit."""
+def infer(
+    opened: OpenCsv, names: tuple[str, str], plan: ColumnPlan, *, wishes: Wishes, nulls: frozenset[str], key: frozenset[str]
+) -> Inferred:
+    """Read the whole file and return the object type that holds all of it. Raises BadColumns for wishes that do not fit.
+
+    `names` are the object's and the table's; an empty table name is proposed from the object's.
+    """
     _check_wishes(plan, wishes)
     guesses = {c.target: ColumnGuess() for c in plan.columns if c.target not in wishes.kinds and c.target not in wishes.references}
     choices: dict[str, dict[str, None]] = {c.target: {} for c in plan.columns if c.target in ("object_type", "status")}
@@ -53,12 +61,14 @@ def infer(opened: OpenCsv, object_name: str, plan: ColumnPlan, *, wishes: Wishes
             if cells[index] not in nulls and len(found) <= MOST_CHOICES:
                 found[cells[index]] = None
     fields = tuple(_field(c.target, c.header, guesses.get(c.target), wishes, required=c.target in key) for c in plan.fields)
+    object_name, table_name = names[0], names[1] or propose_table_name(names[0])
     draft = DraftType(
         object_name,
         _words(object_name),
-        "",
+        _words(table_name),
         fields,
-        title_field=next((n for n in _TITLES if any(f.name == n for f in fields)), fields[0].name),
+        table_name=table_name,
+        title_field=_title_field([f.name for f in fields], key),
         subtypes=_choices("object_type", choices),
         statuses=_choices("status", choices),
     )
@@ -69,7 +79,7 @@ def create(tenant: Tenant, draft: DraftType, *, by: str) -> ObjectSpec:
     """Store the draft and publish it. Raises Refused, and leaves no draft behind then."""
     (made,) = save_drafts(tenant, [draft])
     try:
-        publication = publish(tenant.pk, [draft.object_name], by=by)
+        publication = publish(tenant.pk, [draft.object_name], by=User.objects.filter(username=by).first())
     except (MoatError, Refused):
         made.delete()
         raise
@@ -93,6 +103,11 @@ def _field(name: str, header: str, guess: ColumnGuess | None, wishes: Wishes, *,
     kind = wishes.kinds.get(name) or (guess.kind if guess else "text")
     places = guess.decimal_places if guess and kind == "decimal" else None
     return DraftField(name, kind, label, required=required, decimal_places=places)
+
+
+def _title_field(names: list[str], key: frozenset[str]) -> str:
+    """Return the field that names a record: one called so, or a key of one column; empty leaves it to the record's id."""
+    return next((n for n in (*_TITLES, *(key if len(key) == 1 else ())) if n in names), "")
 
 
 def _choices(name: str, found: Mapping[str, Mapping[str, None]]) -> tuple[tuple[str, str], ...]:

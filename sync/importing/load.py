@@ -109,7 +109,7 @@ class Importer:
 
     def _flush(self, parents: Parents | None) -> None:
         ids = [record_id for _, record_id, _ in self._waiting]
-        there = existing_ids(self.actor.tenant_id, self.spec, ids) if self.table_exists else set()
+        there = existing_ids(self.actor.tenant_id, self.spec.table_name, ids) if self.table_exists else set()
         new = [row for row in self._waiting if row[1] not in there]
         self.report.skipped += len(self._waiting) - len(new)
         self._waiting = []

@@ -23,7 +23,7 @@ class Parents:
     def _null_field(self, field: str, spec: ObjectSpec, payloads: Collection[dict[str, Any]]) -> int:
         there, missing = self._there[field], self._missing[field]
         asked = {p[field] for p in payloads if field in p} - there - missing
-        found = existing_ids(self._tenant_id, spec, sorted(asked))
+        found = existing_ids(self._tenant_id, spec.table_name, sorted(asked))
         there |= found
         missing |= asked - found
         orphans = [p for p in payloads if p.get(field) in missing]

@@ -28,6 +28,7 @@ class Options:
     """How to read a file and what to do with it; see docs/guides/import-export.md for each."""
 
     create: bool = False
+    table: str = ""
     key: tuple[str, ...] = ()
     mapping: tuple[tuple[str, str], ...] = ()
     skip: tuple[str, ...] = ()
@@ -140,7 +141,7 @@ def _infer(tenant: Tenant, object_name: str, path: Path, options: Options, progr
         key = frozenset(c.target for c in key_columns(plan, options.key))
         wishes = Wishes(dict(options.kinds), dict(options.references))
         progress("reading", 0, opened.size, None)
-        return infer(opened, object_name, plan, wishes=wishes, nulls=options.nulls, key=key)
+        return infer(opened, (object_name, options.table), plan, wishes=wishes, nulls=options.nulls, key=key)
 
 
 def _plan(header: list[str], spec: ObjectSpec | None, options: Options) -> ColumnPlan:

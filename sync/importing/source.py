@@ -71,13 +71,15 @@ class _Rows:
         for cells in self._guarded():
             if cells:
                 yield self._line, cells
-            self._line = self._reader.line_num + 1
 
     def _guarded(self) -> Iterator[list[str]]:
         try:
-            for cells in self._reader:
-                yield cells
+            while True:
                 self._line = self._reader.line_num + 1
+                cells = next(self._reader, None)
+                if cells is None:
+                    return
+                yield cells
         except csv.Error as error:
             raise BadFile(self._path, f"{error}. Is a quotation mark missing or not doubled?", line=self._line) from error
         except UnicodeError as error:

@@ -15,7 +15,7 @@ from uuid import UUID
 from metadata.access import Rules
 from metadata.access_store import Access, access_at
 from metadata.catalog import schema_of
-from metadata.models import ObjectField, ObjectMetadata
+from metadata.models import ObjectMetadata
 from sync import log, rows
 from sync.codes import Code
 from sync.conf import knobs
@@ -178,7 +178,10 @@ class Batch:
     @cached_property
     def _retired(self) -> set[tuple[str, str | None]]:
         """Names of retired tables, and of (table, field) pairs; read only when an op names something unknown."""
+        gone: set[tuple[str, str | None]] = set()
         types = ObjectMetadata.objects.filter(tenant_id=self.tenant_id, published__isnull=False)
-        gone: set[tuple[str, str | None]] = {(name, None) for name in types.values_list("table_name", flat=True)}
-        fields = ObjectField.objects.filter(object_type__in=types, retired=True)
-        return gone | set(fields.values_list("object_type__table_name", "name"))
+        for table_name, retired_version, fields in types.values_list("table_name", "retired_version", "retired_fields"):
+            if retired_version is not None:
+                gone.add((table_name, None))
+            gone.update((table_name, field["name"]) for field in fields)
+        return gone

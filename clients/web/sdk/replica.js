@@ -14,7 +14,7 @@ import { Schema } from './schema.js';
 /** @typedef {import('./types.js').Revision} Revision */
 /** @typedef {import('./sql.js').Sql} Sql */
 /** @typedef {import('./schema.js').Table} Table */
-/** @typedef {{schema_version: number, from: number, to: number, state_hash: string, lines: string[], revisions: Revision[], device: string | null}} ChangesFrame */
+/** @typedef {{schema_version: number, from: number, to: number, state_hash: string, lines: string[], revisions: Revision[]}} ChangesFrame */
 /** @typedef {{table: string, columns: string[], deleted: string[], range?: [string | null, string | null], lines: string[]}} RowsFrame */
 /** @typedef {{record: RecordValues | null, version: number, stored: boolean}} Slot what a record is while lines are folded */
 
@@ -22,6 +22,11 @@ export class Replica {
   schema = new Schema();
   /** @type {SyncState} */
   state = { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' };
+  /** Every device this installation has been: a new log-in makes a new one, and ops of the old may still come back. */
+  /** @type {Set<string>} */
+  devices = new Set();
+  /** @type {Map<string, import('./types.js').ObjectType>} object types by object name */
+  objects = new Map();
   /** @type {Map<string, string>} live views as they are now */
   #views = new Map();
 
@@ -38,9 +43,15 @@ export class Replica {
     const row = this.sql.first('SELECT "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch" FROM main."sync_state" WHERE "id" = 1');
     if (row) [this.state.tenant, this.state.channel, this.state.cursor, this.state.state_hash, this.state.schema_version, this.state.server_epoch] = row;
     this.schema = new Schema();
-    for (const [id, tableName, fields] of this.sql.rows('SELECT "id", "table_name", "fields" FROM main."object_metadata"')) {
-      this.schema.set(id, tableName, JSON.parse(fields ?? '[]'));
+    const metadata = /** @type {Table} */ (this.schema.tables.get('object_metadata'));
+    this.objects.clear();
+    for (const row of this.sql.rows(`SELECT ${metadata.columns.map(quote).join(', ')} FROM main."object_metadata" ORDER BY "id"`)) {
+      const { id, ...rest } = metadata.toRecord(row);
+      const type = /** @type {import('./types.js').ObjectType} */ ({ object_name: id, ...rest, subtypes: rest.subtypes ?? [], statuses: rest.statuses ?? [], fields: rest.fields ?? [] });
+      this.objects.set(id, type);
+      this.schema.set(id, type.table_name, type.fields);
     }
+    this.devices = new Set(this.local('devices') ?? []);
     this.refreshViews();
   }
 
@@ -56,7 +67,7 @@ export class Replica {
     if (hash !== frame.state_hash) throw new MoatError('chain', `the chain differs at ${frame.to}`);
     return this.#write((touched) => {
       this.#upgrade(frame.revisions, touched);
-      this.#store(this.#fold(frame.lines, frame.device, touched), touched);
+      this.#store(this.#fold(frame.lines, touched), touched);
       this.#advance({ cursor: frame.to, state_hash: hash }, touched);
     });
   }
@@ -315,16 +326,15 @@ export class Replica {
   /**
    * Fold lines per record in memory, so that each record is written once.
    * @param {string[]} lines
-   * @param {string | null} device
    * @param {Touched} touched
    * @returns {Map<Table, Map<string, Slot>>}
    */
-  #fold(lines, device, touched) {
+  #fold(lines, touched) {
     /** @type {Map<Table, Map<string, Slot>>} */
     const folded = new Map();
     for (const line of lines) {
       const change = parseChange(line);
-      if (device && change.device === device && change.op_id !== undefined) this.overlays.dropOwn(change.op_id, touched);
+      if (change.op_id !== undefined && this.devices.has(change.device ?? '')) this.overlays.dropOwn(change.op_id, touched);
       const table = this.schema.tables.get(change.table);
       if (!table) continue; // retired since, or not of this replica
       let slots = folded.get(table);

@@ -38,7 +38,7 @@ export class Table {
     const upsert = (/** @type {string} */ table) => `INSERT INTO main.${quote(table)} (${list}) VALUES (${marks}) ON CONFLICT ("id") DO UPDATE SET ${sets}`;
     this.sql = {
       get: `SELECT ${list} FROM main.${quote(name)} WHERE "id" = ?`,
-      live: `SELECT ${list} FROM ${quote(name)} WHERE "id" = ?`,
+      getPatched: `SELECT ${list} FROM main.${quote(`_patched_${name}`)} WHERE "id" = ?`,
       upsert: upsert(name),
       remove: `DELETE FROM main.${quote(name)} WHERE "id" = ?`,
       upsertPatched: upsert(`_patched_${name}`),

@@ -18,6 +18,8 @@
 /** A range of at most this many records is fetched whole. */
 const SMALL = 500;
 const PIECES = 16;
+const ALPHABET = [...'-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'];
+const MOST_CUTS = 63;
 
 export class Verification {
   /** Where the first answer stood: what the replica equals after the repair. */
@@ -120,8 +122,9 @@ export class Verification {
       this.done = true;
       return [];
     }
-    const cuts = this.port.cuts(task.table, task.range, PIECES);
-    // Nothing of ours to cut at: the server has much that we lack, so fetch the range whole.
+    const own = this.port.cuts(task.table, task.range, PIECES);
+    // Without records of ours to cut at (the server has much that we lack) cut by the next character.
+    const cuts = own.length ? own : guesses(task.range);
     if (!cuts.length) return this.#ask({ type: 'repair', table: task.table, low: task.range[0], high: task.range[1] });
     this.#asked = task;
     this.#ranges = split(task.range, cuts);
@@ -170,4 +173,21 @@ export function split([low, high], cuts) {
   }
   out.push([from, high]);
   return out;
+}
+
+/**
+ * Return texts inside a range that cut it by the character after what its ends share.
+ * @param {Range} range
+ * @returns {string[]}
+ */
+export function guesses([low, high]) {
+  const from = (low ?? '').replace(/\u0001$/, ''), to = high ?? '';
+  let shared = 0;
+  while (shared < from.length && from[shared] === to[shared]) shared++;
+  const inside = (/** @type {string} */ text) => (low === null || text > low) && (high === null || text < high);
+  for (const prefix of [from.slice(0, shared), from]) {
+    const found = ALPHABET.map((character) => prefix + character).filter(inside);
+    if (found.length) return found.slice(0, MOST_CUTS);
+  }
+  return [];
 }

@@ -30,6 +30,9 @@ class Command(BaseCommand):
         parser.add_argument("--tenant", required=True, help="Slug of the tenant.")
         parser.add_argument("--object", required=True, dest="object_name", help="Name of the object type, e.g. job.")
         parser.add_argument("--create", action="store_true", help="Make and publish the object type when the tenant has none of that name.")
+        parser.add_argument(
+            "--table", default="", metavar="NAME", help="With --create: the table's name; the plural of the object's when left out."
+        )
         parser.add_argument("--key", action="append", default=[], metavar="COLUMN[,COLUMN]", help="Columns that make the record id.")
         parser.add_argument(
             "--map",
@@ -136,6 +139,7 @@ class Bar:
 def _options(given: dict[str, Any]) -> Options:
     return Options(
         create=given["create"],
+        table=given["table"],
         key=tuple(part for item in given["key"] for part in item.split(",")),
         mapping=tuple(given["map"]),
         skip=tuple(given["skip"]),

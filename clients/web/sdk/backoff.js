@@ -1,0 +1,16 @@
+/** PURE: how long to wait before trying again: exponential, with jitter so that a thousand clients do not come back at once. */
+
+const FIRST_MS = 500;
+const LONGEST_MS = 30_000;
+
+/**
+ * @param {number} attempt 0 for the first wait
+ * @param {() => number} random in [0, 1)
+ * @param {number | null} [atLeastSeconds] what the server asked for
+ * @returns {number} milliseconds
+ */
+export function backoff(attempt, random, atLeastSeconds = null) {
+  const ceiling = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(attempt, 10));
+  const wait = ceiling / 2 + (random() * ceiling) / 2;
+  return Math.round(atLeastSeconds === null ? wait : Math.max(wait, atLeastSeconds * 1000 * (1 + random() / 4)));
+}

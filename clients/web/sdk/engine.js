@@ -1,0 +1,584 @@
+/**
+ * PURE: the client's side of `moat.v1` (docs/spec/protocol.md) as a state machine. `handle(event)` returns effects; it
+ * does no I/O, knows no clock and no DOM. Whoever runs it performs the effects in order, each to its end, and reports back.
+ *
+ * Events: start · stop · wake · signed_in · open · close · frame · timer · ops · failed · installed · download_failed · progress · verify · start_over
+ * Effects: connect · disconnect · send · timer · clear · apply · upgrade · rows · adopt · install · repair · ack · settled · reset · verified
+ */
+
+import { backoff } from './backoff.js';
+import { genesis } from './chain.js';
+import { Pushing } from './pushing.js';
+import { Verification } from './verify.js';
+
+/** @typedef {import('./types.js').SyncState} SyncState */
+/** @typedef {import('./types.js').Phase} Phase */
+/** @typedef {import('./types.js').Envelope} Envelope */
+/** @typedef {Record<string, any> & {on: string}} Event */
+/** @typedef {Record<string, any> & {do: string}} Effect */
+/** @typedef {import('./verify.js').Port & {pending: import('./pushing.js').Pending}} Port reads of the replica */
+
+export const PROTOCOL = 'moat.v1';
+export const FULL_CHANNEL = 'full';
+const HEARTBEAT_MS = 20_000;
+const SILENCE_MS = 45_000;
+const ANSWER_MS = 20_000;
+
+/** Errors after which trying again by itself is pointless, and the phase that says so. */
+/** @type {Record<string, Phase>} */
+const FINAL = {
+  bad_token: 'signed_out', revoked: 'signed_out', forbidden: 'signed_out', protocol: 'halted', replaced: 'halted', ahead: 'halted', epoch: 'halted',
+};
+
+export class Engine {
+  /** @type {Phase} */
+  phase = 'closed';
+  /** @type {{code: string, message: string} | null} */
+  problem = null;
+  /** @type {Envelope | null} */
+  welcome = null;
+  head = 0;
+  /** @type {number | null} */
+  progress = null;
+  /** @type {number | null} when the next attempt is, by the clock of `now` */
+  retryAt = null;
+  /** @type {Effect[]} */
+  #out = [];
+  #attempt = 0;
+  #failures = 0;
+  #ref = 0;
+  connected = false;
+  /** `welcome` came on this connection. */
+  #ready = false;
+  /** @type {number | null} the `subscribe` that was sent and not answered: what arrives belongs to the stream before it */
+  #subscribing = null;
+  /** @type {number | null} */
+  #retryAfter = null;
+  #catchUpFrom = 0;
+  /** @type {{envelope: Envelope, lines: string[]}[]} frames that wait for a schema */
+  #held = [];
+  /** @type {Map<number, import('./types.js').Revision>} */
+  #revisions = new Map();
+  #schemaRef = 0;
+  /** Run the revisions on their own and subscribe again, instead of with a held frame. */
+  #upgradeOnly = false;
+  /** @type {{envelope: Envelope, frames: import('./replica.js').RowsFrame[], received: number} | null} */
+  #rows = null;
+  /** @type {Verification | null} */
+  #verification = null;
+  #wantVerify = false;
+  #heard = 0;
+  #now = 0;
+
+  /**
+   * @param {{state: SyncState, device: string | null, token: string | null, client: string, port: Port, random?: () => number}} options
+   */
+  constructor({ state, device, token, client, port, random = Math.random }) {
+    this.state = { ...state };
+    this.device = device;
+    this.token = token;
+    this.client = client;
+    this.port = port;
+    this.random = random;
+    this.pushing = new Pushing(port.pending);
+  }
+
+  /**
+   * @param {Event} event
+   * @param {number} now milliseconds, only ever compared with each other
+   * @returns {Effect[]}
+   */
+  handle(event, now) {
+    this.#now = now;
+    const handler = this.#handlers[event.on];
+    if (!handler) throw new Error(`unknown event ${event.on}`);
+    handler(event);
+    const out = this.#out;
+    this.#out = [];
+    return out;
+  }
+
+  /** @type {Record<string, (event: any) => void>} */
+  #handlers = {
+    start: () => this.#start(),
+    stop: () => this.#stop(),
+    wake: () => { if (this.phase === 'offline' || (this.phase === 'halted' && this.problem?.code === 'replaced')) this.#connect(); },
+    signed_in: ({ token, device }) => this.#signedIn(token, device),
+    open: () => this.#hello(),
+    close: ({ code, reason }) => this.#closed(code, reason),
+    frame: ({ envelope, lines }) => this.#frame(envelope, lines),
+    timer: ({ name }) => this.#timer(name),
+    ops: () => this.#push(),
+    failed: ({ code, message, state }) => this.#failed(code, message, state),
+    installed: ({ state }) => this.#installed(state),
+    download_failed: ({ code, message }) => this.#downloadFailed(code, message),
+    progress: ({ share }) => { this.progress = share; },
+    verify: () => this.#verify(),
+    start_over: () => this.#startOver(),
+  };
+
+  // Connection
+
+  #start() {
+    if (!this.token) this.#enter('signed_out');
+    else this.#connect();
+  }
+
+  #stop() {
+    if (this.connected) this.#send({ type: 'bye', reason: 'closed' });
+    this.#disconnect();
+    this.#enter('closed');
+    this.#out.push({ do: 'clear', name: 'retry' });
+  }
+
+  /**
+   * @param {string | null} token
+   * @param {string | null} device
+   */
+  #signedIn(token, device) {
+    this.token = token;
+    this.device = device;
+    this.problem = null;
+    this.#attempt = 0;
+    this.#disconnect();
+    this.#start();
+  }
+
+  #connect() {
+    this.#enter('connecting');
+    this.retryAt = null;
+    this.#retryAfter = null;
+    this.#out.push({ do: 'clear', name: 'retry' }, { do: 'connect' }, { do: 'timer', name: 'answer', ms: ANSWER_MS });
+  }
+
+  #hello() {
+    const { schema_version, cursor, state_hash, server_epoch } = this.state;
+    this.connected = true;
+    this.#heard = this.#now;
+    this.#send({
+      type: 'hello', protocol: PROTOCOL, token: this.token, device: this.device, schema_version, cursor, state_hash: state_hash || null,
+      ...(server_epoch ? { server_epoch } : {}), client: this.client,
+    });
+  }
+
+  /**
+   * The socket is gone: say so, wait, try again, unless there is no point.
+   * @param {number} [code]
+   * @param {string} [reason]
+   */
+  #closed(code, reason) {
+    this.#forget();
+    if (this.phase === 'closed' || this.phase === 'signed_out' || this.phase === 'halted') return;
+    if (code === 4401) return this.#giveUp('bad_token', reason || 'The server does not know this device any more. Log in again.');
+    if (this.phase !== 'downloading') this.#enter('offline');
+    const ms = backoff(this.#attempt++, this.random, this.#retryAfter);
+    this.retryAt = this.#now + ms;
+    this.#out.push({ do: 'timer', name: 'retry', ms });
+  }
+
+  /** What belongs to a connection goes with it; held frames come again. */
+  #forget() {
+    this.connected = this.#ready = false;
+    this.#subscribing = null;
+    this.#held = [];
+    this.#revisions.clear();
+    this.#schemaRef = 0;
+    this.#upgradeOnly = false;
+    this.#rows = null;
+    this.#verification = null;
+    this.pushing.reset();
+    this.#out.push({ do: 'clear', name: 'heartbeat' }, { do: 'clear', name: 'answer' }, { do: 'clear', name: 'push' });
+  }
+
+  #disconnect() {
+    this.#forget();
+    this.#out.push({ do: 'disconnect' });
+  }
+
+  /**
+   * @param {string} code
+   * @param {string} message
+   */
+  #giveUp(code, message) {
+    this.problem = { code, message };
+    this.#disconnect();
+    this.#enter(FINAL[code] ?? 'halted');
+  }
+
+  /** @param {string} name */
+  #timer(name) {
+    if (name === 'retry') {
+      if (this.phase === 'offline' || this.phase === 'downloading') this.#connect();
+    } else if (name === 'answer') {
+      this.#drop();
+    } else if (name === 'push') {
+      this.pushing.resume();
+      this.#push();
+    } else if (name === 'heartbeat' && this.connected) {
+      if (this.#now - this.#heard > SILENCE_MS) return this.#drop();
+      if (this.#now - this.#heard >= HEARTBEAT_MS / 2) this.#send({ type: 'ping', ref: ++this.#ref });
+      this.#out.push({ do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS });
+    }
+  }
+
+  /** Close a socket that is of no use, and go on as if it had closed by itself. */
+  #drop() {
+    this.#out.push({ do: 'disconnect' });
+    this.#closed();
+  }
+
+  // Frames
+
+  /**
+   * @param {Envelope} envelope
+   * @param {string[]} lines
+   */
+  #frame(envelope, lines) {
+    if (!this.connected) return;
+    this.#heard = this.#now;
+    const verification = this.#verification;
+    if (verification?.owns(envelope) && (envelope.type === 'verify' || envelope.type === 'rows')) return this.#verifying(verification, envelope, lines);
+    switch (envelope.type) {
+      case 'welcome': return this.#welcomed(envelope);
+      case 'catch_up': return this.#catchUp(envelope);
+      case 'changes': return this.#changes(envelope, lines);
+      case 'live': return this.#live(envelope);
+      case 'schema': return this.#schema(envelope);
+      case 'rows': return this.#addRows(envelope, lines);
+      case 'rows_end': return this.#endRows(envelope);
+      case 'ack': return this.#acked(envelope);
+      case 'settled': return void this.#out.push({ do: 'settled', conflicts: [envelope] });
+      case 'ping': return this.#send({ type: 'pong', ref: envelope.ref, cursor: this.state.cursor });
+      case 'error': return this.#error(envelope);
+      case 'bye':
+        this.#retryAfter = envelope.retry_after ?? null;
+        return this.#drop();
+      default: // pong, and what a later server may say
+    }
+  }
+
+  /** @param {Envelope} envelope */
+  #welcomed(envelope) {
+    this.welcome = envelope;
+    this.head = envelope.cursor;
+    this.problem = null;
+    this.#attempt = 0;
+    this.#ready = true;
+    Object.assign(this.pushing.limits, envelope.limits);
+    this.#out.push({ do: 'clear', name: 'answer' }, { do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS }, { do: 'welcomed', envelope });
+    if (envelope.settled?.length) this.#out.push({ do: 'settled', conflicts: envelope.settled });
+    if (envelope.chain === 'epoch' || envelope.chain === 'ahead') return this.#restored(envelope.chain);
+    const { tenant, channel, server_epoch } = envelope;
+    if (this.state.tenant && this.state.tenant !== tenant) return this.#giveUp('other_tenant', `This replica belongs to ${this.state.tenant}, not to ${tenant}.`);
+    if (this.state.cursor === 0) this.#adopt({ tenant, channel, server_epoch, state_hash: genesis(server_epoch, tenant, channel === FULL_CHANNEL ? null : channel) });
+    this.#subscribe();
+  }
+
+  /** @param {string} chain */
+  #restored(chain) {
+    this.#giveUp(chain, 'The server was restored from a backup or replaced. Your unsent edits are kept. Start over to take the server’s data again.');
+  }
+
+  #subscribe() {
+    const { schema_version, cursor, state_hash } = this.state;
+    this.#subscribing = ++this.#ref;
+    this.#held = [];
+    this.#rows = null;
+    this.#schemaRef = 0;
+    this.#enter('catching_up');
+    this.#send({ type: 'subscribe', schema_version, cursor, state_hash: state_hash || null, ref: this.#subscribing });
+  }
+
+  /** @param {Envelope} envelope */
+  #catchUp(envelope) {
+    // Without a ref it is the server's own doing: the log was pruned under this client while it read.
+    if (envelope.ref !== undefined && envelope.ref !== this.#subscribing) return;
+    this.#subscribing = null;
+    this.#catchUpFrom = this.state.cursor;
+    this.progress = null;
+    switch (envelope.mode) {
+      case 'log':
+        this.head = envelope.to;
+        return this.#enter('catching_up');
+      case 'rows':
+        this.head = envelope.to;
+        if (envelope.schema_version !== this.state.schema_version) return this.#upgradeFirst();
+        this.#enter('catching_up');
+        this.#rows = { envelope, frames: [], received: 0 };
+        return undefined;
+      case 'snapshot':
+        this.#enter('downloading');
+        this.progress = 0;
+        return void this.#out.push({ do: 'install', manifest: envelope.manifest });
+      case 'repair':
+        this.#enter('repairing');
+        return this.#beginVerification();
+      default:
+        return this.#drop();
+    }
+  }
+
+  /**
+   * @param {Envelope} envelope
+   * @param {string[]} lines
+   */
+  #changes(envelope, lines) {
+    if (this.#subscribing !== null || this.phase === 'downloading' || this.phase === 'repairing' || this.#rows) return;
+    if (this.phase === 'upgrading') return void this.#held.push({ envelope, lines });
+    const { from, to, state_hash, schema_version } = envelope;
+    if (from !== this.state.cursor) return this.#subscribe();
+    const revisions = this.#revisionsTo(schema_version);
+    if (!revisions) {
+      this.#held.push({ envelope, lines });
+      return this.#askSchema(false);
+    }
+    this.#out.push({ do: 'apply', frame: { schema_version, from, to, state_hash, lines, revisions } });
+    Object.assign(this.state, { cursor: to, state_hash, schema_version: Math.max(schema_version, this.state.schema_version) });
+    this.head = Math.max(this.head, to);
+    if (this.phase === 'catching_up') this.progress = this.head > this.#catchUpFrom ? (to - this.#catchUpFrom) / (this.head - this.#catchUpFrom) : 1;
+  }
+
+  /** @param {Envelope} envelope */
+  #live(envelope) {
+    if (this.#subscribing !== null) return;
+    if (this.phase === 'upgrading') return void this.#held.push({ envelope, lines: [] });
+    if (envelope.cursor !== this.state.cursor) return this.#subscribe();
+    this.#failures = 0;
+    this.progress = null;
+    this.head = envelope.cursor;
+    this.#enter('live');
+    this.#push();
+    if (this.#wantVerify) this.#beginVerification();
+  }
+
+  // Schema
+
+  /** @param {number} version */
+  #revisionsTo(version) {
+    const out = [];
+    for (let each = this.state.schema_version + 1; each <= version; each++) {
+      const revision = this.#revisions.get(each);
+      if (!revision) return null;
+      out.push(revision);
+    }
+    return out;
+  }
+
+  /** @param {boolean} upgradeOnly */
+  #askSchema(upgradeOnly) {
+    this.#upgradeOnly = upgradeOnly;
+    this.#enter('upgrading');
+    this.#schemaRef = ++this.#ref;
+    this.#send({ type: 'schema', from: this.state.schema_version, ref: this.#schemaRef });
+  }
+
+  #upgradeFirst() {
+    this.#held = [];
+    this.#askSchema(true);
+  }
+
+  /** @param {Envelope} envelope */
+  #schema(envelope) {
+    if (envelope.ref !== this.#schemaRef) return;
+    for (const revision of envelope.revisions) this.#revisions.set(revision.schema_version, revision);
+    this.#enter('catching_up');
+    if (this.#upgradeOnly) {
+      const revisions = this.#revisionsTo(envelope.to);
+      if (!revisions) return this.#drop();
+      this.#out.push({ do: 'upgrade', revisions });
+      this.state.schema_version = envelope.to;
+      return this.#subscribe();
+    }
+    const held = this.#held;
+    this.#held = [];
+    const blocked = held.find(({ envelope: frame }) => frame.type === 'changes' && frame.from === this.state.cursor);
+    if (blocked && !this.#revisionsTo(blocked.envelope.schema_version)) return this.#drop();
+    for (const { envelope: frame, lines } of held) {
+      if (frame.type === 'live') this.#live(frame);
+      else this.#changes(frame, lines);
+    }
+    return undefined;
+  }
+
+  // Rows
+
+  /**
+   * @param {Envelope} envelope
+   * @param {string[]} lines
+   */
+  #addRows({ table, columns, deleted }, lines) {
+    if (!this.#rows) return;
+    this.#rows.frames.push({ table, columns, deleted, lines });
+    this.#rows.received += lines.length;
+    this.progress = this.#rows.envelope.total ? Math.min(1, this.#rows.received / this.#rows.envelope.total) : null;
+  }
+
+  /** @param {Envelope} envelope */
+  #endRows({ from, to, state_hash }) {
+    const rows = this.#rows;
+    this.#rows = null;
+    if (!rows) return;
+    if (from !== this.state.cursor) return this.#subscribe();
+    this.#out.push({ do: 'rows', frames: rows.frames, end: { to, state_hash } });
+    Object.assign(this.state, { cursor: to, state_hash });
+  }
+
+  // Snapshot
+
+  /** @param {SyncState} state */
+  #installed(state) {
+    this.state = { ...state };
+    this.progress = null;
+    if (this.#ready) this.#subscribe();
+    else if (this.phase === 'downloading') this.#enter('offline');
+  }
+
+  /**
+   * @param {string} code
+   * @param {string} message
+   */
+  #downloadFailed(code, message) {
+    if (this.phase !== 'downloading') return;
+    if (code === 'snapshot_gone' && this.connected && this.#failures++ < 3) return this.#subscribe();
+    this.problem = { code, message };
+    this.#enter('offline');
+    this.#drop();
+  }
+
+  #startOver() {
+    this.#disconnect();
+    this.problem = null;
+    this.#out.push({ do: 'reset' });
+    this.state = { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' };
+    this.#start();
+  }
+
+  // Push
+
+  #push() {
+    // Only when caught up: by then the replica knows which of its ops the server had accepted, under this device or one before.
+    if (this.phase !== 'live') return;
+    const ref = this.#ref + 1;
+    const ops = this.pushing.next(ref);
+    if (!ops) return;
+    this.#ref = ref;
+    const { schema_version, cursor, state_hash } = this.state;
+    this.#out.push({ do: 'send', envelope: { type: 'push', schema_version, cursor, state_hash: state_hash || null, ref }, lines: ops });
+  }
+
+  /** @param {Envelope} envelope */
+  #acked(envelope) {
+    if (envelope.ref !== this.pushing.inFlight?.ref) return;
+    this.#pushed(this.pushing.acknowledged(envelope.results), null);
+  }
+
+  /**
+   * @param {{results: import('./types.js').OpResult[], wait: boolean}} outcome
+   * @param {number | null} retryAfter
+   */
+  #pushed({ results, wait }, retryAfter) {
+    if (results.length) this.#out.push({ do: 'ack', results });
+    if (wait) this.#out.push({ do: 'timer', name: 'push', ms: backoff(this.pushing.trouble, this.random, retryAfter) });
+    else this.#push();
+  }
+
+  // Trouble
+
+  /** @param {Envelope} envelope */
+  #error({ code, message, ref, retry_after: retryAfter = null }) {
+    if (ref !== undefined && ref === this.pushing.inFlight?.ref) return this.#pushed(this.pushing.refused(code, message), retryAfter);
+    if (this.#verification?.owns({ ref })) return this.#endVerification({ code, message });
+    if (code === 'schema_behind') return this.#upgradeFirst();
+    if (code === 'snapshot_gone') return this.connected ? this.#subscribe() : undefined;
+    if (code === 'ahead' || code === 'epoch') return this.#restored(code);
+    if (FINAL[code] && !(code === 'forbidden' && this.#ready)) return this.#giveUp(code, message);
+    this.#retryAfter = retryAfter;
+    this.problem = { code, message };
+    // Whatever else went wrong, a fresh connection asks for exactly what the replica lacks.
+    return this.#drop();
+  }
+
+  /**
+   * A step on the replica failed; `state` is what it truly is now.
+   * @param {string} code
+   * @param {string} message
+   * @param {SyncState} state
+   */
+  #failed(code, message, state) {
+    this.state = { ...state };
+    if (!this.connected || this.#subscribing !== null) return;
+    this.#failures++;
+    if (this.#failures === 1) return this.#subscribe();
+    this.problem = { code, message };
+    if (this.#failures > 2) return this.#drop();
+    this.#enter('repairing');
+    this.#beginVerification();
+  }
+
+  // Verification
+
+  #verify() {
+    if (this.phase === 'live' && !this.#verification) this.#beginVerification();
+    else this.#wantVerify = true;
+  }
+
+  #beginVerification() {
+    this.#wantVerify = false;
+    this.#verification = new Verification(this.port, () => ++this.#ref);
+    this.#steps(this.#verification.start());
+  }
+
+  /**
+   * @param {Verification} verification
+   * @param {Envelope} envelope
+   * @param {string[]} lines
+   */
+  #verifying(verification, envelope, lines) {
+    const steps = verification.answer(envelope, lines);
+    // From the first difference on the stream is left alone: the repair stands at the cursor of the first answer.
+    if (verification.differs && this.phase !== 'repairing') this.#enter('repairing');
+    this.#steps(steps);
+    if (verification.done) this.#endVerification(null);
+  }
+
+  /** @param {import('./verify.js').Step[]} steps */
+  #steps(steps) {
+    for (const step of steps) {
+      if ('send' in step) this.#send(step.send);
+      else this.#out.push({ do: 'repair', frames: step.repair });
+    }
+  }
+
+  /** @param {{code: string, message: string} | null} problem */
+  #endVerification(problem) {
+    const verification = /** @type {Verification} */ (this.#verification);
+    this.#verification = null;
+    this.#out.push({ do: 'verified', tables: verification.tables, repaired: verification.repaired, at: verification.at, problem });
+    if (this.phase !== 'repairing') return;
+    if (problem) {
+      this.problem = problem;
+      return this.#drop();
+    }
+    if (verification.at) this.#adopt(verification.at);
+    this.#subscribe();
+  }
+
+  // Small change
+
+  /** @param {Partial<SyncState>} state */
+  #adopt(state) {
+    Object.assign(this.state, state);
+    this.#out.push({ do: 'adopt', state });
+  }
+
+  /** @param {Record<string, any>} envelope */
+  #send(envelope) {
+    this.#out.push({ do: 'send', envelope, lines: [] });
+  }
+
+  /** @param {Phase} phase */
+  #enter(phase) {
+    this.phase = phase;
+    if (phase === 'live') this.problem = null;
+  }
+}

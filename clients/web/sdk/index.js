@@ -1,0 +1,429 @@
+/**
+ * Moat's SDK for browsers: a local SQLite replica, live and offline. See docs/guides/sdk.md.
+ *
+ *     const moat = await open({ server: 'https://moat.example' });
+ *     await moat.login({ tenant: 'acme', user: 'olga', password: '…' });
+ *     moat.watch({ table: 'jobs', where: { status: 'open' } }, (jobs) => draw(jobs));
+ *     await moat.update('jobs', id, { status: 'done' });
+ */
+
+import { MoatError } from './errors.js';
+import { uuid7 } from './ids.js';
+
+/** @typedef {import('./types.js').Status} Status */
+/** @typedef {import('./types.js').RecordValues} RecordValues */
+/** @typedef {import('./types.js').FindOptions} FindOptions */
+/** @typedef {import('./types.js').PatchOp} PatchOp */
+/** @typedef {import('./types.js').Overlay} Overlay */
+/** @typedef {import('./types.js').OverlayState} OverlayState */
+/** @typedef {import('./types.js').ObjectType} ObjectType */
+/** @typedef {import('./types.js').Layout} Layout */
+/** @typedef {import('./types.js').RecordState} RecordState */
+/** @typedef {import('./sql.js').Value} Value */
+/**
+ * @typedef {{
+ *   server?: string, name?: string, storage?: import('./storage/choose.js').Wanted, client?: string
+ * }} OpenOptions `server`: origin, by default the page's own · `name`: of the replica, one per account on this browser · `storage`: by default the
+ *   best that works here
+ */
+/** @typedef {string | {sql: string, params?: Value[] | Record<string, Value>} | FindOptions} Source SQL, or find options */
+/** @typedef {{op_id: number, table: string, id: string, op: string, payload: any, created_at: string, conflict: string, version: number, base: RecordValues | null, mine: RecordValues | null, theirs: RecordValues | null, fields: string[], by: string, at: string | null}} Conflict */
+/** @typedef {{equal: boolean, repaired: number, tables: Record<string, {count: number, server: number, equal: boolean}>, problem: {code: string, message: string} | null}} Verified */
+/** @typedef {{insert: (table: string, values: RecordValues) => string, update: (table: string, id: string, changes: RecordValues | PatchOp[]) => void, remove: (table: string, id: string) => void}} Transaction */
+/** @typedef {Record<string, string[] | null>} Changed tables and the ids that changed in them; null: too many to name */
+
+export { MoatError, uuid7 };
+
+/**
+ * Open the replica of this browser, whichever tab owns it. It syncs by itself from then on.
+ * @param {OpenOptions} [options]
+ * @returns {Promise<Moat>}
+ */
+export async function open({ server = location.origin, name = 'main', storage = 'auto', client = 'web' } = {}) {
+  if (!/^[a-z0-9-]{1,40}$/.test(name)) throw new MoatError('bad_name', 'The name of a replica is 1 to 40 of a-z, 0-9 and -.');
+  const moat = new Moat({ server: server.replace(/\/$/, ''), name, storage, client });
+  await moat.ready;
+  return moat;
+}
+
+/** A replica. Made by `open`. */
+export class Moat {
+  #worker;
+  #number = 0;
+  /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
+  #calls = new Map();
+  /** @type {Set<(status: Status) => void>} */
+  #statusListeners = new Set();
+  /** @type {Set<(changed: Changed) => void>} */
+  #changeListeners = new Set();
+  /** @type {Status | null} */
+  #status = null;
+  #wake = () => { if (document.visibilityState === 'visible') void this.#call('wake').catch(() => {}); };
+
+  /** @param {Required<OpenOptions>} options */
+  constructor(options) {
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: `moat-${options.name}` });
+    this.#worker.onmessage = ({ data }) => this.#heard(data);
+    this.#worker.onerror = (event) => this.#failed(new MoatError('worker', event.message || 'The worker could not be started.'));
+    this.#worker.postMessage({ type: 'open', options });
+    document.addEventListener('visibilitychange', this.#wake);
+    addEventListener('online', this.#wake);
+    /** Resolves when the replica can be read. */
+    this.ready = this.#call('status').then((status) => this.#show(status));
+  }
+
+  /**
+   * Log in: get a token for this browser and begin to sync. Pending edits of a session that ended are kept and sent.
+   * Throws `bad_login`, `network`, `other_user` or `other_tenant` (this browser holds unsent edits of someone else).
+   * @param {{tenant: string, user: string, password: string, device?: string}} credentials `device`: a name to know it by
+   * @returns {Promise<{tenant: string, user: string, device: string}>}
+   */
+  login(credentials) {
+    return this.#call('login', credentials);
+  }
+
+  /**
+   * Log out: revoke the token. The data stays, readable and editable; with `forget` it goes, unsent edits too.
+   * @param {{forget?: boolean}} [options]
+   * @returns {Promise<void>}
+   */
+  logout(options = {}) {
+    return this.#call('logout', options);
+  }
+
+  /**
+   * Run a SELECT. Every table is there under its own name and shows the user's latest work; values are as SQLite stores them
+   * (booleans 0 and 1, json as text, decimals as numbers).
+   * @param {string} sql
+   * @param {Value[] | Record<string, Value>} [params]
+   * @returns {Promise<Record<string, any>[]>}
+   */
+  async query(sql, params = []) {
+    return (await this.#call('query', sql, params)).rows;
+  }
+
+  /**
+   * Return records as wire values (booleans, parsed json, decimals as text).
+   * @param {FindOptions} options
+   * @returns {Promise<RecordValues[]>}
+   */
+  async find(options) {
+    return (await this.#call('find', options)).records;
+  }
+
+  /**
+   * Return one record as wire values, or null.
+   * @param {string} table
+   * @param {string} id
+   * @returns {Promise<RecordValues | null>}
+   */
+  get(table, id) {
+    return this.#call('get', table, id);
+  }
+
+  /**
+   * Run a query now and again whenever a table it reads has changed; `listener` hears each result that differs.
+   * SQL gives rows like `query`, find options give records like `find`. Returns a function that ends it.
+   * @param {Source} source
+   * @param {(rows: any[]) => void} listener
+   * @param {(error: MoatError) => void} [failed]
+   * @returns {() => void}
+   */
+  watch(source, listener, failed = (error) => { throw error; }) {
+    /** @type {Set<string> | null} */
+    let tables = null;
+    let running = false, again = false, stopped = false, last = '';
+    const run = async () => {
+      if (running) {
+        again = true;
+        return;
+      }
+      running = true;
+      try {
+        const { rows, records = rows, tables: read } = await this.#read(source);
+        tables = new Set(read);
+        const text = JSON.stringify(records);
+        if (!stopped && text !== last) listener(records);
+        last = text;
+      } catch (error) {
+        // A table may be on its way (or gone): look again when anything changes.
+        tables = null;
+        if (!stopped) failed(MoatError.from(error));
+      } finally {
+        running = false;
+        if (again && !stopped) {
+          again = false;
+          void run();
+        }
+      }
+    };
+    const stop = this.onChange((changed) => {
+      if (tables === null || Object.keys(changed).some((table) => tables?.has(table))) void run();
+    });
+    void run();
+    return () => {
+      stopped = true;
+      stop();
+    };
+  }
+
+  /**
+   * Insert a record. Returns its id: `values.id`, or a new UUIDv7. It is visible at once, and durable here, when this returns.
+   * @param {string} table
+   * @param {RecordValues} values
+   * @returns {Promise<string>}
+   */
+  async insert(table, values) {
+    const id = values.id ?? uuid7();
+    await this.#write([{ op: 'insert', table, id, values }]);
+    return id;
+  }
+
+  /**
+   * Update a record: field → new value (a smaller patch is made of changes inside a json field), or an RFC 6902 patch.
+   * @param {string} table
+   * @param {string} id
+   * @param {RecordValues | PatchOp[]} changes
+   * @returns {Promise<number | null>} the op_id, null when nothing would change
+   */
+  async update(table, id, changes) {
+    return (await this.#write([{ op: 'update', table, id, values: changes }]))[0];
+  }
+
+  /**
+   * Delete a record.
+   * @param {string} table
+   * @param {string} id
+   * @returns {Promise<number | null>} the op_id
+   */
+  async remove(table, id) {
+    return (await this.#write([{ op: 'delete', table, id }]))[0];
+  }
+
+  /**
+   * Make several changes that apply together or not at all, here and on the server. `work` names them; they happen when it returns.
+   * @param {(tx: Transaction) => void | Promise<void>} work
+   * @returns {Promise<(number | null)[]>} op_ids
+   */
+  async transaction(work) {
+    /** @type {import('./writing.js').Wish[]} */
+    const wishes = [];
+    await work({
+      insert: (table, values) => {
+        const id = values.id ?? uuid7();
+        wishes.push({ op: 'insert', table, id, values });
+        return id;
+      },
+      update: (table, id, values) => void wishes.push({ op: 'update', table, id, values }),
+      remove: (table, id) => void wishes.push({ op: 'delete', table, id }),
+    });
+    return wishes.length ? this.#write(wishes) : [];
+  }
+
+  /** What the sync is doing, as last heard. */
+  status() {
+    return /** @type {Status} */ (this.#status);
+  }
+
+  /**
+   * Hear every change of the status, and the present one at once. Returns a function that ends it.
+   * @param {(status: Status) => void} listener
+   * @returns {() => void}
+   */
+  onStatus(listener) {
+    this.#statusListeners.add(listener);
+    if (this.#status) listener(this.#status);
+    return () => this.#statusListeners.delete(listener);
+  }
+
+  /**
+   * Hear which tables changed, by whomever. `overlays` is among them when pending edits may have. Returns a function that ends it.
+   * @param {(changed: Changed) => void} listener
+   * @returns {() => void}
+   */
+  onChange(listener) {
+    this.#changeListeners.add(listener);
+    return () => this.#changeListeners.delete(listener);
+  }
+
+  /**
+   * Return the conflicts that wait for a person.
+   * @returns {Promise<Conflict[]>}
+   */
+  conflicts() {
+    return this.#call('conflicts');
+  }
+
+  /**
+   * Settle a conflict: keep mine, take theirs, or set values of your own (field → value, over mine).
+   * @param {number} opId of the op in conflict
+   * @param {'mine' | 'theirs' | RecordValues} choice
+   * @returns {Promise<number>} the op_id of the op that settles it
+   */
+  resolve(opId, choice) {
+    const edit = typeof choice !== 'string';
+    return this.#call('resolve', opId, edit ? 'edit' : choice, edit ? choice : null, uuid7());
+  }
+
+  /**
+   * Return ops that are not confirmed yet, in order: all, or those in one state.
+   * @param {OverlayState} [state]
+   * @returns {Promise<Overlay[]>}
+   */
+  overlays(state) {
+    return this.#call('overlays', state ?? null);
+  }
+
+  /**
+   * Take back a pending, rejected or parked op, and what depends on it. Throws `sending` while it is on its way.
+   * @param {number} opId
+   * @returns {Promise<number[]>} the op_ids that are gone
+   */
+  discard(opId) {
+    return this.#call('discard', opId);
+  }
+
+  /**
+   * Send a rejected or parked op again, with other values if given (field → value, over what it set).
+   * @param {number} opId
+   * @param {RecordValues} [values]
+   * @returns {Promise<number>} the new op_id
+   */
+  retry(opId, values) {
+    return this.#call('retry', opId, values ?? null);
+  }
+
+  /**
+   * Return the sync state of a table's records by id; those that are synced are not named.
+   * @param {string} table
+   * @returns {Promise<Record<string, RecordState>>}
+   */
+  states(table) {
+    return this.#call('states', table);
+  }
+
+  /**
+   * Return the published object types, by label.
+   * @returns {Promise<ObjectType[]>}
+   */
+  objects() {
+    return this.#call('objects');
+  }
+
+  /**
+   * Return layouts, of one object type or all.
+   * @param {string} [objectName]
+   * @returns {Promise<Layout[]>}
+   */
+  layouts(objectName) {
+    return this.#call('layouts', objectName ?? null);
+  }
+
+  /**
+   * Compare every table with the server's, and repair what differs. Waits until the replica is live.
+   * @returns {Promise<Verified>}
+   */
+  async verify() {
+    const { tables, repaired, problem } = await this.#call('verify');
+    return { equal: !problem && Object.values(tables).every((/** @type {any} */ table) => table.equal), repaired, tables, problem };
+  }
+
+  /**
+   * Forget the server's data and take it again; pending edits are kept. For when the server was restored from a backup.
+   * @returns {Promise<void>}
+   */
+  startOver() {
+    return this.#call('startOver');
+  }
+
+  /**
+   * Return everything a person needs who looks for a fault.
+   * @returns {Promise<Record<string, any>>}
+   */
+  diagnostics() {
+    return this.#call('diagnostics');
+  }
+
+  /**
+   * Ask the browser not to evict the replica when space is short. Returns whether it agreed.
+   * @returns {Promise<boolean>}
+   */
+  async persist() {
+    return (await navigator.storage?.persist?.()) ?? false;
+  }
+
+  /**
+   * Let go of the replica; another tab takes over.
+   * @returns {Promise<void>}
+   */
+  async close() {
+    document.removeEventListener('visibilitychange', this.#wake);
+    removeEventListener('online', this.#wake);
+    await new Promise((resolve) => {
+      this.#closed = () => resolve(undefined);
+      this.#worker.postMessage({ type: 'close' });
+    });
+    this.#failed(new MoatError('closed', 'The replica was closed.'));
+    this.#worker.terminate();
+  }
+
+  #closed = () => {};
+
+  /**
+   * @param {string} method
+   * @param {...any} args
+   * @returns {Promise<any>}
+   */
+  #call(method, ...args) {
+    const id = ++this.#number;
+    return new Promise((resolve, reject) => {
+      this.#calls.set(id, { resolve, reject });
+      this.#worker.postMessage({ type: 'call', id, method, args });
+    });
+  }
+
+  /** @param {import('./writing.js').Wish[]} wishes */
+  #write(wishes) {
+    return this.#call('write', wishes, uuid7());
+  }
+
+  /**
+   * @param {Source} source
+   * @returns {Promise<any>}
+   */
+  #read(source) {
+    if (typeof source === 'string') return this.#call('query', source, []);
+    if ('sql' in source) return this.#call('query', source.sql, source.params ?? []);
+    return this.#call('find', source);
+  }
+
+  /** @param {any} message */
+  #heard(message) {
+    if (message.type === 'answer') {
+      const call = this.#calls.get(message.id);
+      this.#calls.delete(message.id);
+      if (message.error) call?.reject(new MoatError(message.error.code, message.error.message, message.error));
+      else call?.resolve(message.value);
+    } else if (message.type === 'status') {
+      this.#show(message.status);
+    } else if (message.type === 'changed') {
+      for (const listener of [...this.#changeListeners]) listener(message.tables);
+    } else if (message.type === 'failed') {
+      this.#failed(new MoatError(message.error.code, message.error.message, message.error));
+    } else if (message.type === 'closed') {
+      this.#closed();
+    }
+  }
+
+  /** @param {Status} status */
+  #show(status) {
+    this.#status = status;
+    for (const listener of [...this.#statusListeners]) listener(status);
+  }
+
+  /** @param {MoatError} error */
+  #failed(error) {
+    for (const { reject } of this.#calls.values()) reject(error);
+    this.#calls.clear();
+  }
+}

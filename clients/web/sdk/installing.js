@@ -1,0 +1,96 @@
+/** Replica files: which one is in use, and how a snapshot becomes it without a moment in which an edit is in neither. */
+
+import { MoatError } from './errors.js';
+import { Replica } from './replica.js';
+import { snapshotChunks } from './snapshot.js';
+import { quote } from './ddl.js';
+
+/** @typedef {import('./storage/types.js').Storage} Storage */
+/** @typedef {import('./types.js').Manifest} Manifest */
+
+const PATTERN = /^replica-(\d+)\.sqlite3$/;
+const fileName = (/** @type {number} */ number) => `replica-${String(number).padStart(6, '0')}.sqlite3`;
+const numberOf = (/** @type {string} */ file) => Number(PATTERN.exec(file)?.[1] ?? 0);
+
+/** A replica and the file it is in. */
+/** @typedef {{replica: Replica, file: string}} Installed */
+
+/**
+ * Open the newest replica that was finished, or begin a new one; what else lies there is removed.
+ * @param {Storage} storage
+ * @returns {Promise<Installed>}
+ */
+export async function openNewest(storage) {
+  const files = storage.list().filter((file) => PATTERN.test(file)).sort().reverse();
+  /** @type {Installed | null} */
+  let found = null;
+  for (const file of files) {
+    found ??= tryOpen(storage, file);
+    if (found?.file !== file) await storage.remove(file);
+  }
+  if (found) return found;
+  const file = fileName(numberOf(files[0] ?? '') + 1);
+  const replica = new Replica(storage.open(file));
+  replica.setLocal('ready', true);
+  return { replica, file };
+}
+
+/**
+ * @param {Storage} storage
+ * @param {string} file
+ * @returns {Installed | null}
+ */
+function tryOpen(storage, file) {
+  const sql = storage.open(file);
+  const has = sql.value(`SELECT 1 FROM main.sqlite_schema WHERE name = 'device_state'`) !== null;
+  if (has && sql.value(`SELECT 1 FROM main."device_state" WHERE "key" = 'ready'`) !== null) return { replica: new Replica(sql), file };
+  sql.close();
+  return null;
+}
+
+/**
+ * Download a snapshot into a file of its own and check it.
+ * @param {Storage} storage
+ * @param {string} current file in use
+ * @param {import('./snapshot.js').Download} download
+ * @returns {Promise<Installed>} opened, with nothing local in it yet
+ */
+export async function fetchSnapshot(storage, current, download) {
+  const { manifest } = download;
+  const file = fileName(numberOf(current) + 1);
+  if (storage.list().includes(file)) await storage.remove(file);
+  await storage.importFile(file, snapshotChunks(download), manifest.size);
+  const sql = storage.open(file);
+  try {
+    const problem = sql.value('PRAGMA main.quick_check(1)');
+    if (problem !== 'ok') throw new MoatError('snapshot', `the file is damaged: ${problem}`);
+    const replica = new Replica(sql);
+    if (replica.state.cursor !== manifest.cursor || replica.state.state_hash !== manifest.state_hash) throw new MoatError('snapshot', 'the file stands elsewhere than its manifest');
+    for (const [table, [count]] of Object.entries(manifest.tables)) {
+      if (sql.value(`SELECT count(*) FROM main.${quote(table)}`) !== count) throw new MoatError('snapshot', `${table} does not hold ${count} records`);
+    }
+    return { replica, file };
+  } catch (error) {
+    sql.close();
+    await storage.remove(file);
+    throw error;
+  }
+}
+
+/**
+ * Copy everything local from one replica to another, in one transaction and without waiting: nothing can be written in between.
+ * @param {Replica} from
+ * @param {Replica} to
+ */
+export function moveLocal(from, to) {
+  const local = from.sql.rows('SELECT "key", "value" FROM main."device_state"');
+  to.change((touched) => {
+    for (const [key, value] of local) to.sql.run('INSERT OR REPLACE INTO main."device_state" VALUES (?, ?)', [key, value]);
+    for (const overlay of from.overlays.list()) to.overlays.add(overlay);
+    to.overlays.parkUnknown();
+    to.overlays.dropReached(to.state.cursor, touched);
+    to.overlays.rebuildAll();
+    to.setLocal('ready', true);
+  });
+  to.reload();
+}

@@ -1,0 +1,402 @@
+/**
+ * The tab that owns the replica and the socket: it runs the engine's effects, answers the applications of all tabs, and
+ * tells them what changed. One at a time per browser and replica name (see `worker.js`).
+ */
+
+import { requestToken, revokeToken } from './account.js';
+import { Engine } from './engine.js';
+import { MoatError } from './errors.js';
+import { fetchSnapshot, moveLocal, openNewest } from './installing.js';
+import * as reading from './reading.js';
+import { Socket } from './socket.js';
+import { Writing } from './writing.js';
+
+/** @typedef {import('./types.js').Status} Status */
+/** @typedef {import('./engine.js').Event} Event */
+/** @typedef {import('./engine.js').Effect} Effect */
+/** @typedef {import('./replica.js').Replica} Replica */
+/** @typedef {import('./overlays.js').Touched} Touched */
+/** @typedef {Record<string, string[] | null>} Changed tables and ids that changed; null: many */
+/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status}} News */
+/**
+ * @typedef {{
+ *   server: string, client: string, storage: import('./storage/types.js').Storage, parts: import('./storage/parts.js').PartStore,
+ *   emit: (news: News) => void, WebSocket?: typeof WebSocket, fetch?: typeof fetch, now?: () => Date
+ * }} LeaderOptions
+ */
+
+const VERSION = '0.1.0';
+const STATUS_MS = 30;
+const MANY = 500;
+const KEPT_ANSWERS = 100;
+const ONLINE = new Set(['catching_up', 'upgrading', 'downloading', 'repairing', 'live']);
+
+export class Leader {
+  /** @type {Replica} */
+  replica;
+  /** @type {Engine} */
+  engine;
+  #file = '';
+  /** @type {Event[]} */
+  #events = [];
+  #pumping = false;
+  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+  #timers = new Map();
+  /** @type {{snapshot: string, abort: AbortController} | null} */
+  #download = null;
+  /** @type {ReturnType<typeof setTimeout> | null} */
+  #statusTimer = null;
+  #lastStatus = '';
+  /** @type {((result: any) => void)[]} */
+  #verifying = [];
+  /** @type {string | null} */
+  #storageProblem = null;
+  #closed = false;
+
+  /**
+   * Open the newest replica and begin to sync.
+   * @param {LeaderOptions} options
+   * @returns {Promise<Leader>}
+   */
+  static async open(options) {
+    const { replica, file } = await openNewest(options.storage);
+    await options.storage.flush();
+    return new Leader(options, replica, file);
+  }
+
+  /**
+   * @param {LeaderOptions} options
+   * @param {Replica} replica
+   * @param {string} file
+   */
+  constructor(options, replica, file) {
+    this.options = options;
+    this.replica = replica;
+    this.#file = file;
+    this.engine = new Engine({
+      state: replica.state, device: replica.local('device'), token: replica.local('token'), client: options.client, port: this.#port(),
+    });
+    this.socket = new Socket(`${options.server.replace(/^http/, 'ws')}/ws/sync`, (event) => this.event(event), options.WebSocket);
+    this.event({ on: 'start' });
+  }
+
+  /**
+   * Answer a request of an application. Writes are durable when this returns.
+   * @param {string} method
+   * @param {any[]} args
+   * @param {string | null} [request] id of a request that may come twice: the second time gets the first answer
+   * @returns {Promise<any>}
+   */
+  async call(method, args, request = null) {
+    const known = request && this.replica.local('answers')?.find((/** @type {any[]} */ [id]) => id === request);
+    if (known) return known[1];
+    const handler = this.#methods[method];
+    if (!handler) throw new MoatError('unknown_method', `There is no ${method}.`);
+    return handler(...args, request);
+  }
+
+  /**
+   * Something happened to the engine.
+   * @param {Event} event
+   */
+  event(event) {
+    this.#events.push(event);
+    if (!this.#pumping) void this.#pump();
+  }
+
+  /** Say goodbye and let go of everything. */
+  async close() {
+    this.event({ on: 'stop' });
+    this.#closed = true;
+    this.#download?.abort.abort();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    if (this.#statusTimer) clearTimeout(this.#statusTimer);
+    await this.options.storage.flush().catch(() => {});
+    this.replica.sql.close();
+    await this.options.storage.close();
+  }
+
+  /** @returns {import('./engine.js').Port} */
+  #port() {
+    return {
+      digest: (table, range) => this.replica.digest(table, range),
+      cuts: (table, range, pieces) => this.replica.cuts(table, range, pieces),
+      tables: () => [...this.replica.schema.tables.keys()],
+      pending: (maxOps, maxBytes) => reading.pendingOps(this.replica, maxOps, maxBytes),
+    };
+  }
+
+  // Requests
+
+  /** @type {Record<string, (...args: any[]) => any>} */
+  #methods = {
+    query: (sql, params) => reading.query(this.replica, sql, params),
+    find: (options) => reading.find(this.replica, options),
+    get: (table, id) => reading.get(this.replica, table, id),
+    objects: () => reading.objects(this.replica),
+    layouts: (objectName) => reading.layouts(this.replica, objectName),
+    states: (table) => reading.states(this.replica, table),
+    conflicts: () => reading.conflicts(this.replica),
+    overlays: (state) => this.replica.overlays.list(state ? '"state" = ?' : '1', state ? [state] : []),
+    write: (wishes, tx, request) => this.#write((writing) => writing.write(wishes, tx), request),
+    resolve: (opId, choice, values, tx, request) => this.#write((writing) => writing.resolve(opId, choice, values, tx), request),
+    discard: (opId, request) => this.#write((writing) => writing.discard(opId, this.#inFlight()), request),
+    retry: (opId, values, request) => this.#write((writing) => writing.retry(opId, values), request),
+    status: () => this.status(),
+    login: (credentials) => this.#login(credentials),
+    logout: (options) => this.#logout(options),
+    startOver: () => this.event({ on: 'start_over' }),
+    wake: () => this.event({ on: 'wake' }),
+    verify: () => this.#verify(),
+    diagnostics: () => this.#diagnostics(),
+  };
+
+  /**
+   * @template T
+   * @param {(writing: Writing) => T} work
+   * @param {string | null} request
+   * @returns {Promise<T>}
+   */
+  async #write(work, request) {
+    /** @type {any} */
+    let result;
+    const touched = this.replica.change((touched_) => {
+      result = work(new Writing(this.replica, touched_, this.options.now ?? (() => new Date())));
+      if (request) this.replica.setLocal('answers', [...(this.replica.local('answers') ?? []), [request, result]].slice(-KEPT_ANSWERS));
+    });
+    this.#changed(touched);
+    this.event({ on: 'ops' });
+    await this.#flush();
+    return result;
+  }
+
+  async #flush() {
+    try {
+      await this.options.storage.flush();
+      this.#storageProblem = null;
+    } catch (error) {
+      this.#storageProblem = MoatError.from(error).message;
+      throw error;
+    } finally {
+      this.#showStatus();
+    }
+  }
+
+  #inFlight() {
+    return new Set((this.engine.pushing.inFlight?.ops ?? []).map((op) => op.op_id));
+  }
+
+  /** @param {any} credentials */
+  async #login(credentials) {
+    const { device, token, tenant, user } = await requestToken(this.options.server, credentials, this.options.fetch);
+    const replica = this.replica;
+    const unsent = replica.sql.value('SELECT count(*) FROM main."overlays"');
+    const other = (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') || (replica.local('user') && replica.local('user') !== user && 'user');
+    if (other && unsent) throw new MoatError(`other_${other}`, `This browser holds ${unsent} edits of another ${other} that the server does not have yet. Log in as before, or discard them first.`);
+    if (other === 'tenant') this.#reset();
+    replica.sql.transaction(() => {
+      for (const [key, value] of Object.entries({ device, token, user, devices: [...replica.devices, device] })) replica.setLocal(key, value);
+    });
+    replica.devices.add(device);
+    await this.#flush();
+    this.engine.state = { ...replica.state };
+    this.event({ on: 'signed_in', token, device });
+    return { tenant, user, device };
+  }
+
+  /** @param {{forget?: boolean}} [options] */
+  async #logout({ forget = false } = {}) {
+    const token = this.replica.local('token');
+    if (token) void revokeToken(this.options.server, token, this.options.fetch);
+    this.replica.setLocal('token', null);
+    this.event({ on: 'signed_in', token: null, device: null });
+    if (forget) {
+      this.replica.sql.run('DELETE FROM main."overlays"');
+      this.replica.setLocal('user', null);
+      this.#reset();
+      this.engine.state = { ...this.replica.state };
+    }
+    await this.#flush();
+  }
+
+  #reset() {
+    this.replica.reset();
+    this.#changedAll();
+  }
+
+  /** @returns {Promise<any>} */
+  #verify() {
+    return new Promise((resolve) => {
+      this.#verifying.push(resolve);
+      this.event({ on: 'verify' });
+    });
+  }
+
+  #diagnostics() {
+    const { sql, state } = this.replica;
+    const pages = sql.value('PRAGMA main.page_count') * sql.value('PRAGMA main.page_size');
+    return {
+      version: VERSION, sqlite: this.replica.sql.sqlite3.version.libVersion, server: this.options.server, client: this.options.client,
+      ...state, device: this.replica.local('device'), user: this.replica.local('user'), file: this.#file, bytes: pages,
+      storage: { ...this.#storage(), ...this.options.storage.stats() }, overlays: this.replica.overlays.counts(),
+      tables: Object.fromEntries([...this.replica.schema.tables.keys()].map((name) => [name, sql.value(`SELECT count(*) FROM main."${name}"`)])),
+      phase: this.engine.phase, problem: this.engine.problem, limits: this.engine.pushing.limits,
+    };
+  }
+
+  // News
+
+  #storage() {
+    const { tier, name, durable, reason } = this.options.storage;
+    return { tier, name, durable, reason: this.#storageProblem ?? reason };
+  }
+
+  /** @returns {Status} */
+  status() {
+    const { engine, replica } = this;
+    const counts = replica.overlays.counts();
+    return {
+      phase: engine.phase, online: ONLINE.has(engine.phase) && engine.connected, progress: engine.progress, cursor: replica.state.cursor, head: Math.max(engine.head, replica.state.cursor),
+      schema_version: replica.state.schema_version, pending: counts.pending, conflicts: reading.conflicts(replica).length, rejected: counts.rejected, parked: counts.parked,
+      problem: engine.problem, retry_at: engine.retryAt, user: replica.local('user'), tenant: replica.state.tenant || null, device: replica.local('device'),
+      profile: engine.welcome?.profile ?? null, channel: replica.state.channel || null, storage: this.#storage(), leader: true,
+    };
+  }
+
+  #showStatus() {
+    this.#statusTimer ??= setTimeout(() => {
+      this.#statusTimer = null;
+      if (this.#closed) return;
+      const status = this.status();
+      const text = JSON.stringify(status);
+      if (text === this.#lastStatus) return;
+      this.#lastStatus = text;
+      this.options.emit({ type: 'status', status });
+    }, STATUS_MS);
+  }
+
+  /** @param {Touched} touched */
+  #changed(touched) {
+    if (!touched.tables.size) return;
+    /** @type {Changed} */
+    const tables = {};
+    for (const [table, ids] of touched.tables) tables[table] = ids.size > MANY ? null : [...ids];
+    this.options.emit({ type: 'changed', tables: { ...tables, overlays: null } });
+    this.#showStatus();
+  }
+
+  #changedAll() {
+    this.options.emit({ type: 'changed', tables: Object.fromEntries([...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
+    this.#showStatus();
+  }
+
+  // The engine
+
+  async #pump() {
+    this.#pumping = true;
+    for (let event = this.#events.shift(); event && !this.#closed; event = this.#events.shift()) {
+      const effects = this.engine.handle(event, Date.now());
+      for (const effect of effects) await this.#perform(effect);
+      this.#showStatus();
+    }
+    this.#pumping = false;
+  }
+
+  /** @param {Effect} effect */
+  async #perform(effect) {
+    const step = this.#effects[effect.do];
+    if (!step) throw new Error(`unknown effect ${effect.do}`);
+    try {
+      await step(effect);
+    } catch (error) {
+      const { code, message } = MoatError.from(error);
+      this.#events.unshift({ on: 'failed', code, message, state: { ...this.replica.state } });
+    }
+  }
+
+  /** @type {Record<string, (effect: any) => void | Promise<void>>} */
+  #effects = {
+    connect: () => this.socket.connect(),
+    disconnect: () => this.socket.disconnect(),
+    send: ({ envelope, lines }) => this.#send(envelope, lines),
+    timer: ({ name, ms }) => this.#timer(name, ms),
+    clear: ({ name }) => this.#clear(name),
+    welcomed: ({ envelope }) => this.replica.setLocal('profile', envelope.profile ?? null),
+    apply: ({ frame }) => this.#changed(this.replica.applyChanges(frame)),
+    upgrade: ({ revisions }) => this.#changed(this.replica.upgrade(revisions)),
+    rows: ({ frames, end }) => this.#changed(this.replica.applyRows(frames, end)),
+    repair: ({ frames }) => this.#changed(this.replica.repair(frames)),
+    adopt: ({ state }) => this.replica.adopt(state),
+    reset: () => this.#reset(),
+    ack: ({ results }) => this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched))),
+    settled: ({ conflicts }) => this.#changed(this.replica.change((touched) => {
+      for (const { conflict } of conflicts) this.replica.overlays.settled(conflict, touched);
+    })),
+    install: ({ manifest }) => { void this.#install(manifest); },
+    verified: (result) => { for (const resolve of this.#verifying.splice(0)) resolve(result); },
+  };
+
+  /**
+   * @param {any} envelope
+   * @param {unknown[]} lines
+   */
+  async #send(envelope, lines) {
+    // The server must never know an op that a crash could make this browser forget.
+    if (envelope.type === 'push') await this.options.storage.flush().catch((error) => { this.#storageProblem = MoatError.from(error).message; });
+    this.socket.send(envelope, lines);
+  }
+
+  /**
+   * @param {string} name
+   * @param {number} ms
+   */
+  #timer(name, ms) {
+    this.#clear(name);
+    this.#timers.set(name, setTimeout(() => {
+      this.#timers.delete(name);
+      this.event({ on: 'timer', name });
+    }, ms));
+  }
+
+  /** @param {string} name */
+  #clear(name) {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+
+  /** @param {import('./types.js').Manifest} manifest */
+  async #install(manifest) {
+    if (this.#download?.snapshot === manifest.snapshot) return;
+    this.#download?.abort.abort();
+    const abort = new AbortController();
+    const download = this.#download = { snapshot: manifest.snapshot, abort };
+    try {
+      const installed = await fetchSnapshot(this.options.storage, this.#file, {
+        manifest, server: this.options.server, token: this.replica.local('token') ?? '', parts: this.options.parts, signal: abort.signal, fetch: this.options.fetch,
+        progress: (share) => { if (this.#download === download) this.event({ on: 'progress', share }); },
+      });
+      if (this.#download !== download || this.#closed) return installed.replica.sql.close();
+      await this.#switch(installed);
+      this.event({ on: 'installed', state: { ...this.replica.state } });
+    } catch (error) {
+      const { code, message } = MoatError.from(error);
+      if (this.#download === download) this.event({ on: 'download_failed', code, message });
+    } finally {
+      if (this.#download === download) this.#download = null;
+    }
+  }
+
+  /** @param {import('./installing.js').Installed} installed */
+  async #switch(installed) {
+    const old = { replica: this.replica, file: this.#file };
+    moveLocal(old.replica, installed.replica);
+    this.replica = installed.replica;
+    this.#file = installed.file;
+    this.#changedAll();
+    // The old file stays until the new one is durable.
+    await this.options.storage.flush();
+    old.replica.sql.close();
+    await this.options.storage.remove(old.file);
+    await this.options.parts.clear();
+  }
+}

@@ -1,0 +1,94 @@
+/** PURE: getting pending ops to the server: one push in flight, cut to the server's limits, narrowed down when one is refused. */
+
+/** @typedef {import('./types.js').OpResult} OpResult */
+/** @typedef {{op_id: number, tx: string | null, wire: Record<string, any>}} WireOp */
+/** @typedef {(maxOps: number, maxBytes: number) => WireOp[]} Pending next ops in op order, whole txs; never more than the limits, but at least one tx */
+
+const DEFAULTS = { ops: 500, frame: 1 << 20 };
+const RETRY_CODES = new Set(['overloaded', 'unavailable', 'internal']);
+
+export class Pushing {
+  limits = { ...DEFAULTS };
+  /** @type {{ref: number, ops: WireOp[]} | null} */
+  inFlight = null;
+  /** Told to wait: nothing is sent until `resume`. */
+  waiting = false;
+  #most = Infinity;
+  #trouble = 0;
+
+  /** @param {Pending} pending */
+  constructor(pending) {
+    this.pending = pending;
+  }
+
+  /** A new connection: what was in flight is sent again, and the server knows what it accepted. */
+  reset() {
+    this.inFlight = null;
+    this.waiting = false;
+  }
+
+  /**
+   * Return the ops to send now.
+   * @param {number} ref
+   * @returns {Record<string, any>[] | null}
+   */
+  next(ref) {
+    if (this.inFlight || this.waiting) return null;
+    const ops = this.pending(Math.min(this.limits.ops, this.#most), Math.floor(this.limits.frame * 0.9));
+    if (!ops.length) return null;
+    this.inFlight = { ref, ops };
+    return ops.map((op) => op.wire);
+  }
+
+  /**
+   * Take in an ack; returns the results to keep, and how long to wait when the server could not do some of it now.
+   * @param {OpResult[]} results
+   * @returns {{results: OpResult[], wait: boolean}}
+   */
+  acknowledged(results) {
+    this.inFlight = null;
+    this.#most = Infinity;
+    const final = results.filter((result) => !(result.status === 'rejected' && result.code === 'internal'));
+    this.waiting = final.length < results.length;
+    this.#trouble = this.waiting ? this.#trouble + 1 : 0;
+    return { results: final, wait: this.waiting };
+  }
+
+  /**
+   * Take in the refusal of a whole push: wait, send less at a time, or give up on the one tx that is to blame.
+   * @param {string} code
+   * @param {string} message
+   * @returns {{wait: boolean, results: OpResult[]}}
+   */
+  refused(code, message) {
+    const ops = this.inFlight?.ops ?? [];
+    this.inFlight = null;
+    if (RETRY_CODES.has(code)) {
+      this.waiting = true;
+      this.#trouble++;
+      return { wait: true, results: [] };
+    }
+    if (units(ops) > 1) {
+      this.#most = Math.max(1, Math.floor(ops.length / 2));
+      return { wait: false, results: [] };
+    }
+    this.#most = Infinity;
+    return { wait: false, results: ops.map(({ op_id }) => ({ op_id, status: 'rejected', code, message })) };
+  }
+
+  /** The wait is over. */
+  resume() {
+    this.waiting = false;
+  }
+
+  /** How often in a row the server could not do it. */
+  get trouble() {
+    return this.#trouble;
+  }
+}
+
+/**
+ * Count what is applied together: txs, and ops without one.
+ * @param {WireOp[]} ops
+ */
+const units = (ops) => new Set(ops.map((op) => op.tx ?? op.op_id)).size;

@@ -1,0 +1,91 @@
+/** Downloading a snapshot (docs/spec/protocol.md §8): parts over HTTP, a few at a time, each checked and kept until installed. */
+
+import { MoatError } from './errors.js';
+import { Sha256, toHex } from './sha256.js';
+
+/** @typedef {import('./types.js').Manifest} Manifest */
+/** @typedef {import('./storage/parts.js').PartStore} PartStore */
+/**
+ * @typedef {{
+ *   manifest: Manifest, server: string, token: string, parts: PartStore, signal: AbortSignal,
+ *   progress: (share: number) => void, fetch?: typeof fetch
+ * }} Download
+ */
+
+const AT_ONCE = 4;
+const ATTEMPTS = 5;
+
+/**
+ * Yield the assembled file in order, a part at a time, while later parts are on their way.
+ *
+ * Throws MoatError: `snapshot_gone` (subscribe again), `bad_token`, `network` (try later: what came stays) or `snapshot` (what came is not
+ * what the manifest says).
+ * @param {Download} download
+ * @returns {AsyncGenerator<Uint8Array, void>}
+ */
+export async function* snapshotChunks(download) {
+  const { manifest, progress } = download;
+  const total = manifest.parts.reduce((sum, part) => sum + part.size, 0);
+  const whole = new Sha256();
+  /** @type {Promise<Uint8Array>[]} */
+  const coming = [];
+  let size = 0, received = 0;
+  for (let next = 0, number = 0; number < manifest.parts.length; number++) {
+    for (; next < manifest.parts.length && next < number + AT_ONCE; next++) {
+      const one = fetchPart(download, next);
+      one.catch(() => {}); // thrown where it is awaited; without this an abort would be reported for each part still coming
+      coming.push(one);
+    }
+    const packed = await /** @type {Promise<Uint8Array>} */ (coming.shift());
+    const chunk = await unpack(packed);
+    whole.update(chunk);
+    size += chunk.length;
+    received += packed.length;
+    progress(received / total);
+    yield chunk;
+  }
+  if (size !== manifest.size || toHex(whole.digest()) !== manifest.sha256) throw new MoatError('snapshot', 'the assembled file is not the one in the manifest');
+}
+
+/**
+ * @param {Download} download
+ * @param {number} number
+ * @returns {Promise<Uint8Array>}
+ */
+async function fetchPart(download, number) {
+  const { sha256 } = download.manifest.parts[number];
+  const kept = await download.parts.get(sha256);
+  if (kept) return kept;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const data = await request(download, number);
+      if (toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', /** @type {any} */ (data)))) !== sha256) throw new MoatError('snapshot', `part ${number} is not the one in the manifest`);
+      await download.parts.put(sha256, data);
+      return data;
+    } catch (error) {
+      const final = error instanceof MoatError && error.code !== 'snapshot' && error.code !== 'network';
+      if (final || download.signal.aborted || attempt >= ATTEMPTS) throw error instanceof MoatError ? error : new MoatError('network', `The download stopped: ${String(error)}`);
+      await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** attempt));
+    }
+  }
+}
+
+/**
+ * @param {Download} download
+ * @param {number} number
+ */
+async function request({ manifest, server, token, signal, fetch: get = fetch }, number) {
+  const response = await get(`${server}/api/snapshots/${encodeURIComponent(manifest.snapshot)}/parts/${number}`, {
+    headers: { Authorization: `Bearer ${token}` }, credentials: 'omit', signal,
+  });
+  if (response.status === 404 || response.status === 410) throw new MoatError('snapshot_gone', 'The server has a newer snapshot.');
+  if (response.status === 401) throw new MoatError('bad_token', 'The server does not know this device any more. Log in again.');
+  if (!response.ok) throw new MoatError('network', `The server answered ${response.status}.`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** @param {Uint8Array} packed one gzip member */
+async function unpack(packed) {
+  const stream = new Blob([/** @type {any} */ (packed)]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}

@@ -1,0 +1,60 @@
+/** Which tier a replica gets: the best one that works here, and the one that already holds it. */
+
+import { MoatError } from '../errors.js';
+import { memoryStorage } from './memory.js';
+import { mirrorStorage } from './mirror.js';
+import { opfsStorage } from './opfs.js';
+
+/** @typedef {'auto' | 'opfs' | 'indexeddb' | 'memory'} Wanted */
+
+/**
+ * @param {import('../sql.js').Sqlite3} sqlite3
+ * @param {string} name
+ * @param {Wanted} wanted
+ * @returns {Promise<import('./types.js').Storage>}
+ */
+export async function chooseStorage(sqlite3, name, wanted) {
+  if (wanted === 'memory') return memoryStorage(sqlite3, 'asked for');
+  if (wanted === 'opfs') return opfsStorage(sqlite3, name);
+  if (wanted === 'indexeddb') return mirrorStorage(sqlite3, name, 'asked for');
+  const refusal = isWebKit() ? 'WebKit: IndexedDB is the safer store' : await mirrorHolds(name);
+  if (refusal === null) {
+    try {
+      return await opfsStorage(sqlite3, name);
+    } catch (error) {
+      // Someone else holds it: a second replica beside it would hide its pending edits.
+      if (error instanceof MoatError) throw error;
+      return mirrorOrMemory(sqlite3, name, `no OPFS here: ${String(error)}`);
+    }
+  }
+  return mirrorOrMemory(sqlite3, name, refusal);
+}
+
+/**
+ * @param {import('../sql.js').Sqlite3} sqlite3
+ * @param {string} name
+ * @param {string} reason
+ */
+async function mirrorOrMemory(sqlite3, name, reason) {
+  try {
+    return await mirrorStorage(sqlite3, name, reason);
+  } catch (error) {
+    return memoryStorage(sqlite3, `${reason}; no IndexedDB here: ${String(error)}`);
+  }
+}
+
+const isWebKit = () => /AppleWebKit/.test(navigator.userAgent) && !/Chrom(e|ium)|Edg|OPR|Android/.test(navigator.userAgent);
+
+/**
+ * A replica that began in IndexedDB stays there: its pending edits are in it.
+ * @param {string} name
+ * @returns {Promise<string | null>}
+ */
+async function mirrorHolds(name) {
+  try {
+    const found = (await indexedDB.databases()).some((database) => database.name === `moat-${name}`);
+    return found ? 'the replica began in IndexedDB' : null;
+  } catch {
+    return null;
+  }
+}

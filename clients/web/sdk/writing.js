@@ -1,0 +1,262 @@
+/** What an application asks for — insert, update, remove, resolve, discard, retry — as overlays. Runs inside a replica's transaction. */
+
+import { MoatError } from './errors.js';
+import { touchedFields } from './overlay.js';
+import { applyPatch, diff, pointerParts } from './patch.js';
+import { clean, isRecordId } from './values.js';
+
+/** @typedef {import('./types.js').Overlay} Overlay */
+/** @typedef {import('./types.js').RecordValues} RecordValues */
+/** @typedef {import('./types.js').Field} Field */
+/** @typedef {import('./replica.js').Replica} Replica */
+/** @typedef {import('./overlays.js').Touched} Touched */
+/** @typedef {import('./schema.js').Table} Table */
+/** @typedef {{op: 'insert' | 'update' | 'delete', table: string, id: string, values?: any}} Wish what to do; `values` of an update: field → value, or an RFC 6902 patch */
+
+export class Writing {
+  /**
+   * @param {Replica} replica
+   * @param {Touched} touched
+   * @param {() => Date} now
+   */
+  constructor(replica, touched, now) {
+    this.replica = replica;
+    this.touched = touched;
+    this.now = now;
+  }
+
+  /**
+   * Add ops; together when there are several. Returns their op_ids (null where an update changes nothing).
+   * @param {Wish[]} wishes
+   * @param {string} tx id for their transaction, used when there are several
+   * @returns {(number | null)[]}
+   */
+  write(wishes, tx) {
+    return wishes.map((wish) => this.#one(wish, wishes.length > 1 ? tx : null));
+  }
+
+  /**
+   * Settle a conflict. Returns the op_id of the op that does.
+   * @param {number} opId
+   * @param {'mine' | 'theirs' | 'edit'} choice
+   * @param {RecordValues | null} values with `edit`: field → value, over mine
+   * @param {string} tx
+   */
+  resolve(opId, choice, values, tx) {
+    const overlay = this.#overlay(opId, ['conflict']);
+    const { conflict, version } = overlay.details;
+    if (this.replica.overlays.list(`"settles" = ? AND "state" IN ('pending','acked')`, [conflict]).length) throw new MoatError('resolving', 'This conflict is being settled already.');
+    if (choice === 'theirs') return this.#add({ op: 'settle', table: overlay.table, id: overlay.id, payload: { conflict, resolution: 'theirs' }, base_version: version, settles: conflict });
+    // The rest of its transaction was refused because of it, and goes with it.
+    const siblings = overlay.tx === null ? [] : this.replica.overlays.list(`"tx" = ? AND "state" = 'rejected' AND "code" = 'tx_aborted'`, [overlay.tx]);
+    const together = siblings.length ? tx : null;
+    const settling = this.#add({ ...this.#mine(overlay, values), table: overlay.table, id: overlay.id, base_version: version, settles: conflict, tx: together });
+    for (const sibling of siblings) this.#again(sibling, together);
+    return settling;
+  }
+
+  /**
+   * Take back an op that is not on its way: a pending one, or one the server refused. What depends on it goes too.
+   * @param {number} opId
+   * @param {Set<number>} inFlight
+   * @returns {number[]} the op_ids that are gone
+   */
+  discard(opId, inFlight) {
+    const overlay = this.#overlay(opId, ['pending', 'rejected', 'parked']);
+    const group = overlay.state !== 'pending' ? [overlay] : this.replica.overlays.list(`"state" = 'pending'`).filter((other) => other.op_id === opId
+      || (overlay.tx !== null && other.tx === overlay.tx)
+      || (overlay.op === 'insert' && other.table === overlay.table && other.id === overlay.id && other.op_id > opId));
+    if (group.some((other) => inFlight.has(other.op_id))) throw new MoatError('sending', 'This edit is being sent right now.');
+    for (const other of group) this.#drop(other);
+    return group.map((other) => other.op_id);
+  }
+
+  /**
+   * Send a refused op again, with other values if given. Returns the new op_id.
+   * @param {number} opId
+   * @param {RecordValues | null} values field → value, over what it set
+   */
+  retry(opId, values) {
+    const overlay = this.#overlay(opId, ['rejected', 'parked']);
+    return this.#again(overlay, null, values);
+  }
+
+  /**
+   * @param {Wish} wish
+   * @param {string | null} tx
+   * @returns {number | null}
+   */
+  #one({ op, table: name, id, values }, tx) {
+    const table = this.#table(name);
+    if (!isRecordId(id)) throw new MoatError('bad_id', 'A record id is text of 1 to 128 characters without control characters.');
+    const seen = this.#seen(table, id);
+    if (op === 'insert') {
+      if (seen) throw new MoatError('exists', `There is a record ${id} in ${name} already.`);
+      return this.#add({ op, table: name, id, payload: this.#inserted(table, values ?? {}), tx });
+    }
+    if (!seen) throw new MoatError('not_found', `There is no record ${id} in ${name}.`);
+    if (op === 'delete') return this.#add({ op, table: name, id, payload: null, tx });
+    const payload = Array.isArray(values) ? this.#checkedPatch(table, seen, values) : diff(seen, this.#cleaned(table, values ?? {}));
+    return payload.length ? this.#add({ op: 'update', table: name, id, payload, tx }) : null;
+  }
+
+  /**
+   * @param {Table} table
+   * @param {RecordValues} values
+   */
+  #inserted(table, values) {
+    const type = this.replica.objects.get(table.objectName);
+    const defaults = Object.fromEntries(table.fields.filter((field) => (field.default ?? null) !== null).map((field) => [field.name, field.default]));
+    if (type?.subtypes[0]) defaults.object_type = type.subtypes[0].value;
+    if (type?.statuses[0]) defaults.status = type.statuses[0].value;
+    const all = { ...defaults, ...this.#cleaned(table, values) };
+    return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
+  }
+
+  /**
+   * @param {Table} table
+   * @param {RecordValues} values
+   * @returns {RecordValues}
+   */
+  #cleaned(table, values) {
+    return Object.fromEntries(Object.entries(values).filter(([name]) => name !== 'id').map(([name, value]) => [name, clean(this.#field(table, name), value)]));
+  }
+
+  /**
+   * @param {Table} table
+   * @param {string} name
+   * @returns {Field}
+   */
+  #field(table, name) {
+    const type = this.replica.objects.get(table.objectName);
+    if (name === 'object_type' || name === 'status') {
+      return /** @type {Field} */ ({ name, kind: 'choice', label: name, choices: (name === 'status' ? type?.statuses : type?.subtypes) ?? [] });
+    }
+    const field = table.byName.get(name);
+    if (!field) throw new MoatError('unknown_field', `${table.name} has no field ${name}.`, { field: name });
+    return field;
+  }
+
+  /**
+   * Check that a patch fits what the user sees, and that it leaves values the fields can hold.
+   * @param {Table} table
+   * @param {RecordValues} seen
+   * @param {import('./types.js').PatchOp[]} patch
+   */
+  #checkedPatch(table, seen, patch) {
+    for (const step of patch) this.#field(table, pointerParts(step.path)[0]);
+    const after = applyPatch(seen, patch);
+    for (const name of touchedFields({ op: 'update', payload: patch })) clean(this.#field(table, name), after[name]);
+    return patch;
+  }
+
+  /**
+   * What the user's side of a conflict is, against what the server has now.
+   * @param {Overlay} overlay
+   * @param {RecordValues | null} values
+   * @returns {{op: 'insert' | 'update' | 'delete', payload: any}}
+   */
+  #mine(overlay, values) {
+    const table = this.#table(overlay.table);
+    const { base, mine, theirs } = overlay.details;
+    if (overlay.op === 'delete' && !values) return { op: 'delete', payload: null };
+    const fields = touchedFields(overlay).filter((name) => table.columns.includes(name));
+    const own = Object.fromEntries(fields.map((name) => [name, mine?.[name] ?? null]));
+    const wanted = { ...own, ...this.#cleaned(table, values ?? {}) };
+    // The server deleted it: it comes back with everything that is known of it.
+    if (!theirs) return { op: 'insert', payload: this.#inserted(table, { ...pick(base ?? {}, table), ...pick(mine ?? {}, table), ...wanted }) };
+    return { op: 'update', payload: diff(theirs, wanted) };
+  }
+
+  /**
+   * @param {Overlay} overlay
+   * @param {string | null} tx
+   * @param {RecordValues | null} [values]
+   * @returns {number}
+   */
+  #again(overlay, tx, values = null) {
+    const table = this.#table(overlay.table);
+    let { payload } = overlay;
+    const changes = values ? this.#cleaned(table, values) : {};
+    if (overlay.op === 'insert') payload = this.#inserted(table, { ...payload, ...changes });
+    else if (overlay.op === 'update') {
+      const kept = payload.filter((/** @type {{path: string}} */ step) => !Object.hasOwn(changes, pointerParts(step.path)[0]));
+      payload = [...kept, ...Object.entries(changes).map(([name, value]) => ({ op: 'replace', path: `/${name}`, value }))];
+    }
+    this.#drop(overlay);
+    return this.#add({ op: overlay.op, table: overlay.table, id: overlay.id, payload, tx, settles: overlay.settles });
+  }
+
+  /**
+   * @param {Pick<Overlay, 'op' | 'table' | 'id' | 'payload'> & Partial<Overlay>} op
+   * @returns {number}
+   */
+  #add({ op, table, id, payload, tx = null, settles = null, base_version }) {
+    const opId = this.#nextOpId();
+    const base = this.replica.sql.value(`SELECT "version" FROM main."${this.#table(table).name}" WHERE "id" = ?`, [id]) ?? 0;
+    this.replica.overlays.add({
+      op_id: opId, tx, table, id, op, payload, base_version: base_version ?? base, schema_version: this.replica.state.schema_version,
+      created_at: this.now().toISOString().replace('Z', '000Z'), state: 'pending', acked_cursor: null, settles, code: null, message: null, details: null,
+    });
+    this.touched.add(table, id);
+    // The next op of this transaction must see it.
+    this.replica.overlays.rebuild(table, id);
+    return opId;
+  }
+
+  /**
+   * Ids rise, and follow the clock: a profile restored from a backup never uses one again that the server has seen.
+   */
+  #nextOpId() {
+    const next = Math.max((this.replica.local('last_op_id') ?? 0) + 1, this.now().getTime());
+    this.replica.setLocal('last_op_id', next);
+    return next;
+  }
+
+  /** @param {Overlay} overlay */
+  #drop(overlay) {
+    this.replica.overlays.remove(overlay.op_id);
+    this.touched.add(overlay.table, overlay.id);
+    this.replica.overlays.rebuild(overlay.table, overlay.id);
+  }
+
+  /**
+   * @param {number} opId
+   * @param {string[]} states
+   */
+  #overlay(opId, states) {
+    const overlay = this.replica.overlays.get(opId);
+    if (!overlay || !states.includes(overlay.state)) throw new MoatError('not_found', `There is no ${states.join(' or ')} edit ${opId}.`);
+    return overlay;
+  }
+
+  /**
+   * What the user sees of a record now, this transaction's own ops included.
+   * @param {Table} table
+   * @param {string} id
+   * @returns {RecordValues | null}
+   */
+  #seen(table, id) {
+    const { sql } = this.replica;
+    const pending = sql.value(`SELECT 1 FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND "state" IN ('pending','acked')`, [table.name, id]);
+    const row = sql.first(pending ? table.sql.getPatched : table.sql.get, [id]);
+    return row && table.toRecord(row);
+  }
+
+  /**
+   * @param {string} name
+   * @returns {Table}
+   */
+  #table(name) {
+    const table = this.replica.schema.tables.get(name);
+    if (!table) throw new MoatError('unknown_table', `There is no table ${name}.`);
+    if (table.system) throw new MoatError('read_only', `${name} is edited by an administrator.`);
+    return table;
+  }
+}
+
+/**
+ * @param {RecordValues} values
+ * @param {Table} table
+ */
+const pick = (values, table) => Object.fromEntries(Object.entries(values).filter(([name]) => table.columns.includes(name) && name !== 'id' && name !== 'version'));

@@ -1,0 +1,80 @@
+"""Wire values as the admin shows them: labels instead of codes, titles instead of ids."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.admin.utils import quote
+from django.urls import reverse
+from django.utils.formats import date_format
+
+from metadata.schema import Choice, FieldSpec, ObjectSpec
+from sync.diff import same
+from sync.rows import Row
+
+SHOWN = 80
+Titles = Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value: its text, where it leads, a status colour, or yes/no for an icon."""
+
+    text: str
+    url: str = ""
+    colour: str = ""
+    flag: bool | None = None
+    kind: str = ""
+
+
+def cell(tenant: str, spec: ObjectSpec, row: Row, name: str, titles: Titles) -> Cell:
+    """Return the cell of a record's field."""
+    if name == "id":
+        return Cell(row.id)
+    value = row.get(name)
+    if name in ("object_type", "status"):
+        return _choice(value, spec.subtypes if name == "object_type" else spec.statuses)
+    return value_cell(tenant, spec.by_name[name], value, titles)
+
+
+def value_cell(tenant: str, field: FieldSpec, value: Any, titles: Titles) -> Cell:
+    """Return the cell of a wire value."""
+    if value is None:
+        return Cell("—", kind="empty")
+    if field.kind == "boolean":
+        return Cell("Yes" if value else "No", flag=bool(value))
+    if field.kind == "choice":
+        return _choice(value, field.choices)
+    if field.kind == "reference" and field.reference_table:
+        title = titles.get((field.reference_table, value), value)
+        return Cell(_short(title), url=reverse("admin:records_change", args=[tenant, field.reference_table, quote(value)]))
+    if field.kind == "datetime":
+        return Cell(date_format(datetime.fromisoformat(value), "Y-m-d H:i"))
+    return Cell(_short(str(value)), kind="number" if field.kind in ("integer", "real", "decimal") else "")
+
+
+def shown(spec: ObjectSpec, name: str, value: Any) -> str:
+    """Return a value in full, for history and conflicts: labels where there are any."""
+    if value is None:
+        return "—"
+    choices = {"object_type": spec.subtypes, "status": spec.statuses}.get(name)
+    field = spec.by_name.get(name)
+    if choices is None and field is not None and field.kind == "choice":
+        choices = field.choices
+    label = next((c.label for c in choices or () if same(c.value, value)), None)
+    if label is not None:
+        return label
+    return {True: "Yes", False: "No"}[value] if isinstance(value, bool) else str(value)
+
+
+def _choice(value: Any, choices: tuple[Choice, ...]) -> Cell:
+    if value is None:
+        return Cell("—", kind="empty")
+    found = next((c for c in choices if c.value == value), None)
+    return Cell(found.label if found else str(value), colour=(found.colour or "") if found else "")
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -1,0 +1,97 @@
+"""The page a person lands on whose edit met another one: both values side by side, and a choice."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from sync.engine import resolve_conflict
+
+from sync.admin.record_access import Place, at_place, page
+from sync.admin.record_cells import shown
+from sync.admin.record_list import label_of
+from sync.models import Conflict
+from tenants.errors import MoatError
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One field of a conflict, as both sides have it."""
+
+    name: str
+    label: str
+    base: str
+    mine: str
+    theirs: str
+
+
+@at_place
+def record_conflict(request: HttpRequest, place: Place, record_id: str, conflict_id: uuid.UUID) -> HttpResponseBase:
+    """Show both sides; a POST settles: `mine` or `theirs` as a whole, or `edit` with a choice per field."""
+    record_id = unquote(record_id)
+    conflict = Conflict.objects.filter(pk=conflict_id, tenant=place.tenant, table_name=place.spec.table_name, record_id=record_id).first()
+    if conflict is None:
+        raise Http404("There is no such conflict.")
+    if request.method == "POST" and conflict.state == Conflict.State.OPEN:
+        return _settle(request, place, conflict)
+    return page(
+        request,
+        "conflict.html",
+        place,
+        title="Someone else changed this too",
+        conflict=conflict,
+        sides=list(_sides(place, conflict)),
+        per_field=conflict.mine is not None and conflict.theirs is not None,
+        record_title=_title(place, conflict),
+        change_url=place.url("change", record_id),
+        open=conflict.state == Conflict.State.OPEN,
+    )
+
+
+def _settle(request: HttpRequest, place: Place, conflict: Conflict) -> HttpResponseBase:
+    resolution, values = _choice(request, conflict)
+    try:
+        result = resolve_conflict(conflict.pk, resolution, request.user.get_username(), values=values)
+        problem = None if result.accepted else result.message
+    except MoatError as error:
+        problem = error.message
+    if problem:
+        messages.error(request, problem)
+        return HttpResponseRedirect(request.get_full_path())
+    messages.success(
+        request, {"mine": "Your version was kept.", "theirs": "Their version was kept."}.get(resolution, "Your choice was saved.")
+    )
+    return HttpResponseRedirect(place.url("list"))
+
+
+def _choice(request: HttpRequest, conflict: Conflict) -> tuple[str, dict[str, Any] | None]:
+    """Read the choice: one button for all, or one radio button per field."""
+    if whole := next((side for side in ("mine", "theirs") if f"_{side}" in request.POST), None):
+        return whole, None
+    picked = {name: request.POST.get(f"f.{name}", "theirs") for name in conflict.fields}
+    if len(set(picked.values())) == 1:
+        return next(iter(picked.values())), None
+    return "edit", {name: _value(conflict, name, side) for name, side in picked.items()}
+
+
+def _value(conflict: Conflict, name: str, side: str) -> Any:
+    values = conflict.mine if side == "mine" else conflict.theirs
+    return (values or {}).get(name)
+
+
+def _sides(place: Place, conflict: Conflict) -> Iterator[Side]:
+    for name in conflict.fields:
+        base, mine, theirs = (
+            "(deleted)" if side is None else shown(place.spec, name, side.get(name))
+            for side in (conflict.base or {}, conflict.mine, conflict.theirs)
+        )
+        yield Side(name, label_of(place.spec, name), base, mine, theirs)
+
+
+def _title(place: Place, conflict: Conflict) -> str:
+    values = conflict.theirs or conflict.mine or {}
+    return str(values.get(place.spec.title_field) or conflict.record_id)

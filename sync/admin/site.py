@@ -1,0 +1,76 @@
+"""The admin site: Django's own, and beside its models a section of records for each tenant."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.urls import URLPattern, URLResolver, path, reverse
+
+from metadata.catalog import schema_of
+from metadata.schema import ObjectSpec
+from sync.admin import record_conflict, records
+from tenants.models import Tenant
+from tenants.scoping import visible_tenants
+
+MOST_SECTIONS = 10
+"""Tenants that get a section of their own on the index; an operator of more finds them under Records."""
+
+
+class MoatAdminSite(AdminSite):
+    """The stock admin with pages for records of published object types."""
+
+    site_header = "Moat"
+    site_title = "Moat"
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Put the records' pages before the catch-all of the admin."""
+        pages: list[tuple[str, str, Callable[..., Any]]] = [
+            ("records/", "tenants", records.tenant_index),
+            ("records/<slug:slug>/", "index", records.tenant_index),
+            ("records/<slug:slug>/<str:table>/", "list", records.record_list),
+            ("records/<slug:slug>/<str:table>/add/", "add", records.record_add),
+            ("records/<slug:slug>/<str:table>/autocomplete/", "autocomplete", records.record_autocomplete),
+            ("records/<slug:slug>/<str:table>/<str:record_id>/change/", "change", records.record_change),
+            ("records/<slug:slug>/<str:table>/<str:record_id>/delete/", "delete", records.record_delete),
+            ("records/<slug:slug>/<str:table>/<str:record_id>/history/", "history", records.record_history),
+            ("records/<slug:slug>/<str:table>/<str:record_id>/conflict/<uuid:conflict_id>/", "conflict", record_conflict.record_conflict),
+        ]
+        own = [path(route, self.admin_view(view), name=f"records_{name}") for route, name, view in pages]
+        return [*own, *super().get_urls()]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Put the records of each tenant ahead of the site's own models."""
+        apps = super().get_app_list(request, app_label)
+        return apps if app_label else [*_sections(request), *apps]
+
+
+def _sections(request: HttpRequest) -> list[dict[str, Any]]:
+    tenants = list(visible_tenants(request)[: MOST_SECTIONS + 1])
+    sections = [_section(tenant) for tenant in tenants[:MOST_SECTIONS]]
+    if len(tenants) > MOST_SECTIONS:
+        every = {"name": "Every tenant", "object_name": "every_tenant", "admin_url": reverse("admin:records_tenants"), "view_only": True}
+        sections.append(_app("Records", "records", reverse("admin:records_tenants"), [every]))
+    return sections
+
+
+def _section(tenant: Tenant) -> dict[str, Any]:
+    types = sorted(schema_of(tenant.pk, tenant.schema_version).objects, key=lambda spec: spec.label_plural or spec.table_name)
+    url = reverse("admin:records_index", args=[tenant.slug])
+    return _app(f"Records: {tenant}", f"records-{tenant.slug}", url, [_entry(tenant, spec) for spec in types])
+
+
+def _entry(tenant: Tenant, spec: ObjectSpec) -> dict[str, Any]:
+    at = [tenant.slug, spec.table_name]
+    return {
+        "name": spec.label_plural or spec.label or spec.table_name,
+        "object_name": spec.object_name,
+        "admin_url": reverse("admin:records_list", args=at),
+        "add_url": reverse("admin:records_add", args=at),
+        "perms": {"add": True, "change": True, "delete": True, "view": True},
+        "view_only": False,
+    }
+
+
+def _app(name: str, label: str, url: str, models: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"name": name, "app_label": label, "app_url": url, "has_module_perms": True, "models": models}

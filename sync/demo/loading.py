@@ -1,0 +1,139 @@
+"""Put the demo tenant `acme` into the database. Each step looks for what is there already, so it can run again and again."""
+
+from dataclasses import dataclass, field
+
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+
+from layouts.models import LayoutDefinition
+from layouts.publish import save as save_layout
+from metadata.catalog import schema_of
+from metadata.models import ObjectMetadata
+from metadata.names import quote
+from metadata.publish import publish
+from metadata.schema import physical_name
+from sync.demo import acme, acme_layouts, acme_records
+from sync.drafts import save_drafts
+from sync.engine import push
+from sync.ops import Actor, Op
+from sync.rows import existing_ids
+from tenants.members import create_tenant
+from tenants.models import Membership, Tenant
+
+SUPERUSER = "admin"
+MEMBERS = {"olga": Membership.Role.ADMIN, "tom": Membership.Role.MEMBER, "tess": Membership.Role.MEMBER}
+BATCH = 500
+
+
+class DemoFailed(Exception):
+    """The demo data no longer fits its own definitions; never a fault of the person who runs it."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What the demo made in this run."""
+
+    users: list[str] = field(default_factory=list)
+    object_types: int = 0
+    layouts: int = 0
+    records: int = 0
+
+    @property
+    def anything(self) -> bool:
+        """Whether this run changed anything."""
+        return bool(self.users or self.object_types or self.layouts or self.records)
+
+
+def load_acme() -> Loaded:
+    """Make the tenant, its users, object types, layouts and records, each where it is missing."""
+    done = Loaded()
+    slug, name = acme.TENANT
+    tenant = Tenant.objects.filter(slug=slug).first() or create_tenant(slug, name)
+    done.users = join_demo_users(tenant)
+    done.object_types = _object_types(tenant)
+    done.layouts = _layouts(tenant)
+    done.records = _records(tenant)
+    return done
+
+
+def is_complete() -> bool:
+    """Whether the demo tenant has everything. Records that a person deleted count as there."""
+    tenant = Tenant.objects.filter(slug=acme.TENANT[0]).first()
+    if tenant is None or User.objects.filter(username__in=[SUPERUSER, *MEMBERS]).count() < len(MEMBERS) + 1:
+        return False
+    schema = schema_of(tenant.pk, tenant.schema_version)
+    return all(table in schema.by_table and existing_ids(tenant.pk, table, [records[-1]["id"]]) for table, records in acme_records.tables())
+
+
+@transaction.atomic
+def remove_tenant(slug: str) -> bool:
+    """Drop a demo tenant with its tables, log and devices; users stay. Returns whether there was one."""
+    tenant = Tenant.objects.filter(slug=slug).first()
+    if tenant is None:
+        return False
+    tables = list(ObjectMetadata.objects.filter(tenant=tenant, published__isnull=False).values_list("table_name", flat=True))
+    with connection.cursor() as cursor:
+        for table in tables:
+            cascade = " CASCADE" if connection.vendor == "postgresql" else ""
+            cursor.execute(f"DROP TABLE {quote(physical_name(tenant.pk, table))}{cascade}")
+    Membership.objects.filter(tenant=tenant).delete()
+    ObjectMetadata.objects.filter(tenant=tenant).delete()
+    tenant.delete()
+    return True
+
+
+def join_demo_users(tenant: Tenant) -> list[str]:
+    """Make the demo's users where they are missing, and members of the tenant; return the names of those made."""
+    made = []
+    if not User.objects.filter(username=SUPERUSER).exists():
+        User.objects.create_superuser(SUPERUSER, password=SUPERUSER)
+        made.append(SUPERUSER)
+    profile = tenant.profiles.filter(full_access=True).first() or tenant.profiles.create(name="Full access")
+    for username, role in MEMBERS.items():
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            user = User.objects.create_user(username, password=username, is_staff=role == Membership.Role.ADMIN)
+            made.append(username)
+        Membership.objects.get_or_create(tenant=tenant, user=user, defaults={"role": role, "profile": profile})
+    return made
+
+
+def _object_types(tenant: Tenant) -> int:
+    there = set(ObjectMetadata.objects.filter(tenant=tenant).values_list("object_name", flat=True))
+    missing = [draft for draft in acme.OBJECT_TYPES if draft.object_name not in there]
+    save_drafts(tenant, missing)
+    publish(tenant.pk, [draft.object_name for draft in acme.OBJECT_TYPES], by=User.objects.get(username=SUPERUSER))
+    tenant.refresh_from_db()
+    return len(missing)
+
+
+def _layouts(tenant: Tenant) -> int:
+    made = 0
+    for item in acme_layouts.LAYOUTS:
+        binding = {"tenant": tenant, "object_name": item.object_name, "object_type": item.object_type, "status": item.status}
+        if not LayoutDefinition.objects.filter(**binding).exists():
+            save_layout(LayoutDefinition(**binding, label=item.label, layout_json=item.layout_json), by=SUPERUSER)
+            made += 1
+    tenant.refresh_from_db()
+    return made
+
+
+def _records(tenant: Tenant) -> int:
+    made = 0
+    for table, records in acme_records.tables():
+        there = existing_ids(tenant.pk, table, [record["id"] for record in records])
+        missing = [record for record in records if record["id"] not in there]
+        for start in range(0, len(missing), BATCH):
+            made += _insert(tenant, table, missing[start : start + BATCH])
+    return made
+
+
+def _insert(tenant: Tenant, table: str, records: list[dict[str, object]]) -> int:
+    ops = [
+        Op(n, None, table, str(record["id"]), "insert", 0, {k: v for k, v in record.items() if k != "id" and v is not None})
+        for n, record in enumerate(records, start=1)
+    ]
+    for record, result in zip(records, push(Actor(tenant.pk, "olga"), ops), strict=True):
+        if not result.accepted:
+            raise DemoFailed(f"{table} {record['id']}: {result.field or ''} {result.message}")
+    return len(ops)

@@ -1,0 +1,67 @@
+"""Publishes of object types and layouts become changes of `object_metadata` and `layout_definition`, in the publisher's transaction."""
+
+from typing import Any, Final
+
+from django.dispatch import receiver
+
+from layouts.signals import layout_changed
+from metadata.signals import object_types_published
+from sync.commits import announce_on_commit
+from sync.diff import flat_patch
+from sync.log import Entry, append_unstored
+from sync.models import SystemRecord
+from tenants.locks import LockedTenant
+
+OBJECT_METADATA: Final = "object_metadata"
+LAYOUT_DEFINITION: Final = "layout_definition"
+Record = dict[str, Any]
+
+
+@receiver(object_types_published, dispatch_uid="sync.object_types")
+def object_types_published_to_log(
+    sender: object, *, locked: LockedTenant, changes: list[tuple[str, Record | None, Record | None]], by: str, **_: Any
+) -> None:
+    """Write a change for each object type that was published or retired."""
+    _write(locked, OBJECT_METADATA, [(name, new) for name, _old, new in changes], by)
+
+
+@receiver(layout_changed, dispatch_uid="sync.layouts")
+def layout_changed_to_log(sender: object, *, locked: LockedTenant, layout_id: str, new: Record | None, by: str, **_: Any) -> None:
+    """Write a change for a layout that was saved or deleted."""
+    _write(locked, LAYOUT_DEFINITION, [(layout_id, new)], by)
+
+
+def _write(locked: LockedTenant, table: str, wanted: list[tuple[str, Record | None]], by: str) -> None:
+    """Bring the records clients have to what is wanted (None: gone), and append a change for each."""
+    mine = SystemRecord.objects.filter(tenant_id=locked.id, table_name=table, record_id__in=[name for name, _ in wanted])
+    known = {row.record_id: row for row in mine}
+    rows: list[SystemRecord] = []
+    entries: list[Entry] = []
+    for record_id, record in wanted:
+        row = known.get(record_id) or SystemRecord(tenant_id=locked.id, table_name=table, record_id=record_id, version=0, deleted=True)
+        entry = _change(row, record, by)
+        if entry is not None:
+            row.cursor = locked.cursor + len(entries) + 1
+            rows.append(row)
+            entries.append(entry)
+    for row in rows:
+        row.save()
+    announce_on_commit(append_unstored(locked, entries))
+
+
+def _change(row: SystemRecord, record: Record | None, by: str) -> Entry | None:
+    """Advance a row to a record and return the change; None when there is nothing to take away."""
+    op: str
+    payload: Any
+    if record is None:
+        if row.deleted:
+            return None
+        op, payload, row.deleted = "delete", None, True
+    elif row.deleted:
+        op, payload, row.deleted = "insert", {name: value for name, value in record.items() if value is not None}, False
+        row.data = record
+    else:
+        op, payload = "update", flat_patch(row.data, record)
+        row.data = record
+    row.version += 1
+    return Entry(row.table_name, row.record_id, op, row.version, payload, by)

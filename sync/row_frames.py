@@ -1,0 +1,143 @@
+"""Records as `rows` frames: those that changed since a cursor, and those of an id range. See docs/spec/protocol.md §4 and §9.
+
+Frames are spooled to a temporary file while one state of the database is open, and sent from there: a slow client holds
+no transaction open, and memory stays bounded.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from metadata.replica_ddl import SYSTEM_COLUMNS
+from metadata.schema import ObjectSpec, TenantSchema
+from sync import frames
+from sync.columns import column_names, line_encoder, selected, system_values, table_of
+from sync.digest import id_range
+from sync.protocol import Span
+from sync.reading import Reader
+
+FRAME_BYTES = 512 * 1024
+SPOOL_BYTES = 1024 * 1024
+
+
+class Spool:
+    """Frames on their way to one client, in a temporary file once they are more than a megabyte."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # closed by `close`
+        self._sizes: list[int] = []
+        self._next = 0
+
+    def add(self, frame: str) -> None:
+        """Put a frame at the end."""
+        data = frame.encode()
+        self._file.write(data)
+        self._sizes.append(len(data))
+
+    def rewind(self) -> "Spool":
+        """Go back to the first frame."""
+        self._file.seek(0)
+        self._next = 0
+        return self
+
+    def take(self) -> str | None:
+        """Return the next frame, None after the last."""
+        if self._next == len(self._sizes):
+            return None
+        size = self._sizes[self._next]
+        self._next += 1
+        return self._file.read(size).decode()
+
+    def close(self) -> None:
+        """Drop the frames."""
+        self._file.close()
+
+
+def changed_rows(reader: Reader, schema: TenantSchema, since: int, total: int) -> Spool:
+    """Spool every record that changed after a cursor, ids of deleted ones too. `total` type records are expected."""
+    spool, remaining = Spool(), total
+    for table in SYSTEM_COLUMNS:
+        changed = system_records(reader, schema.tenant_id, table, "cursor > %s", [since])
+        batch = _Batch(spool, table, SYSTEM_COLUMNS[table])
+        for record_id, version, deleted, data in changed:
+            batch.delete(record_id) if deleted else batch.add(orjson.dumps(system_values(table, record_id, version, data)))
+        batch.flush(remaining)
+    for spec in schema.objects:
+        batch, encode = _Batch(spool, spec.table_name, column_names(spec)), line_encoder(spec)
+        for chunk in _type_records(reader, schema.tenant_id, spec, '"_cursor" > %s', [since]):
+            for gone, *row in chunk:
+                batch.delete(row[0]) if gone else batch.add(encode(row))
+            remaining -= len(chunk)
+            batch.flush_when_full(remaining)
+        batch.flush(remaining)
+    return spool.rewind()
+
+
+def range_rows(reader: Reader, schema: TenantSchema, table: str, span: Span, *, most: int, ref: int | None) -> str | None:
+    """Return the `rows` frame of a repair: every visible record with an id in the span. None when there are more than `most`."""
+    if table in SYSTEM_COLUMNS:
+        condition, params = id_range(reader.vendor, "record_id", "NOT deleted", [], *span)
+        found = system_records(reader, schema.tenant_id, table, condition, params)
+        lines = [orjson.dumps(system_values(table, record_id, version, data)) for record_id, version, _, data in found]
+        return None if len(lines) > most else frames.rows(table, SYSTEM_COLUMNS[table], lines, span=span, ref=ref)
+    spec = schema.by_table[table]
+    condition, params = id_range(reader.vendor, '"id"', 'NOT "_deleted"', [], *span)
+    encode, lines = line_encoder(spec), []
+    for chunk in _type_records(reader, schema.tenant_id, spec, condition, params, limit=most + 1):
+        lines.extend(encode(row[1:]) for row in chunk)
+    return None if len(lines) > most else frames.rows(table, column_names(spec), lines, span=span, ref=ref)
+
+
+def system_records(
+    reader: Reader, tenant_id: int, table: str, condition: str, params: Sequence[Any]
+) -> list[tuple[str, int, bool, dict[str, Any]]]:
+    """Return records of a system table as (id, version, deleted, data)."""
+    data = "data::text" if reader.vendor == "postgresql" else "data"
+    found = reader.all(
+        f"SELECT record_id, version, deleted, {data} FROM {reader.schema}sync_systemrecord "
+        f"WHERE tenant_id = %s AND table_name = %s AND {condition} ORDER BY record_id",
+        [tenant_id, table, *params],
+    )
+    return [(record_id, version, bool(deleted), orjson.loads(text)) for record_id, version, deleted, text in found]
+
+
+def _type_records(
+    reader: Reader, tenant_id: int, spec: ObjectSpec, condition: str, params: Sequence[Any], *, limit: int | None = None
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield (deleted, *record in stored form) in chunks."""
+    tail = "" if limit is None else f" LIMIT {limit}"
+    source = f"FROM {table_of(tenant_id, spec)} WHERE {condition}{tail}"
+    return reader.stream(f'SELECT "_deleted", {selected(spec, reader.vendor)} {source}', params)
+
+
+class _Batch:
+    """Records of one table on their way into frames."""
+
+    def __init__(self, spool: Spool, table: str, columns: Sequence[str]) -> None:
+        self._spool, self._table, self._columns = spool, table, columns
+        self._lines: list[bytes] = []
+        self._deleted: list[str] = []
+        self._size = 0
+
+    def add(self, line: bytes) -> None:
+        """Put in a record, as its line."""
+        self._lines.append(line)
+        self._size += len(line) + 1
+
+    def delete(self, record_id: str) -> None:
+        """Name a record that is gone."""
+        self._deleted.append(record_id)
+        self._size += len(record_id) + 3
+
+    def flush_when_full(self, remaining: int) -> None:
+        """Make a frame when enough is there."""
+        if self._size >= FRAME_BYTES:
+            self.flush(remaining)
+
+    def flush(self, remaining: int) -> None:
+        """Make a frame of what is there, if anything."""
+        if self._lines or self._deleted:
+            self._spool.add(frames.rows(self._table, self._columns, self._lines, deleted=self._deleted, remaining=remaining))
+            self._lines, self._deleted, self._size = [], [], 0

@@ -1,0 +1,88 @@
+"""When to use a snapshot that is there and when to make one. Blocks: call it in a thread."""
+
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import structlog
+
+from sync import metrics
+from sync.catch_up import TenantState, tenant_state
+from sync.channels import Channel
+from sync.conf import stream_knobs
+from sync.models import Snapshot
+from sync.reading import read_transaction
+from sync.snapshots import store
+from sync.snapshots.build import Base, Built, build
+
+logger = structlog.get_logger(__name__)
+TAIL_SHARE = 10
+"""A snapshot is also fresh enough when the changes after it are fewer than a tenth of its records."""
+
+
+def fresh(channel: Channel) -> Snapshot | None:
+    """Return the newest snapshot of a channel, if what follows it in the log is cheap to send; else None."""
+    with read_transaction() as reader:
+        state = tenant_state(reader, channel.tenant_id)
+    snapshot = _newest(channel, state)
+    return snapshot if snapshot is not None and _is_fresh(snapshot, state) else None
+
+
+def make(channel: Channel) -> Snapshot:
+    """Return a fresh snapshot of a channel, built now if need be. Whoever asks meanwhile, here or in another process, waits and shares it."""
+    with store.build_lock(channel):
+        found = fresh(channel)
+        if found is None:
+            found = _build(channel)
+            store.remove_old(channel)
+        return found
+
+
+def _newest(channel: Channel, state: TenantState) -> Snapshot | None:
+    """Return the newest snapshot that the log still connects to the head, and whose files are on this machine."""
+    candidates = Snapshot.objects.filter(
+        tenant_id=channel.tenant_id, channel=channel.key, cursor__lte=state.cursor, cursor__gte=state.pruned_cursor
+    )
+    for snapshot in candidates.order_by("-cursor", "-created_at"):
+        if snapshot.manifest["server_epoch"] == state.server_epoch and (store.home(snapshot) / store.REPLICA).exists():
+            return snapshot
+    return None
+
+
+def _is_fresh(snapshot: Snapshot, state: TenantState) -> bool:
+    records = sum(count for count, _ in snapshot.manifest["tables"].values())
+    limit: int = max(stream_knobs().snapshot_tail, records // TAIL_SHARE)
+    tail: int = state.cursor - snapshot.cursor
+    return tail <= limit
+
+
+def _build(channel: Channel) -> Snapshot:
+    begun = time.monotonic()
+    with read_transaction() as reader:
+        state = tenant_state(reader, channel.tenant_id)
+    previous = _newest(channel, state)
+    with store.workplace(channel) as folder:
+        built = _file(channel, folder / store.REPLICA, previous)
+        snapshot = store.publish(channel, folder, built)
+    seconds = time.monotonic() - begun
+    how = "new" if previous is None else "refreshed"
+    metrics.snapshot_builds.labels(how).inc()
+    metrics.snapshot_seconds.observe(seconds)
+    records = sum(count for count, _ in built.tables.values())
+    logger.info(
+        "snapshot_built", tenant=channel.tenant, channel=channel.key, how=how, cursor=snapshot.cursor, records=records, seconds=seconds
+    )
+    return snapshot
+
+
+def _file(channel: Channel, path: Path, previous: Snapshot | None) -> Built:
+    if previous is None:
+        return build(path, channel)
+    try:
+        shutil.copyfile(store.home(previous) / store.REPLICA, path)
+        return build(path, channel, Base(previous.cursor, previous.schema_version))
+    except (OSError, sqlite3.Error, ValueError):
+        logger.exception("snapshot_not_refreshed", channel=channel, cursor=previous.cursor)
+        path.unlink(missing_ok=True)
+        return build(path, channel)

@@ -1,0 +1,145 @@
+"""Snapshots on disk: `MOAT_DATA_DIR/snapshots/<tenant>/<snapshot>/` holds the file and its gzip'd parts. Written once, then only read or removed."""
+
+import fcntl
+import gzip
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from sync.channels import Channel
+from sync.conf import stream_knobs
+from sync.models import Snapshot
+from sync.snapshots.build import Built
+
+PART_BYTES = 1024 * 1024
+GZIP_LEVEL = 5
+REPLICA = "replica.sqlite3"
+UNUSED_SECONDS = 900
+"""A snapshot that is no longer the newest is kept until nobody has asked for a part of it for this long."""
+
+
+def directory(tenant_id: int) -> Path:
+    """Return where a tenant's snapshots are."""
+    return Path(settings.DATA_DIR) / "snapshots" / str(tenant_id)
+
+
+def home(snapshot: Snapshot) -> Path:
+    """Return where one snapshot is."""
+    return directory(snapshot.tenant_id) / str(snapshot.pk)
+
+
+@contextmanager
+def build_lock(channel: Channel) -> Iterator[None]:
+    """Wait for the right to build a channel's snapshot: one process, one thread at a time. Freed when the process dies."""
+    folder = directory(channel.tenant_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{channel.key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def workplace(channel: Channel) -> Iterator[Path]:
+    """Lend a directory to build in; it is removed unless it was published."""
+    folder = directory(channel.tenant_id) / f".building-{uuid.uuid4()}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(channel: Channel, folder: Path, built: Built) -> Snapshot:
+    """Cut the file in `folder` into parts, move it to its place and tell the database. All or nothing."""
+    key = uuid.uuid4()
+    size, digest, parts = _cut(folder)
+    state = built.state
+    manifest: dict[str, Any] = {
+        "snapshot": str(key),
+        "channel": channel.key,
+        "cursor": state.cursor,
+        "schema_version": state.schema_version,
+        "state_hash": state.state_hash.hex(),
+        "server_epoch": state.server_epoch,
+        "size": size,
+        "sha256": digest,
+        "parts": parts,
+        "tables": {name: list(found) for name, found in built.tables.items()},
+    }
+    folder.rename(directory(channel.tenant_id) / str(key))
+    return Snapshot.objects.create(
+        id=key,
+        tenant_id=channel.tenant_id,
+        channel=channel.key,
+        cursor=state.cursor,
+        schema_version=state.schema_version,
+        manifest=manifest,
+    )
+
+
+def _cut(folder: Path) -> tuple[int, str, list[dict[str, Any]]]:
+    whole, size = hashlib.sha256(), 0
+    parts: list[dict[str, Any]] = []
+    with (folder / REPLICA).open("rb") as replica:
+        while data := replica.read(PART_BYTES):
+            whole.update(data)
+            size += len(data)
+            packed = gzip.compress(data, GZIP_LEVEL, mtime=0)
+            with (folder / _name(len(parts))).open("wb") as part:
+                part.write(packed)
+                part.flush()
+                os.fsync(part.fileno())
+            parts.append({"size": len(packed), "sha256": hashlib.sha256(packed).hexdigest()})
+    return size, whole.hexdigest(), parts
+
+
+def _name(part: int) -> str:
+    return f"{part:06d}.gz"
+
+
+def read_part(tenant_id: int, channel_key: str, snapshot: str, part: int) -> bytes | None:
+    """Return a part's gzip bytes; None when there is no such part, or it is not of this channel."""
+    try:
+        key = uuid.UUID(snapshot)
+    except ValueError:
+        return None
+    if not Snapshot.objects.filter(pk=key, tenant_id=tenant_id, channel=channel_key).exists():
+        return None
+    folder = directory(tenant_id) / str(key)
+    try:
+        data = (folder / _name(part)).read_bytes()
+        os.utime(folder)  # says that it is in use
+    except OSError:
+        return None
+    return data
+
+
+def remove_old(channel: Channel) -> int:
+    """Remove snapshots that are neither among the newest nor being downloaded, and what broken builds left; return how many."""
+    folder = directory(channel.tenant_id)
+    mine = Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key).order_by("-cursor", "-created_at")
+    removed = 0
+    for snapshot in mine[stream_knobs().snapshots_kept :]:
+        if _idle(home(snapshot)):
+            snapshot.delete()
+            shutil.rmtree(folder / str(snapshot.pk), ignore_errors=True)
+            removed += 1
+    for leftover in folder.glob(".building-*"):
+        if _idle(leftover):
+            shutil.rmtree(leftover, ignore_errors=True)
+    return removed
+
+
+def _idle(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime > UNUSED_SECONDS
+    except OSError:
+        return True

@@ -1,0 +1,150 @@
+"""A client that was let in: its channel, its stream, and how each of its requests is carried out."""
+
+from typing import Protocol
+
+from sync import frames, metrics
+from sync.catch_up import Position
+from sync.codes import Code
+from sync.errors import SyncError
+from sync.protocol import Hello, Limits, Message, PartRequest, Repair, SchemaRequest, Subscribe, Verify, VerifyRanges
+from sync.snapshots.store import read_part
+from sync.transports import requests
+from sync.transports.auth import Greeting
+from sync.transports.errors import code_of
+from sync.transports.outbox import Outbox
+from sync.transports.runtime import Runtime
+from sync.transports.stream import Stream
+
+
+class Failing(Protocol):
+    """Answers with an error."""
+
+    def __call__(self, code: Code, message: str) -> None:
+        """Answer."""
+
+
+class Client:
+    """Lives on the event loop, for as long as its connection."""
+
+    def __init__(self, greeting: Greeting, hello: Hello, runtime: Runtime, outbox: Outbox, fail: Failing) -> None:
+        self.greeting = greeting
+        self.identity, self.channel = greeting.identity, greeting.channel
+        self.stream = Stream(self.channel, outbox, runtime.hub, runtime.pool, runtime.knobs, on_pruned=self._begin_again)
+        self.confirmed_cursor = 0
+        self._runtime, self._outbox, self._fail = runtime, outbox, fail
+        self._schema_version = hello.schema_version
+        self._epoch = hello.server_epoch
+
+    def welcome(self, limits: Limits, ref: int | None) -> str:
+        """Return the answer to hello."""
+        who, state = self.identity, self.greeting.state
+        return frames.message(
+            "welcome",
+            ref,
+            tenant=who.tenant_slug,
+            user=who.username,
+            device=who.device_id,
+            profile=self.greeting.profile,
+            channel=self.channel.key,
+            schema_version=state.schema_version,
+            cursor=state.cursor,
+            server_epoch=state.server_epoch,
+            limits=limits.wire(),
+            chain=self.greeting.chain,
+            settled=self.greeting.settled,
+        )
+
+    def confirmed(self, cursor: int | None) -> None:
+        """The client says that it has applied everything up to a cursor."""
+        if cursor is not None:
+            self.confirmed_cursor = max(self.confirmed_cursor, min(cursor, self.stream.cursor))
+
+    async def carry_out(self, message: Message) -> None:
+        """Answer a request. Raises SyncError for what the client must be told."""
+        run, channel = self._runtime.pool.run, self.channel
+        match message:
+            case Subscribe():
+                await self._subscribe(message)
+            case SchemaRequest():
+                self._outbox.put(await run(requests.schema_commands, channel, message))
+            case Verify():
+                await self._verify(message)
+            case VerifyRanges():
+                self._outbox.put(await run(requests.verify_ranges, channel, message))
+            case Repair():
+                self._outbox.put(await run(requests.repair, channel, message))
+            case PartRequest():
+                await self._part(message)
+
+    async def _subscribe(self, message: Subscribe) -> None:
+        await self.stream.pause()
+        if message.cursor == 0:
+            self._epoch = self.greeting.state.server_epoch
+        self._schema_version = message.schema_version
+        self.confirmed_cursor = max(self.confirmed_cursor, message.cursor)
+        await self._begin(Position(message.schema_version, message.cursor, message.state_hash, self._epoch), message.ref)
+
+    async def _begin_again(self) -> None:
+        """The log was pruned under a client that was reading it: choose another way."""
+        try:
+            await self._begin(Position(self._schema_version, self.stream.cursor, self.stream.state_hash, None), None)
+        except SyncError as refused:
+            self._fail(code_of(refused.code), refused.message)
+
+    async def _begin(self, position: Position, ref: int | None) -> None:
+        """Tell the client how it catches up, and begin to."""
+        chosen = await self._runtime.pool.run(requests.begin, self.channel, position)
+        state, mode = chosen.plan.state, chosen.plan.mode
+        metrics.catch_ups.labels(mode).inc()
+        span = {"from": position.cursor, "to": state.cursor}
+        match mode:
+            case "log":
+                self._outbox.put(frames.message("catch_up", ref, mode=mode, **span))
+                self.stream.start(position.cursor, position.state_hash if position.cursor and position.state_hash else state.genesis)
+            case "rows":
+                stamp = {"schema_version": state.schema_version, "state_hash": state.state_hash.hex()}
+                self._outbox.put(frames.message("catch_up", ref, mode=mode, **span, **stamp, total=chosen.plan.total))
+                await self._send_rows(chosen)
+                self._outbox.put(frames.message("rows_end", **span, **stamp))
+                self.stream.start(state.cursor, state.state_hash)
+            case "snapshot":
+                manifest = await self._runtime.snapshot(self.channel, self._tell_building)
+                self._outbox.put(frames.message("catch_up", ref, mode=mode, manifest=manifest))
+            case "repair":
+                self._outbox.put(frames.message("catch_up", ref, mode=mode, cursor=state.cursor, state_hash=state.state_hash.hex()))
+
+    def _tell_building(self) -> None:
+        self._outbox.put(frames.message("progress", what="snapshot"))
+
+    async def _send_rows(self, chosen: requests.Begin) -> None:
+        if (spool := chosen.spool) is None:
+            return
+        try:
+            while (frame := await self._runtime.pool.run(spool.take)) is not None:
+                await self._outbox.room()
+                self._outbox.put(frame)
+        finally:
+            spool.close()
+
+    async def _verify(self, message: Verify) -> None:
+        """Answer at exactly one place of the stream: everything up to the cursor goes before, nothing after."""
+        streaming = await self.stream.pause()
+        try:
+            found = await self._runtime.pool.run(requests.verify, self.channel, message)
+            state = found.state
+            if streaming:
+                await self.stream.send_until(state.cursor)
+            told = {"cursor": state.cursor, "state_hash": state.state_hash.hex(), "tables": found.tables}
+            self._outbox.put(frames.message("verify", message.ref, **told))
+        finally:
+            if streaming:
+                self.stream.resume()
+
+    async def _part(self, message: PartRequest) -> None:
+        channel = self.channel
+        data = await self._runtime.pool.run(read_part, channel.tenant_id, channel.key, message.snapshot, message.part)
+        if data is None:
+            raise SyncError(Code.SNAPSHOT_GONE, "There is no such part. Subscribe again.")
+        self._epoch = self.greeting.state.server_epoch  # its replica will stem from this server
+        metrics.snapshot_parts.labels("socket").inc()
+        self._outbox.put(frames.part(message.snapshot, message.part, data))

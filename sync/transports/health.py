@@ -1,0 +1,53 @@
+"""`/health` for load balancers, `/metrics` for Prometheus."""
+
+import hmac
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from sync.transports.runtime import current_runtime
+from sync.writer import get_writer
+
+
+@require_safe
+@never_cache
+def health(request: HttpRequest) -> HttpResponse:
+    """Say whether this process can do its work: 200, or 503 with what is wrong."""
+    runtime = current_runtime()
+    checks: dict[str, Any] = {
+        "database": _database_answers(),
+        "writer": get_writer().healthy,
+        # A process that nobody has connected to yet has no hub, which is fine; a draining one wants no new clients.
+        "hub": runtime is None or runtime.running,
+    }
+    good = all(checks.values())
+    return JsonResponse({"status": "ok" if good else "unhealthy", **checks}, status=200 if good else 503)
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+@require_safe
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Return this process's metrics, to staff or to whoever has METRICS_TOKEN as bearer token; to others there is no such page."""
+    if not (_has_token(request) or (request.user.is_authenticated and request.user.is_staff)):
+        return HttpResponse("Not found", status=404, content_type="text/plain")
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _has_token(request: HttpRequest) -> bool:
+    expected = f"Bearer {settings.METRICS_TOKEN}"
+    given = request.headers.get("Authorization", "")
+    return bool(settings.METRICS_TOKEN) and hmac.compare_digest(given.encode(), expected.encode())

@@ -1,0 +1,142 @@
+"""What waits to be sent on one connection, and the task that sends it; the task lives only while there is something to send.
+
+Two bounds keep a slow reader from filling memory. What waits here: whoever produces a lot asks for `room` first, live
+frames are not put in when it is full, and past a hard bound the connection is given up. And what is under way: after
+every eighth of the window the server sends a `ping`, and it stops sending when the client has left a whole window
+unanswered. So the bound also holds where a server or proxy takes everything at once (daphne does) instead of making us wait.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sync import frames
+from sync.conf import StreamKnobs
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+HARD_BOUND = 16
+PINGS_PER_WINDOW = 8
+
+
+class Outbox:
+    """Frames in order. Lives on the event loop; `put` never blocks."""
+
+    def __init__(self, send: Send, knobs: StreamKnobs, *, on_broken: Callable[[bool], None]) -> None:
+        self._send = send
+        self._knobs = knobs
+        self._on_broken = on_broken
+        self._queue: deque[str | bytes] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._moved: asyncio.Event | None = None
+        self._pings: deque[tuple[int, int]] = deque()
+        self._sent = self._pinged = self._confirmed = 0
+        self._close_code: int | None = None
+        self._dead = False
+        self.waiting_bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether live frames must not be put in any more."""
+        return self.waiting_bytes > self._knobs.outbox_bytes or len(self._queue) > self._knobs.outbox_frames
+
+    def put(self, frame: str | bytes) -> None:
+        """Send a frame after everything put in before."""
+        if self._dead or self._close_code is not None:
+            return
+        self._queue.append(frame)
+        self.waiting_bytes += len(frame)
+        if self.waiting_bytes > HARD_BOUND * self._knobs.outbox_bytes or len(self._queue) > HARD_BOUND * self._knobs.outbox_frames:
+            self._break(slow=True)
+        else:
+            self._wake()
+
+    def close(self, code: int) -> None:
+        """Close the socket after everything put in before; nothing is taken any more."""
+        if self._close_code is None and not self._dead:
+            self._close_code = code
+            self._wake()
+
+    async def room(self) -> None:
+        """Wait until at most half of what may wait is waiting."""
+        while not self._dead and (self.waiting_bytes * 2 > self._knobs.outbox_bytes or len(self._queue) * 2 > self._knobs.outbox_frames):
+            await self._wait()
+
+    async def flushed(self) -> None:
+        """Wait until everything is sent, or cannot be."""
+        while not self._dead and (self._queue or self._task is not None):
+            await self._wait()
+
+    def confirm(self, ref: int | None) -> None:
+        """The client answered a ping: everything sent before that ping has arrived."""
+        while self._pings and any(ref == number for number, _ in self._pings):
+            number, sent = self._pings.popleft()
+            self._confirmed = sent
+            self._notify()
+            if number == ref:
+                break
+
+    def discard(self) -> None:
+        """The connection is gone: drop everything."""
+        self._dead = True
+        self._queue.clear()
+        self.waiting_bytes = 0
+        self._notify()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _wake(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._drain())
+
+    def _notify(self) -> None:
+        if self._moved is not None:
+            self._moved.set()
+
+    async def _wait(self) -> None:
+        if self._moved is None or self._moved.is_set():
+            self._moved = asyncio.Event()
+        await self._moved.wait()
+
+    async def _drain(self) -> None:
+        try:
+            while self._queue:
+                frame = self._queue.popleft()
+                self.waiting_bytes -= len(frame)
+                if self._sent - self._confirmed > self._knobs.window_bytes:
+                    await self._confirmation()
+                await self._send({"type": "websocket.send", "text" if type(frame) is str else "bytes": frame})
+                self._sent += len(frame)
+                if self._sent - self._pinged > self._knobs.window_bytes // PINGS_PER_WINDOW:
+                    await self._ping()
+                self._notify()
+            if self._close_code is not None:
+                self._dead = True
+                await self._send({"type": "websocket.close", "code": self._close_code})
+        except TimeoutError:
+            self._break(slow=True)
+        except Exception:  # the server's way to say that the socket is gone differs
+            self._break(slow=False)
+        finally:
+            self._task = None
+            self._notify()
+
+    async def _ping(self) -> None:
+        self._pinged = self._sent
+        self._pings.append((self._sent, self._sent))
+        await self._send({"type": "websocket.send", "text": frames.message("ping", self._sent)})
+
+    async def _confirmation(self) -> None:
+        """Wait until the client confirmed enough; raises TimeoutError."""
+        async with asyncio.timeout(self._knobs.pong_seconds):
+            while self._sent - self._confirmed > self._knobs.window_bytes and not self._dead:
+                await self._wait()
+
+    def _break(self, *, slow: bool) -> None:
+        """Give the connection up."""
+        if not self._dead:
+            self._dead = True
+            self._queue.clear()
+            self.waiting_bytes = 0
+            self._notify()
+            self._on_broken(slow)

@@ -1,0 +1,101 @@
+"""What a connection's requests read from the database. Every function blocks: call it in a thread."""
+
+from dataclasses import dataclass
+
+from metadata.export import revisions
+from metadata.replica_ddl import SYSTEM_COLUMNS
+from metadata.schema import TenantSchema
+from sync import frames
+from sync.catch_up import Plan, Position, SchemaMoved, TenantState, plan, schema_at, tenant_state
+from sync.channels import Channel
+from sync.codes import Code
+from sync.digest import Digest, table_digest
+from sync.errors import SyncError
+from sync.protocol import Repair, SchemaRequest, Verify, VerifyRanges
+from sync.reading import Reader, read_transaction
+from sync.row_frames import Spool, changed_rows, range_rows
+
+REPAIR_ROWS = 5000
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """How a stream begins: the plan, and in mode `rows` the frames."""
+
+    plan: Plan
+    spool: Spool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Digests of one state."""
+
+    state: TenantState
+    tables: dict[str, Digest]
+
+
+def begin(channel: Channel, position: Position) -> Begin:
+    """Decide how a client catches up, and read the rows when that is how. Raises SyncError."""
+    for _ in range(_ATTEMPTS):
+        try:
+            with read_transaction() as reader:
+                chosen = plan(reader, tenant_state(reader, channel.tenant_id), position)
+                if chosen.mode != "rows":
+                    return Begin(chosen)
+                return Begin(chosen, changed_rows(reader, schema_at(chosen.state), position.cursor, chosen.total))
+        except SchemaMoved:
+            continue
+    raise SyncError(Code.UNAVAILABLE, "The schema changes too fast to read it. Try again.", retry_after=1)
+
+
+def verify(channel: Channel, message: Verify) -> Verified:
+    """Count and digest tables in one state. Raises SyncError `unknown_table`."""
+    for _ in range(_ATTEMPTS):
+        try:
+            with read_transaction() as reader:
+                state, schema = _state(reader, channel)
+                names = message.tables if message.tables is not None else [*SYSTEM_COLUMNS, *schema.by_table]
+                for name in names:
+                    _known(schema, name)
+                return Verified(state, {name: table_digest(reader, schema, name) for name in names})
+        except SchemaMoved:
+            continue
+    raise SyncError(Code.UNAVAILABLE, "The schema changes too fast to read it. Try again.", retry_after=1)
+
+
+def verify_ranges(channel: Channel, message: VerifyRanges) -> str:
+    """Return the frame that answers a verify of id ranges. Raises SyncError `unknown_table`."""
+    with read_transaction() as reader:
+        state, schema = _state(reader, channel)
+        _known(schema, message.table)
+        found = [table_digest(reader, schema, message.table, low=low, high=high) for low, high in message.ranges]
+    return frames.message("verify", message.ref, cursor=state.cursor, state_hash=state.state_hash.hex(), table=message.table, ranges=found)
+
+
+def repair(channel: Channel, message: Repair) -> str:
+    """Return the frame that holds an id range. Raises SyncError `unknown_table`, or `too_large` when the range must be halved."""
+    with read_transaction() as reader:
+        _, schema = _state(reader, channel)
+        _known(schema, message.table)
+        frame = range_rows(reader, schema, message.table, message.span, most=REPAIR_ROWS, ref=message.ref)
+    if frame is None:
+        raise SyncError(Code.TOO_LARGE, f"The range holds more than {REPAIR_ROWS} records: ask for a smaller one.")
+    return frame
+
+
+def schema_commands(channel: Channel, message: SchemaRequest) -> str:
+    """Return the frame with the schema commands after a version."""
+    found = revisions(channel.tenant_id, message.from_version)
+    newest = found[-1]["schema_version"] if found else message.from_version
+    return frames.envelope("schema", message.ref, **{"from": message.from_version, "to": newest, "revisions": found}).decode()
+
+
+def _state(reader: Reader, channel: Channel) -> tuple[TenantState, TenantSchema]:
+    state = tenant_state(reader, channel.tenant_id)
+    return state, schema_at(state)
+
+
+def _known(schema: TenantSchema, table: str) -> None:
+    if table not in SYSTEM_COLUMNS and table not in schema.by_table:
+        raise SyncError(Code.UNKNOWN_TABLE, "No published object type has this table.")

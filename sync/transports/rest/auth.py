@@ -1,0 +1,133 @@
+"""Who calls: a device with its token, or a browser with the session of the admin site."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import User
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from sync.codes import Code
+from sync.ops import Actor
+from sync.transports.rest.errors import RestCode, RestError
+from tenants.models import Device, Membership, Tenant
+from tenants.tokens import identify
+
+if TYPE_CHECKING:
+    # Django REST Framework imports this module while it makes its views.
+    from rest_framework.views import APIView
+
+#: How a browser with a session says which of its user's tenants it means.
+TENANT_HEADER = "X-Moat-Tenant"
+TENANT_PARAMETER = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, in which tenant. `device_id` is None for a session, `profile_id` for an operator who is no member."""
+
+    tenant_id: int
+    tenant: str
+    user_id: int
+    username: str
+    role: str
+    profile_id: int | None
+    device_id: str | None = None
+
+    @property
+    def is_authenticated(self) -> bool:
+        """A caller always is; Django REST Framework asks."""
+        return True
+
+    @property
+    def pk(self) -> int:
+        """The user's key, as throttles want it."""
+        return self.user_id
+
+    @property
+    def actor(self) -> Actor:
+        """Whom the change log names. Without a device: REST has no op_ids of its own, so no line of it confirms an overlay."""
+        return Actor(self.tenant_id, self.username)
+
+
+class DeviceAuthentication(BaseAuthentication):
+    """`Authorization: Bearer moat_…`."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, Caller] | None:
+        """Return the token's caller; raises `bad_token`. None without the header, so that a session can answer."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        who = identify(token.strip())
+        if who is None:
+            raise RestError(Code.BAD_TOKEN, "The token is unknown or was revoked.")
+        caller = Caller(who.tenant_id, who.tenant_slug, who.user_id, who.username, who.role, who.profile_id, who.device_id)
+        return caller, caller
+
+    def authenticate_header(self, request: Request) -> str:
+        """Name the scheme in a 401."""
+        return 'Bearer realm="moat"'
+
+
+class TenantSessionAuthentication(SessionAuthentication):
+    """A logged-in browser. Whoever writes needs the CSRF token, as everywhere in Django."""
+
+    def authenticate(self, request: Request) -> tuple[User, Caller | None] | None:
+        """Return the session's user and, when it is clear, in which tenant they act."""
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        user: Any = found[0]
+        return user, session_caller(user, requested_tenant(request))
+
+
+def requested_tenant(request: Request) -> str:
+    """Return the slug of the tenant that a session asks for, "" when it names none."""
+    return request.headers.get(TENANT_HEADER) or request.query_params.get(TENANT_PARAMETER, "")
+
+
+def session_caller(user: User, slug: str) -> Caller | None:
+    """Return a logged-in user as a caller: in the tenant named, or in their only one; None when that leaves a choice.
+
+    Raises `forbidden` for a tenant they do not belong to, in the same words whether or not it exists. Operators may act in
+    any tenant.
+    """
+    memberships = list(Membership.objects.filter(user=user).select_related("tenant"))
+    chosen = [m for m in memberships if m.tenant.slug == slug] if slug else memberships
+    if len(chosen) == 1:
+        member = chosen[0]
+        return Caller(member.tenant_id, member.tenant.slug, user.pk, user.get_username(), member.role, member.profile_id)
+    if user.is_superuser and not chosen:
+        # PostgreSQL cannot even be asked for text with a NUL.
+        tenants = list(Tenant.objects.filter(slug=slug.replace("\x00", "?")) if slug else Tenant.objects.all()[:2])
+        if len(tenants) == 1:
+            return Caller(tenants[0].pk, tenants[0].slug, user.pk, user.get_username(), Membership.Role.ADMIN, None)
+    if slug:
+        raise RestError(Code.FORBIDDEN, "You are not a member of this tenant.")
+    return None
+
+
+class InTenant(BasePermission):
+    """Lets callers through whose tenant is known."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        """Raise what is missing: a token or session, or the choice of a tenant."""
+        if not request.user or not request.user.is_authenticated:
+            return False
+        if not isinstance(request.auth, Caller):
+            raise RestError(RestCode.NO_TENANT, f"Say which tenant: header {TENANT_HEADER}, or ?{TENANT_PARAMETER}=.")
+        return True
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who calls; only for views behind `InTenant`."""
+    caller = request.auth
+    if not isinstance(caller, Caller):
+        raise RestError(RestCode.NO_TENANT, "The tenant is not known.")
+    return caller
+
+
+def device_of(caller: Caller) -> Device | None:
+    """Return the device a caller's token belongs to."""
+    return Device.objects.filter(pk=caller.device_id).first() if caller.device_id else None

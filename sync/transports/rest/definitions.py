@@ -1,0 +1,69 @@
+"""Object types and layouts as clients have them, and the list of what the API offers."""
+
+from typing import Any
+
+from django.urls import reverse
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from metadata.fieldtypes import json_schema_of
+from metadata.schema import ObjectSpec
+from sync.codes import Code
+from sync.models import SystemRecord
+from sync.transports.rest.auth import InTenant, caller_of
+from sync.transports.rest.errors import RestError
+from sync.transports.rest.reading import schema_for
+
+
+class RootView(APIView):
+    """The addresses of the API."""
+
+    permission_classes = ()
+
+    def get(self, request: Request) -> Response:
+        """Return the addresses by name."""
+        names = ("me", "objects", "layouts", "conflicts", "login", "logout", "schema", "docs")
+        return Response({name: request.build_absolute_uri(reverse(f"api-{name}")) for name in names})
+
+
+class ObjectsView(APIView):
+    """The tenant's published object types."""
+
+    permission_classes = (InTenant,)
+
+    def get(self, request: Request) -> Response:
+        """Return all published object types with their fields, and the `schema_version` they are of."""
+        schema = schema_for(caller_of(request))
+        return Response({"schema_version": schema.schema_version, "results": [_shown(request, spec) for spec in schema.objects]})
+
+
+class ObjectView(APIView):
+    """One published object type."""
+
+    permission_classes = (InTenant,)
+
+    def get(self, request: Request, object_name: str) -> Response:
+        """Return the object type with its fields and JSON Schema."""
+        spec = schema_for(caller_of(request)).by_object.get(object_name)
+        if spec is None:
+            raise RestError(Code.NOT_FOUND, "There is no such object type.")
+        return Response(_shown(request, spec))
+
+
+class LayoutsView(APIView):
+    """The tenant's layouts."""
+
+    permission_classes = (InTenant,)
+
+    def get(self, request: Request) -> Response:
+        """Return all layouts, or those of `?object_name=`; the client picks the most specific one for a record."""
+        found = SystemRecord.objects.filter(tenant_id=caller_of(request).tenant_id, table_name="layout_definition", deleted=False)
+        wanted = request.query_params.get("object_name")
+        layouts = [{"id": row.record_id, "version": row.version, **row.data} for row in found.order_by("record_id")]
+        return Response({"results": [layout for layout in layouts if wanted in (None, layout.get("object_name"))]})
+
+
+def _shown(request: Request, spec: ObjectSpec) -> dict[str, Any]:
+    records = request.build_absolute_uri(reverse("api-records", args=[spec.table_name]))
+    return {"object_name": spec.object_name, **spec.record(json_schema_of(spec)), "records": records}

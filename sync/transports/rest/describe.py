@@ -1,0 +1,105 @@
+"""PURE: the parts of the OpenAPI description that the views share. JSON Schema 2020-12, as OpenAPI 3.1 has it."""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+OBJECT: Schema = {"type": "object", "additionalProperties": True}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Return a schema that allows null too."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def array(items: Schema) -> Schema:
+    """Return the schema of a list."""
+    return {"type": "array", "items": items}
+
+
+def record_of(required: list[str] | None = None, /, **properties: Schema) -> Schema:
+    """Return the schema of an object; all members are required unless told."""
+    return {"type": "object", "properties": properties, "required": list(properties) if required is None else required}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a component."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+COMPONENTS: dict[str, Schema] = {
+    "Error": {
+        **record_of(["code", "message"], code=TEXT, message=TEXT, field=TEXT, retry_after={"type": "number"}, version=INTEGER),
+        "description": "Every failure has this shape. `code` is stable, `message` is for people.",
+        "additionalProperties": True,
+    },
+    "Record": {
+        **record_of(["id", "version"], id=TEXT, version=INTEGER, object_type=nullable(TEXT), status=nullable(TEXT)),
+        "description": "A record of any object type: its fields are members too.",
+        "additionalProperties": True,
+    },
+    "RecordInput": {**OBJECT, "description": "Fields by name; `id`, `object_type` and `status` are optional."},
+    "RecordPage": record_of(results=array(ref("Record")), next=nullable(TEXT)),
+    "JSONPatch": array(
+        {
+            **record_of(["op", "path"], path=TEXT, value={}, **{"from": TEXT}),
+            "properties": {
+                "op": {"enum": ["add", "remove", "replace", "move", "copy", "test"]},
+                "path": TEXT,
+                "from": TEXT,
+                "value": {},
+            },
+        }
+    ),
+    "ObjectType": {
+        **record_of(["object_name", "table_name", "fields", "json_schema"], object_name=TEXT, table_name=TEXT, label=TEXT),
+        "properties": {
+            "object_name": TEXT,
+            "table_name": TEXT,
+            "label": TEXT,
+            "fields": array(OBJECT),
+            "json_schema": OBJECT,
+            "records": TEXT,
+        },
+        "additionalProperties": True,
+    },
+    "Layout": record_of(id=TEXT, version=INTEGER, object_name=TEXT, object_type=TEXT, status=TEXT, label=TEXT, layout_json=OBJECT),
+    "Bulk": record_of(
+        ["operations"],
+        atomic={"type": "boolean", "default": False, "description": "All or none."},
+        operations=array(
+            record_of(
+                ["op"],
+                op={"enum": ["insert", "update", "delete"]},
+                id=TEXT,
+                values=OBJECT,
+                patch=ref("JSONPatch"),
+                base_version={**INTEGER, "description": "The version the caller saw; left out, whatever it is."},
+            )
+        ),
+    ),
+    "Result": {
+        **record_of(["id", "status"], id=TEXT, status={"enum": ["applied", "merged", "duplicate", "conflict", "rejected"]}),
+        "additionalProperties": True,
+    },
+    "Results": record_of(results=array(ref("Result"))),
+    "Login": record_of(["tenant", "user", "password"], tenant=TEXT, user=TEXT, password=TEXT, device={**TEXT, "description": "Its name."}),
+    "Device": record_of(device=TEXT, token=TEXT, tenant=TEXT, user=TEXT),
+    "Me": record_of(user=TEXT, tenant=nullable(TEXT), role=nullable(TEXT), device=nullable(TEXT), tenants=array(TEXT)),
+    "Change": {
+        **record_of(["cursor", "op", "version", "at", "by"], cursor=INTEGER, op=TEXT, version=INTEGER, payload={}, at=TEXT, by=TEXT),
+        "additionalProperties": True,
+    },
+    "Changes": record_of(results=array(ref("Change")), next=nullable(TEXT)),
+    "Conflict": {**OBJECT, "description": "Both sides of a conflict, and who made them."},
+    "Conflicts": record_of(results=array(ref("Conflict")), next=nullable(TEXT)),
+    "Resolution": record_of(["resolution"], resolution={"enum": ["mine", "theirs", "edit"]}, values=OBJECT),
+}
+
+
+def answers(status: int, schema: Schema | None, *errors: int) -> dict[int, Any]:
+    """Return the responses of an operation: one good one, and errors that all have the one shape."""
+    good = {status: schema} if schema is not None else {status: None}
+    return {**good, **dict.fromkeys(errors, ref("Error"))}

@@ -1,0 +1,57 @@
+"""Reads bodies as strictly as the wire protocol: no repeated keys, no NaN, no bottomless nesting, no more bytes than allowed."""
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+
+from sync.codes import Code
+from sync.strict_json import NotStrict, loads
+from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.errors import RestCode, RestError
+
+
+class StrictJSONParser(BaseParser):
+    """`application/json`."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        """Return the value of the body; raises `bad_request` or `too_large`."""
+        knobs = rest_knobs()
+        data = stream.read(knobs.rest_body + 1)
+        if len(data) > knobs.rest_body:
+            raise RestError(Code.TOO_LARGE, f"A body has at most {knobs.rest_body} bytes.")
+        try:
+            return loads(data.decode(), depth=knobs.rest_depth)
+        except UnicodeDecodeError:
+            raise RestError(RestCode.BAD_REQUEST, "The body is not UTF-8.") from None
+        except NotStrict as error:
+            raise RestError(RestCode.BAD_REQUEST, f"The body is {error}." if str(error).startswith("n") else f"{error}.") from None
+
+
+class JSONPatchParser(StrictJSONParser):
+    """`application/json-patch+json` (RFC 6902)."""
+
+    media_type = "application/json-patch+json"
+
+
+def is_patch(request: Request) -> bool:
+    """Whether the body is a JSON Patch, not fields to merge."""
+    return (request.content_type or "").partition(";")[0].strip().lower() == JSONPatchParser.media_type
+
+
+def body_object(request: Request) -> dict[str, Any]:
+    """Return the body as an object; raises `bad_request` when it is anything else."""
+    if not isinstance(request.data, dict) or not all(isinstance(key, str) for key in request.data):
+        raise RestError(RestCode.BAD_REQUEST, "The body must be a JSON object.")
+    return dict(request.data)
+
+
+def text_of(body: dict[str, Any], key: str, *, longest: int, default: str | None = None) -> str:
+    """Return a text member of a body; raises `bad_request` when it is missing, no text, empty, too long or holds a NUL."""
+    value = body.get(key, default)
+    if not isinstance(value, str) or not value or len(value) > longest or "\x00" in value:
+        raise RestError(RestCode.BAD_REQUEST, f"{key} must be text of 1 to {longest} characters.", field=key)
+    return value

@@ -1,0 +1,95 @@
+"""Records: list, read, create, change, delete. Writes go through the engine, so every client sees them live."""
+
+from typing import Any
+
+from django.urls import reverse
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from sync.ops import Op
+from sync.transports.rest.auth import InTenant, caller_of
+from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.errors import RestCode, RestError
+from sync.transports.rest.listing import page_of
+from sync.transports.rest.parsers import JSONPatchParser, StrictJSONParser, body_object, is_patch
+from sync.transports.rest.reading import live_record, live_rows, schema_for, shown, shown_row, spec_for
+from sync.transports.rest.writing import etag, merge_patch, new_id, push_one, versions_in
+
+
+class RecordsView(APIView):
+    """The records of one object type."""
+
+    permission_classes = (InTenant,)
+
+    def get(self, request: Request, table: str) -> Response:
+        """Return a page of records; `next` is the cursor of the page after it."""
+        caller = caller_of(request)
+        schema = schema_for(caller)
+        spec = spec_for(schema, table)
+        page = page_of(live_rows(schema, spec), spec, dict(request.query_params.lists()), knobs=rest_knobs())
+        return Response({"results": [shown(spec, row) for row in page.rows], "next": page.next})
+
+    def post(self, request: Request, table: str) -> Response:
+        """Create a record. Without an `id` the server makes one (UUIDv7)."""
+        caller = caller_of(request)
+        spec = spec_for(schema_for(caller), table)
+        body = body_object(request)
+        record_id: Any = body.pop("id", None)
+        record_id = new_id() if record_id is None else record_id
+        push_one(caller, Op(1, None, table, record_id, "insert", 0, body), None)
+        row = live_record(caller.tenant_id, spec, record_id)
+        location = reverse("api-record", args=[table, record_id])
+        return Response(shown_row(row), status=201, headers={"Location": location, "ETag": etag(row.version)})
+
+
+class RecordView(APIView):
+    """One record. Its version is its ETag; with `If-Match` a write applies to that version only."""
+
+    permission_classes = (InTenant,)
+    parser_classes = (StrictJSONParser, JSONPatchParser)
+
+    def get(self, request: Request, table: str, record_id: str) -> Response:
+        """Return the record; 304 when the caller has this version."""
+        caller = caller_of(request)
+        row = live_record(caller.tenant_id, spec_for(schema_for(caller), table), record_id)
+        tag = etag(row.version)
+        if tag in (part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")):
+            return Response(status=304, headers={"ETag": tag})
+        return Response(shown_row(row), headers={"ETag": tag})
+
+    def patch(self, request: Request, table: str, record_id: str) -> Response:
+        """Change the fields given, or apply a JSON Patch. A `version` among the fields means the same as `If-Match`."""
+        caller = caller_of(request)
+        spec = spec_for(schema_for(caller), table)
+        allowed = versions_in(request.headers.get("If-Match"))
+        if is_patch(request):
+            patch = request.data
+        else:
+            body = body_object(request)
+            if body.pop("id", record_id) != record_id:
+                raise RestError(RestCode.BAD_REQUEST, "The id of a record cannot change.", field="id")
+            allowed = _with_version(allowed, body)
+            patch = merge_patch(body)
+        live_record(caller.tenant_id, spec, record_id)
+        push_one(caller, Op(1, None, table, record_id, "update", None, patch), allowed)
+        row = live_record(caller.tenant_id, spec, record_id)
+        return Response(shown_row(row), headers={"ETag": etag(row.version)})
+
+    def delete(self, request: Request, table: str, record_id: str) -> Response:
+        """Delete the record."""
+        caller = caller_of(request)
+        spec = spec_for(schema_for(caller), table)
+        live_record(caller.tenant_id, spec, record_id)
+        push_one(caller, Op(1, None, table, record_id, "delete"), versions_in(request.headers.get("If-Match")))
+        return Response(status=204)
+
+
+def _with_version(allowed: set[int] | None, body: dict[str, Any]) -> set[int] | None:
+    """Take `version` out of the fields to merge: a record that was read, edited and sent back carries it."""
+    if "version" not in body:
+        return allowed
+    version = body.pop("version")
+    if type(version) is not int:
+        raise RestError(RestCode.BAD_REQUEST, "version is a whole number.", field="version")
+    return {version} if allowed is None else allowed & {version}

@@ -1,0 +1,82 @@
+"""Log in, log out, and who am I."""
+
+from typing import Any
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from sync.transports.rest.auth import Caller, device_of
+from sync.transports.rest.errors import RestCode, RestError
+from sync.transports.rest.parsers import body_object, text_of
+from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
+from tenants.models import Membership
+from tenants.tokens import MAX_NAME_LENGTH, issue_device, revoke
+
+MAX_PASSWORD = 1000
+
+
+class LoginView(APIView):
+    """A user's password for a device's token."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = (LoginAddressThrottle, LoginThrottle)
+
+    def post(self, request: Request) -> Response:
+        """Create a device of the user in the tenant and return its token, which is shown only here."""
+        body = body_object(request)
+        tenant = text_of(body, "tenant", longest=40)
+        username = text_of(body, "user", longest=150)
+        password = text_of(body, "password", longest=MAX_PASSWORD)
+        name = text_of(body, "device", longest=MAX_NAME_LENGTH, default="unnamed")
+        member = self._member(request, tenant, username=username, password=password)
+        issued = issue_device(member.tenant, member.user, name)
+        answer = {"device": issued.device.pk, "token": issued.token, "tenant": member.tenant.slug, "user": member.user.username}
+        return Response(answer, headers={"Cache-Control": "no-store"})
+
+    def _member(self, request: Request, tenant: str, *, username: str, password: str) -> Membership:
+        """Return who logs in. One error for every reason, and one password hash computed whatever the reason."""
+        user: Any = authenticate(request._request, username=username, password=password)
+        member = Membership.objects.filter(user=user, tenant__slug=tenant).select_related("tenant", "user").first() if user else None
+        if member is None:
+            raise RestError(RestCode.BAD_LOGIN, "Tenant, user or password is wrong.")
+        return member
+
+
+class LogoutView(APIView):
+    """The end of a device's token."""
+
+    permission_classes = (IsAuthenticated,)
+
+    def post(self, request: Request) -> Response:
+        """Revoke the calling device. Its live connection ends; what it has not pushed stays on it."""
+        device = device_of(request.auth) if isinstance(request.auth, Caller) else None
+        if device is None:
+            raise RestError(RestCode.BAD_REQUEST, "Only a device logs out here; a browser logs out in the admin.")
+        revoke(device)
+        return Response(status=204)
+
+
+class MeView(APIView):
+    """Who calls."""
+
+    permission_classes = (IsAuthenticated,)
+
+    def get(self, request: Request) -> Response:
+        """Return the caller's user, tenant, role and device, and the tenants a session can choose from."""
+        caller = request.auth if isinstance(request.auth, Caller) else None
+        user_id = caller.user_id if caller else request.user.pk
+        tenants = Membership.objects.filter(user_id=user_id).order_by("tenant__slug").values_list("tenant__slug", flat=True)
+        return Response(
+            {
+                "user": caller.username if caller else User.objects.get(pk=user_id).get_username(),
+                "tenant": caller.tenant if caller else None,
+                "role": caller.role if caller else None,
+                "device": caller.device_id if caller else None,
+                "tenants": [caller.tenant] if caller and caller.device_id else list(tenants),
+            }
+        )

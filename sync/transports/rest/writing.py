@@ -1,0 +1,91 @@
+"""Turns requests into ops, pushes them through the engine, and turns what it says back."""
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+
+from metadata.catalog import schema_of
+from sync import engine
+from sync.codes import Code
+from sync.diff import escape
+from sync.ops import Op, OpResult
+from sync.transports.rest.auth import Caller
+from sync.transports.rest.errors import RestCode, RestError
+from sync.transports.rest.reading import live_record, spec_for
+from tenants.locks import lock_tenant
+
+_ETAG = re.compile(r'"(0|[1-9][0-9]{0,15})"')
+
+
+def new_id() -> str:
+    """Return a UUIDv7 (RFC 9562): milliseconds since 1970, then random bits; ids made later sort later."""
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def etag(version: int) -> str:
+    """Return a record's ETag."""
+    return f'"{version}"'
+
+
+def versions_in(header: str | None) -> set[int] | None:
+    """Return the versions an `If-Match` allows; None for no header or `*`. A weak tag matches nothing (RFC 9110)."""
+    if header is None or header.strip() == "*":
+        return None
+    versions = set()
+    for part in header.split(","):
+        tag = part.strip()
+        if tag.startswith("W/"):
+            continue
+        found = _ETAG.fullmatch(tag)
+        if found is None:
+            raise RestError(RestCode.BAD_REQUEST, 'If-Match is a version in double quotes, such as "7".', field="If-Match")
+        versions.add(int(found[1]))
+    return versions
+
+
+def merge_patch(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return fields to merge as a JSON Patch: each value replaces the field's, null empties it."""
+    return [{"op": "add", "path": f"/{escape(name)}", "value": value} for name, value in values.items()]
+
+
+def push_one(caller: Caller, op: Op, allowed: set[int] | None) -> OpResult:
+    """Apply one op, if the record has one of the versions `allowed`; raises whatever keeps it from being applied.
+
+    The version is compared under the tenant's lock, so nobody can come in between.
+    """
+    if allowed is None:
+        return accepted(engine.push(caller.actor, [op])[0])
+    with transaction.atomic():
+        locked = lock_tenant(caller.tenant_id)
+        spec = spec_for(schema_of(caller.tenant_id, locked.schema_version), op.table)
+        version = live_record(caller.tenant_id, spec, op.id).version
+        if version not in allowed:
+            raise RestError(RestCode.STALE, f"The record is at version {version} by now.", version=version)
+        return accepted(engine.push(caller.actor, [op])[0])
+
+
+def push_all(caller: Caller, ops: Sequence[Op]) -> list[OpResult]:
+    """Apply ops, tx by tx."""
+    return engine.push(caller.actor, list(ops))
+
+
+def accepted(result: OpResult) -> OpResult:
+    """Return a result that was accepted; raises any other as an error."""
+    if result.accepted:
+        return result
+    if result.status == "conflict":
+        raise RestError(RestCode.CONFLICT, "Others changed the same meanwhile.", **told(result))
+    raise RestError(Code(result.code or Code.INTERNAL), result.message or "", field=result.field)
+
+
+def told(result: OpResult) -> dict[str, Any]:
+    """Return a result without its op_id, which means nothing to a REST caller."""
+    return {key: value for key, value in result.wire().items() if key != "op_id"}

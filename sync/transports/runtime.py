@@ -1,0 +1,296 @@
+"""What all connections of one process share: the hub, the threads that read, wake-ups, snapshot builds, the register of devices.
+
+Made on the event loop by the first connection, or by the server's lifespan start where there is one (uvicorn); daphne has none.
+"""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
+
+import structlog
+
+from metadata.conf import value_limits
+from sync import commits, metrics
+from sync.catch_up import read_log
+from sync.channels import Channel
+from sync.codes import Code
+from sync.commits import Commit
+from sync.conf import limits_given, stream_knobs
+from sync.hub import Hub
+from sync.notify import Notifier
+from sync.protocol import limits_from
+from sync.readpool import ReadPool
+from sync.signals import Settled, conflict_settled
+from sync.snapshots import service
+from sync.transports import auth
+from sync.transports.errors import RESTARTING
+from sync.writer import get_writer
+from tenants.signals import device_revoked
+
+logger = structlog.get_logger(__name__)
+PING_EVERY = 12
+"""Every so many rounds of housekeeping, clients are asked how far they are."""
+BUILD_THREADS = 1
+
+
+class Member(Protocol):
+    """What the runtime needs of a connection."""
+
+    @property
+    def confirmed_cursor(self) -> int:
+        """How far the client says it is."""
+
+    @property
+    def device_id(self) -> str | None:
+        """The device at the other end."""
+
+    def fail(self, code: Code, message: str) -> None:
+        """Answer with an error."""
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+
+    def settled(self, news: list[dict[str, Any]]) -> None:
+        """Tell of settled conflicts."""
+
+    def take_told(self) -> list[str]:
+        """Return the conflicts the client has surely been told of since the last call."""
+
+    async def drain(self, retry_after: float, close_code: int) -> None:
+        """Say bye and close."""
+
+
+class Runtime:
+    """One per process and event loop."""
+
+    def __init__(self) -> None:
+        self.knobs = stream_knobs()
+        values = value_limits()
+        self.limits = limits_from({"text": values.text, "json": values.json, **limits_given()})
+        self.pool = ReadPool(self.knobs.read_threads)
+        self.hub = Hub(self._read)
+        self.draining = False
+        self.members: dict[str, Member] = {}
+        self.aborts: dict[Member, Callable[[], object]] = {}
+        self._builders = ReadPool(BUILD_THREADS)
+        self._builds: dict[Channel, asyncio.Task[dict[str, Any]]] = {}
+        self._notifier = Notifier(self.hub, self.pool, self.knobs, on_connected=self._connected_elsewhere)
+        self._housekeeping: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._unlisten: Callable[[], None] | None = None
+        self._seen: dict[str, int] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether connections are served."""
+        return self.hub.running and not self.draining
+
+    async def start(self) -> None:
+        """Begin to serve, on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self.hub.start()
+        self._unlisten = commits.listen(self._heard)
+        device_revoked.connect(self._revoked, dispatch_uid=id(self))
+        conflict_settled.connect(self._settled, dispatch_uid=id(self))
+        await self._notifier.start()
+        self._housekeeping = self._loop.create_task(self._keep_house())
+
+    async def stop(self) -> None:
+        """Stop everything; connections must be gone or do not matter any more."""
+        if self._unlisten is not None:
+            self._unlisten()
+        device_revoked.disconnect(dispatch_uid=id(self))
+        conflict_settled.disconnect(dispatch_uid=id(self))
+        self._loop = None
+        self.hub.stop()
+        tasks = [task for task in (self._housekeeping, *self._builds.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await self._notifier.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.to_thread(self._stop_threads)
+
+    async def drain(self) -> None:
+        """Let nobody in any more, answer what was pushed, say bye to everybody, and write what is waiting."""
+        if self.draining:
+            return
+        self.draining = True
+        logger.info("draining", connections=len(self.aborts))
+        async with asyncio.timeout(self.knobs.drain_timeout):
+            await asyncio.gather(
+                *(member.drain(self.knobs.drain_seconds, RESTARTING) for member in list(self.aborts)), return_exceptions=True
+            )
+
+    # Connections
+
+    def opened(self, member: Member, abort: Callable[[], object]) -> None:
+        """A socket was accepted; `abort` ends its receive loop at once."""
+        self.aborts[member] = abort
+        metrics.connections.inc()
+
+    def register(self, member: Member, device_id: str) -> None:
+        """A device said hello: it takes the place of its older connection."""
+        older = self.members.get(device_id)
+        self.members[device_id] = member
+        if older is not None and older is not member:
+            older.fail(Code.REPLACED, "A newer connection of this device took over.")
+        self._notifier.tell_connected(device_id)
+
+    def forget(self, member: Member) -> None:
+        """A connection is gone."""
+        if self.aborts.pop(member, None) is not None:
+            metrics.connections.dec()
+        device = member.device_id
+        if device is not None:
+            self._seen[device] = max(self._seen.get(device, 0), member.confirmed_cursor)
+            if self.members.get(device) is member:
+                del self.members[device]
+
+    def abort(self, member: Member, code: Code | None) -> None:
+        """End a connection that cannot be spoken to any more."""
+        if code is not None:
+            metrics.protocol_errors.labels(code).inc()
+        if (abort := self.aborts.get(member)) is not None:
+            abort()
+
+    # Work for connections
+
+    async def snapshot(self, channel: Channel, on_build: Callable[[], None]) -> dict[str, Any]:
+        """Return the manifest of a fresh snapshot. One build per channel at a time, which everybody who asks shares."""
+        build = self._builds.get(channel)
+        if build is None:
+            found = await self.pool.run(service.fresh, channel)
+            if found is not None:
+                return dict(found.manifest)
+            build = self._builds.get(channel)
+        if build is None:
+            build = self._builds[channel] = asyncio.get_running_loop().create_task(self._build(channel))
+        on_build()
+        return await asyncio.shield(build)
+
+    async def _build(self, channel: Channel) -> dict[str, Any]:
+        try:
+            return dict((await self._builders.run(service.make, channel)).manifest)
+        finally:
+            del self._builds[channel]
+
+    async def _read(self, tenant_id: int, cursor: int) -> list[Commit]:
+        return await self.pool.run(read_log, tenant_id, cursor, self.knobs.chunk_lines)
+
+    # News from other threads and processes
+
+    def _heard(self, commit: Commit) -> None:
+        metrics.commits.inc()
+        metrics.commit_changes.observe(len(commit.lines))
+        self.hub.heard(commit)
+        self._notifier.tell_commit(commit.tenant_id, commit.to_cursor)
+
+    def _revoked(self, sender: object, device_id: str, **_: object) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._turn_away, device_id, Code.REVOKED)
+
+    def _settled(self, sender: object, settled: Settled, **_: object) -> None:
+        if settled.device_id is not None and not settled.told and self._loop is not None and not self._loop.is_closed():
+            news = {"conflict": settled.conflict, "resolution": settled.resolution, "by": settled.by, "at": settled.at}
+            self._loop.call_soon_threadsafe(self._tell_settled, settled.device_id, news)
+
+    def _tell_settled(self, device_id: str, news: dict[str, Any]) -> None:
+        if (member := self.members.get(device_id)) is not None:
+            member.settled([news])
+
+    def _connected_elsewhere(self, device_id: str) -> None:
+        self._turn_away(device_id, Code.REPLACED)
+
+    def _turn_away(self, device_id: str, code: Code) -> None:
+        member = self.members.get(device_id)
+        if member is not None:
+            member.fail(code, code.meaning)
+
+    async def _keep_house(self) -> None:
+        """Now and then: turn away whom another process revoked, tell of settled conflicts, store how far devices are."""
+        rounds = 0
+        while True:
+            await asyncio.sleep(self.knobs.revocation_seconds)
+            rounds += 1
+            try:
+                await self._one_round(ask=rounds % PING_EVERY == 0)
+            except Exception:
+                logger.exception("housekeeping_failed")
+
+    async def _one_round(self, *, ask: bool) -> None:
+        devices = list(self.members)
+        for device_id in await self.pool.run(auth.unwelcome, devices):
+            self._turn_away(device_id, Code.REVOKED)
+        told = [conflict for member in self.members.values() for conflict in member.take_told()]
+        if told:
+            await self.pool.run(auth.mark_told, told)
+        for device_id, news in (await self.pool.run(auth.untold, devices)).items():
+            if (member := self.members.get(device_id)) is not None:
+                member.settled(news)
+        if ask:
+            self._seen.update((device, member.confirmed_cursor) for device, member in self.members.items())
+            for member in list(self.members.values()):
+                member.ping()
+        if self._seen:
+            seen, self._seen = self._seen, {}
+            await self.pool.run(auth.mark_seen, seen)
+
+    def _stop_threads(self) -> None:
+        self.pool.stop()
+        self._builders.stop()
+
+
+_runtime: Runtime | None = None
+_starting: asyncio.Lock | None = None
+
+
+async def get_runtime() -> Runtime:
+    """Return this process's runtime; the first call starts it on the running event loop."""
+    global _runtime, _starting
+    if _starting is None:
+        _starting = asyncio.Lock()
+    async with _starting:
+        if _runtime is None:
+            _runtime = Runtime()
+            await _runtime.start()
+            _drain_on_sigterm(_runtime)
+    return _runtime
+
+
+def current_runtime() -> Runtime | None:
+    """Return the runtime if one was started."""
+    return _runtime
+
+
+async def stop_runtime() -> None:
+    """Drain and stop the runtime, if one was started."""
+    global _runtime, _starting
+    runtime, _runtime, _starting = _runtime, None, None
+    if runtime is not None:
+        await runtime.drain()
+        await asyncio.to_thread(get_writer().stop)
+        await runtime.stop()
+
+
+def _drain_on_sigterm(runtime: Runtime) -> None:
+    """On SIGTERM, drain before the server's own handler closes the sockets. Only possible in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+    if not callable(before):
+        return
+
+    async def drain_then(number: int, frame: FrameType | None) -> None:
+        try:
+            await runtime.drain()
+        finally:
+            before(number, frame)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, before)
+        loop.call_soon_threadsafe(lambda: loop.create_task(drain_then(number, frame)))
+
+    signal.signal(signal.SIGTERM, handle)

@@ -1,0 +1,146 @@
+"""PURE: the state machine of one connection. It is fed what arrives and says what to do; it knows no socket, clock or database.
+
+new → greeting (hello is being checked) → ready → closed. Every method returns the actions to take, in order.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from sync import frames
+from sync.codes import Code
+from sync.protocol import PROTOCOL, Bye, Hello, Limits, Message, Ping, ProtocolError, Push, Subscribe, open_frame, parse
+from sync.transports.errors import CLOSE_CODES, FORBIDDEN_AT_HELLO
+
+NORMAL_CLOSE = 1000
+
+
+class State(Enum):
+    """Where a connection stands."""
+
+    NEW = "new"
+    GREETING = "greeting"
+    READY = "ready"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send this text frame. `code` is set when it is an error."""
+
+    text: str
+    code: Code | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Carry out this message."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the socket with this code once everything before is sent."""
+
+    code: int
+
+
+Action = Reply | Do | Close
+
+
+class Session:
+    """One connection. Counts what it may not have too many of: errors, pushes and other requests in flight."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.state = State.NEW
+        self.subscribed = False
+        self._errors = 0
+        self._pushes = 0
+        self._requests = 0
+
+    def receive(self, text: str) -> list[Action]:
+        """Take a text frame."""
+        if self.state is State.CLOSED:
+            return []
+        try:
+            frame = open_frame(text, self.limits)
+            if (self.state is State.NEW) != (frame.kind == "hello"):
+                return self.fail(Code.NOT_READY, "hello comes first, and once", ref=frame.ref)
+            if self.state is State.GREETING:
+                return self.fail(Code.NOT_READY, "wait for welcome", ref=frame.ref)
+            return self._take(parse(frame, self.limits))
+        except ProtocolError as error:
+            return self.fail(error.code, error.message, ref=error.ref)
+
+    def receive_binary(self) -> list[Action]:
+        """Take a binary frame: clients have none to send."""
+        return self.fail(Code.MALFORMED, "binary frames come from the server only")
+
+    def greeted(self) -> None:
+        """The hello was found good."""
+        if self.state is State.GREETING:
+            self.state = State.READY
+
+    def hello_timed_out(self) -> list[Action]:
+        """No hello came in time."""
+        return self.fail(Code.HELLO_TIMEOUT, "no hello came in time") if self.state is State.NEW else []
+
+    def push_answered(self) -> None:
+        """A push was acked or refused."""
+        self._pushes -= 1
+
+    def request_answered(self) -> None:
+        """A request other than a push was answered."""
+        self._requests -= 1
+
+    def fail(self, code: Code, text: str, *, ref: int | None = None, retry_after: float | None = None) -> list[Action]:
+        """Answer with an error; close when its code demands it or when it is one too many."""
+        if self.state is State.CLOSED:
+            return []
+        actions: list[Action] = [Reply(frames.error(code, text, ref=ref, retry_after=retry_after), code)]
+        closing = CLOSE_CODES.get(code)
+        if closing is None and code is Code.FORBIDDEN and self.state is State.GREETING:
+            closing = FORBIDDEN_AT_HELLO
+        self._errors += 1
+        if closing is None and self._errors > self.limits.errors:
+            actions.append(Reply(frames.error(Code.TOO_MANY_ERRORS, "too many errors on this connection"), Code.TOO_MANY_ERRORS))
+            closing = CLOSE_CODES[Code.TOO_MANY_ERRORS]
+        if closing is not None:
+            self.state = State.CLOSED
+            actions.append(Close(closing))
+        return actions
+
+    def bye(self, reason: str, retry_after: float, close_code: int) -> list[Action]:
+        """Say goodbye for a reason of the server's and close."""
+        if self.state is State.CLOSED:
+            return []
+        self.state = State.CLOSED
+        return [Reply(frames.message("bye", reason=reason, retry_after=retry_after)), Close(close_code)]
+
+    def _take(self, message: Message) -> list[Action]:
+        match message:
+            case Hello():
+                if message.protocol != PROTOCOL:
+                    return self.fail(Code.PROTOCOL, f"this server speaks {PROTOCOL}", ref=message.ref)
+                self.state = State.GREETING
+            case Bye():
+                self.state = State.CLOSED
+                return [Close(NORMAL_CLOSE)]
+            case Push():
+                return self._take_push(message)
+            case Subscribe():
+                self.subscribed = True
+        if not isinstance(message, Hello | Ping):
+            self._requests += 1
+            if self._requests > self.limits.requests_in_flight:
+                self._requests -= 1
+                return self.fail(Code.OVERLOADED, "too many requests at once", ref=message.ref, retry_after=1)
+        return [Do(message)]
+
+    def _take_push(self, message: Push) -> list[Action]:
+        if self._pushes >= self.limits.pushes_in_flight:
+            text = f"at most {self.limits.pushes_in_flight} pushes may wait for their ack"
+            return self.fail(Code.OVERLOADED, text, ref=message.ref, retry_after=0.1)
+        self._pushes += 1
+        return [Do(message)]

@@ -1,0 +1,154 @@
+"""The stream of one connection: from the client's cursor to the head, then live, and back to reading the log when it reads too slowly.
+
+`cursor` is the end of the last `changes` frame put into the outbox, so whatever happens (a slow reader, a verify, a lost
+wake-up) the log after `cursor` is exactly what the client has not been sent.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+import structlog
+
+from sync import frames, metrics
+from sync.catch_up import log_frames, read_log
+from sync.channels import Channel
+from sync.conf import StreamKnobs
+from sync.errors import LogPruned
+from sync.framing import SharedFrame
+from sync.hub import Hub
+from sync.readpool import ReadPool
+from sync.transports.outbox import Outbox
+
+logger = structlog.get_logger(__name__)
+RETRY_SECONDS = 1.0
+
+
+class Mode(Enum):
+    """What a stream does at the moment."""
+
+    IDLE = "idle"
+    CATCHING_UP = "catching_up"
+    LIVE = "live"
+
+
+class Stream:
+    """One subscriber of a channel. Lives on the event loop; has a task only while it catches up."""
+
+    def __init__(
+        self, channel: Channel, outbox: Outbox, hub: Hub, pool: ReadPool, knobs: StreamKnobs, *, on_pruned: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.channel = channel
+        self.mode = Mode.IDLE
+        self.cursor = 0
+        self.state_hash = b""
+        self._outbox, self._hub, self._pool, self._knobs = outbox, hub, pool, knobs
+        self._on_pruned = on_pruned
+        self._task: asyncio.Task[None] | None = None
+        self._held: list[SharedFrame] | None = None
+        self._held_bytes = 0
+        self._announce = False
+
+    def start(self, cursor: int, state_hash: bytes) -> None:
+        """Begin to send what follows a cursor; `live` is said when the head is reached."""
+        self.cursor, self.state_hash, self._announce = cursor, state_hash, True
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on from where the stream was paused."""
+        self.mode = Mode.CATCHING_UP
+        self._task = asyncio.get_running_loop().create_task(self._catch_up())
+
+    async def pause(self) -> bool:
+        """Send nothing more for now; return whether there was anything to pause."""
+        was_on = self.mode is not Mode.IDLE
+        self.mode = Mode.IDLE
+        self._drop_held()
+        self._hub.leave(self, self.channel)
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.wait([task])
+        return was_on
+
+    def stop(self) -> None:
+        """End for good."""
+        self.mode = Mode.IDLE
+        self._drop_held()
+        self._hub.leave(self, self.channel)
+        if self._task is not None:
+            self._task.cancel()
+
+    def offer(self, frame: SharedFrame) -> None:
+        """Take the next live frame from the hub."""
+        if self.mode is Mode.LIVE:
+            self._put_live(frame)
+        elif self._held is not None:
+            self._held.append(frame)
+            self._held_bytes += len(frame.text)
+            if self._held_bytes > self._knobs.outbox_bytes or len(self._held) > self._knobs.outbox_frames:
+                self._drop_held()
+                self._hub.leave(self, self.channel)
+
+    async def send_until(self, cursor: int) -> None:
+        """Send the log up to exactly a cursor, and no further. Raises LogPruned."""
+        while self.cursor < cursor:
+            await self._send_chunk(cursor - self.cursor)
+
+    def _put_live(self, frame: SharedFrame) -> None:
+        if frame.to_cursor <= self.cursor:
+            return
+        if frame.from_cursor != self.cursor or self._outbox.full:
+            metrics.slow_readers.inc()
+            self._hub.leave(self, self.channel)
+            self.resume()
+        else:
+            self._put(frame)
+
+    def _put(self, frame: SharedFrame) -> None:
+        self._outbox.put(frame.text)
+        self.cursor, self.state_hash = frame.to_cursor, frame.state_hash
+
+    def _drop_held(self) -> None:
+        self._held, self._held_bytes = None, 0
+
+    async def _send_chunk(self, most: int) -> bool:
+        """Send one chunk of the log; return whether there was any."""
+        await self._outbox.room()
+        commits = await self._pool.run(read_log, self.channel.tenant_id, self.cursor, most)
+        for frame in log_frames(self.channel, commits):
+            self._put(frame)
+        return bool(commits)
+
+    async def _catch_up(self) -> None:
+        while True:
+            try:
+                while await self._send_chunk(self._knobs.chunk_lines):
+                    pass
+                if await self._go_live():
+                    return
+            except LogPruned:
+                self.mode, self._task = Mode.IDLE, None
+                await self._on_pruned()
+                return
+            except Exception:
+                logger.exception("catch_up_failed", channel=self.channel, cursor=self.cursor)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _go_live(self) -> bool:
+        """Join the hub and close the gap to it; False when the client was too slow for that."""
+        await self._outbox.room()
+        self._held, self._held_bytes = [], 0
+        head = await self._hub.join(self, self.channel, self.cursor, self.state_hash)
+        await self.send_until(head)
+        held, self._held = self._held, None
+        if held is None:
+            return False
+        self.mode, self._task = Mode.LIVE, None
+        for frame in held:
+            if self.mode is Mode.LIVE:  # it may fall behind again right here
+                self._put_live(frame)
+        if self._announce:
+            self._announce = False
+            self._outbox.put(frames.message("live", cursor=self.cursor, state_hash=self.state_hash.hex()))
+        return True

@@ -1,0 +1,70 @@
+"""The WebSocket at `/ws/sync` as an ASGI consumer, and the ASGI lifespan.
+
+The consumer keeps its own receive loop: no channel layer, no dispatch per message (docs/adr/0004).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from channels.consumer import AsyncConsumer
+
+from sync.protocol import PROTOCOL
+from sync.transports.auth import origin_allowed
+from sync.transports.connection import Connection
+from sync.transports.runtime import get_runtime, stop_runtime
+
+logger = structlog.get_logger(__name__)
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class SyncConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
+    """One WebSocket."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serve the connection until either side ends it."""
+        await receive()  # websocket.connect
+        if not origin_allowed(scope["headers"]):
+            await send({"type": "websocket.close"})
+            return
+        runtime = await get_runtime()
+        chosen = PROTOCOL if PROTOCOL in scope.get("subprotocols", ()) else None
+        await send({"type": "websocket.accept", "subprotocol": chosen})
+        connection = Connection(runtime, send)
+        serving = asyncio.current_task()
+        if serving is None:
+            raise RuntimeError("a consumer runs in a task")
+        runtime.opened(connection, serving.cancel)
+        try:
+            while (event := await receive())["type"] == "websocket.receive":
+                connection.receive(event)
+        except asyncio.CancelledError:
+            if serving.uncancel():  # cancelled by the server too, not only by us
+                raise
+            await _close_quietly(send)
+        except Exception:
+            logger.exception("connection_failed", device=connection.device_id)
+            await _close_quietly(send)
+        finally:
+            connection.closed()
+
+
+async def _close_quietly(send: Send) -> None:
+    """Close a socket that may be gone or stuck."""
+    try:
+        async with asyncio.timeout(1):
+            await send({"type": "websocket.close", "code": 1011})
+    except Exception:  # noqa: S110  # each server has its own way to say that it is gone
+        pass
+
+
+async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Start with the server and end with it, where the server speaks the lifespan protocol."""
+    await receive()
+    await get_runtime()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await stop_runtime()
+    await send({"type": "lifespan.shutdown.complete"})
