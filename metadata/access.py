@@ -185,7 +185,10 @@ def problems_of(access: ObjectAccess, schema: TenantSchema) -> list[Problem]:
         return [Problem(name, "unknown_object", "There is no published object type of this name.")]
     problems = [
         Problem(f"{name}.{attribute}", "unknown_field", f"{spec.object_name} has no field {field}.")
-        for attribute, fields, extra in (("readable_fields", access.readable, ()), ("writable_fields", access.writable, WRITABLE_SYSTEM_FIELDS))
+        for attribute, fields, extra in (
+            ("readable_fields", access.readable, ()),
+            ("writable_fields", access.writable, WRITABLE_SYSTEM_FIELDS),
+        )
         for field in fields or ()
         if field not in spec.by_name and field not in extra
     ]

@@ -97,7 +97,9 @@ def check_parameter(text: str, name: str) -> None:
         return
     if owner == "membership" and attribute.isidentifier():
         return
-    raise FilterRefused(f"{text}: ${name} is not a parameter; use $user.{{{', '.join(sorted(USER_ATTRIBUTES))}}} or $membership.<attribute>.")
+    raise FilterRefused(
+        f"{text}: ${name} is not a parameter; use $user.{{{', '.join(sorted(USER_ATTRIBUTES))}}} or $membership.<attribute>."
+    )
 
 
 def parse_key(text: str, spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from metadata.access import FULL_CHANNEL, Rules
-from tenants.tokens import DeviceIdentity
 
 FULL_ACCESS = FULL_CHANNEL
 

@@ -207,7 +207,9 @@ def project_spec(spec: ObjectSpec, rules: Rules | None) -> ObjectSpec | None:
     if rule is None:
         return None
     shown = (f for f in spec.fields if rule.can_read(f.name))
-    fields = tuple(f if f.reference is None or f.reference in rules.by_object else replace(f, reference=None, reference_table=None) for f in shown)
+    fields = tuple(
+        f if f.reference is None or f.reference in rules.by_object else replace(f, reference=None, reference_table=None) for f in shown
+    )
     return replace(spec, fields=fields, title_field=spec.title_field if rule.can_read(spec.title_field) else "")
 
 

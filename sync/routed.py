@@ -4,7 +4,8 @@ A channel is born when the first subscriber needs it: its chain begins at the he
 it held then comes from the records themselves, so nothing older is ever projected.
 """
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import merge
@@ -15,25 +16,23 @@ from typing import Final
 from django.db import IntegrityError, transaction
 
 from metadata.access import Rules
-from metadata.access_store import Access
+from metadata.access_store import Access, access_of
 from sync import models, sql
 from sync.channels import Channel
-from sync.errors import LogPruned
+from sync.errors import AccessMoved, LogPruned
 from sync.hashchain import fold, link
 from sync.projection import Side, project
+from sync.rights import ChainAt, Standing
 from sync.routing import channel_routes
 from tenants.errors import MoatError
 from tenants.genesis import genesis
 from tenants.locks import tenant_transaction
 from tenants.models import SecurityProfile, Tenant
+from tenants.tokens import DeviceIdentity
 
 CHECKPOINT_LINES: Final = 1000
 _CHUNK: Final = 1000
 _ROUTES_AT_ONCE: Final = 400
-
-
-class AccessMoved(Exception):
-    """Rights changed since the channel was chosen: what follows belongs to another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,8 @@ class Routed:
     from_cursor: int
     to_cursor: int
     lines: list[Line]
+    schema_version: int = 0
+    """What was in force at `to_cursor`."""
 
 
 def channel_for(access: Access, tenant: str) -> Channel:
@@ -59,7 +60,45 @@ def channel_for(access: Access, tenant: str) -> Channel:
     if access.rules is None:
         return Channel(access.tenant_id, tenant, access.channel, access_version=access.access_version)
     row = models.Channel.objects.filter(tenant_id=access.tenant_id, key=access.channel).first() or _give_birth(access)
-    return Channel(access.tenant_id, tenant, access.channel, access.rules, row.pk, row.born_cursor, access.access_version)
+    # Not `access.rules`: a channel's chain rests on the rules it was born with.
+    return Channel(access.tenant_id, tenant, access.channel, Rules.from_data(row.rules), row.pk, row.born_cursor, access.access_version)
+
+
+def channel_of(identity: DeviceIdentity) -> Channel:
+    """Return the channel a device belongs to now. Raises `MoatError(forbidden)` when its user is no active member any more."""
+    while True:
+        with contextlib.suppress(AccessMoved):  # rights changed between two reads: read them again
+            return channel_for(access_of(identity.tenant_id, identity.user_id), identity.tenant_slug)
+
+
+def current_channels(tenant_id: int, user_ids: Sequence[int]) -> Standing:
+    """Return the channel each member belongs to now, as of one access version; who is no active member any more is missing."""
+    while True:
+        version = _access_version(tenant_id)
+        channels: dict[int, str] = {}
+        for user_id in set(user_ids):
+            with contextlib.suppress(MoatError):
+                channels[user_id] = access_of(tenant_id, user_id).channel
+        if _access_version(tenant_id) == version:
+            return Standing(version, channels)
+
+
+def _access_version(tenant_id: int) -> int:
+    row = sql.fetch_one("SELECT access_version FROM tenants_tenant WHERE id = %s", [tenant_id])
+    return row[0] if row else -1
+
+
+def chain_at(channel: Channel, cursor: int) -> ChainAt | None:
+    """Return where a flow of the channel begins at a cursor; None when the log no longer says."""
+    state_hash = hash_at(channel, cursor) if channel.filtered else tenant_hash_at(channel.tenant_id, cursor)
+    return None if state_hash is None else ChainAt(state_hash, schema_version_at(channel.tenant_id, cursor))
+
+
+def tenant_hash_at(tenant_id: int, cursor: int) -> bytes | None:
+    """Return the tenant's own chain at a cursor, also at a head whose change was pruned; None when the log no longer says."""
+    found = sql.fetch_one("SELECT state_hash FROM changes WHERE tenant_id = %s AND cursor = %s", [tenant_id, cursor])
+    found = found or sql.fetch_one("SELECT state_hash FROM tenants_tenant WHERE id = %s AND cursor = %s", [tenant_id, cursor])
+    return None if found is None else bytes(found[0])
 
 
 def _give_birth(access: Access) -> models.Channel:
@@ -96,12 +135,20 @@ def read(channel: Channel, after: int, limit: int = _CHUNK, *, up_to: int | None
     cursors = list(islice(_cursors(channel.tenant_id, _routes(rules), after, head, limit), limit))
     to_cursor = cursors[-1] if len(cursors) == limit else max(head, after)
     lines = list(_projected(channel.tenant_id, cursors, rules))
+    schema_version = schema_version_at(channel.tenant_id, to_cursor)
     _, pruned, access_version = _tenant(channel)
     if pruned > after:
         raise LogPruned(f"The log starts after cursor {pruned}.")
     if access_version != channel.access_version:
         raise AccessMoved
-    return Routed(after, to_cursor, lines)
+    return Routed(after, to_cursor, lines, schema_version)
+
+
+def schema_version_at(tenant_id: int, cursor: int) -> int:
+    """Return the schema version in force at a cursor: that of the change there, or the tenant's where the log was pruned."""
+    found = sql.fetch_one("SELECT schema_version FROM changes WHERE tenant_id = %s AND cursor = %s", [tenant_id, cursor])
+    found = found or sql.fetch_one("SELECT schema_version FROM tenants_tenant WHERE id = %s", [tenant_id])
+    return int(found[0]) if found else 0
 
 
 def _tenant(channel: Channel) -> tuple[int, int, int]:
@@ -173,6 +220,12 @@ def _checkpoint(channel: Channel, cursor: int) -> tuple[int, bytes] | None:
     found = models.ChannelCheckpoint.objects.filter(channel_id=channel.row_id, cursor__lte=cursor)
     row = found.order_by("-cursor").values_list("cursor", "state_hash").first()
     return (row[0], bytes(row[1])) if row else (channel.born_cursor, genesis_of(channel))
+
+
+def retire(channel: Channel) -> None:
+    """Forget a channel; whoever needs it gives birth to it again."""
+    models.Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key).delete()
+    models.Channel.objects.filter(pk=channel.row_id).delete()
 
 
 def genesis_of(channel: Channel) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from metadata.filters import DOWN, UP, RouteKey, value_key
 from sync.projection import Side
-from sync.routing import Routing, RoutePlan, TablePlan, own_routing
+from sync.routing import RoutePlan, Routing, TablePlan, own_routing
 
 Values = Mapping[str, Any]
 NOTHING = "-"

@@ -14,7 +14,9 @@ from django.db.transaction import TransactionManagementError
 
 from tenants.errors import MoatError
 
-_SELECT = "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor, access_version FROM tenants_tenant WHERE id = %s"
+_SELECT = (
+    "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor, access_version FROM tenants_tenant WHERE id = %s"
+)
 _UPDATE = "UPDATE tenants_tenant SET schema_version = %s, cursor = %s, state_hash = %s, pruned_cursor = %s WHERE id = %s"
 
 

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import QuerySet
-from django.forms import BaseInlineFormSet, Textarea
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -136,7 +136,9 @@ class SecurityProfileAdmin(TenantScopedAdmin):
         """How many devices share each of its channels."""
         keys = {channel.key: channel.parameters for channel in obj.channels.all() if channel.profile_revision == obj.revision}
         counted = devices_by_channel(obj.tenant_id)
-        shown = [f"{', '.join(f'{k}={v}' for k, v in sorted(parameters.items())) or 'all'}: {counted[key]}" for key, parameters in keys.items()]
+        shown = [
+            f"{', '.join(f'{k}={v}' for k, v in sorted(parameters.items())) or 'all'}: {counted[key]}" for key, parameters in keys.items()
+        ]
         return "; ".join(shown[:20]) + (f"; and {len(shown) - 20} more" if len(shown) > 20 else "") if shown else "-"
 
     @admin.display(description="preview")

@@ -27,7 +27,7 @@ def require_table(rules: Rules | None, op: Op) -> None:
     if rules is None or op.table in SYSTEM_TABLES or not isinstance(op.table, str):
         return
     if op.table not in rules.by_table:
-        raise OpRefused(Code.UNKNOWN_TABLE, f"There is no table {ascii(op.table[:60])}.")
+        raise OpRefused(Code.UNKNOWN_TABLE, f"There is no table {op.table[:60]!a}.")
 
 
 def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
@@ -41,7 +41,7 @@ def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
         _permit_values(rule, table, op.payload)
         return
     if row is None or not sees(tx, rule, row):
-        raise OpRefused(Code.NOT_FOUND, f"There is no record {ascii(op.id)} in {op.table}.")
+        raise OpRefused(Code.NOT_FOUND, f"There is no record {op.id!a} in {op.table}.")
     if not (rule.update if op.op == "update" else rule.delete):
         raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow this record to be {'changed' if op.op == 'update' else 'deleted'}.")
     if op.op == "update":
@@ -72,12 +72,12 @@ def _permit_patch(rule: TableRule, table: Table, payload: Any) -> None:
 
 def _require_readable(rule: TableRule, table: Table, name: str) -> None:
     if not rule.can_read(name):
-        raise OpRefused(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {ascii(name[:60])}.", field=name[:60])
+        raise OpRefused(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {name[:60]!a}.", field=name[:60])
 
 
 def _require_writable(rule: TableRule, name: str) -> None:
     if not rule.can_write(name):
-        raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {ascii(name[:60])} to be changed.", field=name[:60])
+        raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name[:60]!a} to be changed.", field=name[:60])
 
 
 def check_effects(tx: Tx) -> None:
@@ -100,7 +100,7 @@ def _check_effect(tx: Tx, rules: Rules, effect: Effect) -> None:
         if value is not None and target not in rules.by_table:
             raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name} to be changed.", field=name)
         if value is not None and not _sees_target(tx, rules, target, value):
-            raise OpRefused(Code.MISSING_REFERENCE, f"{name}: there is no record {ascii(value)} in {target}.", field=name)
+            raise OpRefused(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
     if effect.entry.op == "insert" and not sees(tx, rules.by_table[table.spec.table_name], final):
         raise OpRefused(Code.FORBIDDEN, _CREATE)
 

@@ -41,9 +41,8 @@ def make(channel: Channel) -> Snapshot:
 
 def _newest(channel: Channel, state: TenantState) -> Snapshot | None:
     """Return the newest snapshot that the log still connects to the head, and whose files are on this machine."""
-    candidates = Snapshot.objects.filter(
-        tenant_id=channel.tenant_id, channel=channel.key, cursor__lte=state.cursor, cursor__gte=state.pruned_cursor
-    )
+    oldest = max(state.pruned_cursor, channel.born_cursor)
+    candidates = Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key, cursor__lte=state.cursor, cursor__gte=oldest)
     for snapshot in candidates.order_by("-cursor", "-created_at"):
         if snapshot.manifest["server_epoch"] == state.server_epoch and (store.home(snapshot) / store.REPLICA).exists():
             return snapshot

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from metadata.catalog import schema_of
 from sync import routed, sql
+from sync.columns import table_of
 from sync.engine import push
 from sync.hashchain import fold
 from sync.models import ChangeSide
 from sync.ops import Actor, Op
 from sync.visibility import visible
-from sync.columns import table_of
 from tenants.models import Membership
 from tests.sync.access_builders import Fold, access, make_member, make_profile, make_service, shown, technician_rules
 
@@ -67,7 +67,11 @@ def service(db):
 def test_a_technician_sees_own_jobs_their_customers_and_line_items(service):
     tenant, _, people = service
     channel = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
-    office(tenant, insert("customers", "c1", name="Ada", secret="x"), insert("jobs", "j1", title="Fix", technician="tom", customer="c1", price="9.00"))
+    office(
+        tenant,
+        insert("customers", "c1", name="Ada", secret="x"),
+        insert("jobs", "j1", title="Fix", technician="tom", customer="c1", price="9.00"),
+    )
     office(tenant, insert("line_items", "l1", job="j1", text="pipe"), insert("jobs", "j2", title="Other", technician="tess"))
     replica = Fold()
     lines, at = read_all(channel, channel.born_cursor)
@@ -81,12 +85,27 @@ def test_a_technician_sees_own_jobs_their_customers_and_line_items(service):
 
 
 edits = st.one_of(
-    st.tuples(st.just("jobs"), st.sampled_from(IDS["jobs"]), st.fixed_dictionaries(
-        {}, optional={"technician": st.sampled_from(["tom", "tess", None]), "customer": st.sampled_from(["c1", "c2", None]),
-                      "price": st.sampled_from(["1.00", "2.00"]), "status": st.sampled_from(["open", "done"])})),
-    st.tuples(st.just("line_items"), st.sampled_from(IDS["line_items"]), st.fixed_dictionaries(
-        {}, optional={"job": st.sampled_from(["j1", "j2", "j3", None]), "text": st.sampled_from(["a", "b"])})),
-    st.tuples(st.just("customers"), st.sampled_from(IDS["customers"]), st.fixed_dictionaries({}, optional={"secret": st.sampled_from(["s", "t"])})),
+    st.tuples(
+        st.just("jobs"),
+        st.sampled_from(IDS["jobs"]),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "technician": st.sampled_from(["tom", "tess", None]),
+                "customer": st.sampled_from(["c1", "c2", None]),
+                "price": st.sampled_from(["1.00", "2.00"]),
+                "status": st.sampled_from(["open", "done"]),
+            },
+        ),
+    ),
+    st.tuples(
+        st.just("line_items"),
+        st.sampled_from(IDS["line_items"]),
+        st.fixed_dictionaries({}, optional={"job": st.sampled_from(["j1", "j2", "j3", None]), "text": st.sampled_from(["a", "b"])}),
+    ),
+    st.tuples(
+        st.just("customers"), st.sampled_from(IDS["customers"]), st.fixed_dictionaries({}, optional={"secret": st.sampled_from(["s", "t"])})
+    ),
     st.tuples(st.sampled_from(sorted(IDS)), st.integers(0, 1), st.none()),
 )
 
@@ -117,7 +136,9 @@ def applied(tenant, present, table, record_id, values):
         return office(tenant, delete(table, record_id))[0]
     if (table, record_id) in present:
         return office(tenant, update(table, record_id, **values))[0]
-    return office(tenant, insert(table, record_id, **({"title": "t"} if table == "jobs" else {"name": "n"} if table == "customers" else {}), **values))[0]
+    return office(
+        tenant, insert(table, record_id, **({"title": "t"} if table == "jobs" else {"name": "n"} if table == "customers" else {}), **values)
+    )[0]
 
 
 @given(first=profiles(), second=profiles(), batches=st.lists(edits, max_size=14))
@@ -125,7 +146,8 @@ def applied(tenant, present, table, record_id, values):
     max_examples=25,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_replicas_hold_what_an_independent_evaluation_says_at_every_cursor(db, first, second, batches):
     from django.db import transaction
 

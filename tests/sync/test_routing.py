@@ -25,7 +25,9 @@ ITEM = ObjectSpec(
 SCHEMA = TenantSchema(1, 1, (CUSTOMER, JOB, ITEM))
 
 TECHNICIAN = (
-    ObjectAccess("job", update=True, readable=("technician", "customer"), writable=("status",), row_filter={"technician": "$user.username"}),
+    ObjectAccess(
+        "job", update=True, readable=("technician", "customer"), writable=("status",), row_filter={"technician": "$user.username"}
+    ),
     ObjectAccess("line_item", create=True, row_filter={"job.technician": "$user.username"}),
     ObjectAccess("customer", row_filter={"<job.customer.technician": "$user.username"}),
 )
@@ -111,7 +113,9 @@ def visible(memory, username):
     return {
         "jobs": set(living),
         "line_items": {i for i, f in memory.tables["line_items"].items() if f.alive and f.values.get("job") in jobs},
-        "customers": {i for i, f in memory.tables["customers"].items() if f.alive and i in {j.values.get("customer") for j in living.values()}},
+        "customers": {
+            i for i, f in memory.tables["customers"].items() if f.alive and i in {j.values.get("customer") for j in living.values()}
+        },
     }
 
 
@@ -152,7 +156,9 @@ def test_what_follows_from_the_sides_is_what_the_rules_say(batches):
             after[table][record_id] = new
         sides, rekeys = SideBuilder(plan, memory).build(steps)
         memory.tables = after
-        moves = [(s.table, s.record_id, side) for s, side in zip(steps, sides, strict=True)] + [(r.table, r.record_id, r.side) for r in rekeys]
+        moves = [(s.table, s.record_id, side) for s, side in zip(steps, sides, strict=True)] + [
+            (r.table, r.record_id, r.side) for r in rekeys
+        ]
         for table, record_id, side in moves:
             assert last.get((table, record_id)) == side.before
             last[table, record_id] = side.after
