@@ -19,3 +19,11 @@ def value_limits() -> ValueLimits:
     given = settings.MOAT
     default = ValueLimits()
     return ValueLimits(text=given.get("TEXT_LIMIT", default.text), json=given.get("JSON_LIMIT", default.json))
+
+
+def allowed_resolvers() -> frozenset[str]:
+    """Return the dotted paths an object type may name as its conflict policy: `MOAT["RESOLVERS"]`, none by default.
+
+    Whoever edits object types is not always whoever may choose what code the server runs.
+    """
+    return frozenset(settings.MOAT.get("RESOLVERS", ()))

@@ -22,7 +22,7 @@ from metadata.operations import (
 )
 from metadata.plan_checks import Importable, clashes, field_problems, object_problems, reference_problems
 from metadata.schema import Choice, FieldSpec, ObjectSpec
-from tenants.errors import Problem
+from tenants.errors import MoatError, Problem
 
 Change = tuple[str, ObjectSpec | None, ObjectSpec | None]
 """An object type before and after: (object_name, old, new)."""
@@ -66,6 +66,21 @@ def make_plan(drafts: Sequence[ObjectDraft], object_names: Iterable[str] | None 
         changes=tuple(changes),
         checks=tuple(chain.from_iterable(_checks(old, new) for _, old, new in changes if old is not None and new is not None)),
     )
+
+
+def pending(drafts: Sequence[ObjectDraft]) -> frozenset[str]:
+    """Return the names of object types whose draft differs from what is published, whether or not it could be published."""
+    by_name = {draft.name: draft for draft in drafts}
+    return frozenset(draft.name for draft in drafts if _differs(draft, _target(draft, by_name)))
+
+
+def _differs(draft: ObjectDraft, target: ObjectSpec | None) -> bool:
+    if draft.problems:
+        return True
+    try:
+        return draft.live != (target and _with_clean_defaults(target))
+    except (MoatError, ValueError):
+        return True  # a default or a kind that cannot be, so it is not what is published
 
 
 def _problems(draft: ObjectDraft, target: ObjectSpec | None, importable: Importable) -> Iterator[Problem]:

@@ -42,7 +42,7 @@ def object_problems(draft: ObjectDraft, target: ObjectSpec, importable: Importab
         yield Problem(f"{name}.title_field", "unknown_field", f"There is no field {target.title_field!r}.")
     if target.conflict_policy not in POLICIES and not importable(target.conflict_policy):
         yield Problem(
-            f"{name}.conflict_policy", "unknown_policy", f"Not one of {', '.join(POLICIES)}, nor a dotted path that can be imported."
+            f"{name}.conflict_policy", "unknown_policy", f"Not one of {', '.join(POLICIES)}, nor a resolver this installation allows."
         )
     if len(target.fields) > MAX_FIELDS:
         yield Problem(name, "too_many_fields", f"At most {MAX_FIELDS} fields; this has {len(target.fields)}.")

@@ -11,21 +11,25 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from metadata import ddl
+from metadata.conf import allowed_resolvers
 from metadata.drafts import drafts_of
 from metadata.errors import DdlFailed
-from metadata.fieldtypes import json_schema_of
+from metadata.fieldtypes import canonical_json, json_schema_of
 from metadata.models import ObjectMetadata, SchemaRevision
 from metadata.operations import Command
 from metadata.plan import Change, Plan, make_plan
 from metadata.preconditions import unmet
 from metadata.schema import ObjectSpec
 from metadata.signals import object_types_published
-from tenants.errors import Refused
+from tenants.errors import Problem, Refused
 from tenants.locks import LockedTenant, tenant_transaction
 from tenants.models import Tenant
 
 _ATTEMPTS = 4
 _PAUSE = 0.25  # seconds, doubled with every attempt
+
+MAX_RECORD = 524_288
+"""Bytes of canonical JSON that the definition of one object type may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +94,27 @@ def _perform(locked: LockedTenant, names: list[str] | None, by: User | None) -> 
 
 def _checked_plan(tenant_id: int, names: list[str] | None) -> Plan:
     plan = make_plan(drafts_of(tenant_id), names, importable=importable)
-    problems = list(plan.problems) or unmet(tenant_id, plan.checks)
+    problems = list(plan.problems) or _oversized(plan) or unmet(tenant_id, plan.checks)
     if problems:
         raise Refused(problems)
     return plan
 
 
 def importable(path: str) -> bool:
-    """Say whether a dotted path leads to something that can be called, such as a resolver class."""
+    """Say whether a dotted path is a resolver this installation allows (`MOAT["RESOLVERS"]`) and can load."""
+    if path not in allowed_resolvers():
+        return False
     try:
-        return "." in path and callable(import_string(path))
+        return callable(import_string(path))
     except Exception:  # importing runs the module, which may fail in any way it likes
         return False
+
+
+def _oversized(plan: Plan) -> list[Problem]:
+    # Every client gets the whole record in one change line.
+    sizes = {name: len(canonical_json(_record(new))) for name, _, new in plan.changes if new is not None}
+    message = f"At most {MAX_RECORD:,} bytes of definition: shorten choices, help texts and defaults."
+    return [Problem(name, "too_large", message) for name, size in sizes.items() if size > MAX_RECORD]
 
 
 def _publication(version: int, plan: Plan, tenant_id: int) -> Publication:

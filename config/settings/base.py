@@ -109,6 +109,8 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
+# The web client: plain modules, served as they are. `npm run build` brings the one library they need.
+STATICFILES_DIRS = [(f"web/{part}", BASE_DIR / "clients" / "web" / part) for part in ("sdk", "app", "examples")]
 # Serve static files straight from the apps, so that no collectstatic step is needed.
 WHITENOISE_USE_FINDERS = True
 

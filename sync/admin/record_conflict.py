@@ -9,11 +9,11 @@ from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from sync.engine import resolve_conflict
 
 from sync.admin.record_access import Place, at_place, page
 from sync.admin.record_cells import shown
 from sync.admin.record_list import label_of
+from sync.engine import resolve_conflict
 from sync.models import Conflict
 from tenants.errors import MoatError
 

@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
-from sync.engine import push
 
 from metadata.catalog import schema_of
 from sync.admin.record_access import Place, at_place, page, tenant_of
@@ -18,6 +17,7 @@ from sync.admin.record_cells import cell
 from sync.admin.record_forms import BASE_VERSION, RecordForm, defaults_of, form_for, initial_of
 from sync.admin.record_history import history
 from sync.admin.record_list import Listing, reference_titles, title_of
+from sync.engine import push
 from sync.ops import Op, OpResult
 from sync.rows import Row, records
 from tenants.scoping import visible_tenants

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from django.contrib.auth.models import User
 
@@ -18,6 +19,7 @@ from tenants.errors import MoatError, Refused
 from tenants.models import Tenant
 
 MOST_CHOICES = 50
+CHUNK = 5000
 _TITLES = ("name", "title", "label", "number", "description")
 
 
@@ -45,21 +47,14 @@ def infer(
     `names` are the object's and the table's; an empty table name is proposed from the object's.
     """
     _check_wishes(plan, wishes)
-    guesses = {c.target: ColumnGuess() for c in plan.columns if c.target not in wishes.kinds and c.target not in wishes.references}
+    guesses = {c.target: ColumnGuess() for c in plan.fields if c.target not in wishes.kinds and c.target not in wishes.references}
     choices: dict[str, dict[str, None]] = {c.target: {} for c in plan.columns if c.target in ("object_type", "status")}
-    feeds = [(c.index, guesses[c.target]) for c in plan.fields if c.target in guesses]
-    sets = [(c.index, choices[c.target]) for c in plan.columns if c.target in choices]
-    width = len(opened.header)
-    for line, cells in opened.rows:
-        if len(cells) != width:
-            continue
-        for index, column in feeds:
-            cell = cells[index]
-            if cell not in nulls:
-                column.feed(cell, line)
-        for index, found in sets:
-            if cells[index] not in nulls and len(found) <= MOST_CHOICES:
-                found[cells[index]] = None
+    for lines, columns in _chunks(opened):
+        for column in plan.columns:
+            if column.target in guesses:
+                guesses[column.target].feed(columns[column.index], lines, nulls)
+            elif column.target in choices and len(choices[column.target]) <= MOST_CHOICES:
+                choices[column.target].update(dict.fromkeys(v for v in columns[column.index] if v not in nulls))
     fields = tuple(_field(c.target, c.header, guesses.get(c.target), wishes, required=c.target in key) for c in plan.fields)
     object_name, table_name = names[0], names[1] or propose_table_name(names[0])
     draft = DraftType(
@@ -73,6 +68,15 @@ def infer(
         statuses=_choices("status", choices),
     )
     return Inferred(draft, tuple(_odd_values(plan, guesses)))
+
+
+def _chunks(opened: OpenCsv) -> Iterator[tuple[tuple[int, ...], list[tuple[str, ...]]]]:
+    """Yield the file by columns, some thousand rows at a time; ragged rows are left for the import to name."""
+    width = len(opened.header)
+    rows = ((line, cells) for line, cells in opened.rows if len(cells) == width)
+    while chunk := list(islice(rows, CHUNK)):
+        lines, cells = zip(*chunk, strict=True)
+        yield lines, list(zip(*cells, strict=True))
 
 
 def create(tenant: Tenant, draft: DraftType, *, by: str) -> ObjectSpec:

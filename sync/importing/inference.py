@@ -5,13 +5,13 @@ written with a fixed number of places, as money is.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
 MAX_INTEGER = 2**53 - 1
 MAX_DIGITS = 15
-KNOWN = 20_000  # distinct values a column remembers, so that repeated ones cost one look-up
+KNOWN = 20_000  # a column stops remembering values once it knows so many; repeated ones cost nothing until then
 
 BOOLEAN, INTEGER, DECIMAL, REAL, DATE, DATETIME, UUID, TEXT = (1 << n for n in range(8))
 NUMBERS = INTEGER | DECIMAL | REAL
@@ -40,29 +40,38 @@ class ColumnGuess:
     """What the values of one column so far allow. Feed it every value; ask `kind` at the end."""
 
     allowed: int = BOOLEAN | NUMBERS | DATE | DATETIME | UUID | TEXT
-    filled: int = 0
-    empty: int = 0
     places: set[int] = field(default_factory=set)
     ends_in_zero: bool = False
     spoiler: tuple[int, str] | None = None  # line and value that ended a run of numbers, where it holds no digit itself
     _known: set[str] = field(default_factory=set)
 
-    def feed(self, value: str, line: int) -> None:
-        """Take one value that is not null."""
-        self.filled += 1
-        if self.allowed == TEXT or value in self._known:
+    def feed(self, cells: Sequence[str], lines: Sequence[int], nulls: frozenset[str]) -> None:
+        """Take some cells and the lines they are on. Only values not seen before cost time."""
+        if self.allowed == TEXT:
             return
+        new = set(cells) - self._known - nulls
+        for value in new:
+            self._take(value)
         if len(self._known) < KNOWN:
-            self._known.add(value)
+            self._known |= new
+        if self.spoiler and not self.spoiler[0]:
+            self.spoiler = (lines[cells.index(self.spoiler[1])], self.spoiler[1])
+
+    def _take(self, value: str) -> None:
         stripped = value.strip()
         shape = shape_of(stripped)
-        if self.allowed & NUMBERS and not shape & NUMBERS and self.filled > 1 and not any(c.isdigit() for c in value):
-            self.spoiler = (line, value)
+        if self.spoiler is None and self.allowed & NUMBERS and not shape & NUMBERS and not any(c.isdigit() for c in value):
+            self.spoiler = (0, value)
         self.allowed &= shape
         if self.allowed & DECIMAL and shape & DECIMAL:
             _, _, fraction = stripped.partition(".")
             self.places.add(len(fraction))
             self.ends_in_zero = self.ends_in_zero or fraction.endswith("0")
+
+    @property
+    def filled(self) -> bool:
+        """Whether any value was not null."""
+        return bool(self._known)
 
     @property
     def decimal_places(self) -> int | None:
@@ -118,12 +127,8 @@ def _moment_shape(value: str) -> int:
     return 0
 
 
-def guess(values: Iterable[str], *, nulls: frozenset[str] = frozenset({""})) -> ColumnGuess:
+def guess(values: Sequence[str], *, nulls: frozenset[str] = frozenset({""})) -> ColumnGuess:
     """Feed a whole column, lines counted from 2, and return the guess."""
     column = ColumnGuess()
-    for line, value in enumerate(values, start=2):
-        if value in nulls:
-            column.empty += 1
-        else:
-            column.feed(value, line)
+    column.feed(values, range(2, len(values) + 2), nulls)
     return column

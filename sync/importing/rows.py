@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from sync.importing.columns import BadColumns, Column, ColumnPlan
 
 _NAMESPACE = uuid.UUID("6d6f6174-0000-5000-8000-637376000000")
 SEPARATOR = "~"
+MOST_VALUES = 50_000
 
 
 class BadCell(Exception):
@@ -21,6 +22,21 @@ class BadCell(Exception):
         super().__init__(reason)
         self.reason = reason
         self.column = column
+
+
+class _Values(dict[str, Any]):
+    """The values of one column's cells, each read once while there are not too many; None for a null."""
+
+    def __init__(self, convert: Callable[[str], Any], nulls: Iterable[str], *, share: bool) -> None:
+        super().__init__(dict.fromkeys(nulls))
+        self._convert = convert
+        self._room = MOST_VALUES if share else 0
+
+    def __missing__(self, cell: str) -> Any:
+        value = self._convert(cell)
+        if len(self) < self._room:
+            self[cell] = value
+        return value
 
 
 @dataclass(slots=True)
@@ -33,14 +49,16 @@ class RowReader:
     source: str
     key: tuple[Column, ...] = ()
     nulls: frozenset[str] = frozenset({"", "NA"})
-    _cells: list[tuple[int, str, str, Callable[[str], Any]]] = field(default_factory=list)
+    _cells: list[tuple[int, str, _Values]] = field(default_factory=list)
     _id: Column | None = None
 
     def __post_init__(self) -> None:
         fields = self.spec.by_name
         self._id = self.plan.filling("id")
+        kinds = {c.target: fields[c.target].kind if c.is_field else "text" for c in self.plan.columns}
         self._cells = [
-            (c.index, c.header, c.target, reader_of(fields[c.target].kind if c.is_field else "text"))
+            # A json value is a thing that can be changed, so no two records may share it.
+            (c.index, c.target, _Values(reader_of(kinds[c.target]), self.nulls, share=kinds[c.target] != "json"))
             for c in self.plan.columns
             if c.target != "id"
         ]
@@ -49,17 +67,19 @@ class RowReader:
         """Return the record id and the payload of an insert, nulls left out. Raises BadCell."""
         if len(cells) != self.width:
             raise BadCell(f"the row has {len(cells)} cells, the header has {self.width}")
-        payload: dict[str, Any] = {}
-        nulls = self.nulls
-        for index, header, target, convert in self._cells:
-            cell = cells[index]
-            if cell in nulls:
-                continue
-            try:
-                payload[target] = convert(cell)
-            except ValueError as error:
-                raise BadCell(str(error), header) from None
+        try:
+            payload = {target: value for index, target, values in self._cells if (value := values[cells[index]]) is not None}
+        except ValueError:
+            raise self._bad_cell(cells) from None
         return self._record_id(line, cells), payload
+
+    def _bad_cell(self, cells: Sequence[str]) -> BadCell:
+        for column, (index, _, values) in zip((c for c in self.plan.columns if c.target != "id"), self._cells, strict=True):
+            try:
+                values[cells[index]]
+            except ValueError as error:
+                return BadCell(str(error), column.header)
+        raise AssertionError("no cell is at fault")
 
     def _record_id(self, line: int, cells: Sequence[str]) -> str:
         if self.key:

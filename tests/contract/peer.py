@@ -16,7 +16,13 @@ class Peer:
     def __init__(self, port: int, device: str, token: str) -> None:
         self.device, self.token = device, token
         self.socket: ClientConnection = connect(
-            f"ws://127.0.0.1:{port}/ws/sync", max_size=64 << 20, compression=None, ping_interval=None, open_timeout=30, close_timeout=2
+            f"ws://127.0.0.1:{port}/ws/sync",
+            max_size=64 << 20,
+            compression=None,
+            ping_interval=None,
+            open_timeout=30,
+            close_timeout=2,
+            legacy=True,
         )
         self.cursor, self.state_hash, self.schema_version = 0, b"", 0
         self.lines: list[dict[str, Any]] = []
@@ -41,6 +47,8 @@ class Peer:
         envelope = json.loads(head)
         if envelope["type"] == "changes":
             self._fold(envelope, rest)
+        elif envelope["type"] == "ping":
+            self.send({"type": "pong", "ref": envelope.get("ref"), "cursor": self.cursor})
         elif envelope["type"] == "ack":
             self.acks.append(envelope)
         elif envelope["type"] == "error":

@@ -249,8 +249,7 @@ export class Sql {
     const scope = wasm.scopedAllocPush();
     try {
       const [text, length] = wasm.scopedAllocCString(sql, true);
-      const out = wasm.scopedAllocPtr(2);
-      const tail = out + 4;
+      const [out, tail] = wasm.scopedAllocPtr(2);
       const code = this.#exports.sqlite3_prepare_v2(this.db.pointer, text, length + 1, out, tail);
       if (code) throw this.#error(code, sql);
       const statement = wasm.peekPtr(out);

@@ -9,6 +9,7 @@ from rest_framework.views import APIView
 from sync.ops import Op
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.parsers import body_object
 from sync.transports.rest.reading import schema_for, spec_for
@@ -22,6 +23,7 @@ class BulkView(APIView):
 
     permission_classes = (InTenant,)
 
+    @described("bulk", "records", 200, ref("Results"), errors=(400, 401, 404), body=ref("Bulk"))
     def post(self, request: Request, table: str) -> Response:
         """Apply the operations in order; with `atomic` all or none. Each has a result, in the same order.
 

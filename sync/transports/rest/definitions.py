@@ -12,6 +12,7 @@ from metadata.schema import ObjectSpec
 from sync.codes import Code
 from sync.models import SystemRecord
 from sync.transports.rest.auth import InTenant, caller_of
+from sync.transports.rest.describe import INTEGER, OBJECT, array, described, record_of, ref
 from sync.transports.rest.errors import RestError
 from sync.transports.rest.reading import schema_for
 
@@ -21,6 +22,7 @@ class RootView(APIView):
 
     permission_classes = ()
 
+    @described("root", "session", 200, OBJECT, errors=())
     def get(self, request: Request) -> Response:
         """Return the addresses by name."""
         names = ("me", "objects", "layouts", "conflicts", "login", "logout", "schema", "docs")
@@ -32,6 +34,7 @@ class ObjectsView(APIView):
 
     permission_classes = (InTenant,)
 
+    @described("list_object_types", "definitions", 200, record_of(schema_version=INTEGER, results=array(ref("ObjectType"))))
     def get(self, request: Request) -> Response:
         """Return all published object types with their fields, and the `schema_version` they are of."""
         schema = schema_for(caller_of(request))
@@ -43,6 +46,7 @@ class ObjectView(APIView):
 
     permission_classes = (InTenant,)
 
+    @described("read_object_type", "definitions", 200, ref("ObjectType"), errors=(401, 404))
     def get(self, request: Request, object_name: str) -> Response:
         """Return the object type with its fields and JSON Schema."""
         spec = schema_for(caller_of(request)).by_object.get(object_name)
@@ -56,6 +60,7 @@ class LayoutsView(APIView):
 
     permission_classes = (InTenant,)
 
+    @described("list_layouts", "definitions", 200, record_of(results=array(ref("Layout"))), query=["object_name"])
     def get(self, request: Request) -> Response:
         """Return all layouts, or those of `?object_name=`; the client picks the most specific one for a record."""
         found = SystemRecord.objects.filter(tenant_id=caller_of(request).tenant_id, table_name="layout_definition", deleted=False)

@@ -1,8 +1,12 @@
-"""PURE: the parts of the OpenAPI description that the views share. JSON Schema 2020-12, as OpenAPI 3.1 has it."""
+"""The parts of the OpenAPI description that the views share. JSON Schema 2020-12, as OpenAPI 3.1 has it."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 Schema = dict[str, Any]
+F = TypeVar("F", bound=Callable[..., Any])
 
 TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
@@ -99,7 +103,20 @@ COMPONENTS: dict[str, Schema] = {
 }
 
 
-def answers(status: int, schema: Schema | None, *errors: int) -> dict[int, Any]:
-    """Return the responses of an operation: one good one, and errors that all have the one shape."""
-    good = {status: schema} if schema is not None else {status: None}
-    return {**good, **dict.fromkeys(errors, ref("Error"))}
+def described(
+    name: str,
+    tag: str,
+    status: int,
+    schema: Schema | None,
+    *,
+    errors: Sequence[int] = (401,),
+    body: Schema | None = None,
+    query: Sequence[str] = (),
+) -> Callable[[F], F]:
+    """Return a decorator that describes a view's method: its good answer, its errors (all of one shape), body and parameters."""
+    responses: dict[int, Any] = {status: schema, **dict.fromkeys(errors, ref("Error"))}
+    parameters = [OpenApiParameter(parameter, str) for parameter in query]
+    if 412 in errors:
+        parameters.append(OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description='Only this version, e.g. "7".'))
+    request = None if body is None else {"application/json": body}
+    return extend_schema(operation_id=name, tags=[tag], request=request, responses=responses, parameters=parameters)

@@ -98,7 +98,7 @@ def _known(error: Exception) -> MoatError | None:
     if isinstance(error, MoatError):
         return error
     if isinstance(error, exceptions.Throttled):
-        wait = int(error.wait or 1) + 1
+        wait = int(getattr(error, "wait", None) or 1) + 1
         return RestError(RestCode.THROTTLED, f"Too many attempts. Try again in {wait} seconds.", retry_after=wait)
     for kind, (code, message) in _DJANGO.items():
         if isinstance(error, kind):

@@ -61,7 +61,7 @@ class Order:
 def page_of(rows: "QuerySet[Any]", spec: ObjectSpec, parameters: Parameters, *, knobs: RestKnobs) -> Page:
     """Return the page that the query parameters ask for. Raises `bad_filter`, `bad_cursor` and `bad_request`."""
     fields = {field.name: field for field in (*SYSTEM_FIELDS, *spec.fields)}
-    limit = _limit(_single(parameters, "limit"), knobs)
+    limit = limit_of(_single(parameters, "limit"), knobs)
     order = _order(_single(parameters, "order") or "id", fields)
     rows = rows.filter(_filters(parameters, fields, knobs), _search(_single(parameters, "q"), spec))
     cursor = _single(parameters, "cursor")
@@ -69,6 +69,15 @@ def page_of(rows: "QuerySet[Any]", spec: ObjectSpec, parameters: Parameters, *, 
         rows = rows.filter(_after(order, *_decode(cursor, order)))
     found = list(rows.order_by(*order.by)[: limit + 1])
     return Page(found[:limit], _encode(order, found[limit - 1]) if len(found) > limit else None)
+
+
+def limit_of(text: str, knobs: RestKnobs) -> int:
+    """Return how many records a page has; raises `bad_request` for what is no positive number."""
+    if not text:
+        return knobs.rest_page
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) >= 1):
+        raise RestError(RestCode.BAD_REQUEST, f"limit is a number from 1 to {knobs.rest_page_max}.", field="limit")
+    return min(int(text), knobs.rest_page_max)
 
 
 def _bad(message: str, name: str | None = None) -> RestError:
@@ -80,14 +89,6 @@ def _single(parameters: Parameters, name: str) -> str:
     if len(values) > 1:
         raise RestError(RestCode.BAD_REQUEST, f"{name} is given more than once.", field=name)
     return values[0]
-
-
-def _limit(text: str, knobs: RestKnobs) -> int:
-    if not text:
-        return knobs.rest_page
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) >= 1):
-        raise RestError(RestCode.BAD_REQUEST, f"limit is a number from 1 to {knobs.rest_page_max}.", field="limit")
-    return min(int(text), knobs.rest_page_max)
 
 
 def _order(text: str, fields: Mapping[str, FieldSpec]) -> Order:
@@ -107,9 +108,9 @@ def _filters(parameters: Parameters, fields: Mapping[str, FieldSpec], knobs: Res
         count += len(values)
         if count > knobs.rest_filters:
             raise _bad(f"At most {knobs.rest_filters} filters.")
-        field_name, _, operator = name.partition("__")
+        field_name, separator, operator = name.partition("__")
         field = fields.get(field_name)
-        if field is None or operator not in OPERATORS or OPERATORS[operator] not in LOOKUPS[field.kind]:
+        if field is None or operator not in OPERATORS or (separator and not operator) or OPERATORS[operator] not in LOOKUPS[field.kind]:
             raise _bad(f"There is no filter {name[:60]!a}.", name[:60])
         for value in values:
             query &= _filter(field, operator, value, knobs)

@@ -60,7 +60,7 @@ class SchemaView(SpectacularAPIView):
     """The description, as JSON or YAML."""
 
     permission_classes = (AllowAny,)
-    renderer_classes = (JSONRenderer, OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2)
+    renderer_classes = [JSONRenderer, OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2]  # noqa: RUF012
     generator_class = MoatSchemaGenerator
 
     @extend_schema(exclude=True)

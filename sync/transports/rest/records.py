@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 from sync.ops import Op
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.listing import page_of
 from sync.transports.rest.parsers import JSONPatchParser, StrictJSONParser, body_object, is_patch
@@ -22,6 +23,7 @@ class RecordsView(APIView):
 
     permission_classes = (InTenant,)
 
+    @described("list_records", "records", 200, ref("RecordPage"), errors=(400, 401, 404), query=["q", "order", "cursor", "limit"])
     def get(self, request: Request, table: str) -> Response:
         """Return a page of records; `next` is the cursor of the page after it."""
         caller = caller_of(request)
@@ -30,6 +32,7 @@ class RecordsView(APIView):
         page = page_of(live_rows(schema, spec), spec, dict(request.query_params.lists()), knobs=rest_knobs())
         return Response({"results": [shown(spec, row) for row in page.rows], "next": page.next})
 
+    @described("create_record", "records", 201, ref("Record"), errors=(400, 401, 404, 409, 413), body=ref("RecordInput"))
     def post(self, request: Request, table: str) -> Response:
         """Create a record. Without an `id` the server makes one (UUIDv7)."""
         caller = caller_of(request)
@@ -49,6 +52,7 @@ class RecordView(APIView):
     permission_classes = (InTenant,)
     parser_classes = (StrictJSONParser, JSONPatchParser)
 
+    @described("read_record", "records", 200, ref("Record"), errors=(401, 404))
     def get(self, request: Request, table: str, record_id: str) -> Response:
         """Return the record; 304 when the caller has this version."""
         caller = caller_of(request)
@@ -58,6 +62,7 @@ class RecordView(APIView):
             return Response(status=304, headers={"ETag": tag})
         return Response(shown_row(row), headers={"ETag": tag})
 
+    @described("update_record", "records", 200, ref("Record"), errors=(400, 401, 404, 409, 412), body=ref("RecordInput"))
     def patch(self, request: Request, table: str, record_id: str) -> Response:
         """Change the fields given, or apply a JSON Patch. A `version` among the fields means the same as `If-Match`."""
         caller = caller_of(request)
@@ -76,6 +81,7 @@ class RecordView(APIView):
         row = live_record(caller.tenant_id, spec, record_id)
         return Response(shown_row(row), headers={"ETag": etag(row.version)})
 
+    @described("delete_record", "records", 204, None, errors=(401, 404, 412))
     def delete(self, request: Request, table: str, record_id: str) -> Response:
         """Delete the record."""
         caller = caller_of(request)

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sync.transports.rest.auth import Caller, device_of
+from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.parsers import body_object, text_of
 from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
@@ -26,6 +27,7 @@ class LoginView(APIView):
     permission_classes = ()
     throttle_classes = (LoginAddressThrottle, LoginThrottle)
 
+    @described("login", "session", 200, ref("Device"), errors=(400, 401, 429), body=ref("Login"))
     def post(self, request: Request) -> Response:
         """Create a device of the user in the tenant and return its token, which is shown only here."""
         body = body_object(request)
@@ -52,6 +54,7 @@ class LogoutView(APIView):
 
     permission_classes = (IsAuthenticated,)
 
+    @described("logout", "session", 204, None, errors=(400, 401))
     def post(self, request: Request) -> Response:
         """Revoke the calling device. Its live connection ends; what it has not pushed stays on it."""
         device = device_of(request.auth) if isinstance(request.auth, Caller) else None
@@ -66,10 +69,11 @@ class MeView(APIView):
 
     permission_classes = (IsAuthenticated,)
 
+    @described("me", "session", 200, ref("Me"))
     def get(self, request: Request) -> Response:
         """Return the caller's user, tenant, role and device, and the tenants a session can choose from."""
         caller = request.auth if isinstance(request.auth, Caller) else None
-        user_id = caller.user_id if caller else request.user.pk
+        user_id: Any = caller.user_id if caller else request.user.pk
         tenants = Membership.objects.filter(user_id=user_id).order_by("tenant__slug").values_list("tenant__slug", flat=True)
         return Response(
             {

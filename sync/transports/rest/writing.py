@@ -12,12 +12,14 @@ from metadata.catalog import schema_of
 from sync import engine
 from sync.codes import Code
 from sync.diff import escape
+from sync.errors import SyncError
 from sync.ops import Op, OpResult
 from sync.transports.rest.auth import Caller
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.reading import live_record, spec_for
 from tenants.locks import lock_tenant
 
+_CODES = {str(code): code for code in Code}
 _ETAG = re.compile(r'"(0|[1-9][0-9]{0,15})"')
 
 
@@ -83,7 +85,7 @@ def accepted(result: OpResult) -> OpResult:
         return result
     if result.status == "conflict":
         raise RestError(RestCode.CONFLICT, "Others changed the same meanwhile.", **told(result))
-    raise RestError(Code(result.code or Code.INTERNAL), result.message or "", field=result.field)
+    raise SyncError(_CODES.get(result.code or "", Code.INTERNAL), result.message or "", field=result.field)
 
 
 def told(result: OpResult) -> dict[str, Any]:

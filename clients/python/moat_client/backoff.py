@@ -1,0 +1,28 @@
+"""PURE: how long to wait before the next try."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Exponential backoff with full jitter: a random moment within a window that doubles up to `cap` seconds.
+
+    `draw` returns a number in [0, 1). What the server asked for (`retry_after`) is never undercut.
+    """
+
+    draw: Callable[[], float]
+    base: float = 0.5
+    cap: float = 60.0
+    tries: int = 0
+
+    def next(self, retry_after: float | None = None) -> float:
+        """Return the seconds to wait, and widen the window."""
+        window = min(self.cap, self.base * 2.0 ** min(self.tries, 30))
+        self.tries += 1
+        wait = self.draw() * window
+        return wait if retry_after is None else max(0.0, retry_after) + wait * 0.5
+
+    def reset(self) -> None:
+        """Start over with the smallest window, after a success."""
+        self.tries = 0

@@ -1,0 +1,96 @@
+"""PURE: RFC 8785 canonical JSON, the form in which `json` fields are stored on every replica."""
+
+import json
+import math
+import re
+from typing import Any
+
+from moat_client.codec import dumps_sorted
+
+MAX_INTEGER = 2**53 - 1
+# A digit followed by a point or an exponent may be a float, whose spelling differs between orjson and RFC 8785.
+_MAYBE_FLOAT = re.compile(rb"[0-9][.eE]")
+# Runs of 16 digits may be an integer out of range.
+_MAYBE_BIG = re.compile(rb"[0-9]{16}")
+
+
+def canonical_json(value: Any) -> str:
+    """Return RFC 8785 text; raises ValueError for what it cannot hold (NaN, integers beyond ±(2^53 − 1), lone surrogates)."""
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, dict | list):
+        quick = _quick(value)
+        if quick is not None:
+            return quick
+    return _encode(value)
+
+
+def _quick(value: Any) -> str | None:
+    try:
+        data = dumps_sorted(value)
+    except TypeError:
+        return None
+    # "null" may stand for a NaN, which orjson does not refuse.
+    if data is None or not data.isascii() or b"null" in data or _MAYBE_FLOAT.search(data) or _MAYBE_BIG.search(data):
+        return None
+    return data.decode("ascii")
+
+
+def _encode(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            raise ValueError(f"{value} is beyond ±(2^53 − 1)")
+        return str(value)
+    if isinstance(value, float):
+        return number_text(value)
+    if isinstance(value, dict):
+        keys = sorted(value, key=_utf16)
+        return "{" + ",".join(f"{_string(k)}:{_encode(value[k])}" for k in keys) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_encode, value)) + "]"
+    raise ValueError(f"{type(value).__name__} is not JSON")
+
+
+def _utf16(key: Any) -> bytes:
+    if not isinstance(key, str):
+        raise ValueError("keys of a JSON object are strings")
+    return key.encode("utf-16-be")
+
+
+def _string(text: str) -> str:
+    text.encode()  # raises UnicodeEncodeError, a ValueError, for lone surrogates
+    return json.dumps(text, ensure_ascii=False)
+
+
+def number_text(number: float) -> str:
+    """Return a double as ECMAScript's Number::toString does; raises ValueError for NaN and infinities."""
+    if not math.isfinite(number):
+        raise ValueError("NaN and infinities are not JSON")
+    if number == 0:
+        return "0"
+    sign = "-" if number < 0 else ""
+    digits, point = _shortest(abs(number))
+    size = len(digits)
+    if size <= point <= 21:
+        return sign + digits + "0" * (point - size)
+    if 0 < point <= 21:
+        return f"{sign}{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    fraction = f".{digits[1:]}" if size > 1 else ""
+    return f"{sign}{digits[0]}{fraction}e{point - 1:+d}"
+
+
+def _shortest(number: float) -> tuple[str, int]:
+    """Return the shortest digits that read back as `number`, and where their decimal point stands."""
+    mantissa, _, exponent = repr(number).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    point = len(whole) + int(exponent or 0)
+    digits = whole + fraction
+    stripped = digits.lstrip("0")
+    point -= len(digits) - len(stripped)
+    return stripped.rstrip("0") or "0", point

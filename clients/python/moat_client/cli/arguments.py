@@ -1,0 +1,72 @@
+"""PURE: `k=v` and `k:=json` on the command line → values of fields."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from moat_client.codec import loads
+from moat_client.edits import field_of
+from moat_client.errors import Refused
+from moat_client.schema import Field, ObjectType
+from moat_client.values import parse_text
+
+_CONDITIONS = ("ne", "lt", "lte", "gt", "gte", "in", "like")
+
+
+def parse_values(object_type: ObjectType, pairs: Iterable[str]) -> dict[str, Any]:
+    """Return values by field: `price=12.50` is read by the field's kind, `done:=true` as JSON, `note=` sets null. Raises Refused."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, raw, text = split_pair(pair)
+        values[name] = _json(name, text) if raw else _typed(object_type, name, text)
+    return values
+
+
+def split_pair(pair: str) -> tuple[str, bool, str]:
+    """Return (name, whether the value is JSON, value)."""
+    name, mark, text = pair.partition("=")
+    if not mark or not name or name == ":":
+        raise Refused(f"{pair!r} is not field=value.", code="bad_argument")
+    return (name[:-1], True, text) if name.endswith(":") else (name, False, text)
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return loads(text)
+    except ValueError:
+        raise Refused(f"{name}: {text!r} is not JSON.", code="bad_argument", field=name) from None
+
+
+def _typed(object_type: ObjectType, name: str, text: str) -> Any:
+    if name == "id":
+        return text
+    field = field_of(object_type, name)
+    return None if text == "" and field.kind != "text" else parse_text(field, text)
+
+
+def parse_where(object_type: ObjectType | None, pairs: Iterable[str]) -> dict[str, Any]:
+    """Return conditions for `Replica.find`: `status=done`, `price__gte=10`, `status__in=open,done`, `note=` for none."""
+    where: dict[str, Any] = {}
+    for pair in pairs:
+        key, raw, text = split_pair(pair)
+        name, _, condition = key.partition("__")
+        if condition and condition not in _CONDITIONS:
+            raise Refused(f"{key}: the conditions are {', '.join(_CONDITIONS)}.", code="bad_argument", field=name)
+        if raw:
+            where[key] = _json(name, text)
+        elif condition == "in":
+            where[key] = [_loose(object_type, name, part) for part in text.split(",")]
+        else:
+            where[key] = text if condition == "like" else _loose(object_type, name, text)
+    return where
+
+
+def _loose(object_type: ObjectType | None, name: str, text: str) -> Any:
+    """Read a value to compare with: as the field's kind, but any choice is allowed."""
+    if text == "":
+        return None
+    field = object_type.by_name.get(name) if object_type else None
+    if name == "version":
+        field = Field("version", "integer")
+    if field is None or field.kind in ("choice", "text", "reference"):
+        return text
+    return parse_text(field, text)

@@ -1,0 +1,139 @@
+"""Local writes: checked against the published object type, then kept as overlays, several of them in one transaction."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from moat_client.diff import Record, flat_patch
+from moat_client.errors import Refused, UnknownRecord, UnknownTable
+from moat_client.overlays import add_overlay, new_pending, repatch, visible
+from moat_client.schema import Field, ObjectType
+from moat_client.store import Store, Writing, read_position
+from moat_client.tables import Table, read_records
+from moat_client.values import check_id, clean
+
+_FIXED = ("id", "version")
+
+
+def new_id() -> str:
+    """Return a UUIDv7 as text: unique without asking anyone, and ordered by time, which keeps indexes compact."""
+    bits = (int(time.time() * 1000) << 80) | secrets.randbits(80)
+    bits = (bits & ~(0xF << 76)) | (0x7 << 76)
+    return str(UUID(int=(bits & ~(0x3 << 62)) | (0x2 << 62)))
+
+
+class Transaction:
+    """Writes that the server applies together or not at all. Made by `Replica.transaction()`; reads see the writes."""
+
+    def __init__(self, store: Store, writing: Writing, tx: str | None) -> None:
+        self._store = store
+        self._writing = writing
+        self._tx = tx
+        self._schema_version = read_position(writing.con).schema_version
+
+    def _table(self, name: str) -> tuple[Table, ObjectType]:
+        table = self._store.catalog().tables.get(name)
+        if table is None or table.object_type is None:
+            raise UnknownTable(name)
+        return table, table.object_type
+
+    def get(self, table: str, record_id: str) -> Record | None:
+        """Return a record as it is now in this transaction, or None."""
+        return visible(self._writing.con, self._table(table)[0], record_id)
+
+    def insert(self, table: str, values: Mapping[str, Any], *, record_id: str | None = None) -> str:
+        """Add a record and return its id; an `id` among the values is used, otherwise one is made.
+
+        Defaults, the first subtype and the first status are filled in. Raises Refused.
+        """
+        target, object_type = self._table(table)
+        given = dict(values)
+        record_id = check_id(record_id or given.pop("id", None) or new_id())
+        given.pop("id", None)
+        payload = clean_values(object_type, with_defaults(object_type, given))
+        check_required(object_type, payload)
+        if visible(self._writing.con, target, record_id) is not None:
+            raise Refused(f"{table} has a record {record_id!r} already.", code="exists", field="id")
+        # A null is left out, except where the server would fill a default in.
+        sent = {k: v for k, v in payload.items() if v is not None or (k in given and object_type.default_of(k) is not None)}
+        self._add(table, record_id, "insert", sent)
+        return record_id
+
+    def update(self, table: str, record_id: str, values: Mapping[str, Any]) -> bool:
+        """Change fields of a record; returns whether anything changed. Raises Refused.
+
+        A json field's object is compared key by key with what is there, so only what differs is sent.
+        """
+        target, object_type = self._table(table)
+        now = visible(self._writing.con, target, record_id)
+        if now is None:
+            raise UnknownRecord(table, record_id)
+        changed = clean_values(object_type, values)
+        check_required(object_type, now | changed, only=changed.keys())
+        patch = flat_patch(now, changed)
+        if patch:
+            self._add(table, record_id, "update", patch)
+        return bool(patch)
+
+    def delete(self, table: str, record_id: str) -> None:
+        """Delete a record. Raises UnknownRecord."""
+        if self.get(table, record_id) is None:
+            raise UnknownRecord(table, record_id)
+        self._add(table, record_id, "delete", None)
+
+    def _add(self, table: str, record_id: str, op: str, payload: Any) -> None:
+        con = self._writing.con
+        base = base_version(self._writing, self._table(table)[0], record_id)
+        pending = new_pending(con, (table, record_id), op, payload, base_version=base, tx=self._tx)
+        add_overlay(con, pending, self._schema_version)
+        repatch(con, self._store.catalog(), [(table, record_id)])
+        self._writing.touched.add(table)
+        self._writing.new_ops = True
+
+
+def base_version(writing: Writing, table: Table, record_id: str) -> int:
+    """Return the version the user sees under their own edits: the base row's; after an own new insert the one that will get."""
+    base = read_records(writing.con, table, [record_id]).get(record_id)
+    if base is not None:
+        return int(base["version"])
+    found = writing.con.execute(
+        'SELECT "base_version" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND "op" = \'insert\' '
+        "AND \"state\" IN ('pending', 'acked') ORDER BY \"op_id\" DESC LIMIT 1",
+        [table.name, record_id],
+    ).fetchone()
+    return 0 if found is None else int(found[0]) + 1
+
+
+def field_of(object_type: ObjectType, name: str) -> Field:
+    """Return a writable field; `object_type` and `status` are choices of what is declared. Raises Refused."""
+    if name in object_type.by_name:
+        return object_type.by_name[name]
+    if name in _FIXED:
+        raise Refused(f"{name} cannot be written.", code="read_only", field=name)
+    if name in ("object_type", "status"):
+        return Field(name, "choice", choices=object_type.subtypes if name == "object_type" else object_type.statuses)
+    raise Refused(f"{object_type.table_name} has no field {name!r}.", code="unknown_field", field=name)
+
+
+def clean_values(object_type: ObjectType, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values in wire form; raises Refused for the first that does not fit."""
+    return {name: clean(field_of(object_type, name), value) for name, value in values.items()}
+
+
+def with_defaults(object_type: ObjectType, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a new record with what was not given filled in."""
+    filled = {f.name: f.default for f in object_type.fields if f.default is not None}
+    if object_type.subtypes:
+        filled["object_type"] = object_type.subtypes[0]
+    if object_type.statuses:
+        filled["status"] = object_type.statuses[0]
+    return filled | {k: v for k, v in values.items() if v is not None or k not in ("object_type", "status")}
+
+
+def check_required(object_type: ObjectType, record: Mapping[str, Any], *, only: Any = None) -> None:
+    """Raise Refused when a required field is empty (of those in `only`, if given)."""
+    for field in object_type.fields:
+        if field.required and (only is None or field.name in only) and record.get(field.name) is None:
+            raise Refused(f"{field.label or field.name} is required.", code="required", field=field.name)

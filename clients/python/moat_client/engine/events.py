@@ -1,0 +1,405 @@
+"""PURE: what the engine is told (events) and what it wants done (actions).
+
+The driver performs actions one after another, in order. Those marked → are answered by the event named, before the engine
+hears anything else from the server.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from moat_client.lines import PendingOp
+from moat_client.messages import Changes, Manifest, OpResult, Rows, Settled
+from moat_client.position import Position
+
+Span = tuple[str | None, str | None]
+Digest = tuple[int, str]
+Revisions = tuple[tuple[int, tuple[Mapping[str, Any], ...]], ...]
+
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin: connect, and stay connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End: say goodbye and close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The socket is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The socket closed, or could not be opened. `code` is the WebSocket close code, 0 when there was none."""
+
+    code: int = 0
+    reason: str = ""
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A text frame arrived."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedBinary:
+    """A binary frame arrived."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer set by SetTimer ran out."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalChange:
+    """There may be new ops to push."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyWanted:
+    """Compare every table with the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetWanted:
+    """Start over from the server's data; overlays are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The replica now stands here."""
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplied:
+    """The replica and what the server sent do not fit together; nothing was applied."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadReady:
+    """These parts of the snapshot are here already."""
+
+    have: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PartStored:
+    """A part was checked and stored; `ok` is False when it was damaged. `progress` goes from 0 to 1."""
+
+    part: int
+    ok: bool
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRefused:
+    """The assembled snapshot is not what its manifest promises; it was thrown away."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpsRead:
+    """Pending ops with op_ids above the asked one, in order; empty when there are none."""
+
+    ops: tuple[PendingOp, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DigestsReady:
+    """This replica's counts and digests by table."""
+
+    tables: Mapping[str, Digest]
+
+
+@dataclass(frozen=True, slots=True)
+class RangesReady:
+    """A range of this replica cut into pieces, each with its count and digest."""
+
+    table: str
+    pieces: tuple[tuple[Span, Digest], ...]
+
+
+Event = (
+    Start
+    | Stop
+    | Opened
+    | Lost
+    | Received
+    | ReceivedBinary
+    | TimerFired
+    | LocalChange
+    | VerifyWanted
+    | ResetWanted
+    | Applied
+    | NotApplied
+    | DownloadReady
+    | PartStored
+    | SnapshotRefused
+    | OpsRead
+    | DigestsReady
+    | RangesReady
+)
+
+
+# Actions
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open the socket. Answered later by Opened or Lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Close the socket. No Lost follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a text frame."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Fire once after so many seconds; a timer of the same name is replaced."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget a timer."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meet:
+    """Note who the server is, before the first change of a new replica is applied. → Applied"""
+
+    tenant: str
+    channel: str
+    server_epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyChanges:
+    """Apply a frame, after the revisions. → Applied or NotApplied"""
+
+    frame: Changes
+    revisions: Revisions = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRows:
+    """Begin to collect rows; what was collected before is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectRows:
+    """Put a frame of rows aside."""
+
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRows:
+    """Apply all collected rows as one, after the revisions. → Applied or NotApplied"""
+
+    to: int
+    state_hash: str
+    schema_version: int
+    channel: str
+    revisions: Revisions = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySchema:
+    """Run schema revisions on their own. → Applied or NotApplied"""
+
+    revisions: Revisions
+
+
+@dataclass(frozen=True, slots=True)
+class BeginDownload:
+    """Prepare to receive a snapshot. → DownloadReady"""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class StorePart:
+    """Check and keep a part. → PartStored"""
+
+    part: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Install the downloaded snapshot. → Applied or SnapshotRefused"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOps:
+    """Read pending ops to push. → OpsRead"""
+
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordResults:
+    """Take the answers to a push that was sent at cursor `pushed_at`."""
+
+    results: tuple[OpResult, ...]
+    pushed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseOps:
+    """Keep these ops as rejected: the server cannot take them."""
+
+    op_ids: tuple[int, ...]
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renumber:
+    """Give fresh op_ids to pending ops from this one on."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettled:
+    """Drop conflicts that were settled elsewhere, and tell the user."""
+
+    settled: tuple[Settled, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeDigests:
+    """Count and digest these tables. → DigestsReady"""
+
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CutRange:
+    """Cut a range into about so many pieces by the ids here, and digest each. → RangesReady"""
+
+    table: str
+    span: Span
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRanges:
+    """Digest these ranges of a table. → RangesReady"""
+
+    table: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRepair:
+    """Replace a range by the server's records."""
+
+    table: str
+    span: Span
+    frames: tuple[Rows, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Take over a position after a repair. → Applied"""
+
+    cursor: int
+    state_hash: str
+    channel: str
+    server_epoch: str
+    replay_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResetReplica:
+    """Forget everything synced, keep the overlays. → Applied"""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The state changed; see Engine.status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the user something in plain words."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The answer to VerifyWanted: the tables that differ (repaired next), empty when all is equal."""
+
+    cursor: int
+    records: int
+    differing: tuple[str, ...]
+
+
+Action = (
+    Connect
+    | Disconnect
+    | Send
+    | SetTimer
+    | CancelTimer
+    | Meet
+    | ApplyChanges
+    | BeginRows
+    | CollectRows
+    | ApplyRows
+    | ApplySchema
+    | BeginDownload
+    | StorePart
+    | Install
+    | ReadOps
+    | RecordResults
+    | RefuseOps
+    | Renumber
+    | RecordSettled
+    | ComputeDigests
+    | CutRange
+    | DigestRanges
+    | ApplyRepair
+    | Adopt
+    | ResetReplica
+    | Report
+    | Tell
+    | Verified
+)

@@ -1,0 +1,175 @@
+"""PURE: from pending ops to push frames, and from answers to results."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from moat_client.engine.events import Action, OpsRead, ReadOps, RecordResults, RefuseOps, Renumber, Send, SetTimer
+from moat_client.lines import PendingOp, encode_op
+from moat_client.messages import Ack, Limits, ServerError, encode
+from moat_client.position import Position
+
+_ENVELOPE_BYTES = 512
+_ALONE = frozenset({"too_large", "too_many_ops", "malformed", "op_order"})
+
+
+@dataclass(slots=True)
+class _Flight:
+    ops: list[PendingOp]
+    pushed_at: int
+
+
+@dataclass(slots=True)
+class Pusher:
+    """Sends what is pending, in order, several frames ahead of their acks. A tx is never split.
+
+    Ops are sent once per connection; whatever has no answer when the connection breaks is sent again on the next.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    _next_ref: int = 1
+    _sent: int = 0
+    _reading: bool = False
+    _more: bool = False
+    _alone_until: int = 0
+    _paused: bool = False
+    _flights: dict[int, _Flight] = field(default_factory=dict)
+
+    def connected(self, limits: Limits) -> None:
+        """Begin anew on a fresh connection."""
+        self.limits = limits
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was sent: everything that is still pending is sent again."""
+        self._sent = self._alone_until = 0
+        self._reading = self._more = self._paused = False
+        self._flights.clear()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no push waits for its answer."""
+        return not self._flights and not self._reading
+
+    @property
+    def _batch(self) -> int:
+        """How many ops a frame may have now: one tx at a time while looking for the one that spoils a frame."""
+        return 1 if self._sent < self._alone_until else self.limits.ops
+
+    def pump(self) -> list[Action]:
+        """Ask for more ops if there is room to send them."""
+        if self._reading:
+            self._more = True
+            return []
+        if self._paused or len(self._flights) >= self.limits.pushes_in_flight:
+            return []
+        self._reading, self._more = True, False
+        return [ReadOps(self._sent, self._batch)]
+
+    def ops_read(self, event: OpsRead, position: Position) -> list[Action]:
+        """Send the ops that were read, as many frames as may be in flight."""
+        self._reading = False
+        if not event.ops:
+            return self.pump() if self._more else []
+        actions: list[Action] = []
+        frames = pack(event.ops, self.limits, self._batch)
+        for group in frames:
+            if isinstance(group, _TooLarge):
+                actions.append(RefuseOps(tuple(o.op_id for o in group.ops), "too_large", group.reason))
+                self._sent = group.ops[-1].op_id
+                continue
+            if len(self._flights) >= self.limits.pushes_in_flight:
+                break
+            actions.append(Send(self._frame(group, position)))
+        return actions + self.pump()
+
+    def _frame(self, ops: list[PendingOp], position: Position) -> bytes:
+        ref, self._next_ref = self._next_ref, self._next_ref + 1
+        self._sent = ops[-1].op_id
+        self._flights[ref] = _Flight(ops, position.cursor)
+        lines = map(encode_op, ops)
+        keys = {"schema_version": position.schema_version, "cursor": position.cursor, "state_hash": position.state_hash}
+        return encode("push", lines, **keys, ref=ref)
+
+    def acked(self, ack: Ack) -> list[Action]:
+        """Take the answers, and send on."""
+        flight = self._flights.pop(ack.ref, None) if ack.ref is not None else None
+        if flight is None:
+            return []
+        return [RecordResults(ack.results, flight.pushed_at), *self.pump()]
+
+    def owns(self, ref: int | None) -> bool:
+        """Return whether an error is the answer to a push."""
+        return ref in self._flights
+
+    def refused(self, error: ServerError) -> list[Action]:
+        """A push was refused as a whole: wait and repeat, or find the op that spoils it by sending one tx at a time."""
+        flight = self._flights.pop(error.ref or 0)
+        first = flight.ops[0].op_id
+        self._sent = min(self._sent, first - 1)
+        # What follows in flight is sent again, too, in order; the server knows it as duplicate.
+        self._flights = {ref: other for ref, other in self._flights.items() if other.ops[0].op_id < first}
+        if error.code not in _ALONE:
+            self._paused = True
+            return [SetTimer("push", error.retry_after if error.retry_after is not None else 2.0)]
+        if len({(o.tx or o.op_id) for o in flight.ops}) > 1:
+            self._alone_until = flight.ops[-1].op_id
+            return self.pump()
+        self._sent = flight.ops[-1].op_id
+        if error.code == "op_order":
+            return [Renumber(first), *self.pump()]
+        return [RefuseOps(tuple(o.op_id for o in flight.ops), error.code, error.message), *self.pump()]
+
+    def resume(self) -> list[Action]:
+        """Go on after a pause."""
+        self._paused = False
+        return self.pump()
+
+
+@dataclass(frozen=True, slots=True)
+class _TooLarge:
+    ops: list[PendingOp]
+    reason: str
+
+
+def transactions(ops: Iterable[PendingOp]) -> list[list[PendingOp]]:
+    """Group ops that must stay together."""
+    groups: list[list[PendingOp]] = []
+    for op in ops:
+        if groups and op.tx is not None and groups[-1][0].tx == op.tx:
+            groups[-1].append(op)
+        else:
+            groups.append([op])
+    return groups
+
+
+def pack(
+    ops: Sequence[PendingOp], limits: Limits, batch: int, size_of: Callable[[PendingOp], int] | None = None
+) -> list[list[PendingOp] | _TooLarge]:
+    """Fill frames with whole transactions within the limits; one that can never fit stands alone, with the reason."""
+    measure = size_of or (lambda op: len(encode_op(op)) + 1)
+    room = limits.frame - _ENVELOPE_BYTES
+    frames: list[list[PendingOp] | _TooLarge] = []
+    current: list[PendingOp] = []
+    used = 0
+    for group in transactions(ops):
+        sizes = [measure(op) for op in group]
+        reason = _misfit(sizes, limits, room)
+        if current and (reason or len(current) + len(group) > batch or used + sum(sizes) > room):
+            frames.append(current)
+            current, used = [], 0
+        if reason:
+            frames.append(_TooLarge(group, reason))
+            continue
+        current = current + group
+        used += sum(sizes)
+    return [*frames, current] if current else frames
+
+
+def _misfit(sizes: list[int], limits: Limits, room: int) -> str | None:
+    if max(sizes) > limits.line:
+        return f"A change may have {limits.line} bytes."
+    if len(sizes) > limits.ops:
+        return f"A transaction may have {limits.ops} changes."
+    if sum(sizes) > room:
+        return f"A transaction may have {room} bytes."
+    return None

@@ -1,0 +1,75 @@
+"""Errors a caller can meet. Each has a stable `code`; `str()` of it is a sentence for people."""
+
+
+class MoatError(Exception):
+    """Anything that went wrong in this package."""
+
+    code = "error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code or self.code
+
+
+class Refused(MoatError):
+    """A local write that the server would refuse as well; nothing was written."""
+
+    code = "bad_value"
+
+    def __init__(self, message: str, *, code: str = "bad_value", field: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.field = field
+
+
+class UnknownTable(Refused):
+    """No published object type has this table."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(f"There is no table {table!r} in this replica.", code="unknown_table")
+
+
+class UnknownRecord(Refused):
+    """The record does not exist in what this replica shows."""
+
+    def __init__(self, table: str, record_id: str) -> None:
+        super().__init__(f"There is no record {record_id!r} in {table!r}.", code="unknown_record")
+
+
+class NotAReplica(MoatError):
+    """The file is not a Moat replica, or one of a newer format."""
+
+    code = "not_a_replica"
+
+
+class MalformedMessage(MoatError):
+    """The server said something this client cannot read; nothing of it was applied."""
+
+    code = "malformed"
+
+
+class Diverged(MoatError):
+    """The replica and the server's log disagree; only a repair can go on. Nothing was applied."""
+
+    code = "diverged"
+
+
+class BadSnapshot(MoatError):
+    """A downloaded snapshot is not what its manifest promises; it was thrown away."""
+
+    code = "bad_snapshot"
+
+
+class Unreachable(MoatError):
+    """The server could not be reached, or broke off."""
+
+    code = "unreachable"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LoginFailed(MoatError):
+    """The server did not accept the credentials."""
+
+    code = "login_failed"

@@ -1,0 +1,79 @@
+"""Logging in: a password becomes a device token, which the replica keeps."""
+
+import json
+import platform
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from moat_client.errors import LoginFailed, MoatError, Unreachable
+from moat_client.replica import Replica
+from moat_client.store import get_state, set_state
+
+TIMEOUT_SECONDS = 30
+
+
+def base_url(url: str) -> str:
+    """Return the server's address without a trailing slash; raises MoatError unless it is http or https."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise MoatError(f"{url!r} is not the address of a server.", code="bad_url")
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+def socket_url(url: str) -> str:
+    """Return the address of the live protocol."""
+    return "ws" + base_url(url).removeprefix("http") + "/ws/sync"
+
+
+def login(url: str, *, tenant: str, user: str, password: str, device_name: str = "") -> dict[str, str]:
+    """Ask the server for a device token; returns `device` and `token`. Raises LoginFailed or Unreachable."""
+    name = device_name or f"moat-python on {platform.node() or 'unknown'}"
+    body = json.dumps({"tenant": tenant, "user": user, "password": password, "device": name}).encode()
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    request = urllib.request.Request(f"{base_url(url)}/api/login", data=body, headers=headers, method="POST")  # noqa: S310 - checked by base_url
+    answer = _answer(request)
+    device = answer.get("device")
+    if not device or not answer.get("token"):
+        raise LoginFailed("The server's answer to the log-in has no device or token.")
+    return {"device": str(device), "token": str(answer["token"])}
+
+
+def _answer(request: urllib.request.Request) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - checked by base_url
+            data = json.load(response)
+            return data if isinstance(data, dict) else {}
+    except urllib.error.HTTPError as problem:
+        if problem.code in (400, 401, 403):
+            raise LoginFailed(_reason(problem) or "The server does not know this tenant, user and password.") from problem
+        wait = problem.headers.get("Retry-After", "")
+        raise Unreachable(f"The server answered {problem.code}.", retry_after=float(wait) if wait.isdigit() else None) from problem
+    except (OSError, ValueError) as problem:
+        raise Unreachable(f"The server cannot be reached: {problem}") from problem
+
+
+def _reason(problem: urllib.error.HTTPError) -> str:
+    try:
+        data = json.load(problem)
+    except ValueError:
+        return ""
+    if not isinstance(data, dict):
+        return ""
+    return str(data.get("message") or data.get("detail") or "")
+
+
+def remember_login(replica: Replica, *, url: str, tenant: str, user: str, device: str, token: str) -> None:
+    """Keep who this replica is. A replica that held another tenant's data refuses; a former device's ops stay known."""
+    with replica.store.write() as writing:
+        con = writing.con
+        known = replica.position().tenant or get_state(con, "tenant")
+        if known and known != tenant:
+            raise MoatError(f"This replica belongs to tenant {known}; use another file for {tenant}.", code="wrong_tenant")
+        before = get_state(con, "device")
+        if before and before != device:
+            past = {*json.loads(get_state(con, "past_devices", "[]")), before}
+            set_state(con, "past_devices", json.dumps(sorted(past)))
+        for key, value in {"url": base_url(url), "tenant": tenant, "user": user, "device": device, "token": token}.items():
+            set_state(con, key, value)

@@ -1,0 +1,35 @@
+"""PURE: what the user sees of a record: its base row with the ops on top, in order."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moat_client.diff import Record, apply_patch
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayOp:
+    """One op as far as it changes what is seen."""
+
+    op: str
+    payload: Any
+
+
+def patched(record_id: str, base: Record | None, ops: Iterable[OverlayOp], columns: Sequence[str]) -> Record | None:
+    """Return the record with all ops applied, or None when it is (or stays) deleted.
+
+    `base` holds wire values. An update of a record that is gone shows nothing; `settle` ops change nothing. Keys that are
+    no columns are left out. The version stays the base row's, 0 for a record the server has not seen.
+    """
+    version = base["version"] if base else 0
+    record = base
+    for op in ops:
+        if op.op == "insert":
+            record = dict(op.payload)
+        elif op.op == "delete":
+            record = None
+        elif op.op == "update" and record is not None:
+            record = apply_patch(record, op.payload, lenient=True)
+    if record is None:
+        return None
+    return {name: record.get(name) for name in columns} | {"id": record_id, "version": version}

@@ -1,0 +1,306 @@
+"""The replica an application works with: plain SQLite queries, local writes, live queries, problems to decide about."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from moat_client import problems
+from moat_client.ddl import quoted
+from moat_client.diff import Record
+from moat_client.edits import Transaction, new_id
+from moat_client.errors import MoatError, Refused, UnknownTable
+from moat_client.layouts import resolve_layout
+from moat_client.lines import ChangeLine, decode_change
+from moat_client.overlays import active_ops
+from moat_client.position import Position
+from moat_client.problems import Problem
+from moat_client.schema import ObjectType
+from moat_client.store import Store, Writing, get_state, read_position
+from moat_client.tables import Table
+from moat_client.watch import Rows, Watch, tables_read
+from moat_client.where import order_sql, where_sql
+
+RESOLUTIONS = ("mine", "theirs")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """Where a replica stands and what it holds back. `pending` counts ops the server's log does not hold yet, as seen here."""
+
+    tenant: str
+    user: str
+    url: str
+    device: str
+    cursor: int
+    schema_version: int
+    pending: int
+    conflicts: int
+    rejected: int
+    parked: int
+
+    @property
+    def problems(self) -> int:
+        """How many ops wait for a decision."""
+        return self.conflicts + self.rejected + self.parked
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self) | {"problems": self.problems}
+
+
+class Replica:
+    """A local replica in one SQLite file. Needs no server; a `Sync` keeps it in step.
+
+    Values are in wire form: decimals and dates as text, booleans, json parsed. Safe to use from several threads.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._watches: list[Watch] = []
+        self._listeners: list[Callable[[Writing], None]] = []
+        self._guard = threading.Lock()
+        self._seen_version = store.data_version()
+        store.on_commit = self._committed
+
+    @classmethod
+    def open(cls, path: str | Path, *, create: bool = True) -> Self:
+        """Open a replica file, or make an empty one. Raises NotAReplica."""
+        where = Path(path)
+        if not create and not where.exists():
+            raise MoatError(f"There is no replica at {where}. Log in first.", code="no_replica")
+        return cls(Store(where))
+
+    def close(self) -> None:
+        """Close the file; live queries end."""
+        for watch in list(self._watches):
+            watch.close()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.store.path
+
+    # Reading
+
+    def get(self, table: str, record_id: str) -> Record | None:
+        """Return a record with the user's latest work, or None."""
+        found = self.find(table, where={"id": record_id}, limit=1)
+        return found[0] if found else None
+
+    def find(
+        self,
+        table: str,
+        where: Mapping[str, Any] | None = None,
+        *,
+        order: str | Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Record]:
+        """Return records by field values: `{"status": "done", "price__gte": "10.00"}`.
+
+        Suffixes: ne, lt, lte, gt, gte, in, like. `order` names fields, with `-` in front for descending.
+        """
+        with self.store.read() as (con, catalog):
+            target = catalog.synced(table)
+            if target is None:
+                raise UnknownTable(table)
+            condition, params = where_sql(target, where or {})
+            limits = f" LIMIT {-1 if limit is None else int(limit)} OFFSET {int(offset)}"
+            sql = f"SELECT {target.column_list} FROM {quoted(table)}{condition}{order_sql(target, order)}{limits}"
+            return [target.record(row) for row in con.execute(sql, params)]
+
+    def count(self, table: str, where: Mapping[str, Any] | None = None) -> int:
+        """Return how many records match."""
+        with self.store.read() as (con, catalog):
+            target = catalog.synced(table)
+            if target is None:
+                raise UnknownTable(table)
+            condition, params = where_sql(target, where or {})
+            return int(con.execute(f"SELECT count(*) FROM {quoted(table)}{condition}", params).fetchone()[0])
+
+    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
+        """Run any SELECT: `jobs` shows the user's latest work, `main.jobs` the synced rows. Writing raises sqlite3.Error.
+
+        Values come as SQLite stores them (docs/spec/replica.md), not in wire form.
+        """
+        with self.store.read() as (con, _):
+            cursor = con.execute(sql, params)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def state_of(self, table: str, record_id: str) -> str:
+        """Return a record's state: synced, pending, conflict, rejected or parked."""
+        with self.store.read() as (con, _):
+            sql = 'SELECT "state" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ?'
+            states = {state for (state,) in con.execute(sql, [table, record_id])}
+        if not states:
+            return "synced"
+        return next((s for s in ("conflict", "rejected", "parked") if s in states), "pending")
+
+    def objects(self) -> list[ObjectType]:
+        """Return the published object types, by name."""
+        with self.store.read() as (_, catalog):
+            return catalog.objects
+
+    def object_type(self, table: str) -> ObjectType:
+        """Return the object type of a table; raises UnknownTable."""
+        return self._table(table)[1]
+
+    def _table(self, table: str) -> tuple[Table, ObjectType]:
+        with self.store.read() as (_, catalog):
+            found = catalog.tables.get(table)
+        if found is None or found.object_type is None:
+            raise UnknownTable(table)
+        return found, found.object_type
+
+    def layouts(self) -> list[Record]:
+        """Return all screen layouts."""
+        return self.find("layout_definition", order="id")
+
+    def layout_for(self, object_name: str, object_type: str | None = None, status: str | None = None) -> Record | None:
+        """Return the most specific layout for a record of this kind."""
+        return resolve_layout(self.layouts(), object_name, object_type, status)
+
+    def recent_changes(self, after: int = 0, *, limit: int = -1) -> list[ChangeLine]:
+        """Return the newest change lines with cursors above `after`, oldest first; only the last thousand are kept."""
+        with self.store.read() as (con, _):
+            rows = con.execute(
+                'SELECT "line" FROM main."_recent" WHERE "cursor" > ? ORDER BY "cursor" DESC LIMIT ?', [after, limit]
+            ).fetchall()
+        return [decode_change(line.encode()) for (line,) in reversed(rows)]
+
+    # Writing
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Write several records so that they are applied together or not at all, here and on the server."""
+        with self.store.write() as writing:
+            yield Transaction(self.store, writing, tx=new_id())
+
+    def insert(self, table: str, values: Mapping[str, Any], *, record_id: str | None = None) -> str:
+        """Add a record and return its id. See Transaction.insert."""
+        with self.store.write() as writing:
+            return Transaction(self.store, writing, None).insert(table, values, record_id=record_id)
+
+    def update(self, table: str, record_id: str, values: Mapping[str, Any]) -> bool:
+        """Change fields of a record; returns whether anything changed."""
+        with self.store.write() as writing:
+            return Transaction(self.store, writing, None).update(table, record_id, values)
+
+    def delete(self, table: str, record_id: str) -> None:
+        """Delete a record."""
+        with self.store.write() as writing:
+            Transaction(self.store, writing, None).delete(table, record_id)
+
+    # Problems
+
+    def conflicts(self) -> list[Problem]:
+        """Return everything that waits for a decision: conflicts, and rejected or parked ops."""
+        with self.store.read() as (con, _):
+            return problems.list_problems(con)
+
+    def resolve(self, n: int, resolution: str = "", *, edit: Mapping[str, Any] | None = None) -> None:
+        """Settle conflict number `n`: "mine", "theirs", or mine with the values of `edit`."""
+        if bool(edit) == bool(resolution) or (resolution and resolution not in RESOLUTIONS):
+            raise Refused("Say mine, theirs, or the values of an edit.", code="bad_resolution")
+        with self.store.write() as writing:
+            problem = problems.find_problem(writing.con, n)
+            problems.resolve(self.store, writing, problem, resolution or "edit", edit)
+
+    def retry(self, n: int, *, edit: Mapping[str, Any] | None = None) -> None:
+        """Send the rejected or parked op number `n` again, with other values if given."""
+        with self.store.write() as writing:
+            problems.retry(self.store, writing, problems.find_problem(writing.con, n), edit)
+
+    def discard(self, n: int) -> None:
+        """Let the op number `n` go, with the rest of its refused transaction."""
+        with self.store.write() as writing:
+            problems.discard(self.store, writing, problems.find_problem(writing.con, n))
+
+    # Watching
+
+    def watch(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), callback: Callable[[Rows], None] | None = None) -> Watch:
+        """Run a query now and again whenever a table it reads changes: `async for rows in replica.watch(…)`, or a callback.
+
+        What other processes change is noticed by `poll()`, which a running `Sync` calls.
+        """
+        with self.store.read() as (con, _):
+            tables = tables_read(con, sql, params)
+        watch = Watch(lambda: self.query(sql, params), tables, callback)
+        watch.on_close = self._unwatch
+        with self._guard:
+            self._watches.append(watch)
+        return watch
+
+    def _unwatch(self, watch: Watch) -> None:
+        with self._guard:
+            if watch in self._watches:
+                self._watches.remove(watch)
+
+    def listen(self, listener: Callable[[Writing], None]) -> Callable[[], None]:
+        """Call `listener` after every commit of this process; returns a function that stops it."""
+        with self._guard:
+            self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _committed(self, writing: Writing) -> None:
+        with self._guard:
+            watches, listeners = list(self._watches), list(self._listeners)
+        for listener in listeners:
+            listener(writing)
+        if writing.touched:
+            for watch in watches:
+                watch.poke(writing.touched)
+
+    def poll(self) -> bool:
+        """Look whether another process wrote to the file; live queries run again if so."""
+        version = self.store.data_version()
+        if version in (-1, self._seen_version):
+            return False
+        self._seen_version = version
+        with self._guard:
+            watches = list(self._watches)
+        for watch in watches:
+            watch.poke({"*"})
+        return True
+
+    # State
+
+    def position(self) -> Position:
+        """Return where the replica stands in the log."""
+        with self.store.read() as (con, _):
+            return read_position(con)
+
+    def status(self) -> ReplicaStatus:
+        """Return counts of what is held back, and who this replica belongs to."""
+        with self.store.read() as (con, _):
+            at = read_position(con)
+            counts: dict[str, int] = dict(con.execute('SELECT "state", count(*) FROM main."overlays" GROUP BY "state"').fetchall())
+            known = {key: get_state(con, key) for key in ("user", "url", "device", "tenant")}
+        return ReplicaStatus(
+            tenant=at.tenant or known["tenant"],
+            user=known["user"],
+            url=known["url"],
+            device=known["device"],
+            cursor=at.cursor,
+            schema_version=at.schema_version,
+            pending=counts.get("pending", 0) + counts.get("acked", 0),
+            conflicts=counts.get("conflict", 0),
+            rejected=counts.get("rejected", 0),
+            parked=counts.get("parked", 0),
+        )
+
+    def pending_of(self, table: str, record_id: str) -> int:
+        """Return how many ops of a record are on their way."""
+        with self.store.read() as (con, _):
+            return len(active_ops(con, table, record_id))

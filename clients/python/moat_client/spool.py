@@ -1,0 +1,37 @@
+"""Rows on their way in, kept off the heap until all of them are here."""
+
+import tempfile
+from collections.abc import Iterator
+
+from moat_client.codec import dumps, loads
+from moat_client.messages import Rows
+from moat_client.schema import SYSTEM_COLUMNS
+
+_IN_MEMORY = 8 * 1024 * 1024
+
+
+class Spool:
+    """A pile of `rows` frames; iterating gives those of system tables first, as often as wanted."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by close()
+        self._index: list[tuple[bool, int, int]] = []
+
+    def add(self, rows: Rows) -> None:
+        """Put a frame on the pile."""
+        head = dumps({"table": rows.table, "columns": rows.columns, "deleted": rows.deleted})
+        data = b"\n".join([head, *rows.lines])
+        self._index.append((rows.table not in SYSTEM_COLUMNS, self._file.tell(), len(data)))
+        self._file.write(data)
+
+    def __iter__(self) -> Iterator[Rows]:
+        for _, start, size in sorted(self._index):
+            self._file.seek(start)
+            head, *lines = self._file.read(size).split(b"\n")
+            body = loads(head)
+            yield Rows(body["table"], tuple(body["columns"]), tuple(body["deleted"]), 0, lines)
+
+    def close(self) -> None:
+        """Throw the pile away."""
+        self._file.close()
+        self._index.clear()

@@ -1,0 +1,84 @@
+"""The WebSocket of one engine: opens, reads and sends; what happens on it becomes events."""
+
+import asyncio
+from collections.abc import Callable
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from moat_client.engine.events import Event, Lost, Opened, Received, ReceivedBinary
+
+MAX_FRAME = 64 * 1024 * 1024
+OPEN_SECONDS = 20
+_READ_AHEAD = 16
+
+
+class Socket:
+    """One connection. `emit` is called on the event loop, until `close()`; the reader waits while the engine is behind."""
+
+    def __init__(self, url: str, emit: Callable[[Event], None]) -> None:
+        self._url = url
+        self._emit = emit
+        self._room = asyncio.Semaphore(_READ_AHEAD)
+        self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._closing = False
+        self._task = asyncio.create_task(self._run(), name="moat-socket")
+
+    def send(self, data: bytes) -> None:
+        """Queue a text frame; what is queued is bounded by the pushes and requests in flight."""
+        self._outbox.put_nowait(data)
+
+    def handled(self) -> None:
+        """The engine has dealt with one message: there is room for another."""
+        self._room.release()
+
+    async def close(self) -> None:
+        """Send what is queued and close; nothing is emitted any more."""
+        self._closing = True
+        self._outbox.put_nowait(None)
+        done, _ = await asyncio.wait([self._task], timeout=2)
+        if not done:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=2)
+
+    def _tell(self, event: Event) -> None:
+        if not self._closing:
+            self._emit(event)
+
+    async def _run(self) -> None:
+        try:
+            socket = await connect(
+                self._url, max_size=MAX_FRAME, compression=None, ping_interval=None, open_timeout=OPEN_SECONDS, close_timeout=1
+            )
+        except InvalidStatus as problem:
+            wait = problem.response.headers.get("Retry-After", "")
+            text = f"The server answered {problem.response.status_code}."
+            self._tell(Lost(0, text, float(wait) if wait.isdigit() else None))
+            return
+        except (OSError, TimeoutError, InvalidHandshake, InvalidURI, EOFError) as problem:
+            self._tell(Lost(0, f"The server cannot be reached: {problem or type(problem).__name__}"))
+            return
+        await self._serve(socket)
+
+    async def _serve(self, socket: ClientConnection) -> None:
+        self._tell(Opened())
+        writer = asyncio.create_task(self._write(socket), name="moat-socket-writer")
+        try:
+            while True:
+                await self._room.acquire()
+                message = await socket.recv()
+                self._tell(Received(message.encode()) if isinstance(message, str) else ReceivedBinary(message))
+        except ConnectionClosed as closed:
+            received = closed.rcvd
+            self._tell(Lost(received.code if received else 0, (received.reason if received else "") or "The connection was lost."))
+        finally:
+            writer.cancel()
+            await socket.close()
+
+    async def _write(self, socket: ClientConnection) -> None:
+        try:
+            while (data := await self._outbox.get()) is not None:
+                await socket.send(data, text=True)
+            await socket.close()
+        except ConnectionClosed:  # the reader says so
+            return

@@ -1,0 +1,1 @@
+"""The admin of the sync engine: records of every published object type."""

@@ -1,0 +1,129 @@
+"""The conflict inbox. Tenant admins see every conflict of their tenant, members those of their own edits."""
+
+import uuid
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from sync import engine
+from sync.codes import Code
+from sync.errors import SyncError
+from sync.lines import wire_time
+from sync.models import Conflict
+from sync.transports.rest.auth import Caller, InTenant, caller_of
+from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.describe import described, ref
+from sync.transports.rest.errors import RestCode, RestError
+from sync.transports.rest.listing import limit_of
+from sync.transports.rest.parsers import body_object
+from sync.transports.rest.writing import accepted, told
+from tenants.models import Membership
+
+
+class ConflictsView(APIView):
+    """Conflicts, newest first."""
+
+    permission_classes = (InTenant,)
+
+    @described("list_conflicts", "conflicts", 200, ref("Conflicts"), errors=(400, 401), query=["state", "cursor", "limit"])
+    def get(self, request: Request) -> Response:
+        """Return open conflicts, or `?state=settled` ones; `next` is the cursor of the page after them."""
+        state = request.query_params.get("state", Conflict.State.OPEN)
+        if state not in Conflict.State.values:
+            raise RestError(RestCode.BAD_FILTER, f"state is one of {', '.join(Conflict.State.values)}.", field="state")
+        limit = limit_of(request.query_params.get("limit", ""), rest_knobs())
+        visible = _visible(caller_of(request))
+        rows = visible.filter(state=state).filter(_after(visible, request.query_params.get("cursor", "")))
+        found = list(rows.order_by("-created_at", "-id")[: limit + 1])
+        return Response({"results": [_shown(c) for c in found[:limit]], "next": str(found[limit - 1].pk) if len(found) > limit else None})
+
+
+class ConflictView(APIView):
+    """One conflict."""
+
+    permission_classes = (InTenant,)
+
+    @described("read_conflict", "conflicts", 200, ref("Conflict"), errors=(401, 404))
+    def get(self, request: Request, conflict_id: str) -> Response:
+        """Return both sides, and who made them."""
+        return Response(_shown(_one(caller_of(request), conflict_id)))
+
+
+class ResolveView(APIView):
+    """The end of a conflict."""
+
+    permission_classes = (InTenant,)
+
+    @described("resolve_conflict", "conflicts", 200, ref("Conflict"), errors=(400, 401, 404, 409), body=ref("Resolution"))
+    def post(self, request: Request, conflict_id: str) -> Response:
+        """Settle it: `mine` writes what the device wanted, `theirs` leaves things as they are, `edit` writes `values` on top of `mine`."""
+        caller = caller_of(request)
+        conflict = _one(caller, conflict_id)
+        body = body_object(request)
+        resolution, values = body.get("resolution"), body.get("values")
+        if resolution not in ("mine", "theirs", "edit"):
+            raise RestError(RestCode.BAD_REQUEST, "resolution is mine, theirs or edit.", field="resolution")
+        if (resolution == "edit") != isinstance(values, dict) or (resolution != "edit" and values is not None):
+            raise RestError(RestCode.BAD_REQUEST, "edit, and nothing else, needs values: an object of fields.", field="values")
+        result = accepted(engine.resolve_conflict(conflict.pk, resolution, caller.username, values))
+        conflict.refresh_from_db()
+        return Response({**_shown(conflict), "result": told(result)})
+
+
+def _visible(caller: Caller) -> "QuerySet[Conflict]":
+    found = Conflict.objects.filter(tenant_id=caller.tenant_id)
+    return found if caller.role == Membership.Role.ADMIN else found.filter(by=caller.username)
+
+
+def _one(caller: Caller, conflict_id: str) -> Conflict:
+    """Return a conflict the caller may see; another's is as unknown as one that never was."""
+    key = _key(conflict_id)
+    found = _visible(caller).filter(pk=key).first() if key else None
+    if found is None:
+        raise SyncError(Code.UNKNOWN_CONFLICT, "There is no such conflict.")
+    return found
+
+
+def _key(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+def _after(visible: "QuerySet[Conflict]", cursor: str) -> Q:
+    if not cursor:
+        return Q()
+    last = visible.filter(pk=_key(cursor) or uuid.UUID(int=0)).first()
+    if last is None:
+        raise RestError(RestCode.BAD_CURSOR, "The cursor is damaged.", field="cursor")
+    return Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__lt=last.pk)
+
+
+def _shown(conflict: Conflict) -> dict[str, Any]:
+    names = (
+        "op",
+        "fields",
+        "base",
+        "mine",
+        "theirs",
+        "base_version",
+        "server_version",
+        "by",
+        "theirs_by",
+        "state",
+        "resolution",
+        "settled_by",
+    )
+    times = {name: getattr(conflict, name) for name in ("theirs_at", "created_at", "settled_at")}
+    return {
+        "id": str(conflict.pk),
+        "table": conflict.table_name,
+        "record_id": conflict.record_id,
+        "device": conflict.device_id,
+        **{name: getattr(conflict, name) for name in names},
+        **{name: None if value is None else wire_time(value) for name, value in times.items()},
+    }

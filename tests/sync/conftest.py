@@ -1,0 +1,27 @@
+"""A tenant with published types, and devices of it."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from metadata.publish import publish
+from tenants.models import Tenant
+from tenants.tokens import IssuedDevice, issue_device
+from tests.builders import make_field_service, make_tenant, make_user
+from tests.sync.live import in_thread
+
+
+@pytest.fixture
+def acme(transactional_db: None) -> Tenant:
+    """A tenant with customers, jobs and line items published."""
+    tenant = make_tenant()
+    make_field_service(tenant)
+    publish(tenant.pk)
+    tenant.refresh_from_db()
+    return tenant
+
+
+@pytest.fixture
+def device(acme: Tenant) -> Callable[[], Awaitable[IssuedDevice]]:
+    """Make a device of a new member of the tenant, from inside an event loop."""
+    return lambda: in_thread(lambda: issue_device(acme, make_user(acme), "test"))
