@@ -240,8 +240,8 @@ class Hub:
         feed.joining += 1
         try:
             await feed.reach(cursor)
-            await feed.rights.certain(channel)
             flow = await self._flow(feed, channel) if channel.filtered else None
+            await feed.rights.certain(channel)
             # From here on nothing waits, so no frame can slip through between the head that is returned and the entry.
             feed.rights.check(channel)
             feed.flush()

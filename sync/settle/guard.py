@@ -86,7 +86,8 @@ def check_effects(tx: Tx) -> None:
     Raises `OpRefused`; `tx.position` is the op to blame.
     """
     if tx.rules is not None:
-        for tx.position, _, effect in tx.effects:
+        for position, _, effect in tx.effects:
+            tx.position = position
             _check_effect(tx, tx.rules, effect)
 
 

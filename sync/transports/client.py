@@ -8,7 +8,6 @@ from sync.channels import Channel
 from sync.codes import Code
 from sync.errors import SyncError
 from sync.protocol import Hello, Limits, Message, PartRequest, Repair, SchemaRequest, Subscribe, Verify, VerifyRanges
-from sync.snapshots.store import read_part
 from sync.transports import requests
 from sync.transports.auth import Greeting, mark_channel
 from sync.transports.errors import code_of
@@ -173,10 +172,7 @@ class Client:
                 self.stream.resume()
 
     async def _part(self, message: PartRequest) -> None:
-        channel = self.channel
-        data = await self._runtime.pool.run(read_part, channel.tenant_id, channel.key, message.snapshot, message.part)
-        if data is None:
-            raise SyncError(Code.SNAPSHOT_GONE, "There is no such part. Subscribe again.")
+        data = await self._runtime.pool.run(requests.part, self.channel, message)
         self._epoch = self.greeting.state.server_epoch  # its replica will stem from this server
         metrics.snapshot_parts.labels("socket").inc()
         self._outbox.put(frames.part(message.snapshot, message.part, data))

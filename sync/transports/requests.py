@@ -24,9 +24,10 @@ from sync.codes import Code
 from sync.digest import Digest, table_digest
 from sync.errors import SyncError
 from sync.projection import project_commands
-from sync.protocol import Repair, SchemaRequest, Verify, VerifyRanges
+from sync.protocol import PartRequest, Repair, SchemaRequest, Verify, VerifyRanges
 from sync.reading import Reader, read_transaction
 from sync.row_frames import Spool, changed_rows, range_rows
+from sync.snapshots.store import read_part
 
 REPAIR_ROWS = 5000
 _ATTEMPTS = 5
@@ -116,6 +117,16 @@ def schema_commands(channel: Channel, message: SchemaRequest) -> str:
         found = [{**one, "commands": project_commands(one["commands"], channel.rules)} for one in found]
     newest = found[-1]["schema_version"] if found else message.from_version
     return frames.envelope("schema", message.ref, **{"from": message.from_version, "to": newest, "revisions": found}).decode()
+
+
+def part(channel: Channel, message: PartRequest) -> bytes:
+    """Return a part of one of the channel's snapshots. Raises SyncError `snapshot_gone`, and AccessMoved when rights changed."""
+    with read_transaction() as reader:
+        require_current(channel, tenant_state(reader, channel.tenant_id))
+    data = read_part(channel.tenant_id, channel.key, message.snapshot, message.part)
+    if data is None:
+        raise SyncError(Code.SNAPSHOT_GONE, "There is no such part. Subscribe again.")
+    return data
 
 
 def _state(reader: Reader, channel: Channel) -> tuple[TenantState, TenantSchema]:
