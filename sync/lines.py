@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+_WIRE_LENGTH: Final = len("2026-11-21T09:00:00.000000Z")
 MADE_AT_AFTER: Final = timedelta(seconds=60)
 """How long before its acceptance an op must have been made for its line to say so."""
 
@@ -54,11 +55,6 @@ def decode_line(line: bytes | memoryview) -> dict[str, Any]:
 
 def wire_time(moment: datetime) -> str:
     """Return an aware datetime as the wire has it: UTC, microseconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.year >= 1000 else _early(moment)
-
-
-def _early(moment: datetime) -> str:
-    # strftime does not pad years below 1000 on every platform.
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -72,7 +68,9 @@ def made_at_of(made: str | None, accepted: datetime) -> str | None:
     moment = datetime.fromisoformat(made)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
+    if accepted - moment <= MADE_AT_AFTER:
+        return None
     try:
-        return wire_time(moment) if accepted - moment > MADE_AT_AFTER else None
+        return made if len(made) == _WIRE_LENGTH and made[-1] == "Z" and made[10] == "T" else wire_time(moment)
     except OverflowError as error:
         raise ValueError(made) from error

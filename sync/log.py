@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from sync import recording, sql
@@ -18,6 +19,7 @@ from sync.sides import Step
 from tenants.genesis import genesis
 from tenants.locks import LockedTenant
 
+_NO_VERSION: Final = 2**62
 _COLUMNS: Final = (
     sql.Column("tenant_id", "bigint"),
     sql.Column("cursor", "bigint"),
@@ -28,6 +30,7 @@ _COLUMNS: Final = (
     sql.Column("device_id", "text"),
     sql.Column("op_id", "bigint"),
     sql.Column("at", "timestamptz"),
+    sql.Column("previous", "bigint"),
     sql.Column("line", "bytea"),
     sql.Column("state_hash", "bytea"),
 )
@@ -39,6 +42,7 @@ class Entry:
 
     `mark` is what filtered channels need to know: the `Step` of a type table (only where `sync.plans.plan_of` has a plan), the
     `Side` of a system table.
+    `previous` is the cursor of the record's change before this one; 0 for its first.
     """
 
     table: str
@@ -51,6 +55,7 @@ class Entry:
     op_id: int | None = None
     made_at: str | None = None
     mark: Step | Side | None = None
+    previous: int = 0
 
 
 def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime | None = None) -> Commit:
@@ -74,7 +79,9 @@ def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime
         )
         state = link(state, line)
         lines.append((schema_version, line))
-        rows.append((tenant, cursor, schema_version, e.table, e.record_id, e.version, e.device, e.op_id, at_stored, line, state))
+        rows.append(
+            (tenant, cursor, schema_version, e.table, e.record_id, e.version, e.device, e.op_id, at_stored, e.previous or None, line, state)
+        )
     if rows:
         sql.insert_many("changes", _COLUMNS, rows)
     locked.cursor, locked.state_hash = cursor, state
@@ -85,8 +92,11 @@ def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime
 def _with_rekeys(plan: RoutePlan, locked: LockedTenant, entries: list[Entry]) -> tuple[list[Entry], Recorded]:
     versions = {(e.table, e.record_id): e.version for e in entries}
     recorded = recording.record(plan, locked, [(e.table, e.mark) for e in entries], versions)
-    moved = [Entry(r.table, r.record_id, "update", recorded.versions[r.table, r.record_id], [], "") for r in recorded.rekeys]
-    return entries + moved, recorded
+    last = recorded.cursors | {(e.table, e.record_id): locked.cursor + n for n, e in enumerate(entries, 1)}
+    for r in recorded.rekeys:
+        key = (r.table, r.record_id)
+        entries.append(Entry(*key, "update", recorded.versions[key], [], "", previous=last[key]))
+    return entries, recorded
 
 
 def _keep_sides(plan: RoutePlan, locked: LockedTenant, commit: Commit, recorded: Recorded, rows: Sequence[tuple[Any, ...]]) -> Commit:
@@ -147,14 +157,19 @@ def hash_at(tenant_id: int, cursor: int) -> bytes | None:
     return bytes(row[0]) if row else None
 
 
-def record_lines(tenant_id: int, table: str, record_id: str, *, up_to: int, limit: int) -> list[tuple[int, bytes]]:
-    """Return a record's newest lines with versions up to `up_to`, as (version, line), oldest first; at most `limit`."""
+def record_lines(tenant_id: int, cursor: int, limit: int, *, before: int | None = None) -> list[bytes]:
+    """Return a record's newest lines, oldest first, at most `limit`; `cursor` is that of its last change.
+
+    `before` leaves out that version and later ones. What is pruned is missing.
+    """
     rows = sql.fetch(
-        "SELECT version, line FROM changes WHERE tenant_id = %s AND table_name = %s AND record_id = %s AND version <= %s "
-        "ORDER BY version DESC LIMIT %s",
-        [tenant_id, table, record_id, up_to, limit],
+        "WITH RECURSIVE past (version, line, previous) AS ("
+        "SELECT version, line, previous FROM changes WHERE tenant_id = %s AND cursor = %s "
+        "UNION ALL SELECT c.version, c.line, c.previous FROM past JOIN changes c ON c.tenant_id = %s AND c.cursor = past.previous) "
+        "SELECT version, line FROM past WHERE version < %s LIMIT %s",
+        [tenant_id, cursor, tenant_id, _NO_VERSION if before is None else before, limit],
     )
-    return [(version, bytes(line)) for version, line in reversed(rows)]
+    return [bytes(line) for _, line in sorted(rows, key=itemgetter(0))]
 
 
 def find_accepted(device_id: str, op_ids: Sequence[int]) -> dict[int, tuple[int, int]]:

@@ -25,12 +25,14 @@ class Change(models.Model):
     device_id = models.CharField(max_length=40, null=True)
     op_id = models.BigIntegerField(null=True)
     at = models.DateTimeField()
+    previous = models.BigIntegerField(null=True, help_text="Cursor of the record's change before this one.")
     line = models.BinaryField()
     state_hash = models.BinaryField(max_length=32)
 
     class Meta:
         db_table = "changes"
-        indexes: ClassVar = [models.Index(fields=["tenant", "table_name", "record_id", "version"], name="changes_record")]
+        # No index by record: a record knows its last change, and each change the one before. That spares the hot path
+        # one scattered index page per op.
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["device_id", "op_id"], condition=models.Q(device_id__isnull=False), name="changes_device_op"),
         ]

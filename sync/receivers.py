@@ -43,6 +43,7 @@ def _write(locked: LockedTenant, table: str, wanted: list[tuple[str, Record | No
         row = known.get(record_id) or SystemRecord(tenant_id=locked.id, table_name=table, record_id=record_id, version=0, deleted=True)
         entry = _change(row, record, by)
         if entry is not None:
+            entry.previous = row.cursor or 0
             row.cursor = locked.cursor + len(entries) + 1
             rows.append(row)
             entries.append(entry)

@@ -27,6 +27,7 @@ class DatabaseSource:
     def __init__(self, schema: TenantSchema) -> None:
         self._schema = schema
         self.versions: dict[tuple[str, str], int] = {}
+        self.cursors: dict[tuple[str, str], int] = {}
 
     def records(self, table: str, ids: Iterable[str]) -> Mapping[str, Found]:
         """Return records by id, deleted ones too."""
@@ -56,7 +57,7 @@ class DatabaseSource:
     def _taken(self, table: str, found: Iterable[rows.Row]) -> dict[str, Found]:
         taken: dict[str, Found] = {}
         for row in found:
-            self.versions[table, row.id] = row.version
+            self.versions[table, row.id], self.cursors[table, row.id] = row.version, row.cursor
             taken[row.id] = Found({"id": row.id, **row.values()}, not row.deleted)
         return taken
 
@@ -74,11 +75,15 @@ def links(table: rows.Table, reference: str, field: str, ids: Iterable[str]) -> 
 
 @dataclass(slots=True)
 class Recorded:
-    """What is kept beside the changes of one append. `sides` is in their order, those of the re-keys last."""
+    """What is kept beside the changes of one append. `sides` is in their order, those of the re-keys last.
+
+    `versions` are those the re-keys lead to; `cursors` those of the last changes of records that were read.
+    """
 
     sides: list[Side | None]
     rekeys: list[Rekey] = field(default_factory=list)
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
+    cursors: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 Mark = tuple[str, Step | Side | None]
@@ -98,7 +103,7 @@ def record(plan: RoutePlan, locked: LockedTenant, marks: Sequence[Mark], version
     sides = [next(stepped) if isinstance(mark, Step) else mark for _, mark in marks]
     known = {**source.versions, **versions}
     raised = {(r.table, r.record_id): known[r.table, r.record_id] + 1 for r in rekeys}
-    return Recorded([*sides, *(r.side for r in rekeys)], rekeys, raised)
+    return Recorded([*sides, *(r.side for r in rekeys)], rekeys, raised, source.cursors)
 
 
 def store(plan: RoutePlan, tenant_id: int, changes: Iterable[tuple[int, str, Side | None]]) -> None:

@@ -45,11 +45,12 @@ class Table:
         self.unique = tuple(f.name for f in spec.fields if f.unique)
         self.json_fields = frozenset(f.name for f in spec.fields if f.kind == "json")
         self.defaults = tuple((f.name, cleaner(f)(f.default)) for f in spec.fields if f.default is not None)
-        self.choices = {
-            name: tuple(choice.value for choice in values)
+        self.choices = tuple(
+            (name, tuple(choice.value for choice in values))
             for name, values in zip(RECORD_FIELDS, (spec.subtypes, spec.statuses), strict=True)
-        }
-        self.checked = frozenset((*self.required, *self.unique, *(name for name, _ in self.references), *RECORD_FIELDS))
+        )
+        # Fields to look at before the ops are decided: the tables references point at; None for unique values.
+        self.watched: dict[str, str | None] = {**dict.fromkeys(self.unique), **dict(self.references)}
         names = ", ".join(f'"{self.name}"."{name}"' for name in (*(column.name for column in _SYSTEM), *self.fields))
         self.select = f'SELECT {names} FROM "{self.name}"'
 

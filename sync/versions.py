@@ -53,7 +53,12 @@ def touched(versions: Versions, fields: Iterable[str], version: int, device: str
     out = dict(versions)
     general = versions.get(ALL)
     for name in fields:
-        out[name] = _after(versions.get(name, general), version, device)
+        entry = versions.get(name, general)
+        # Every entry of the same device without others' work in between looks alike: the common case.
+        if entry is None or (len(entry) == 2 and entry[1] == device):
+            out[name] = [version, device]
+        else:
+            out[name] = _entry(version, device, _other(entry, device))
     return out
 
 
@@ -61,10 +66,6 @@ def replaced(versions: Versions, version: int, device: str | None) -> Versions:
     """Return the versions after a change of the whole record: a delete or a revival."""
     other = max((_other(entry, device) for entry in versions.values()), default=0)
     return {ALL: _entry(version, device, other)}
-
-
-def _after(entry: list[Any] | None, version: int, device: str | None) -> list[Any]:
-    return _entry(version, device, 0 if entry is None else _other(entry, device))
 
 
 def _other(entry: list[Any], device: str | None) -> int:

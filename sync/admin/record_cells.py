@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from django.contrib.admin.utils import quote
 from django.urls import reverse
 from django.utils.formats import date_format
@@ -50,29 +51,37 @@ def value_cell(tenant: str, field: FieldSpec, value: Any, titles: Titles) -> Cel
         title = titles.get((field.reference_table, value), value)
         return Cell(_short(title), url=reverse("admin:records_change", args=[tenant, field.reference_table, quote(value)]))
     if field.kind == "datetime":
-        return Cell(date_format(datetime.fromisoformat(value), "Y-m-d H:i"))
+        return Cell(date_format(datetime.fromisoformat(value), "Y-m-d H:i"), kind="nowrap")
     return Cell(_short(str(value)), kind="number" if field.kind in ("integer", "real", "decimal") else "")
 
 
-def shown(spec: ObjectSpec, name: str, value: Any) -> str:
-    """Return a value in full, for history and conflicts: labels where there are any."""
+def shown(spec: ObjectSpec, name: str, value: Any, titles: Titles | None = None) -> str:
+    """Return a value in full, for history and conflicts: labels and titles where there are any."""
     if value is None:
         return "—"
-    choices = {"object_type": spec.subtypes, "status": spec.statuses}.get(name)
     field = spec.by_name.get(name)
-    if choices is None and field is not None and field.kind == "choice":
-        choices = field.choices
-    label = next((c.label for c in choices or () if same(c.value, value)), None)
+    choices = {"object_type": spec.subtypes, "status": spec.statuses}.get(name) or (field.choices if field else ())
+    label = next((c.label for c in choices if same(c.value, value)), None)
     if label is not None:
         return label
-    return {True: "Yes", False: "No"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if field and field.kind == "json":
+        return orjson.dumps(value).decode()
+    if field and field.kind == "datetime":
+        return date_format(datetime.fromisoformat(value), "Y-m-d H:i:s")
+    if field and field.reference_table and titles and (title := titles.get((field.reference_table, value))):
+        return f"{title} ({value})"
+    return str(value)
 
 
 def _choice(value: Any, choices: tuple[Choice, ...]) -> Cell:
     if value is None:
         return Cell("—", kind="empty")
     found = next((c for c in choices if c.value == value), None)
-    return Cell(found.label if found else str(value), colour=(found.colour or "") if found else "")
+    return Cell(
+        found.label if found else str(value), colour=(found.colour or "") if found else "", kind="nowrap" if found and found.colour else ""
+    )
 
 
 def _short(text: str) -> str:

@@ -106,6 +106,7 @@ class RecordForm(forms.Form):
     Every field keeps a hidden copy of what it showed, so `patch()` is what this person changed, whatever others did since.
     """
 
+    required_css_class = "required"
     spec: ObjectSpec
 
     def clean(self) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from metadata.schema import ObjectSpec
-from sync.admin.record_list import label_of
+from metadata.schema import ObjectSpec, TenantSchema
+from sync.admin.record_cells import Titles, shown
+from sync.admin.record_list import label_of, titles_of
 from sync.diff import apply_patch
-from sync.lines import decode_line
-from sync.models import Change
+from sync.history import changes_of
 from tenants.models import Device
 
 SHOWN = 200
@@ -17,11 +17,11 @@ SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One field of a change. `old` is None where there was nothing; `known` is false where the log no longer tells."""
+    """One field of a change, as people read it; `known` is false where the log no longer tells what was before."""
 
     label: str
-    old: Any
-    new: Any
+    old: str
+    new: str
     known: bool = True
 
 
@@ -39,15 +39,15 @@ class Event:
     edits: list[Edit]
 
 
-def history(tenant_id: int, spec: ObjectSpec, record_id: str) -> list[Event]:
+def history(tenant_id: int, schema: TenantSchema, spec: ObjectSpec, record_id: str) -> list[Event]:
     """Return the newest changes of a record, newest first; at most 200, as far back as the log reaches."""
-    changes = Change.objects.filter(tenant_id=tenant_id, table_name=spec.table_name, record_id=record_id).order_by("-version")
-    lines = [decode_line(line) for line in changes.values_list("line", flat=True)[:SHOWN]]
+    lines = changes_of(tenant_id, spec, record_id, limit=SHOWN)
+    titles = titles_of(tenant_id, schema, _pointed_at(spec, lines))
     names = dict(Device.objects.filter(tenant_id=tenant_id, pk__in={d["device"] for d in lines if "device" in d}).values_list("pk", "name"))
-    return list(_events(spec, lines[::-1], names))[::-1]
+    return list(_events(spec, lines[::-1], names, titles))[::-1]
 
 
-def _events(spec: ObjectSpec, lines: list[dict[str, Any]], devices: dict[str, str]) -> Iterator[Event]:
+def _events(spec: ObjectSpec, lines: list[dict[str, Any]], devices: dict[str, str], titles: Titles) -> Iterator[Event]:
     """Replay the lines, oldest first. The first one may be an update of values that were pruned from the log."""
     before: dict[str, Any] = {}
     whole = False
@@ -63,11 +63,29 @@ def _events(spec: ObjectSpec, lines: list[dict[str, Any]], devices: dict[str, st
             by=line["by"],
             device=devices.get(line.get("device", ""), line.get("device", "")),
             edits=[
-                Edit(label_of(spec, name), before.get(name), after.get(name), known=whole or name in before)
+                Edit(
+                    label_of(spec, name),
+                    shown(spec, name, before.get(name), titles),
+                    shown(spec, name, after.get(name), titles),
+                    known=whole or name in before,
+                )
                 for name in _touched(line, before, after)
             ],
         )
         before = after
+
+
+def _pointed_at(spec: ObjectSpec, lines: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """Return the ids that these lines put into references, by table."""
+    targets = {f.name: f.reference_table for f in spec.fields if f.reference_table}
+    wanted: dict[str, set[str]] = {table: set() for table in targets.values()}
+    for line in lines:
+        payload = line["payload"] or ()
+        values = payload if isinstance(payload, dict) else {step["path"][1:]: step.get("value") for step in payload}
+        for name, table in targets.items():
+            if isinstance(values.get(name), str):
+                wanted[table].add(values[name])
+    return wanted
 
 
 def _after(before: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:

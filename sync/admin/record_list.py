@@ -14,7 +14,7 @@ from sync.importing.cells import reader_of
 from sync.rows import Row, records, table_of
 
 PER_PAGE = 100
-MAX_COLUMNS = 7
+MAX_COLUMNS = 6
 FILTER, SINCE = "f.", "since."  # no field name holds a dot
 _SEARCHED = ("text", "choice", "reference", "uuid")
 _SYSTEM = ("object_type", "status")
@@ -44,6 +44,7 @@ class Header:
     label: str
     query: str
     order: str
+    numeric: bool = False
 
 
 @dataclass(slots=True)
@@ -100,7 +101,7 @@ class Listing:
         first = self.spec.title_field if self.spec.title_field in self.spec.by_name else "id"
         names = [first, *(n for n, c in zip(_SYSTEM, (self.spec.subtypes, self.spec.statuses), strict=True) if c)]
         names += [f.name for f in self.spec.fields if f.kind != "json" and f.name not in names]
-        return names[: MAX_COLUMNS + 1]
+        return names[:MAX_COLUMNS]
 
     @property
     def headers(self) -> list[Header]:
@@ -110,7 +111,8 @@ class Listing:
 
     def _header(self, name: str, now: str) -> Header:
         order = "ascending" if now == name else "descending" if now == f"-{name}" else ""
-        return Header(label_of(self.spec, name), self.with_query(o=f"-{name}" if now == name else name), order)
+        numeric = name in self.spec.by_name and self.spec.by_name[name].kind in ("integer", "real", "decimal")
+        return Header(label_of(self.spec, name), self.with_query(o=f"-{name}" if now == name else name), order, numeric)
 
     @property
     def filters(self) -> list[Filter]:
@@ -210,10 +212,16 @@ def reference_titles(tenant_id: int, schema: TenantSchema, spec: ObjectSpec, row
     """Return the titles of all records that these rows point at, by (table, id)."""
     wanted: dict[str, set[str]] = {}
     for item in spec.fields:
-        if item.reference_table in schema.by_table and item.reference_table:
+        if item.reference_table:
             wanted.setdefault(item.reference_table, set()).update(v for row in rows if (v := row.get(item.name)))
+    return titles_of(tenant_id, schema, wanted)
+
+
+def titles_of(tenant_id: int, schema: TenantSchema, wanted: Mapping[str, set[str]]) -> dict[tuple[str, str], str]:
+    """Return titles of records by (table, id); tables that are no longer published have none."""
     return {
         (table, found.id): title_of(schema.by_table[table], found)
         for table, ids in wanted.items()
+        if table in schema.by_table
         for found in records(tenant_id, schema.by_table[table], sorted(ids)).values()
     }

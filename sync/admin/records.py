@@ -70,7 +70,7 @@ def record_add(request: HttpRequest, place: Place) -> HttpResponseBase:
 def record_change(request: HttpRequest, place: Place, record_id: str) -> HttpResponseBase:
     """Change a record. What the person changed is merged with what others changed since the page was opened."""
     row = _row(place, unquote(record_id))
-    if row.deleted:
+    if row.deleted and request.method != "POST":  # an edit that meets a delete is a conflict, not lost
         messages.warning(request, f"This {_name(place)} was deleted.")
         return HttpResponseRedirect(place.url("history", row.id))
     labels = _reference_labels(place, row)
@@ -124,7 +124,7 @@ def record_history(request: HttpRequest, place: Place, record_id: str) -> HttpRe
     """Show who changed what, when, on which device."""
     row = _row(place, unquote(record_id))
     title = title_of(place.spec, row)
-    events = history(place.tenant.pk, place.spec, row.id)
+    events = history(place.tenant.pk, place.schema, place.spec, row.id)
     return page(
         request,
         "history.html",

@@ -78,22 +78,23 @@ def _refusal(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRefused | Non
 
 def _settle_push(batch: Batch, actor: Actor, ops: Sequence[Op]) -> list[OpResult]:
     results: list[OpResult] = []
+    tx = Tx(batch, actor)
     start, count = 0, len(ops)
     while start < count:
-        end, tx = start + 1, ops[start].tx
-        while tx is not None and end < count and ops[end].tx == tx:
+        end, name = start + 1, ops[start].tx
+        while name is not None and end < count and ops[end].tx == name:
             end += 1
-        results.extend(_settle_tx(batch, actor, ops[start:end]))
+        results.extend(_settle_tx(tx, ops[start:end]))
         start = end
     return results
 
 
-def _settle_tx(batch: Batch, actor: Actor, ops: Sequence[Op]) -> list[OpResult]:
-    known = _known(batch, actor, ops)
-    if any(result.status == "conflict" for result in known.values()) or (known and _was_settled(batch, actor, ops)):
+def _settle_tx(tx: Tx, ops: Sequence[Op]) -> list[OpResult]:
+    known = _known(tx, ops) if tx.device is not None and ops[0].op_id <= tx.device.highest else {}
+    if known and _stays_refused(tx, ops, known):
         # A tx that ran into a conflict stays refused as a whole, however often it is sent.
         return [known.get(position) or _aborted(op) for position, op in enumerate(ops)]
-    tx = Tx(batch, actor)
+    tx.begin()
     try:
         for position, op in enumerate(ops):
             if position not in known:
@@ -111,26 +112,28 @@ def _settle_tx(batch: Batch, actor: Actor, ops: Sequence[Op]) -> list[OpResult]:
     return [known.get(position) or _aborted(op) for position, op in enumerate(ops)]
 
 
-def _known(batch: Batch, actor: Actor, ops: Sequence[Op]) -> dict[int, OpResult]:
+def _known(tx: Tx, ops: Sequence[Op]) -> dict[int, OpResult]:
     """Return the results of ops that were answered before, by position."""
-    state = batch.devices.get(actor.device_id) if actor.device_id is not None else None
     known: dict[int, OpResult] = {}
-    if state is None or not (state.accepted or state.in_conflict):
+    if (state := tx.device) is None:
         return known
     for position, op in enumerate(ops):
         if (before := state.accepted.get(op.op_id)) is not None:
             known[position] = OpResult(op.op_id, "duplicate", before[0], before[1])
         elif (conflict := state.in_conflict.get(op.op_id)) is not None:
             if conflict.state == Conflict.State.OPEN:
-                known[position] = _conflict_result(batch, actor, op, conflict)
+                known[position] = _conflict_result(tx, op, conflict)
             else:
                 # A person decided meanwhile, and the log has the outcome: the op is dealt with.
-                known[position] = OpResult(op.op_id, "duplicate", cursor=batch.cursor)
+                known[position] = OpResult(op.op_id, "duplicate", cursor=tx.batch.cursor)
     return known
 
 
-def _was_settled(batch: Batch, actor: Actor, ops: Sequence[Op]) -> bool:
-    state = batch.devices.get(actor.device_id or "")
+def _stays_refused(tx: Tx, ops: Sequence[Op], known: dict[int, OpResult]) -> bool:
+    """Whether a tx that is sent again ran into a conflict before, be it open or settled by now."""
+    if any(result.status == "conflict" for result in known.values()):
+        return True
+    state = tx.device
     return state is not None and any(op.op_id in state.in_conflict and op.op_id not in state.accepted for op in ops)
 
 
@@ -147,18 +150,19 @@ def _take(tx: Tx, op: Op) -> None:
 
 
 def _keep_conflict(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
-    batch, device = tx.batch, tx.actor.device_id
+    batch, device = tx.batch, tx.device
     batch.new_conflicts.append(conflict)
     if device is not None:
-        batch.devices[device].in_conflict[op.op_id] = conflict
+        device.in_conflict[op.op_id] = conflict
+        device.highest = max(device.highest, op.op_id)
     if op.settles is not None:
         conflicts.supersede(tx, op)
-    return _conflict_result(batch, tx.actor, op, conflict)
+    return _conflict_result(tx, op, conflict)
 
 
-def _conflict_result(batch: Batch, actor: Actor, op: Op, conflict: Conflict) -> OpResult:
-    rules = batch.rules_of(actor)
-    return OpResult(op.op_id, "conflict", cursor=batch.cursor, conflict=guard.readable_view(view_of(conflict), rules, conflict.table_name))
+def _conflict_result(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
+    view = guard.readable_view(view_of(conflict), tx.rules, conflict.table_name)
+    return OpResult(op.op_id, "conflict", cursor=tx.batch.cursor, conflict=view)
 
 
 def _aborted(op: Op) -> OpResult:

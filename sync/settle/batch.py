@@ -25,16 +25,21 @@ from sync.ops import Actor
 from sync.plans import plan_of
 from sync.rows import Row, Table
 from sync.settle.past import Step, step_of
+from sync.sides import Step as RouteStep
 from tenants.locks import LockedTenant
 
 
 @dataclass(slots=True)
 class DeviceState:
-    """What is known of a device's earlier ops: `accepted` op_id → (version, cursor), `in_conflict` op_id → its conflict."""
+    """What is known of a device's earlier ops: `accepted` op_id → (version, cursor), `in_conflict` op_id → its conflict.
+
+    No op above `highest` was ever accepted or in conflict.
+    """
 
     pruned_op_id: int = 0
     newest_op_id: int = 0
     newest_conflict: int = 0
+    highest: int = 0
     accepted: dict[int, tuple[int | None, int]] = field(default_factory=dict)
     in_conflict: dict[int, Conflict] = field(default_factory=dict)
 
@@ -111,6 +116,17 @@ class Batch:
             self.load(table, [record_id])
         return self.found[key]
 
+    def append(self, row: Row, entry: log.Entry, cursor: int) -> None:
+        """Take in a record's next state and the change that led to it; `cursor` is the one after those taken in before."""
+        key = (row.table, row.id)
+        before = self.dirty.get(key) or self.found.get(key)
+        entry.previous = before.cursor if before is not None else 0
+        if self.is_routed:
+            entry.mark = _step(before, row)
+        row.cursor = cursor
+        self.dirty[key] = row
+        self.entries.append(entry)
+
     def load_targets(self, table_name: str, ids: Iterable[str]) -> None:
         """Learn which targets of references exist; `table_name` may be of a retired type."""
         known = self.targets[table_name]
@@ -156,8 +172,8 @@ class Batch:
     def steps(self, row: Row) -> list[Step]:
         """Return the newest changes of a record in order, those of this batch included."""
         name = row.table.spec.table_name
-        lines = log.record_lines(self.tenant_id, name, row.id, up_to=row.version, limit=self.knobs.base_lines)
-        steps = [step_of(line) for _, line in lines]
+        lines = log.record_lines(self.tenant_id, row.raw[2], self.knobs.base_lines) if row.raw is not None else []
+        steps = [step_of(line) for line in lines]
         steps += [Step(e.version, e.op, e.payload, e.by, None, e.device) for e in self.entries if e.record_id == row.id and e.table == name]
         return steps
 
@@ -185,3 +201,10 @@ class Batch:
                 gone.add((table_name, None))
             gone.update((table_name, field["name"]) for field in fields)
         return gone
+
+
+def _step(before: Row | None, after: Row) -> RouteStep:
+    """Return a change as filtered channels need to know it."""
+    then = None if before is None else {"id": before.id, **before.values()}
+    table = after.table.spec.table_name
+    return RouteStep(table, after.id, then, before is not None and not before.deleted, {"id": after.id, **after.values()}, not after.deleted)

@@ -97,20 +97,26 @@ def _write_whole(tx: Tx, op: Op, new: Row, values: dict[str, Any]) -> Effect:
 
 
 def _update(tx: Tx, op: Op, row: Row, base: int) -> Effect:
+    table = row.table
+    changes = read_update(table, op.payload, lambda: Contention(tx, op, row, base).document(), tx.batch.knobs, tx.batch.unknown_field)
+    check_values(table, changes)
+    if base == row.version and not row.deleted:
+        return _write_fields(tx, op, row, changes)
     meeting = Contention(tx, op, row, base)
-    changes = read_update(row.table, op.payload, meeting.document, tx.batch.knobs, tx.batch.unknown_field)
-    check_values(row.table, changes)
     if row.deleted:
         return _update_deleted(meeting, changes)
-    if base == row.version or not meeting.moved:
-        return _write_fields(tx, op, row, changes)
-    policy = row.table.spec.conflict_policy
+    return _merge(meeting, changes) if meeting.moved else _write_fields(tx, op, row, changes)
+
+
+def _merge(meeting: Contention, changes: dict[str, Any]) -> Effect:
+    """Bring an update together with what others changed since its base."""
+    policy = meeting.row.table.spec.conflict_policy
     if policy not in POLICIES:
         return _resolved(meeting, changes, meeting.contested(changes))
     outcome = merge_update(policy, _as_update(meeting, changes))
     if isinstance(outcome, Clash):
         raise InConflict(meeting.conflict(outcome.fields, changes))
-    effect = _write_fields(tx, op, row, outcome.values)
+    effect = _write_fields(meeting.tx, meeting.op, meeting.row, outcome.values)
     effect.status, effect.kept = "merged", outcome.kept
     if outcome.kept:
         effect.loser = _lost(meeting, outcome.kept, changes)

@@ -1,7 +1,7 @@
 """Read ahead, with a handful of statements, everything the ops of a batch can need."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +25,7 @@ def prefetch(batch: Batch, pushes: Pushes) -> None:
     values: defaultdict[tuple[Table, str], list[Any]] = defaultdict(list)
     named: set[str] = set()
     for actor, ops in pushes:
-        if actor.device_id is not None:
+        if actor.device_id is not None and ops and ops[0].op_id <= batch.devices[actor.device_id].highest:
             _load_earlier(batch.devices[actor.device_id], actor.device_id, ops)
         for op in ops:
             if op.settles is not None:
@@ -34,8 +34,8 @@ def prefetch(batch: Batch, pushes: Pushes) -> None:
                 named.update(conflict_named(op.payload))
             elif (table := batch.table(op.table)) is not None and valid_id(op.id):
                 ids[table].add(op.id)
-                if table.references or table.unique:
-                    _collect(table, op, targets, values)
+                if table.watched:
+                    _collect(table, op.payload, targets, values)
     for table, wanted in ids.items():
         batch.load(table, wanted)
     for name, wanted in targets.items():
@@ -75,7 +75,8 @@ def load_devices(batch: Batch, device_ids: Iterable[str]) -> None:
         [batch.tenant_id],
     )
     for device_id, pruned, newest, newest_conflict in found:
-        batch.devices[device_id] = DeviceState(pruned, newest or 0, newest_conflict or 0)
+        known = (pruned, newest or 0, newest_conflict or 0)
+        batch.devices[device_id] = DeviceState(*known, max(known))
 
 
 def _load_earlier(state: DeviceState, device_id: str, ops: Sequence[Op]) -> None:
@@ -101,24 +102,24 @@ def _pruned(device_id: str, op_ids: Sequence[int]) -> Iterator[tuple[int, tuple[
                 yield op_id, (None, cursor)
 
 
-def _collect(table: Table, op: Op, targets: defaultdict[str, set[str]], values: defaultdict[tuple[Table, str], list[Any]]) -> None:
+def _collect(table: Table, payload: Any, targets: defaultdict[str, set[str]], values: defaultdict[tuple[Table, str], list[Any]]) -> None:
     """Note the reference targets and unique values an op names openly; what a nested patch hides is read later, one by one."""
-    given = _given(op)
-    for name, target in table.references:
-        if valid_id(given.get(name)):
-            targets[target].add(given[name])
-    for name in table.unique:
-        if given.get(name) is not None:
+    for name, value in _named(payload, table.watched):
+        if (target := table.watched[name]) is not None:
+            if valid_id(value):
+                targets[target].add(value)
+        elif value is not None:
             try:
-                values[table, name].append(table.cleaners[name](given[name]))
+                values[table, name].append(table.cleaners[name](value))
             except ValueRefused:
                 continue
 
 
-def _given(op: Op) -> dict[str, Any]:
-    if isinstance(op.payload, dict):
-        return op.payload
-    if not isinstance(op.payload, list):
-        return {}
-    steps = (step for step in op.payload if isinstance(step, dict) and isinstance(step.get("path"), str))
-    return {step["path"][1:]: step.get("value") for step in steps}
+def _named(payload: Any, watched: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the watched fields that a payload sets, with their values."""
+    if type(payload) is dict:
+        yield from ((name, value) for name, value in payload.items() if name in watched)
+    elif type(payload) is list:
+        for step in payload:
+            if type(step) is dict and type(path := step.get("path")) is str and path[1:] in watched:
+                yield path[1:], step.get("value")

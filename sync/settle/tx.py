@@ -1,6 +1,5 @@
 """One tx: its ops see each other's effects, and either all of them reach the batch or none."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +10,6 @@ from sync.models import Conflict
 from sync.ops import Actor, OpResult
 from sync.rows import Row, Table, unique_key
 from sync.settle.batch import Batch, Settlement
-from sync.sides import Step
 
 
 class InConflict(Exception):
@@ -38,18 +36,32 @@ class Effect:
 
 
 class Tx:
-    """The effects of the ops of one tx, not in the batch yet. `position` is the op that is being looked at."""
+    """The effects of the ops of one tx, not in the batch yet. `position` is the op that is being looked at.
+
+    Made once per push and begun anew for each of its txs.
+    """
 
     def __init__(self, batch: Batch, actor: Actor) -> None:
         self.batch = batch
         self.actor = actor
         self.rules = batch.rules_of(actor)
+        self.device = None if actor.device_id is None else batch.devices[actor.device_id]
         self.position = 0
         self.overlay: dict[tuple[Table, str], Row] = {}
         self.effects: list[tuple[int, int, Effect]] = []
         self.settlements: list[Settlement] = []
         self.settle_ops: list[tuple[int, int]] = []
-        self._takers: defaultdict[tuple[Table, str, Any], set[str]] = defaultdict(set)
+        self._takers: dict[tuple[Table, str, Any], set[str]] = {}
+
+    def begin(self) -> None:
+        """Forget the tx before."""
+        self.position = 0
+        self.overlay.clear()
+        self.effects.clear()
+        if self.settlements or self.settle_ops or self._takers:
+            self.settlements.clear()
+            self.settle_ops.clear()
+            self._takers.clear()
 
     def row(self, table: Table, record_id: str) -> Row | None:
         """Return a record as the tx has it by now; None when it never existed."""
@@ -62,7 +74,7 @@ class Tx:
         self.effects.append((self.position, op_id, effect))
         for name in row.table.unique:
             if effect.fields.get(name) is not None:
-                self._takers[row.table, name, unique_key(effect.fields[name])].add(row.id)
+                self._takers.setdefault((row.table, name, unique_key(effect.fields[name])), set()).add(row.id)
 
     def check(self) -> None:
         """Check references and unique values as the whole tx leaves them. Raises `OpRefused`; `position` is the op to blame."""
@@ -95,7 +107,7 @@ class Tx:
         batch, table, key = self.batch, final.table, unique_key(value)
         batch.load_owners(table, name, [value])
         owner = batch.owners[table, name][key]
-        holders = self._takers[table, name, key] | batch.takers[table, name, key] | ({owner} if owner is not None else set())
+        holders = self._takers.get((table, name, key), set()) | batch.takers[table, name, key] | ({owner} if owner is not None else set())
         for holder in holders - {final.id}:
             row = self.overlay.get((table, holder)) or batch.dirty.get((table, holder))
             if row is None or (not row.deleted and unique_key(row.get(name)) == key):
@@ -108,19 +120,19 @@ class Tx:
 
     def commit(self) -> dict[int, OpResult]:
         """Move the effects to the batch; return the results by position."""
-        batch, device, results = self.batch, self.actor.device_id, {}
+        batch, device = self.batch, self.device
+        results: dict[int, OpResult] = {}
+        cursor = batch.cursor
         for position, op_id, effect in self.effects:
-            batch.entries.append(effect.entry)
-            cursor, row, version = batch.cursor, effect.row, effect.entry.version
-            if batch.is_routed:
-                effect.entry.mark = _step(batch.dirty.get((row.table, row.id)) or batch.found.get((row.table, row.id)), row)
-            row.cursor = cursor
-            batch.dirty[row.table, row.id] = row
+            cursor += 1
+            row, entry = effect.row, effect.entry
+            batch.append(row, entry, cursor)
             if effect.loser is not None:
                 batch.new_conflicts.append(effect.loser)
             if device is not None:
-                batch.devices[device].accepted[op_id] = (version, cursor)
-            results[position] = OpResult(op_id, effect.status, version, cursor, self._told(effect))
+                device.accepted[op_id] = (entry.version, cursor)
+                device.highest = max(device.highest, op_id)
+            results[position] = OpResult(op_id, effect.status, entry.version, cursor, self._told(effect))
         for key, ids in self._takers.items():
             batch.takers[key] |= ids
         for settlement in self.settlements:
@@ -128,10 +140,3 @@ class Tx:
         for position, op_id in self.settle_ops:
             results[position] = OpResult(op_id, "applied", cursor=batch.cursor)
         return results
-
-
-def _step(before: Row | None, after: Row) -> Step:
-    """Return a change as filtered channels need to know it."""
-    then = None if before is None else {"id": before.id, **before.values()}
-    table = after.table.spec.table_name
-    return Step(table, after.id, then, before is not None and not before.deleted, {"id": after.id, **after.values()}, not after.deleted)

@@ -58,7 +58,7 @@ def test_a_draft_is_made_previewed_and_published(operator):
     assert operator.post(LIST, choose(job, confirmed=confirmed(page))).status_code == 302
     assert "published v1" in operator.get(LIST).content.decode()
     assert SchemaRevision.objects.get().by == User.objects.get(username="root-operator")
-    assert examine() == []
+    assert examine(tenant) == []
     operator.post(f"{LIST}{job.pk}/change/", {**change_data(operator, job), "label": "Auftrag"})
     assert "changes pending" in operator.get(LIST).content.decode()
 

@@ -129,7 +129,14 @@ export class Sql {
    * @param {string[]} statements
    */
   script(statements) {
-    for (const sql of statements) this.db.exec(sql);
+    for (const sql of statements) {
+      const statement = this.#compile(sql, true);
+      try {
+        this.#collect(statement, sql, () => {});
+      } finally {
+        this.#exports.sqlite3_finalize(statement);
+      }
+    }
   }
 
   /**

@@ -1,0 +1,286 @@
+/** The engine as a state machine against a scripted server. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { genesis } from '../../sdk/chain.js';
+import { Engine } from '../../sdk/engine.js';
+import { EPOCH } from './support.js';
+
+const LIMITS = { ops: 3, frame: 100_000 };
+const NEW = { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' };
+
+/** An engine with a clock, whose effects are collected by kind. */
+function machine({ state = NEW, token = 't', pending = () => [], port = {} } = {}) {
+  let now = 0;
+  const engine = new Engine({ state, device: 'd1', token, client: 'test', random: () => 0, port: { pending, digest: () => [0, ''], cuts: () => [], tables: () => [], ...port } });
+  const run = (event) => engine.handle(event, now);
+  const frame = (envelope, lines = []) => run({ on: 'frame', envelope, lines });
+  const pass = (ms) => { now += ms; };
+  return { engine, run, frame, pass };
+}
+
+const does = (effects, kind) => effects.filter((effect) => effect.do === kind);
+const sent = (effects) => does(effects, 'send').map(({ envelope }) => envelope);
+const welcome = (more = {}) => ({ type: 'welcome', tenant: 'acme', user: 'tom', device: 'd1', profile: 'p', channel: 'full', schema_version: 1, cursor: 10, server_epoch: EPOCH, limits: LIMITS, chain: 'ok', settled: [], ...more });
+const changes = (from, to, more = {}) => ({ type: 'changes', channel: 'full', schema_version: 1, from, to, state_hash: `h${to}`, ...more });
+const AT_10 = { tenant: 'acme', channel: 'full', cursor: 10, state_hash: 'h10', schema_version: 1, server_epoch: EPOCH };
+
+/** A machine that is live at cursor 10. */
+function live(options = {}) {
+  const it = machine({ state: AT_10, ...options });
+  it.run({ on: 'start' });
+  it.run({ on: 'open' });
+  const [subscribe] = sent(it.frame(welcome()));
+  it.frame({ type: 'catch_up', mode: 'log', from: 10, to: 10, ref: subscribe.ref });
+  return { ...it, onLive: it.frame({ type: 'live', cursor: 10, state_hash: 'h10' }) };
+}
+
+test('it says hello, learns where the chain begins, subscribes and goes live', () => {
+  const { engine, run, frame } = machine();
+  assert.equal(does(run({ on: 'start' }), 'connect').length, 1);
+  assert.deepEqual(sent(run({ on: 'open' })), [{ type: 'hello', protocol: 'moat.v1', token: 't', device: 'd1', schema_version: 0, cursor: 0, state_hash: null, client: 'test' }]);
+  const effects = frame(welcome({ chain: 'new' }));
+  assert.equal(does(effects, 'adopt')[0].state.state_hash, genesis(EPOCH, 'acme'));
+  assert.deepEqual(sent(effects), [{ type: 'subscribe', schema_version: 0, cursor: 0, state_hash: genesis(EPOCH, 'acme'), ref: 1 }]);
+  frame({ type: 'catch_up', mode: 'log', from: 0, to: 0, ref: 1 });
+  frame({ type: 'live', cursor: 0, state_hash: 'x' });
+  assert.equal(engine.phase, 'live');
+  const filtered = machine();
+  filtered.run({ on: 'start' });
+  filtered.run({ on: 'open' });
+  assert.equal(does(filtered.frame(welcome({ chain: 'new', channel: 'k7' })), 'adopt')[0].state.state_hash, genesis(EPOCH, 'acme', 'k7'));
+});
+
+test('without a token it waits for a log-in', () => {
+  const { engine, run } = machine({ token: null });
+  assert.deepEqual(run({ on: 'start' }), []);
+  assert.equal(engine.phase, 'signed_out');
+  assert.equal(does(run({ on: 'signed_in', token: 't2', device: 'd2' }), 'connect').length, 1);
+  assert.equal(sent(run({ on: 'open' }))[0].device, 'd2');
+});
+
+test('frames that follow are applied, one that does not makes it subscribe again, and the rest of that stream is ignored', () => {
+  const { engine, frame } = live();
+  assert.equal(does(frame(changes(10, 12)), 'apply').length, 1);
+  const effects = frame(changes(14, 15));
+  assert.deepEqual(sent(effects).map(({ type, cursor }) => [type, cursor]), [['subscribe', 12]]);
+  assert.deepEqual(frame(changes(12, 13)), [], 'of the stream before');
+  frame({ type: 'catch_up', mode: 'log', from: 12, to: 15, ref: 99 });
+  assert.deepEqual(frame(changes(12, 13)), [], 'an answer to something else');
+  frame({ type: 'catch_up', mode: 'log', from: 12, to: 15, ref: sent(effects)[0].ref });
+  assert.equal(does(frame(changes(12, 15)), 'apply').length, 1);
+  assert.deepEqual([engine.phase, engine.progress], ['catching_up', 1]);
+});
+
+test('a frame of a newer schema waits for its revisions, with all that follows', () => {
+  const { engine, frame } = live();
+  const [ask] = sent(frame(changes(10, 11, { schema_version: 3 })));
+  assert.deepEqual([ask.type, ask.from, engine.phase], ['schema', 1, 'upgrading']);
+  assert.deepEqual(frame(changes(11, 12, { schema_version: 3 })), []);
+  assert.deepEqual(frame(changes(12, 13, { schema_version: 4 })), []);
+  const revisions = [2, 3, 4].map((schema_version) => ({ schema_version, commands: [] }));
+  const effects = frame({ type: 'schema', from: 1, to: 4, revisions, ref: ask.ref });
+  assert.deepEqual(does(effects, 'apply').map(({ frame: { from, revisions: with_ } }) => [from, with_.map((r) => r.schema_version)]), [[10, [2, 3]], [11, []], [12, [4]]]);
+  assert.deepEqual([engine.state.cursor, engine.state.schema_version], [13, 4]);
+});
+
+test('rows under another schema are upgraded for first, then taken in one step', () => {
+  const { engine, frame, run } = machine({ state: AT_10 });
+  run({ on: 'start' });
+  run({ on: 'open' });
+  const [subscribe] = sent(frame(welcome({ chain: 'pruned' })));
+  const [ask] = sent(frame({ type: 'catch_up', mode: 'rows', from: 10, to: 90, schema_version: 2, state_hash: 'h90', total: 2, ref: subscribe.ref }));
+  assert.equal(ask.type, 'schema');
+  frame({ type: 'rows', table: 'jobs', columns: [], deleted: [], remaining: 0 }, ['[]']);
+  const effects = frame({ type: 'schema', from: 1, to: 2, revisions: [{ schema_version: 2, commands: [] }], ref: ask.ref });
+  assert.deepEqual(effects.map((effect) => effect.do), ['upgrade', 'send']);
+  const again = sent(effects)[0];
+  assert.deepEqual([again.type, again.schema_version], ['subscribe', 2]);
+  frame({ type: 'catch_up', mode: 'rows', from: 10, to: 90, schema_version: 2, state_hash: 'h90', total: 2, ref: again.ref });
+  frame({ type: 'rows', table: 'jobs', columns: ['id'], deleted: ['x'], remaining: 1 }, ['["a"]']);
+  assert.equal(engine.progress, 0.5);
+  frame({ type: 'rows', table: 'jobs', columns: ['id'], deleted: [], remaining: 0 }, ['["b"]']);
+  const [rows] = does(frame({ type: 'rows_end', from: 10, to: 90, schema_version: 2, state_hash: 'h90' }), 'rows');
+  assert.deepEqual([rows.frames.length, rows.end], [2, { to: 90, state_hash: 'h90' }]);
+  assert.equal(does(frame(changes(90, 91, { schema_version: 2 })), 'apply').length, 1);
+  const behind = live();
+  assert.deepEqual(sent(behind.frame({ type: 'error', code: 'schema_behind', message: '' })).map(({ type }) => type), ['schema']);
+});
+
+test('a snapshot goes on downloading while the connection drops, and is subscribed to once it is there', () => {
+  const { engine, frame, run } = machine();
+  run({ on: 'start' });
+  run({ on: 'open' });
+  const [subscribe] = sent(frame(welcome({ chain: 'new' })));
+  const manifest = { snapshot: 's1' };
+  assert.deepEqual(does(frame({ type: 'catch_up', mode: 'snapshot', manifest, ref: subscribe.ref }), 'install')[0].manifest, manifest);
+  run({ on: 'progress', share: 0.5 });
+  assert.deepEqual([engine.phase, engine.progress], ['downloading', 0.5]);
+  run({ on: 'close', code: 1006 });
+  assert.equal(engine.phase, 'downloading');
+  assert.equal(does(run({ on: 'timer', name: 'retry' }), 'connect').length, 1);
+  run({ on: 'open' });
+  assert.deepEqual(run({ on: 'installed', state: AT_10 }), [], 'not before welcome');
+  assert.deepEqual(sent(frame(welcome())).map(({ type, cursor }) => [type, cursor]), [['subscribe', 10]]);
+});
+
+test('a download that fails is tried again later; a snapshot that is gone is asked for anew', () => {
+  for (const [code, then] of [['network', 'offline'], ['snapshot_gone', 'catching_up']]) {
+    const { engine, frame, run } = machine();
+    run({ on: 'start' });
+    run({ on: 'open' });
+    const [subscribe] = sent(frame(welcome({ chain: 'new' })));
+    frame({ type: 'catch_up', mode: 'snapshot', manifest: {}, ref: subscribe.ref });
+    run({ on: 'download_failed', code, message: 'm' });
+    assert.equal(engine.phase, then);
+  }
+});
+
+test('ops are pushed when live, one push at a time, and what is left follows the ack', () => {
+  const queue = [1, 2, 3, 4].map((op_id) => ({ op_id, tx: null, wire: { op_id } }));
+  const { frame, run, onLive } = live({ pending: (max) => queue.slice(0, max) });
+  const [push] = sent(onLive);
+  assert.deepEqual([push.type, push.cursor, does(onLive, 'send')[0].lines], ['push', 10, [{ op_id: 1 }, { op_id: 2 }, { op_id: 3 }]]);
+  assert.deepEqual(run({ on: 'ops' }), [], 'one is in flight');
+  queue.splice(0, 3);
+  const effects = frame({ type: 'ack', ref: push.ref, results: [{ op_id: 1, status: 'applied' }] });
+  assert.deepEqual(effects.map((effect) => effect.do), ['ack', 'send']);
+  assert.deepEqual(effects[1].lines, [{ op_id: 4 }]);
+});
+
+test('a push the server cannot take now waits; one it cannot take at all is narrowed down to the op to blame', () => {
+  let queue = [1, 2, 3].map((op_id) => ({ op_id, tx: null, wire: { op_id } }));
+  const { engine, frame, run, onLive } = live({ pending: (max) => queue.slice(0, max) });
+  let [{ ref }] = sent(onLive);
+  const wait = frame({ type: 'error', code: 'overloaded', message: '', ref, retry_after: 3 });
+  assert.deepEqual(wait.map((effect) => [effect.do, effect.name, effect.ms >= 3000]), [['timer', 'push', true]]);
+  assert.deepEqual(run({ on: 'ops' }), []);
+  [{ ref }] = sent(run({ on: 'timer', name: 'push' }));
+  let effects = frame({ type: 'error', code: 'too_large', message: 'big', ref });
+  assert.deepEqual(does(effects, 'send')[0].lines, [{ op_id: 1 }]);
+  effects = frame({ type: 'error', code: 'too_large', message: 'big', ref: sent(effects)[0].ref });
+  assert.deepEqual(does(effects, 'ack')[0].results, [{ op_id: 1, status: 'rejected', code: 'too_large', message: 'big' }]);
+  queue = queue.slice(1);
+  ref = engine.pushing.inFlight.ref;
+  effects = frame({ type: 'ack', ref, results: [{ op_id: 2, status: 'applied', cursor: 11 }, { op_id: 3, status: 'rejected', code: 'internal', message: '' }] });
+  assert.deepEqual(does(effects, 'ack')[0].results.map((result) => result.op_id), [2], 'what the server failed on stays pending');
+  assert.equal(does(effects, 'timer')[0].name, 'push');
+});
+
+test('a lost connection is tried again, later each time, and at once when someone looks', () => {
+  const { engine, run } = live();
+  const waits = [];
+  for (let i = 0; i < 4; i++) {
+    waits.push(does(run({ on: 'close', code: 1006 }), 'timer').find(({ name }) => name === 'retry').ms);
+    assert.equal(engine.phase, 'offline');
+    run({ on: 'timer', name: 'retry' });
+  }
+  assert.deepEqual(waits, [250, 500, 1000, 2000]);
+  run({ on: 'close', code: 1006 });
+  assert.equal(does(run({ on: 'wake' }), 'connect').length, 1);
+});
+
+test('bye is obeyed, silence is noticed', () => {
+  const { frame, engine } = live();
+  const effects = frame({ type: 'bye', reason: 'drain', retry_after: 5 });
+  assert.ok(does(effects, 'timer')[0].ms >= 5000);
+  const quiet = live();
+  quiet.pass(25_000);
+  assert.equal(sent(quiet.run({ on: 'timer', name: 'heartbeat' }))[0].type, 'ping');
+  quiet.pass(25_000);
+  assert.equal(does(quiet.run({ on: 'timer', name: 'heartbeat' }), 'disconnect').length, 1);
+  assert.equal(quiet.engine.phase, 'offline');
+  assert.equal(engine.phase, 'offline');
+  assert.deepEqual(sent(live().frame({ type: 'ping', ref: 4 })), [{ type: 'pong', ref: 4, cursor: 10 }]);
+});
+
+test('a revoked token, another server life and another tenant stop it with a reason; pending work is not touched', () => {
+  for (const [message, phase, code] of [
+    [{ type: 'error', code: 'revoked', message: 'gone' }, 'signed_out', 'revoked'], [{ type: 'error', code: 'bad_token', message: '' }, 'signed_out', 'bad_token'],
+    [{ type: 'error', code: 'protocol', message: '' }, 'halted', 'protocol'], [{ type: 'error', code: 'replaced', message: '' }, 'halted', 'replaced'],
+    [welcome({ chain: 'epoch' }), 'halted', 'epoch'], [welcome({ chain: 'ahead' }), 'halted', 'ahead'], [welcome({ tenant: 'other' }), 'halted', 'other_tenant'],
+  ]) {
+    const { engine, frame, run } = machine({ state: AT_10 });
+    run({ on: 'start' });
+    run({ on: 'open' });
+    const effects = frame(message);
+    assert.deepEqual([engine.phase, engine.problem.code], [phase, code]);
+    assert.equal(does(effects, 'disconnect').length, 1);
+    assert.deepEqual(does(run({ on: 'close', code: 1006 }), 'timer').filter(({ name }) => name === 'retry'), []);
+  }
+  const revoked = live();
+  revoked.run({ on: 'close', code: 4401, reason: '' });
+  assert.equal(revoked.engine.phase, 'signed_out');
+});
+
+test('starting over resets and begins at nothing', () => {
+  const { engine, run } = live();
+  assert.deepEqual(run({ on: 'start_over' }).map((effect) => effect.do).filter((kind) => ['reset', 'connect'].includes(kind)), ['reset', 'connect']);
+  assert.equal(engine.state.cursor, 0);
+});
+
+test('a step that fails is asked for again, then repaired, then left to a new connection', () => {
+  const { engine, frame, run } = live();
+  frame(changes(10, 11));
+  const fail = () => run({ on: 'failed', code: 'chain', message: 'm', state: AT_10 });
+  const [subscribe] = sent(fail());
+  assert.equal(subscribe.type, 'subscribe');
+  frame({ type: 'catch_up', mode: 'log', from: 10, to: 11, ref: subscribe.ref });
+  frame(changes(10, 11));
+  const [verify] = sent(fail());
+  assert.deepEqual([verify.type, engine.phase], ['verify', 'repairing']);
+});
+
+/** A server that answers verify, ranges and repair from a map of id → version. */
+const answer = (truth, message, state) => {
+  const inside = ([low, high]) => Object.keys(truth).filter((id) => (low === null || id >= low) && (high === null || id <= high));
+  if (message.type === 'repair') {
+    return [{ type: 'rows', table: 'jobs', columns: ['id', 'version', 'title'], deleted: [], range: [message.low, message.high], ref: message.ref }, inside([message.low, message.high]).map((id) => JSON.stringify([id, truth[id], `t${truth[id]}`]))];
+  }
+  const sum = (range) => [inside(range).length, inside(range).map((id) => `${id}:${truth[id]}`).join()];
+  if (message.ranges) return [{ type: 'verify', cursor: 99, state_hash: 'later', table: 'jobs', ranges: message.ranges.map(sum), ref: message.ref }, []];
+  return [{ type: 'verify', ...state, tables: { jobs: sum([null, null]) }, ref: message.ref }, []];
+};
+
+test('a replica that differs is repaired by bisection, without a wipe, and goes on where the first answer stood', () => {
+  const ids = Array.from({ length: 5000 }, (_, i) => `j${String(i).padStart(5, '0')}`);
+  const truth = Object.fromEntries(ids.map((id) => [id, 1]));
+  const mine = { ...truth };
+  mine.j00007 = 2;
+  delete mine.j04000;
+  mine.j04001x = 1;
+  const inside = ([low, high]) => Object.keys(mine).sort().filter((id) => (low === null || id >= low) && (high === null || id <= high));
+  const port = {
+    tables: () => ['jobs'],
+    digest: (_, range = [null, null]) => [inside(range).length, inside(range).map((id) => `${id}:${mine[id]}`).join()],
+    cuts: (_, range, pieces) => { const all = inside(range), step = Math.ceil(all.length / pieces); return all.filter((_id, i) => (i + 1) % step === 0 && i + 1 < all.length); },
+  };
+  const { engine, frame, run } = live({ port });
+  let effects = run({ on: 'verify' });
+  let fetched = 0;
+  for (let rounds = 0; engine.phase === 'repairing' || rounds === 0; rounds++) {
+    assert.ok(rounds < 50);
+    const message = sent(effects)[0];
+    effects = frame(...answer(truth, message, { cursor: 10, state_hash: 'h10' }));
+    for (const { frames } of does(effects, 'repair')) {
+      const [{ range, lines }] = frames;
+      for (const id of inside(range)) delete mine[id];
+      for (const [id, version] of lines.map((line) => JSON.parse(line))) mine[id] = version;
+      fetched += lines.length;
+    }
+    assert.deepEqual(frame(changes(10, 11)), [], 'the stream waits');
+  }
+  assert.deepEqual(mine, truth);
+  assert.ok(fetched <= 1000, `${fetched} rows fetched`);
+  const [verified] = does(effects, 'verified');
+  assert.deepEqual([verified.tables.jobs.equal, verified.problem, does(effects, 'adopt')[0].state], [false, null, { cursor: 10, state_hash: 'h10' }]);
+  assert.deepEqual(sent(effects).map(({ type, cursor }) => [type, cursor]), [['subscribe', 10]]);
+});
+
+test('a replica in order is found so without a pause', () => {
+  const { engine, frame, run } = live({ port: { tables: () => ['jobs'], digest: () => [0, ''] } });
+  const [verify] = sent(run({ on: 'verify' }));
+  assert.equal(does(frame(changes(10, 11)), 'apply').length, 1);
+  const [verified] = does(frame({ type: 'verify', cursor: 11, state_hash: 'h11', tables: { jobs: [0, ''] }, ref: verify.ref }), 'verified');
+  assert.deepEqual([verified.repaired, engine.phase], [0, 'live']);
+});
