@@ -51,7 +51,7 @@ def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
 def _permit_values(rule: TableRule, table: Table, payload: Any) -> None:
     if not isinstance(payload, dict):
         return  # refused later, for its shape
-    preset = dict(table.defaults) | {name: allowed[0] for name, allowed in table.choices.items() if allowed}
+    preset = dict(table.defaults) | {name: allowed[0] for name, allowed in table.choices if allowed}
     for name, value in payload.items():
         _require_readable(rule, table, name)
         if value is not None and value != preset.get(name) and name not in ("id", "version"):
