@@ -43,9 +43,10 @@ def export_csv(tenant_id: int, spec: ObjectSpec, out: Writable, *, where: Sequen
     names = _names(spec)
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
+    json_fields = {f.name for f in spec.fields if f.kind == "json"}
     count = ambiguous = 0
     for record in _records(tenant_id, spec, where):
-        cells = [null if record[name] is None else _cell(record[name]) for name in names]
+        cells = [null if record[name] is None else _cell(record[name], as_json=name in json_fields) for name in names]
         ambiguous += sum(cell == null and record[name] is not None for name, cell in zip(names, cells, strict=True))
         writer.writerow(cells)
         count += 1
@@ -105,9 +106,9 @@ def _condition(spec: ObjectSpec, text: str, vendor: str) -> tuple[str, list[Any]
     return f'"{name}" {"<>" if sign == "!=" else sign} %s', [binder(field, vendor)(wire)]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, *, as_json: bool) -> str:
+    if as_json:
+        return orjson.dumps(value).decode()
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, dict | list):
-        return orjson.dumps(value).decode()
     return repr(value) if isinstance(value, float) else str(value)

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from layouts.models import LayoutDefinition
 from layouts.publish import save as save_layout
 from metadata.catalog import schema_of
-from metadata.models import ObjectMetadata
+from metadata.models import ObjectField, ObjectMetadata
 from metadata.names import quote
 from metadata.publish import publish
 from metadata.schema import physical_name
@@ -71,12 +71,14 @@ def remove_tenant(slug: str) -> bool:
     tenant = Tenant.objects.filter(slug=slug).first()
     if tenant is None:
         return False
-    tables = list(ObjectMetadata.objects.filter(tenant=tenant, published__isnull=False).values_list("table_name", flat=True))
+    published = ObjectMetadata.objects.filter(tenant=tenant, published__isnull=False)
+    tables = list(published.order_by("-pk").values_list("table_name", flat=True))  # children were made after their parents
     with connection.cursor() as cursor:
         for table in tables:
             cascade = " CASCADE" if connection.vendor == "postgresql" else ""
             cursor.execute(f"DROP TABLE {quote(physical_name(tenant.pk, table))}{cascade}")
     Membership.objects.filter(tenant=tenant).delete()
+    ObjectField.objects.filter(object_type__tenant=tenant).delete()
     ObjectMetadata.objects.filter(tenant=tenant).delete()
     tenant.delete()
     return True

@@ -75,11 +75,14 @@ class ColumnGuess:
 
     @property
     def decimal_places(self) -> int | None:
-        """How many places every value is written with, where that looks meant: two, or with zeros that were kept."""
+        """How many places every value is written with, where that looks meant: two, or more with zeros that were kept.
+
+        Not one: programs write the real number 10 as `10.0`.
+        """
         if len(self.places) != 1:
             return None
         (places,) = self.places
-        return places if places and (places == 2 or self.ends_in_zero) else None
+        return places if places == 2 or (places > 2 and self.ends_in_zero) else None
 
     @property
     def kind(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from metadata.fieldtypes import ValueRefused, clean
 from metadata.schema import ObjectSpec
+from sync.codes import Code
 from sync.engine import push
 from sync.importing.parents import Parents
 from sync.importing.rows import BadCell, RowReader
@@ -135,6 +136,8 @@ class Importer:
         if result.status == "conflict":
             return BadRow(line, self._key_header, "somebody else made a record with this id meanwhile")
         column = next((c.header for c in self.reader.plan.columns if c.target == result.field), None)
+        if result.code == Code.BAD_ID:
+            column = self._key_header
         return BadRow(line, column or result.field, result.message or result.code or "refused")
 
     def _check(self, rows: list[tuple[int, str, dict[str, Any]]]) -> None:

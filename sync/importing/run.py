@@ -136,6 +136,10 @@ def _infer(tenant: Tenant, object_name: str, path: Path, options: Options, progr
         )
     if problem := object_name_problem(object_name):
         raise MoatError("bad_name", problem)
+    known = schema_of(tenant.pk, tenant.schema_version).by_object
+    for name, target in options.references:
+        if target not in known:
+            raise BadColumns(f"{name} cannot refer to {target!r}: {tenant.slug} has no published object type of that name.")
     with open_csv(path, encoding=options.encoding, delimiter=options.delimiter) as opened:
         plan = _plan(opened.header, None, options)
         key = frozenset(c.target for c in key_columns(plan, options.key))

@@ -46,6 +46,10 @@ def open_csv(path: Path, *, encoding: str = "utf-8", delimiter: str = "") -> Ite
     with _binary(path) as (stream, position, size):
         head = stream.peek(4096)[:4096]
         _refuse_binary(path, head, encoding)
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise BadFile(path, f"the encoding {encoding!r} is not known.") from None
         text = io.TextIOWrapper(stream, encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline="")
         csv.field_size_limit(MAX_CELL)
         reader = _Rows(path, text, encoding, delimiter)
@@ -60,8 +64,8 @@ class _Rows:
         self._line = 1
         try:
             first = text.readline()
-        except (UnicodeError, LookupError) as error:
-            raise self._undecodable(error) from error
+        except UnicodeError as error:
+            raise self._undecodable() from error
         if not first.strip():
             raise BadFile(path, "the file is empty, or its first line is: a header line with the column names is needed.")
         self._reader = csv.reader(_prepend(first, text), delimiter=delimiter or _delimiter_of(first), strict=True)
@@ -83,11 +87,9 @@ class _Rows:
         except csv.Error as error:
             raise BadFile(self._path, f"{error}. Is a quotation mark missing or not doubled?", line=self._line) from error
         except UnicodeError as error:
-            raise self._undecodable(error) from error
+            raise self._undecodable() from error
 
-    def _undecodable(self, error: Exception) -> BadFile:
-        if isinstance(error, LookupError):
-            return BadFile(self._path, f"the encoding {self._encoding!r} is not known.")
+    def _undecodable(self) -> BadFile:
         hint = "The file may be cp1252 (Windows) or latin-1: say so with --encoding."
         return BadFile(self._path, f"not valid {self._encoding}. {hint}", line=_first_bad_line(self._path, self._encoding))
 
@@ -144,6 +146,6 @@ def _first_bad_line(path: Path, encoding: str) -> int | None:
         for number, line in enumerate(stream, start=1):
             try:
                 line.decode(encoding)
-            except (UnicodeError, LookupError):
+            except UnicodeError:
                 return number
     return None

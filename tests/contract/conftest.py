@@ -15,13 +15,28 @@ from tests.contract.servers import ServerProcess
 Connect = Callable[..., Peer]
 
 
-@pytest.fixture
-def server(transactional_db: None) -> Iterator[ServerProcess]:
-    """A fresh server process."""
+@pytest.fixture(scope="session")
+def shared_server(django_db_setup: None) -> Iterator[ServerProcess]:
+    """One server for all tests that leave it alive."""
     process = ServerProcess().start()
     yield process
     process.stop()
-    assert "Traceback" not in process.log, process.log[-4000:]
+
+
+@pytest.fixture
+def server(shared_server: ServerProcess, transactional_db: None) -> Iterator[ServerProcess]:
+    """The shared server; the test fails when the server logged a traceback meanwhile."""
+    before = len(shared_server.log)
+    yield shared_server
+    assert "Traceback" not in shared_server.log[before:], shared_server.log[before:][-4000:]
+
+
+@pytest.fixture
+def own_server(transactional_db: None) -> Iterator[ServerProcess]:
+    """A server of the test's own, to kill or to measure."""
+    process = ServerProcess().start()
+    yield process
+    process.stop()
 
 
 @pytest.fixture
@@ -35,15 +50,21 @@ def tenant(transactional_db: None) -> Tenant:
 
 
 @pytest.fixture
-def peer(server: ServerProcess) -> Iterator[Connect]:
-    """A function that opens a peer on a new device of a tenant (and a new user), at the tenant's head."""
+def open_peer(transactional_db: None) -> Iterator[Connect]:
+    """A function that opens a peer on a new device (and a new user) of a tenant, at the tenant's head."""
     with ExitStack() as stack:
 
-        def open_peer(tenant: Tenant, *, port: int | None = None) -> Peer:
+        def connect(tenant: Tenant, port: int) -> Peer:
             issued = issue_device(tenant, make_user(tenant), "peer")
-            return stack.enter_context(Peer(port or server.port, issued.device.pk, issued.token)).at(tenant)
+            return stack.enter_context(Peer(port, issued.device.pk, issued.token)).at(tenant)
 
-        yield open_peer
+        yield connect
+
+
+@pytest.fixture
+def peer(server: ServerProcess, open_peer: Connect) -> Connect:
+    """The same on the shared server."""
+    return lambda tenant: open_peer(tenant, server.port)
 
 
 @pytest.fixture

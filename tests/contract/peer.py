@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import multiprocessing
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
@@ -83,7 +84,14 @@ class Peer:
         return self
 
     def hello(self, **changed: Any) -> dict[str, Any]:
-        hello = {"type": "hello", "protocol": "moat.v1", "token": self.token, "device": self.device, "client": {"name": "peer"}, **self.state()}
+        hello = {
+            "type": "hello",
+            "protocol": "moat.v1",
+            "token": self.token,
+            "device": self.device,
+            "client": {"name": "peer"},
+            **self.state(),
+        }
         self.send({**hello, **changed})
         return self.until("welcome")
 
@@ -116,3 +124,20 @@ class Peer:
 
 def replace(field: str, value: Any) -> list[dict[str, Any]]:
     return [{"op": "replace", "path": f"/{field}", "value": value}]
+
+
+def storm(
+    port: int, device: str, token: str, start: dict[str, int | str], name: str, count: int, out: "multiprocessing.Queue[int]"
+) -> None:
+    """Push `count` frames of five inserts, for a process of its own, and put how many were applied."""
+    with Peer(port, device, token) as peer:
+        peer.cursor, peer.schema_version = int(start["cursor"]), int(start["schema_version"])
+        peer.state_hash = bytes.fromhex(str(start["state_hash"]))
+        peer.hello()
+        accepted = 0
+        for n in range(count):
+            accepted += sum(
+                r["status"] == "applied"
+                for r in peer.push(*(peer.op("jobs", f"{name}-{n}-{k}", "insert", {"title": "t"}) for k in range(5)))
+            )
+        out.put(accepted)

@@ -40,7 +40,7 @@ class ServerProcess:
         self.data = Path(tempfile.mkdtemp(prefix="moat-server-"))
         self.environment = {
             **os.environ,
-            "DJANGO_SETTINGS_MODULE": "config.settings.dev",
+            "DJANGO_SETTINGS_MODULE": "config.settings.prod",
             "DATABASE_URL": database_url(),
             "MOAT_DATA_DIR": str(self.data),
             "DEBUG": "0",
@@ -96,9 +96,10 @@ class ServerProcess:
             self.process.kill()
             return self.process.wait(10)
 
-    def rss_kib(self) -> int:
+    def memory_kib(self) -> int:
+        """Memory of its own in KiB: what SQLite maps of the database file is the kernel's, and shared."""
         assert self.process is not None
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith("RssAnon:"):
                 return int(line.split()[1])
-        raise AssertionError("no VmRSS")
+        raise AssertionError("no RssAnon")

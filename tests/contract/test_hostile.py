@@ -76,10 +76,10 @@ HOSTILE_OPS = {
     "an empty id": ({"id": ""}, "bad_id"),
     "a long id": ({"id": "x" * 129}, "bad_id"),
     "control characters in an id": ({"id": "a\nb"}, "bad_id"),
-    "payload of a wrong kind": ({"payload": [1, 2]}, "bad_payload"),
+    "payload of a wrong kind": ({"payload": [1, 2]}, "bad_op"),
     "a patch for a record that is not there": ({"op": "update", "payload": replace("title", "x"), "base_version": 1}, "not_found"),
     "a base version from the future": ({"base_version": 9}, "base_version"),
-    "a negative base version": ({"base_version": -1}, "base_version"),
+    "a negative base version": ({"base_version": -1}, "bad_op"),
 }
 
 
@@ -117,7 +117,7 @@ def test_a_hostile_patch_is_rejected_and_leaves_the_record_as_it_was(name: str, 
     bad.push(bad.op("jobs", "a", "insert", {"title": "t", "attrs": {"x": 1}}))
     result = bad.push(bad.op("jobs", "a", "update", PATCHES[name], base=1))[0]
     assert result["status"] == "rejected", result
-    assert result["code"] in {"bad_payload", "unknown_field", "read_only", "too_large", "bad_value"}, result
+    assert result["code"] in {"bad_patch", "unknown_field", "read_only", "too_large", "bad_value"}, result
     assert bad.push(bad.op("jobs", "a", "update", replace("title", "fine"), base=1))[0]["version"] == 2
 
 
@@ -151,13 +151,14 @@ def test_another_tenants_records_do_not_exist_for_a_client(peer: Connect, tenant
         stranger.op("jobs", "theirs", "insert", {"title": "my own, same id"}),
     )
     assert [r["status"] for r in results] == ["rejected", "rejected", "applied"]
-    assert {k: results[0][k] for k in ("code", "message")} == {k: results[1][k] for k in ("code", "message")}
+    assert results[0]["code"] == results[1]["code"]
+    assert results[0]["message"].replace("theirs", "nothing") == results[1]["message"]
     stranger.catch_up_to(stranger.cursor + 1)
     assert [line["payload"]["title"] for line in stranger.lines] == ["my own, same id"]
 
 
 def test_a_bad_token_and_a_silent_client_are_turned_away(server, peer: Connect, tenant: Tenant) -> None:
-    for change, code, close in (({"token": "nonsense"}, "bad_token", 4401), ({"protocol": "moat.v9"}, "protocol_version", 4426)):
+    for change, code, close in (({"token": "nonsense"}, "bad_token", 4401), ({"protocol": "moat.v9"}, "protocol", 4426)):
         bad = peer(tenant)
         bad.send({"type": "hello", "protocol": "moat.v1", "token": bad.token, "device": bad.device, "client": {}, **bad.state(), **change})
         assert bad.receive()["code"] == code
@@ -167,7 +168,7 @@ def test_a_bad_token_and_a_silent_client_are_turned_away(server, peer: Connect, 
         assert closed.value.rcvd.code == close
     early = peer(tenant)
     early.send({"type": "push", "ref": 1}, early.op("jobs", "a", "insert", GOOD))
-    assert early.receive()["code"] == "hello_expected"
+    assert early.receive()["code"] == "not_ready"
 
 
 def test_i12_a_hostile_message_gets_a_coded_error_and_disturbs_nobody(peer: Connect, tenant: Tenant) -> None:
@@ -181,7 +182,9 @@ def test_i12_a_hostile_message_gets_a_coded_error_and_disturbs_nobody(peer: Conn
                 if round_ and name == "10,000 deep":
                     continue
                 bad.socket.send(frame)
-                answers.append(bad.receive())
+                while (answer := bad.receive())["type"] == "changes":
+                    pass
+                answers.append(answer)
             accepted += good.push(good.op("jobs", f"job-{round_}", "insert", GOOD))[0]["status"] == "applied"
     except ConnectionClosed:
         pass

@@ -1,17 +1,26 @@
 """Processes killed for real: the server in a push storm, a client while it applies."""
 
+import json
+import os
+import random
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from moat_client.replica import Replica
 from websockets.exceptions import ConnectionClosed
 
 from sync.models import Change
 from tenants.models import Tenant
 from tests.contract.conftest import Connect
-from tests.contract.peer import Peer
-from tests.contract.servers import ServerProcess
+from tests.contract.peer import Peer, replace
+from tests.contract.replicas import Client, verify_replica
+from tests.contract.servers import ROOT, ServerProcess
 
+CLIENT_FOLDER = str(ROOT / "clients" / "python")
 pytestmark = [pytest.mark.contract, pytest.mark.slow]
 
 
@@ -29,11 +38,13 @@ def _push_until_cut_off(peer: Peer, name: str, acked: dict[str, int]) -> None:
         return
 
 
-def test_i1_nothing_acked_is_lost_when_the_server_is_killed_in_a_push_storm(server: ServerProcess, peer: Connect, tenant: Tenant) -> None:
-    acked: dict[str, int] = {}
+def test_i1_nothing_acked_is_lost_when_the_server_is_killed_in_a_push_storm(
+    own_server: ServerProcess, open_peer: Connect, tenant: Tenant
+) -> None:
+    server, acked = own_server, dict[str, int]()
     sent: dict[str, Peer] = {}
-    for round_ in range(4):
-        pushers = [peer(tenant).live() for _ in range(4)]
+    for round_ in range(3):
+        pushers = [open_peer(tenant, server.port).live() for _ in range(4)]
         threads = [threading.Thread(target=_push_until_cut_off, args=(p, f"r{round_}p{n}", acked)) for n, p in enumerate(pushers)]
         for thread in threads:
             thread.start()
@@ -54,5 +65,59 @@ def test_i1_nothing_acked_is_lost_when_the_server_is_killed_in_a_push_storm(serv
         with Peer(server.port, old.device, old.token) as again:
             again.at(tenant).hello()
             mine = sorted((i for i in stored if i.startswith(f"{name}-")), key=lambda i: int(i.split("-")[1]))
-            repeat = [{"op_id": n + 1, "table": "jobs", "id": i, "op": "insert", "base_version": 0, "payload": {"title": "t"}} for n, i in enumerate(mine)]
+            repeat = [
+                {"op_id": n + 1, "table": "jobs", "id": i, "op": "insert", "base_version": 0, "payload": {"title": "t"}}
+                for n, i in enumerate(mine)
+            ]
             assert {r["status"] for r in again.push(*repeat[-50:])} == {"duplicate"}
+
+
+def _moat(client: Client, *arguments: str) -> subprocess.Popen[bytes]:
+    """The command line `moat` in a process of its own."""
+    command = [sys.executable, "-m", "moat_client", *arguments, "--db", str(client.path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": CLIENT_FOLDER})
+
+
+def test_i6_a_client_killed_while_applying_reopens_consistent(
+    server: ServerProcess, open_peer: Connect, tenant: Tenant, tmp_path: Path
+) -> None:
+    """`moat sync --follow` is killed again and again while changes pour in and another process adds records to the same replica."""
+    writer = open_peer(tenant, server.port).live()
+    client = Client(tenant, server.url, tmp_path / "replica.db")
+    client.log_in_as_itself()
+    client.sync()
+    client.replica.close()
+    stop = threading.Event()
+
+    def pour() -> None:
+        n = 0
+        while not stop.is_set():
+            writer.push(*(writer.op("jobs", f"srv-{n + k}", "insert", {"title": "t" * 200, "attrs": {"k": k}}) for k in range(100)))
+            writer.push(*(writer.op("jobs", f"srv-{n + k}", "update", replace("crew", k), base=1) for k in range(0, 100, 3)))
+            n += 100
+
+    thread = threading.Thread(target=pour)
+    thread.start()
+    added = []
+    try:
+        for round_ in range(6):
+            follower = _moat(client, "sync", "--follow")
+            for n in range(2):
+                process = _moat(client, "add", "jobs", f"title=local {round_}-{n}", "--json")
+                out, _ = process.communicate(timeout=60)
+                assert process.returncode == 0, out
+                added.append(json.loads(out)["id"])
+            time.sleep(random.uniform(0.2, 1.2))
+            follower.kill()
+            follower.wait(10)
+            follower.stdout.close()  # type: ignore[union-attr]
+    finally:
+        stop.set()
+        thread.join()
+    client.replica = Replica.open(client.path)
+    assert {record["id"] for record in client.replica.find("jobs") if record["title"].startswith("local")} == set(added)
+    client.sync()
+    verify_replica(client, tmp_path)
+    mine = Change.objects.filter(tenant=tenant, device_id=client.device).values_list("record_id", flat=True)
+    assert sorted(mine) == sorted(added), "an op was lost or applied twice"
+    client.replica.close()

@@ -1,0 +1,109 @@
+"""Several server processes on one database, with Redis, with a Redis that is not there, and without."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tenants.models import Tenant
+from tenants.tokens import issue_device
+from tests.builders import make_user
+from tests.contract.peer import Peer
+from tests.contract.servers import ServerProcess, free_port
+from tests.sync.live import insert, write
+
+pytestmark = pytest.mark.slow
+Start = Callable[..., ServerProcess]
+
+
+def redis_url() -> str | None:
+    """A Redis that answers, or None."""
+    url = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
+    host, _, port = url.removeprefix("redis://").partition("/")[0].partition(":")
+    try:
+        with socket.create_connection((host, int(port or 6379)), timeout=1):
+            return url
+    except OSError:
+        return None
+
+
+@pytest.fixture
+def start(transactional_db: None) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def start(kind: str = "uvicorn", **environment: str) -> ServerProcess:
+            server = ServerProcess(kind=kind, environment=environment).start()
+            stack.callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def peer(acme: Tenant) -> Iterator[Callable[[ServerProcess], Peer]]:
+    with ExitStack() as stack:
+
+        def connect(server: ServerProcess) -> Peer:
+            issued = issue_device(acme, make_user(acme), "peer")
+            return stack.enter_context(Peer(server.port, issued.device.pk, issued.token)).at(acme).live()
+
+        yield connect
+
+
+@pytest.mark.parametrize("redis", ["there", "down", "none"])
+def test_i3_i4_changes_of_one_process_reach_the_clients_of_another(acme: Tenant, start: Start, peer, redis: str) -> None:
+    """At once with Redis; within the poll's half second without, and no less surely."""
+    if redis == "there":
+        if (url := redis_url()) is None:
+            pytest.skip("no Redis answers")
+    else:
+        url = f"redis://127.0.0.1:{free_port()}/0" if redis == "down" else ""
+    one, two = start(REDIS_URL=url), start(REDIS_URL=url)
+    here, there = peer(one), peer(two)
+    for n in range(10):
+        for pusher in (here, there):
+            (result,) = pusher.push(insert(f"job-{n}-{pusher.device}"))
+            assert result["status"] == "applied"
+    head = acme.cursor + 20
+    for each in (here, there):
+        each.catch_up_to(head)
+    assert here.lines == there.lines
+    here.push(insert("timed"))
+    begun = time.monotonic()
+    there.catch_up_to(head + 1)
+    assert time.monotonic() - begun < (0.4 if redis == "there" else 5)
+
+
+def test_what_a_command_in_another_process_writes_reaches_clients(acme: Tenant, start: Start, peer) -> None:
+    client = peer(start())
+    assert write(acme, "by-a-command") == 1
+    client.catch_up_to(acme.cursor + 1)
+
+
+@pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
+def test_sigterm_drains_says_bye_and_ends(acme: Tenant, start: Start, peer, kind: str) -> None:
+    server = start(kind)
+    client = peer(server)
+    (result,) = client.push(insert("a"))
+    assert result["status"] == "applied"
+    assert server.process is not None
+    server.process.terminate()
+    assert client.until("bye")["reason"] == "drain"
+    assert server.process.wait(20) in (0, -15)
+    assert "Traceback" not in server.log
+
+
+def test_daphne_bounds_what_a_client_that_does_not_read_is_sent(acme: Tenant, start: Start, peer) -> None:
+    """daphne takes everything at once, so only the window of unconfirmed bytes holds the server back."""
+    server = start("daphne")
+    writer, lazy = peer(server), peer(server)
+    before = server.rss_kib()
+    for n in range(60):
+        writer.push(*(insert(f"job-{n}-{k}", notes="x" * 20_000) for k in range(20)))  # 24 MB in all
+    writer.catch_up_to(acme.cursor + 1200)
+    assert server.rss_kib() - before < 60_000
+    lazy.catch_up_to(acme.cursor + 1200, timeout=60)
+    assert len(lazy.lines) == 1200
