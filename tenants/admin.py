@@ -85,7 +85,7 @@ class TenantAdmin(TenantScopedAdmin):
 
 @admin.register(SecurityProfile)
 class SecurityProfileAdmin(TenantScopedAdmin):
-    """What members may see. For now that is everything, so `full_access` is shown and not to be changed."""
+    """What members may see; the rules per object type are added where object types are known (`sync.admin.profiles`)."""
 
     list_display = ("name", "tenant", "full_access", "revision")
     list_filter = ("tenant",)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -22,11 +22,18 @@ from metadata.schema import TenantSchema
 from sync.admin.access_forms import AccessRuleForm, published
 from sync.columns import table_of
 from sync.visibility import visible
+from tenants.admin import SecurityProfileAdmin as PlainProfileAdmin
 from tenants.models import Device, Membership, SecurityProfile
-from tenants.scoping import TenantScopedAdmin, TenantScopedInline
+from tenants.scoping import TenantScopedInline
 
 
-class _RuleFormSet(BaseInlineFormSet[AccessRule, SecurityProfile, AccessRuleForm]):
+if TYPE_CHECKING:
+    _FormSet = BaseInlineFormSet[AccessRule, SecurityProfile, AccessRuleForm]
+else:
+    _FormSet = BaseInlineFormSet
+
+
+class _RuleFormSet(_FormSet):
     """Tells each rule which tenant it is for."""
 
     def _construct_form(self, i: int, **kwargs: Any) -> AccessRuleForm:
@@ -108,7 +115,7 @@ admin.site.unregister(SecurityProfile)
 
 
 @admin.register(SecurityProfile)
-class SecurityProfileAdmin(TenantScopedAdmin):
+class SecurityProfileAdmin(PlainProfileAdmin):
     """What members may see and do."""
 
     list_display = ("name", "tenant", "full_access", "revision", "members", "channels_in_use", "preview")
