@@ -29,7 +29,10 @@ ALL: dict[str, tuple[str, Benchmark]] = {
 def _arguments() -> argparse.Namespace:
     listing = "\n".join(f"  {name:<11} {about}" for name, (about, _) in ALL.items())
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__, epilog=f"benchmarks:\n{listing}"
+        prog="python -m benchmarks",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__,
+        epilog=f"benchmarks:\n{listing}",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="which to run (default: all)")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, for a first look")

@@ -45,7 +45,9 @@ def sqlite_ops_per_second(per_commit: int, seconds: float = 1.5) -> float:
                 row = db.execute("SELECT version FROM jobs WHERE id = ?", (record,)).fetchone()
                 version = row[0] + 1 if row else 1
                 payload = [{"op": "replace", "path": "/title", "value": f"Job number {cursor}"}]
-                line = orjson.dumps({"cursor": cursor, "table": "jobs", "id": record, "op": "update", "version": version, "payload": payload})
+                line = orjson.dumps(
+                    {"cursor": cursor, "table": "jobs", "id": record, "op": "update", "version": version, "payload": payload}
+                )
                 state = hashlib.sha256(hashlib.sha256(line).digest() + state).digest()
                 db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)", (record, version, f"Job number {cursor}", "Ring twice."))
                 db.execute("INSERT INTO log VALUES (?, ?, ?)", (cursor, line, state))
@@ -59,7 +61,9 @@ def sqlite_rows_per_second(rows: int = 200_000) -> float:
     """Return rows/s of one executemany INSERT into an indexed bare SQLite table."""
     with tempfile.TemporaryDirectory(prefix="moat-bench-") as folder:
         db = sqlite3.connect(Path(folder) / "bare.sqlite3", isolation_level=None)
-        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE jobs (id TEXT PRIMARY KEY, version INTEGER, title TEXT, notes TEXT);")
+        db.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE jobs (id TEXT PRIMARY KEY, version INTEGER, title TEXT, notes TEXT);"
+        )
         data = [(f"job-{n}", 1, f"Job number {n}", "Ring twice.") for n in range(rows)]
         started = time.perf_counter()
         db.execute("BEGIN")

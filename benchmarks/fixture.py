@@ -22,7 +22,14 @@ from sync.ops import Actor, Op  # noqa: E402
 from tenants.models import Membership, SecurityProfile, Tenant  # noqa: E402
 from tenants.tokens import issue_device  # noqa: E402
 
-FIELDS = [("title", "text"), ("customer_name", "text"), ("priority", "integer"), ("price", "decimal"), ("scheduled_on", "date"), ("notes", "text")]
+FIELDS = [
+    ("title", "text"),
+    ("customer_name", "text"),
+    ("priority", "integer"),
+    ("price", "decimal"),
+    ("scheduled_on", "date"),
+    ("notes", "text"),
+]
 BATCH = 1000
 
 
@@ -51,7 +58,10 @@ def make_tenant(slug: str, devices: int, records: int) -> dict[str, Any]:
     actor = Actor(tenant_id=tenant.pk, by="benchmark")
     for start in range(0, records, BATCH):
         numbers = range(start, min(start + BATCH, records))
-        ops = [Op(op_id=n + 1, tx=None, table="jobs", id=f"job-{n}", op="insert", base_version=0, payload=values(n), at=None, settles=None) for n in numbers]
+        ops = [
+            Op(op_id=n + 1, tx=None, table="jobs", id=f"job-{n}", op="insert", base_version=0, payload=values(n), at=None, settles=None)
+            for n in numbers
+        ]
         refused = [r for r in push(actor, ops) if r.status != "applied"]
         if refused:
             raise SystemExit(f"the fixture was refused: {refused[0]}")

@@ -53,8 +53,20 @@ async def latency(count: int) -> list[Figure]:
             samples.append((time.perf_counter() - started) * 1000)
             await asyncio.sleep(0.005)
     return [
-        at_most("write → other client, p50", percentile(samples, 0.5), "ms", 2, bare=("bare socket, nothing stored", percentile(bare_samples, 0.5))),
-        at_most("write → other client, p99", percentile(samples, 0.99), "ms", 8, bare=("bare socket, nothing stored", percentile(bare_samples, 0.99))),
+        at_most(
+            "write → other client, p50",
+            percentile(samples, 0.5),
+            "ms",
+            2,
+            bare=("bare socket, nothing stored", percentile(bare_samples, 0.5)),
+        ),
+        at_most(
+            "write → other client, p99",
+            percentile(samples, 0.99),
+            "ms",
+            8,
+            bare=("bare socket, nothing stored", percentile(bare_samples, 0.99)),
+        ),
     ]
 
 
@@ -136,6 +148,6 @@ async def fan_out(subscribers: int, seconds: float) -> list[Figure]:
                 raise RuntimeError("no change reached the subscribers")
             figures.append(at_most(f"fan-out to {subscribers}, {rate} changes/s, p50", percentile(watcher.samples, 0.5), "ms", p50))
             figures.append(at_most(f"fan-out to {subscribers}, {rate} changes/s, p99", percentile(watcher.samples, 0.99), "ms", p99))
-        rate = await _saturate(sender, state, watcher, seconds, len(connections))
-        figures.append(at_least(f"fan-out to {subscribers} at saturation", rate, "change deliveries/s", 500_000))
+        deliveries = await _saturate(sender, state, watcher, seconds, len(connections))
+        figures.append(at_least(f"fan-out to {subscribers} at saturation", deliveries, "change deliveries/s", 500_000))
     return figures

@@ -76,7 +76,12 @@ def _start(app: str, port: int, environment: dict[str, str], log: Path) -> subpr
     command += ["--log-level", "warning"]
     core = {CORES[0]}
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=log.open("wb"), stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, core)
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=log.open("wb"),
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: os.sched_setaffinity(0, core),
     )
 
 
@@ -84,7 +89,14 @@ def _start(app: str, port: int, environment: dict[str, str], log: Path) -> subpr
 async def moat(*, tenants: int = 1, devices: int = 1, records: int = 0) -> AsyncIterator[Server]:
     """Run Moat with tenants `bench-0`… on a fresh database (DATABASE_URL when set, else SQLite)."""
     data = Path(tempfile.mkdtemp(prefix="moat-bench-"))
-    environment = {**os.environ, "MOAT_DATA_DIR": str(data), "DJANGO_SETTINGS_MODULE": "config.settings.dev", "DEBUG": "0", "SECRET_KEY": "k" * 60, "HTTPS": "0"}
+    environment = {
+        **os.environ,
+        "MOAT_DATA_DIR": str(data),
+        "DJANGO_SETTINGS_MODULE": "config.settings.prod",
+        "DEBUG": "0",
+        "SECRET_KEY": "k" * 60,
+        "HTTPS": "0",
+    }
     wanted = json.dumps({"tenants": tenants, "devices": devices, "records": records})
     subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
     made = subprocess.run([sys.executable, "-m", "benchmarks.fixture", wanted], cwd=ROOT, env=environment, check=True, capture_output=True)

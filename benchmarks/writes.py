@@ -11,7 +11,9 @@ from benchmarks.report import Figure, at_least, at_most, percentile
 from benchmarks.server import moat
 
 
-async def _pusher(connection: wire.Connection, state: dict[str, Any], offset: int, per_frame: int, until: float, latencies: list[float]) -> int:
+async def _pusher(
+    connection: wire.Connection, state: dict[str, Any], offset: int, per_frame: int, until: float, latencies: list[float]
+) -> int:
     accepted = 0
     while time.perf_counter() < until:
         ops = [update((offset + accepted + n) % 5000, f"t{accepted + n}") for n in range(per_frame)]

@@ -31,6 +31,7 @@ class LayoutAdmin(TenantScopedAdmin):
     """Layouts by object type, subtype and status; the most specific one shows a record."""
 
     form = LayoutForm
+    fields = ("tenant", "object_name", "object_type", "status", "label", "layout_json")
     list_display = ("object_name", "object_type", "status", "label", "tenant", "updated_at", "warnings")
     list_display_links = ("object_name", "label")
     list_filter = ("tenant", "object_name")

@@ -25,6 +25,7 @@ class LayoutDefinition(models.Model):
     class Meta:
         db_table = "layout_definition"
         ordering: ClassVar = ["tenant", "object_name", "object_type", "status"]
+        verbose_name = "layout"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "object_name", "object_type", "status"], name="one_layout_per_binding"),
         ]

@@ -349,3 +349,10 @@ def test_of_many_writers_with_the_same_if_match_exactly_one_wins(api, tenant):
         thread.join(60)
     assert sorted(codes) == [200, 412, 412, 412], connection.vendor
     assert api.ok("GET", path)["version"] == 2
+
+
+def test_a_patch_that_changes_nothing_is_harmless(api):
+    made = api.ok("POST", "records/jobs/", FULL)
+    for body in ({}, {"title": FULL["title"]}, {name: value for name, value in made.items() if name != "version"}):
+        back = api.ok("PATCH", f"records/jobs/{made['id']}/", body)
+        assert {**back, "version": 1} == made

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from moat_client import hashchain
-from moat_client.codec import loads_lines
+from moat_client.codec import loads, loads_lines
 from moat_client.ddl import RECENT_LINES, command_sql, quoted
 from moat_client.errors import Diverged
 from moat_client.fold import Folded, fold_changes
@@ -100,14 +100,16 @@ def _versions(work: Applying) -> Callable[[str, str], int | None]:
 def _current_json(work: Applying) -> Callable[[str, str, str], Any]:
     """Return a function that reads the json value a nested patch starts from; raises Diverged when the record is missing."""
 
+    catalog = work.catalog()
+
     def value_of(table: str, record_id: str, field: str) -> Any:
-        target = work.catalog().synced(table)
+        target = catalog.synced(table)
         if target is None or field not in target.columns:
             raise KeyError(field)
         found = work.con.execute(f'SELECT {quoted(field)} FROM main.{quoted(table)} WHERE "id" = ?', [record_id]).fetchone()
         if found is None:
             raise Diverged(f"{table}/{record_id} is changed but missing")
-        return None if found[0] is None else loads_lines([found[0].encode()])[0]
+        return None if found[0] is None else loads(found[0])
 
     return value_of
 

@@ -1,7 +1,9 @@
 """What the engine wants done to the replica, each action in one local transaction. Blocking; run it off the event loop."""
 
+import gc
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +21,7 @@ from moat_client.snapshot import Download, install
 from moat_client.spool import Spool
 from moat_client.store import Writing, get_state, read_position, set_state, write_position
 
+_MANY = 1000
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError)
 
 
@@ -60,7 +63,7 @@ class Backend:
         return Applying(writing.con, self.store.catalog, self._devices)
 
     def _apply_changes(self, action: ev.ApplyChanges) -> Event:
-        with self.store.write(durable=False) as writing:
+        with without_collector(len(action.frame.lines)), self.store.write(durable=False) as writing:
             position, touched = apply_changes(self._work(writing), action.frame, action.revisions)
             writing.touched |= touched
         return ev.Applied(position)
@@ -206,6 +209,19 @@ class Backend:
             write_position(con, position)
             writing.touched.add("*")
         return ev.Applied(position)
+
+
+@contextmanager
+def without_collector(size: int) -> Iterator[None]:
+    """Hold Python's cycle collector while a big frame is parsed: it would walk the growing heap again and again, for nothing."""
+    if size < _MANY or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def cut(rows: list[tuple[str, int]], span: Span, pieces: int) -> list[tuple[Span, Digest]]:

@@ -8,10 +8,8 @@ from typing import Any
 from moat_client.codec import dumps_sorted
 
 MAX_INTEGER = 2**53 - 1
-# A digit followed by a point or an exponent may be a float, whose spelling differs between orjson and RFC 8785.
-_MAYBE_FLOAT = re.compile(rb"[0-9][.eE]")
-# Runs of 16 digits may be an integer out of range.
-_MAYBE_BIG = re.compile(rb"[0-9]{16}")
+# What orjson may spell otherwise than RFC 8785, or not refuse: floats, integers out of range, and null for a NaN.
+_DOUBTFUL = re.compile(rb"[0-9][.eE]|[0-9]{16}|null")
 
 
 def canonical_json(value: Any) -> str:
@@ -30,8 +28,7 @@ def _quick(value: Any) -> str | None:
         data = dumps_sorted(value)
     except TypeError:
         return None
-    # "null" may stand for a NaN, which orjson does not refuse.
-    if data is None or not data.isascii() or b"null" in data or _MAYBE_FLOAT.search(data) or _MAYBE_BIG.search(data):
+    if data is None or not data.isascii() or _DOUBTFUL.search(data):
         return None
     return data.decode("ascii")
 

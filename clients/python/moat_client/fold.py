@@ -1,6 +1,5 @@
 """PURE: many change lines → the least work per record. One record changed a hundred times in a frame is written once."""
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,9 +90,9 @@ def _fold_nested(folded: Folded, target: dict[str, Any], change: Mapping[str, An
             value = current(change["table"], record_id, name)
         except KeyError:  # a column that is retired here
             return
-    value = copy.deepcopy(value)
     try:
-        patch_value(value, inner, step["op"], copy.deepcopy(step.get("value")))
+        # In place: the parsed lines belong to this fold alone.
+        patch_value(value, inner, step["op"], step.get("value"))
     except PatchFailed as problem:
         raise Diverged(f"{change['table']}/{record_id}: {problem}") from problem
     target[name] = value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from moat_client.canonical import canonical_json
 from moat_client.codec import loads
 from moat_client.ddl import quoted
 from moat_client.diff import Record
@@ -45,9 +46,10 @@ class Table:
 
     def row(self, record: Mapping[str, Any]) -> list[Any]:
         """Return what is bound for a record of wire values; missing keys are null."""
-        row = [record.get(c) for c in self.columns]
+        row = list(map(record.get, self.columns))
         for n, _ in self.json_columns:
-            row[n] = to_sql("json", row[n])
+            if row[n] is not None:
+                row[n] = canonical_json(row[n])
         return row
 
     def value(self, column: str, wire: Any) -> Any:

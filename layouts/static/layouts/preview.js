@@ -32,7 +32,7 @@
     if (!text) return;
     const preview = box("lp");
     preview.setAttribute("aria-label", "Preview");
-    text.closest(".form-row, div").append(preview);
+    text.closest(".form-row").append(preview);
     const redraw = () => {
       if (!text.value.trim()) return preview.replaceChildren(box("lp-label", "The default layout."));
       try {

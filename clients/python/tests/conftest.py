@@ -1,0 +1,26 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_tenant import FakeTenant
+from rig import Rig
+
+
+@pytest.fixture
+def tenant() -> FakeTenant:
+    made = FakeTenant()
+    made.publish()
+    for n in range(5):
+        made.change("jobs", f"job-{n}", "insert", {"title": f"Job {n}", "price": "1.50", "attrs": {"n": n}})
+    return made
+
+
+@pytest.fixture
+def rig(tenant: FakeTenant, tmp_path: Path):
+    made = Rig(tenant, tmp_path)
+    yield made
+    made.backend.close()
+    made.replica.close()

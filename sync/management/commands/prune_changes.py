@@ -1,0 +1,41 @@
+"""prune_changes: shorten the log."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from sync.prune import prune
+from tenants.models import Tenant
+
+
+class Command(BaseCommand):
+    help = (
+        "Drop old changes from the log, never what a live device still needs. Devices that stayed away for longer than "
+        "--keep-days catch up by rows and keep their pending edits."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--tenant", help="Slug of one tenant; all when left out.")
+        parser.add_argument("--keep-days", type=int, default=30, help="Keep changes, and devices' needs, of this many days (30).")
+        parser.add_argument("--keep-changes", type=int, default=1000, help="Keep at least this many newest changes (1000).")
+        parser.add_argument("--dry-run", action="store_true", help="Say what would be dropped, and drop nothing.")
+        parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["keep_days"] < 0 or options["keep_changes"] < 0:
+            raise CommandError("--keep-days and --keep-changes are 0 or more.")
+        tenants = Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] else Tenant.objects.all()
+        if options["tenant"] and not tenants:
+            raise CommandError(f"There is no tenant {options['tenant']!r}.")
+        done: dict[str, dict[str, Any]] = {}
+        for tenant in tenants:
+            pruned = prune(tenant.pk, options["keep_days"], options["keep_changes"], dry_run=options["dry_run"])
+            done[tenant.slug] = asdict(pruned)
+            if not options["json"]:
+                verb = "would drop" if options["dry_run"] else "dropped"
+                what = f"{pruned.changes} changes up to cursor {pruned.floor}, values of {pruned.tombstones} tombstones"
+                self.stdout.write(f"{tenant.slug}: {verb} {what}")
+        if options["json"]:
+            self.stdout.write(json.dumps({"dry_run": options["dry_run"], "tenants": done}))

@@ -1,0 +1,190 @@
+"""The laws of merging, on the pure core."""
+
+import copy
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from metadata.canonical import canonical_json
+from sync import versions
+from sync.merge import (
+    FIELD_MERGE,
+    LAST_WRITE_WINS,
+    MANUAL,
+    SERVER_WINS,
+    Clash,
+    Contended,
+    Merged,
+    Update,
+    merge_delete,
+    merge_update,
+    merge_with_deleted,
+    three_way,
+)
+
+scalars = st.none() | st.booleans() | st.integers(0, 3) | st.text("ab", max_size=2)
+items = st.lists(st.fixed_dictionaries({"id": st.integers(0, 4), "v": scalars}), max_size=4, unique_by=lambda item: item["id"])
+documents = st.recursive(
+    scalars | items,
+    lambda inner: st.dictionaries(st.sampled_from("abcd"), inner, max_size=4) | st.lists(inner, max_size=2),
+    max_leaves=10,
+)
+
+
+def attempt(base, mine, theirs):
+    try:
+        return three_way(base, mine, theirs)
+    except Contended:
+        return Contended
+
+
+def unordered(value):
+    """Lists of items with an id in the order of ids: which side's order wins is the one thing merging is not symmetric in."""
+    if isinstance(value, dict):
+        return {key: unordered(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        inner = [unordered(item) for item in value]
+        return sorted(inner, key=lambda item: str(item["id"])) if all(isinstance(i, dict) and "id" in i for i in inner) else inner
+    return value
+
+
+@given(documents, documents, documents)
+def test_merging_json_does_not_depend_on_who_came_first(base, mine, theirs):
+    one, other = attempt(base, mine, theirs), attempt(base, theirs, mine)
+    assert (one is Contended) == (other is Contended)
+    if one is not Contended:
+        assert canonical_json(unordered(one)) == canonical_json(unordered(other))
+
+
+@given(documents, documents)
+def test_a_side_that_changed_nothing_yields(base, changed):
+    assert canonical_json(three_way(base, changed, base)) == canonical_json(changed)
+    assert canonical_json(three_way(base, base, changed)) == canonical_json(changed)
+    assert canonical_json(three_way(base, changed, changed)) == canonical_json(changed)
+
+
+@given(documents, documents, documents)
+def test_merging_leaves_its_inputs_alone(base, mine, theirs):
+    before = copy.deepcopy((base, mine, theirs))
+    attempt(base, mine, theirs)
+    assert (base, mine, theirs) == before
+
+
+@given(documents, documents, documents)
+def test_merging_the_same_again_changes_nothing(base, mine, theirs):
+    merged = attempt(base, mine, theirs)
+    assume(merged is not Contended)
+    assert canonical_json(unordered(attempt(base, mine, merged))) == canonical_json(unordered(merged))
+
+
+def test_items_with_an_id_merge_one_by_one():
+    base = [{"id": 1, "n": "a"}, {"id": 2, "n": "b"}, {"id": 3, "n": "c"}]
+    mine = [{"id": 1, "n": "A"}, {"id": 2, "n": "b"}, {"id": 3, "n": "c"}, {"id": 4, "n": "mine"}]
+    theirs = [{"id": 3, "n": "c"}, {"id": 1, "n": "a", "more": 1}, {"id": 5, "n": "theirs"}]
+    assert three_way(base, mine, theirs) == [
+        {"id": 3, "n": "c"},
+        {"id": 1, "n": "A", "more": 1},
+        {"id": 5, "n": "theirs"},
+        {"id": 4, "n": "mine"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "theirs"),
+    [
+        ({"a": 1}, {"a": 2}, {"a": 3}),
+        ({"a": 1}, {}, {"a": 3}),
+        ({}, {"a": 1}, {"a": True}),
+        ([1], [1, 2], [1, 3]),
+        ([{"id": 1, "v": 1}], [], [{"id": 1, "v": 2}]),
+        ([{"id": 1}, {"id": 1}], [{"id": 1}, {"id": 1, "x": 1}], [{"id": 1}]),
+        ("a", "b", "c"),
+    ],
+)
+def test_what_both_changed_differently_is_contended(base, mine, theirs):
+    with pytest.raises(Contended):
+        three_way(base, mine, theirs)
+
+
+fields = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2), max_size=4)
+
+
+def update(mine, theirs, contested, base=None, json_fields=frozenset()):
+    return Update(mine, theirs.get, frozenset(contested), frozenset(json_fields), lambda: base)
+
+
+@given(fields, fields, st.sets(st.sampled_from("abcd")))
+def test_fields_nobody_else_touched_always_get_through(mine, theirs, contested):
+    for policy in (LAST_WRITE_WINS, FIELD_MERGE, SERVER_WINS):
+        outcome = merge_update(policy, update(mine, theirs, contested))
+        if isinstance(outcome, Merged):
+            assert all(outcome.values[name] == value for name, value in mine.items() if name not in contested)
+
+
+@given(fields, fields, st.sets(st.sampled_from("abcd")))
+def test_nothing_is_lost_by_field_merge(mine, theirs, contested):
+    outcome = merge_update(FIELD_MERGE, update(mine, theirs, contested))
+    clashing = {name for name in mine if name in contested and mine[name] != theirs.get(name)}
+    assert isinstance(outcome, Clash) == bool(clashing)
+    if isinstance(outcome, Clash):
+        assert set(outcome.fields) == clashing
+
+
+@given(fields, fields, st.sets(st.sampled_from("abcd")))
+def test_the_server_keeps_what_is_contended_and_says_so(mine, theirs, contested):
+    outcome = merge_update(SERVER_WINS, update(mine, theirs, contested))
+    assert isinstance(outcome, Merged)
+    assert set(outcome.kept) == {name for name in mine if name in contested and mine[name] != theirs.get(name)}
+    assert not set(outcome.kept) & set(outcome.values)
+
+
+@given(fields, fields, st.sets(st.sampled_from("abcd")))
+def test_the_last_write_wins_whole(mine, theirs, contested):
+    assert merge_update(LAST_WRITE_WINS, update(mine, theirs, contested)) == Merged(mine)
+
+
+def test_a_person_decides_under_manual():
+    assert merge_update(MANUAL, update({"a": 1, "b": 1}, {}, {"b"})) == Clash(("b",))
+    assert merge_update(MANUAL, update({"a": 1}, {}, {"b"})) == Clash(("a",))
+
+
+def test_json_fields_merge_from_the_inside_only_while_the_base_is_known():
+    contested = update({"attrs": {"a": 1, "b": 2}}, {"attrs": {"a": 1, "c": 3}}, {"attrs"}, {"attrs": {"a": 1}}, {"attrs"})
+    assert merge_update(FIELD_MERGE, contested) == Merged({"attrs": {"a": 1, "b": 2, "c": 3}})
+    unknown = update({"attrs": {"b": 2}}, {"attrs": {"c": 3}}, {"attrs"}, None, {"attrs"})
+    assert merge_update(FIELD_MERGE, unknown) == Clash(("attrs",))
+
+
+@pytest.mark.parametrize(
+    ("policy", "delete", "deleted"),
+    [(LAST_WRITE_WINS, "delete", "revive"), (FIELD_MERGE, "clash", "clash"), (SERVER_WINS, "keep", "keep"), (MANUAL, "clash", "clash")],
+)
+def test_a_delete_that_meets_an_update(policy, delete, deleted):
+    assert merge_delete(policy, foreign=True) == delete
+    assert merge_delete(policy, foreign=False) == "delete"
+    assert merge_with_deleted(policy) == deleted
+
+
+changes = st.lists(st.tuples(st.sampled_from(["d1", "d2", None]), st.sets(st.sampled_from("ab"), min_size=1)), max_size=8)
+
+
+@given(changes, st.integers(1, 9), st.sampled_from(["d1", "d2", "d3"]))
+def test_field_versions_remember_whether_anybody_else_changed_a_field(history, base, device):
+    state: versions.Versions = {}
+    for version, (who, names) in enumerate(history, 2):
+        state = versions.touched(state, names, version, who)
+    for name in "ab":
+        others = any(v > base and who != device and name in names for v, (who, names) in enumerate(history, 2))
+        assert bool(versions.foreign_among(state, [name], base, device)) == others
+
+
+@given(changes)
+def test_field_versions_survive_their_column(history):
+    state: versions.Versions = {}
+    for version, (who, names) in enumerate(history, 2):
+        state = versions.touched(state, names, version, who)
+    assert versions.parse(versions.dump(state)) == state
+    whole = versions.replaced(state, 99, "d1")
+    assert versions.any_foreign(whole, 1, "d2")
+    assert versions.any_foreign(whole, 1, "d1") == any(who != "d1" for who, _ in history)
