@@ -225,6 +225,7 @@ class Engine:
             cursor=at.cursor,
             state_hash=at.state_hash,
             server_epoch=at.server_epoch or None,
+            channel=at.channel or None,
             client=self._identity.client,
         )
         return [ev.Send(hello), ev.SetTimer("hello", HELLO_SECONDS)]
@@ -330,6 +331,8 @@ class Engine:
         self._pusher.connected(welcome.limits)
         if welcome.settled:
             actions.append(ev.RecordSettled(welcome.settled))
+        if welcome.access is not None:
+            actions.append(ev.RecordAccess(welcome.access))
         if at.cursor and welcome.chain in ("ahead", "epoch"):
             return actions + self._fail(welcome.chain)
         if at.cursor and at.server_epoch not in ("", welcome.server_epoch):
@@ -350,7 +353,8 @@ class Engine:
         self._set(State.CATCHING_UP)
         at = self.position
         known = max(at.schema_version, *self._revisions) if self._revisions else at.schema_version
-        return [ev.Send(encode("subscribe", schema_version=known, cursor=at.cursor, state_hash=at.state_hash))]
+        where = {"cursor": at.cursor, "state_hash": at.state_hash, "channel": at.channel or None}
+        return [ev.Send(encode("subscribe", schema_version=known, **where))]
 
     def _catch_up(self, message: CatchUp) -> list[Action]:
         self._streaming = self._collecting = False
