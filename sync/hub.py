@@ -221,6 +221,11 @@ class Hub:
         if loop is not None and not loop.is_closed() and tenant_id in self._feeds:
             loop.call_soon_threadsafe(self._doubt, tenant_id)
 
+    def rights_at(self, tenant_id: int, access_version: int) -> None:
+        """Somebody says which access version a tenant is at by now."""
+        if (feed := self._feeds.get(tenant_id)) is not None:
+            feed.rights.seen(access_version)
+
     def _doubt(self, tenant_id: int) -> None:
         if (feed := self._feeds.get(tenant_id)) is not None:
             feed.rights.doubt()
