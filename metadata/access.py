@@ -86,7 +86,9 @@ class TableRule:
         return cls(
             data["object_name"],
             data["table"],
-            *(verb in verbs for verb in ("create", "update", "delete")),
+            create="create" in verbs,
+            update="update" in verbs,
+            delete="delete" in verbs,
             readable=None if data["readable"] is None else frozenset(data["readable"]),
             writable=None if data["writable"] is None else frozenset(data["writable"]),
             terms=tuple(Term(RouteKey(*key), frozenset(allowed)) for key, allowed in data["terms"]),

@@ -4,8 +4,7 @@ A flow emits a frame only when its channel sees something, so a change costs wha
 frames a flow lags behind the head; `advance` closes the gap with a frame that has no lines.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from sync import frames
 from sync.channels import Channel
@@ -14,7 +13,7 @@ from sync.framing import SharedFrame
 from sync.hashchain import link
 from sync.lines import decode_line
 from sync.projection import Side, project
-from sync.routing import SYSTEM_TABLES, guide
+from sync.routing import SYSTEM_TABLES, guide, values_of
 
 
 class Flow:
@@ -36,7 +35,8 @@ class Flow:
     @property
     def state_hash(self) -> bytes:
         """The chain at `position`."""
-        assert self._state is not None
+        if self._state is None:
+            raise RuntimeError("The flow has not begun.")
         return self._state
 
     def begin(self, state_hash: bytes, schema_version: int) -> None:
@@ -100,8 +100,7 @@ class Flows:
                 place.pop(channel, None)
 
     def _places(self, channel: Channel) -> Iterator[dict[Channel, None]]:
-        assert channel.rules is not None
-        for rule in channel.rules.tables:
+        for rule in channel.rules.tables if channel.rules else ():
             for table in SYSTEM_TABLES:
                 yield self._place(table, "object_name", rule.object_name)
             term = guide(rule)
@@ -121,7 +120,7 @@ class Flows:
             return found
         for key, by_value in self._by_value.get(table, {}).items():
             for routing in (side.before, side.after):
-                for value in _values(routing, key):
+                for value in values_of(routing, key):
                     found.update(by_value.get(value, {}))
         return found
 
@@ -135,16 +134,8 @@ class Flows:
                 side = commit.sides.get(cursor)
                 for channel in self.concerned(change["table"], side):
                     flow = self.by_channel[channel]
-                    assert flow.channel.rules is not None
-                    projected = project(line, side, flow.channel.rules, change)
+                    projected = project(line, side, flow.channel.rules, change) if flow.channel.rules else None
                     if projected is not None:
                         flow.take(cursor, version, projected)
                         touched[channel] = flow
         return list(touched.values())
-
-
-def _values(routing: Mapping[str, Any] | None, key: str) -> list[str]:
-    if routing is None or key not in routing:
-        return []
-    value = routing[key]
-    return value if isinstance(value, list) else [value]

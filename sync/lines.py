@@ -56,8 +56,20 @@ def decode_line(line: bytes | memoryview) -> dict[str, Any]:
 
 def encode_line(change: Mapping[str, Any]) -> bytes:
     """Return the line of a decoded change."""
-    names = ("cursor", "schema_version", "table", "id", "op", "version", "payload", "at", "by")
-    return encode_change(*(change[name] for name in names), change.get("device"), change.get("op_id"), change.get("made_at"))
+    return encode_change(
+        change["cursor"],
+        change["schema_version"],
+        change["table"],
+        change["id"],
+        change["op"],
+        change["version"],
+        change["payload"],
+        change["at"],
+        change["by"],
+        change.get("device"),
+        change.get("op_id"),
+        change.get("made_at"),
+    )
 
 
 def wire_time(moment: datetime) -> str:

@@ -13,7 +13,7 @@ import orjson
 from metadata.access import Rules, TableRule
 from metadata.schema import ObjectSpec
 from sync.diff import flat_patch, unescape
-from sync.lines import decode_line, encode_change
+from sync.lines import decode_line, encode_line
 from sync.routing import SYSTEM_TABLES, Routing, passes
 
 Record = Mapping[str, Any]
@@ -60,8 +60,7 @@ def project(line: bytes, side: Side | None, rules: Rules, change: Record | None 
         if seen == "evict":
             return _evicted(change)
         if seen == "insert" and op != "insert":
-            assert side is not None
-            return _encoded(change, "insert", _readable_record(side.image or {}, rule))
+            return _encoded(change, "insert", _readable_record((side.image if side else None) or {}, rule))
     payload = readable_payload(op, change["payload"], rule)
     return line if payload is change["payload"] else _encoded(change, op, payload)
 
@@ -106,26 +105,13 @@ def readable_record(record: Record | None, rule: TableRule | None) -> dict[str, 
 
 
 def _encoded(change: Record, op: str, payload: Any) -> bytes:
-    return encode_change(
-        change["cursor"],
-        change["schema_version"],
-        change["table"],
-        change["id"],
-        op,
-        change["version"],
-        payload,
-        change["at"],
-        change["by"],
-        change.get("device"),
-        change.get("op_id"),
-        change.get("made_at"),
-    )
+    return encode_line({**change, "op": op, "payload": payload})
 
 
 def _evicted(change: Record) -> bytes:
     # Who moved a record out of sight, and with which device, is no longer this channel's business.
-    names = ("cursor", "schema_version", "table", "id")
-    return encode_change(*(change[name] for name in names), "evict", change["version"], None, change["at"], "")
+    kept = {name: value for name, value in change.items() if name not in ("device", "op_id", "made_at")}
+    return encode_line({**kept, "op": "evict", "payload": None, "by": ""})
 
 
 def _project_system(change: Record, side: Side | None, rules: Rules) -> bytes | None:

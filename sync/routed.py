@@ -103,7 +103,7 @@ def tenant_hash_at(tenant_id: int, cursor: int) -> bytes | None:
 
 def _give_birth(access: Access) -> models.Channel:
     with tenant_transaction(access.tenant_id) as locked:
-        profile = SecurityProfile.objects.filter(pk=access.profile_id, revision=access.revision).first()
+        profile = SecurityProfile.objects.filter(pk=access.profile_id or 0, revision=access.revision).first()
         if profile is None or locked.access_version != access.access_version or access.rules is None:
             raise AccessMoved
         row, _ = models.Channel.objects.get_or_create(
@@ -127,8 +127,7 @@ def _routes(rules: Rules) -> tuple[int, ...]:
 
 def read(channel: Channel, after: int, limit: int = _CHUNK, *, up_to: int | None = None) -> Routed:
     """Read a channel's lines after a cursor, from at most `limit` changes. Raises `LogPruned` when the log starts later, `AccessMoved`."""
-    rules = channel.rules
-    assert rules is not None
+    rules = channel.rules or Rules()
     head = _tenant(channel)[0]
     if up_to is not None:
         head = min(head, up_to)
@@ -225,7 +224,7 @@ def _checkpoint(channel: Channel, cursor: int) -> tuple[int, bytes] | None:
 def retire(channel: Channel) -> None:
     """Forget a channel; whoever needs it gives birth to it again."""
     models.Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key).delete()
-    models.Channel.objects.filter(pk=channel.row_id).delete()
+    models.Channel.objects.filter(pk=channel.row_id or 0).delete()
 
 
 def genesis_of(channel: Channel) -> bytes:
@@ -238,7 +237,9 @@ def remember(channel: Channel, cursor: int, state_hash: bytes) -> None:
     """Keep a checkpoint. Every process computes the same, so it does not matter who is first, or that somebody was."""
     try:
         with transaction.atomic():
-            models.ChannelCheckpoint.objects.get_or_create(channel_id=channel.row_id, cursor=cursor, defaults={"state_hash": state_hash})
+            models.ChannelCheckpoint.objects.get_or_create(
+                channel_id=channel.row_id or 0, cursor=cursor, defaults={"state_hash": state_hash}
+            )
     except IntegrityError:  # the channel was retired meanwhile
         return
 

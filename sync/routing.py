@@ -43,7 +43,7 @@ def _matches(allowed: frozenset[str], value: Any) -> bool:
 def guide(rule: TableRule) -> Term | None:
     """Return the term by whose values a rule's changes are found: the first that is not merely a subtype or a status."""
     fine = [t for t in rule.terms if t.key.text not in _COARSE]
-    return (fine or list(rule.terms) or [None])[0]
+    return next(iter(fine or rule.terms), None)
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,17 @@ def change_routes(plan: TablePlan, *sides: Routing | None) -> set[int]:
     """Return the routes of a change of a type table, from its routing values before and after."""
     routes = {route(plan.table)} if plan.whole else set()
     for side in sides:
-        for key in plan.indexed if side else ():
-            value = side[key] if side else None
-            for one in value if isinstance(value, list) else [value]:
-                routes.add(route(plan.table, key, one))
+        for key in plan.indexed:
+            routes.update(route(plan.table, key, value) for value in values_of(side, key))
     return routes
+
+
+def values_of(routing: Routing | None, key: str) -> list[str]:
+    """Return the value keys a record has for a routing key: none where it does not exist, several for a hop down."""
+    value = None if routing is None else routing.get(key)
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def system_routes(table: str, *images: Mapping[str, Any] | None) -> set[int]:

@@ -26,7 +26,6 @@ from tenants.admin import SecurityProfileAdmin as PlainProfileAdmin
 from tenants.models import Device, Membership, SecurityProfile
 from tenants.scoping import TenantScopedInline
 
-
 if TYPE_CHECKING:
     _FormSet = BaseInlineFormSet[AccessRule, SecurityProfile, AccessRuleForm]
 else:
@@ -47,7 +46,7 @@ class AccessRuleInline(TenantScopedInline):
 
     model = AccessRule
     form = AccessRuleForm
-    formset = _RuleFormSet
+    formset: Any = _RuleFormSet
     extra = 0
 
 
@@ -118,11 +117,11 @@ admin.site.unregister(SecurityProfile)
 class SecurityProfileAdmin(PlainProfileAdmin):
     """What members may see and do."""
 
-    list_display = ("name", "tenant", "full_access", "revision", "members", "channels_in_use", "preview")
+    list_display: ClassVar[Any] = ("name", "tenant", "full_access", "revision", "members", "channels_in_use", "preview")
     list_filter = ("tenant",)
     list_select_related = ("tenant",)
     search_fields = ("name",)
-    readonly_fields = ("revision", "channels_in_use", "preview")
+    readonly_fields: ClassVar[Any] = ("revision", "channels_in_use", "preview")
     inlines: ClassVar = [AccessRuleInline]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:

@@ -207,4 +207,6 @@ def _step(before: Row | None, after: Row) -> RouteStep:
     """Return a change as filtered channels need to know it."""
     then = None if before is None else {"id": before.id, **before.values()}
     table = after.table.spec.table_name
-    return RouteStep(table, after.id, then, before is not None and not before.deleted, {"id": after.id, **after.values()}, not after.deleted)
+    return RouteStep(
+        table, after.id, then, before is not None and not before.deleted, {"id": after.id, **after.values()}, not after.deleted
+    )

@@ -163,5 +163,10 @@ def readable_view(view: ConflictView, rules: Rules | None, table: str) -> Confli
     rule = rules.by_table.get(table)
     if rule is None:
         return replace(view, base=None, mine=None, theirs=None, fields=(), by="", at=None)
-    sides = {name: readable_record(getattr(view, name), rule) for name in ("base", "mine", "theirs")}
-    return replace(view, **sides, fields=tuple(name for name in view.fields if rule.can_read(name)))
+    return replace(
+        view,
+        base=readable_record(view.base, rule),
+        mine=readable_record(view.mine, rule),
+        theirs=readable_record(view.theirs, rule),
+        fields=tuple(name for name in view.fields if rule.can_read(name)),
+    )

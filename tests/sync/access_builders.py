@@ -6,7 +6,7 @@ from metadata.access_store import access_of
 from metadata.catalog import schema_of
 from metadata.models import AccessRule
 from metadata.publish import publish
-from sync import rows
+from sync import rows, sql
 from sync.diff import apply_patch
 from sync.lines import decode_line
 from tenants.models import Membership, SecurityProfile, Tenant
@@ -80,8 +80,6 @@ def everything(tenant: Tenant):
     found = {}
     for spec in schema.objects:
         table = rows.table_of(tenant.pk, spec)
-        from sync import sql
-
         read = [rows.Row(table, raw) for raw in sql.fetch(table.select)]
         found[spec.table_name] = {r.id: {"id": r.id, "version": r.version, **r.values(), "_deleted": r.deleted} for r in read}
     return found

@@ -1,6 +1,7 @@
 import itertools
 
 import pytest
+from django.db import transaction
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -149,8 +150,6 @@ def applied(tenant, present, table, record_id, values):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_replicas_hold_what_an_independent_evaluation_says_at_every_cursor(db, first, second, batches):
-    from django.db import transaction
-
     with transaction.atomic():
         _walk(first, second, batches)
         transaction.set_rollback(True)

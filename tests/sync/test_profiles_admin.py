@@ -35,7 +35,7 @@ def form(profile, **rule):
 
 
 def test_the_preview_says_in_plain_words_what_a_member_sees(service, client):
-    tenant, profile, tom, admin = service
+    _, profile, tom, admin = service
     member = Membership.objects.get(user=tom)
     assert str(seen_by(member)).startswith("as tom: ")
     assert "3 " in str(seen_by(member))

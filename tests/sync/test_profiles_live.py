@@ -29,7 +29,12 @@ class Filtered(Live):
         self.tables, self.words, self.held = {}, [], ""
         if before is not None:
             self.tables, self.words, self.held = before.tables, before.words, before.held
-            self.cursor, self.state_hash, self.schema_version, self.epoch = before.cursor, before.state_hash, before.schema_version, before.epoch
+            self.cursor, self.state_hash, self.schema_version, self.epoch = (
+                before.cursor,
+                before.state_hash,
+                before.schema_version,
+                before.epoch,
+            )
 
     async def hear(self):
         async with asyncio.timeout(20):
@@ -179,7 +184,9 @@ async def test_a_technician_gets_own_work_live_and_it_leaves_when_it_is_given_aw
         while tom.types():
             await tom.hear()
         spoken = b"".join(tom.words)
-        assert b"hush" not in spoken and b"price" not in spoken and b"brush" not in spoken and b"secret" not in spoken and b"tap" not in spoken
+        assert (
+            b"hush" not in spoken and b"price" not in spoken and b"brush" not in spoken and b"secret" not in spoken and b"tap" not in spoken
+        )
 
 
 async def test_devices_of_one_user_share_a_channel(stage):

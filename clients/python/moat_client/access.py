@@ -46,7 +46,9 @@ def rights_of(access: Mapping[str, Any] | None, table: str) -> Rights:
         return NOTHING
     verbs = rule.get("verbs") or ()
     return Rights(
-        *(verb in verbs for verb in ("create", "update", "delete")),
+        create="create" in verbs,
+        update="update" in verbs,
+        delete="delete" in verbs,
         readable=_names(rule.get("readable")),
         writable=_names(rule.get("writable")),
         rows=tuple((str(key), tuple(values)) for key, values in rule.get("rows") or ()),

@@ -41,7 +41,9 @@ class ConflictsView(APIView):
         visible, rules = _visible(caller), caller.access.rules
         rows = visible.filter(state=state).filter(_after(visible, request.query_params.get("cursor", "")))
         found = list(rows.order_by("-created_at", "-id")[: limit + 1])
-        return Response({"results": [_shown(c, rules) for c in found[:limit]], "next": str(found[limit - 1].pk) if len(found) > limit else None})
+        return Response(
+            {"results": [_shown(c, rules) for c in found[:limit]], "next": str(found[limit - 1].pk) if len(found) > limit else None}
+        )
 
 
 class ConflictView(APIView):
