@@ -52,7 +52,8 @@ def value_cell(tenant: str, field: FieldSpec, value: Any, titles: Titles) -> Cel
         return Cell(_short(title), url=reverse("admin:records_change", args=[tenant, field.reference_table, quote(value)]))
     if field.kind == "datetime":
         return Cell(date_format(datetime.fromisoformat(value), "Y-m-d H:i"), kind="nowrap")
-    return Cell(_short(str(value)), kind="number" if field.kind in ("integer", "real", "decimal") else "")
+    kind = {"integer": "number", "real": "number", "decimal": "number", "date": "nowrap"}.get(field.kind, "")
+    return Cell(_short(str(value)), kind=kind)
 
 
 def shown(spec: ObjectSpec, name: str, value: Any, titles: Titles | None = None) -> str:
