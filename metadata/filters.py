@@ -3,7 +3,7 @@
 A filter is a JSON object; a record passes when it passes every entry. A key names what is compared:
 
     status                      a field of the record itself (also `id` and `object_type`)
-    job.technician              one hop up: the field `technician` of the record that the reference `job` names
+    job.technician              one hop up: the field `technician` of the living record that the reference `job` names
     <job.customer.technician    one hop down: the field `technician` of any living `job` whose reference `customer` names this record
 
 A value is a constant or a list of them (any may match). `null` matches an empty field. A text that begins with `$` is a

@@ -16,7 +16,7 @@ from sync.routing import RoutePlan, Routing, TablePlan, own_routing
 
 Values = Mapping[str, Any]
 NOTHING = "-"
-"""Stands for the value at the end of a hop that leads nowhere; no value key is ever this."""
+"""Stands for the value at the end of a hop that leads nowhere or to a deleted record; no value key is ever this."""
 
 _Key = tuple[str, str]
 
@@ -117,7 +117,7 @@ class SideBuilder:
     def _above(self, hop: RouteKey, parent_id: str | None) -> str:
         key = (hop.table, parent_id or "")
         found = self._state.get(key) or self._seen.get(key)
-        return NOTHING if found is None else value_key(found.values.get(hop.field))
+        return value_key(found.values.get(hop.field)) if found is not None and found.alive else NOTHING
 
     def _relink(self, key: _Key, step: Step) -> None:
         for _, hop in self._plan.children.get(step.table, ()):
@@ -145,7 +145,7 @@ class SideBuilder:
     def _load_children_of_moved(self, steps: Sequence[Step], touched: set[_Key]) -> None:
         for table, hops in self._plan.parents.items():
             for child, hop in hops:
-                moved = {s.record_id for s in steps if s.table == table and _differs(s, hop.field)}
+                moved = {s.record_id for s in steps if s.table == table and (_differs(s, hop.field) or s.alive != s.was_alive)}
                 if moved:
                     self._follow(child, self._source.referring(child, hop.reference, moved), touched)
 

@@ -51,7 +51,7 @@ def _term(schema: TenantSchema, table: str, term: Term, vendor: str) -> Conditio
         reference = f"{other}.{quote(key.reference)}"
         inner = f'SELECT {reference} FROM {other} WHERE NOT {other}."_deleted" AND {reference} IS NOT NULL AND ({condition})'
         return f'{own}."id" IN ({inner})', values
-    return f'{own}.{quote(key.reference)} IN (SELECT {other}."id" FROM {other} WHERE {condition})', values
+    return f'{own}.{quote(key.reference)} IN (SELECT {other}."id" FROM {other} WHERE NOT {other}."_deleted" AND ({condition}))', values
 
 
 def _column(name: str) -> str:

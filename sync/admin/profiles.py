@@ -117,11 +117,11 @@ admin.site.unregister(SecurityProfile)
 class SecurityProfileAdmin(PlainProfileAdmin):
     """What members may see and do."""
 
-    list_display: ClassVar[Any] = ("name", "tenant", "full_access", "revision", "members", "channels_in_use", "preview")
+    list_display = ("name", "tenant", "full_access", "revision", "members", "channels_in_use", "preview")  # type: ignore[assignment]
     list_filter = ("tenant",)
     list_select_related = ("tenant",)
     search_fields = ("name",)
-    readonly_fields: ClassVar[Any] = ("revision", "channels_in_use", "preview")
+    readonly_fields = ("revision", "channels_in_use", "preview")  # type: ignore[assignment]
     inlines: ClassVar = [AccessRuleInline]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:

@@ -125,7 +125,7 @@ def _passes(tx: Tx, term: Term, row: Row) -> bool:
         return any(value_key(value) in term.allowed for value in _below(tx, key, row))
     parent_id, table = row.get(key.reference), tx.batch.table(key.table)
     parent = tx.row(table, parent_id) if table is not None and parent_id is not None else None
-    return parent is not None and _key_of(parent, key.field) in term.allowed
+    return parent is not None and not parent.deleted and _key_of(parent, key.field) in term.allowed
 
 
 def _key_of(row: Row, field: str) -> str:

@@ -107,7 +107,7 @@ def shown(tenant: Tenant, rules: dict[str, dict], user: User, membership: Member
         if "." in key:
             reference, field = key.split(".")
             parent = data[names[reference]].get(record[reference])
-            return [] if parent is None else [parent[field]]
+            return [] if parent is None or parent["_deleted"] else [parent[field]]
         return [record[key]]
 
     out = {}

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 from django.db import transaction
@@ -6,11 +7,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from metadata.catalog import schema_of
+from metadata.models import AccessRule
 from sync import routed, sql
 from sync.columns import table_of
 from sync.engine import push
 from sync.hashchain import fold
-from sync.models import ChangeSide
+from sync.channel_upkeep import retire_outdated
+from sync.errors import AccessMoved, LogPruned
+from sync.models import ChangeRoute, ChangeSide
+from sync.prune import prune
 from sync.ops import Actor, Op
 from sync.visibility import visible
 from tenants.models import Membership
@@ -194,3 +199,52 @@ def test_a_tenant_without_filtered_profiles_keeps_nothing_beside_its_log():
     tenant = make_service()
     office(tenant, insert("jobs", "j1", title="a"))
     assert not ChangeSide.objects.filter(tenant=tenant).exists()
+
+
+def test_a_pruned_log_leaves_a_filtered_channel_its_chain(service):
+    tenant, _, people = service
+    channel = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
+    for n in range(6):
+        office(tenant, insert("jobs", f"j{n}", title="x", technician="tom" if n % 2 else "tess"))
+    tenant.refresh_from_db()
+    before = routed.hash_at(channel, tenant.cursor)
+    prune(tenant.pk, keep_days=-1, keep_changes=2)
+    tenant.refresh_from_db()
+    assert tenant.pruned_cursor == tenant.cursor - 2
+    assert routed.hash_at(channel, tenant.cursor) == before
+    assert routed.hash_at(channel, tenant.pruned_cursor - 1) is None
+    with pytest.raises(LogPruned):
+        routed.read(channel, tenant.pruned_cursor - 1)
+    assert not ChangeRoute.objects.filter(tenant=tenant, cursor__lte=tenant.pruned_cursor).exists()
+
+
+def test_a_filtered_channel_reads_only_its_own_changes(service):
+    tenant, _, people = service
+    channel = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
+    for n in range(50):
+        office(tenant, insert("jobs", f"j{n}", title="x", technician="tom" if n == 20 else "tess"))
+    read = []
+    original = routed._projected
+
+    def counted(tenant_id, cursors, rules):
+        read.extend(cursors)
+        return original(tenant_id, cursors, rules)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(routed, "_projected", counted)
+        lines, _ = read_all(channel, channel.born_cursor)
+    assert len(lines) == len(read) == 1
+
+
+def test_a_channel_that_no_longer_exists_is_refused_and_born_again(service):
+    tenant, profile, people = service
+    stale = access(tenant, people["tom"])
+    channel = routed.channel_for(stale, tenant.slug)
+    AccessRule.objects.get(profile=profile, object_name="job").save()
+    with pytest.raises(AccessMoved):
+        routed.read(channel, channel.born_cursor)
+    with pytest.raises(AccessMoved):
+        routed.channel_for(replace(stale, channel="0" * 32), tenant.slug)
+    again = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
+    assert again.key != channel.key
+    assert retire_outdated(tenant.pk) == 1

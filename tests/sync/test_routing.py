@@ -112,7 +112,7 @@ def visible(memory, username):
     living = {i: f for i, f in jobs.items() if f.alive}
     return {
         "jobs": set(living),
-        "line_items": {i for i, f in memory.tables["line_items"].items() if f.alive and f.values.get("job") in jobs},
+        "line_items": {i for i, f in memory.tables["line_items"].items() if f.alive and f.values.get("job") in living},
         "customers": {
             i for i, f in memory.tables["customers"].items() if f.alive and i in {j.values.get("customer") for j in living.values()}
         },
