@@ -135,12 +135,17 @@ class Backend:
 
     def _read_ops(self, action: ev.ReadOps) -> Event:
         with self.store.read() as (con, _):
-            return ev.OpsRead(tuple(pending_ops(con, action.after, action.limit)))
+            ops = tuple(pending_ops(con, action.after, action.limit))
+            sent = int(get_state(con, "sent_up_to", "0"))
+        if ops and ops[-1].op_id > sent:
+            with self.store.write(durable=False) as writing:
+                set_state(writing.con, "sent_up_to", ops[-1].op_id)
+        return ev.OpsRead(ops, sent)
 
     def _record_results(self, action: ev.RecordResults) -> None:
         with self.store.write() as writing:
             cursor = read_position(writing.con).cursor
-            keys = record_results(writing.con, self.store.catalog(), action.results, cursor=cursor, pushed_at=action.pushed_at)
+            keys = record_results(writing.con, self.store.catalog(), action.results, cursor=cursor, fresh_after=action.fresh_after)
             writing.touched |= {table for table, _ in keys}
 
     def _refuse_ops(self, action: ev.RefuseOps) -> None:
@@ -211,7 +216,7 @@ class Backend:
             # Accepted ops are in the server's log, unless it was restored to before them: then they are sent again.
             con.execute('UPDATE main."overlays" SET "state" = \'pending\', "acked_cursor" = NULL WHERE "state" = \'acked\'')
             set_state(con, "replay_until", 0)
-            position = Position()
+            position = Position(tenant=read_position(con).tenant)
             write_position(con, position)
             writing.touched.add("*")
         return ev.Applied(position)

@@ -119,9 +119,10 @@ class SnapshotRefused:
 
 @dataclass(frozen=True, slots=True)
 class OpsRead:
-    """Pending ops with op_ids above the asked one, in order; empty when there are none."""
+    """Pending ops with op_ids above the asked one, in order; empty when there are none. Those above `fresh_after` are sent for the first time."""
 
     ops: tuple[PendingOp, ...]
+    fresh_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +274,10 @@ class ReadOps:
 
 @dataclass(frozen=True, slots=True)
 class RecordResults:
-    """Take the answers to a push that was sent at cursor `pushed_at`."""
+    """Take the answers to a push; the ops with op_ids above `fresh_after` had never been sent before."""
 
     results: tuple[OpResult, ...]
-    pushed_at: int
+    fresh_after: int
 
 
 @dataclass(frozen=True, slots=True)
