@@ -161,7 +161,9 @@ def _keep_conflict(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
 
 
 def _conflict_result(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
-    view = guard.readable_view(view_of(conflict), tx.rules, conflict.table_name)
+    view = guard.readable_view(
+        view_of(conflict), tx.rules, conflict.table_name, in_sight=guard.in_sight(tx, conflict.table_name, conflict.record_id)
+    )
     return OpResult(op.op_id, "conflict", cursor=tx.batch.cursor, conflict=view)
 
 

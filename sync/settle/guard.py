@@ -156,13 +156,25 @@ def without_hidden(refused: OpRefused, rules: Rules | None, table: Any) -> OpRef
     return OpRefused(Code.FORBIDDEN, "Your profile does not allow this: a field that it does not show would have to be set.")
 
 
-def readable_view(view: ConflictView, rules: Rules | None, table: str) -> ConflictView:
-    """Return a conflict as the profile sees it: fields it may read, or nothing of a record type it does not know."""
+def in_sight(tx: Tx, table_name: str, record_id: str) -> bool:
+    """Whether the actor sees a record or tombstone by now."""
+    table = tx.batch.table(table_name)
+    rule = tx.rules.by_table.get(table_name) if tx.rules is not None else None
+    if rule is None or table is None:
+        return tx.rules is None
+    row = tx.row(table, record_id)
+    return row is not None and sees(tx, rule, row)
+
+
+def readable_view(view: ConflictView, rules: Rules | None, table: str, *, in_sight: bool = True) -> ConflictView:
+    """Return a conflict as the profile sees it: fields it may read; of a record out of its sight, only what its own side wanted."""
     if rules is None:
         return view
     rule = rules.by_table.get(table)
     if rule is None:
         return replace(view, base=None, mine=None, theirs=None, fields=(), by="", at=None)
+    if not in_sight:
+        return replace(view, base=None, mine=readable_record(view.mine, rule), theirs=None, fields=(), by="", at=None)
     return replace(
         view,
         base=readable_record(view.base, rule),

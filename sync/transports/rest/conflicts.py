@@ -8,7 +8,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from metadata.access import Rules
 from sync import engine
 from sync.codes import Code
 from sync.errors import SyncError
@@ -21,6 +20,7 @@ from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.listing import limit_of
 from sync.transports.rest.parsers import body_object
+from sync.transports.rest.reading import Sight, seen_record, sight_of
 from sync.transports.rest.writing import accepted, told
 from tenants.models import Membership
 
@@ -38,11 +38,11 @@ class ConflictsView(APIView):
             raise RestError(RestCode.BAD_FILTER, f"state is one of {', '.join(Conflict.State.values)}.", field="state")
         limit = limit_of(request.query_params.get("limit", ""), rest_knobs())
         caller = caller_of(request)
-        visible, rules = _visible(caller), caller.access.rules
+        visible, sight = _visible(caller), sight_of(caller)
         rows = visible.filter(state=state).filter(_after(visible, request.query_params.get("cursor", "")))
         found = list(rows.order_by("-created_at", "-id")[: limit + 1])
         return Response(
-            {"results": [_shown(c, rules) for c in found[:limit]], "next": str(found[limit - 1].pk) if len(found) > limit else None}
+            {"results": [_shown(c, sight) for c in found[:limit]], "next": str(found[limit - 1].pk) if len(found) > limit else None}
         )
 
 
@@ -55,7 +55,7 @@ class ConflictView(APIView):
     def get(self, request: Request, conflict_id: str) -> Response:
         """Return both sides, and who made them."""
         caller = caller_of(request)
-        return Response(_shown(_one(caller, conflict_id), caller.access.rules))
+        return Response(_shown(_one(caller, conflict_id), sight_of(caller)))
 
 
 class ResolveView(APIView):
@@ -76,7 +76,7 @@ class ResolveView(APIView):
             raise RestError(RestCode.BAD_REQUEST, "edit, and nothing else, needs values: an object of fields.", field="values")
         result = accepted(engine.resolve_conflict(conflict.pk, resolution, caller.username, values, user_id=caller.actor.user_id))
         conflict.refresh_from_db()
-        return Response({**_shown(conflict, caller.access.rules), "result": told(result)})
+        return Response({**_shown(conflict, sight_of(caller)), "result": told(result)})
 
 
 def _visible(caller: Caller) -> "QuerySet[Conflict]":
@@ -112,8 +112,10 @@ def _after(visible: "QuerySet[Conflict]", cursor: str) -> Q:
     return Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__lt=last.pk)
 
 
-def _shown(conflict: Conflict, rules: Rules | None) -> dict[str, Any]:
-    seen = guard.readable_view(view_of(conflict), rules, conflict.table_name)
+def _shown(conflict: Conflict, sight: Sight) -> dict[str, Any]:
+    spec = sight.schema.by_table.get(conflict.table_name)
+    in_sight = not sight.channel.filtered or (spec is not None and seen_record(sight, spec, conflict.record_id) is not None)
+    seen = guard.readable_view(view_of(conflict), sight.channel.rules, conflict.table_name, in_sight=in_sight)
     names = (
         "op",
         "base_version",
@@ -131,6 +133,6 @@ def _shown(conflict: Conflict, rules: Rules | None) -> dict[str, Any]:
         "record_id": conflict.record_id,
         "device": conflict.device_id,
         **{name: getattr(conflict, name) for name in names},
-        **{"fields": list(seen.fields), "base": seen.base, "mine": seen.mine, "theirs": seen.theirs},
+        **{"fields": list(seen.fields), "base": seen.base, "mine": seen.mine, "theirs": seen.theirs, "theirs_by": seen.by},
         **{name: None if value is None else wire_time(value) for name, value in times.items()},
     }
