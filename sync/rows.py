@@ -49,6 +49,7 @@ class Table:
             (name, tuple(choice.value for choice in values))
             for name, values in zip(RECORD_FIELDS, (spec.subtypes, spec.statuses), strict=True)
         )
+        self.checked = frozenset((*self.required, *RECORD_FIELDS))
         # Fields to look at before the ops are decided: the tables references point at; None for unique values.
         self.watched: dict[str, str | None] = {**dict.fromkeys(self.unique), **dict(self.references)}
         names = ", ".join(f'"{self.name}"."{name}"' for name in (*(column.name for column in _SYSTEM), *self.fields))

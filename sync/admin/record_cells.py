@@ -1,5 +1,6 @@
 """Wire values as the admin shows them: labels instead of codes, titles instead of ids."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from sync.diff import same
 from sync.rows import Row
 
 SHOWN = 80
+_COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]{3,30}")
 Titles = Mapping[tuple[str, str], str]
 
 

@@ -102,10 +102,11 @@ class Batch:
 
     def load(self, table: Table, ids: Iterable[str]) -> None:
         """Read records ahead of their use; ids must be valid ones."""
-        wanted = [i for i in ids if (table, i) not in self.found]
+        found = self.found
+        wanted = [i for i in ids if (table, i) not in found]
         if wanted:
             got = rows.records(self.tenant_id, table.spec, wanted)
-            self.found.update({(table, i): got.get(i) for i in wanted})
+            found.update({(table, i): got.get(i) for i in wanted})
 
     def row(self, table: Table, record_id: str) -> Row | None:
         """Return a record as the batch has it by now; None when it never existed."""

@@ -80,7 +80,7 @@ class Tx:
         """Check references and unique values as the whole tx leaves them. Raises `OpRefused`; `position` is the op to blame."""
         for position, _, effect in self.effects:
             table = effect.row.table
-            if not effect.fields or not (table.references or table.unique):
+            if not effect.fields or table.watched.keys().isdisjoint(effect.fields):
                 continue
             self.position = position
             final = self.overlay[table, effect.row.id]

@@ -203,6 +203,15 @@ def test_every_kind_of_value_can_be_edited(acme, browser):
     }
 
 
+def test_line_breaks_stay_as_they_were(acme, browser):
+    _write(acme, "jobs", "job-1", "update", [{"op": "replace", "path": "/notes", "value": "one\ntwo"}], base=1)
+    posted = _inputs(browser.get(CHANGE).content.decode())
+    sent = {name: value.replace("\n", "\r\n") for name, value in posted.items()}
+    assert "Nothing was changed" in browser.post(CHANGE, sent, follow=True).content.decode()
+    browser.post(CHANGE, sent | {"notes": "one\r\ntwo\r\nthree"})
+    assert _record(acme).get("notes") == "one\ntwo\nthree"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -2,8 +2,9 @@
  * PURE: the client's side of `moat.v1` (docs/spec/protocol.md) as a state machine. `handle(event)` returns effects; it
  * does no I/O, knows no clock and no DOM. Whoever runs it performs the effects in order, each to its end, and reports back.
  *
- * Events: start · stop · wake · signed_in · open · close · frame · timer · ops · failed · installed · download_failed · progress · verify · start_over
- * Effects: connect · disconnect · send · timer · clear · apply · upgrade · rows · adopt · install · repair · ack · settled · reset · verified
+ * Events: start · stop · wake · signed_in · open · close · frame · timer · ops · failed · confirmed · installed · download_failed · progress · verify · start_over
+ * Effects: connect · disconnect · send · timer · clear · apply · upgrade · rows · adopt · install · repair · ack · settled · reset · verified · confirm
+ * `confirm` is answered by `confirmed` when no step before it failed; a step that fails is reported by `failed`, with the replica's true state.
  */
 
 import { backoff } from './backoff.js';
@@ -60,8 +61,12 @@ export class Engine {
   /** @type {Map<number, import('./types.js').Revision>} */
   #revisions = new Map();
   #schemaRef = 0;
-  /** Run the revisions on their own and subscribe again, instead of with a held frame. */
-  #upgradeOnly = false;
+  /** What to do once the schema is here: go on with the held frames, subscribe again, or compare and repair. */
+  /** @type {'apply' | 'subscribe' | 'repair'} */
+  #upgradeFor = 'apply';
+  /** The phase an upgrade interrupted. */
+  /** @type {Phase} */
+  #interrupted = 'live';
   /** @type {{envelope: Envelope, frames: import('./replica.js').RowsFrame[], received: number} | null} */
   #rows = null;
   /** @type {Verification | null} */
@@ -92,7 +97,14 @@ export class Engine {
     this.#now = now;
     const handler = this.#handlers[event.on];
     if (!handler) throw new Error(`unknown event ${event.on}`);
-    handler(event);
+    try {
+      handler(event);
+    } catch (error) {
+      // A frame that is not what the protocol says. What it left half done is forgotten with the connection.
+      this.#out = [];
+      this.problem = { code: 'malformed', message: String(error) };
+      this.#drop();
+    }
     const out = this.#out;
     this.#out = [];
     return out;
@@ -112,6 +124,7 @@ export class Engine {
     failed: ({ code, message, state }) => this.#failed(code, message, state),
     installed: ({ state }) => this.#installed(state),
     download_failed: ({ code, message }) => this.#downloadFailed(code, message),
+    confirmed: () => this.#confirmed(),
     progress: ({ share }) => { this.progress = share; },
     verify: () => this.#verify(),
     start_over: () => this.#startOver(),
@@ -183,7 +196,7 @@ export class Engine {
     this.#held = [];
     this.#revisions.clear();
     this.#schemaRef = 0;
-    this.#upgradeOnly = false;
+    this.#upgradeFor = 'apply';
     this.#rows = null;
     this.#verification = null;
     this.pushing.reset();
@@ -261,8 +274,6 @@ export class Engine {
   #welcomed(envelope) {
     this.welcome = envelope;
     this.head = envelope.cursor;
-    this.problem = null;
-    this.#attempt = 0;
     this.#ready = true;
     Object.assign(this.pushing.limits, envelope.limits);
     this.#out.push({ do: 'clear', name: 'answer' }, { do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS }, { do: 'welcomed', envelope });
@@ -311,8 +322,7 @@ export class Engine {
         this.progress = 0;
         return void this.#out.push({ do: 'install', manifest: envelope.manifest });
       case 'repair':
-        this.#enter('repairing');
-        return this.#beginVerification();
+        return this.#repair();
       default:
         return this.#drop();
     }
@@ -330,7 +340,7 @@ export class Engine {
     const revisions = this.#revisionsTo(schema_version);
     if (!revisions) {
       this.#held.push({ envelope, lines });
-      return this.#askSchema(false);
+      return this.#askSchema('apply');
     }
     this.#out.push({ do: 'apply', frame: { schema_version, from, to, state_hash, lines, revisions } });
     Object.assign(this.state, { cursor: to, state_hash, schema_version: Math.max(schema_version, this.state.schema_version) });
@@ -343,12 +353,24 @@ export class Engine {
     if (this.#subscribing !== null) return;
     if (this.phase === 'upgrading') return void this.#held.push({ envelope, lines: [] });
     if (envelope.cursor !== this.state.cursor) return this.#subscribe();
-    this.#failures = 0;
     this.progress = null;
     this.head = envelope.cursor;
     this.#enter('live');
+    this.#out.push({ do: 'confirm' });
+    this.#next();
+  }
+
+  /** Do what waited for the replica to be live. */
+  #next() {
     this.#push();
-    if (this.#wantVerify) this.#beginVerification();
+    if (this.#wantVerify && this.phase === 'live') this.#beginVerification();
+  }
+
+  /** The replica truly is where this machine takes it to be. */
+  #confirmed() {
+    this.#failures = 0;
+    this.#attempt = 0;
+    this.problem = null;
   }
 
   // Schema
@@ -364,31 +386,39 @@ export class Engine {
     return out;
   }
 
-  /** @param {boolean} upgradeOnly */
-  #askSchema(upgradeOnly) {
-    this.#upgradeOnly = upgradeOnly;
-    this.#enter('upgrading');
+  /** @param {'apply' | 'subscribe' | 'repair'} purpose */
+  #askSchema(purpose) {
+    this.#upgradeFor = purpose;
+    this.#interrupted = this.phase;
+    this.#enter(purpose === 'repair' ? 'repairing' : 'upgrading');
     this.#schemaRef = ++this.#ref;
     this.#send({ type: 'schema', from: this.state.schema_version, ref: this.#schemaRef });
   }
 
   #upgradeFirst() {
     this.#held = [];
-    this.#askSchema(true);
+    this.#askSchema('subscribe');
+  }
+
+  /** Rows come in the server's columns, so a repair too needs the server's schema first. */
+  #repair() {
+    this.#held = [];
+    this.#askSchema('repair');
   }
 
   /** @param {Envelope} envelope */
   #schema(envelope) {
     if (envelope.ref !== this.#schemaRef) return;
     for (const revision of envelope.revisions) this.#revisions.set(revision.schema_version, revision);
-    this.#enter('catching_up');
-    if (this.#upgradeOnly) {
+    this.#schemaRef = 0;
+    if (this.#upgradeFor !== 'apply') {
       const revisions = this.#revisionsTo(envelope.to);
       if (!revisions) return this.#drop();
-      this.#out.push({ do: 'upgrade', revisions });
-      this.state.schema_version = envelope.to;
-      return this.#subscribe();
+      if (revisions.length) this.#out.push({ do: 'upgrade', revisions });
+      this.state.schema_version = Math.max(envelope.to, this.state.schema_version);
+      return this.#upgradeFor === 'repair' ? this.#beginVerification() : this.#subscribe();
     }
+    this.#enter(this.#interrupted);
     const held = this.#held;
     this.#held = [];
     const blocked = held.find(({ envelope: frame }) => frame.type === 'changes' && frame.from === this.state.cursor);
@@ -397,7 +427,7 @@ export class Engine {
       if (frame.type === 'live') this.#live(frame);
       else this.#changes(frame, lines);
     }
-    return undefined;
+    return this.#next();
   }
 
   // Rows
@@ -506,20 +536,20 @@ export class Engine {
    */
   #failed(code, message, state) {
     this.state = { ...state };
+    if (this.#verification) this.#verified(this.#verification, { code, message });
     if (!this.connected || this.#subscribing !== null) return;
     this.#failures++;
     if (this.#failures === 1) return this.#subscribe();
     this.problem = { code, message };
-    if (this.#failures > 2) return this.#drop();
-    this.#enter('repairing');
-    this.#beginVerification();
+    if (this.#failures === 2) return this.#repair();
+    return this.#drop();
   }
 
   // Verification
 
   #verify() {
     if (this.phase === 'live' && !this.#verification) this.#beginVerification();
-    else this.#wantVerify = true;
+    else this.#wantVerify = true; // when it is live again
   }
 
   #beginVerification() {
@@ -552,8 +582,7 @@ export class Engine {
   /** @param {{code: string, message: string} | null} problem */
   #endVerification(problem) {
     const verification = /** @type {Verification} */ (this.#verification);
-    this.#verification = null;
-    this.#out.push({ do: 'verified', tables: verification.tables, repaired: verification.repaired, at: verification.at, problem });
+    this.#verified(verification, problem);
     if (this.phase !== 'repairing') return;
     if (problem) {
       this.problem = problem;
@@ -561,6 +590,15 @@ export class Engine {
     }
     if (verification.at) this.#adopt(verification.at);
     this.#subscribe();
+  }
+
+  /**
+   * @param {Verification} verification
+   * @param {{code: string, message: string} | null} problem
+   */
+  #verified({ tables, repaired }, problem) {
+    this.#verification = null;
+    this.#out.push({ do: 'verified', tables, repaired, problem });
   }
 
   // Small change
@@ -579,6 +617,5 @@ export class Engine {
   /** @param {Phase} phase */
   #enter(phase) {
     this.phase = phase;
-    if (phase === 'live') this.problem = null;
   }
 }
