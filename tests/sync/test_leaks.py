@@ -108,7 +108,7 @@ def walk(client, token, conflicts):
             for method in ("post", "patch"):
                 yield f"{method} {address} {body}", getattr(client, method)(address, json.dumps(body), content_type="application/json", **headers)
         copy = [{"op": "copy", "from": "/price", "path": "/title"}, {"op": "test", "path": "/price", "value": "7777.00"}]
-        yield f"json-patch {address}", client.patch(address, json.dumps(copy), content_type="application/json-patch+json", **headers)
+        yield f"json-patch {address} {copy}", client.patch(address, json.dumps(copy), content_type="application/json-patch+json", **headers)
         yield f"delete {address}", client.delete(address, **headers)
 
 
