@@ -160,7 +160,8 @@ class FakeTenant:
         known = [self.answers.get((device, op["op_id"])) for op in group]
         if any(known):
             return [k or self._rejected(op, "tx_aborted") for k, op in zip(known, group, strict=True)]
-        verdicts = [self._judge(device, op) for op in group]
+        made = {(op["table"], op["id"]) for op in group if op["op"] == "insert"}
+        verdicts = [None if op["op"] != "insert" and (op["table"], op["id"]) in made else self._judge(device, op) for op in group]
         if any(v is not None for v in verdicts):
             return [v or self._rejected(op, "tx_aborted") for v, op in zip(verdicts, group, strict=True)]
         return [self._accept(device, op) for op in group]

@@ -516,12 +516,12 @@ export class Engine {
 
   /** @param {Envelope} envelope */
   #error({ code, message, ref, retry_after: retryAfter = null }) {
+    if (code === 'ahead' || code === 'epoch') return this.#restored(code);
+    if (FINAL[code] && !(code === 'forbidden' && this.#ready)) return this.#giveUp(code, message);
     if (ref !== undefined && ref === this.pushing.inFlight?.ref) return this.#pushed(this.pushing.refused(code, message), retryAfter);
     if (this.#verification?.owns({ ref })) return this.#endVerification({ code, message });
     if (code === 'schema_behind') return this.#upgradeFirst();
     if (code === 'snapshot_gone') return this.connected ? this.#subscribe() : undefined;
-    if (code === 'ahead' || code === 'epoch') return this.#restored(code);
-    if (FINAL[code] && !(code === 'forbidden' && this.#ready)) return this.#giveUp(code, message);
     this.#retryAfter = retryAfter;
     this.problem = { code, message };
     // Whatever else went wrong, a fresh connection asks for exactly what the replica lacks.

@@ -169,6 +169,12 @@ test('a push the server cannot take now waits; one it cannot take at all is narr
   assert.equal(does(effects, 'timer')[0].name, 'push');
 });
 
+test('a device revoked while it pushes keeps its ops', () => {
+  const { engine, frame } = live({ pending: () => [{ op_id: 1, tx: null, wire: {} }] });
+  const effects = frame({ type: 'error', code: 'revoked', message: 'm', ref: engine.pushing.inFlight.ref });
+  assert.deepEqual([does(effects, 'ack'), engine.phase], [[], 'signed_out']);
+});
+
 test('a lost connection is tried again, later each time, and at once when someone looks', () => {
   const { engine, run } = live();
   const waits = [];
