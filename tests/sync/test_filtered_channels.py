@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from metadata.catalog import schema_of
 from metadata.models import AccessRule
 from sync import routed, sql
+from sync.channel_upkeep import retire_outdated
 from sync.columns import table_of
 from sync.engine import push
-from sync.hashchain import fold
-from sync.channel_upkeep import retire_outdated
 from sync.errors import AccessMoved, LogPruned
+from sync.hashchain import fold
 from sync.models import ChangeRoute, ChangeSide
-from sync.prune import prune
 from sync.ops import Actor, Op
+from sync.prune import prune
 from sync.visibility import visible
 from tenants.models import Membership
 from tests.sync.access_builders import Fold, access, make_member, make_profile, make_service, shown, technician_rules

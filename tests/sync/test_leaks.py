@@ -19,7 +19,7 @@ from tenants.models import Device
 from tenants.tokens import issue_device
 from tests.builders import make_object_type, make_tenant, make_user
 from tests.sync.access_builders import make_member, make_profile, make_service, technician_rules
-from tests.sync.live import in_thread, serving
+from tests.sync.live import serving
 from tests.sync.test_profiles_live import client as connect
 from tests.sync.test_profiles_live import op, patch
 
@@ -36,7 +36,11 @@ class Stage:
         self.tenant = make_service("acme-leaks")
         vault = make_object_type(self.tenant, "vault", {"vaultname": "text"}, label_plural="Vaults")
         ObjectField.objects.create(
-            object_type=ObjectMetadata.objects.get(tenant=self.tenant, object_name="job"), position=9, name="vault", kind="reference", reference=vault
+            object_type=ObjectMetadata.objects.get(tenant=self.tenant, object_name="job"),
+            position=9,
+            name="vault",
+            kind="reference",
+            reference=vault,
         )
         publish(self.tenant.pk)
         self.tenant.refresh_from_db()
@@ -56,8 +60,18 @@ class Stage:
         )
         for table, record in (("jobs", "job-mine"), ("jobs", "job-hidden"), ("vaults", "vault-1")):
             Conflict.objects.create(
-                tenant=self.tenant, table_name=table, record_id=record, op="update", fields=["price"], base={"price": "7777.00"},
-                mine={"title": "x"}, theirs={"price": "7777.00", "title": "y" if record == "job-mine" else "Hidden-title"}, base_version=1, server_version=2, by="tom", theirs_by="olga",
+                tenant=self.tenant,
+                table_name=table,
+                record_id=record,
+                op="update",
+                fields=["price"],
+                base={"price": "7777.00"},
+                mine={"title": "x"},
+                theirs={"price": "7777.00", "title": "y" if record == "job-mine" else "Hidden-title"},
+                base_version=1,
+                server_version=2,
+                by="tom",
+                theirs_by="olga",
             )
         self.other = make_tenant("elsewhere")
         make_object_type(self.other, "job", {"title": "text"})
@@ -101,12 +115,19 @@ def walk(client, token, conflicts):
         for query in queries if listing else ("",):
             yield address + query, client.get(address + query, **headers)
         bodies = [
-            {"title": "x", "price": "7777.00"}, {"vault": "vault-1"}, {"technician": "tom"}, {"job": "job-hidden"}, {"resolution": "mine"},
+            {"title": "x", "price": "7777.00"},
+            {"vault": "vault-1"},
+            {"technician": "tom"},
+            {"job": "job-hidden"},
+            {"resolution": "mine"},
             {"operations": [{"op": "update", "id": "job-hidden", "values": {"title": "x"}}, {"op": "delete", "id": "item-hidden"}]},
         ]
         for body in bodies if "/records/" in address or "/resolve" in address else bodies[:1]:
             for method in ("post", "patch"):
-                yield f"{method} {address} {body}", getattr(client, method)(address, json.dumps(body), content_type="application/json", **headers)
+                yield (
+                    f"{method} {address} {body}",
+                    getattr(client, method)(address, json.dumps(body), content_type="application/json", **headers),
+                )
         copy = [{"op": "copy", "from": "/price", "path": "/title"}, {"op": "test", "path": "/price", "value": "7777.00"}]
         yield f"json-patch {address} {copy}", client.patch(address, json.dumps(copy), content_type="application/json-patch+json", **headers)
         yield f"delete {address}", client.delete(address, **headers)
@@ -191,7 +212,12 @@ async def test_i8_no_message_tells_a_lower_profile_what_it_hides(stage):
             await tom.say(**{"kind": message.pop("type"), **message, "ref": ref})
             while json.loads(tom.words[-1].split(b"\n")[0] if tom.words[-1][:1] == b"{" else b"{}").get("ref") != ref:
                 await tom.hear()
-        for table, record, base in (("jobs", "job-mine", 1), ("jobs", "job-hidden", 0), ("vaults", "vault-1", 1), ("line_items", "item-hidden", 0)):
+        for table, record, base in (
+            ("jobs", "job-mine", 1),
+            ("jobs", "job-hidden", 0),
+            ("vaults", "vault-1", 1),
+            ("line_items", "item-hidden", 0),
+        ):
             await tom.push(
                 op(table, record, "update", patch(title="x"), base=base),
                 op(table, record, "update", patch(price="1.00"), base=base),
@@ -202,7 +228,9 @@ async def test_i8_no_message_tells_a_lower_profile_what_it_hides(stage):
         assert len(tom.words) > before + 15
         text = said(tom.words)
         for word in (*SECRETS, "item-hidden"):
-            assert word not in text.replace('"field":"price"', "").replace("has no field 'price'", "").replace("item-hidden' in line_items", ""), word
+            assert word not in text.replace('"field":"price"', "").replace("has no field 'price'", "").replace(
+                "item-hidden' in line_items", ""
+            ), word
     async with serving() as port, connect(port, stage.stranger) as stranger:
         await stranger.hello()
         for table in ("customers", "vaults"):
