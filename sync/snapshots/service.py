@@ -67,7 +67,7 @@ def _build(channel: Channel) -> Snapshot:
     previous = _newest(channel, state)
     with store.workplace(channel) as folder:
         built = _file(channel, folder / store.REPLICA, previous)
-        snapshot = store.publish(channel, folder, built)
+        snapshot = store.publish(channel, folder, built, previous)
     seconds = time.monotonic() - begun
     how = "new" if previous is None else "refreshed"
     metrics.snapshot_builds.labels(how).inc()

@@ -7,12 +7,19 @@ import signal
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.webkitgtk.options import Options as WebKitOptions
+from selenium.webdriver.webkitgtk.service import Service as WebKitService
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+WEBKIT, XVFB = shutil.which("WebKitWebDriver"), shutil.which("Xvfb")
+WKSHELL = Path(__file__).with_name("wkshell.py")
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
 CHROMIUM_ARGUMENTS = (
     *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-background-timer-throttling"),
@@ -39,18 +46,43 @@ class PageError(Exception):
         self.code = error["code"]
 
 
+def start_chromium(profile: Path) -> WebDriver:
+    """Start a headless Chromium on a profile."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for argument in (*CHROMIUM_ARGUMENTS, f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+
+
+def start_webkit(profile: Path, display: str) -> WebDriver:
+    """Start WebKitGTK on a profile, in the shape of a telephone, on a virtual screen."""
+    options = WebKitOptions()
+    options.binary_location = str(WKSHELL)
+    for argument in ("--automation", f"--profile={profile}", "--width=390", "--height=844", f"--ua={IPHONE}"):
+        options.add_argument(argument)
+    environment = {
+        **os.environ,
+        "DISPLAY": display,
+        "GDK_BACKEND": "x11",
+        "NO_AT_BRIDGE": "1",
+        "WEBKIT_DISABLE_COMPOSITING_MODE": "1",
+        "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS": "1",
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Selenium's own use of its own API
+        return webdriver.WebKitGTK(options=options, service=WebKitService(WEBKIT, env=environment))
+
+
 class Browser:
     """One browser with a profile of its own, which outlives it. Its tabs are window handles."""
 
-    def __init__(self, url: str, profile: Path | None = None) -> None:
+    def __init__(self, url: str, profile: Path | None = None, *, engine: str = "chromium", display: str = "") -> None:
         self.url = url
-        self.profile = profile or Path(tempfile.mkdtemp(prefix="moat-chromium-"))
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM or ""
-        for argument in (*CHROMIUM_ARGUMENTS, f"--user-data-dir={self.profile}"):
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+        self.engine = engine
+        self.profile = profile or Path(tempfile.mkdtemp(prefix=f"moat-{engine}-"))
+        self.driver = start_webkit(self.profile, display) if engine == "webkit" else start_chromium(self.profile)
         self.driver.set_script_timeout(PATIENCE * 2)
 
     def page(self, path: str = "/static/web/examples/blank.html") -> "Browser":
@@ -124,6 +156,8 @@ class Browser:
 
     def log(self) -> list[str]:
         """Return what the console said since the last call, without what a missing icon or a stopped server says."""
+        if self.engine != "chromium":  # no other driver tells
+            return []
         noise = ("favicon", "DEBUG", "net::ERR_CONNECTION_REFUSED", "WebSocket connection to")
         return [
             f"{entry['level']} {entry['message']}"
@@ -133,8 +167,8 @@ class Browser:
 
     def kill(self) -> None:
         """kill -9 the browser with everything it started; the profile stays."""
-        # The driver's process leads no group of its own, so walk the tree: Chromium's own children carry the profile's path.
-        found = subprocess.run(["pgrep", "-f", f"--user-data-dir={self.profile}"], capture_output=True, text=True, check=False)
+        # All of a browser's processes that matter carry the profile's path; the rest end with them.
+        found = subprocess.run(["pgrep", "-f", str(self.profile)], capture_output=True, text=True, check=False)
         for pid in found.stdout.split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)

@@ -12,7 +12,7 @@ from metadata.publish import publish
 from tenants.models import Tenant
 from tests.builders import make_field_service, make_tenant, make_user
 from tests.contract.servers import ServerProcess
-from tests.web.browser import CHROMEDRIVER, CHROMIUM, Browser
+from tests.web.browser import CHROMEDRIVER, CHROMIUM, WEBKIT, XVFB, Browser
 
 WEB = Path(__file__).resolve().parents[2] / "clients" / "web"
 
@@ -58,13 +58,48 @@ def tenant(transactional_db: None) -> Tenant:
     return tenant
 
 
+def _gi_available() -> bool:
+    return (
+        subprocess.run(
+            ["/usr/bin/python3", "-c", "import gi; gi.require_version('WebKit2', '4.1')"], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    """A virtual screen for WebKit."""
+    if not (WEBKIT and XVFB and _gi_available()):
+        reason = "WebKit is not installed (Debian: apt-get install webkit2gtk-driver xvfb python3-gi gir1.2-webkit2-4.1 gir1.2-gtk-3.0)"
+        pytest.fail(reason) if os.environ.get("MOAT_REQUIRE_BROWSERS") else pytest.skip(reason)
+    screen = subprocess.Popen(
+        [str(XVFB), "-displayfd", "1", "-screen", "0", "1280x1024x24", "-nolisten", "tcp"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert screen.stdout is not None
+    yield f":{screen.stdout.readline().decode().strip()}"
+    screen.terminate()
+    screen.wait(10)
+    screen.stdout.close()
+
+
+@pytest.fixture(params=["chromium", pytest.param("webkit", marks=pytest.mark.slow)])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The browser engine a test runs in; ask for it to run in all."""
+    return str(request.param)
+
+
 @pytest.fixture
-def browser(server: ServerProcess, tenant: Tenant) -> Iterator[Open]:
-    """A function that starts a browser, on a profile of an earlier one if given."""
+def browser(request: pytest.FixtureRequest, server: ServerProcess, tenant: Tenant) -> Iterator[Open]:
+    """A function that starts a browser, on a profile of an earlier one if given; Chromium unless the test asks for `engine`."""
     opened: list[Browser] = []
+    engine = request.getfixturevalue("engine") if "engine" in request.fixturenames else "chromium"
+    screen = request.getfixturevalue("display") if engine == "webkit" else ""
 
     def start(profile: Path | None = None) -> Browser:
-        opened.append(Browser(server.url, profile))
+        opened.append(Browser(server.url, profile, engine=engine, display=screen))
         return opened[-1]
 
     yield start

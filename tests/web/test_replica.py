@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,7 +21,12 @@ from tests.web.browser import PageError
 from tests.web.conftest import Open
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-TIERS = pytest.mark.parametrize("storage", ["opfs", "indexeddb"])
+
+
+def in_every_store(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test in every engine, with every store that works there; `auto` in WebKit is IndexedDB."""
+    places = [("chromium", "opfs"), ("chromium", "indexeddb"), ("webkit", "auto")]
+    return pytest.mark.usefixtures("engine")(pytest.mark.parametrize(("engine", "storage"), places)(test))
 
 
 def insert_jobs(tenant: Tenant, count: int, *, prefix: str = "job", size: int = 10) -> None:
@@ -58,7 +64,7 @@ def test_the_example_page_shows_another_browsers_edit_without_reload(browser: Op
     assert page.log() == []
 
 
-@TIERS
+@in_every_store
 def test_edits_made_offline_survive_a_reload_and_merge_when_the_server_is_back(
     browser: Open, tenant: Tenant, server: ServerProcess, storage: str
 ) -> None:
@@ -89,7 +95,7 @@ def test_edits_made_offline_survive_a_reload_and_merge_when_the_server_is_back(
     assert set(changes_of(tenant).values()) == {1}
 
 
-@TIERS
+@in_every_store
 def test_a_browser_killed_while_it_writes_loses_nothing_it_confirmed_and_doubles_nothing(
     browser: Open, tenant: Tenant, storage: str
 ) -> None:
@@ -111,7 +117,7 @@ def test_a_browser_killed_while_it_writes_loses_nothing_it_confirmed_and_doubles
     assert page.run("return moat.verify()")["equal"]
 
 
-@TIERS
+@in_every_store
 def test_the_next_tab_takes_over_when_the_leader_goes_and_no_write_is_lost_or_doubled(browser: Open, tenant: Tenant, storage: str) -> None:
     page = browser().open(storage=storage, user="tom", tenant="acme").live()
     leader = page.driver.current_window_handle
@@ -200,7 +206,7 @@ def test_a_type_and_a_field_published_while_a_page_is_open_are_there_without_rel
     assert page.log() == []
 
 
-@TIERS
+@in_every_store
 def test_the_first_sync_is_a_snapshot_that_goes_on_where_it_was_interrupted(
     browser: Open, tenant: Tenant, server: ServerProcess, storage: str
 ) -> None:
@@ -215,7 +221,7 @@ def test_the_first_sync_is_a_snapshot_that_goes_on_where_it_was_interrupted(
     page.live()
     assert page.rows("SELECT count(*) AS n FROM jobs") == [{"n": 12_000}]
     assert page.run("return moat.verify()")["equal"]
-    assert page.run("return moat.diagnostics()")["storage"]["tier"] == (1 if storage == "opfs" else 2)
+    assert page.run("return moat.status()")["storage"]["tier"] == (1 if storage == "opfs" else 2)
     page.run("await moat.update('jobs', 'job-00007', { title: 'After' })")
     page.settled()
     assert on_server(tenant)["job-00007"] == "After"

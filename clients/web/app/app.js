@@ -1,5 +1,6 @@
 /** What every view shares: the replica, the published types and layouts, the status, drafts. Views listen, nothing polls. */
 
+import { titleField, titleOf } from './forms/titles.js';
 import { address } from './router.js';
 import { rightsOn } from './sync/rights.js';
 import { toast } from './ui/toast.js';
@@ -95,8 +96,7 @@ export class App {
    * @param {Record<string, any> | null | undefined} record
    */
   titleOf(type, record) {
-    const title = type?.title_field ? record?.[type.title_field] : null;
-    return title === null || title === undefined || title === '' ? String(record?.id ?? '') : String(title);
+    return titleOf(type, record);
   }
 
   /** What reference widgets ask. */
@@ -108,7 +108,7 @@ export class App {
     search: async (field, text) => {
       const type = this.types.get(field.reference_table ?? '');
       if (!type) return [];
-      const title = quote(type.title_field || 'id');
+      const title = quote(titleField(type) ?? 'id');
       const words = text.trim().split(/\s+/).filter(Boolean).map((word) => `%${word.replace(/[\\%_]/g, '\\$&')}%`);
       const where = words.map(() => `(${title} LIKE ? ESCAPE '\\' OR "id" LIKE ? ESCAPE '\\')`).join(' AND ');
       const sql = `SELECT "id", coalesce(${title}, "id") AS "title" FROM ${quote(type.table_name)}${where ? ` WHERE ${where}` : ''} ORDER BY ${title}, "id" LIMIT ${FOUND}`;

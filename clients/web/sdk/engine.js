@@ -9,6 +9,7 @@
 
 import { backoff } from './backoff.js';
 import { genesis } from './chain.js';
+import { Connection, FINAL } from './connection.js';
 import { Pushing } from './pushing.js';
 import { Verification } from './verify.js';
 
@@ -19,42 +20,17 @@ import { Verification } from './verify.js';
 /** @typedef {Record<string, any> & {do: string}} Effect */
 /** @typedef {import('./verify.js').Port & {pending: import('./pushing.js').Pending}} Port reads of the replica */
 
-export const PROTOCOL = 'moat.v1';
 export const FULL_CHANNEL = 'full';
-const HEARTBEAT_MS = 20_000;
-const SILENCE_MS = 45_000;
-const ANSWER_MS = 20_000;
 
-/** Errors after which trying again by itself is pointless, and the phase that says so. */
-/** @type {Record<string, Phase>} */
-const FINAL = {
-  bad_token: 'signed_out', revoked: 'signed_out', forbidden: 'signed_out', protocol: 'halted', replaced: 'halted', ahead: 'halted', epoch: 'halted',
-};
-
-export class Engine {
-  /** @type {Phase} */
-  phase = 'closed';
-  /** @type {{code: string, message: string} | null} */
-  problem = null;
+export class Engine extends Connection {
   /** @type {Envelope | null} */
   welcome = null;
   head = 0;
   /** @type {number | null} */
   progress = null;
-  /** @type {number | null} when the next attempt is, by the clock of `now` */
-  retryAt = null;
-  /** @type {Effect[]} */
-  #out = [];
-  #attempt = 0;
   #failures = 0;
-  #ref = 0;
-  connected = false;
-  /** `welcome` came on this connection. */
-  #ready = false;
   /** @type {number | null} the `subscribe` that was sent and not answered: what arrives belongs to the stream before it */
   #subscribing = null;
-  /** @type {number | null} */
-  #retryAfter = null;
   #catchUpFrom = 0;
   /** @type {{envelope: Envelope, lines: string[]}[]} frames that wait for a schema */
   #held = [];
@@ -72,19 +48,13 @@ export class Engine {
   /** @type {Verification | null} */
   #verification = null;
   #wantVerify = false;
-  #heard = 0;
-  #now = 0;
 
   /**
    * @param {{state: SyncState, device: string | null, token: string | null, client: string, port: Port, random?: () => number}} options
    */
   constructor({ state, device, token, client, port, random = Math.random }) {
-    this.state = { ...state };
-    this.device = device;
-    this.token = token;
-    this.client = client;
+    super({ state, device, token, client, random });
     this.port = port;
-    this.random = random;
     this.pushing = new Pushing(port.pending);
   }
 
@@ -94,32 +64,30 @@ export class Engine {
    * @returns {Effect[]}
    */
   handle(event, now) {
-    this.#now = now;
+    this.now = now;
     const handler = this.#handlers[event.on];
     if (!handler) throw new Error(`unknown event ${event.on}`);
     try {
       handler(event);
     } catch (error) {
       // A frame that is not what the protocol says. What it left half done is forgotten with the connection.
-      this.#out = [];
+      this.take();
       this.problem = { code: 'malformed', message: String(error) };
-      this.#drop();
+      this.drop();
     }
-    const out = this.#out;
-    this.#out = [];
-    return out;
+    return this.take();
   }
 
   /** @type {Record<string, (event: any) => void>} */
   #handlers = {
-    start: () => this.#start(),
-    stop: () => this.#stop(),
-    wake: () => { if (this.phase === 'offline' || (this.phase === 'halted' && this.problem?.code === 'replaced')) this.#connect(); },
-    signed_in: ({ token, device }) => this.#signedIn(token, device),
-    open: () => this.#hello(),
-    close: ({ code, reason }) => this.#closed(code, reason),
+    start: () => this.start(),
+    stop: () => this.stop(),
+    wake: () => { if (this.phase === 'offline' || (this.phase === 'halted' && this.problem?.code === 'replaced')) this.connect(); },
+    signed_in: ({ token, device }) => this.signedIn(token, device),
+    open: () => this.hello(),
+    close: ({ code, reason }) => this.closed(code, reason),
     frame: ({ envelope, lines }) => this.#frame(envelope, lines),
-    timer: ({ name }) => this.#timer(name),
+    timer: ({ name }) => this.timer(name),
     ops: () => this.#push(),
     failed: ({ code, message, state }) => this.#failed(code, message, state),
     installed: ({ state }) => this.#installed(state),
@@ -130,114 +98,32 @@ export class Engine {
     start_over: () => this.#startOver(),
   };
 
-  // Connection
-
-  #start() {
-    if (!this.token) this.#enter('signed_out');
-    else this.#connect();
-  }
-
-  #stop() {
-    if (this.connected) this.#send({ type: 'bye', reason: 'closed' });
-    this.#disconnect();
-    this.#enter('closed');
-    this.#out.push({ do: 'clear', name: 'retry' });
-  }
-
   /**
-   * @param {string | null} token
-   * @param {string | null} device
+   * Frames that were held come again on the next connection, and so does what was in flight.
+   * @override
    */
-  #signedIn(token, device) {
-    this.token = token;
-    this.device = device;
-    this.problem = null;
-    this.#attempt = 0;
-    this.#disconnect();
-    this.#start();
-  }
-
-  #connect() {
-    this.#enter('connecting');
-    this.retryAt = null;
-    this.#retryAfter = null;
-    this.#out.push({ do: 'clear', name: 'retry' }, { do: 'connect' }, { do: 'timer', name: 'answer', ms: ANSWER_MS });
-  }
-
-  #hello() {
-    const { schema_version, cursor, state_hash, server_epoch } = this.state;
-    this.connected = true;
-    this.#heard = this.#now;
-    this.#send({
-      type: 'hello', protocol: PROTOCOL, token: this.token, device: this.device, schema_version, cursor, state_hash: state_hash || null,
-      ...(server_epoch ? { server_epoch } : {}), client: this.client,
-    });
-  }
-
-  /**
-   * The socket is gone: say so, wait, try again, unless there is no point.
-   * @param {number} [code]
-   * @param {string} [reason]
-   */
-  #closed(code, reason) {
-    this.#forget();
-    if (this.phase === 'closed' || this.phase === 'signed_out' || this.phase === 'halted') return;
-    if (code === 4401) return this.#giveUp('bad_token', reason || 'The server does not know this device any more. Log in again.');
-    if (this.phase !== 'downloading') this.#enter('offline');
-    const ms = backoff(this.#attempt++, this.random, this.#retryAfter);
-    this.retryAt = this.#now + ms;
-    this.#out.push({ do: 'timer', name: 'retry', ms });
-  }
-
-  /** What belongs to a connection goes with it; held frames come again. */
-  #forget() {
-    this.connected = this.#ready = false;
+  forget() {
+    super.forget();
     this.#subscribing = null;
     this.#held = [];
     this.#revisions.clear();
     this.#schemaRef = 0;
     this.#upgradeFor = 'apply';
     this.#rows = null;
+    this.#wantVerify ||= this.#verification !== null;
     this.#verification = null;
     this.pushing.reset();
-    this.#out.push({ do: 'clear', name: 'heartbeat' }, { do: 'clear', name: 'answer' }, { do: 'clear', name: 'push' });
-  }
-
-  #disconnect() {
-    this.#forget();
-    this.#out.push({ do: 'disconnect' });
+    this.out.push({ do: 'clear', name: 'push' });
   }
 
   /**
-   * @param {string} code
-   * @param {string} message
+   * @override
+   * @param {string} name
    */
-  #giveUp(code, message) {
-    this.problem = { code, message };
-    this.#disconnect();
-    this.#enter(FINAL[code] ?? 'halted');
-  }
-
-  /** @param {string} name */
-  #timer(name) {
-    if (name === 'retry') {
-      if (this.phase === 'offline' || this.phase === 'downloading') this.#connect();
-    } else if (name === 'answer') {
-      this.#drop();
-    } else if (name === 'push') {
-      this.pushing.resume();
-      this.#push();
-    } else if (name === 'heartbeat' && this.connected) {
-      if (this.#now - this.#heard > SILENCE_MS) return this.#drop();
-      if (this.#now - this.#heard >= HEARTBEAT_MS / 2) this.#send({ type: 'ping', ref: ++this.#ref });
-      this.#out.push({ do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS });
-    }
-  }
-
-  /** Close a socket that is of no use, and go on as if it had closed by itself. */
-  #drop() {
-    this.#out.push({ do: 'disconnect' });
-    this.#closed();
+  timer(name) {
+    if (name !== 'push') return super.timer(name);
+    this.pushing.resume();
+    this.#push();
   }
 
   // Frames
@@ -248,7 +134,7 @@ export class Engine {
    */
   #frame(envelope, lines) {
     if (!this.connected) return;
-    this.#heard = this.#now;
+    this.heard = this.now;
     const verification = this.#verification;
     if (verification?.owns(envelope) && (envelope.type === 'verify' || envelope.type === 'rows')) return this.#verifying(verification, envelope, lines);
     switch (envelope.type) {
@@ -260,12 +146,12 @@ export class Engine {
       case 'rows': return this.#addRows(envelope, lines);
       case 'rows_end': return this.#endRows(envelope);
       case 'ack': return this.#acked(envelope);
-      case 'settled': return void this.#out.push({ do: 'settled', conflicts: [envelope] });
-      case 'ping': return this.#send({ type: 'pong', ref: envelope.ref, cursor: this.state.cursor });
+      case 'settled': return void this.out.push({ do: 'settled', conflicts: [envelope] });
+      case 'ping': return this.send({ type: 'pong', ref: envelope.ref, cursor: this.state.cursor });
       case 'error': return this.#error(envelope);
       case 'bye':
-        this.#retryAfter = envelope.retry_after ?? null;
-        return this.#drop();
+        this.retryAfter = envelope.retry_after ?? null;
+        return this.drop();
       default: // pong, and what a later server may say
     }
   }
@@ -274,30 +160,30 @@ export class Engine {
   #welcomed(envelope) {
     this.welcome = envelope;
     this.head = envelope.cursor;
-    this.#ready = true;
+    this.greeted();
     Object.assign(this.pushing.limits, envelope.limits);
-    this.#out.push({ do: 'clear', name: 'answer' }, { do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS }, { do: 'welcomed', envelope });
-    if (envelope.settled?.length) this.#out.push({ do: 'settled', conflicts: envelope.settled });
+    this.out.push({ do: 'welcomed', envelope });
+    if (envelope.settled?.length) this.out.push({ do: 'settled', conflicts: envelope.settled });
     if (envelope.chain === 'epoch' || envelope.chain === 'ahead') return this.#restored(envelope.chain);
     const { tenant, channel, server_epoch } = envelope;
-    if (this.state.tenant && this.state.tenant !== tenant) return this.#giveUp('other_tenant', `This replica belongs to ${this.state.tenant}, not to ${tenant}.`);
+    if (this.state.tenant && this.state.tenant !== tenant) return this.giveUp('other_tenant', `This replica belongs to ${this.state.tenant}, not to ${tenant}.`);
     if (this.state.cursor === 0) this.#adopt({ tenant, channel, server_epoch, state_hash: genesis(server_epoch, tenant, channel === FULL_CHANNEL ? null : channel) });
     this.#subscribe();
   }
 
   /** @param {string} chain */
   #restored(chain) {
-    this.#giveUp(chain, 'The server was restored from a backup or replaced. Your unsent edits are kept. Start over to take the server’s data again.');
+    this.giveUp(chain, 'The server was restored from a backup or replaced. Your unsent edits are kept. Start over to take the server’s data again.');
   }
 
   #subscribe() {
     const { schema_version, cursor, state_hash } = this.state;
-    this.#subscribing = ++this.#ref;
+    this.#subscribing = this.nextRef();
     this.#held = [];
     this.#rows = null;
     this.#schemaRef = 0;
-    this.#enter('catching_up');
-    this.#send({ type: 'subscribe', schema_version, cursor, state_hash: state_hash || null, ref: this.#subscribing });
+    this.enter('catching_up');
+    this.send({ type: 'subscribe', schema_version, cursor, state_hash: state_hash || null, ref: this.#subscribing });
   }
 
   /** @param {Envelope} envelope */
@@ -310,21 +196,21 @@ export class Engine {
     switch (envelope.mode) {
       case 'log':
         this.head = envelope.to;
-        return this.#enter('catching_up');
+        return this.enter('catching_up');
       case 'rows':
         this.head = envelope.to;
         if (envelope.schema_version !== this.state.schema_version) return this.#upgradeFirst();
-        this.#enter('catching_up');
+        this.enter('catching_up');
         this.#rows = { envelope, frames: [], received: 0 };
         return undefined;
       case 'snapshot':
-        this.#enter('downloading');
+        this.enter('downloading');
         this.progress = 0;
-        return void this.#out.push({ do: 'install', manifest: envelope.manifest });
+        return void this.out.push({ do: 'install', manifest: envelope.manifest });
       case 'repair':
         return this.#repair();
       default:
-        return this.#drop();
+        return this.drop();
     }
   }
 
@@ -342,7 +228,7 @@ export class Engine {
       this.#held.push({ envelope, lines });
       return this.#askSchema('apply');
     }
-    this.#out.push({ do: 'apply', frame: { schema_version, from, to, state_hash, lines, revisions } });
+    this.out.push({ do: 'apply', frame: { schema_version, from, to, state_hash, lines, revisions } });
     Object.assign(this.state, { cursor: to, state_hash, schema_version: Math.max(schema_version, this.state.schema_version) });
     this.head = Math.max(this.head, to);
     if (this.phase === 'catching_up') this.progress = this.head > this.#catchUpFrom ? (to - this.#catchUpFrom) / (this.head - this.#catchUpFrom) : 1;
@@ -355,8 +241,8 @@ export class Engine {
     if (envelope.cursor !== this.state.cursor) return this.#subscribe();
     this.progress = null;
     this.head = envelope.cursor;
-    this.#enter('live');
-    this.#out.push({ do: 'confirm' });
+    this.enter('live');
+    this.out.push({ do: 'confirm' });
     this.#next();
   }
 
@@ -369,7 +255,7 @@ export class Engine {
   /** The replica truly is where this machine takes it to be. */
   #confirmed() {
     this.#failures = 0;
-    this.#attempt = 0;
+    this.attempt = 0;
     this.problem = null;
   }
 
@@ -390,9 +276,9 @@ export class Engine {
   #askSchema(purpose) {
     this.#upgradeFor = purpose;
     this.#interrupted = this.phase;
-    this.#enter(purpose === 'repair' ? 'repairing' : 'upgrading');
-    this.#schemaRef = ++this.#ref;
-    this.#send({ type: 'schema', from: this.state.schema_version, ref: this.#schemaRef });
+    this.enter(purpose === 'repair' ? 'repairing' : 'upgrading');
+    this.#schemaRef = this.nextRef();
+    this.send({ type: 'schema', from: this.state.schema_version, ref: this.#schemaRef });
   }
 
   #upgradeFirst() {
@@ -413,16 +299,16 @@ export class Engine {
     this.#schemaRef = 0;
     if (this.#upgradeFor !== 'apply') {
       const revisions = this.#revisionsTo(envelope.to);
-      if (!revisions) return this.#drop();
-      if (revisions.length) this.#out.push({ do: 'upgrade', revisions });
+      if (!revisions) return this.drop();
+      if (revisions.length) this.out.push({ do: 'upgrade', revisions });
       this.state.schema_version = Math.max(envelope.to, this.state.schema_version);
       return this.#upgradeFor === 'repair' ? this.#beginVerification() : this.#subscribe();
     }
-    this.#enter(this.#interrupted);
+    this.enter(this.#interrupted);
     const held = this.#held;
     this.#held = [];
     const blocked = held.find(({ envelope: frame }) => frame.type === 'changes' && frame.from === this.state.cursor);
-    if (blocked && !this.#revisionsTo(blocked.envelope.schema_version)) return this.#drop();
+    if (blocked && !this.#revisionsTo(blocked.envelope.schema_version)) return this.drop();
     for (const { envelope: frame, lines } of held) {
       if (frame.type === 'live') this.#live(frame);
       else this.#changes(frame, lines);
@@ -449,7 +335,7 @@ export class Engine {
     this.#rows = null;
     if (!rows) return;
     if (from !== this.state.cursor) return this.#subscribe();
-    this.#out.push({ do: 'rows', frames: rows.frames, end: { to, state_hash } });
+    this.out.push({ do: 'rows', frames: rows.frames, end: { to, state_hash } });
     Object.assign(this.state, { cursor: to, state_hash });
   }
 
@@ -459,8 +345,8 @@ export class Engine {
   #installed(state) {
     this.state = { ...state };
     this.progress = null;
-    if (this.#ready) this.#subscribe();
-    else if (this.phase === 'downloading') this.#enter('offline');
+    if (this.ready) this.#subscribe();
+    else if (this.phase === 'downloading') this.enter('offline');
   }
 
   /**
@@ -471,16 +357,16 @@ export class Engine {
     if (this.phase !== 'downloading') return;
     if (code === 'snapshot_gone' && this.connected && this.#failures++ < 3) return this.#subscribe();
     this.problem = { code, message };
-    this.#enter('offline');
-    this.#drop();
+    this.enter('offline');
+    this.drop();
   }
 
   #startOver() {
-    this.#disconnect();
+    this.disconnect();
     this.problem = null;
-    this.#out.push({ do: 'reset' });
+    this.out.push({ do: 'reset' });
     this.state = { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' };
-    this.#start();
+    this.start();
   }
 
   // Push
@@ -488,12 +374,11 @@ export class Engine {
   #push() {
     // Only when caught up: by then the replica knows which of its ops the server had accepted, under this device or one before.
     if (this.phase !== 'live') return;
-    const ref = this.#ref + 1;
+    const ref = this.nextRef();
     const ops = this.pushing.next(ref);
     if (!ops) return;
-    this.#ref = ref;
     const { schema_version, cursor, state_hash } = this.state;
-    this.#out.push({ do: 'send', envelope: { type: 'push', schema_version, cursor, state_hash: state_hash || null, ref }, lines: ops });
+    this.out.push({ do: 'send', envelope: { type: 'push', schema_version, cursor, state_hash: state_hash || null, ref }, lines: ops });
   }
 
   /** @param {Envelope} envelope */
@@ -507,8 +392,8 @@ export class Engine {
    * @param {number | null} retryAfter
    */
   #pushed({ results, wait }, retryAfter) {
-    if (results.length) this.#out.push({ do: 'ack', results });
-    if (wait) this.#out.push({ do: 'timer', name: 'push', ms: backoff(this.pushing.trouble, this.random, retryAfter) });
+    if (results.length) this.out.push({ do: 'ack', results });
+    if (wait) this.out.push({ do: 'timer', name: 'push', ms: backoff(this.pushing.trouble, this.random, retryAfter) });
     else this.#push();
   }
 
@@ -517,15 +402,15 @@ export class Engine {
   /** @param {Envelope} envelope */
   #error({ code, message, ref, retry_after: retryAfter = null }) {
     if (code === 'ahead' || code === 'epoch') return this.#restored(code);
-    if (FINAL[code] && !(code === 'forbidden' && this.#ready)) return this.#giveUp(code, message);
+    if (FINAL[code] && !(code === 'forbidden' && this.ready)) return this.giveUp(code, message);
     if (ref !== undefined && ref === this.pushing.inFlight?.ref) return this.#pushed(this.pushing.refused(code, message), retryAfter);
     if (this.#verification?.owns({ ref })) return this.#endVerification({ code, message });
     if (code === 'schema_behind') return this.#upgradeFirst();
     if (code === 'snapshot_gone') return this.connected ? this.#subscribe() : undefined;
-    this.#retryAfter = retryAfter;
+    this.retryAfter = retryAfter;
     this.problem = { code, message };
     // Whatever else went wrong, a fresh connection asks for exactly what the replica lacks.
-    return this.#drop();
+    return this.drop();
   }
 
   /**
@@ -542,7 +427,7 @@ export class Engine {
     if (this.#failures === 1) return this.#subscribe();
     this.problem = { code, message };
     if (this.#failures === 2) return this.#repair();
-    return this.#drop();
+    return this.drop();
   }
 
   // Verification
@@ -554,7 +439,7 @@ export class Engine {
 
   #beginVerification() {
     this.#wantVerify = false;
-    this.#verification = new Verification(this.port, () => ++this.#ref);
+    this.#verification = new Verification(this.port, () => this.nextRef());
     this.#steps(this.#verification.start());
   }
 
@@ -566,7 +451,7 @@ export class Engine {
   #verifying(verification, envelope, lines) {
     const steps = verification.answer(envelope, lines);
     // From the first difference on the stream is left alone: the repair stands at the cursor of the first answer.
-    if (verification.differs && this.phase !== 'repairing') this.#enter('repairing');
+    if (verification.differs && this.phase !== 'repairing') this.enter('repairing');
     this.#steps(steps);
     if (verification.done) this.#endVerification(null);
   }
@@ -574,8 +459,8 @@ export class Engine {
   /** @param {import('./verify.js').Step[]} steps */
   #steps(steps) {
     for (const step of steps) {
-      if ('send' in step) this.#send(step.send);
-      else this.#out.push({ do: 'repair', frames: step.repair });
+      if ('send' in step) this.send(step.send);
+      else this.out.push({ do: 'repair', frames: step.repair });
     }
   }
 
@@ -586,9 +471,9 @@ export class Engine {
     if (this.phase !== 'repairing') return;
     if (problem) {
       this.problem = problem;
-      return this.#drop();
+      return this.drop();
     }
-    if (verification.at) this.#adopt(verification.at);
+    if (verification.at) this.#adopt({ ...verification.at, channel: this.welcome?.channel ?? this.state.channel });
     this.#subscribe();
   }
 
@@ -598,7 +483,7 @@ export class Engine {
    */
   #verified({ tables, repaired }, problem) {
     this.#verification = null;
-    this.#out.push({ do: 'verified', tables, repaired, problem });
+    this.out.push({ do: 'verified', tables, repaired, problem });
   }
 
   // Small change
@@ -606,16 +491,6 @@ export class Engine {
   /** @param {Partial<SyncState>} state */
   #adopt(state) {
     Object.assign(this.state, state);
-    this.#out.push({ do: 'adopt', state });
-  }
-
-  /** @param {Record<string, any>} envelope */
-  #send(envelope) {
-    this.#out.push({ do: 'send', envelope, lines: [] });
-  }
-
-  /** @param {Phase} phase */
-  #enter(phase) {
-    this.phase = phase;
+    this.out.push({ do: 'adopt', state });
   }
 }

@@ -1,5 +1,6 @@
 /** What a person chose for the list of a type — columns and sort — kept in this browser. No data, only names of fields. */
 
+import { titleField } from '../forms/titles.js';
 import { listColumns } from './query.js';
 
 /**
@@ -43,7 +44,7 @@ export function choose(table, choice) {
 export function columnsOf(type, readable) {
   const all = listColumns(type, readable, Infinity);
   const wanted = chosen(type.table_name).columns?.filter((name) => all.includes(name));
-  return wanted ? [...new Set([...all.filter((name) => name === type.title_field), ...wanted])] : all.slice(0, SHOWN);
+  return wanted ? [...new Set([...all.filter((name) => name === titleField(type)), ...wanted])] : all.slice(0, SHOWN);
 }
 
 /**
@@ -54,6 +55,6 @@ export function columnsOf(type, readable) {
 export function sortOf(type) {
   const { sort } = chosen(type.table_name);
   if (sort !== undefined) return sort;
-  const title = type.fields.find((field) => field.name === type.title_field);
+  const title = type.fields.find((field) => field.name === titleField(type));
   return title && (title.indexed || title.unique) ? { field: title.name, descending: false } : null;
 }

@@ -1,5 +1,7 @@
 /** The SQL of a record list: search, filters, sort. Runs on the live views of the local replica; every value is a parameter. */
 
+import { titleField } from '../forms/titles.js';
+
 /**
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Field} Field
@@ -26,7 +28,8 @@ const quote = (name) => `"${name.replaceAll('"', '""')}"`;
  */
 export function listColumns(type, readable, limit = 6) {
   const fields = type.fields.filter((field) => field.kind !== 'json' && readable(field.name)).map((field) => field.name);
-  const title = fields.includes(type.title_field) ? [type.title_field] : [];
+  const declared = titleField(type);
+  const title = declared && fields.includes(declared) ? [declared] : [];
   const head = [type.statuses.length ? 'status' : '', type.subtypes.length ? 'object_type' : ''].filter((name) => name && readable(name));
   return [...new Set([...title, ...head, ...fields])].slice(0, limit);
 }
@@ -54,7 +57,8 @@ export function pageQuery(type, { columns, ids, types }) {
   const names = ['id', 'version', ...columns.filter((name) => known(type, name) && name !== 'id' && name !== 'version')].map((name) => `r.${quote(name)}`);
   for (const field of type.fields) {
     const target = columns.includes(field.name) && field.kind === 'reference' ? types.get(field.reference_table ?? '') : undefined;
-    if (target?.title_field) names.push(`(SELECT t.${quote(target.title_field)} FROM ${quote(target.table_name)} t WHERE t."id" = r.${quote(field.name)}) AS ${quote(field.name + TITLE)}`);
+    const title = titleField(target);
+    if (target && title) names.push(`(SELECT t.${quote(title)} FROM ${quote(target.table_name)} t WHERE t."id" = r.${quote(field.name)}) AS ${quote(field.name + TITLE)}`);
   }
   return { sql: `SELECT ${names.join(', ')} FROM ${quote(type.table_name)} r WHERE r."id" IN (${ids.map(() => '?').join(', ')})`, params: ids };
 }

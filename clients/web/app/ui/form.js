@@ -165,7 +165,7 @@ export class Form {
     const error = h('p', { class: 'error', id: uid('error'), 'aria-live': 'polite' });
     const news = h('p', { class: 'news', id: uid('news'), role: 'status' });
     made.input.setAttribute('aria-describedby', [field.help_text ? help.id : '', error.id, news.id].filter(Boolean).join(' '));
-    const element = h('div', { class: `control ${field.kind}`, 'data-field': field.name }, label, made.element, field.help_text ? help : null, news, error);
+    const element = h('div', { class: `control kind-${field.kind}`, 'data-field': field.name }, label, made.element, field.help_text ? help : null, news, error);
     return { element, widget: made, label, error, news, shape };
   }
 

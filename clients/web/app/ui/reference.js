@@ -24,7 +24,7 @@ export function referenceWidget(field, oninput, references) {
   const link = h('a', { class: 'button icon', hidden: true, title: `Open this ${field.label}`, 'aria-label': `Open this ${field.label}` }, icon('out'));
   const picker = new Picker(field, { input, list, link }, oninput, references);
   return {
-    element: h('div', { class: 'reference' }, input, references.open ? link : null, list),
+    element: h('div', { class: 'picker' }, input, references.open ? link : null, list),
     input,
     show: (value) => picker.show(value ?? null),
     enable: (enabled) => { input.disabled = !enabled; },

@@ -171,7 +171,7 @@ export class DetailView {
     this.form.render(plan, values, new Map([...shown, ...this.refused]), edit.news);
     const name = this.isNew ? `New ${type.label}` : app.titleOf(type, values) || type.label;
     if (this.heading.textContent !== name) this.heading.textContent = name;
-    this.kind.textContent = this.fixing ? `${type.label}: repair an edit` : type.label;
+    this.kind.textContent = this.fixing ? `${type.label}: repair an edit` : this.isNew ? '' : type.label;
     this.drawControls(may, rights.delete);
     this.retitled();
   }

@@ -2,6 +2,7 @@
 
 import { display } from '../forms/display.js';
 import { headFields } from '../forms/plan.js';
+import { titleField } from '../forms/titles.js';
 import { choose, columnsOf, sortOf } from '../lists/columns.js';
 import { LiveList } from '../lists/live.js';
 import { TITLE, listColumns } from '../lists/query.js';
@@ -107,7 +108,7 @@ export class ListView {
     }, choice.value ? dot(/** @type {any} */ (choice).colour) : null, choice.label)));
     const readable = app.rights(this.table).readable;
     const fields = [...headFields(type), ...type.fields].filter((field) => readable(field.name));
-    this.panel.use({ fields, all: listColumns(type, readable, Infinity), columns: columnsOf(type, readable), sort: this.state.sort, title: type.title_field });
+    this.panel.use({ fields, all: listColumns(type, readable, Infinity), columns: columnsOf(type, readable), sort: this.state.sort, title: titleField(type) ?? '' });
   }
 
   /** @param {KeyboardEvent} event */
@@ -197,7 +198,7 @@ export class ListView {
     const { type, app } = this;
     const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
     const title = app.titleOf(type, row);
-    const sub = this.columns.filter((name) => name !== type.title_field && name !== 'status')
+    const sub = this.columns.filter((name) => name !== titleField(type) && name !== 'status')
       .map((name) => cell(/** @type {Field | undefined} */ (fields.get(name)), row)).filter(Boolean).join(' · ');
     const status = this.columns.includes('status') ? type.statuses.find((one) => one.value === row.status) : undefined;
     const state = app.drafts.get(`${this.table}/${row.id}`)?.dirty ? 'Unsaved' : STATES[this.states[row.id] ?? ''];

@@ -39,8 +39,10 @@ export class StatusBar {
 
   update() {
     const { status } = this.app;
+    const calm = status.phase === 'live' && status.pending && this.state.dataset.phase === 'live';
+    this.state.dataset.pending = String(status.pending);
     clearTimeout(this.calm);
-    if (status.phase === 'live' && status.pending && this.state.dataset.phase === 'live') this.calm = setTimeout(() => this.draw(), CALM_MS);
+    if (calm) this.calm = setTimeout(() => this.draw(), CALM_MS);
     else this.draw();
   }
 

@@ -317,7 +317,7 @@ test('a replica that differs is repaired by bisection, without a wipe, and goes 
   assert.deepEqual(mine, truth);
   assert.ok(fetched <= 1000, `${fetched} rows fetched`);
   const [verified] = does(effects, 'verified');
-  assert.deepEqual([verified.tables.jobs.equal, verified.problem, does(effects, 'adopt')[0].state], [false, null, { cursor: 10, state_hash: 'h10' }]);
+  assert.deepEqual([verified.tables.jobs.equal, verified.problem, does(effects, 'adopt')[0].state], [false, null, { cursor: 10, state_hash: 'h10', channel: 'full' }]);
   assert.deepEqual(sent(effects).map(({ type, cursor }) => [type, cursor]), [['subscribe', 10]]);
 });
 
