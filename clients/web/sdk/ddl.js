@@ -81,7 +81,7 @@ function tableSql(name, fields) {
 }
 
 const indexSql = (/** @type {string} */ table, /** @type {string} */ field) =>
-  `CREATE INDEX ${quote(`ix_${table}_${field}`)} ON ${quote(table)} (${quote(field)})`;
+  `CREATE INDEX ${quote(`ix_${table}__${field}`)} ON ${quote(table)} (${quote(field)})`;
 
 /**
  * Say whether every replica keeps an index on a field.
@@ -122,10 +122,10 @@ export function commandSql(command) {
     case 'create_table': return withPatched(createTableSql(table, command.columns, command.indexes ?? []), createPatchedSql(table, command.columns));
     case 'add_column': return [table, `_patched_${table}`].map((name) => `ALTER TABLE ${quote(name)} ADD COLUMN ${columnSql(command.column)}`);
     case 'create_index': return [indexSql(table, field)];
-    case 'drop_index': return [`DROP INDEX ${quote(`ix_${table}_${field}`)}`];
+    case 'drop_index': return [`DROP INDEX ${quote(`ix_${table}__${field}`)}`];
     case 'widen_column': return [];
     case 'retire_column': return [
-      `DROP INDEX IF EXISTS ${quote(`ix_${table}_${field}`)}`,
+      `DROP INDEX IF EXISTS ${quote(`ix_${table}__${field}`)}`,
       ...[table, `_patched_${table}`].map((name) => `ALTER TABLE ${quote(name)} DROP COLUMN ${quote(field)}`),
     ];
     case 'retire_table': return [`DROP TABLE ${base}`, `DROP TABLE ${quote(`_patched_${table}`)}`];

@@ -54,6 +54,8 @@ export class Leader {
   /** @type {string | null} */
   #storageProblem = null;
   #closed = false;
+  /** @type {Record<string, number> | null} milliseconds the last snapshot took */
+  #installTook = null;
   /** @type {string[]} what happened lately, for `diagnostics` */
   #journal = [];
 
@@ -245,7 +247,7 @@ export class Leader {
       ...state, device: this.replica.local('device'), user: this.replica.local('user'), file: this.#file, bytes: pages,
       storage: { ...this.#storage(), ...this.options.storage.stats() }, overlays: this.replica.overlays.counts(),
       tables: Object.fromEntries([...this.replica.schema.tables.keys()].map((name) => [name, sql.value(`SELECT count(*) FROM main."${name}"`)])),
-      phase: this.engine.phase, problem: this.engine.problem, limits: this.engine.pushing.limits, journal: [...this.#journal],
+      phase: this.engine.phase, problem: this.engine.problem, limits: this.engine.pushing.limits, install: this.#installTook, journal: [...this.#journal],
     };
   }
 
@@ -406,8 +408,9 @@ export class Leader {
 
   /** @param {import('./installing.js').Installed} installed */
   async #switch(installed) {
-    const old = { replica: this.replica, file: this.#file };
+    const old = { replica: this.replica, file: this.#file }, begun = performance.now();
     moveLocal(old.replica, installed.replica);
+    this.#installTook = { ...installed.took, move: Math.round(performance.now() - begun) };
     this.replica = installed.replica;
     this.#file = installed.file;
     this.#changedAll();

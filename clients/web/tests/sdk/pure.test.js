@@ -126,7 +126,7 @@ test('DDL is what the replica page of the spec says', () => {
   const [table, ...indexes] = createTableSql(JOB.table_name, JOB.fields);
   assert.equal(table, 'CREATE TABLE "jobs" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "object_type" TEXT, "status" TEXT, "title" TEXT, '
     + `"price" NUMERIC DEFAULT '0.00', "hours" REAL, "count" INTEGER, "urgent" INTEGER, "due" TEXT, "attrs" TEXT, "customer" TEXT)`);
-  assert.deepEqual(indexes, ['CREATE INDEX "ix_jobs_title" ON "jobs" ("title")', 'CREATE INDEX "ix_jobs_customer" ON "jobs" ("customer")']);
+  assert.deepEqual(indexes, ['CREATE INDEX "ix_jobs__title" ON "jobs" ("title")', 'CREATE INDEX "ix_jobs__customer" ON "jobs" ("customer")']);
   assert.deepEqual(commandSql({ command: 'add_column', table: 'jobs', column: field('ok', 'boolean', { default: true }) }), [
     'ALTER TABLE "jobs" ADD COLUMN "ok" INTEGER DEFAULT 1', 'ALTER TABLE "_patched_jobs" ADD COLUMN "ok" INTEGER DEFAULT 1',
   ]);
