@@ -15,6 +15,7 @@ from sync.ops import Op
 from sync.resolvers import Accept, Answer, Reject, ask, resolver_of
 from sync.resolvers import Merged as ResolverMerged
 from sync.rows import Row, Table
+from sync.settle import guard
 from sync.settle.contention import Contention
 from sync.settle.payloads import check_values, clean_field, read_insert, read_update, valid_id
 from sync.settle.tx import Effect, InConflict, Tx
@@ -27,10 +28,12 @@ def decide(tx: Tx, op: Op) -> Effect:
     """Return what an insert, update or delete does. Changes nothing; the caller adds the effect to the tx."""
     if op.op not in ("insert", "update", "delete"):
         raise OpRefused(Code.UNKNOWN_OP, "op is one of insert, update, delete and settle.")
+    guard.require_table(tx.rules, op)
     table = _table(tx, op)
     if op.base_version is not None and op.base_version < 0:
         raise OpRefused(Code.BAD_OP, "base_version is missing or is no integer from 0 up.", field="base_version")
     row = tx.row(table, op.id)
+    guard.permit(tx, op, table, row)
     if op.op == "insert":
         return _insert(tx, op, table, row)
     if row is None:

@@ -151,7 +151,7 @@ class Connection:
         who = client.identity
         client.confirmed(message.cursor)
         metrics.pushes.inc()
-        actor = Actor(who.tenant_id, who.username, who.device_id, client.channel.key)
+        actor = Actor(who.tenant_id, who.username, who.device_id, client.channel.key, who.user_id)
         future = get_writer().submit(PushJob(actor, message.ops, message.schema_version))
         self._acks.append((message.ref, time.perf_counter(), future))
         future.add_done_callback(self._send_acks)

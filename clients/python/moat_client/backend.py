@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from moat_client.access import ACCESS
 from moat_client.apply import Applying, RowSet, adopt, apply_changes, apply_repair, apply_rows, range_where, run_revisions
+from moat_client.canonical import canonical_json
 from moat_client.ddl import patched_name, quoted
 from moat_client.engine import events as ev
 from moat_client.engine.events import Action, Digest, Event, Span
@@ -167,6 +169,10 @@ class Backend:
         if gone:
             self.on_settled(gone)
 
+    def _record_access(self, action: ev.RecordAccess) -> None:
+        with self.store.write() as writing:
+            set_state(writing.con, ACCESS, canonical_json(dict(action.access)))
+
     def _compute_digests(self, action: ev.ComputeDigests) -> Event:
         with self.store.read() as (con, catalog):
             known = [name for name in action.tables if catalog.synced(name) is not None]
@@ -256,6 +262,7 @@ _PERFORM: dict[type, Callable[[Backend, Any], Event | None]] = {
     ev.RefuseOps: Backend._refuse_ops,
     ev.Renumber: Backend._renumber,
     ev.RecordSettled: Backend._record_settled,
+    ev.RecordAccess: Backend._record_access,
     ev.ComputeDigests: Backend._compute_digests,
     ev.CutRange: Backend._cut_range,
     ev.DigestRanges: Backend._digest_ranges,

@@ -206,9 +206,12 @@ def set_problem(con: sqlite3.Connection, op_id: int, state: str, code: str, mess
     con.execute(sql, [state, code, message, as_json(merged), op_id])
 
 
-def remember_last_seen(con: sqlite3.Connection, table: Table, ids: Iterable[str]) -> None:
-    """Keep, with the ops of records that are about to vanish, what those records last held: "mine" may bring them back."""
-    for record_id, record in read_records(con, table, ids).items():
+def remember_last_seen(con: sqlite3.Connection, table: Table, ids: Iterable[str], *, source: sqlite3.Connection | None = None) -> None:
+    """Keep, with the ops of records that are about to vanish, what those records last held: "mine" may bring them back.
+
+    The records are read from `source`, where that is another file.
+    """
+    for record_id, record in read_records(source or con, table, ids).items():
         rows = con.execute(
             'SELECT "op_id", "details" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ?', [table.name, record_id]
         )

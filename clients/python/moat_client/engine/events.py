@@ -304,6 +304,13 @@ class RecordSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordAccess:
+    """Note what the user may see and do, so that it is known offline too: `{"rules": [...]}`, or null rules for everything."""
+
+    access: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ComputeDigests:
     """Count and digest these tables. → DigestsReady"""
 
@@ -394,6 +401,7 @@ Action = (
     | RefuseOps
     | Renumber
     | RecordSettled
+    | RecordAccess
     | ComputeDigests
     | CutRange
     | DigestRanges

@@ -116,6 +116,7 @@ class Engine(Stream):
             cursor=at.cursor,
             state_hash=at.state_hash,
             server_epoch=at.server_epoch or None,
+            channel=at.channel or None,
             client=self._identity.client,
         )
         return [ev.Send(hello), ev.SetTimer("hello", HELLO_SECONDS)]
@@ -200,6 +201,8 @@ class Engine(Stream):
         self._pusher.connected(welcome.limits)
         if welcome.settled:
             actions.append(ev.RecordSettled(welcome.settled))
+        if welcome.access is not None:
+            actions.append(ev.RecordAccess(welcome.access))
         if at.cursor and welcome.chain in ("ahead", "epoch"):
             return actions + self._fail(welcome.chain)
         if at.cursor and at.server_epoch not in ("", welcome.server_epoch):

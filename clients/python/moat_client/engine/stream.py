@@ -25,7 +25,8 @@ class Stream(Core):
         self._set(State.CATCHING_UP)
         at = self.position
         known = max(at.schema_version, *self._revisions) if self._revisions else at.schema_version
-        return [ev.Send(encode("subscribe", schema_version=known, cursor=at.cursor, state_hash=at.state_hash))]
+        where = {"cursor": at.cursor, "state_hash": at.state_hash, "channel": at.channel or None}
+        return [ev.Send(encode("subscribe", schema_version=known, **where))]
 
     def _catch_up(self, message: CatchUp) -> list[Action]:
         self._streaming = self._collecting = False
