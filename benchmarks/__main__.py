@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import flat, live, memory, replicas, writes
+from benchmarks import flat, live, memory, profiles, replicas, writes
 from benchmarks.report import Figure, as_json, print_table
 from benchmarks.server import pin_here
 
@@ -22,6 +22,10 @@ ALL: dict[str, tuple[str, Benchmark]] = {
     "first-sync": ("the first sync of a new replica", lambda quick: replicas.first_sync(20_000 if quick else 336_000)),
     "catch-up": ("missed changes, chain verified and applied", lambda quick: replicas.catch_up(10_000 if quick else 50_000)),
     "flat": ("what a change must not cost", lambda quick: flat.flat(100, 10_000, 5, 50) if quick else flat.flat(300, 200_000, 50, 500)),
+    "profiles": (
+        "filtered channels",
+        lambda quick: asyncio.to_thread(profiles.profiles, 300 if quick else 3000, 10_000 if quick else 50_000),
+    ),
     "memory": ("idle server and connections", lambda quick: memory.memory(100 if quick else 1000)),
 }
 

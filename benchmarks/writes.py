@@ -12,11 +12,11 @@ from benchmarks.server import moat
 
 
 async def _pusher(
-    connection: wire.Connection, state: dict[str, Any], offset: int, per_frame: int, until: float, latencies: list[float]
+    connection: wire.Connection, state: dict[str, Any], mine: range, per_frame: int, until: float, latencies: list[float]
 ) -> int:
     accepted = 0
     while time.perf_counter() < until:
-        ops = [update((offset + accepted + n) % 5000, f"t{accepted + n}") for n in range(per_frame)]
+        ops = [update(mine[(accepted + n) % len(mine)], f"t{accepted + n}") for n in range(per_frame)]
         started = time.perf_counter()
         connection.send_raw(push_frame(state, ops))
         ack = await connection.until("ack")
@@ -37,8 +37,10 @@ async def _run(connections: int, per_frame: int, seconds: float) -> tuple[float,
             await connection.until("welcome")
         latencies: list[float] = []
         started = time.perf_counter()
-        slice_ = 5000 // connections
-        pushers = [_pusher(c, state, n * slice_, per_frame, started + seconds, latencies) for n, c in enumerate(joined)]
+        share = 5000 // connections  # records of its own, so that nobody conflicts
+        pushers = [
+            _pusher(c, state, range(n * share, (n + 1) * share), per_frame, started + seconds, latencies) for n, c in enumerate(joined)
+        ]
         accepted = sum(await asyncio.gather(*pushers))
         return accepted / (time.perf_counter() - started), latencies
 

@@ -1,11 +1,12 @@
 """Admin of layouts. It writes through `layouts.publish` only, so clients see every change at once."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.forms import Field, ModelForm
+from django.forms import Field, ModelForm, Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -39,7 +40,7 @@ class LayoutAdmin(TenantScopedAdmin):
     search_fields = ("object_name", "object_type", "status", "label")
 
     class Media:
-        js = ("layouts/preview.js",)
+        js = (Script("layouts/preview.js", type="module"),)
         css = {"all": ("layouts/preview.css",)}  # noqa: RUF012
 
     @admin.display(description="warnings")
@@ -57,6 +58,14 @@ class LayoutAdmin(TenantScopedAdmin):
             if len(tenants) == 1:
                 field.widget = binding_widgets(schema_of(tenants[0].pk, tenants[0].schema_version))[db_field.name]
         return field
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> HttpResponse:
+        """Tell the preview where to ask for an object type, and the tenants' names there."""
+        slugs = {tenant.pk: tenant.slug for tenant in self._tenants(request)}
+        field = context["adminform"].form.fields.get("layout_json")
+        if field is not None:
+            field.widget.attrs.update({"data-tenants": json.dumps(slugs), "data-objects": reverse("api-objects")})
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def _tenants(self, request: HttpRequest) -> "QuerySet[Tenant]":
         """Return the tenants the form can be about: the layout's own on its page."""

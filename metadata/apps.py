@@ -10,5 +10,5 @@ class MetadataConfig(AppConfig):
     verbose_name = "Object types"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from metadata import checks  # noqa: F401, PLC0415 - registering is all it is imported for, and models are not loaded before
+        """Register the system checks and connect the receivers."""
+        from metadata import access_receivers, checks  # noqa: F401, PLC0415 - registering is all they are imported for, and models are not loaded before

@@ -1,12 +1,12 @@
 """Definitions of object types. What an admin edits is a draft; `published` is what the world has."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 
 from metadata.kinds import Kind
-from tenants.models import Tenant
+from tenants.models import SecurityProfile, Tenant, profile_changed
 
 
 class ObjectMetadata(models.Model):
@@ -107,3 +107,47 @@ class SchemaRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant} v{self.schema_version}"
+
+
+class AccessRule(models.Model):
+    """A profile's rule for one object type. Without one, a profile that lacks full access does not know the object type."""
+
+    profile = models.ForeignKey(SecurityProfile, on_delete=models.CASCADE, related_name="rules")
+    object_name = models.CharField(max_length=40)
+    can_read = models.BooleanField("read", default=True)
+    can_create = models.BooleanField("create", default=False)
+    can_update = models.BooleanField("update", default=False)
+    can_delete = models.BooleanField("delete", default=False)
+    readable_fields = models.JSONField(null=True, blank=True, help_text='["title", "notes"]; empty: every field, also those yet to come.')
+    writable_fields = models.JSONField(
+        null=True, blank=True, help_text='["status", "notes"]; may name status and object_type; empty: every readable one.'
+    )
+    row_filter = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='{"technician": "$user.username"}, {"job.technician": "$membership.technician"}, {"region": ["north", "west"]}; {}: all.',
+    )
+    subtypes = models.JSONField(default=list, blank=True, help_text='Only these subtypes: ["job_residential"]; empty: all.')
+    statuses = models.JSONField(default=list, blank=True, help_text='Only these statuses: ["open"]; empty: all.')
+
+    class Meta:
+        db_table = "access_rule"
+        ordering: ClassVar = ["profile", "object_name"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["profile", "object_name"], name="rule_per_object_type")]
+
+    def __str__(self) -> str:
+        return self.object_name
+
+    @transaction.atomic
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, and raise the profile's revision in the same transaction. Bulk updates do not: never use them here."""
+        super().save(*args, **kwargs)
+        profile_changed(self.profile_id)
+
+    @transaction.atomic
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete, and raise the profile's revision in the same transaction."""
+        profile_id = self.profile_id
+        done = super().delete(*args, **kwargs)
+        profile_changed(profile_id)
+        return done

@@ -132,4 +132,4 @@ def index_name(prefix: str, table: str, column: str) -> str:
 
 def replica_index_name(table: str, field: str) -> str:
     """Return the name of a field's index in a replica (replica.md)."""
-    return f"ix_{table}_{field}"
+    return f"ix_{table}__{field}"

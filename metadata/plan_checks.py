@@ -7,7 +7,7 @@ from metadata.canonical import MAX_INTEGER
 from metadata.drafts import ObjectDraft
 from metadata.fieldtypes import ValueRefused, clean
 from metadata.kinds import Kind
-from metadata.names import field_name_problem, object_name_problem, replica_index_name, table_name_problem
+from metadata.names import field_name_problem, object_name_problem, table_name_problem
 from metadata.schema import FieldSpec, ObjectSpec
 from tenants.errors import Problem
 
@@ -141,23 +141,13 @@ def reference_problems(target: ObjectSpec, after: dict[str, ObjectSpec], drafts:
 
 
 def clashes(after: Iterable[ObjectSpec], drafts: Sequence[ObjectDraft]) -> Iterator[Problem]:
-    """Find names that two object types of a tenant would share: tables (retired ones too) and indexes of a replica."""
+    """Find names that two object types of a tenant would share: tables, retired ones too."""
     tables: dict[str, str] = {}
     for draft in drafts:
         if draft.gone and draft.published is not None:
             tables[draft.published.table_name.lower()] = f"{draft.published.object_name}, which is retired,"
-    indexes: dict[str, str] = {}
     for spec in after:
         table = spec.table_name.lower()
         if table in tables:
             yield Problem(f"{spec.object_name}.table_name", "table_taken", f"{tables[table]} has the table {spec.table_name}.")
         tables.setdefault(table, spec.object_name)
-        for field in spec.fields:
-            if not field.has_index:
-                continue
-            index = replica_index_name(spec.table_name, field.name)
-            where = f"{spec.object_name}.{field.name}"
-            if indexes.setdefault(index, where) != where:
-                yield Problem(
-                    where, "index_taken", f"Its index would be called {index}, like that of {indexes[index]}. Choose another name."
-                )

@@ -12,5 +12,6 @@ class SyncConfig(AppConfig):
     verbose_name = "Sync"
 
     def ready(self) -> None:
-        """Connect the receivers."""
+        """Connect the receivers; register the admin of profiles, which Django's autodiscovery does not find in a package."""
         import_module("sync.receivers")
+        import_module("sync.admin.profiles")

@@ -4,23 +4,25 @@ Every function here blocks on the database: call it in a thread.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from metadata.catalog import schema_of
 from metadata.schema import TenantSchema
-from sync import log, sql
+from sync import log, routed, sql
 from sync.channels import Channel
 from sync.codes import Code
 from sync.columns import table_of
 from sync.commits import Commit
 from sync.conf import stream_knobs
-from sync.errors import LogPruned, SyncError
+from sync.errors import AccessMoved, LogPruned, SyncError
+from sync.flows import Flow
 from sync.framing import Piece, SharedFrame, encode
-from sync.reading import Reader
+from sync.projection import Side
+from sync.reading import Reader, read_transaction
 from tenants.genesis import genesis
 
-Chain = Literal["ok", "new", "pruned", "mismatch", "ahead", "epoch"]
+Chain = Literal["ok", "new", "pruned", "mismatch", "ahead", "epoch", "switch"]
 Mode = Literal["log", "rows", "snapshot", "repair"]
 
 
@@ -35,6 +37,7 @@ class TenantState:
     cursor: int
     state_hash: bytes
     pruned_cursor: int
+    access_version: int = 0
 
     @property
     def genesis(self) -> bytes:
@@ -50,6 +53,11 @@ class Position:
     cursor: int
     state_hash: bytes | None
     server_epoch: str | None
+    channel: str | None = None
+
+    def is_of(self, channel: Channel) -> bool:
+        """Whether the client's replica holds this channel, as far as it says."""
+        return self.channel is None or self.channel == channel.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +72,14 @@ class Plan:
 def tenant_state(reader: Reader, tenant_id: int) -> TenantState:
     """Read a tenant's counters; raises SyncError `forbidden` when it is gone."""
     found = reader.all(
-        f"SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor FROM {reader.schema}tenants_tenant WHERE id = %s",
+        "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor, access_version "
+        f"FROM {reader.schema}tenants_tenant WHERE id = %s",
         [tenant_id],
     )
     if not found:
         raise SyncError(Code.FORBIDDEN, "There is no such tenant any more.")
-    pk, slug, epoch, schema_version, cursor, state_hash, pruned = found[0]
-    return TenantState(pk, slug, epoch, schema_version, cursor, bytes(state_hash), pruned)
+    pk, slug, epoch, schema_version, cursor, state_hash, pruned, access_version = found[0]
+    return TenantState(pk, slug, epoch, schema_version, cursor, bytes(state_hash), pruned, access_version)
 
 
 class SchemaMoved(Exception):
@@ -83,6 +92,67 @@ def schema_at(state: TenantState) -> TenantSchema:
     if schema.schema_version != state.schema_version:
         raise SchemaMoved
     return schema
+
+
+def channel_state(channel: Channel, tenant_id: int) -> TenantState:
+    """Return a tenant's counters with the chain of the channel in place of the tenant's own. Not inside a `read_transaction`."""
+    with read_transaction() as reader:
+        state = tenant_state(reader, tenant_id)
+    return in_channel(channel, state)
+
+
+def in_channel(channel: Channel, state: TenantState) -> TenantState:
+    """Return a state with the chain of the channel in place of the tenant's own. Not inside a `read_transaction`.
+
+    Raises `AccessMoved` when the channel is not the one of the rights in force at that state.
+    """
+    if not channel.filtered:
+        return state
+    require_current(channel, state)
+    state_hash = routed.hash_at(channel, state.cursor)
+    if state_hash is None:  # pruned past its last checkpoint: it has to be born again
+        routed.retire(channel)
+        raise AccessMoved
+    return replace(state, state_hash=state_hash)
+
+
+def require_current(channel: Channel, state: TenantState) -> None:
+    """Raise `AccessMoved` when rights changed since the channel was chosen."""
+    if state.access_version != channel.access_version:
+        raise AccessMoved
+
+
+def check_filtered(channel: Channel, state: TenantState, position: Position) -> Chain:
+    """Compare a client's cursor and state hash with the chain of a filtered channel. Not inside a `read_transaction`."""
+    if position.server_epoch is not None and position.server_epoch != state.server_epoch:
+        return "epoch"
+    if position.cursor == 0:
+        return "new"
+    if position.cursor > state.cursor:
+        return "ahead"
+    known = routed.hash_at(channel, position.cursor)
+    if known is None:
+        return "pruned"
+    return "ok" if known == position.state_hash else "mismatch"
+
+
+def plan_filtered(channel: Channel, state: TenantState, position: Position) -> Plan:
+    """Choose how a client of a filtered channel catches up: by the log where its chain is there to compare, else by a snapshot.
+
+    A client that never said which channel it holds, and whose chain differs, may hold other columns: it starts from a snapshot.
+    """
+    chain = check_filtered(channel, state, position)
+    _refuse(chain, state)
+    if chain == "ok":
+        return Plan("log", state)
+    return Plan("repair" if chain == "mismatch" and position.channel == channel.key else "snapshot", state)
+
+
+def _refuse(chain: Chain, state: TenantState) -> None:
+    if chain == "epoch":
+        raise SyncError(Code.EPOCH, "The server was restored or replaced since this replica was made.")
+    if chain == "ahead":
+        raise SyncError(Code.AHEAD, f"The log ends at cursor {state.cursor}.")
 
 
 def check_chain(reader: Reader, state: TenantState, position: Position) -> Chain:
@@ -106,10 +176,7 @@ def check_chain(reader: Reader, state: TenantState, position: Position) -> Chain
 def plan(reader: Reader, state: TenantState, position: Position) -> Plan:
     """Choose how a client catches up; raises SyncError `ahead`, `epoch` or `schema_behind`."""
     chain = check_chain(reader, state, position)
-    if chain == "epoch":
-        raise SyncError(Code.EPOCH, "The server was restored or replaced since this replica was made.")
-    if chain == "ahead":
-        raise SyncError(Code.AHEAD, f"The log ends at cursor {state.cursor}.")
+    _refuse(chain, state)
     if chain == "mismatch":
         return Plan("repair", state)
     knobs = stream_knobs()
@@ -149,10 +216,44 @@ def read_log(tenant_id: int, after: int, limit: int) -> list[Commit]:
     if piece.to_cursor == after and _is_pruned(tenant_id, after):
         raise LogPruned
     commits, start = [], after
+    sides, access_version = _beside(tenant_id, after, piece.to_cursor)
     for run in piece.runs:
-        commits.append(Commit(tenant_id, start, run.to_cursor, [(run.schema_version, line) for line in run.lines], run.state_hash))
+        lines = [(run.schema_version, line) for line in run.lines]
+        commits.append(Commit(tenant_id, start, run.to_cursor, lines, run.state_hash, sides, access_version))
         start = run.to_cursor
     return commits
+
+
+def _beside(tenant_id: int, after: int, up_to: int) -> tuple[dict[int, Side], int]:
+    """Return the sides of a piece of the log, and an access version that is not older than any line in it."""
+    between = "SELECT cursor, side FROM change_side WHERE tenant_id = %s AND cursor > %s AND cursor <= %s"
+    sides = {cursor: Side.decode(side) for cursor, side in sql.fetch(between, [tenant_id, after, up_to])}
+    row = sql.fetch_one("SELECT access_version FROM tenants_tenant WHERE id = %s", [tenant_id])
+    return sides, row[0] if row else 0
+
+
+def read_frames(channel: Channel, after: int, state_hash: bytes, up_to: int | None) -> list[SharedFrame]:
+    """Read a chunk of a channel's log after a cursor, no further than `up_to`, as frames; none when there is nothing newer.
+
+    Raises LogPruned, and AccessMoved when rights changed since the channel was chosen: nothing of what was read may be sent then.
+    """
+    most = stream_knobs().chunk_lines
+    if channel.filtered:
+        return _filtered_frames(channel, routed.read(channel, after, most, up_to=up_to), state_hash)
+    commits = read_log(channel.tenant_id, after, most if up_to is None else min(most, up_to - after))
+    if commits and commits[-1].access_version != channel.access_version:
+        raise AccessMoved
+    return log_frames(channel, commits)
+
+
+def _filtered_frames(channel: Channel, piece: routed.Routed, state_hash: bytes) -> list[SharedFrame]:
+    if piece.to_cursor == piece.from_cursor:
+        return []
+    flow = Flow(channel, piece.from_cursor)
+    flow.begin(state_hash, piece.schema_version)
+    for one in piece.lines:
+        flow.take(one.cursor, one.schema_version, one.line)
+    return list(flow.emit(piece.to_cursor, empty=True))
 
 
 def _is_pruned(tenant_id: int, after: int) -> bool:

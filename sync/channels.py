@@ -1,29 +1,30 @@
 """What a subscriber may see. Clients with the same channel share one stream: its frames are projected and encoded once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tenants.tokens import DeviceIdentity
+from metadata.access import FULL_CHANNEL, Rules
 
-FULL_ACCESS = "full"
+FULL_ACCESS = FULL_CHANNEL
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
     """A tenant's data as one security profile with one set of resolved parameters sees it; equal channels share a stream.
 
-    A channel without a filter carries the log's own lines, so its chain is the tenant's (docs/spec/chain.md).
+    A channel without a filter carries the log's own lines, so its chain is the tenant's (docs/spec/chain.md); `rules`,
+    `row_id` and `born_cursor` are of filtered ones (docs/spec/channels.md). `access_version` is the tenant's when the channel
+    was chosen: what is committed under a later one may belong to another channel.
     """
 
     tenant_id: int
     tenant: str
     key: str = FULL_ACCESS
+    rules: Rules | None = field(default=None, compare=False, repr=False)
+    row_id: int | None = field(default=None, compare=False)
+    born_cursor: int = field(default=0, compare=False)
+    access_version: int = field(default=0, compare=False)
 
-    def project(self, lines: Sequence[bytes]) -> Sequence[bytes]:
-        """Return the lines as this channel sees them."""
-        return lines
-
-
-def channel_of(identity: DeviceIdentity) -> Channel:
-    """Return the channel a device belongs to."""
-    return Channel(identity.tenant_id, identity.tenant_slug)
+    @property
+    def filtered(self) -> bool:
+        """Whether its lines are a projection of the log's."""
+        return self.rules is not None

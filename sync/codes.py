@@ -56,6 +56,7 @@ class Code(StrEnum):
     BAD_TOKEN = "bad_token", "The token is unknown. Log in again; pending edits are kept."
     REVOKED = "revoked", "The device was revoked, or its user may no longer enter. Log in again; pending edits are kept."
     FORBIDDEN = "forbidden", "The user's profile does not allow this."
+    ACCESS_CHANGED = "access_changed", "What the user may see has changed. Connect again at once: the server says how to go on."
     REPLACED = "replaced", "A newer connection of the same device took over."
     TOO_MANY_ERRORS = "too_many_errors", "The connection made more errors than `limits.errors`."
     TOO_SLOW = "too_slow", "The client did not read for too long. Connect again and catch up."

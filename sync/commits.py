@@ -4,24 +4,33 @@ Announcements of one tenant can arrive out of cursor order when several threads 
 reads the log.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 from django.db import transaction
+
+from sync.projection import Side
 
 logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The changes of a tenant with cursors in (`from_cursor`, `to_cursor`], as (schema_version, line); `state_hash` is the chain at `to_cursor`."""
+    """The changes of a tenant with cursors in (`from_cursor`, `to_cursor`], as (schema_version, line); `state_hash` is the chain at `to_cursor`.
+
+    For filtered channels: `sides` by cursor, and the tenant's `access_version`, which is not older than the changes.
+    `rekeyed` names records that the changes moved without being about them: (table, id, version, cursor).
+    """
 
     tenant_id: int
     from_cursor: int
     to_cursor: int
     lines: list[tuple[int, bytes]]
     state_hash: bytes
+    sides: Mapping[int, Side] = field(default_factory=dict)
+    access_version: int = 0
+    rekeyed: tuple[tuple[str, str, int, int], ...] = ()
 
 
 Listener = Callable[[Commit], None]

@@ -8,8 +8,11 @@ from typing import Any
 
 from metadata.replica_ddl import SYSTEM_COLUMNS
 from metadata.schema import TenantSchema
+from sync import view
+from sync.channels import Channel
 from sync.columns import table_of
 from sync.reading import Reader
+from sync.system_rows import system_records
 
 Digest = tuple[int, str]
 _MODULUS = 2**64
@@ -30,18 +33,23 @@ def digest_of(records: Iterable[tuple[str, int]]) -> Digest:
     return count, f"{total % _MODULUS:016x}"
 
 
-def table_digest(reader: Reader, schema: TenantSchema, table: str, *, low: str | None = None, high: str | None = None) -> Digest:
-    """Return count and digest of a table's visible records, or of those with ids in [low, high]. Raises `KeyError` for an unknown table.
+def table_digest(
+    reader: Reader, channel: Channel, schema: TenantSchema, table: str, *, low: str | None = None, high: str | None = None
+) -> Digest:
+    """Return count and digest of the records of a table that a channel sees, or of those with ids in [low, high].
+
+    Raises `KeyError` for an unknown table.
 
     A whole table's answer is remembered until one of its records changes.
     """
     if table in SYSTEM_COLUMNS:
-        return _scan(reader, *_system_source(schema.tenant_id, table), low, high)
+        return _system_digest(reader, channel, table, low, high)
     physical = table_of(schema.tenant_id, schema.by_table[table])
-    source: tuple[str, str, str, str, list[Any]] = (physical, '"id"', '"version"', 'NOT "_deleted"', [])
+    seen, params = view.condition(channel, schema, table, reader.vendor)
+    source: tuple[str, str, str, str, list[Any]] = (physical, f'{physical}."id"', '"version"', f'NOT "_deleted" AND ({seen})', params)
     if low is not None or high is not None:
         return _scan(reader, *source, low, high)
-    key = (physical, reader.all(f'SELECT COALESCE(MAX("_cursor"), 0) FROM {physical}')[0][0])
+    key = (f"{physical} {channel.key}", reader.all(f'SELECT COALESCE(MAX("_cursor"), 0) FROM {physical}')[0][0])
     with _lock:
         found = _cache.get(key)
     if found is None:
@@ -57,6 +65,14 @@ def forget() -> None:
     """Drop all remembered digests. For tests, where a table can come back with other records."""
     with _lock:
         _cache.clear()
+
+
+def _system_digest(reader: Reader, channel: Channel, table: str, low: str | None, high: str | None) -> Digest:
+    if not channel.filtered:
+        return _scan(reader, *_system_source(channel.tenant_id, table), low, high)
+    condition, params = id_range(reader.vendor, "record_id", "NOT deleted", [], low, high)
+    rows = view.system_rows(channel, table, system_records(reader, channel.tenant_id, table, condition, params))
+    return digest_of((record_id, version) for record_id, version, _, _ in rows)
 
 
 def _system_source(tenant_id: int, table: str) -> tuple[str, str, str, str, list[Any]]:

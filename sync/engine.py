@@ -37,10 +37,13 @@ def announce(outcome: Outcome) -> None:
         signals.send_conflict_settled(settled)
 
 
-def resolve_conflict(conflict_id: Any, resolution: str, by: str, values: Mapping[str, Any] | None = None) -> OpResult:
+def resolve_conflict(
+    conflict_id: Any, resolution: str, by: str, values: Mapping[str, Any] | None = None, *, user_id: int | None = None
+) -> OpResult:
     """Settle a conflict for a person who may: `mine` writes what the device wanted, `edit` the given values, `theirs` nothing.
 
     Whatever others wrote since the conflict arose is overwritten in the fields concerned: the person saw it and decided.
+    `user_id` names the member whose security profile limits what is written; None when nothing does.
     Raises `SyncError` (`unknown_conflict`, `bad_value`); a conflict that is settled already is left as it is.
     """
     conflict = Conflict.objects.filter(pk=conflict_id).first()
@@ -48,7 +51,7 @@ def resolve_conflict(conflict_id: Any, resolution: str, by: str, values: Mapping
         raise SyncError(Code.UNKNOWN_CONFLICT, "There is no such conflict.")
     if conflict.state == Conflict.State.SETTLED:
         raise SyncError(Code.UNKNOWN_CONFLICT, f"{conflict.settled_by or 'The policy'} settled this conflict already.")
-    results = push(Actor(conflict.tenant_id, by), [_settling_op(conflict, resolution, values)])
+    results = push(Actor(conflict.tenant_id, by, user_id=user_id), [_settling_op(conflict, resolution, values)])
     return results[0]
 
 

@@ -6,7 +6,7 @@ are decoded, the key changed, and encoded again. Where the bytes are no map they
 
 import base64
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -148,20 +148,6 @@ def edited(data: bytes, changed: Mapping[str, Any], whole: Callable[[], Mapping[
 
 def _names(key: Any, fields: Mapping[str, Any]) -> bool:
     return type(key) is str and key in fields
-
-
-def only(data: bytes, fields: Iterable[str]) -> bytes:
-    """Return the bytes with nothing but some fields in them."""
-    shown = frozenset(fields)
-    return encode({key: value for key, value in keys_of(data) or () if type(key) is str and key in shown})
-
-
-def replaced(theirs: bytes, mine: bytes, fields: Iterable[str]) -> bytes:
-    """Return `theirs` with some fields as `mine` has them: a write by somebody who sees no more than those."""
-    shown = frozenset(fields)
-    kept = [(key, value) for key, value in keys_of(theirs) or () if not (type(key) is str and key in shown)]
-    given = [(key, value) for key, value in keys_of(mine) or () if type(key) is str and key in shown]
-    return encode(Pairs((*kept, *given)))
 
 
 def merge(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:

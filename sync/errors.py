@@ -20,5 +20,12 @@ class PushRefused(SyncError):
     """A push cannot be taken as a whole; nothing of it was applied. `retry_after` (seconds) when sending it again may help."""
 
 
+class AccessMoved(SyncError):
+    """Rights changed since a channel was chosen: what follows belongs to another one, and nothing more may be sent on this one."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.ACCESS_CHANGED, Code.ACCESS_CHANGED.meaning, retry_after=0)
+
+
 class LogPruned(Exception):
     """The log no longer reaches back to the cursor that was asked for. No client hears of it: it is served rows or a snapshot."""

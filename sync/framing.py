@@ -60,7 +60,7 @@ def encode(channel: Channel, piece: Piece) -> SharedFrame:
     """Encode a piece as the frame that a channel's subscribers get."""
     text = frames.changes(
         channel.key,
-        channel.project(piece.lines),
+        piece.lines,
         schema_version=piece.schema_version,
         from_cursor=piece.from_cursor,
         to_cursor=piece.to_cursor,

@@ -1,10 +1,14 @@
 """Who changed a record, when and how: its change lines, read back from the log."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from metadata.schema import ObjectSpec
-from sync.lines import decode_line
+from sync import sql
+from sync.channels import Channel
+from sync.lines import decode_line, encode_line
 from sync.log import record_lines
+from sync.projection import Side, project
 from sync.rows import records
 
 
@@ -18,3 +22,14 @@ def changes_of(tenant_id: int, spec: ObjectSpec, record_id: str, *, limit: int =
     if row is None:
         return []
     return [decode_line(line) for line in reversed(record_lines(tenant_id, row.cursor, limit, before=before))]
+
+
+def changes_seen(channel: Channel, changes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return changes the way the channel saw them, or would have: hidden fields left out, and what happened out of its sight."""
+    if channel.rules is None:
+        return list(changes)
+    cursors = [change["cursor"] for change in changes]
+    found = sql.fetch_in("SELECT cursor, side FROM change_side WHERE tenant_id = %s AND cursor IN", cursors, [channel.tenant_id])
+    sides = {cursor: Side.decode(side) for cursor, side in found}
+    lines = [project(encode_line(change), sides.get(change["cursor"]), channel.rules, change) for change in changes]
+    return [decode_line(line) for line in lines if line is not None]

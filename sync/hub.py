@@ -8,38 +8,41 @@ log from its head. A subscriber joins at the feed's head and is offered every fr
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from dataclasses import replace
 
 import structlog
 
 from sync import metrics
-from sync.channels import Channel
+from sync.channels import FULL_ACCESS, Channel
 from sync.commits import Commit
+from sync.errors import LogPruned
+from sync.flows import Flow, Flows
 from sync.framing import SharedFrame, encode, pieces
+from sync.rights import Backing, Rights, Subscriber, spawn
 
 logger = structlog.get_logger(__name__)
 
 MAX_FRAME_BYTES = 1024 * 1024
 MAX_WAITING_COMMITS = 1000
 RETRY_SECONDS = 1.0
+CHECKPOINT_LINES = 1000
 
 LogReader = Callable[[int, int], Awaitable[list[Commit]]]
 """Reads the log of a tenant after a cursor: some commits in order, none when the cursor is the head."""
 
 
-class Subscriber(Protocol):
-    """What the hub offers frames to. `offer` must neither block nor raise."""
-
-    def offer(self, frame: SharedFrame) -> None:
-        """Take the next frame of the channel."""
-
-
 class Feed:
     """The ordered flow of one tenant's changes through this process."""
 
-    def __init__(self, tenant_id: int, head: int, state_hash: bytes, read: LogReader) -> None:
+    def __init__(
+        self, tenant_id: int, head: int, state_hash: bytes, read: LogReader, *, access_version: int = 0, backing: Backing | None = None
+    ) -> None:
         self.tenant_id = tenant_id
-        self.head = head
+        self.head = self.flushed = head
+        self.flows = Flows()
+        self.rights = Rights(self, access_version, backing)
+        self.joining = 0
+        self._backing = backing
         self.subscribers: dict[Channel, dict[Subscriber, None]] = {}
         self._state_hash = state_hash
         self._flushed_hash = state_hash
@@ -84,20 +87,43 @@ class Feed:
     def flush(self) -> None:
         """Hand over everything taken since the last time, as one frame per channel where sizes and schema versions allow."""
         self._flush_due = False
-        if not self._pending:
+        if not self._pending or self.rights.in_doubt:
             return
         commits, self._pending = self._pending, []
-        for piece in pieces(commits, self._flushed_hash, max_bytes=MAX_FRAME_BYTES):
-            for channel, subscribers in self.subscribers.items():
-                frame = encode(channel, piece)
-                for subscriber in tuple(subscribers):
-                    subscriber.offer(frame)
-                metrics.frames_sent.inc(len(subscribers))
-                metrics.change_deliveries.inc(len(subscribers) * len(piece.lines))
-        self._flushed_hash = self._state_hash
+        plain = [channel for channel in self.subscribers if not channel.filtered]
+        for piece in pieces(commits, self._flushed_hash, max_bytes=MAX_FRAME_BYTES) if plain else ():
+            for channel in plain:
+                self._offer(channel, encode(channel, piece), len(piece.lines))
+        self._flushed_hash, self.flushed = self._state_hash, self.head
+        for flow in self.flows.take(commits) if self.flows else ():
+            self.emit(flow)
+
+    def emit(self, flow: Flow, *, empty: bool = False) -> None:
+        """Offer what a filtered channel has taken in; with `empty`, bring its subscribers to the head even if that is nothing."""
+        for frame in flow.emit(self.flushed, empty=empty):
+            self._offer(flow.channel, frame, 1)
+        if flow.since_checkpoint >= CHECKPOINT_LINES and self._backing is not None:
+            flow.since_checkpoint = 0
+            keep = self._backing.remember(flow.channel, flow.position, flow.state_hash)
+            spawn(keep)
+
+    def advance(self) -> None:
+        """Bring the subscribers of filtered channels that have seen nothing for a while to the head."""
+        if not self.rights.in_doubt:
+            self.flush()
+            for flow in self.flows.by_channel.values():
+                self.emit(flow, empty=True)
+
+    def _offer(self, channel: Channel, frame: SharedFrame, lines: int) -> None:
+        subscribers = self.subscribers.get(channel, {})
+        for subscriber in tuple(subscribers):
+            subscriber.offer(frame)
+        metrics.frames_sent.inc(len(subscribers))
+        metrics.change_deliveries.inc(len(subscribers) * lines)
 
     def close(self) -> None:
         """Stop reading; whoever waits for a cursor is cancelled."""
+        self.rights.close()
         if self._reading is not None:
             self._reading.cancel()
         for _, arrival in self._arrivals:
@@ -106,6 +132,7 @@ class Feed:
     def _append(self, commit: Commit) -> None:
         self._pending.append(commit)
         self.head, self._state_hash = commit.to_cursor, commit.state_hash
+        self.rights.seen(commit.access_version)
         if not self._flush_due:
             self._flush_due = True
             asyncio.get_running_loop().call_soon(self.flush)
@@ -146,8 +173,9 @@ class Feed:
 class Hub:
     """The feeds of one process."""
 
-    def __init__(self, read: LogReader) -> None:
+    def __init__(self, read: LogReader, backing: Backing | None = None) -> None:
         self._read = read
+        self._backing = backing
         self._feeds: dict[int, Feed] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -187,23 +215,81 @@ class Hub:
         if (feed := self._feeds.get(tenant_id)) is not None:
             feed.wake(cursor)
 
+    def access_changed(self, tenant_id: int) -> None:
+        """What somebody in a tenant may see could have changed. From any thread; never blocks."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and tenant_id in self._feeds:
+            loop.call_soon_threadsafe(self._doubt, tenant_id)
+
+    def rights_at(self, tenant_id: int, access_version: int) -> None:
+        """Somebody says which access version a tenant is at by now."""
+        if (feed := self._feeds.get(tenant_id)) is not None:
+            feed.rights.seen(access_version)
+
+    def _doubt(self, tenant_id: int) -> None:
+        if (feed := self._feeds.get(tenant_id)) is not None:
+            feed.rights.doubt()
+
+    def advance(self) -> None:
+        """Now and then: let idle subscribers of filtered channels know how far the log is."""
+        for feed in tuple(self._feeds.values()):
+            feed.advance()
+
     async def join(self, subscriber: Subscriber, channel: Channel, cursor: int, state_hash: bytes) -> int:
         """Let a subscriber who has everything up to `cursor` in; return the head H >= cursor after which it is offered every frame.
 
-        What lies between cursor and H the subscriber reads from the log itself. `state_hash` is the tenant's chain at `cursor`.
+        What lies between cursor and H the subscriber reads from the log itself. `state_hash` is the channel's chain at `cursor`.
+        Raises `AccessMoved` when rights changed since the channel was chosen, `LogPruned` when the log does not reach back.
         """
-        while True:
-            feed = self._feeds.get(channel.tenant_id)
-            if feed is None:
-                feed = self._feeds[channel.tenant_id] = Feed(channel.tenant_id, cursor, state_hash, self._read)
-                feed.recheck()  # something may have been committed since the subscriber read, with nobody here to hear of it
-                break
-            if feed.head >= cursor:
-                break
+        feed = await self._feed(channel, cursor, state_hash)
+        feed.joining += 1
+        try:
             await feed.reach(cursor)
-        feed.flush()
-        feed.subscribers.setdefault(channel, {})[subscriber] = None
-        return feed.head
+            flow = await self._flow(feed, channel) if channel.filtered else None
+            await feed.rights.certain(channel)
+            # From here on nothing waits, so no frame can slip through between the head that is returned and the entry.
+            feed.rights.check(channel)
+            feed.flush()
+            if flow is not None:
+                feed.emit(flow, empty=True)
+            feed.subscribers.setdefault(channel, {})[subscriber] = None
+        finally:
+            feed.joining -= 1
+            self._end_if_empty(feed)
+        return feed.flushed
+
+    async def _feed(self, channel: Channel, cursor: int, state_hash: bytes) -> Feed:
+        tenant_id = channel.tenant_id
+        if tenant_id not in self._feeds and channel.filtered and self._backing is not None:
+            begun = await self._backing.chain_at(replace(channel, key=FULL_ACCESS, rules=None), cursor)
+            if begun is None:
+                raise LogPruned
+            state_hash = begun.state_hash
+        feed = self._feeds.get(tenant_id)
+        if feed is None:
+            version = channel.access_version
+            feed = Feed(tenant_id, cursor, state_hash, self._read, access_version=version, backing=self._backing)
+            self._feeds[tenant_id] = feed
+            feed.recheck()  # something may have been committed since the subscriber read, with nobody here to hear of it
+        return feed
+
+    async def _flow(self, feed: Feed, channel: Channel) -> Flow:
+        """Return the flow of a filtered channel, begun if need be: what is committed while its chain is read, it collects."""
+        flow = feed.flows.by_channel.get(channel)
+        if flow is None:
+            feed.flush()
+            flow = Flow(channel, feed.flushed)
+            feed.flows.add(flow)
+        if not flow.ready and self._backing is not None:
+            begun = await self._backing.chain_at(channel, flow.position)
+            if begun is None:
+                feed.flows.remove(channel)
+                raise LogPruned
+            if not flow.ready:
+                flow.begin(begun.state_hash, begun.schema_version)
+        if feed.flows.by_channel.get(channel) is not flow:
+            raise LogPruned
+        return flow
 
     def leave(self, subscriber: Subscriber, channel: Channel) -> None:
         """Offer nothing more to a subscriber; the last one out ends the feed."""
@@ -214,6 +300,11 @@ class Hub:
         subscribers.pop(subscriber, None)
         if not subscribers:
             feed.subscribers.pop(channel, None)
-        if not feed.subscribers:
+            if not feed.joining:
+                feed.flows.remove(channel)
+        self._end_if_empty(feed)
+
+    def _end_if_empty(self, feed: Feed) -> None:
+        if not feed.subscribers and not feed.joining and self._feeds.get(feed.tenant_id) is feed:
             feed.close()
-            del self._feeds[channel.tenant_id]
+            del self._feeds[feed.tenant_id]

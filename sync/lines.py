@@ -3,6 +3,7 @@
 A line is encoded once, when it is written; the same bytes are stored, hashed, sent and served.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -51,6 +52,24 @@ def decode_line(line: bytes | memoryview) -> dict[str, Any]:
     """Return a change line as a dict."""
     decoded: dict[str, Any] = orjson.loads(line)
     return decoded
+
+
+def encode_line(change: Mapping[str, Any]) -> bytes:
+    """Return the line of a decoded change."""
+    return encode_change(
+        change["cursor"],
+        change["schema_version"],
+        change["table"],
+        change["id"],
+        change["op"],
+        change["version"],
+        change["payload"],
+        change["at"],
+        change["by"],
+        change.get("device"),
+        change.get("op_id"),
+        change.get("made_at"),
+    )
 
 
 def wire_time(moment: datetime) -> str:

@@ -1,17 +1,22 @@
 """The log of changes: append under the tenant's lock, read since a cursor. Nothing else touches the table `changes`' lines."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, Final
 
-from sync import sql
+from sync import recording, sql
 from sync.commits import Commit
 from sync.entities import Body
 from sync.errors import LogPruned
 from sync.hashchain import link
 from sync.lines import encode_change, wire_time
+from sync.plans import plan_of
+from sync.projection import Side
+from sync.recording import Recorded
+from sync.routing import RoutePlan
+from sync.sides import Step
 from tenants.genesis import genesis
 from tenants.locks import LockedTenant
 
@@ -36,6 +41,8 @@ _COLUMNS: Final = (
 class Entry:
     """A change to append. `payload` as in the spec; `device` and `op_id` go together; `made_at` in wire form.
 
+    `mark` is what filtered channels need to know: the `Step` of a type table (only where `sync.plans.plan_of` has a plan), the
+    `Side` of a system table.
     `previous` is the cursor of the record's change before this one; 0 for its first. `body` is what CBOR clients are given.
     """
 
@@ -48,6 +55,7 @@ class Entry:
     device: str | None = None
     op_id: int | None = None
     made_at: str | None = None
+    mark: Step | Side | None = None
     previous: int = 0
     body: Body | None = None
 
@@ -56,8 +64,11 @@ def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime
     """Append changes in order and advance the locked tenant's cursor and chain, in memory only.
 
     Unsafe alone: the caller stores the tenant (`tenants.locks.store`), writes the records the changes tell of in the same
-    transaction, and announces the commit afterwards. `at` is when the server accepted them: aware, now by default.
+    transaction *after* this, and announces the commit afterwards. `at` is when the server accepted them: aware, now by default.
+    With filtered profiles, records that the changes move through a hop get a change and a version too: see `Commit.rekeyed`.
     """
+    plan = plan_of(locked)
+    entries, recorded = (entries, None) if plan is None else _with_rekeys(plan, locked, list(entries))
     at = at or datetime.now(UTC)
     at_wire, at_stored = wire_time(at), sql.time_binder()(at)
     start, cursor, state, schema_version, tenant = locked.cursor, locked.cursor, locked.state_hash, locked.schema_version, locked.id
@@ -76,7 +87,28 @@ def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime
     if rows:
         sql.insert_many("changes", _COLUMNS, rows)
     locked.cursor, locked.state_hash = cursor, state
-    return Commit(tenant, start, cursor, lines, state)
+    commit = Commit(tenant, start, cursor, lines, state, access_version=locked.access_version)
+    return commit if plan is None or recorded is None else _keep_sides(plan, locked, commit, recorded, rows)
+
+
+def _with_rekeys(plan: RoutePlan, locked: LockedTenant, entries: list[Entry]) -> tuple[list[Entry], Recorded]:
+    versions = {(e.table, e.record_id): e.version for e in entries}
+    recorded = recording.record(plan, locked, [(e.table, e.mark) for e in entries], versions)
+    last = recorded.cursors | {(e.table, e.record_id): locked.cursor + n for n, e in enumerate(entries, 1)}
+    for r in recorded.rekeys:
+        key = (r.table, r.record_id)
+        entries.append(Entry(*key, "update", recorded.versions[key], [], "", previous=last[key]))
+    return entries, recorded
+
+
+def _keep_sides(plan: RoutePlan, locked: LockedTenant, commit: Commit, recorded: Recorded, rows: Sequence[tuple[Any, ...]]) -> Commit:
+    """Store what filtered channels need, and write the re-keyed records' versions: nobody else knows of them."""
+    changes = [(row[1], row[3], side) for row, side in zip(rows, recorded.sides, strict=True)]
+    recording.store(plan, locked.id, changes)
+    count = len(recorded.rekeys)
+    rekeyed = tuple((row[3], row[4], row[5], row[1]) for row in rows[len(rows) - count :])
+    recording.move_rows(locked, rekeyed)
+    return replace(commit, sides={cursor: side for cursor, _, side in changes if side is not None}, rekeyed=rekeyed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ import uuid
 from typing import ClassVar
 
 from django.db import models
+from django.utils import timezone
 
-from tenants.models import Device, Tenant
+from tenants.models import Device, SecurityProfile, Tenant
 
 
 class Change(models.Model):
@@ -117,19 +118,72 @@ class PrunedOps(models.Model):
 
 
 class Channel(models.Model):
-    """What its subscribers may see: tenant + security profile + resolved parameters. Same key, same stream."""
+    """A filtered channel: tenant + security profile's revision + resolved parameters. Same key, same stream.
+
+    `rules` are the resolved rules it was born with; they never change, a new revision is a new channel. Its chain begins
+    at `born_cursor` with its genesis (docs/spec/channels.md). Channels without filters have no row.
+    """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="channels")
     key = models.CharField(max_length=64)
+    profile = models.ForeignKey(SecurityProfile, null=True, on_delete=models.SET_NULL, related_name="channels")
     profile_revision = models.PositiveIntegerField(default=1)
     parameters = models.JSONField(default=dict)
-    filtered = models.BooleanField(default=False)
+    rules = models.JSONField(default=list)
+    born_cursor = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        ordering: ClassVar = ["tenant", "profile", "id"]
         constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "key"], name="channel_key_per_tenant")]
 
     def __str__(self) -> str:
         return self.key
+
+
+class ChannelCheckpoint(models.Model):
+    """The chain of a filtered channel at a cursor, so that it need not be folded from the channel's birth."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="checkpoints")
+    cursor = models.BigIntegerField()
+    state_hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["channel", "cursor"], name="one_checkpoint_per_cursor")]
+
+    def __str__(self) -> str:
+        return f"{self.channel_id}@{self.cursor}"
+
+
+class ChangeSide(models.Model):
+    """What the log keeps beside a line of a tenant with filtered profiles: see `sync.projection.Side`."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "cursor")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
+    cursor = models.BigIntegerField()
+    side = models.TextField()
+
+    class Meta:
+        db_table = "change_side"
+
+    def __str__(self) -> str:
+        return f"@{self.cursor}"
+
+
+class ChangeRoute(models.Model):
+    """The index that finds the changes a channel may see without reading the others: see `sync.routing`."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "route", "cursor")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
+    route = models.BigIntegerField()
+    cursor = models.BigIntegerField()
+
+    class Meta:
+        # No index on (tenant, cursor): a planner could take it for catch-up and read what is routed to others.
+        db_table = "change_route"
+
+    def __str__(self) -> str:
+        return f"{self.route}@{self.cursor}"
 
 
 class Snapshot(models.Model):

@@ -128,11 +128,13 @@ class Notifier:
                 logger.warning("poll_failed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            for tenant_id, cursor in found:
+            for tenant_id, cursor, access_version in found:
+                self._hub.rights_at(tenant_id, access_version)
                 if cursor > self._hub.heads.get(tenant_id, cursor):
                     metrics.wakeups.labels("poll").inc()
                     self._hub.wake(tenant_id, cursor)
 
 
-def _cursors(tenant_ids: list[int]) -> list[tuple[int, int]]:
-    return [(pk, cursor) for pk, cursor in sql.fetch_in("SELECT id, cursor FROM tenants_tenant WHERE id IN", tenant_ids)]
+def _cursors(tenant_ids: list[int]) -> list[tuple[int, int, int]]:
+    found = sql.fetch_in("SELECT id, cursor, access_version FROM tenants_tenant WHERE id IN", tenant_ids)
+    return [(pk, cursor, access_version) for pk, cursor, access_version in found]

@@ -8,12 +8,16 @@ Status = Literal["applied", "merged", "duplicate", "conflict", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who pushes. `device_id` is None for writes the server makes itself (admin, REST, commands), which are allowed to settle any conflict."""
+    """Who pushes. `device_id` is None for writes the server makes itself (admin, REST, commands), which are allowed to settle any conflict.
+
+    `user_id` names the member whose security profile limits the push; None when nothing does.
+    """
 
     tenant_id: int
     by: str
     device_id: str | None = None
     channel: str | None = None
+    user_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

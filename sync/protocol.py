@@ -65,6 +65,7 @@ class Hello:
     server_epoch: str | None
     client: str
     ref: int | None = None
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Subscribe:
     cursor: int
     state_hash: bytes | None
     ref: int | None = None
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,11 +271,18 @@ def _hello(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Hello:
         server_epoch=None if epoch is None else _text(body, "server_epoch", ref),
         client=client[:_SHORT_TEXT] if isinstance(client, str) else "",
         ref=ref,
+        channel=_channel(body, ref),
     )
 
 
+def _channel(body: Mapping[str, Any], ref: int | None) -> str | None:
+    """Read the key of the channel that the client's replica holds; absent, null and empty mean that it does not say."""
+    return None if body.get("channel") in (None, "") else _text(body, "channel", ref)
+
+
 def _subscribe(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Subscribe:
-    return Subscribe(_count(body, "schema_version", ref), _count(body, "cursor", ref), _hash(body, ref), ref)
+    where = (_count(body, "schema_version", ref), _count(body, "cursor", ref), _hash(body, ref))
+    return Subscribe(*where, ref, _channel(body, ref))
 
 
 def _schema(body: Mapping[str, Any], limits: Limits, ref: int | None) -> SchemaRequest:

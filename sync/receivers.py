@@ -10,6 +10,8 @@ from sync.commits import announce_on_commit
 from sync.diff import flat_patch
 from sync.log import Entry, append_unstored
 from sync.models import SystemRecord
+from sync.projection import Side
+from sync.view import image_of
 from tenants.locks import LockedTenant
 
 OBJECT_METADATA: Final = "object_metadata"
@@ -54,6 +56,7 @@ def _change(row: SystemRecord, record: Record | None, by: str) -> Entry | None:
     """Advance a row to a record and return the change; None when there is nothing to take away."""
     op: str
     payload: Any
+    before = None if row.deleted else image_of(row.table_name, row.record_id, row.data)
     if record is None:
         if row.deleted:
             return None
@@ -65,4 +68,5 @@ def _change(row: SystemRecord, record: Record | None, by: str) -> Entry | None:
         op, payload = "update", flat_patch(row.data, record)
         row.data = record
     row.version += 1
-    return Entry(row.table_name, row.record_id, op, row.version, payload, by)
+    after = None if row.deleted else image_of(row.table_name, row.record_id, row.data)
+    return Entry(row.table_name, row.record_id, op, row.version, payload, by, mark=Side(before, after))

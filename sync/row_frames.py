@@ -12,11 +12,14 @@ import orjson
 
 from metadata.replica_ddl import SYSTEM_COLUMNS
 from metadata.schema import ObjectSpec, TenantSchema
-from sync import frames
+from sync import frames, view
+from sync.channels import Channel
 from sync.columns import column_names, line_encoder, selected, system_values, table_of
 from sync.digest import id_range
+from sync.projection import project_spec
 from sync.protocol import Span
 from sync.reading import Reader
+from sync.system_rows import system_records
 
 FRAME_BYTES = 512 * 1024
 SPOOL_BYTES = 1024 * 1024
@@ -75,32 +78,22 @@ def changed_rows(reader: Reader, schema: TenantSchema, since: int, total: int) -
     return spool.rewind()
 
 
-def range_rows(reader: Reader, schema: TenantSchema, table: str, span: Span, *, most: int, ref: int | None) -> str | None:
-    """Return the `rows` frame of a repair: every visible record with an id in the span. None when there are more than `most`."""
+def range_rows(reader: Reader, channel: Channel, schema: TenantSchema, table: str, span: Span, *, most: int, ref: int | None) -> str | None:
+    """Return the `rows` frame of a repair: every record with an id in the span that the channel sees. None when there are more than `most`."""
     if table in SYSTEM_COLUMNS:
         condition, params = id_range(reader.vendor, "record_id", "NOT deleted", [], *span)
-        found = system_records(reader, schema.tenant_id, table, condition, params)
+        found = view.system_rows(channel, table, system_records(reader, schema.tenant_id, table, condition, params))
         lines = [orjson.dumps(system_values(table, record_id, version, data)) for record_id, version, _, data in found]
         return None if len(lines) > most else frames.rows(table, SYSTEM_COLUMNS[table], lines, span=span, ref=ref)
-    spec = schema.by_table[table]
-    condition, params = id_range(reader.vendor, '"id"', 'NOT "_deleted"', [], *span)
+    spec = project_spec(schema.by_table[table], channel.rules)
+    if spec is None:
+        raise KeyError(table)
+    seen, values = view.condition(channel, schema, table, reader.vendor)
+    condition, params = id_range(reader.vendor, f'{table_of(schema.tenant_id, spec)}."id"', f'NOT "_deleted" AND ({seen})', values, *span)
     encode, lines = line_encoder(spec), []
     for chunk in _type_records(reader, schema.tenant_id, spec, condition, params, limit=most + 1):
         lines.extend(encode(row[1:]) for row in chunk)
     return None if len(lines) > most else frames.rows(table, column_names(spec), lines, span=span, ref=ref)
-
-
-def system_records(
-    reader: Reader, tenant_id: int, table: str, condition: str, params: Sequence[Any]
-) -> list[tuple[str, int, bool, dict[str, Any]]]:
-    """Return records of a system table as (id, version, deleted, data)."""
-    data = "data::text" if reader.vendor == "postgresql" else "data"
-    found = reader.all(
-        f"SELECT record_id, version, deleted, {data} FROM {reader.schema}sync_systemrecord "
-        f"WHERE tenant_id = %s AND table_name = %s AND {condition} ORDER BY record_id",
-        [tenant_id, table, *params],
-    )
-    return [(record_id, version, bool(deleted), orjson.loads(text)) for record_id, version, deleted, text in found]
 
 
 def _type_records(

@@ -22,9 +22,14 @@ _SYSTEM: Final = (
 # What CBOR clients know of the record (docs/spec/syncprotocol-v1.md): null until one of them writes it.
 _ENTITY: Final = (sql.Column("_entity_version", "bigint"), sql.Column("_entity_cbor", "bytea"))
 _READ: Final = (*_SYSTEM, *_ENTITY)
-_PLAIN_KINDS: Final = {
+_READ_AS_THEY_ARE: Final = {
     "sqlite": frozenset({"text", "choice", "reference", "integer", "uuid", "date", "datetime", "real"}),
     "postgresql": frozenset({"text", "choice", "reference", "integer", "real"}),
+}
+
+_BOUND_AS_THEY_ARE: Final = {
+    "sqlite": frozenset({"text", "choice", "reference", "integer", "uuid", "date", "datetime", "real", "decimal"}),
+    "postgresql": frozenset({"text", "choice", "reference", "integer", "real", "boolean"}),
 }
 
 
@@ -39,9 +44,10 @@ class Table:
         self.index = {name: position for position, name in enumerate(self.fields, len(_READ))}
         texts = {name: FieldSpec(name, "text") for name in RECORD_FIELDS}
         self.cleaners = {f.name: cleaner(f) for f in spec.fields} | {name: partial(clean_text, limit=CHOICE_LENGTH) for name in texts}
-        plain = _PLAIN_KINDS[vendor]
+        plain = _READ_AS_THEY_ARE[vendor]
         self.readers: dict[str, Convert] = {f.name: reader(f, vendor) for f in spec.fields if f.kind not in plain}
         self.binders: dict[str, Convert] = {f.name: binder(f, vendor) for f in spec.fields}
+        self.converted = frozenset(f.name for f in spec.fields if f.kind not in _BOUND_AS_THEY_ARE[vendor])
         self.types = {f.name: column_type(f, vendor) for f in spec.fields} | dict.fromkeys(texts, "text")
         self.required = tuple(f.name for f in spec.fields if f.required)
         self.references = tuple((f.name, f.reference_table) for f in spec.fields if f.kind == "reference" and f.reference_table)
@@ -54,14 +60,15 @@ class Table:
         )
         # What is read out of a CBOR client's bytes; `object_type` and `status` only where the object type has values for them.
         self.kinds = {f.name: f.kind for f in spec.fields} | {name: "text" for name, allowed in self.choices if allowed}
+        self.checked = frozenset((*self.required, *RECORD_FIELDS))
         # Fields to look at before the ops are decided: the tables references point at; None for unique values.
         self.watched: dict[str, str | None] = {**dict.fromkeys(self.unique), **dict(self.references)}
         names = ", ".join(f'"{self.name}"."{name}"' for name in (*(column.name for column in _READ), *self.fields))
         self.select = f'SELECT {names} FROM "{self.name}"'
 
     def columns(self, fields: Iterable[str], *, entity: bool = False) -> list[sql.Column]:
-        """Return the columns to write when these fields change, the key first; with `entity` those of CBOR clients too."""
-        return [*_SYSTEM, *(_ENTITY if entity else ()), *(sql.Column(name, self.types[name]) for name in fields)]
+        """Return the columns to write when these fields change, the key last; with `entity` those of CBOR clients too."""
+        return [*(sql.Column(name, self.types[name]) for name in fields), *(_ENTITY if entity else ()), *_SYSTEM[1:], _SYSTEM[0]]
 
 
 _tables: dict[tuple[int, str], Table] = {}
@@ -203,18 +210,25 @@ def write(rows: Iterable[Row]) -> None:
     _free_unique_values(updates)
     # Deletes first: they give up unique values that others may take.
     for (table, _, entity, fields), changed in sorted(updates.items(), key=lambda item: item[0][1]):
-        sql.update_many(table.name, table.columns(fields, entity=entity), [_bound(row, fields) for row in changed])
+        sql.update_many(table.name, table.columns(fields, entity=entity), _bound(table, fields, changed, entity=entity))
     for (table, entity), new in inserts.items():
-        sql.insert_many(table.name, table.columns(table.fields, entity=entity), [_bound(row, table.fields) for row in new])
+        sql.insert_many(table.name, table.columns(table.fields, entity=entity), _bound(table, table.fields, new, entity=entity))
 
 
-def _bound(row: Row, fields: Sequence[str]) -> tuple[Any, ...]:
-    binders, changed = row.table.binders, row.changed
-    values = [binders[name](changed[name]) if name in binders else changed[name] for name in fields]
-    if row.entity_changed:
-        values = [row.entity_version, row.entity_cbor, *values]
-    text = row.versions_text if row.versions_text is not None else versions.dump(row.versions)
-    return (row.id, row.version, row.cursor, row.deleted, text, *values)
+def _bound(table: Table, fields: Sequence[str], rows: Iterable[Row], *, entity: bool) -> list[tuple[Any, ...]]:
+    """Return what the driver binds for `table.columns(fields, entity=entity)`, for each row."""
+    converted = [(position, table.binders[name]) for position, name in enumerate(fields) if name in table.converted]
+    bound = []
+    for row in rows:
+        changed = row.changed
+        values = [changed[name] for name in fields]
+        for position, bind in converted:
+            values[position] = bind(values[position])
+        if entity:
+            values += (row.entity_version, row.entity_cbor)
+        text = row.versions_text if row.versions_text is not None else versions.dump(row.versions)
+        bound.append((*values, row.version, row.cursor, row.deleted, text, row.id))
+    return bound
 
 
 def _free_unique_values(updates: _Updates) -> None:
@@ -222,5 +236,5 @@ def _free_unique_values(updates: _Updates) -> None:
     for (table, _, _, fields), rows in updates.items():
         for name in table.unique:
             if name in fields:
-                columns = [sql.Column("id", "text"), sql.Column(name, table.types[name])]
-                sql.update_many(table.name, columns, [(row.id, None) for row in rows])
+                columns = [sql.Column(name, table.types[name]), _SYSTEM[0]]
+                sql.update_many(table.name, columns, [(None, row.id) for row in rows])

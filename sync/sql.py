@@ -89,12 +89,11 @@ def insert_many(table: str, columns: Sequence[Column], rows: Sequence[Sequence[A
 
 
 def update_many(table: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
-    """Update rows by the first of `columns` (their key), setting the others."""
+    """Update rows by the last of `columns` (their key), setting the others."""
     if postgresql():
         _run_arrays(_update_arrays(table, tuple(columns)), rows)
     else:
-        # The key comes last in the statement.
-        _run_each(_update_one(table, tuple(columns)), [(*row[1:], row[0]) for row in rows])
+        _run_each(_update_one(table, tuple(columns)), rows)
 
 
 def _run_each(statement: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -115,8 +114,8 @@ def _insert_one(table: str, columns: tuple[Column, ...]) -> str:
 
 @lru_cache(maxsize=4096)
 def _update_one(table: str, columns: tuple[Column, ...]) -> str:
-    settings = ", ".join(f'"{column.name}" = ?' for column in columns[1:])
-    return f'UPDATE "{table}" SET {settings} WHERE "{columns[0].name}" = ?'
+    settings = ", ".join(f'"{column.name}" = ?' for column in columns[:-1])
+    return f'UPDATE "{table}" SET {settings} WHERE "{columns[-1].name}" = ?'
 
 
 def _arrays(columns: tuple[Column, ...]) -> str:
@@ -138,8 +137,8 @@ def _insert_arrays(table: str, columns: tuple[Column, ...]) -> str:
 
 @lru_cache(maxsize=4096)
 def _update_arrays(table: str, columns: tuple[Column, ...]) -> str:
-    settings = ", ".join(f'"{column.name}" = {_given(column)}' for column in columns[1:])
-    key = columns[0].name
+    settings = ", ".join(f'"{column.name}" = {_given(column)}' for column in columns[:-1])
+    key = columns[-1].name
     return f'UPDATE "{table}" SET {settings} FROM {_arrays(columns)} WHERE "{table}"."{key}" = given."{key}"'
 
 

@@ -142,7 +142,7 @@ class _Check:
         if table not in self.tables:
             self.problem(self.cursor, "table", f"The log has changes of {table}, which is no table of this tenant.")
             return None
-        return dict(sql.fetch_in(f'SELECT "id", "version" FROM "{self.tables[table]}" WHERE "id" IN', ids))  # type: ignore[arg-type]
+        return dict(sql.fetch_in(f'SELECT "id", "version" FROM "{self.tables[table]}" WHERE "id" IN', ids))
 
     def finish(self) -> None:
         """Check the head, and that no record is newer than the log or tells of another change."""

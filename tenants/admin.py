@@ -85,12 +85,12 @@ class TenantAdmin(TenantScopedAdmin):
 
 @admin.register(SecurityProfile)
 class SecurityProfileAdmin(TenantScopedAdmin):
-    """What members may see. For now that is everything, so `full_access` is shown and not to be changed."""
+    """What members may see; the rules per object type are added where object types are known (`sync.admin.profiles`)."""
 
     list_display = ("name", "tenant", "full_access", "revision")
     list_filter = ("tenant",)
     search_fields = ("name",)
-    readonly_fields = ("full_access", "revision")
+    readonly_fields = ("revision",)
 
 
 @admin.register(Membership)

@@ -14,13 +14,15 @@ from django.db.transaction import TransactionManagementError
 
 from tenants.errors import MoatError
 
-_SELECT = "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor FROM tenants_tenant WHERE id = %s"
+_SELECT = (
+    "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor, access_version FROM tenants_tenant WHERE id = %s"
+)
 _UPDATE = "UPDATE tenants_tenant SET schema_version = %s, cursor = %s, state_hash = %s, pruned_cursor = %s WHERE id = %s"
 
 
 @dataclass(slots=True)
 class LockedTenant:
-    """The counters of a tenant whose lock is held. Mutable: writers advance them and `store` writes them back."""
+    """The counters of a tenant whose lock is held. Mutable: writers advance them and `store` writes them back, all but `access_version`."""
 
     id: int
     slug: str
@@ -29,6 +31,7 @@ class LockedTenant:
     cursor: int
     state_hash: bytes
     pruned_cursor: int
+    access_version: int = 0
 
 
 def lock_tenant(tenant_id: int) -> LockedTenant:
@@ -41,8 +44,8 @@ def lock_tenant(tenant_id: int) -> LockedTenant:
         row = cursor.fetchone()
     if row is None:
         raise MoatError("unknown_tenant", "There is no such tenant.")
-    pk, slug, epoch, schema_version, head, state_hash, pruned = row
-    return LockedTenant(pk, slug, epoch, schema_version, head, bytes(state_hash), pruned)
+    pk, slug, epoch, schema_version, head, state_hash, pruned, access_version = row
+    return LockedTenant(pk, slug, epoch, schema_version, head, bytes(state_hash), pruned, access_version)
 
 
 def store(locked: LockedTenant) -> None:

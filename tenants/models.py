@@ -1,21 +1,58 @@
 """Tenants, who belongs to them, what they may see, and on which devices."""
 
+import re
 import secrets
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 
 from tenants.genesis import genesis
+from tenants.signals import access_changed
 
 SLUG = RegexValidator(r"^[a-z][a-z0-9-]{0,39}$", "Use 1 to 40 of a-z, 0-9 and -, starting with a letter.")
+
+ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+MAX_ATTRIBUTES = 50
+MAX_ATTRIBUTE_VALUES = 1000
 
 
 def new_epoch() -> str:
     """Draw a `server_epoch`: 32 hex characters that tell one life of a tenant's log from another."""
     return secrets.token_hex(16)
+
+
+def check_attributes(value: Any) -> None:
+    """Refuse attributes that a row filter could not compare: names are plain, values scalars or lists of scalars."""
+    if not isinstance(value, dict) or len(value) > MAX_ATTRIBUTES:
+        raise ValidationError(f"Attributes are an object of at most {MAX_ATTRIBUTES} names.")
+    for name, one in value.items():
+        items = one if isinstance(one, list) else [one]
+        if not ATTRIBUTE.fullmatch(name):
+            raise ValidationError(f"{name!r} is not a name: use 1 to 40 of a-z, 0-9 and _, starting with a letter.")
+        if len(items) > MAX_ATTRIBUTE_VALUES or not all(isinstance(i, str | bool | int | None) for i in items):
+            raise ValidationError(f"{name}: a text, a whole number, yes or no, or a list of at most {MAX_ATTRIBUTE_VALUES} of these.")
+
+
+def access_changed_in(tenant_ids: Iterable[int]) -> None:
+    """Raise `access_version` of tenants, and tell the process once that is committed.
+
+    Writers carry the version they wrote under, so nothing committed later reaches a client under rights from before.
+    """
+    for tenant_id in sorted(set(tenant_ids)):
+        Tenant.objects.filter(pk=tenant_id).update(access_version=models.F("access_version") + 1)
+        transaction.on_commit(partial(access_changed.send_robust, sender=Tenant, tenant_id=tenant_id))
+
+
+def profile_changed(profile_id: int) -> None:
+    """Raise a profile's revision: its channels end, and its members go on in new ones. Call it in the changing transaction."""
+    rows = SecurityProfile.objects.filter(pk=profile_id)
+    rows.update(revision=models.F("revision") + 1)
+    access_changed_in(rows.values_list("tenant_id", flat=True))
 
 
 class Tenant(models.Model):
@@ -28,6 +65,9 @@ class Tenant(models.Model):
     name = models.CharField(max_length=200)
     schema_version = models.PositiveBigIntegerField(default=0, editable=False)
     cursor = models.BigIntegerField(default=0, editable=False, help_text="Cursor of the newest change.")
+    access_version = models.BigIntegerField(
+        default=0, editable=False, help_text="Rises whenever what somebody in the tenant may see could have changed."
+    )
     pruned_cursor = models.BigIntegerField(default=0, editable=False, help_text="Changes up to here were pruned from the log.")
     state_hash = models.BinaryField(max_length=32, editable=False, help_text="Chain value at cursor.")
     server_epoch = models.CharField(max_length=32, default=new_epoch, editable=False)
@@ -61,6 +101,15 @@ class SecurityProfile(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @transaction.atomic
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; a change of `full_access` raises the revision in the same transaction."""
+        before = type(self).objects.filter(pk=self.pk).values_list("full_access", flat=True).first()
+        super().save(*args, **kwargs)
+        if before is not None and before != self.full_access:
+            profile_changed(self.pk)
+            self.refresh_from_db(fields=["revision"])
+
 
 class Membership(models.Model):
     """A user's place in a tenant."""
@@ -73,6 +122,12 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     profile = models.ForeignKey(SecurityProfile, on_delete=models.PROTECT, related_name="memberships")
+    attributes = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[check_attributes],
+        help_text='What row filters call $membership.<attribute>, e.g. {"technician": "t-1", "regions": ["north", "west"]}.',
+    )
 
     class Meta:
         ordering: ClassVar = ["tenant", "user"]
@@ -80,6 +135,12 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.tenant}"
+
+    @transaction.atomic
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, and say in the same transaction that somebody's access may have changed."""
+        super().save(*args, **kwargs)
+        access_changed_in([self.tenant_id])
 
     def clean(self) -> None:
         """Refuse a profile of another tenant."""
@@ -98,6 +159,7 @@ class Device(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_cursor = models.BigIntegerField(default=0, editable=False, help_text="The device confirmed everything up to here.")
+    channel = models.CharField(max_length=64, blank=True, editable=False, help_text="Key of the channel its replica holds.")
     pruned_op_id = models.BigIntegerField(default=0, editable=False, help_text="Accepted ops up to here left the log by pruning.")
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 

@@ -6,18 +6,26 @@ from django.contrib.auth.models import User
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from tenants.models import Membership
+from tenants.models import Membership, access_changed_in
 from tenants.tokens import revoke_all
+
+FILTERABLE = frozenset({"username", "email", "first_name", "last_name"})
+"""What of a user a row filter may compare, besides the id, which never changes."""
 
 
 @receiver(post_delete, sender=Membership)
 def membership_ended(instance: Membership, **_: Any) -> None:
     """Revoke the devices a former member has in this tenant."""
     revoke_all(instance.user_id, instance.tenant_id)
+    access_changed_in([instance.tenant_id])
 
 
 @receiver(post_save, sender=User)
-def user_saved(instance: User, created: bool, **_: Any) -> None:
-    """Revoke all devices of a user who was made inactive."""
-    if not created and not instance.is_active:
+def user_saved(instance: User, created: bool, update_fields: frozenset[str] | None = None, **_: Any) -> None:
+    """Revoke all devices of a user who was made inactive; row filters may rest on the others' names."""
+    if created:
+        return
+    if not instance.is_active:
         revoke_all(instance.pk)
+    if update_fields is None or set(update_fields) & FILTERABLE:
+        access_changed_in(instance.memberships.values_list("tenant_id", flat=True))

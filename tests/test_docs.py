@@ -18,7 +18,9 @@ def test_every_promise_names_a_test_that_exists() -> None:
     assert len(rows) >= 11
     for promise, path, name in rows:
         tree = ast.parse((ROOT / path).read_text())
-        assert name in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}, f"{promise}: {path}::{name}"
+        assert name in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}, (
+            f"{promise}: {path}::{name}"
+        )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

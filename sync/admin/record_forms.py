@@ -67,6 +67,15 @@ class ReferenceSelect(forms.Select):
         )
 
 
+class PlainText(forms.CharField):
+    """Text as it is, except that browsers send every line break as CR LF."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return text with plain line breaks."""
+        text = super().to_python(value)
+        return text.replace("\r\n", "\n") if isinstance(text, str) else text
+
+
 class JsonText(forms.CharField):
     """JSON in a textarea: any JSON value, not only objects; empty is null."""
 
@@ -209,7 +218,7 @@ def _form_field(field: FieldSpec, tenant: str, label_of: str | None, value: Any)
         case "reference":
             url = reverse("admin:records_autocomplete", args=[tenant, field.reference_table])
             return forms.CharField(widget=ReferenceSelect(url, label_of=label_of), max_length=128, **common)
-    return forms.CharField(widget=_text_widget(field, value), strip=False, **common)
+    return PlainText(widget=_text_widget(field, value), strip=False, **common)
 
 
 def _choice_field(label: str, choices: tuple[Choice, ...], *, required: bool, help_text: str = "") -> forms.ChoiceField:

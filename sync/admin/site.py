@@ -9,7 +9,9 @@ from django.urls import URLPattern, URLResolver, path, reverse
 
 from metadata.catalog import schema_of
 from metadata.schema import ObjectSpec
-from sync.admin import record_conflict, records
+from sync.admin import changes, record_conflict, records
+from sync.admin.conflicts import ConflictAdmin
+from sync.models import Conflict
 from tenants.models import Tenant
 from tenants.scoping import visible_tenants
 
@@ -23,11 +25,17 @@ class MoatAdminSite(AdminSite):
     site_header = "Moat"
     site_title = "Moat"
 
+    def __init__(self, name: str = "admin") -> None:
+        """Register the engine's own models here: a decorator in this package would meet the site while it is being made."""
+        super().__init__(name)
+        self.register(Conflict, ConflictAdmin)
+
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Put the records' pages before the catch-all of the admin."""
         pages: list[tuple[str, str, Callable[..., Any]]] = [
             ("records/", "tenants", records.tenant_index),
             ("records/<slug:slug>/", "index", records.tenant_index),
+            ("records/<slug:slug>/log/", "log", changes.change_log),
             ("records/<slug:slug>/<str:table>/", "list", records.record_list),
             ("records/<slug:slug>/<str:table>/add/", "add", records.record_add),
             ("records/<slug:slug>/<str:table>/autocomplete/", "autocomplete", records.record_autocomplete),

@@ -87,9 +87,9 @@ def tables() -> list[Table]:
 def _customers(rng: random.Random) -> Iterator[dict[str, Any]]:
     for n in range(1, CUSTOMERS + 1):
         town, postcode, latitude, longitude = _PLACES[n % len(_PLACES)]
-        street = f"{_STREETS[n % len(_STREETS)]} {rng.randint(1, 120)}"
+        street = f"{_STREETS[n % len(_STREETS)]} {2 * n - 1}"
         commercial = n % 3 == 0
-        name = f"{town} {_BUSINESSES[n // 3 % len(_BUSINESSES)]}" if commercial else f"Household {street}"
+        name = f"{town} {_BUSINESSES[(n // 3 + n // 33) % len(_BUSINESSES)]}" if commercial else f"Household {street}"
         yield {
             "id": f"cust-{n:04}",
             "name": name,

@@ -8,11 +8,11 @@ from django.db import connection, transaction
 from layouts.models import LayoutDefinition
 from layouts.publish import save as save_layout
 from metadata.catalog import schema_of
-from metadata.models import ObjectField, ObjectMetadata
+from metadata.models import AccessRule, ObjectField, ObjectMetadata
 from metadata.names import quote
 from metadata.publish import publish
 from metadata.schema import physical_name
-from sync.demo import acme, acme_layouts, acme_records
+from sync.demo import acme, acme_access, acme_layouts, acme_records
 from sync.drafts import save_drafts
 from sync.engine import push
 from sync.ops import Actor, Op
@@ -51,6 +51,7 @@ def load_acme() -> Loaded:
     tenant = Tenant.objects.filter(slug=slug).first() or create_tenant(slug, name)
     done.users = join_demo_users(tenant)
     done.object_types = _object_types(tenant)
+    join_technicians(tenant)
     done.layouts = _layouts(tenant)
     done.records = _records(tenant)
     return done
@@ -98,6 +99,21 @@ def join_demo_users(tenant: Tenant) -> list[str]:
             made.append(username)
         Membership.objects.get_or_create(tenant=tenant, user=user, defaults={"role": role, "profile": profile})
     return made
+
+
+@transaction.atomic
+def join_technicians(tenant: Tenant) -> bool:
+    """Give the demo's technicians their profile where the tenant does not have it yet; return whether it was missing."""
+    if tenant.profiles.filter(name=acme_access.PROFILE).exists():
+        return False
+    profile = tenant.profiles.create(name=acme_access.PROFILE, full_access=False)
+    for object_name, rule in acme_access.RULES.items():
+        AccessRule.objects.create(profile=profile, object_name=object_name, **rule)
+    for username, technician in acme_access.MEMBERS.items():
+        for member in Membership.objects.filter(tenant=tenant, user__username=username):
+            member.profile, member.attributes = profile, {**member.attributes, "technician": technician}
+            member.save()
+    return True
 
 
 def _object_types(tenant: Tenant) -> int:

@@ -12,12 +12,13 @@ from sync.commits import Commit
 from sync.errors import OpRefused, PushRefused
 from sync.models import Conflict
 from sync.ops import Actor, Op, OpResult
-from sync.settle import bodies, conflicts
+from sync.settle import bodies, conflicts, guard
 from sync.settle.batch import Batch, Settlement
 from sync.settle.contention import view_of
 from sync.settle.decide import decide
 from sync.settle.prefetch import load_devices, prefetch
 from sync.settle.tx import InConflict, Tx
+from tenants.errors import MoatError
 from tenants.locks import LockedTenant
 
 __all__ = ["Outcome", "Settlement", "flush", "settle", "view_of"]
@@ -49,6 +50,10 @@ def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]]) -
 
 def _refusal(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRefused | None:
     """Return why a push cannot be taken at all, if so."""
+    try:
+        batch.rules_of(actor)
+    except MoatError as error:
+        return PushRefused(Code.FORBIDDEN, error.message)
     if actor.device_id is None:
         return None
     if actor.device_id not in batch.devices:
@@ -95,8 +100,10 @@ def _settle_tx(tx: Tx, ops: Sequence[Op]) -> list[OpResult]:
             if position not in known:
                 tx.position = position
                 _take(tx, op)
+        guard.check_effects(tx)
         tx.check()
-    except OpRefused as error:
+    except OpRefused as refused:
+        error = guard.without_hidden(refused, tx.rules, ops[tx.position].table)
         known[tx.position] = OpResult(ops[tx.position].op_id, "rejected", code=error.code, message=error.message, field=error.field)
     except InConflict as clash:
         known[tx.position] = _keep_conflict(tx, ops[tx.position], clash.conflict)
@@ -115,7 +122,7 @@ def _known(tx: Tx, ops: Sequence[Op]) -> dict[int, OpResult]:
             known[position] = OpResult(op.op_id, "duplicate", before[0], before[1])
         elif (conflict := state.in_conflict.get(op.op_id)) is not None:
             if conflict.state == Conflict.State.OPEN:
-                known[position] = _conflict_result(tx.batch, op, conflict)
+                known[position] = _conflict_result(tx, op, conflict)
             else:
                 # A person decided meanwhile, and the log has the outcome: the op is dealt with.
                 known[position] = OpResult(op.op_id, "duplicate", cursor=tx.batch.cursor)
@@ -150,11 +157,14 @@ def _keep_conflict(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
         device.highest = max(device.highest, op.op_id)
     if op.settles is not None:
         conflicts.supersede(tx, op)
-    return _conflict_result(batch, op, conflict)
+    return _conflict_result(tx, op, conflict)
 
 
-def _conflict_result(batch: Batch, op: Op, conflict: Conflict) -> OpResult:
-    return OpResult(op.op_id, "conflict", cursor=batch.cursor, conflict=view_of(conflict))
+def _conflict_result(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
+    view = guard.readable_view(
+        view_of(conflict), tx.rules, conflict.table_name, in_sight=guard.in_sight(tx, conflict.table_name, conflict.record_id)
+    )
+    return OpResult(op.op_id, "conflict", cursor=tx.batch.cursor, conflict=view)
 
 
 def _aborted(op: Op) -> OpResult:
@@ -164,9 +174,13 @@ def _aborted(op: Op) -> OpResult:
 
 def flush(batch: Batch) -> Commit:
     """Write what a batch decided: records, the log, conflicts. The caller stores the tenant's counters."""
-    rows.write(batch.dirty.values())
+    # The log first: filtered channels need the records as they were.
     commit = log.append_unstored(batch.locked, batch.entries, batch.at)
     bodies.store(batch.tenant_id, commit.from_cursor, batch.entries)
+    for table_name, record_id, version, cursor in commit.rekeyed:
+        if (table := batch.table(table_name)) is not None and (row := batch.dirty.get((table, record_id))) is not None:
+            row.version, row.cursor = version, cursor
+    rows.write(batch.dirty.values())
     if batch.new_conflicts:
         Conflict.objects.bulk_create(batch.new_conflicts)
     for settled in batch.settlements:

@@ -12,6 +12,8 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from metadata.access import Rules
+from metadata.access_store import Access, access_at
 from metadata.catalog import schema_of
 from metadata.models import ObjectMetadata
 from sync import log, rows
@@ -19,9 +21,12 @@ from sync.codes import Code
 from sync.conf import knobs
 from sync.errors import OpRefused
 from sync.models import Conflict
+from sync.ops import Actor
+from sync.plans import plan_of
 from sync.rows import Row, Table
 from sync.settle.bodies import carry
 from sync.settle.past import Step, step_of
+from sync.sides import Step as RouteStep
 from tenants.locks import LockedTenant
 
 
@@ -67,10 +72,22 @@ class Batch:
         self.owners: defaultdict[tuple[Table, str], dict[Any, str | None]] = defaultdict(dict)
         self.takers: defaultdict[tuple[Table, str, Any], set[str]] = defaultdict(set)
         self.devices: dict[str, DeviceState] = {}
+        self.is_routed = plan_of(locked) is not None
+        self._accesses: dict[int, Access] = {}
         self.conflicts: dict[str, Conflict] = {}
         self.entries: list[log.Entry] = []
         self.new_conflicts: list[Conflict] = []
         self.settlements: list[Settlement] = []
+
+    def rules_of(self, actor: Actor) -> Rules | None:
+        """Return what an actor may see and do, None when nothing limits it. Raises `MoatError(forbidden)` for one who is no member."""
+        if actor.user_id is None:
+            return None
+        found = self._accesses.get(actor.user_id)
+        if found is None:
+            locked = self.locked
+            found = self._accesses[actor.user_id] = access_at(locked.id, actor.user_id, locked.access_version, locked.schema_version)
+        return found.rules
 
     @property
     def cursor(self) -> int:
@@ -86,10 +103,11 @@ class Batch:
 
     def load(self, table: Table, ids: Iterable[str]) -> None:
         """Read records ahead of their use; ids must be valid ones."""
-        wanted = [i for i in ids if (table, i) not in self.found]
+        found = self.found
+        wanted = [i for i in ids if (table, i) not in found]
         if wanted:
             got = rows.records(self.tenant_id, table.spec, wanted)
-            self.found.update({(table, i): got.get(i) for i in wanted})
+            found.update({(table, i): got.get(i) for i in wanted})
 
     def row(self, table: Table, record_id: str) -> Row | None:
         """Return a record as the batch has it by now; None when it never existed."""
@@ -107,6 +125,8 @@ class Batch:
         entry.previous = before.cursor if before is not None else 0
         if entry.body is not None or (before is not None and before.entity_version is not None):
             carry(before, row, entry)
+        if self.is_routed:
+            entry.mark = _step(before, row)
         row.cursor = cursor
         self.dirty[key] = row
         self.entries.append(entry)
@@ -185,3 +205,12 @@ class Batch:
                 gone.add((table_name, None))
             gone.update((table_name, field["name"]) for field in fields)
         return gone
+
+
+def _step(before: Row | None, after: Row) -> RouteStep:
+    """Return a change as filtered channels need to know it."""
+    then = None if before is None else {"id": before.id, **before.values()}
+    table = after.table.spec.table_name
+    return RouteStep(
+        table, after.id, then, before is not None and not before.deleted, {"id": after.id, **after.values()}, not after.deleted
+    )

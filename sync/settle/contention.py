@@ -23,11 +23,8 @@ class Contention:
         self.op = op
         self.row = row
         self.base = base
-
-    @cached_property
-    def moved(self) -> bool:
-        """Whether someone else changed the record since the base."""
-        return self.base < self.row.version and versions.any_foreign(self.row.versions, self.base, self.tx.actor.device_id)
+        #: Whether someone else changed the record since the base.
+        self.moved = base < row.version and versions.any_foreign(row.versions, base, tx.actor.device_id)
 
     @cached_property
     def deleted_by_others(self) -> bool:

@@ -9,11 +9,13 @@ from sync.diff import field_patch, same
 from sync.errors import OpRefused
 from sync.lines import made_at_of
 from sync.log import Entry
-from sync.merge import POLICIES, SERVER_WINS, Clash, Update, merge_delete, merge_update, merge_with_deleted
+from sync.merge import MANUAL, POLICIES, SERVER_WINS, Clash, Merged, Update, merge_delete, merge_update, merge_with_deleted
 from sync.models import Conflict
 from sync.ops import Op
-from sync.resolvers import Accept, Answer, Merged, Reject, ask, resolver_of
+from sync.resolvers import Accept, Answer, Reject, ask, resolver_of
+from sync.resolvers import Merged as ResolverMerged
 from sync.rows import Row, Table
+from sync.settle import guard
 from sync.settle.contention import Contention
 from sync.settle.payloads import check_values, clean_field, read_insert, read_update, valid_id
 from sync.settle.tx import Effect, InConflict, Tx
@@ -26,10 +28,12 @@ def decide(tx: Tx, op: Op) -> Effect:
     """Return what an insert, update or delete does. Changes nothing; the caller adds the effect to the tx."""
     if op.op not in ("insert", "update", "delete"):
         raise OpRefused(Code.UNKNOWN_OP, "op is one of insert, update, delete and settle.")
+    guard.require_table(tx.rules, op)
     table = table_for(tx, op)
     if op.base_version is not None and op.base_version < 0:
         raise OpRefused(Code.BAD_OP, "base_version is missing or is no integer from 0 up.", field="base_version")
     row = tx.row(table, op.id)
+    guard.permit(tx, op, table, row)
     if op.op == "insert":
         return _insert(tx, op, table, row)
     if row is None:
@@ -111,7 +115,12 @@ def _merge(meeting: Contention, changes: dict[str, Any]) -> Effect:
     policy = meeting.row.table.spec.conflict_policy
     if policy not in POLICIES:
         return _resolved(meeting, changes, meeting.contested(changes))
-    outcome = merge_update(policy, _as_update(meeting, changes))
+    # Most often nothing met: then every policy but `manual` writes the changes as they are.
+    contested = meeting.contested(changes)
+    if not contested and policy != MANUAL:
+        outcome: Merged | Clash = Merged(changes)
+    else:
+        outcome = merge_update(policy, _as_update(meeting, changes, contested))
     if isinstance(outcome, Clash):
         raise InConflict(meeting.conflict(outcome.fields, changes))
     effect = write_fields(meeting.tx, meeting.op, meeting.row, outcome.values)
@@ -121,9 +130,8 @@ def _merge(meeting: Contention, changes: dict[str, Any]) -> Effect:
     return effect
 
 
-def _as_update(meeting: Contention, changes: Mapping[str, Any]) -> Update:
-    table = meeting.row.table
-    return Update(changes, meeting.row.get, meeting.contested(changes), table.json_fields, lambda: meeting.known)
+def _as_update(meeting: Contention, changes: Mapping[str, Any], contested: frozenset[str]) -> Update:
+    return Update(changes, meeting.row.get, contested, meeting.row.table.json_fields, lambda: meeting.known)
 
 
 def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect:
@@ -226,7 +234,7 @@ def _resolved(meeting: Contention, mine: dict[str, Any] | None, contested: froze
     answer: Answer | None = ask(resolver, meeting.meeting(mine, contested)) if resolver else Accept()
     if isinstance(answer, Reject):
         raise OpRefused(Code.RESOLVER, str(answer.message)[:500])
-    if isinstance(answer, Merged):
+    if isinstance(answer, ResolverMerged):
         given = {name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()}
         check_values(row.table, given)
         effect = _revive(meeting, {**row.values(), **given}) if row.deleted else write_fields(tx, op, row, given)

@@ -26,6 +26,7 @@ from sync.settle.payloads import read_insert
 from sync.settle.prefetch import load_devices, prefetch
 from sync.settle.tx import Effect, Tx
 from sync.v1.ops import EntityOp, Pushed
+from tenants.errors import MoatError
 from tenants.locks import LockedTenant
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,13 +54,14 @@ class _Push:
 def settle_entities(locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool = False) -> tuple[Pushed, Outcome]:
     """Settle a push and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
 
-    Raises `EntityRefused` when an op cannot be applied, `PushRefused` when the device may not write; then nothing is.
+    Raises `EntityRefused` when an op cannot be applied, `PushRefused` when the device or its user may not write; then nothing is.
     """
     batch = Batch(locked)
     device = actor.device_id or ""
     load_devices(batch, {device})
     if device not in batch.devices:
         raise PushRefused(Code.REVOKED, "This device may no longer write.")
+    _require_full_access(batch, actor)
     plain = [_prepared(batch, position, op) for position, op in enumerate(ops)]
     prefetch(batch, [(actor, sorted(plain, key=lambda op: op.op_id))])
     push = _Push(Tx(batch, actor), field_merge)
@@ -76,6 +78,16 @@ def settle_entities(locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp],
     views = keep(batch, actor, push.lost)
     _remember(device, push.silent, commit)
     return Pushed(max(push.settled, default=0), views), Outcome([], commit, batch.settlements)
+
+
+def _require_full_access(batch: Batch, actor: Actor) -> None:
+    """Refuse a member whose profile filters, as of this transaction: rules are about fields, and the bytes hold more than those."""
+    try:
+        rules = batch.rules_of(actor)
+    except MoatError as error:
+        raise PushRefused(Code.FORBIDDEN, error.message) from None
+    if rules is not None:
+        raise PushRefused(Code.FORBIDDEN, "This door is open to security profiles with full access only.")
 
 
 def _prepared(batch: Batch, position: int, op: EntityOp) -> Op:

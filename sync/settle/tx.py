@@ -44,6 +44,7 @@ class Tx:
     def __init__(self, batch: Batch, actor: Actor) -> None:
         self.batch = batch
         self.actor = actor
+        self.rules = batch.rules_of(actor)
         self.device = None if actor.device_id is None else batch.devices[actor.device_id]
         self.position = 0
         self.overlay: dict[tuple[Table, str], Row] = {}
@@ -79,7 +80,7 @@ class Tx:
         """Check references and unique values as the whole tx leaves them. Raises `OpRefused`; `position` is the op to blame."""
         for position, _, effect in self.effects:
             table = effect.row.table
-            if not effect.fields or not (table.references or table.unique):
+            if not effect.fields or table.watched.keys().isdisjoint(effect.fields):
                 continue
             self.position = position
             final = self.overlay[table, effect.row.id]
@@ -112,6 +113,11 @@ class Tx:
             if row is None or (not row.deleted and unique_key(row.get(name)) == key):
                 raise OpRefused(Code.UNIQUE, f"{name}: another record has this value already; choose another one.", field=name)
 
+    def _told(self, effect: Effect) -> tuple[str, ...]:
+        """Return the kept fields that the actor may see."""
+        rule = self.rules.by_table[effect.entry.table] if self.rules is not None else None
+        return effect.kept if rule is None else tuple(name for name in effect.kept if rule.can_read(name))
+
     def commit(self) -> dict[int, OpResult]:
         """Move the effects to the batch; return the results by position."""
         batch, device = self.batch, self.device
@@ -126,7 +132,7 @@ class Tx:
             if device is not None:
                 device.accepted[op_id] = (entry.version, cursor)
                 device.highest = max(device.highest, op_id)
-            results[position] = OpResult(op_id, effect.status, entry.version, cursor, effect.kept)
+            results[position] = OpResult(op_id, effect.status, entry.version, cursor, self._told(effect))
         for key, ids in self._takers.items():
             batch.takers[key] |= ids
         for settlement in self.settlements:

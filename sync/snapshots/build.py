@@ -15,12 +15,14 @@ from metadata.export import revisions
 from metadata.names import quote
 from metadata.replica_ddl import SYSTEM_COLUMNS, SYSTEM_TABLES_SQL, command_sql, create_table_sql
 from metadata.schema import ObjectSpec, TenantSchema
-from sync.catch_up import SchemaMoved, TenantState, schema_at, tenant_state
+from sync import view
+from sync.catch_up import SchemaMoved, TenantState, in_channel, schema_at, tenant_state
 from sync.channels import Channel
 from sync.columns import column_names, selected, system_row, table_of
 from sync.digest import Digest, digest_of
+from sync.projection import project_commands
 from sync.reading import Reader, SQLiteReader, database_uri, read_transaction
-from sync.row_frames import system_records
+from sync.system_rows import system_records
 
 _ATTEMPTS = 5
 _WASTED_PAGES = 0.25
@@ -46,14 +48,11 @@ def build(path: Path, channel: Channel, base: Base | None = None) -> Built:
     """Write a replica file at `path`; with `base`, `path` holds a copy of an older file, which is brought up to date."""
     for attempt in range(_ATTEMPTS):
         try:
-            with closing(_open(path)) as target, _source(target) as reader:
-                target.execute("BEGIN")
-                state = tenant_state(reader, channel.tenant_id)
-                schema = schema_at(state)
-                _fill(target, reader, schema, base) if base is None else _refresh(target, reader, schema, base)
+            with closing(_open(path, channel)) as target:
+                state, schema = _fill_or_refresh(target, channel, base)
+                state = in_channel(channel, state)
                 _stamp(target, channel, state)
-                target.execute("COMMIT")
-                tables = _digests(target, schema)
+                tables = _digests(target, view.specs(channel, schema))
                 _compact(target)
                 return Built(state, tables)
         except SchemaMoved:
@@ -64,11 +63,25 @@ def build(path: Path, channel: Channel, base: Base | None = None) -> Built:
     raise AssertionError("unreachable")
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _fill_or_refresh(target: sqlite3.Connection, channel: Channel, base: Base | None) -> tuple[TenantState, TenantSchema]:
+    with _source(target) as reader:
+        target.execute("BEGIN")
+        state = tenant_state(reader, channel.tenant_id)
+        schema = schema_at(state)
+        source = _From(reader, channel, schema)
+        _fill(target, source) if base is None else _refresh(target, source, base)
+        target.execute("COMMIT")
+    return state, schema
+
+
+def _open(path: Path, channel: Channel) -> sqlite3.Connection:
     # The file is thrown away when anything fails, so it needs no journal.
     target = sqlite3.connect(path, isolation_level=None, uri=True)
     for pragma in ("journal_mode=MEMORY", "synchronous=OFF", "temp_store=MEMORY", "cache_size=-65536"):
         target.execute(f"PRAGMA {pragma}")
+    if channel.filtered:
+        # What left the channel must not linger in free pages of a file that others get.
+        target.execute("PRAGMA secure_delete=ON")
     return target
 
 
@@ -83,56 +96,74 @@ def _source(target: sqlite3.Connection) -> Iterator[Reader]:
             yield reader
 
 
-def _fill(target: sqlite3.Connection, reader: Reader, schema: TenantSchema, base: None) -> None:
+@dataclass(frozen=True, slots=True)
+class _From:
+    """One state of the database, and the channel through which the file shows it."""
+
+    reader: Reader
+    channel: Channel
+    schema: TenantSchema
+
+    @property
+    def specs(self) -> list[ObjectSpec]:
+        """The object types the channel knows."""
+        return view.specs(self.channel, self.schema)
+
+
+def _fill(target: sqlite3.Connection, source: _From) -> None:
     for statement in SYSTEM_TABLES_SQL:
         target.execute(statement)
     for table in SYSTEM_COLUMNS:
-        _copy_system(target, reader, schema.tenant_id, table, -1)
-    for spec in schema.objects:
+        _copy_system(target, source, table, -1)
+    for spec in source.specs:
         create, *indexes = create_table_sql(spec)
         target.execute(create)
-        _copy(target, reader, schema.tenant_id, spec, "")
+        _copy(target, source, spec, "")
         for index in indexes:
             target.execute(index)
 
 
-def _refresh(target: sqlite3.Connection, reader: Reader, schema: TenantSchema, base: Base) -> None:
-    for revision in revisions(schema.tenant_id, base.schema_version, schema.schema_version):
-        for command in revision["commands"]:
+def _refresh(target: sqlite3.Connection, source: _From, base: Base) -> None:
+    reader, tenant_id, rules = source.reader, source.schema.tenant_id, source.channel.rules
+    for revision in revisions(tenant_id, base.schema_version, source.schema.schema_version):
+        for command in revision["commands"] if rules is None else project_commands(revision["commands"], rules):
             for statement in command_sql(command):
                 target.execute(statement)
     for table in SYSTEM_COLUMNS:
-        _copy_system(target, reader, schema.tenant_id, table, base.cursor)
-    for spec in schema.objects:
+        _copy_system(target, source, table, base.cursor)
+    for spec in source.specs:
         changed = f'"_cursor" > {int(base.cursor)}'
-        source = f"{reader.schema}{table_of(schema.tenant_id, spec)}"
-        ids = f'SELECT "id" FROM {source} WHERE {changed}'
+        # All that changed, seen or not: a record leaves a channel with a change of its own or with a re-key.
+        ids = f'SELECT "id" FROM {reader.schema}{table_of(tenant_id, spec)} WHERE {changed}'
         delete = f"DELETE FROM main.{quote(spec.table_name)} WHERE"
         if reader.vendor == "sqlite":
             target.execute(f'{delete} "id" IN ({ids})')
         else:
             for chunk in reader.stream(ids):
                 target.executemany(f'{delete} "id" = ?', chunk)
-        _copy(target, reader, schema.tenant_id, spec, f" AND {changed}")
+        _copy(target, source, spec, f" AND {changed}")
 
 
-def _copy(target: sqlite3.Connection, reader: Reader, tenant_id: int, spec: ObjectSpec, condition: str) -> None:
+def _copy(target: sqlite3.Connection, source: _From, spec: ObjectSpec, condition: str) -> None:
     """Copy the visible records of a type, in the order of their ids so that equal states make equal files."""
+    reader, tenant_id = source.reader, source.schema.tenant_id
+    seen, values = view.condition(source.channel, source.schema, spec.table_name, reader.vendor)
     columns = ", ".join(quote(name) for name in column_names(spec))
     insert = f"INSERT INTO main.{quote(spec.table_name)} ({columns})"
     select = f"SELECT {selected(spec, reader.vendor)} FROM {reader.schema}{table_of(tenant_id, spec)}"
-    query = f'{select} WHERE NOT "_deleted"{condition} ORDER BY "id"'
+    query = f'{select} WHERE NOT "_deleted"{condition} AND ({seen}) ORDER BY "id"'
     if reader.vendor == "sqlite":
-        target.execute(f"{insert} {query}")
+        target.execute(f"{insert} {query.replace('%s', '?')}", values)
         return
     places = ", ".join("?" * len(column_names(spec)))
-    for chunk in reader.stream(query):
+    for chunk in reader.stream(query, values):
         target.executemany(f"{insert} VALUES ({places})", chunk)
 
 
-def _copy_system(target: sqlite3.Connection, reader: Reader, tenant_id: int, table: str, since: int) -> None:
+def _copy_system(target: sqlite3.Connection, source: _From, table: str, since: int) -> None:
     places = ", ".join("?" * len(SYSTEM_COLUMNS[table]))
-    for record_id, version, deleted, data in system_records(reader, tenant_id, table, "cursor > %s", [since]):
+    found = system_records(source.reader, source.schema.tenant_id, table, "cursor > %s", [since])
+    for record_id, version, deleted, data in view.system_rows(source.channel, table, found):
         target.execute(f'DELETE FROM main.{quote(table)} WHERE "id" = ?', [record_id])
         if not deleted:
             target.execute(f"INSERT INTO main.{quote(table)} VALUES ({places})", system_row(table, record_id, version, data))
@@ -146,8 +177,8 @@ def _stamp(target: sqlite3.Connection, channel: Channel, state: TenantState) -> 
     )
 
 
-def _digests(target: sqlite3.Connection, schema: TenantSchema) -> dict[str, Digest]:
-    tables = [*SYSTEM_COLUMNS, *(spec.table_name for spec in schema.objects)]
+def _digests(target: sqlite3.Connection, specs: list[ObjectSpec]) -> dict[str, Digest]:
+    tables = [*SYSTEM_COLUMNS, *(spec.table_name for spec in specs)]
     return {name: digest_of(target.execute(f'SELECT "id", "version" FROM main.{quote(name)}')) for name in tables}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from sync import metrics
+from sync import metrics, routed
 from sync.catch_up import TenantState, tenant_state
 from sync.channels import Channel
 from sync.conf import stream_knobs
@@ -26,7 +26,7 @@ def fresh(channel: Channel) -> Snapshot | None:
     with read_transaction() as reader:
         state = tenant_state(reader, channel.tenant_id)
     snapshot = _newest(channel, state)
-    return snapshot if snapshot is not None and _is_fresh(snapshot, state) else None
+    return snapshot if snapshot is not None and _is_fresh(channel, snapshot, state) else None
 
 
 def make(channel: Channel) -> Snapshot:
@@ -41,16 +41,19 @@ def make(channel: Channel) -> Snapshot:
 
 def _newest(channel: Channel, state: TenantState) -> Snapshot | None:
     """Return the newest snapshot that the log still connects to the head, and whose files are on this machine."""
-    candidates = Snapshot.objects.filter(
-        tenant_id=channel.tenant_id, channel=channel.key, cursor__lte=state.cursor, cursor__gte=state.pruned_cursor
-    )
+    oldest = max(state.pruned_cursor, channel.born_cursor)
+    candidates = Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key, cursor__lte=state.cursor, cursor__gte=oldest)
     for snapshot in candidates.order_by("-cursor", "-created_at"):
         if snapshot.manifest["server_epoch"] == state.server_epoch and (store.home(snapshot) / store.REPLICA).exists():
             return snapshot
     return None
 
 
-def _is_fresh(snapshot: Snapshot, state: TenantState) -> bool:
+def _is_fresh(channel: Channel, snapshot: Snapshot, state: TenantState) -> bool:
+    if channel.filtered:
+        # A newcomer gets what the channel holds now, not what it held before they came: no tail that lets records go again.
+        tail_lines = routed.read(channel, snapshot.cursor)
+        return not tail_lines.lines and tail_lines.to_cursor >= state.cursor
     records = sum(count for count, _ in snapshot.manifest["tables"].values())
     limit: int = max(stream_knobs().snapshot_tail, records // TAIL_SHARE)
     tail: int = state.cursor - snapshot.cursor
@@ -64,7 +67,7 @@ def _build(channel: Channel) -> Snapshot:
     previous = _newest(channel, state)
     with store.workplace(channel) as folder:
         built = _file(channel, folder / store.REPLICA, previous)
-        snapshot = store.publish(channel, folder, built)
+        snapshot = store.publish(channel, folder, built, previous)
     seconds = time.monotonic() - begun
     how = "new" if previous is None else "refreshed"
     metrics.snapshot_builds.labels(how).inc()

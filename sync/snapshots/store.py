@@ -57,10 +57,13 @@ def workplace(channel: Channel) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish(channel: Channel, folder: Path, built: Built) -> Snapshot:
-    """Cut the file in `folder` into parts, move it to its place and tell the database. All or nothing."""
+def publish(channel: Channel, folder: Path, built: Built, previous: Snapshot | None = None) -> Snapshot:
+    """Cut the file in `folder` into parts, move it to its place and tell the database. All or nothing.
+
+    Parts that are the same as in `previous` are not compressed again.
+    """
     key = uuid.uuid4()
-    size, digest, parts = _cut(folder)
+    size, digest, parts = _cut(folder, previous)
     state = built.state
     manifest: dict[str, Any] = {
         "snapshot": str(key),
@@ -85,20 +88,29 @@ def publish(channel: Channel, folder: Path, built: Built) -> Snapshot:
     )
 
 
-def _cut(folder: Path) -> tuple[int, str, list[dict[str, Any]]]:
+def _cut(folder: Path, previous: Snapshot | None) -> tuple[int, str, list[dict[str, Any]]]:
     whole, size = hashlib.sha256(), 0
     parts: list[dict[str, Any]] = []
-    with (folder / REPLICA).open("rb") as replica:
+    before = None if previous is None else home(previous)
+    with (folder / REPLICA).open("rb") as replica, (before / REPLICA if before else Path(os.devnull)).open("rb") as older:
         while data := replica.read(PART_BYTES):
             whole.update(data)
             size += len(data)
-            packed = gzip.compress(data, GZIP_LEVEL, mtime=0)
-            with (folder / _name(len(parts))).open("wb") as part:
-                part.write(packed)
-                part.flush()
-                os.fsync(part.fileno())
-            parts.append({"size": len(packed), "sha256": hashlib.sha256(packed).hexdigest()})
+            if previous is not None and before is not None and older.read(PART_BYTES) == data:
+                os.link(before / _name(len(parts)), folder / _name(len(parts)))
+                parts.append(previous.manifest["parts"][len(parts)])
+            else:
+                parts.append(_write_part(folder / _name(len(parts)), data))
     return size, whole.hexdigest(), parts
+
+
+def _write_part(path: Path, data: bytes) -> dict[str, Any]:
+    packed = gzip.compress(data, GZIP_LEVEL, mtime=0)
+    with path.open("wb") as part:
+        part.write(packed)
+        part.flush()
+        os.fsync(part.fileno())
+    return {"size": len(packed), "sha256": hashlib.sha256(packed).hexdigest()}
 
 
 def _name(part: int) -> str:

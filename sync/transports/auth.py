@@ -15,14 +15,17 @@ from django.db.models.functions import Greatest
 from django.http.request import validate_host
 from django.utils import timezone
 
-from sync.catch_up import Position, TenantState, check_chain, tenant_state
-from sync.channels import Channel, channel_of
+from metadata.access import client_rights
+from sync.catch_up import Position, TenantState, check_chain, check_filtered, tenant_state
+from sync.channels import Channel
 from sync.codes import Code
 from sync.errors import SyncError
 from sync.lines import wire_time
 from sync.models import Conflict
 from sync.protocol import Hello
 from sync.reading import read_transaction
+from sync.routed import channel_of
+from tenants.errors import MoatError
 from tenants.models import Device, Membership, SecurityProfile
 from tenants.tokens import DeviceIdentity, identify
 
@@ -40,6 +43,8 @@ class Greeting:
     state: TenantState
     chain: str
     settled: list[dict[str, Any]]
+    access: list[dict[str, Any]] | None
+    held: str | None
 
 
 def greet(hello: Hello) -> Greeting:
@@ -47,16 +52,27 @@ def greet(hello: Hello) -> Greeting:
     identity = identify(hello.token)
     if identity is None or identity.device_id != hello.device:
         raise SyncError(Code.BAD_TOKEN, "The token is not valid for this device.")
-    profile = SecurityProfile.objects.filter(pk=identity.profile_id).first()
-    if profile is None:
-        raise SyncError(Code.FORBIDDEN, "The user has no security profile.")
-    if not profile.full_access:
-        raise SyncError(Code.FORBIDDEN, f"The security profile {profile.name} gives no access.")
-    position = Position(hello.schema_version, hello.cursor, hello.state_hash, hello.server_epoch)
+    try:
+        channel = channel_of(identity)
+    except MoatError as refused:
+        raise SyncError(Code.FORBIDDEN, refused.message) from None
+    profile = SecurityProfile.objects.filter(pk=identity.profile_id).values_list("name", flat=True).first()
+    held = hello.channel or Device.objects.filter(pk=identity.device_id).values_list("channel", flat=True).first() or None
+    position = Position(hello.schema_version, hello.cursor, hello.state_hash, hello.server_epoch, held)
     with read_transaction() as reader:
         state = tenant_state(reader, identity.tenant_id)
         chain = check_chain(reader, state, position)
-    return Greeting(identity, channel_of(identity), profile.name, state, chain, untold([identity.device_id]).get(identity.device_id, []))
+    if channel.filtered:
+        chain = check_filtered(channel, state, position)
+    if not position.is_of(channel) and chain not in ("epoch", "new"):
+        chain = "switch"
+    news = untold([identity.device_id]).get(identity.device_id, [])
+    return Greeting(identity, channel, profile or "", state, chain, news, client_rights(channel.rules), held)
+
+
+def mark_channel(device_id: str, channel: str) -> None:
+    """Remember which channel a device's replica holds."""
+    Device.objects.filter(pk=device_id).exclude(channel=channel).update(channel=channel)
 
 
 def untold(device_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

@@ -4,12 +4,12 @@ from typing import Protocol
 
 from sync import frames, metrics
 from sync.catch_up import Position
+from sync.channels import Channel
 from sync.codes import Code
 from sync.errors import SyncError
 from sync.protocol import Hello, Limits, Message, PartRequest, Repair, SchemaRequest, Subscribe, Verify, VerifyRanges
-from sync.snapshots.store import read_part
 from sync.transports import requests
-from sync.transports.auth import Greeting
+from sync.transports.auth import Greeting, mark_channel
 from sync.transports.errors import code_of
 from sync.transports.outbox import Outbox
 from sync.transports.runtime import Runtime
@@ -28,12 +28,28 @@ class Client:
 
     def __init__(self, greeting: Greeting, hello: Hello, runtime: Runtime, outbox: Outbox, fail: Failing) -> None:
         self.greeting = greeting
-        self.identity, self.channel = greeting.identity, greeting.channel
-        self.stream = Stream(self.channel, outbox, runtime.hub, runtime.pool, runtime.knobs, on_pruned=self._begin_again)
+        self.identity = greeting.identity
+        channel = greeting.channel
+        self.stream = Stream(
+            channel,
+            outbox,
+            runtime.hub,
+            runtime.pool,
+            runtime.knobs,
+            user_id=self.identity.user_id,
+            on_pruned=self._begin_again,
+            on_moved=self._moved,
+        )
+        self._held = greeting.held
         self.confirmed_cursor = 0
         self._runtime, self._outbox, self._fail = runtime, outbox, fail
         self._schema_version = hello.schema_version
         self._epoch = hello.server_epoch
+
+    @property
+    def channel(self) -> Channel:
+        """The channel, with the rights it was last checked against."""
+        return self.stream.channel
 
     def welcome(self, limits: Limits, ref: int | None) -> str:
         """Return the answer to hello."""
@@ -52,6 +68,7 @@ class Client:
             limits=limits.wire(),
             chain=self.greeting.chain,
             settled=self.greeting.settled,
+            access={"rules": self.greeting.access},
         )
 
     def confirmed(self, cursor: int | None) -> None:
@@ -82,12 +99,14 @@ class Client:
             self._epoch = self.greeting.state.server_epoch
         self._schema_version = message.schema_version
         self.confirmed_cursor = max(self.confirmed_cursor, message.cursor)
-        await self._begin(Position(message.schema_version, message.cursor, message.state_hash, self._epoch), message.ref)
+        held = message.channel or self._held
+        await self._begin(Position(message.schema_version, message.cursor, message.state_hash, self._epoch, held), message.ref)
 
     async def _begin_again(self) -> None:
         """The log was pruned under a client that was reading it: choose another way."""
+        where = Position(self._schema_version, self.stream.cursor, self.stream.state_hash, None, self.channel.key)
         try:
-            await self._begin(Position(self._schema_version, self.stream.cursor, self.stream.state_hash, None), None)
+            await self._begin(where, None)
         except SyncError as refused:
             self._fail(code_of(refused.code), refused.message)
 
@@ -100,18 +119,30 @@ class Client:
         match mode:
             case "log":
                 self._outbox.put(frames.message("catch_up", ref, mode=mode, **span))
+                await self._holds()
                 self.stream.start(position.cursor, position.state_hash if position.cursor and position.state_hash else state.genesis)
             case "rows":
                 stamp = {"schema_version": state.schema_version, "state_hash": state.state_hash.hex()}
                 self._outbox.put(frames.message("catch_up", ref, mode=mode, **span, **stamp, total=chosen.plan.total))
                 await self._send_rows(chosen)
                 self._outbox.put(frames.message("rows_end", **span, **stamp))
+                await self._holds()
                 self.stream.start(state.cursor, state.state_hash)
             case "snapshot":
                 manifest = await self._runtime.snapshot(self.channel, self._tell_building)
+                self._held = None  # what it subscribes with next stems from this snapshot, or says otherwise
                 self._outbox.put(frames.message("catch_up", ref, mode=mode, manifest=manifest))
             case "repair":
                 self._outbox.put(frames.message("catch_up", ref, mode=mode, cursor=state.cursor, state_hash=state.state_hash.hex()))
+
+    async def _holds(self) -> None:
+        """The client's replica is of this channel: its chain says so."""
+        if self._held != self.channel.key:
+            self._held = self.channel.key
+            await self._runtime.pool.run(mark_channel, self.identity.device_id, self.channel.key)
+
+    def _moved(self) -> None:
+        self._fail(Code.ACCESS_CHANGED, Code.ACCESS_CHANGED.meaning)
 
     def _tell_building(self) -> None:
         self._outbox.put(frames.message("progress", what="snapshot"))
@@ -141,10 +172,7 @@ class Client:
                 self.stream.resume()
 
     async def _part(self, message: PartRequest) -> None:
-        channel = self.channel
-        data = await self._runtime.pool.run(read_part, channel.tenant_id, channel.key, message.snapshot, message.part)
-        if data is None:
-            raise SyncError(Code.SNAPSHOT_GONE, "There is no such part. Subscribe again.")
+        data = await self._runtime.pool.run(requests.part, self.channel, message)
         self._epoch = self.greeting.state.server_epoch  # its replica will stem from this server
         metrics.snapshot_parts.labels("socket").inc()
         self._outbox.put(frames.part(message.snapshot, message.part, data))

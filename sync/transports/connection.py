@@ -6,7 +6,7 @@ the database is done one after the other by a task that lives only while there i
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,7 +151,7 @@ class Connection:
         who = client.identity
         client.confirmed(message.cursor)
         metrics.pushes.inc()
-        actor = Actor(who.tenant_id, who.username, who.device_id, client.channel.key)
+        actor = Actor(who.tenant_id, who.username, who.device_id, client.channel.key, who.user_id)
         future = get_writer().submit(PushJob(actor, message.ops, message.schema_version))
         self._acks.append((message.ref, time.perf_counter(), future))
         future.add_done_callback(self._send_acks)
@@ -175,8 +175,8 @@ class Connection:
     def _ack(self, ref: int | None, begun: float, results: list[OpResult]) -> None:
         self._outbox.put(frames.ack([result.wire() for result in results], ref=ref))
         metrics.push_seconds.observe(time.perf_counter() - begun)
-        for result in results:
-            metrics.ops.labels(result.status).inc()
+        for status, count in Counter(result.status for result in results).items():
+            metrics.ops.labels(status).inc(count)
 
     async def _work(self) -> None:
         """Carry out the requests, one after the other."""

@@ -12,6 +12,7 @@ RESTARTING: Final = 1012
 CLOSE_CODES: Final[dict[Code, int]] = {
     Code.BAD_TOKEN: 4401,
     Code.REVOKED: 4401,
+    Code.ACCESS_CHANGED: 4406,
     Code.HELLO_TIMEOUT: 4408,
     Code.REPLACED: 4409,
     Code.PROTOCOL: 4426,

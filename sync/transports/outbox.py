@@ -1,4 +1,4 @@
-"""What waits to be sent on one connection, and the task that sends it; the task lives only while there is something to send.
+"""What waits to be sent on one connection. A frame goes to the socket at once when it takes it; a task lives only while it does not.
 
 Two bounds keep a slow reader from filling memory. What waits here: whoever produces a lot asks for `room` first, live
 frames are not put in when it is full, and past a hard bound the connection is given up. And what is under way: after
@@ -13,6 +13,7 @@ from typing import Any
 
 from sync import frames
 from sync.conf import StreamKnobs
+from sync.transports.eager import run_eagerly
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 HARD_BOUND = 16
@@ -28,6 +29,7 @@ class Outbox:
         self._on_broken = on_broken
         self._queue: deque[str | bytes] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._draining = False
         self._moved: asyncio.Event | None = None
         self._pings: deque[tuple[int, int]] = deque()
         self._sent = self._pinged = self._confirmed = 0
@@ -64,7 +66,7 @@ class Outbox:
 
     async def flushed(self) -> None:
         """Wait until everything is sent, or cannot be."""
-        while not self._dead and (self._queue or self._task is not None):
+        while self._draining and not self._dead:
             await self._wait()
 
     def confirm(self, ref: int | None) -> None:
@@ -86,8 +88,9 @@ class Outbox:
             self._task.cancel()
 
     def _wake(self) -> None:
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._drain())
+        if not self._draining:
+            self._draining = True
+            self._task = run_eagerly(self._drain())
 
     def _notify(self) -> None:
         if self._moved is not None:
@@ -105,20 +108,20 @@ class Outbox:
                 self.waiting_bytes -= len(frame)
                 if self._sent - self._confirmed > self._knobs.window_bytes:
                     await self._confirmation()
+                    if self._dead:
+                        return
                 await self._send({"type": "websocket.send", "text" if type(frame) is str else "bytes": frame})
                 self._sent += len(frame)
                 if self._sent - self._pinged > self._knobs.window_bytes // PINGS_PER_WINDOW:
                     await self._ping()
                 self._notify()
-            if self._close_code is not None:
-                self._dead = True
+            if self._close_code is not None and not self._dead:
                 await self._send({"type": "websocket.close", "code": self._close_code})
-        except TimeoutError:
-            self._break(slow=True)
+                self._dead = True
         except Exception:  # the server's way to say that the socket is gone differs
             self._break(slow=False)
         finally:
-            self._task = None
+            self._draining, self._task = False, None
             self._notify()
 
     async def _ping(self) -> None:
@@ -127,10 +130,13 @@ class Outbox:
         await self._send({"type": "websocket.send", "text": frames.message("ping", self._sent)})
 
     async def _confirmation(self) -> None:
-        """Wait until the client confirmed enough; raises TimeoutError."""
-        async with asyncio.timeout(self._knobs.pong_seconds):
+        """Wait until the client confirmed enough; give it up when that takes too long."""
+        overdue = asyncio.get_running_loop().call_later(self._knobs.pong_seconds, lambda: self._break(slow=True))
+        try:
             while self._sent - self._confirmed > self._knobs.window_bytes and not self._dead:
                 await self._wait()
+        finally:
+            overdue.cancel()
 
     def _break(self, *, slow: bool) -> None:
         """Give the connection up."""

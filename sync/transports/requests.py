@@ -5,15 +5,29 @@ from dataclasses import dataclass
 from metadata.export import revisions
 from metadata.replica_ddl import SYSTEM_COLUMNS
 from metadata.schema import TenantSchema
-from sync import frames
-from sync.catch_up import Plan, Position, SchemaMoved, TenantState, plan, schema_at, tenant_state
+from sync import frames, view
+from sync.catch_up import (
+    Plan,
+    Position,
+    SchemaMoved,
+    TenantState,
+    channel_state,
+    in_channel,
+    plan,
+    plan_filtered,
+    require_current,
+    schema_at,
+    tenant_state,
+)
 from sync.channels import Channel
 from sync.codes import Code
 from sync.digest import Digest, table_digest
 from sync.errors import SyncError
-from sync.protocol import Repair, SchemaRequest, Verify, VerifyRanges
+from sync.projection import project_commands
+from sync.protocol import PartRequest, Repair, SchemaRequest, Verify, VerifyRanges
 from sync.reading import Reader, read_transaction
 from sync.row_frames import Spool, changed_rows, range_rows
+from sync.snapshots.store import read_part
 
 REPAIR_ROWS = 5000
 _ATTEMPTS = 5
@@ -36,11 +50,18 @@ class Verified:
 
 
 def begin(channel: Channel, position: Position) -> Begin:
-    """Decide how a client catches up, and read the rows when that is how. Raises SyncError."""
+    """Decide how a client catches up, and read the rows when that is how. Raises SyncError, and AccessMoved when rights just changed."""
+    if not position.is_of(channel) and position.cursor:
+        return Begin(Plan("snapshot", channel_state(channel, channel.tenant_id)))
+    if channel.filtered:
+        state = channel_state(channel, channel.tenant_id)
+        return Begin(plan_filtered(channel, state, position))
     for _ in range(_ATTEMPTS):
         try:
             with read_transaction() as reader:
-                chosen = plan(reader, tenant_state(reader, channel.tenant_id), position)
+                state = tenant_state(reader, channel.tenant_id)
+                require_current(channel, state)
+                chosen = plan(reader, state, position)
                 if chosen.mode != "rows":
                     return Begin(chosen)
                 return Begin(chosen, changed_rows(reader, schema_at(chosen.state), position.cursor, chosen.total))
@@ -55,10 +76,12 @@ def verify(channel: Channel, message: Verify) -> Verified:
         try:
             with read_transaction() as reader:
                 state, schema = _state(reader, channel)
-                names = message.tables if message.tables is not None else [*SYSTEM_COLUMNS, *schema.by_table]
+                shown = [spec.table_name for spec in view.specs(channel, schema)]
+                names = message.tables if message.tables is not None else [*SYSTEM_COLUMNS, *shown]
                 for name in names:
-                    _known(schema, name)
-                return Verified(state, {name: table_digest(reader, schema, name) for name in names})
+                    _known(channel, schema, name)
+                tables = {name: table_digest(reader, channel, schema, name) for name in names}
+            return Verified(in_channel(channel, state), tables)
         except SchemaMoved:
             continue
     raise SyncError(Code.UNAVAILABLE, "The schema changes too fast to read it. Try again.", retry_after=1)
@@ -68,8 +91,9 @@ def verify_ranges(channel: Channel, message: VerifyRanges) -> str:
     """Return the frame that answers a verify of id ranges. Raises SyncError `unknown_table`."""
     with read_transaction() as reader:
         state, schema = _state(reader, channel)
-        _known(schema, message.table)
-        found = [table_digest(reader, schema, message.table, low=low, high=high) for low, high in message.ranges]
+        _known(channel, schema, message.table)
+        found = [table_digest(reader, channel, schema, message.table, low=low, high=high) for low, high in message.ranges]
+    state = in_channel(channel, state)
     return frames.message("verify", message.ref, cursor=state.cursor, state_hash=state.state_hash.hex(), table=message.table, ranges=found)
 
 
@@ -77,25 +101,40 @@ def repair(channel: Channel, message: Repair) -> str:
     """Return the frame that holds an id range. Raises SyncError `unknown_table`, or `too_large` when the range must be halved."""
     with read_transaction() as reader:
         _, schema = _state(reader, channel)
-        _known(schema, message.table)
-        frame = range_rows(reader, schema, message.table, message.span, most=REPAIR_ROWS, ref=message.ref)
+        _known(channel, schema, message.table)
+        frame = range_rows(reader, channel, schema, message.table, message.span, most=REPAIR_ROWS, ref=message.ref)
     if frame is None:
         raise SyncError(Code.TOO_LARGE, f"The range holds more than {REPAIR_ROWS} records: ask for a smaller one.")
     return frame
 
 
 def schema_commands(channel: Channel, message: SchemaRequest) -> str:
-    """Return the frame with the schema commands after a version."""
+    """Return the frame with the schema commands after a version, as far as the channel knows the tables."""
+    with read_transaction() as reader:
+        require_current(channel, tenant_state(reader, channel.tenant_id))
     found = revisions(channel.tenant_id, message.from_version)
+    if channel.rules is not None:
+        found = [{**one, "commands": project_commands(one["commands"], channel.rules)} for one in found]
     newest = found[-1]["schema_version"] if found else message.from_version
     return frames.envelope("schema", message.ref, **{"from": message.from_version, "to": newest, "revisions": found}).decode()
 
 
+def part(channel: Channel, message: PartRequest) -> bytes:
+    """Return a part of one of the channel's snapshots. Raises SyncError `snapshot_gone`, and AccessMoved when rights changed."""
+    with read_transaction() as reader:
+        require_current(channel, tenant_state(reader, channel.tenant_id))
+    data = read_part(channel.tenant_id, channel.key, message.snapshot, message.part)
+    if data is None:
+        raise SyncError(Code.SNAPSHOT_GONE, "There is no such part. Subscribe again.")
+    return data
+
+
 def _state(reader: Reader, channel: Channel) -> tuple[TenantState, TenantSchema]:
     state = tenant_state(reader, channel.tenant_id)
+    require_current(channel, state)
     return state, schema_at(state)
 
 
-def _known(schema: TenantSchema, table: str) -> None:
-    if table not in SYSTEM_COLUMNS and table not in schema.by_table:
+def _known(channel: Channel, schema: TenantSchema, table: str) -> None:
+    if table not in SYSTEM_COLUMNS and view.spec_of(channel, schema, table) is None:
         raise SyncError(Code.UNKNOWN_TABLE, "No published object type has this table.")

@@ -6,14 +6,14 @@ Made on the event loop by the first connection, or by the server's lifespan star
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
 import structlog
 
 from metadata.conf import value_limits
-from sync import commits, metrics
+from sync import commits, metrics, routed
 from sync.catch_up import read_log
 from sync.channels import Channel
 from sync.codes import Code
@@ -23,12 +23,13 @@ from sync.hub import Hub
 from sync.notify import Notifier
 from sync.protocol import limits_from
 from sync.readpool import ReadPool
+from sync.rights import ChainAt, Standing
 from sync.signals import Settled, conflict_settled
 from sync.snapshots import service
 from sync.transports import auth
 from sync.transports.errors import RESTARTING
 from sync.writer import get_writer
-from tenants.signals import device_revoked
+from tenants.signals import access_changed, device_revoked
 
 logger = structlog.get_logger(__name__)
 PING_EVERY = 12
@@ -71,7 +72,7 @@ class Runtime:
         values = value_limits()
         self.limits = limits_from({"text": values.text, "json": values.json, **limits_given()})
         self.pool = ReadPool(self.knobs.read_threads)
-        self.hub = Hub(self._read)
+        self.hub = Hub(self._read, self)
         self.draining = False
         self.members: dict[str, Member] = {}
         self.aborts: dict[Member, Callable[[], object]] = {}
@@ -95,6 +96,7 @@ class Runtime:
         self._unlisten = commits.listen(self._heard)
         device_revoked.connect(self._revoked, dispatch_uid=id(self))
         conflict_settled.connect(self._settled, dispatch_uid=id(self))
+        access_changed.connect(self._access_changed, dispatch_uid=id(self))
         await self._notifier.start()
         self._housekeeping = self._loop.create_task(self._keep_house())
 
@@ -104,6 +106,7 @@ class Runtime:
             self._unlisten()
         device_revoked.disconnect(dispatch_uid=id(self))
         conflict_settled.disconnect(dispatch_uid=id(self))
+        access_changed.disconnect(dispatch_uid=id(self))
         self._loop = None
         self.hub.stop()
         tasks = [task for task in (self._housekeeping, *self._builds.values()) if task is not None]
@@ -180,6 +183,18 @@ class Runtime:
     async def _read(self, tenant_id: int, cursor: int) -> list[Commit]:
         return await self.pool.run(read_log, tenant_id, cursor, self.knobs.chunk_lines)
 
+    async def chain_at(self, channel: Channel, cursor: int) -> ChainAt | None:
+        """Return where a channel's flow begins at a cursor."""
+        return await self.pool.run(routed.chain_at, channel, cursor)
+
+    async def current_channels(self, tenant_id: int, user_ids: Sequence[int]) -> Standing:
+        """Return the channel of each member now."""
+        return await self.pool.run(routed.current_channels, tenant_id, user_ids)
+
+    async def remember(self, channel: Channel, cursor: int, state_hash: bytes) -> None:
+        """Keep a checkpoint of a filtered channel's chain."""
+        await self.pool.run(routed.remember, channel, cursor, state_hash)
+
     # News from other threads and processes
 
     def _heard(self, commit: Commit) -> None:
@@ -191,6 +206,9 @@ class Runtime:
     def _revoked(self, sender: object, device_id: str, **_: object) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._turn_away, device_id, Code.REVOKED)
+
+    def _access_changed(self, sender: object, tenant_id: int, **_: object) -> None:
+        self.hub.access_changed(tenant_id)
 
     def _settled(self, sender: object, settled: Settled, **_: object) -> None:
         if settled.device_id is not None and not settled.told and self._loop is not None and not self._loop.is_closed():
@@ -224,6 +242,7 @@ class Runtime:
         devices = list(self.members)
         for device_id in await self.pool.run(auth.unwelcome, devices):
             self._turn_away(device_id, Code.REVOKED)
+        self.hub.advance()
         told = [conflict for member in self.members.values() for conflict in member.take_told()]
         if told:
             await self.pool.run(auth.mark_told, told)

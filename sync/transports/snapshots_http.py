@@ -8,10 +8,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from sync import metrics
-from sync.channels import channel_of
 from sync.codes import Code
+from sync.routed import channel_of
 from sync.snapshots.store import read_part
 from sync.transports.errors import http_status
+from tenants.errors import MoatError
 from tenants.tokens import identify
 
 _RANGE = re.compile(r"bytes=(\d{0,12})-(\d{0,12})", re.ASCII)
@@ -26,7 +27,10 @@ def part(request: HttpRequest, snapshot: UUID, number: int) -> HttpResponse:
         refused = _error(Code.BAD_TOKEN, "A device token is needed: Authorization: Bearer …")
         refused["WWW-Authenticate"] = "Bearer"
         return refused
-    channel = channel_of(identity)
+    try:
+        channel = channel_of(identity)
+    except MoatError as refused:
+        return _error(Code.FORBIDDEN, refused.message)
     data = read_part(channel.tenant_id, channel.key, str(snapshot), number)
     if data is None:
         return _error(Code.SNAPSHOT_GONE, "There is no such part. Subscribe again for a newer snapshot.")

@@ -11,10 +11,10 @@ from enum import Enum
 import structlog
 
 from sync import frames, metrics
-from sync.catch_up import log_frames, read_log
+from sync.catch_up import read_frames
 from sync.channels import Channel
 from sync.conf import StreamKnobs
-from sync.errors import LogPruned
+from sync.errors import AccessMoved, LogPruned
 from sync.framing import SharedFrame
 from sync.hub import Hub
 from sync.readpool import ReadPool
@@ -36,14 +36,24 @@ class Stream:
     """One subscriber of a channel. Lives on the event loop; has a task only while it catches up."""
 
     def __init__(
-        self, channel: Channel, outbox: Outbox, hub: Hub, pool: ReadPool, knobs: StreamKnobs, *, on_pruned: Callable[[], Awaitable[None]]
+        self,
+        channel: Channel,
+        outbox: Outbox,
+        hub: Hub,
+        pool: ReadPool,
+        knobs: StreamKnobs,
+        *,
+        user_id: int,
+        on_pruned: Callable[[], Awaitable[None]],
+        on_moved: Callable[[], None],
     ) -> None:
         self.channel = channel
+        self.user_id = user_id
         self.mode = Mode.IDLE
         self.cursor = 0
         self.state_hash = b""
         self._outbox, self._hub, self._pool, self._knobs = outbox, hub, pool, knobs
-        self._on_pruned = on_pruned
+        self._on_pruned, self._on_moved = on_pruned, on_moved
         self._task: asyncio.Task[None] | None = None
         self._held: list[SharedFrame] | None = None
         self._held_bytes = 0
@@ -79,6 +89,13 @@ class Stream:
         if self._task is not None:
             self._task.cancel()
 
+    def moved(self) -> None:
+        """Rights changed: this channel may no longer be served to this client."""
+        self.mode = Mode.IDLE
+        self._drop_held()
+        self._hub.leave(self, self.channel)
+        self._on_moved()
+
     def offer(self, frame: SharedFrame) -> None:
         """Take the next live frame from the hub."""
         if self.mode is Mode.LIVE:
@@ -93,7 +110,7 @@ class Stream:
     async def send_until(self, cursor: int) -> None:
         """Send the log up to exactly a cursor, and no further. Raises LogPruned."""
         while self.cursor < cursor:
-            await self._send_chunk(cursor - self.cursor)
+            await self._send_chunk(cursor)
 
     def _put_live(self, frame: SharedFrame) -> None:
         if frame.to_cursor <= self.cursor:
@@ -112,24 +129,28 @@ class Stream:
     def _drop_held(self) -> None:
         self._held, self._held_bytes = None, 0
 
-    async def _send_chunk(self, most: int) -> bool:
+    async def _send_chunk(self, up_to: int | None = None) -> bool:
         """Send one chunk of the log; return whether there was any."""
         await self._outbox.room()
-        commits = await self._pool.run(read_log, self.channel.tenant_id, self.cursor, most)
-        for frame in log_frames(self.channel, commits):
+        found = await self._pool.run(read_frames, self.channel, self.cursor, self.state_hash, up_to)
+        for frame in found:
             self._put(frame)
-        return bool(commits)
+        return bool(found)
 
     async def _catch_up(self) -> None:
         while True:
             try:
-                while await self._send_chunk(self._knobs.chunk_lines):
+                while await self._send_chunk():
                     pass
                 if await self._go_live():
                     return
             except LogPruned:
                 self.mode, self._task = Mode.IDLE, None
                 await self._on_pruned()
+                return
+            except AccessMoved:
+                self.mode, self._task = Mode.IDLE, None
+                self.moved()
                 return
             except Exception:
                 logger.exception("catch_up_failed", channel=self.channel, cursor=self.cursor)

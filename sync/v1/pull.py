@@ -5,7 +5,7 @@ pruned a device begins again at 0 and is given records, each at the cursor of it
 log's start then; from there on the log (`DeviceState`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
@@ -18,10 +18,11 @@ from metadata.schema import TenantSchema
 from sync import rows, sql
 from sync.catch_up import read_log
 from sync.channels import Channel
-from sync.errors import LogPruned
+from sync.commits import Commit
+from sync.errors import AccessMoved, LogPruned
+from sync.lines import decode_line
 from sync.rows import Row
 from sync.settle.bodies import body_of, version_of
-from sync.v1 import seen
 from sync.v1.bodies import Bodies
 from sync.v1.conf import v1_knobs
 from sync.v1.models import DeviceState
@@ -51,7 +52,22 @@ def head_of(tenant_id: int) -> Head:
 
 
 def pull(channel: Channel, device: str, since: int, limit: int, collections: Sequence[str] | None = None) -> Page:
-    """Return at most `limit` changes after a cursor, of some collections or all. Raises `CursorInvalid`. Reads in a few statements."""
+    """Return at most `limit` changes after a cursor, of some collections or all. Reads in a few statements.
+
+    Raises `CursorInvalid`, and `AccessMoved` when rights changed since the channel was chosen: what was read is not to be shown.
+    """
+    page = _page_after(channel, device, since, limit, collections)
+    if _access_version(channel.tenant_id) != channel.access_version:
+        raise AccessMoved
+    return page
+
+
+def _access_version(tenant_id: int) -> int:
+    found = sql.fetch_one("SELECT access_version FROM tenants_tenant WHERE id = %s", [tenant_id])
+    return found[0] if found else -1
+
+
+def _page_after(channel: Channel, device: str, since: int, limit: int, collections: Sequence[str] | None) -> Page:
     head = head_of(channel.tenant_id)
     schema = schema_of(channel.tenant_id, head.schema_version)
     wanted = frozenset(schema.by_table if collections is None else collections) & frozenset(schema.by_table)
@@ -86,7 +102,7 @@ def _log(channel: Channel, schema: TenantSchema, wanted: frozenset[str], since: 
         commits = read_log(channel.tenant_id, at, max(_CHUNK, limit - len(ops)))
         if not commits:
             break
-        found = [change for change in seen.changes(channel, commits) if change["table"] in wanted][: limit - len(ops)]
+        found = [change for change in _changes(commits) if change["table"] in wanted][: limit - len(ops)]
         bodies = Bodies(channel, schema, found, room)
         ops += [_operation(change, bodies) for change in bodies.affordable(found, first=not ops)]
         room = bodies.room
@@ -94,6 +110,12 @@ def _log(channel: Channel, schema: TenantSchema, wanted: frozenset[str], since: 
             return _page(channel, ops, ops[-1].cursor)
         at = commits[-1].to_cursor
     return _page(channel, ops, at)
+
+
+def _changes(commits: Iterable[Commit]) -> Iterator[dict[str, Any]]:
+    for commit in commits:
+        for _, line in commit.lines:
+            yield decode_line(line)
 
 
 def _page(channel: Channel, ops: list[Operation], at: int) -> Page:

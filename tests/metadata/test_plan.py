@@ -177,11 +177,8 @@ def test_a_retired_types_table_name_is_never_used_again():
     assert codes(gone, ObjectDraft(task)) == {("task.table_name", "table_taken")}
 
 
-def test_two_types_cannot_share_a_table_or_the_name_of_an_index():
+def test_two_types_cannot_share_a_table():
     assert codes(ObjectDraft(job()), ObjectDraft(ObjectSpec("task", "jobs"))) == {("task.table_name", "table_taken")}
-    one = ObjectSpec("x", "a_b", fields=(text("c", indexed=True),))
-    other = ObjectSpec("y", "a", fields=(text("b_c", indexed=True),))
-    assert codes(ObjectDraft(one), ObjectDraft(other)) == {("y.b_c", "index_taken")}
 
 
 def test_an_unknown_object_name_is_refused():

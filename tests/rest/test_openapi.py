@@ -117,7 +117,7 @@ def test_a_failure_nobody_expected_is_answered_without_a_traceback(api, monkeypa
     def fail(*_):
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("sync.transports.rest.definitions.schema_for", fail)
+    monkeypatch.setattr("sync.transports.rest.definitions.sight_of", fail)
     answer = api("GET", "objects/")
     assert (answer.status_code, answer.data) == (
         500,

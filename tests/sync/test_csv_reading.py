@@ -97,7 +97,15 @@ def test_every_header_becomes_a_legal_name(header):
 
 def test_evil_headers_become_fields_with_a_note():
     plan = plan_new(["Straße / Nr.", "select", "", "2013", 'x"; DROP TABLE jobs; --', "a__b", "version"])
-    assert [c.target for c in plan.columns] == ["strae_nr", "select_value", "column_3", "c_2013", "x_drop_table_jobs", "a_b", "version_value"]
+    assert [c.target for c in plan.columns] == [
+        "strae_nr",
+        "select_value",
+        "column_3",
+        "c_2013",
+        "x_drop_table_jobs",
+        "a_b",
+        "version_value",
+    ]
     assert len(plan.notes) == 7
 
 

@@ -10,8 +10,11 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from layouts.models import LayoutDefinition
+from metadata.access_store import access_of
 from metadata.catalog import schema_of
 from metadata.models import ObjectMetadata
+from sync.admin.access_forms import published
+from sync.admin.profiles import seen_by, sights_of
 from sync.demo import acme_records, flights
 from sync.engine import push
 from sync.models import Change
@@ -140,3 +143,19 @@ def test_without_the_package_the_command_says_what_to_do(db, monkeypatch):
     monkeypatch.setattr(flights, "PACKAGE", "no-such-package")
     with pytest.raises(CommandError, match="make demo-flights"):
         _run("demo_flights")
+
+
+def test_the_office_sees_everything_and_a_technician_own_work_without_prices_on_invoices(demo):
+    tenant = demo
+    office = access_of(tenant.pk, User.objects.get(username="olga").pk)
+    assert office.rules is None
+    member = Membership.objects.get(tenant=tenant, user__username="tom")
+    seen = {sight.name: sight for sight in seen_by(member).sights}
+    all_jobs = sights_of(published(tenant.pk), None)
+    jobs = next(s for s in all_jobs if s.name == "Jobs")
+    assert 0 < seen["Jobs"].records < jobs.records
+    assert seen["Customers"].records > 0 and seen["Line items"].records > 0 and seen["Invoices"].records > 0
+    rules = access_of(tenant.pk, member.user_id).rules
+    assert rules is not None
+    assert not rules.by_table["invoices"].can_read("total")
+    assert {f for f in ("status", "notes", "title", "price") if rules.by_table["jobs"].can_write(f)} == {"status", "notes"}

@@ -144,6 +144,12 @@ def test_search_filter_and_order(browser, query, found):
     assert (CHANGE in response.content.decode()) is found
 
 
+def test_an_object_types_page_leads_to_its_records(acme, admin_client):
+    draft = acme.object_types.get(object_name="job")
+    page = admin_client.get(f"/admin/metadata/objectmetadata/{draft.pk}/change/").content.decode()
+    assert 'href="/admin/records/acme/jobs/" class="viewlink">Records' in page
+
+
 def test_a_long_list_comes_in_pages(acme, browser):
     push(Actor(acme.pk, "tess"), [Op(n, None, "customers", f"x{n:03}", "insert", 0, {"name": f"N{n:03}"}) for n in range(1, 251)])
     first = browser.get("/admin/records/acme/customers/?o=name").content.decode()
@@ -195,6 +201,15 @@ def test_every_kind_of_value_can_be_edited(acme, browser):
         "attrs": {"floor": 4, "tags": ["a"]},
         "priority": None,
     }
+
+
+def test_line_breaks_stay_as_they_were(acme, browser):
+    _write(acme, "jobs", "job-1", "update", [{"op": "replace", "path": "/notes", "value": "one\ntwo"}], base=1)
+    posted = _inputs(browser.get(CHANGE).content.decode())
+    sent = {name: value.replace("\n", "\r\n") for name, value in posted.items()}
+    assert "Nothing was changed" in browser.post(CHANGE, sent, follow=True).content.decode()
+    browser.post(CHANGE, sent | {"notes": "one\r\ntwo\r\nthree"})
+    assert _record(acme).get("notes") == "one\ntwo\nthree"
 
 
 @pytest.mark.parametrize(

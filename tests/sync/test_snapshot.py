@@ -144,6 +144,22 @@ def test_a_snapshot_is_made_once_reused_while_the_tail_is_cheap_and_then_refresh
     assert second.manifest["tables"]["jobs"][0] == 8
 
 
+def test_a_refresh_compresses_only_the_parts_that_changed(acme: Tenant, settings, monkeypatch) -> None:
+    settings.MOAT = {"SNAPSHOT_TAIL": 0}
+    monkeypatch.setattr(store, "PART_BYTES", 8192)
+    push(Actor(acme.pk, "x"), [Op(n, None, "jobs", f"job-{n:04}", "insert", 0, {"title": "t", "notes": "x" * 500}) for n in range(1, 400)])
+    first = service.make(channel(acme))
+    write(acme, *(f"late-{n}" for n in range(60)))  # more than a tenth
+    second = service.make(channel(acme))
+    assert first != second
+    same = [a for a, b in zip(first.manifest["parts"], second.manifest["parts"], strict=False) if a == b]
+    assert len(same) > len(first.manifest["parts"]) // 2
+    whole = b"".join(
+        gzip.decompress(store.read_part(acme.pk, "full", str(second.pk), n) or b"") for n in range(len(second.manifest["parts"]))
+    )
+    assert hashlib.sha256(whole).hexdigest() == second.manifest["sha256"]
+
+
 def test_old_snapshots_go_when_nobody_downloads_them(acme: Tenant, settings, monkeypatch) -> None:
     settings.MOAT = {"SNAPSHOT_TAIL": 0, "SNAPSHOTS_KEPT": 1}
     made = []

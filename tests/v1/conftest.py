@@ -34,8 +34,7 @@ class Door:
         self.tenant = tenant
         self.user = make_user(tenant)
         self.issued = issue_device(tenant, self.user, "v1")
-        self.actor = Actor(tenant.pk, self.user.username, self.issued.device.pk)
-        self.channel = Channel(tenant.pk, tenant.slug)
+        self.actor = Actor(tenant.pk, self.user.username, self.issued.device.pk, user_id=self.user.pk)
         self.number = 0
 
     def op(self, record: str, version: int, body: Any = None, *, collection: str = "notes", op_id: int | None = None) -> EntityOp:
@@ -53,7 +52,9 @@ class Door:
         return self.push(self.op(record, version, body, **more))
 
     def pull(self, since: int = 0, limit: int = 1000, collections: list[str] | None = None) -> Page:
-        return pull(self.channel, self.actor.device_id or "", since, limit, collections)
+        self.tenant.refresh_from_db(fields=["access_version"])
+        channel = Channel(self.tenant.pk, self.tenant.slug, access_version=self.tenant.access_version)
+        return pull(channel, self.actor.device_id or "", since, limit, collections)
 
     def all(self, limit: int = 1000) -> list[Any]:
         found, page = [], self.pull(0, limit)

@@ -1,5 +1,6 @@
 """moat_client.v1: the store by itself, and the engine against the server with every kind of bad luck."""
 
+import contextlib
 import random
 import threading
 from pathlib import Path
@@ -9,13 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from metadata.catalog import schema_of
 from moat_client.errors import MoatError, Unreachable
 from moat_client.v1 import Clash, Config, EntityStore, Keep, Refusal, SyncEngine, Yield, field_merge, last_write_wins, server_wins
 from moat_client.v1 import cbor as client_cbor
-from sync import cbor
+from sync import cbor, rows
 from sync.models import Change
 from sync.prune import prune
 from tenants.models import Device, Tenant
+from tests.builders import make_tenant
 from tests.sync.pushing import Pusher, values
 from tests.v1.conftest import make_notes
 from tests.v1.http import Http
@@ -259,8 +262,6 @@ STEP = st.tuples(st.sampled_from(["a", "b", "live"]), st.sampled_from(["put", "p
 def test_devices_converge_whatever_gets_lost_comes_twice_or_late(
     db: None, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int]], seed: int, resolvers: tuple[Any, Any]
 ) -> None:
-    from tests.builders import make_tenant
-
     tenant = make_tenant()
     make_notes(tenant)
     folder, luck = tmp_path_factory.mktemp("converge"), random.Random(seed)
@@ -272,18 +273,13 @@ def test_devices_converge_whatever_gets_lost_comes_twice_or_late(
     counter = 0
 
     def sync(name: str) -> None:
-        try:
+        with contextlib.suppress(Unreachable):
             devices[name][1].sync()
-        except Unreachable:
-            pass
 
     for who, what, which in steps:
         counter += 1
         record = f"n{which}"
         if who == "live":
-            from metadata.catalog import schema_of
-            from sync import rows
-
             tenant.refresh_from_db()
             found = rows.record(tenant.pk, schema_of(tenant.pk, tenant.schema_version), "notes", record)
             if found is None or found.deleted:
@@ -302,7 +298,7 @@ def test_devices_converge_whatever_gets_lost_comes_twice_or_late(
             sync(who)
         else:
             wire.late()
-    for store, _, wire in devices.values():
+    for _, _, wire in devices.values():
         wire.late()
         wire.luck = None
     for _ in range(4):
@@ -333,7 +329,7 @@ def test_killed_anywhere_nothing_is_lost_or_doubled(notes: Tenant, tmp_path: Pat
         pass
 
     for moment in range(12):
-        store, engine, wire = store_at(path, http)
+        store, engine, _ = store_at(path, http)
         store.collection("notes").put(f"n{moment}", {"title": str(moment)})
         other.collection("notes").put(f"o{moment}", {"title": str(moment)})
         two.sync()
@@ -341,7 +337,7 @@ def test_killed_anywhere_nothing_is_lost_or_doubled(notes: Tenant, tmp_path: Pat
         for name in ("write", "compact", "set_meta"):
             real = getattr(store, name)
 
-            def counted(*a: Any, real: Any = real, **k: Any) -> Any:
+            def counted(*a: Any, real: Any = real, moment: int = moment, **k: Any) -> Any:
                 nonlocal count
                 count += 1
                 if count == moment:
@@ -349,10 +345,8 @@ def test_killed_anywhere_nothing_is_lost_or_doubled(notes: Tenant, tmp_path: Pat
                 return real(*a, **k)
 
             setattr(store, name, counted)
-        try:
+        with contextlib.suppress(Killed):
             engine.sync()
-        except Killed:
-            pass
         store.con.close()
     store, engine, _ = store_at(path, http)
     engine.sync()
@@ -363,7 +357,7 @@ def test_killed_anywhere_nothing_is_lost_or_doubled(notes: Tenant, tmp_path: Pat
 
 
 def test_staying_in_step_wakes_up_for_local_edits_and_stops(notes: Tenant, tmp_path: Path) -> None:
-    store, engine, wire = store_at(tmp_path / "a.db", Http(notes))
+    store, engine, _ = store_at(tmp_path / "a.db", Http(notes))
     stop = threading.Event()
     rounds = 0
 

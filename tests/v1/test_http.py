@@ -57,7 +57,7 @@ def test_handshake_push_pull_in_either_encoding(notes: Tenant, kind: str) -> Non
     assert conflict["serverState"]["entityCbor"] == sent
     assert conflict["clientOp"]["opId"] == 3
     assert conflict["serverState"]["lastModified"] > 1_700_000_000_000
-    status, gone = one.push(one.op("n1", 3, None))
+    one.push(one.op("n1", 3, None))
     assert one.pull(cursor)[1]["ops"][0] == {
         "opId": cursor + 1, **one.me(), "collection": "notes", "entityId": "n1", "opType": "delete", "entityVersion": 3,
         "timestampMs": 1_700_000_000_000, "serverCursor": cursor + 1, "sourceOpId": 4,
@@ -243,7 +243,7 @@ def test_too_many_requests_are_told_when_to_come_back(notes: Tenant, settings: A
     settings.MOAT = {"V1_RATE": 2}
     one = Http(notes)
     assert [one.pull()[0] for _ in range(3)] == [200, 200, 429]
-    status, error = one.pull()
+    _, error = one.pull()
     assert error["code"] == 7
     assert int(one.response.headers["Retry-After"]) == error["retryAfterSeconds"] <= 61
 

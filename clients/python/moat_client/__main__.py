@@ -1,4 +1,4 @@
-"""`python -m moat_client` is the command line `moat`."""
+"""`python -m moat_client` is the command `moat`."""
 
 from moat_client.cli.main import run
 

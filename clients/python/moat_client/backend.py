@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from moat_client.access import ACCESS
 from moat_client.apply import Applying, RowSet, adopt, apply_changes, apply_repair, apply_rows, range_where, run_revisions
+from moat_client.canonical import canonical_json
 from moat_client.ddl import patched_name, quoted
 from moat_client.engine import events as ev
 from moat_client.engine.events import Action, Digest, Event, Span
@@ -133,12 +135,17 @@ class Backend:
 
     def _read_ops(self, action: ev.ReadOps) -> Event:
         with self.store.read() as (con, _):
-            return ev.OpsRead(tuple(pending_ops(con, action.after, action.limit)))
+            ops = tuple(pending_ops(con, action.after, action.limit))
+            sent = int(get_state(con, "sent_up_to", "0"))
+        if ops and ops[-1].op_id > sent:
+            with self.store.write(durable=False) as writing:
+                set_state(writing.con, "sent_up_to", ops[-1].op_id)
+        return ev.OpsRead(ops, sent)
 
     def _record_results(self, action: ev.RecordResults) -> None:
         with self.store.write() as writing:
             cursor = read_position(writing.con).cursor
-            keys = record_results(writing.con, self.store.catalog(), action.results, cursor=cursor, pushed_at=action.pushed_at)
+            keys = record_results(writing.con, self.store.catalog(), action.results, cursor=cursor, fresh_after=action.fresh_after)
             writing.touched |= {table for table, _ in keys}
 
     def _refuse_ops(self, action: ev.RefuseOps) -> None:
@@ -161,6 +168,10 @@ class Backend:
             gone = settled_elsewhere(self.store, writing, action.settled)
         if gone:
             self.on_settled(gone)
+
+    def _record_access(self, action: ev.RecordAccess) -> None:
+        with self.store.write() as writing:
+            set_state(writing.con, ACCESS, canonical_json(dict(action.access)))
 
     def _compute_digests(self, action: ev.ComputeDigests) -> Event:
         with self.store.read() as (con, catalog):
@@ -205,7 +216,7 @@ class Backend:
             # Accepted ops are in the server's log, unless it was restored to before them: then they are sent again.
             con.execute('UPDATE main."overlays" SET "state" = \'pending\', "acked_cursor" = NULL WHERE "state" = \'acked\'')
             set_state(con, "replay_until", 0)
-            position = Position()
+            position = Position(tenant=read_position(con).tenant)
             write_position(con, position)
             writing.touched.add("*")
         return ev.Applied(position)
@@ -251,6 +262,7 @@ _PERFORM: dict[type, Callable[[Backend, Any], Event | None]] = {
     ev.RefuseOps: Backend._refuse_ops,
     ev.Renumber: Backend._renumber,
     ev.RecordSettled: Backend._record_settled,
+    ev.RecordAccess: Backend._record_access,
     ev.ComputeDigests: Backend._compute_digests,
     ev.CutRange: Backend._cut_range,
     ev.DigestRanges: Backend._digest_ranges,

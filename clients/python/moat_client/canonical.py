@@ -13,7 +13,7 @@ _DOUBTFUL = re.compile(rb"[0-9][.eE]|[0-9]{16}|null")
 
 
 def canonical_json(value: Any) -> str:
-    """Return RFC 8785 text; raises ValueError for what it cannot hold (NaN, integers beyond ±(2^53 − 1), lone surrogates)."""
+    """Return RFC 8785 text; raises ValueError for what it cannot hold (NaN, integers that no double holds, lone surrogates)."""
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, dict | list):
@@ -39,9 +39,7 @@ def _encode(value: Any) -> str:
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, int):
-        if abs(value) > MAX_INTEGER:
-            raise ValueError(f"{value} is beyond ±(2^53 − 1)")
-        return str(value)
+        return _integer(value)
     if isinstance(value, float):
         return number_text(value)
     if isinstance(value, dict):
@@ -50,6 +48,20 @@ def _encode(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_encode, value)) + "]"
     raise ValueError(f"{type(value).__name__} is not JSON")
+
+
+def _integer(value: int) -> str:
+    """Return an integer as the double it is; a large one is what remains of a double like 1e20 after a parser has seen it."""
+    if abs(value) <= MAX_INTEGER:
+        return str(value)
+    try:
+        double = float(value)
+    except OverflowError:
+        double = 0.0
+    text = number_text(double)
+    if double != value and text != str(value):
+        raise ValueError(f"{value} is beyond ±(2^53 − 1)")
+    return text
 
 
 def _utf16(key: Any) -> bytes:

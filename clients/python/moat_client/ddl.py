@@ -65,7 +65,7 @@ def patched_name(table: str) -> str:
 
 def index_name(table: str, field: str) -> str:
     """Return the name of the index on a field."""
-    return f"ix_{table}_{field}"
+    return f"ix_{table}__{field}"
 
 
 def table_sql(name: str, fields: Iterable[Field]) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from moat_client.diff import Record, flat_patch
 from moat_client.errors import Refused, UnknownRecord, UnknownTable
-from moat_client.overlays import add_overlay, new_pending, repatch, visible
+from moat_client.overlays import active_ops, add_overlay, new_pending, repatch, visible
 from moat_client.schema import Field, ObjectType
 from moat_client.store import Store, Writing, read_position
 from moat_client.tables import Table, read_records
@@ -86,6 +86,8 @@ class Transaction:
     def _add(self, table: str, record_id: str, op: str, payload: Any) -> None:
         con = self._writing.con
         base = base_version(self._writing, self._table(table)[0], record_id)
+        if op == "insert" and base:  # after own ops, a deletion among them, that will each have added a version
+            base += len(active_ops(con, table, record_id))
         pending = new_pending(con, (table, record_id), op, payload, base_version=base, tx=self._tx)
         add_overlay(con, pending, self._schema_version)
         repatch(con, self._store.catalog(), [(table, record_id)])

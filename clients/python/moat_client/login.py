@@ -46,12 +46,18 @@ def _answer(request: urllib.request.Request) -> dict[str, Any]:
             data = json.load(response)
             return data if isinstance(data, dict) else {}
     except urllib.error.HTTPError as problem:
-        if problem.code in (400, 401, 403):
-            raise LoginFailed(_reason(problem) or "The server does not know this tenant, user and password.") from problem
-        wait = problem.headers.get("Retry-After", "")
-        raise Unreachable(f"The server answered {problem.code}.", retry_after=float(wait) if wait.isdigit() else None) from problem
+        with problem:
+            raise _refusal(problem) from None
     except (OSError, ValueError) as problem:
         raise Unreachable(f"The server cannot be reached: {problem}") from problem
+
+
+def _refusal(problem: urllib.error.HTTPError) -> MoatError:
+    reason = _reason(problem)
+    if problem.code in (400, 401, 403):
+        return LoginFailed(reason or "The server does not know this tenant, user and password.")
+    wait = problem.headers.get("Retry-After", "")
+    return Unreachable(reason or f"The server answered {problem.code}.", retry_after=float(wait) if wait.isdigit() else None)
 
 
 def _reason(problem: urllib.error.HTTPError) -> str:

@@ -54,6 +54,7 @@ class Welcome:
     device: str = ""
     limits: Limits = Limits()
     settled: tuple[Settled, ...] = ()
+    access: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +265,7 @@ def _welcome(body: dict[str, Any], _: list[bytes]) -> Welcome:
         device=str(body.get("device") or ""),
         limits=Limits.from_wire(body.get("limits") or {}),
         settled=tuple(map(_settled, body.get("settled") or ())),
+        access=body["access"] if isinstance(body.get("access"), dict) else None,
     )
 
 

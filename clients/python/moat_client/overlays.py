@@ -145,10 +145,10 @@ def renumber(con: sqlite3.Connection, start: int) -> None:
         con.execute('UPDATE main."overlays" SET "op_id" = ? WHERE "op_id" = ?', [next_op_id(con), op_id])
 
 
-def record_results(con: sqlite3.Connection, catalog: Catalog, results: Iterable[OpResult], *, cursor: int, pushed_at: int) -> set[Key]:
+def record_results(con: sqlite3.Connection, catalog: Catalog, results: Iterable[OpResult], *, cursor: int, fresh_after: int) -> set[Key]:
     """Take the answers to a push: confirm, drop, or keep as a problem. Returns the records that now look different.
 
-    `cursor` is where the replica stands, `pushed_at` where it stood when the push was sent.
+    `cursor` is where the replica stands; ops with op_ids above `fresh_after` had never been sent before.
     """
     keys: set[Key] = set()
     for result in results:
@@ -158,7 +158,7 @@ def record_results(con: sqlite3.Connection, catalog: Catalog, results: Iterable[
         table, record_id, op = found
         keys.add((table, record_id))
         if result.status in ("applied", "merged", "duplicate"):
-            _confirm(con, catalog, result, (table, record_id), op, cursor=cursor, pushed_at=pushed_at)
+            _confirm(con, catalog, result, (table, record_id), op, cursor=cursor, fresh_after=fresh_after)
         elif op == "settle" and result.wire.get("code") == "unknown_conflict":
             con.execute('DELETE FROM main."overlays" WHERE "op_id" = ?', [result.op_id])
         else:
@@ -167,17 +167,12 @@ def record_results(con: sqlite3.Connection, catalog: Catalog, results: Iterable[
     return keys
 
 
-def _confirm(con: sqlite3.Connection, catalog: Catalog, result: OpResult, key: Key, op: str, *, cursor: int, pushed_at: int) -> None:
+def _confirm(con: sqlite3.Connection, catalog: Catalog, result: OpResult, key: Key, op: str, *, cursor: int, fresh_after: int) -> None:
     reached = result.wire.get("cursor")
-    if (
-        op != "settle"
-        and result.status == "duplicate"
-        and reached is not None
-        and reached <= pushed_at
-        and not _shows_already(con, catalog, key)
-    ):
+    fresh = op != "settle" and result.op_id > fresh_after
+    if fresh and result.status == "duplicate" and not _shows_already(con, catalog, key):
         raise_op_ids(con, result.op_id + _OP_ID_GAP)
-        text = "The server knows another op of this device under this number: this replica may be an old copy. Retry or discard it."
+        text = "The server has accepted another op under this number: this replica is a copy of an older state. Retry or discard it."
         set_problem(con, result.op_id, "rejected", "op_id_reused", text, result.wire)
     elif op == "settle" or reached is None or reached <= cursor:
         con.execute('DELETE FROM main."overlays" WHERE "op_id" = ?', [result.op_id])
@@ -211,9 +206,12 @@ def set_problem(con: sqlite3.Connection, op_id: int, state: str, code: str, mess
     con.execute(sql, [state, code, message, as_json(merged), op_id])
 
 
-def remember_last_seen(con: sqlite3.Connection, table: Table, ids: Iterable[str]) -> None:
-    """Keep, with the ops of records that are about to vanish, what those records last held: "mine" may bring them back."""
-    for record_id, record in read_records(con, table, ids).items():
+def remember_last_seen(con: sqlite3.Connection, table: Table, ids: Iterable[str], *, source: sqlite3.Connection | None = None) -> None:
+    """Keep, with the ops of records that are about to vanish, what those records last held: "mine" may bring them back.
+
+    The records are read from `source`, where that is another file.
+    """
+    for record_id, record in read_records(source or con, table, ids).items():
         rows = con.execute(
             'SELECT "op_id", "details" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ?', [table.name, record_id]
         )

@@ -1,5 +1,6 @@
 """The replica an application works with: plain SQLite queries, local writes, live queries, problems to decide about."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from moat_client import problems
+from moat_client.access import ACCESS, Rights, rights_of
 from moat_client.ddl import quoted
 from moat_client.diff import Record
 from moat_client.edits import Transaction, new_id
@@ -275,6 +277,11 @@ class Replica:
         return True
 
     # State
+
+    def rights(self, table: str) -> Rights:
+        """Return what the user may do with a table, as the server last said: to grey out what it would refuse."""
+        with self.store.read() as (con, _):
+            return rights_of(json.loads(get_state(con, ACCESS, "{}")), table)
 
     def position(self) -> Position:
         """Return where the replica stands in the log."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from moat_client.ddl import APPLICATION_ID, USER_VERSION, quoted
 from moat_client.errors import BadSnapshot
 from moat_client.messages import Manifest
-from moat_client.overlays import all_active, raise_op_ids, repatch
+from moat_client.overlays import all_active, raise_op_ids, remember_last_seen, repatch
 from moat_client.position import Position
 from moat_client.store import Store, prepare_schema, read_position
-from moat_client.tables import load_catalog
+from moat_client.tables import load_catalog, read_records
 
 PART_BYTES = 1024 * 1024
 _GZIP = 31
@@ -183,6 +183,16 @@ def _copy_over(snapshot: sqlite3.Connection, target: sqlite3.Connection, path: P
         raise BadSnapshot("the snapshot is too small to be one")
 
 
+def _remember_lost(old: sqlite3.Connection, snapshot: sqlite3.Connection) -> None:
+    """Keep what records last held that have overlays and are not in the snapshot: they left the channel, the user's work stays readable."""
+    before, after = load_catalog(old), load_catalog(snapshot)
+    for name in {table for table, _ in all_active(snapshot)}:
+        if (table := before.tables.get(name)) is not None:
+            ids = {record_id for active, record_id in all_active(snapshot) if active == name}
+            kept = read_records(snapshot, after.tables[name], ids) if name in after.tables else {}
+            remember_last_seen(snapshot, table, ids - kept.keys(), source=old)
+
+
 def copy_local(path: Path, snapshot: sqlite3.Connection) -> None:
     """Copy overlays and device state from the replica into a snapshot, and make the patched rows for them."""
     old = sqlite3.connect(path, timeout=30, isolation_level=None)
@@ -194,6 +204,7 @@ def copy_local(path: Path, snapshot: sqlite3.Connection) -> None:
                 marks = ", ".join("?" * len(rows[0]))
                 snapshot.executemany(f"INSERT INTO {quoted(table)} VALUES ({marks})", rows)
         at = read_position(snapshot)
+        _remember_lost(old, snapshot)
         snapshot.execute('DELETE FROM "overlays" WHERE "state" = \'acked\' AND "acked_cursor" <= ?', [at.cursor])
         raise_op_ids(snapshot, snapshot.execute('SELECT coalesce(max("op_id"), 0) FROM "overlays"').fetchone()[0])
         snapshot.execute('DELETE FROM "device_state" WHERE "key" = \'replay_until\'')

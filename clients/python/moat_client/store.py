@@ -54,33 +54,32 @@ class Store:
         self._writer = self._connect()
         try:
             self._prepare()
-            self._reader = self._connect()
-            self._reader.execute("PRAGMA query_only = 1")
+        except sqlite3.DatabaseError as problem:
+            self._writer.close()
+            raise NotAReplica(f"{path} cannot be opened: {problem}") from problem
         except BaseException:
             self._writer.close()
             raise
+        self._reader = self._connect()
+        _tune(self._reader)
+        self._reader.execute("PRAGMA query_only = 1")
 
     def _connect(self) -> sqlite3.Connection:
-        con = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        con.execute("PRAGMA trusted_schema = OFF")
-        con.execute("PRAGMA cache_size = -16000")
-        return con
+        return sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
     def _prepare(self) -> None:
         con = self._writer
+        _tune(con)
+        check_header(con)
+        con.execute("PRAGMA journal_mode = WAL")
+        con.execute("PRAGMA synchronous = FULL")
+        con.execute("BEGIN IMMEDIATE")
         try:
-            check_header(con)
-            con.execute("PRAGMA journal_mode = WAL")
-            con.execute("PRAGMA synchronous = FULL")
-            con.execute("BEGIN IMMEDIATE")
-            try:
-                prepare_schema(con)
-                con.execute("COMMIT")
-            except BaseException:
-                con.execute("ROLLBACK")
-                raise
-        except sqlite3.DatabaseError as problem:
-            raise NotAReplica(f"{self.path} cannot be opened: {problem}") from problem
+            prepare_schema(con)
+            con.execute("COMMIT")
+        except BaseException:
+            con.execute("ROLLBACK")
+            raise
 
     def close(self) -> None:
         """Close both connections; waits for a transaction in progress."""
@@ -145,6 +144,9 @@ class Store:
         """Query one consistent state: plain table names are the live views, `main."jobs"` the base table."""
         with self._read_lock:
             con = self._reader
+            if con.in_transaction:  # a read within a read, on the same thread: the same state
+                yield con, self._live_views(con)
+                return
             con.execute("BEGIN")
             try:
                 yield con, self._live_views(con)
@@ -165,6 +167,11 @@ class Store:
         con.execute("PRAGMA query_only = 1")
         self._read_catalog = _Cached(key, catalog)
         return catalog
+
+
+def _tune(con: sqlite3.Connection) -> None:
+    con.execute("PRAGMA trusted_schema = OFF")
+    con.execute("PRAGMA cache_size = -16000")
 
 
 def check_header(con: sqlite3.Connection) -> None:

@@ -143,8 +143,8 @@ def _json(_: Field, value: Any) -> Any:
 
 
 def _check_json(value: Any, depth: int) -> None:
-    if isinstance(value, str):
-        return
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise ValueError("a whole number is within ±(2^53 − 1)")
     if isinstance(value, dict | list):
         if depth == 0:
             raise ValueError(f"JSON nests at most {MAX_JSON_DEPTH} deep")

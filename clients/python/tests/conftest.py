@@ -5,6 +5,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from fake_server import FakeServer
 from fake_tenant import FakeTenant
 from rig import Rig
 
@@ -24,3 +25,10 @@ def rig(tenant: FakeTenant, tmp_path: Path):
     yield made
     made.backend.close()
     made.replica.close()
+
+
+@pytest.fixture
+def server(tenant: FakeTenant, tmp_path: Path):
+    made = FakeServer(tenant, tmp_path).start()
+    yield made
+    made.stop()

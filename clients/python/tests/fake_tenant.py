@@ -10,7 +10,7 @@ from typing import Any
 
 from moat_client import hashchain
 from moat_client.ddl import APPLICATION_ID, SYSTEM_TABLES_SQL, USER_VERSION, command_sql
-from moat_client.diff import apply_patch, same, split_pointer
+from moat_client.diff import PatchFailed, apply_patch, same, split_pointer
 from moat_client.schema import SYSTEM_COLUMNS
 from moat_client.tables import SYSTEM, load_catalog
 
@@ -51,7 +51,9 @@ class FakeTenant:
 
     # Schema
 
-    def publish(self, name: str = "job", fields: list[dict[str, Any]] | None = None, commands: list[dict[str, Any]] | None = None, **more: Any) -> None:
+    def publish(
+        self, name: str = "job", fields: list[dict[str, Any]] | None = None, commands: list[dict[str, Any]] | None = None, **more: Any
+    ) -> None:
         """Publish an object type: a new one, or what changes it."""
         fields = JOB_FIELDS if fields is None else fields
         table = f"{name}s"
@@ -70,7 +72,14 @@ class FakeTenant:
             elif command["command"] == "add_column":
                 for record in self.records[table].values():
                     record.setdefault(command["column"]["name"], command["column"]["default"])
-        values = {"table_name": table, "label": name, "fields": fields, "subtypes": [], "statuses": more.get("statuses", []), "json_schema": {}}
+        values = {
+            "table_name": table,
+            "label": name,
+            "fields": fields,
+            "subtypes": [],
+            "statuses": more.get("statuses", []),
+            "json_schema": {},
+        }
         old = self.records["object_metadata"].get(name)
         if any(c["command"] == "retire_table" for c in commands):
             self.change("object_metadata", name, "delete", None)
@@ -82,7 +91,9 @@ class FakeTenant:
 
     # The log
 
-    def change(self, table: str, record_id: str, op: str, payload: Any, *, device: str | None = None, op_id: int | None = None, by: str = "olga") -> int:
+    def change(
+        self, table: str, record_id: str, op: str, payload: Any, *, device: str | None = None, op_id: int | None = None, by: str = "olga"
+    ) -> int:
         """Apply and log one change; returns the record's new version."""
         old = self.records[table].get(record_id)
         version = (old["version"] if old else self.tombs.get((table, record_id), (0, 0))[0]) + 1
@@ -119,7 +130,14 @@ class FakeTenant:
             to = at
             while to < self.cursor and self.lines[to][0] == version and to - at < most:
                 to += 1
-            head = {"type": "changes", "channel": self.channel, "schema_version": version, "from": at, "to": to, "state_hash": self.hashes[to].hex()}
+            head = {
+                "type": "changes",
+                "channel": self.channel,
+                "schema_version": version,
+                "from": at,
+                "to": to,
+                "state_hash": self.hashes[to].hex(),
+            }
             out.append(b"\n".join([json.dumps(head).encode(), *(line for _, line in self.lines[at:to])]))
             at = to
         return out
@@ -142,7 +160,8 @@ class FakeTenant:
         known = [self.answers.get((device, op["op_id"])) for op in group]
         if any(known):
             return [k or self._rejected(op, "tx_aborted") for k, op in zip(known, group, strict=True)]
-        verdicts = [self._judge(device, op) for op in group]
+        made = {(op["table"], op["id"]) for op in group if op["op"] == "insert"}
+        verdicts = [None if op["op"] != "insert" and (op["table"], op["id"]) in made else self._judge(device, op) for op in group]
         if any(v is not None for v in verdicts):
             return [v or self._rejected(op, "tx_aborted") for v, op in zip(verdicts, group, strict=True)]
         return [self._accept(device, op) for op in group]
@@ -169,7 +188,10 @@ class FakeTenant:
             names = [split_pointer(step["path"])[0] for step in op["payload"]]
             if not set(names) <= known | {"status", "object_type"}:
                 return self._rejected(op, "retired")
-            wanted = apply_patch(record, op["payload"], lenient=True)
+            try:
+                wanted = apply_patch(record, op["payload"])
+            except PatchFailed:
+                return self._rejected(op, "bad_patch")
             clash = [n for n in dict.fromkeys(names) if self._foreign(device, op, n) and not same(wanted.get(n), record.get(n))]
             return self._conflict(device, op, clash) if clash else None
         foreign = any(self._foreign(device, op, name) for name in record)
@@ -243,7 +265,12 @@ class FakeTenant:
         data = path.read_bytes()
         parts = [gzip.compress(data[at : at + 4096 * 4]) for at in range(0, len(data), 4096 * 4)]
         manifest = {"snapshot": uuid.uuid4().hex, "channel": self.channel, "cursor": self.cursor, "schema_version": self.schema_version}
-        manifest |= {"state_hash": self.hash.hex(), "server_epoch": self.epoch, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        manifest |= {
+            "state_hash": self.hash.hex(),
+            "server_epoch": self.epoch,
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
         manifest["parts"] = [{"size": len(p), "sha256": hashlib.sha256(p).hexdigest()} for p in parts]
         manifest["tables"] = {name: list(self.digest(name)) for name in self.records}
         self.snapshots[manifest["snapshot"]] = (manifest, parts)

@@ -161,12 +161,18 @@ class Rig:
         assert self.state is State.LIVE, self.engine.status
         at = self.replica.position()
         assert (at.cursor, at.state_hash, at.schema_version) == (t.cursor, t.hash.hex(), t.schema_version)
-        want = {name: {i: strip(r) for i, r in rows.items()} for name, rows in t.records.items() if name not in ("object_metadata", "layout_definition")}
+        want = {
+            name: {i: strip(r) for i, r in rows.items()}
+            for name, rows in t.records.items()
+            if name not in ("object_metadata", "layout_definition")
+        }
         base = {}
         for name in want:
             with self.replica.store.read() as (con, catalog):
                 table = catalog.tables[name]
-                base[name] = {r["id"]: strip(r) for r in (table.record(row) for row in con.execute(f"SELECT {table.column_list} FROM main.{name}"))}
+                base[name] = {
+                    r["id"]: strip(r) for r in (table.record(row) for row in con.execute(f"SELECT {table.column_list} FROM main.{name}"))
+                }
         assert base == want
 
 

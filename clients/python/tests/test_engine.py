@@ -255,7 +255,9 @@ def test_a_poisonous_op_is_found_and_set_aside_and_the_rest_is_sent(rig: Rig) ->
     rig.settle()
     rig.drop()
     for n in range(12):
-        rig.replica.insert("jobs", {"title": "MALFORMED" if n == 4 else f"n{n}"} | ({"price": None} if n == 4 else {}), record_id=f"p{n:02}")
+        rig.replica.insert(
+            "jobs", {"title": "MALFORMED" if n == 4 else f"n{n}"} | ({"price": None} if n == 4 else {}), record_id=f"p{n:02}"
+        )
     with rig.replica.store.write() as writing:
         writing.con.execute("UPDATE overlays SET payload = '{\"title\":\"MALFORMED\"}' WHERE record_id = 'p04'")
     rig.settle()

@@ -45,3 +45,28 @@ export function requestToken(server, { tenant, user, password, device = 'browser
 export async function revokeToken(server, token, request = fetch) {
   await post(`${server}/api/logout`, token, {}, request).catch(() => null);
 }
+
+/**
+ * Return the changes of one record, newest first, as far back as the server's log reaches; `next` is the cursor of the page after them.
+ * @param {string} server
+ * @param {string | null} token
+ * @param {{table: string, id: string, cursor?: string, limit?: number}} record
+ * @param {typeof fetch} [request]
+ * @returns {Promise<{results: any[], next: string | null}>}
+ */
+export async function requestHistory(server, token, { table, id, cursor, limit = 50 }, request = fetch) {
+  if (!token) throw new MoatError('network', 'Log in to see earlier changes.');
+  const query = new URLSearchParams({ limit: String(limit), ...(cursor ? { cursor } : {}) });
+  const url = `${server}/api/records/${encodeURIComponent(table)}/${encodeURIComponent(id)}/history/?${query}`;
+  let response;
+  try {
+    response = await request(url, { credentials: 'omit', headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(20_000) });
+  } catch (error) {
+    throw new MoatError('network', `The server cannot be reached: ${String(error)}`);
+  }
+  const answer = await response.json().catch(() => ({}));
+  // A record that is only here has no history there yet.
+  if (response.status === 404) return { results: [], next: null };
+  if (!response.ok) throw new MoatError(answer.code ?? 'network', answer.message ?? `The server answered ${response.status}.`);
+  return answer;
+}

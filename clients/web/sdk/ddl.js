@@ -34,6 +34,7 @@ export const LOCAL_TABLES_SQL = [
     + '"base_version" INTEGER NOT NULL, "schema_version" INTEGER NOT NULL, "created_at" TEXT NOT NULL, "state" TEXT NOT NULL DEFAULT \'pending\', "acked_cursor" INTEGER, '
     + '"settles" TEXT, "code" TEXT, "message" TEXT, "details" TEXT)',
   'CREATE INDEX "ix_overlays_record" ON "overlays" ("table_name", "record_id")',
+  'CREATE INDEX "ix_overlays_state" ON "overlays" ("state", "acked_cursor")',
   'CREATE TABLE "device_state" ("key" TEXT PRIMARY KEY NOT NULL, "value" TEXT)',
 ];
 
@@ -80,7 +81,7 @@ function tableSql(name, fields) {
 }
 
 const indexSql = (/** @type {string} */ table, /** @type {string} */ field) =>
-  `CREATE INDEX ${quote(`ix_${table}_${field}`)} ON ${quote(table)} (${quote(field)})`;
+  `CREATE INDEX ${quote(`ix_${table}__${field}`)} ON ${quote(table)} (${quote(field)})`;
 
 /**
  * Say whether every replica keeps an index on a field.
@@ -107,6 +108,8 @@ export function createTableSql(table, fields, indexes = fields.filter(hasIndex).
  */
 export const createPatchedSql = (table, fields) => tableSql(`_patched_${table}`, fields);
 
+const withPatched = (/** @type {string[]} */ [base, ...indexes], /** @type {string} */ companion) => [base, companion, ...indexes];
+
 /**
  * Return the statements of one schema command.
  * @param {Record<string, any>} command
@@ -116,13 +119,13 @@ export function commandSql(command) {
   const { table, field } = command;
   const base = tableName(table);
   switch (command.command) {
-    case 'create_table': return [...createTableSql(table, command.columns, command.indexes ?? []), createPatchedSql(table, command.columns)];
+    case 'create_table': return withPatched(createTableSql(table, command.columns, command.indexes ?? []), createPatchedSql(table, command.columns));
     case 'add_column': return [table, `_patched_${table}`].map((name) => `ALTER TABLE ${quote(name)} ADD COLUMN ${columnSql(command.column)}`);
     case 'create_index': return [indexSql(table, field)];
-    case 'drop_index': return [`DROP INDEX ${quote(`ix_${table}_${field}`)}`];
+    case 'drop_index': return [`DROP INDEX ${quote(`ix_${table}__${field}`)}`];
     case 'widen_column': return [];
     case 'retire_column': return [
-      `DROP INDEX IF EXISTS ${quote(`ix_${table}_${field}`)}`,
+      `DROP INDEX IF EXISTS ${quote(`ix_${table}__${field}`)}`,
       ...[table, `_patched_${table}`].map((name) => `ALTER TABLE ${quote(name)} DROP COLUMN ${quote(field)}`),
     ];
     case 'retire_table': return [`DROP TABLE ${base}`, `DROP TABLE ${quote(`_patched_${table}`)}`];
@@ -138,9 +141,9 @@ export function commandSql(command) {
  * @returns {string}
  */
 export function liveViewSql(table, columns, overlaid) {
-  const list = (/** @type {string} */ prefix) => columns.map((column) => prefix + quote(column)).join(', ');
-  const base = `CREATE TEMP VIEW ${quote(table)} AS SELECT ${list('b.')} FROM main.${quote(table)} b`;
+  const list = columns.map(quote).join(', ');
+  const base = `CREATE TEMP VIEW ${quote(table)} AS SELECT ${list} FROM main.${quote(table)} b`;
   if (!overlaid) return base;
   return `${base} WHERE NOT EXISTS (SELECT 1 FROM main."overlays" o WHERE o."table_name" = '${table}' AND o."record_id" = b."id" `
-    + `AND o."state" IN ('pending','acked')) UNION ALL SELECT ${list('')} FROM main.${quote(`_patched_${table}`)}`;
+    + `AND o."state" IN ('pending','acked')) UNION ALL SELECT ${list} FROM main.${quote(`_patched_${table}`)}`;
 }

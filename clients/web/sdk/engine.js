@@ -2,12 +2,14 @@
  * PURE: the client's side of `moat.v1` (docs/spec/protocol.md) as a state machine. `handle(event)` returns effects; it
  * does no I/O, knows no clock and no DOM. Whoever runs it performs the effects in order, each to its end, and reports back.
  *
- * Events: start · stop · wake · signed_in · open · close · frame · timer · ops · failed · installed · download_failed · progress · verify · start_over
- * Effects: connect · disconnect · send · timer · clear · apply · upgrade · rows · adopt · install · repair · ack · settled · reset · verified
+ * Events: start · stop · wake · signed_in · open · close · frame · timer · ops · failed · confirmed · installed · download_failed · progress · verify · start_over
+ * Effects: connect · disconnect · send · timer · clear · apply · upgrade · rows · adopt · install · repair · ack · settled · reset · verified · confirm
+ * `confirm` is answered by `confirmed` when no step before it failed; a step that fails is reported by `failed`, with the replica's true state.
  */
 
 import { backoff } from './backoff.js';
 import { genesis } from './chain.js';
+import { Connection, FINAL } from './connection.js';
 import { Pushing } from './pushing.js';
 import { Verification } from './verify.js';
 
@@ -18,68 +20,41 @@ import { Verification } from './verify.js';
 /** @typedef {Record<string, any> & {do: string}} Effect */
 /** @typedef {import('./verify.js').Port & {pending: import('./pushing.js').Pending}} Port reads of the replica */
 
-export const PROTOCOL = 'moat.v1';
 export const FULL_CHANNEL = 'full';
-const HEARTBEAT_MS = 20_000;
-const SILENCE_MS = 45_000;
-const ANSWER_MS = 20_000;
 
-/** Errors after which trying again by itself is pointless, and the phase that says so. */
-/** @type {Record<string, Phase>} */
-const FINAL = {
-  bad_token: 'signed_out', revoked: 'signed_out', forbidden: 'signed_out', protocol: 'halted', replaced: 'halted', ahead: 'halted', epoch: 'halted',
-};
-
-export class Engine {
-  /** @type {Phase} */
-  phase = 'closed';
-  /** @type {{code: string, message: string} | null} */
-  problem = null;
+export class Engine extends Connection {
   /** @type {Envelope | null} */
   welcome = null;
   head = 0;
   /** @type {number | null} */
   progress = null;
-  /** @type {number | null} when the next attempt is, by the clock of `now` */
-  retryAt = null;
-  /** @type {Effect[]} */
-  #out = [];
-  #attempt = 0;
   #failures = 0;
-  #ref = 0;
-  connected = false;
-  /** `welcome` came on this connection. */
-  #ready = false;
   /** @type {number | null} the `subscribe` that was sent and not answered: what arrives belongs to the stream before it */
   #subscribing = null;
-  /** @type {number | null} */
-  #retryAfter = null;
   #catchUpFrom = 0;
   /** @type {{envelope: Envelope, lines: string[]}[]} frames that wait for a schema */
   #held = [];
   /** @type {Map<number, import('./types.js').Revision>} */
   #revisions = new Map();
   #schemaRef = 0;
-  /** Run the revisions on their own and subscribe again, instead of with a held frame. */
-  #upgradeOnly = false;
+  /** What to do once the schema is here: go on with the held frames, subscribe again, or compare and repair. */
+  /** @type {'apply' | 'subscribe' | 'repair'} */
+  #upgradeFor = 'apply';
+  /** The phase an upgrade interrupted. */
+  /** @type {Phase} */
+  #interrupted = 'live';
   /** @type {{envelope: Envelope, frames: import('./replica.js').RowsFrame[], received: number} | null} */
   #rows = null;
   /** @type {Verification | null} */
   #verification = null;
   #wantVerify = false;
-  #heard = 0;
-  #now = 0;
 
   /**
    * @param {{state: SyncState, device: string | null, token: string | null, client: string, port: Port, random?: () => number}} options
    */
   constructor({ state, device, token, client, port, random = Math.random }) {
-    this.state = { ...state };
-    this.device = device;
-    this.token = token;
-    this.client = client;
+    super({ state, device, token, client, random });
     this.port = port;
-    this.random = random;
     this.pushing = new Pushing(port.pending);
   }
 
@@ -89,142 +64,66 @@ export class Engine {
    * @returns {Effect[]}
    */
   handle(event, now) {
-    this.#now = now;
+    this.now = now;
     const handler = this.#handlers[event.on];
     if (!handler) throw new Error(`unknown event ${event.on}`);
-    handler(event);
-    const out = this.#out;
-    this.#out = [];
-    return out;
+    try {
+      handler(event);
+    } catch (error) {
+      // A frame that is not what the protocol says. What it left half done is forgotten with the connection.
+      this.take();
+      this.problem = { code: 'malformed', message: String(error) };
+      this.drop();
+    }
+    return this.take();
   }
 
   /** @type {Record<string, (event: any) => void>} */
   #handlers = {
-    start: () => this.#start(),
-    stop: () => this.#stop(),
-    wake: () => { if (this.phase === 'offline' || (this.phase === 'halted' && this.problem?.code === 'replaced')) this.#connect(); },
-    signed_in: ({ token, device }) => this.#signedIn(token, device),
-    open: () => this.#hello(),
-    close: ({ code, reason }) => this.#closed(code, reason),
+    start: () => this.start(),
+    stop: () => this.stop(),
+    wake: () => { if (this.phase === 'offline' || (this.phase === 'halted' && this.problem?.code === 'replaced')) this.connect(); },
+    signed_in: ({ token, device }) => this.signedIn(token, device),
+    open: () => this.hello(),
+    close: ({ code, reason }) => this.closed(code, reason),
     frame: ({ envelope, lines }) => this.#frame(envelope, lines),
-    timer: ({ name }) => this.#timer(name),
+    timer: ({ name }) => this.timer(name),
     ops: () => this.#push(),
     failed: ({ code, message, state }) => this.#failed(code, message, state),
     installed: ({ state }) => this.#installed(state),
     download_failed: ({ code, message }) => this.#downloadFailed(code, message),
+    confirmed: () => this.#confirmed(),
     progress: ({ share }) => { this.progress = share; },
     verify: () => this.#verify(),
     start_over: () => this.#startOver(),
   };
 
-  // Connection
-
-  #start() {
-    if (!this.token) this.#enter('signed_out');
-    else this.#connect();
-  }
-
-  #stop() {
-    if (this.connected) this.#send({ type: 'bye', reason: 'closed' });
-    this.#disconnect();
-    this.#enter('closed');
-    this.#out.push({ do: 'clear', name: 'retry' });
-  }
-
   /**
-   * @param {string | null} token
-   * @param {string | null} device
+   * Frames that were held come again on the next connection, and so does what was in flight.
+   * @override
    */
-  #signedIn(token, device) {
-    this.token = token;
-    this.device = device;
-    this.problem = null;
-    this.#attempt = 0;
-    this.#disconnect();
-    this.#start();
-  }
-
-  #connect() {
-    this.#enter('connecting');
-    this.retryAt = null;
-    this.#retryAfter = null;
-    this.#out.push({ do: 'clear', name: 'retry' }, { do: 'connect' }, { do: 'timer', name: 'answer', ms: ANSWER_MS });
-  }
-
-  #hello() {
-    const { schema_version, cursor, state_hash, server_epoch } = this.state;
-    this.connected = true;
-    this.#heard = this.#now;
-    this.#send({
-      type: 'hello', protocol: PROTOCOL, token: this.token, device: this.device, schema_version, cursor, state_hash: state_hash || null,
-      ...(server_epoch ? { server_epoch } : {}), client: this.client,
-    });
-  }
-
-  /**
-   * The socket is gone: say so, wait, try again, unless there is no point.
-   * @param {number} [code]
-   * @param {string} [reason]
-   */
-  #closed(code, reason) {
-    this.#forget();
-    if (this.phase === 'closed' || this.phase === 'signed_out' || this.phase === 'halted') return;
-    if (code === 4401) return this.#giveUp('bad_token', reason || 'The server does not know this device any more. Log in again.');
-    if (this.phase !== 'downloading') this.#enter('offline');
-    const ms = backoff(this.#attempt++, this.random, this.#retryAfter);
-    this.retryAt = this.#now + ms;
-    this.#out.push({ do: 'timer', name: 'retry', ms });
-  }
-
-  /** What belongs to a connection goes with it; held frames come again. */
-  #forget() {
-    this.connected = this.#ready = false;
+  forget() {
+    super.forget();
     this.#subscribing = null;
     this.#held = [];
     this.#revisions.clear();
     this.#schemaRef = 0;
-    this.#upgradeOnly = false;
+    this.#upgradeFor = 'apply';
     this.#rows = null;
+    this.#wantVerify ||= this.#verification !== null;
     this.#verification = null;
     this.pushing.reset();
-    this.#out.push({ do: 'clear', name: 'heartbeat' }, { do: 'clear', name: 'answer' }, { do: 'clear', name: 'push' });
-  }
-
-  #disconnect() {
-    this.#forget();
-    this.#out.push({ do: 'disconnect' });
+    this.out.push({ do: 'clear', name: 'push' });
   }
 
   /**
-   * @param {string} code
-   * @param {string} message
+   * @override
+   * @param {string} name
    */
-  #giveUp(code, message) {
-    this.problem = { code, message };
-    this.#disconnect();
-    this.#enter(FINAL[code] ?? 'halted');
-  }
-
-  /** @param {string} name */
-  #timer(name) {
-    if (name === 'retry') {
-      if (this.phase === 'offline' || this.phase === 'downloading') this.#connect();
-    } else if (name === 'answer') {
-      this.#drop();
-    } else if (name === 'push') {
-      this.pushing.resume();
-      this.#push();
-    } else if (name === 'heartbeat' && this.connected) {
-      if (this.#now - this.#heard > SILENCE_MS) return this.#drop();
-      if (this.#now - this.#heard >= HEARTBEAT_MS / 2) this.#send({ type: 'ping', ref: ++this.#ref });
-      this.#out.push({ do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS });
-    }
-  }
-
-  /** Close a socket that is of no use, and go on as if it had closed by itself. */
-  #drop() {
-    this.#out.push({ do: 'disconnect' });
-    this.#closed();
+  timer(name) {
+    if (name !== 'push') return super.timer(name);
+    this.pushing.resume();
+    this.#push();
   }
 
   // Frames
@@ -235,7 +134,7 @@ export class Engine {
    */
   #frame(envelope, lines) {
     if (!this.connected) return;
-    this.#heard = this.#now;
+    this.heard = this.now;
     const verification = this.#verification;
     if (verification?.owns(envelope) && (envelope.type === 'verify' || envelope.type === 'rows')) return this.#verifying(verification, envelope, lines);
     switch (envelope.type) {
@@ -247,12 +146,12 @@ export class Engine {
       case 'rows': return this.#addRows(envelope, lines);
       case 'rows_end': return this.#endRows(envelope);
       case 'ack': return this.#acked(envelope);
-      case 'settled': return void this.#out.push({ do: 'settled', conflicts: [envelope] });
-      case 'ping': return this.#send({ type: 'pong', ref: envelope.ref, cursor: this.state.cursor });
+      case 'settled': return void this.out.push({ do: 'settled', conflicts: [envelope] });
+      case 'ping': return this.send({ type: 'pong', ref: envelope.ref, cursor: this.state.cursor });
       case 'error': return this.#error(envelope);
       case 'bye':
-        this.#retryAfter = envelope.retry_after ?? null;
-        return this.#drop();
+        this.retryAfter = envelope.retry_after ?? null;
+        return this.drop();
       default: // pong, and what a later server may say
     }
   }
@@ -261,32 +160,30 @@ export class Engine {
   #welcomed(envelope) {
     this.welcome = envelope;
     this.head = envelope.cursor;
-    this.problem = null;
-    this.#attempt = 0;
-    this.#ready = true;
+    this.greeted();
     Object.assign(this.pushing.limits, envelope.limits);
-    this.#out.push({ do: 'clear', name: 'answer' }, { do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS }, { do: 'welcomed', envelope });
-    if (envelope.settled?.length) this.#out.push({ do: 'settled', conflicts: envelope.settled });
+    this.out.push({ do: 'welcomed', envelope });
+    if (envelope.settled?.length) this.out.push({ do: 'settled', conflicts: envelope.settled });
     if (envelope.chain === 'epoch' || envelope.chain === 'ahead') return this.#restored(envelope.chain);
     const { tenant, channel, server_epoch } = envelope;
-    if (this.state.tenant && this.state.tenant !== tenant) return this.#giveUp('other_tenant', `This replica belongs to ${this.state.tenant}, not to ${tenant}.`);
+    if (this.state.tenant && this.state.tenant !== tenant) return this.giveUp('other_tenant', `This replica belongs to ${this.state.tenant}, not to ${tenant}.`);
     if (this.state.cursor === 0) this.#adopt({ tenant, channel, server_epoch, state_hash: genesis(server_epoch, tenant, channel === FULL_CHANNEL ? null : channel) });
     this.#subscribe();
   }
 
   /** @param {string} chain */
   #restored(chain) {
-    this.#giveUp(chain, 'The server was restored from a backup or replaced. Your unsent edits are kept. Start over to take the server’s data again.');
+    this.giveUp(chain, 'The server was restored from a backup or replaced. Your unsent edits are kept. Start over to take the server’s data again.');
   }
 
   #subscribe() {
     const { schema_version, cursor, state_hash } = this.state;
-    this.#subscribing = ++this.#ref;
+    this.#subscribing = this.nextRef();
     this.#held = [];
     this.#rows = null;
     this.#schemaRef = 0;
-    this.#enter('catching_up');
-    this.#send({ type: 'subscribe', schema_version, cursor, state_hash: state_hash || null, ref: this.#subscribing });
+    this.enter('catching_up');
+    this.send({ type: 'subscribe', schema_version, cursor, state_hash: state_hash || null, ref: this.#subscribing });
   }
 
   /** @param {Envelope} envelope */
@@ -299,22 +196,21 @@ export class Engine {
     switch (envelope.mode) {
       case 'log':
         this.head = envelope.to;
-        return this.#enter('catching_up');
+        return this.enter('catching_up');
       case 'rows':
         this.head = envelope.to;
         if (envelope.schema_version !== this.state.schema_version) return this.#upgradeFirst();
-        this.#enter('catching_up');
+        this.enter('catching_up');
         this.#rows = { envelope, frames: [], received: 0 };
         return undefined;
       case 'snapshot':
-        this.#enter('downloading');
+        this.enter('downloading');
         this.progress = 0;
-        return void this.#out.push({ do: 'install', manifest: envelope.manifest });
+        return void this.out.push({ do: 'install', manifest: envelope.manifest });
       case 'repair':
-        this.#enter('repairing');
-        return this.#beginVerification();
+        return this.#repair();
       default:
-        return this.#drop();
+        return this.drop();
     }
   }
 
@@ -330,9 +226,9 @@ export class Engine {
     const revisions = this.#revisionsTo(schema_version);
     if (!revisions) {
       this.#held.push({ envelope, lines });
-      return this.#askSchema(false);
+      return this.#askSchema('apply');
     }
-    this.#out.push({ do: 'apply', frame: { schema_version, from, to, state_hash, lines, revisions } });
+    this.out.push({ do: 'apply', frame: { schema_version, from, to, state_hash, lines, revisions } });
     Object.assign(this.state, { cursor: to, state_hash, schema_version: Math.max(schema_version, this.state.schema_version) });
     this.head = Math.max(this.head, to);
     if (this.phase === 'catching_up') this.progress = this.head > this.#catchUpFrom ? (to - this.#catchUpFrom) / (this.head - this.#catchUpFrom) : 1;
@@ -343,12 +239,24 @@ export class Engine {
     if (this.#subscribing !== null) return;
     if (this.phase === 'upgrading') return void this.#held.push({ envelope, lines: [] });
     if (envelope.cursor !== this.state.cursor) return this.#subscribe();
-    this.#failures = 0;
     this.progress = null;
     this.head = envelope.cursor;
-    this.#enter('live');
+    this.enter('live');
+    this.out.push({ do: 'confirm' });
+    this.#next();
+  }
+
+  /** Do what waited for the replica to be live. */
+  #next() {
     this.#push();
-    if (this.#wantVerify) this.#beginVerification();
+    if (this.#wantVerify && this.phase === 'live') this.#beginVerification();
+  }
+
+  /** The replica truly is where this machine takes it to be. */
+  #confirmed() {
+    this.#failures = 0;
+    this.attempt = 0;
+    this.problem = null;
   }
 
   // Schema
@@ -364,40 +272,48 @@ export class Engine {
     return out;
   }
 
-  /** @param {boolean} upgradeOnly */
-  #askSchema(upgradeOnly) {
-    this.#upgradeOnly = upgradeOnly;
-    this.#enter('upgrading');
-    this.#schemaRef = ++this.#ref;
-    this.#send({ type: 'schema', from: this.state.schema_version, ref: this.#schemaRef });
+  /** @param {'apply' | 'subscribe' | 'repair'} purpose */
+  #askSchema(purpose) {
+    this.#upgradeFor = purpose;
+    this.#interrupted = this.phase;
+    this.enter(purpose === 'repair' ? 'repairing' : 'upgrading');
+    this.#schemaRef = this.nextRef();
+    this.send({ type: 'schema', from: this.state.schema_version, ref: this.#schemaRef });
   }
 
   #upgradeFirst() {
     this.#held = [];
-    this.#askSchema(true);
+    this.#askSchema('subscribe');
+  }
+
+  /** Rows come in the server's columns, so a repair too needs the server's schema first. */
+  #repair() {
+    this.#held = [];
+    this.#askSchema('repair');
   }
 
   /** @param {Envelope} envelope */
   #schema(envelope) {
     if (envelope.ref !== this.#schemaRef) return;
     for (const revision of envelope.revisions) this.#revisions.set(revision.schema_version, revision);
-    this.#enter('catching_up');
-    if (this.#upgradeOnly) {
+    this.#schemaRef = 0;
+    if (this.#upgradeFor !== 'apply') {
       const revisions = this.#revisionsTo(envelope.to);
-      if (!revisions) return this.#drop();
-      this.#out.push({ do: 'upgrade', revisions });
-      this.state.schema_version = envelope.to;
-      return this.#subscribe();
+      if (!revisions) return this.drop();
+      if (revisions.length) this.out.push({ do: 'upgrade', revisions });
+      this.state.schema_version = Math.max(envelope.to, this.state.schema_version);
+      return this.#upgradeFor === 'repair' ? this.#beginVerification() : this.#subscribe();
     }
+    this.enter(this.#interrupted);
     const held = this.#held;
     this.#held = [];
     const blocked = held.find(({ envelope: frame }) => frame.type === 'changes' && frame.from === this.state.cursor);
-    if (blocked && !this.#revisionsTo(blocked.envelope.schema_version)) return this.#drop();
+    if (blocked && !this.#revisionsTo(blocked.envelope.schema_version)) return this.drop();
     for (const { envelope: frame, lines } of held) {
       if (frame.type === 'live') this.#live(frame);
       else this.#changes(frame, lines);
     }
-    return undefined;
+    return this.#next();
   }
 
   // Rows
@@ -419,7 +335,7 @@ export class Engine {
     this.#rows = null;
     if (!rows) return;
     if (from !== this.state.cursor) return this.#subscribe();
-    this.#out.push({ do: 'rows', frames: rows.frames, end: { to, state_hash } });
+    this.out.push({ do: 'rows', frames: rows.frames, end: { to, state_hash } });
     Object.assign(this.state, { cursor: to, state_hash });
   }
 
@@ -429,8 +345,8 @@ export class Engine {
   #installed(state) {
     this.state = { ...state };
     this.progress = null;
-    if (this.#ready) this.#subscribe();
-    else if (this.phase === 'downloading') this.#enter('offline');
+    if (this.ready) this.#subscribe();
+    else if (this.phase === 'downloading') this.enter('offline');
   }
 
   /**
@@ -441,16 +357,16 @@ export class Engine {
     if (this.phase !== 'downloading') return;
     if (code === 'snapshot_gone' && this.connected && this.#failures++ < 3) return this.#subscribe();
     this.problem = { code, message };
-    this.#enter('offline');
-    this.#drop();
+    this.enter('offline');
+    this.drop();
   }
 
   #startOver() {
-    this.#disconnect();
+    this.disconnect();
     this.problem = null;
-    this.#out.push({ do: 'reset' });
+    this.out.push({ do: 'reset' });
     this.state = { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' };
-    this.#start();
+    this.start();
   }
 
   // Push
@@ -458,12 +374,11 @@ export class Engine {
   #push() {
     // Only when caught up: by then the replica knows which of its ops the server had accepted, under this device or one before.
     if (this.phase !== 'live') return;
-    const ref = this.#ref + 1;
+    const ref = this.nextRef();
     const ops = this.pushing.next(ref);
     if (!ops) return;
-    this.#ref = ref;
     const { schema_version, cursor, state_hash } = this.state;
-    this.#out.push({ do: 'send', envelope: { type: 'push', schema_version, cursor, state_hash: state_hash || null, ref }, lines: ops });
+    this.out.push({ do: 'send', envelope: { type: 'push', schema_version, cursor, state_hash: state_hash || null, ref }, lines: ops });
   }
 
   /** @param {Envelope} envelope */
@@ -477,8 +392,8 @@ export class Engine {
    * @param {number | null} retryAfter
    */
   #pushed({ results, wait }, retryAfter) {
-    if (results.length) this.#out.push({ do: 'ack', results });
-    if (wait) this.#out.push({ do: 'timer', name: 'push', ms: backoff(this.pushing.trouble, this.random, retryAfter) });
+    if (results.length) this.out.push({ do: 'ack', results });
+    if (wait) this.out.push({ do: 'timer', name: 'push', ms: backoff(this.pushing.trouble, this.random, retryAfter) });
     else this.#push();
   }
 
@@ -486,16 +401,16 @@ export class Engine {
 
   /** @param {Envelope} envelope */
   #error({ code, message, ref, retry_after: retryAfter = null }) {
+    if (code === 'ahead' || code === 'epoch') return this.#restored(code);
+    if (FINAL[code] && !(code === 'forbidden' && this.ready)) return this.giveUp(code, message);
     if (ref !== undefined && ref === this.pushing.inFlight?.ref) return this.#pushed(this.pushing.refused(code, message), retryAfter);
     if (this.#verification?.owns({ ref })) return this.#endVerification({ code, message });
     if (code === 'schema_behind') return this.#upgradeFirst();
     if (code === 'snapshot_gone') return this.connected ? this.#subscribe() : undefined;
-    if (code === 'ahead' || code === 'epoch') return this.#restored(code);
-    if (FINAL[code] && !(code === 'forbidden' && this.#ready)) return this.#giveUp(code, message);
-    this.#retryAfter = retryAfter;
+    this.retryAfter = retryAfter;
     this.problem = { code, message };
     // Whatever else went wrong, a fresh connection asks for exactly what the replica lacks.
-    return this.#drop();
+    return this.drop();
   }
 
   /**
@@ -506,25 +421,25 @@ export class Engine {
    */
   #failed(code, message, state) {
     this.state = { ...state };
+    if (this.#verification) this.#verified(this.#verification, { code, message });
     if (!this.connected || this.#subscribing !== null) return;
     this.#failures++;
     if (this.#failures === 1) return this.#subscribe();
     this.problem = { code, message };
-    if (this.#failures > 2) return this.#drop();
-    this.#enter('repairing');
-    this.#beginVerification();
+    if (this.#failures === 2) return this.#repair();
+    return this.drop();
   }
 
   // Verification
 
   #verify() {
     if (this.phase === 'live' && !this.#verification) this.#beginVerification();
-    else this.#wantVerify = true;
+    else this.#wantVerify = true; // when it is live again
   }
 
   #beginVerification() {
     this.#wantVerify = false;
-    this.#verification = new Verification(this.port, () => ++this.#ref);
+    this.#verification = new Verification(this.port, () => this.nextRef());
     this.#steps(this.#verification.start());
   }
 
@@ -536,7 +451,7 @@ export class Engine {
   #verifying(verification, envelope, lines) {
     const steps = verification.answer(envelope, lines);
     // From the first difference on the stream is left alone: the repair stands at the cursor of the first answer.
-    if (verification.differs && this.phase !== 'repairing') this.#enter('repairing');
+    if (verification.differs && this.phase !== 'repairing') this.enter('repairing');
     this.#steps(steps);
     if (verification.done) this.#endVerification(null);
   }
@@ -544,23 +459,31 @@ export class Engine {
   /** @param {import('./verify.js').Step[]} steps */
   #steps(steps) {
     for (const step of steps) {
-      if ('send' in step) this.#send(step.send);
-      else this.#out.push({ do: 'repair', frames: step.repair });
+      if ('send' in step) this.send(step.send);
+      else this.out.push({ do: 'repair', frames: step.repair });
     }
   }
 
   /** @param {{code: string, message: string} | null} problem */
   #endVerification(problem) {
     const verification = /** @type {Verification} */ (this.#verification);
-    this.#verification = null;
-    this.#out.push({ do: 'verified', tables: verification.tables, repaired: verification.repaired, at: verification.at, problem });
+    this.#verified(verification, problem);
     if (this.phase !== 'repairing') return;
     if (problem) {
       this.problem = problem;
-      return this.#drop();
+      return this.drop();
     }
-    if (verification.at) this.#adopt(verification.at);
+    if (verification.at) this.#adopt({ ...verification.at, channel: this.welcome?.channel ?? this.state.channel });
     this.#subscribe();
+  }
+
+  /**
+   * @param {Verification} verification
+   * @param {{code: string, message: string} | null} problem
+   */
+  #verified({ tables, repaired }, problem) {
+    this.#verification = null;
+    this.out.push({ do: 'verified', tables, repaired, problem });
   }
 
   // Small change
@@ -568,17 +491,6 @@ export class Engine {
   /** @param {Partial<SyncState>} state */
   #adopt(state) {
     Object.assign(this.state, state);
-    this.#out.push({ do: 'adopt', state });
-  }
-
-  /** @param {Record<string, any>} envelope */
-  #send(envelope) {
-    this.#out.push({ do: 'send', envelope, lines: [] });
-  }
-
-  /** @param {Phase} phase */
-  #enter(phase) {
-    this.phase = phase;
-    if (phase === 'live') this.problem = null;
+    this.out.push({ do: 'adopt', state });
   }
 }

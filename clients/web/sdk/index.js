@@ -266,6 +266,18 @@ export class Moat {
   }
 
   /**
+   * Return who changed a record, when and how, newest first: asked of the server, so only with a connection (throws `network` without).
+   * `next` is the `cursor` of the page after it.
+   * @param {string} table
+   * @param {string} id
+   * @param {{cursor?: string, limit?: number}} [page]
+   * @returns {Promise<{results: any[], next: string | null}>}
+   */
+  history(table, id, page = {}) {
+    return this.#call('history', table, id, page);
+  }
+
+  /**
    * Return ops that are not confirmed yet, in order: all, or those in one state.
    * @param {OverlayState} [state]
    * @returns {Promise<Overlay[]>}

@@ -12,8 +12,8 @@ const PATTERN = /^replica-(\d+)\.sqlite3$/;
 const fileName = (/** @type {number} */ number) => `replica-${String(number).padStart(6, '0')}.sqlite3`;
 const numberOf = (/** @type {string} */ file) => Number(PATTERN.exec(file)?.[1] ?? 0);
 
-/** A replica and the file it is in. */
-/** @typedef {{replica: Replica, file: string}} Installed */
+/** A replica and the file it is in; of a snapshot also what its steps took. */
+/** @typedef {{replica: Replica, file: string, took?: {download: number, check: number}}} Installed */
 
 /**
  * Open the newest replica that was finished, or begin a new one; what else lies there is removed.
@@ -58,8 +58,10 @@ function tryOpen(storage, file) {
 export async function fetchSnapshot(storage, current, download) {
   const { manifest } = download;
   const file = fileName(numberOf(current) + 1);
+  const begun = performance.now();
   if (storage.list().includes(file)) await storage.remove(file);
   await storage.importFile(file, snapshotChunks(download), manifest.size);
+  const downloaded = performance.now();
   const sql = storage.open(file);
   try {
     const problem = sql.value('PRAGMA main.quick_check(1)');
@@ -69,7 +71,7 @@ export async function fetchSnapshot(storage, current, download) {
     for (const [table, [count]] of Object.entries(manifest.tables)) {
       if (sql.value(`SELECT count(*) FROM main.${quote(table)}`) !== count) throw new MoatError('snapshot', `${table} does not hold ${count} records`);
     }
-    return { replica, file };
+    return { replica, file, took: { download: Math.round(downloaded - begun), check: Math.round(performance.now() - downloaded) } };
   } catch (error) {
     sql.close();
     await storage.remove(file);

@@ -3,7 +3,7 @@
  * tells them what changed. One at a time per browser and replica name (see `worker.js`).
  */
 
-import { requestToken, revokeToken } from './account.js';
+import { requestHistory, requestToken, revokeToken } from './account.js';
 import { Engine } from './engine.js';
 import { MoatError } from './errors.js';
 import { fetchSnapshot, moveLocal, openNewest } from './installing.js';
@@ -29,6 +29,7 @@ const VERSION = '0.1.0';
 const STATUS_MS = 30;
 const MANY = 500;
 const KEPT_ANSWERS = 100;
+const JOURNAL = 100;
 const ONLINE = new Set(['catching_up', 'upgrading', 'downloading', 'repairing', 'live']);
 
 export class Leader {
@@ -40,6 +41,7 @@ export class Leader {
   /** @type {Event[]} */
   #events = [];
   #pumping = false;
+  #failed = false;
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
   #timers = new Map();
   /** @type {{snapshot: string, abort: AbortController} | null} */
@@ -52,6 +54,10 @@ export class Leader {
   /** @type {string | null} */
   #storageProblem = null;
   #closed = false;
+  /** @type {Record<string, number> | null} milliseconds the last snapshot took */
+  #installTook = null;
+  /** @type {string[]} what happened lately, for `diagnostics` */
+  #journal = [];
 
   /**
    * Open the newest replica and begin to sync.
@@ -142,6 +148,7 @@ export class Leader {
     resolve: (opId, choice, values, tx, request) => this.#write((writing) => writing.resolve(opId, choice, values, tx), request),
     discard: (opId, request) => this.#write((writing) => writing.discard(opId, this.#inFlight()), request),
     retry: (opId, values, request) => this.#write((writing) => writing.retry(opId, values), request),
+    history: (table, id, page) => requestHistory(this.options.server, this.replica.local('token'), { ...page, table, id }, this.options.fetch),
     status: () => this.status(),
     login: (credentials) => this.#login(credentials),
     logout: (options) => this.#logout(options),
@@ -240,7 +247,7 @@ export class Leader {
       ...state, device: this.replica.local('device'), user: this.replica.local('user'), file: this.#file, bytes: pages,
       storage: { ...this.#storage(), ...this.options.storage.stats() }, overlays: this.replica.overlays.counts(),
       tables: Object.fromEntries([...this.replica.schema.tables.keys()].map((name) => [name, sql.value(`SELECT count(*) FROM main."${name}"`)])),
-      phase: this.engine.phase, problem: this.engine.problem, limits: this.engine.pushing.limits,
+      phase: this.engine.phase, problem: this.engine.problem, limits: this.engine.pushing.limits, install: this.#installTook, journal: [...this.#journal],
     };
   }
 
@@ -295,11 +302,19 @@ export class Leader {
   async #pump() {
     this.#pumping = true;
     for (let event = this.#events.shift(); event && !this.#closed; event = this.#events.shift()) {
-      const effects = this.engine.handle(event, Date.now());
-      for (const effect of effects) await this.#perform(effect);
+      this.#note(event);
+      for (const effect of this.engine.handle(event, Date.now())) await this.#perform(effect);
       this.#showStatus();
     }
     this.#pumping = false;
+  }
+
+  /** @param {Event} event */
+  #note({ on, envelope = {}, ...rest }) {
+    const { type, mode, schema_version, from, to, cursor, code, ref } = envelope;
+    const about = JSON.stringify({ type, mode, schema_version, from, to, cursor, ref, code: code ?? rest.code, message: rest.message, name: rest.name });
+    this.#journal.push(`${new Date().toISOString()} ${this.engine.phase} ${on} ${about}`);
+    if (this.#journal.length > JOURNAL) this.#journal.shift();
   }
 
   /** @param {Effect} effect */
@@ -310,6 +325,7 @@ export class Leader {
       await step(effect);
     } catch (error) {
       const { code, message } = MoatError.from(error);
+      this.#failed = true;
       this.#events.unshift({ on: 'failed', code, message, state: { ...this.replica.state } });
     }
   }
@@ -332,6 +348,10 @@ export class Leader {
     settled: ({ conflicts }) => this.#changed(this.replica.change((touched) => {
       for (const { conflict } of conflicts) this.replica.overlays.settled(conflict, touched);
     })),
+    confirm: () => {
+      if (!this.#failed) this.#events.unshift({ on: 'confirmed' });
+      this.#failed = false;
+    },
     install: ({ manifest }) => { void this.#install(manifest); },
     verified: (result) => { for (const resolve of this.#verifying.splice(0)) resolve(result); },
   };
@@ -388,8 +408,9 @@ export class Leader {
 
   /** @param {import('./installing.js').Installed} installed */
   async #switch(installed) {
-    const old = { replica: this.replica, file: this.#file };
+    const old = { replica: this.replica, file: this.#file }, begun = performance.now();
     moveLocal(old.replica, installed.replica);
+    this.#installTook = { ...installed.took, move: Math.round(performance.now() - begun) };
     this.replica = installed.replica;
     this.#file = installed.file;
     this.#changedAll();

@@ -1,7 +1,6 @@
 /** PURE: what a person sees of a record: its base row and, in order, the pending ops on top (docs/spec/replica.md, Local). */
 
 import { applyPatch, pointerParts } from './patch.js';
-import { MoatError } from './errors.js';
 
 /** @typedef {import('./types.js').RecordValues} RecordValues */
 /** @typedef {{op: string, payload: any}} OverlayOp */
@@ -9,7 +8,7 @@ import { MoatError } from './errors.js';
 /**
  * Return the record with all ops applied, or null when it is (or stays) deleted.
  *
- * An update of a record that is gone shows nothing, a patch that no longer fits is passed over, keys that are no columns
+ * An update of a record that is gone shows nothing, a step that no longer fits is passed over, keys that are no columns
  * are left out: the op stays in the queue and the server decides. The version stays the base row's, 0 without one.
  * @param {string} id
  * @param {RecordValues | null} base
@@ -22,24 +21,11 @@ export function patched(id, base, ops, columns) {
   for (const { op, payload } of ops) {
     if (op === 'insert') record = payload ?? {};
     else if (op === 'delete') record = null;
-    else if (op === 'update' && record) record = fitted(record, payload);
+    else if (op === 'update' && record) record = applyPatch(record, payload, { lenient: true });
   }
   if (!record) return null;
   const seen = record;
   return { ...Object.fromEntries(columns.map((column) => [column, seen[column] ?? null])), id, version: base?.version ?? 0 };
-}
-
-/**
- * @param {RecordValues} record
- * @param {import('./types.js').PatchOp[]} patch
- */
-function fitted(record, patch) {
-  try {
-    return applyPatch(record, patch);
-  } catch (error) {
-    if (error instanceof MoatError) return record;
-    throw error;
-  }
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
- * RFC 6902 patches of records. A record here has every field as a key (null when empty), so at its first level `add`
+ * PURE: RFC 6902 patches of records. A record here has every field as a key (null when empty), so at its first level `add`
  * and `replace` both set a field and `remove` empties it; deeper, inside a json field, the RFC holds to the letter.
+ * The wire and the overlays know these three; `plain` turns `move`, `copy` and `test` of an application into them.
  */
 
 import { same } from './canonical.js';
@@ -91,51 +92,82 @@ function erase(root, parts) {
 
 /**
  * @param {any} root
- * @param {PatchOp} op
+ * @param {PatchOp} step
  */
-function applyOne(root, op) {
-  const parts = pointerParts(op.path);
+function applyOne(root, step) {
+  const parts = pointerParts(step.path);
   if (!parts.length) throw bad('a patch cannot replace the whole record');
-  switch (op.op) {
-    case 'add': return write(root, parts, clone(op.value), false);
-    case 'replace': return write(root, parts, clone(op.value), true);
-    case 'remove': return erase(root, parts);
-    case 'copy': return write(root, parts, clone(read(root, pointerParts(op.from ?? ''))), false);
-    case 'move': {
-      const from = pointerParts(op.from ?? '');
-      if (!from.length || (parts.length > from.length && from.every((part, i) => part === parts[i]))) throw bad('cannot move into itself');
-      const value = clone(read(root, from));
-      erase(root, from);
-      return write(root, parts, value, false);
-    }
-    case 'test':
-      if (!same(read(root, parts), op.value)) throw new MoatError('test_failed', `test failed at ${op.path}`);
-      return undefined;
-    default: throw bad(`unknown operation ${String(op.op)}`);
-  }
+  if (step.op === 'remove') return erase(root, parts);
+  if (step.op !== 'add' && step.op !== 'replace') throw bad(`${String(step.op)} is not add, replace or remove`);
+  if (!Object.hasOwn(step, 'value')) throw bad(`${step.op} needs a value`);
+  return write(root, parts, clone(step.value), step.op === 'replace');
 }
 
 /**
- * Return a new record with the patch applied; the given one is untouched. Throws MoatError.
+ * Return a new record with the patch applied; the given one is untouched.
+ *
+ * Throws MoatError `bad_patch`. When `lenient`, a step that does not fit is passed over instead: an overlay must go on
+ * showing what it can while the row below it changes.
  * @param {RecordValues} record
  * @param {PatchOp[]} patch
+ * @param {{lenient?: boolean}} [options]
  * @returns {RecordValues}
  */
-export function applyPatch(record, patch) {
+export function applyPatch(record, patch, { lenient = false } = {}) {
   const result = { ...record };
   const copied = new Set();
-  for (const op of patch) {
-    // Only fields a nested path reaches into are copied: most patches set plain values.
-    for (const pointer of [op.path, op.from ?? '']) {
-      const [field, ...deeper] = pointerParts(pointer);
+  for (const step of patch) {
+    try {
+      // Only fields a nested path reaches into are copied: most patches set plain values.
+      const [field, ...deeper] = pointerParts(step.path);
       if (deeper.length && !copied.has(field)) {
         copied.add(field);
         result[field] = clone(result[field]);
       }
+      applyOne(result, step);
+    } catch (error) {
+      if (!lenient || !(error instanceof MoatError)) throw error;
     }
-    applyOne(result, op);
   }
   return result;
+}
+
+/**
+ * Return the same patch with add, replace and remove alone. Throws `bad_patch`, or `test_failed` where a test does not hold.
+ * @param {RecordValues} record that it is for
+ * @param {PatchOp[]} patch
+ * @returns {PatchOp[]}
+ */
+export function plain(record, patch) {
+  /** @type {PatchOp[]} */
+  const out = [];
+  let seen = record;
+  for (const step of patch) {
+    const steps = plainStep(seen, step);
+    seen = applyPatch(seen, steps);
+    out.push(...steps);
+  }
+  return out;
+}
+
+/**
+ * @param {RecordValues} seen
+ * @param {PatchOp} step
+ * @returns {PatchOp[]}
+ */
+function plainStep(seen, step) {
+  if (step.op === 'test') {
+    if (!same(read(seen, pointerParts(step.path)), step.value)) throw new MoatError('test_failed', `test failed at ${step.path}`);
+    return [];
+  }
+  if (step.op !== 'copy' && step.op !== 'move') return [step];
+  const from = pointerParts(step.from ?? ''), to = pointerParts(step.path);
+  if (!from.length) throw bad('there is no from');
+  /** @type {PatchOp} */
+  const add = { op: 'add', path: step.path, value: read(seen, from) };
+  if (step.op === 'copy') return [add];
+  if (to.length > from.length && from.every((part, i) => part === to[i])) throw bad('cannot move into itself');
+  return [{ op: 'remove', path: step.from ?? '' }, add];
 }
 
 const isObject = (/** @type {any} */ value) => value !== null && typeof value === 'object' && !Array.isArray(value);
@@ -143,49 +175,34 @@ const isObject = (/** @type {any} */ value) => value !== null && typeof value ==
 /**
  * Go down through objects; a list is replaced as a whole, because the indexes of its items mean nothing to a merge.
  * @param {string} path
- * @param {Record<string, any>} old
- * @param {Record<string, any>} value
+ * @param {any} old
+ * @param {any} value
  * @param {PatchOp[]} out
  */
 function descend(path, old, value, out) {
-  for (const key of Object.keys(old)) if (!Object.hasOwn(value, key)) out.push({ op: 'remove', path: `${path}/${escape(key)}` });
+  if (!isObject(old) || !isObject(value)) {
+    if (!same(old, value)) out.push({ op: 'replace', path, value });
+    return;
+  }
+  const gone = Object.keys(old).filter((key) => !Object.hasOwn(value, key)).sort();
+  for (const key of gone) out.push({ op: 'remove', path: `${path}/${escape(key)}` });
   for (const [key, item] of Object.entries(value)) {
     const here = `${path}/${escape(key)}`;
-    if (!Object.hasOwn(old, key)) out.push({ op: 'add', path: here, value: item });
-    else if (isObject(item) && isObject(old[key])) descend(here, old[key], item, out);
-    else if (!same(old[key], item)) out.push({ op: 'replace', path: here, value: item });
+    if (Object.hasOwn(old, key)) descend(here, old[key], item, out);
+    else out.push({ op: 'add', path: here, value: item });
   }
 }
 
-const size = (/** @type {unknown} */ value) => new TextEncoder().encode(JSON.stringify(value)).length;
-
 /**
- * Return the patch of one changed field: the whole value, or what changed inside an object when that is shorter.
- * @param {string} name
- * @param {any} old
- * @param {any} value
- * @returns {PatchOp[]}
- */
-function fieldPatch(name, old, value) {
-  const path = `/${escape(name)}`;
-  /** @type {PatchOp[]} */
-  const whole = [{ op: 'replace', path, value }];
-  if (!isObject(old) || !isObject(value) || !Object.keys(old).length) return whole;
-  /** @type {PatchOp[]} */
-  const nested = [];
-  descend(path, old, value, nested);
-  return size(nested) < size(whole) ? nested : whole;
-}
-
-/**
- * Return the patch that gives `old` the values of `changes` (field → new value); fields it does not name stay.
+ * Return the patch that gives `old` the values of `changes` (field → new value); fields it does not name stay. Inside a
+ * json field it names what changed, so that two people can change different keys.
  * @param {RecordValues} old
  * @param {RecordValues} changes
  * @returns {PatchOp[]}
  */
 export function diff(old, changes) {
-  return Object.entries(changes).flatMap(([field, value]) => {
-    const before = old[field] ?? null, after = value ?? null;
-    return same(before, after) ? [] : fieldPatch(field, before, after);
-  });
+  /** @type {PatchOp[]} */
+  const out = [];
+  for (const [field, value] of Object.entries(changes)) descend(`/${escape(field)}`, old[field] ?? null, value ?? null, out);
+  return out;
 }

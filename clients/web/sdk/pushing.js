@@ -5,7 +5,8 @@
 /** @typedef {(maxOps: number, maxBytes: number) => WireOp[]} Pending next ops in op order, whole txs; never more than the limits, but at least one tx */
 
 const DEFAULTS = { ops: 500, frame: 1 << 20 };
-const RETRY_CODES = new Set(['overloaded', 'unavailable', 'internal']);
+/** Refusals that are about the push itself; any other means that the server cannot take it now. */
+const BLAMED = new Set(['malformed', 'too_large', 'too_many_ops', 'op_order']);
 
 export class Pushing {
   limits = { ...DEFAULTS };
@@ -63,7 +64,7 @@ export class Pushing {
   refused(code, message) {
     const ops = this.inFlight?.ops ?? [];
     this.inFlight = null;
-    if (RETRY_CODES.has(code)) {
+    if (!BLAMED.has(code)) {
       this.waiting = true;
       this.#trouble++;
       return { wait: true, results: [] };

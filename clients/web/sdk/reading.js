@@ -213,7 +213,7 @@ function units(overlays) {
  * @param {Overlay} overlay
  * @returns {Record<string, any>}
  */
-function toWire({ op_id, tx, table, id, op, payload, base_version, created_at, settles }) {
+export function toWire({ op_id, tx, table, id, op, payload, base_version, created_at, settles }) {
   const wire = { op_id, ...(tx === null ? {} : { tx }), table, id, op, base_version, ...(op === 'delete' ? {} : { payload }), at: created_at };
   return settles !== null && op !== 'settle' ? { ...wire, settles } : wire;
 }

@@ -294,11 +294,11 @@ export class Replica {
    * @param {Touched} touched
    */
   #upgrade(revisions, touched) {
+    // ALTER TABLE parses the whole schema again, and takes a live view for the table of the same name.
+    if (revisions.length) this.#dropViews();
     for (const { schema_version, commands } of revisions) {
       if (schema_version <= this.state.schema_version) continue;
       for (const command of commands) {
-        // The live views name columns, and SQLite will not drop a column or table that a view needs.
-        if (this.#views.delete(command.table)) this.sql.script([`DROP VIEW temp.${quote(command.table)}`]);
         this.sql.script(commandSql(command));
         this.schema.follow(command);
         if (command.command === 'create_table') for (const { id } of this.overlays.list('"table_name" = ?', [command.table])) touched.add(command.table, id);
@@ -369,11 +369,12 @@ export class Replica {
    */
   #applyRows(frame, touched) {
     const table = this.schema.tables.get(frame.table);
-    if (!table) return;
+    const unknown = table ? frame.columns.find((column) => !table.columns.includes(column)) : frame.table;
+    if (!table || unknown) throw new MoatError('schema', `rows under another schema: ${unknown}`);
     for (const line of frame.lines) {
       const values = JSON.parse(line);
       const record = { ...table.empty };
-      frame.columns.forEach((column, i) => { if (Object.hasOwn(record, column)) record[column] = values[i]; });
+      frame.columns.forEach((column, i) => { record[column] = values[i]; });
       this.sql.run(table.sql.upsert, table.toRow(record));
       touched.add(table.name, record.id);
     }

@@ -3,6 +3,9 @@
 import { MoatError } from './errors.js';
 import { Sha256, toHex } from './sha256.js';
 
+/** Up to here the assembled file is kept in memory once more, for the browser's own hash: four times as fast as ours. */
+const NATIVE_HASH_BYTES = 256 << 20;
+
 /** @typedef {import('./types.js').Manifest} Manifest */
 /** @typedef {import('./storage/parts.js').PartStore} PartStore */
 /**
@@ -26,7 +29,7 @@ const ATTEMPTS = 5;
 export async function* snapshotChunks(download) {
   const { manifest, progress } = download;
   const total = manifest.parts.reduce((sum, part) => sum + part.size, 0);
-  const whole = new Sha256();
+  const whole = hasher(manifest.size);
   /** @type {Promise<Uint8Array>[]} */
   const coming = [];
   let size = 0, received = 0;
@@ -44,8 +47,30 @@ export async function* snapshotChunks(download) {
     progress(received / total);
     yield chunk;
   }
-  if (size !== manifest.size || toHex(whole.digest()) !== manifest.sha256) throw new MoatError('snapshot', 'the assembled file is not the one in the manifest');
+  if (size !== manifest.size || (await whole.digest()) !== manifest.sha256) throw new MoatError('snapshot', 'the assembled file is not the one in the manifest');
 }
+
+/**
+ * @param {number} size
+ * @returns {{update: (chunk: Uint8Array) => void, digest: () => Promise<string>}}
+ */
+function hasher(size) {
+  if (size > NATIVE_HASH_BYTES) {
+    const hash = new Sha256();
+    return { update: (chunk) => void hash.update(chunk), digest: async () => toHex(hash.digest()) };
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  return {
+    update: (chunk) => {
+      bytes.set(chunk.subarray(0, Math.max(0, size - at)), Math.min(at, size));
+      at += chunk.length;
+    },
+    digest: () => nativeHash(bytes),
+  };
+}
+
+const nativeHash = async (/** @type {Uint8Array} */ bytes) => toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', /** @type {any} */ (bytes))));
 
 /**
  * @param {Download} download
@@ -59,7 +84,7 @@ async function fetchPart(download, number) {
   for (let attempt = 1; ; attempt++) {
     try {
       const data = await request(download, number);
-      if (toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', /** @type {any} */ (data)))) !== sha256) throw new MoatError('snapshot', `part ${number} is not the one in the manifest`);
+      if ((await nativeHash(data)) !== sha256) throw new MoatError('snapshot', `part ${number} is not the one in the manifest`);
       await download.parts.put(sha256, data);
       return data;
     } catch (error) {

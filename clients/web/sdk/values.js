@@ -68,14 +68,8 @@ const EXPECTED = {
 /** @type {Record<string, (value: any, field: Field) => any>} undefined means refused */
 const CLEANERS = {
   text: cleanText,
-  integer: (value) => {
-    const number = typeof value === 'string' && /^\s*[+-]?\d+\s*$/.test(value) ? Number(value) : value;
-    return Number.isSafeInteger(number) ? number + 0 : undefined;
-  },
-  real: (value) => {
-    const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-    return typeof number === 'number' && Number.isFinite(number) ? number + 0 : undefined;
-  },
+  integer: (value) => (Number.isSafeInteger(value) ? value + 0 : undefined),
+  real: (value) => (typeof value === 'number' && Number.isFinite(value) ? value + 0 : undefined),
   decimal: (value, field) => cleanDecimal(value, field.decimal_places ?? 2),
   boolean: (value) => (typeof value === 'boolean' ? value : undefined),
   date: cleanDate,
@@ -111,24 +105,28 @@ function cleanText(value) {
  * @param {number} places
  */
 function cleanDecimal(value, places) {
-  const text = typeof value === 'number' && Number.isFinite(value) ? plain(value) : typeof value === 'string' ? value.trim() : '';
-  const match = /^([+-]?)0*(\d*)(?:\.(\d*))?$/.exec(text);
-  if (!match || !/\d/.test(text)) return undefined;
-  const [, sign, whole, fraction = ''] = match;
+  const text = typeof value === 'number' ? String(value) : typeof value === 'string' ? value.trim() : '';
+  const match = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d{1,3}))?$/i.exec(text);
+  if (!match || !(match[2] || match[3])) return undefined;
+  const [whole, fraction] = shifted(match[2], match[3] ?? '', Number(match[4] ?? 0));
   if (/[1-9]/.test(fraction.slice(places))) return undefined;
   const digits = fraction.slice(0, places).padEnd(places, '0');
-  if ((whole + digits).replace(/^0+/, '').length > MAX_DIGITS) return undefined;
-  const zero = !/[1-9]/.test(whole + digits);
-  return `${sign === '-' && !zero ? '-' : ''}${whole || '0'}${places ? `.${digits}` : ''}`;
+  const all = (whole + digits).replace(/^0+/, '');
+  if (all.length > MAX_DIGITS) return undefined;
+  return `${match[1] === '-' && all ? '-' : ''}${whole.replace(/^0+(?=\d)/, '') || '0'}${places ? `.${digits}` : ''}`;
 }
 
 /**
- * A number without an exponent.
- * @param {number} value
+ * Move the decimal point by an exponent.
+ * @param {string} whole
+ * @param {string} fraction
+ * @param {number} exponent
  */
-function plain(value) {
-  const text = String(value);
-  return text.includes('e') ? value.toFixed(20).replace(/0+$/, '') : text;
+function shifted(whole, fraction, exponent) {
+  const point = whole.length + exponent;
+  const digits = '0'.repeat(Math.max(0, -point)) + whole + fraction;
+  const at = Math.max(0, point);
+  return [digits.slice(0, at).padEnd(at, '0'), digits.slice(at)];
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { MoatError } from './errors.js';
 import { touchedFields } from './overlay.js';
-import { applyPatch, diff, pointerParts } from './patch.js';
+import { applyPatch, diff, plain, pointerParts } from './patch.js';
 import { clean, isRecordId } from './values.js';
 
 /** @typedef {import('./types.js').Overlay} Overlay */
@@ -145,9 +145,9 @@ export class Writing {
    */
   #checkedPatch(table, seen, patch) {
     for (const step of patch) this.#field(table, pointerParts(step.path)[0]);
-    const after = applyPatch(seen, patch);
-    for (const name of touchedFields({ op: 'update', payload: patch })) clean(this.#field(table, name), after[name]);
-    return patch;
+    const steps = plain(seen, patch), after = applyPatch(seen, steps);
+    for (const name of touchedFields({ op: 'update', payload: steps })) clean(this.#field(table, name), after[name]);
+    return steps;
   }
 
   /**

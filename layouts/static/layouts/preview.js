@@ -1,48 +1,104 @@
-// A sketch of the layout under its text, redrawn as one types. Text is set as text, never as markup.
-"use strict";
-(() => {
-  const LAYOUTS = ["VerticalLayout", "HorizontalLayout", "Group", "Categorization", "Category"];
+// The form under its layout's text, as the web client will draw it: the same plan, the same widgets, redrawn while one types.
+import { defaults } from "../web/app/forms/edit.js";
+import { controls, headFields, planForm } from "../web/app/forms/plan.js";
+import { defaultLayout } from "../web/app/forms/resolve.js";
+import { Form } from "../web/app/ui/form.js";
 
-  const box = (className, text) => {
-    const node = document.createElement("div");
-    node.className = className;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
+const SAMPLES = {
+  text: "Text", integer: 3, real: 1.5, boolean: true, date: "2026-11-21", datetime: "2026-11-21T09:00:00.000000Z",
+  uuid: "0193475c-5b00-7000-8000-000000000000", json: { colour: "blue", floors: 2 }, reference: "sample",
+};
+const STYLES = ["tokens", "forms"].map((name) => new URL(`../web/app/styles/${name}.css`, import.meta.url).href);
+const REFERENCES = { search: async () => [{ id: "sample", title: "A record" }], title: async () => "A record" };
 
-  const draw = (element, depth) => {
-    if (depth > 16 || element === null || typeof element !== "object") return box("lp-bad", "not an element");
-    if (element.type === "Label") return box("lp-label", String(element.text ?? ""));
-    if (element.type === "Control") {
-      const field = String(element.scope ?? "").replace("#/properties/", "");
-      const node = box("lp-control");
-      if (element.label !== false) node.append(box("lp-name", typeof element.label === "string" ? element.label : field));
-      node.append(box("lp-input", field + (element.rule ? "  · " + String(element.rule.effect ?? "").toLowerCase() + " by rule" : "")));
-      return node;
+/** A value of every field, so that the preview shows what a filled form looks like. */
+function sample(type, { object_type, status }) {
+  const values = { ...Object.fromEntries(type.fields.map((field) => [field.name, sampleOf(field)])), ...defaults(type) };
+  return { ...values, ...(object_type && object_type !== "*" ? { object_type } : {}), ...(status && status !== "*" ? { status } : {}) };
+}
+
+function sampleOf(field) {
+  if (field.kind === "choice") return field.choices[0]?.value ?? null;
+  if (field.kind === "decimal") return (12.5).toFixed(field.decimal_places ?? 2);
+  return field.kind === "text" ? field.label || field.name : SAMPLES[field.kind] ?? null;
+}
+
+class Preview {
+  constructor(text) {
+    this.text = text;
+    this.fields = Object.fromEntries(["tenant", "object_name", "object_type", "status"].map((name) => [name, document.getElementById(`id_${name}`)]));
+    this.host = document.createElement("section");
+    this.host.className = "layout-preview";
+    this.host.setAttribute("aria-label", "Preview");
+    this.note = document.createElement("p");
+    this.note.setAttribute("role", "status");
+    const root = this.host.attachShadow({ mode: "open" });
+    root.append(...STYLES.map((href) => Object.assign(document.createElement("link"), { rel: "stylesheet", href })));
+    this.form = new Form({ references: REFERENCES, oninput: (field, value) => { this.values = { ...this.values, [field]: value }; this.draw(); } });
+    root.append(this.form.element);
+    (text.closest(".form-row") ?? text.parentElement).append(this.note, this.host);
+    this.type = null;
+    this.values = {};
+    text.addEventListener("input", () => this.draw());
+    for (const field of Object.values(this.fields)) field?.addEventListener("input", () => this.load());
+    this.load();
+  }
+
+  /** Which tenant it is about: the one chosen, or the only one there is. */
+  get tenant() {
+    const tenants = JSON.parse(this.text.dataset.tenants ?? "{}");
+    return tenants[this.fields.tenant?.value] ?? (Object.keys(tenants).length === 1 ? Object.values(tenants)[0] : "");
+  }
+
+  async load() {
+    const name = this.fields.object_name?.value ?? "";
+    const turn = this.turn = (this.turn ?? 0) + 1;
+    const url = `${this.text.dataset.objects}${encodeURIComponent(name)}/`;
+    const answer = name && this.tenant ? await fetch(url, { headers: { "X-Moat-Tenant": this.tenant } }).catch(() => null) : null;
+    const type = answer?.ok ? await answer.json() : null;
+    if (turn !== this.turn) return;
+    this.type = type;
+    if (type) this.values = sample(type, { object_type: this.fields.object_type?.value, status: this.fields.status?.value });
+    this.draw();
+  }
+
+  draw() {
+    this.host.hidden = !this.type;
+    if (!this.type) return this.say("Choose a tenant and a published object type to see the form.");
+    const layout = this.parsed();
+    if (layout === undefined) return this.say("Not JSON yet: the preview shows the last layout that was.");
+    const known = new Set([...headFields(this.type), ...this.type.fields].map((field) => field.name));
+    const plan = planForm(layout ?? defaultLayout(this.type), this.type, this.values);
+    this.form.render(plan, this.values);
+    const hidden = controls(plan).filter((control) => !control.visible).length;
+    const unknown = scopes(layout).filter((name) => !known.has(name));
+    const notes = ["As the client draws it, with sample values; change them to try the rules."];
+    if (hidden) notes.push(`${hidden} hidden by rules now.`);
+    if (unknown.length) notes.push(`Left out, there is no such field: ${unknown.join(", ")}.`);
+    return this.say(notes.join(" "));
+  }
+
+  /** The layout, null for the default one, undefined while the text is none. */
+  parsed() {
+    if (!this.text.value.trim()) return null;
+    try {
+      const layout = JSON.parse(this.text.value);
+      return layout && typeof layout === "object" && layout.type ? layout : null;
+    } catch {
+      return undefined;
     }
-    if (!LAYOUTS.includes(element.type)) return box("lp-bad", "unknown type " + String(element.type));
-    const node = box("lp-" + element.type);
-    if (typeof element.label === "string") node.append(box("lp-title", element.label));
-    for (const child of Array.isArray(element.elements) ? element.elements : []) node.append(draw(child, depth + 1));
-    return node;
-  };
+  }
 
-  document.addEventListener("DOMContentLoaded", () => {
-    const text = document.querySelector("textarea[data-layout]");
-    if (!text) return;
-    const preview = box("lp");
-    preview.setAttribute("aria-label", "Preview");
-    text.closest(".form-row").append(preview);
-    const redraw = () => {
-      if (!text.value.trim()) return preview.replaceChildren(box("lp-label", "The default layout."));
-      try {
-        preview.replaceChildren(draw(JSON.parse(text.value), 1));
-        preview.classList.remove("lp-stale");
-      } catch {
-        preview.classList.add("lp-stale");
-      }
-    };
-    text.addEventListener("input", redraw);
-    redraw();
-  });
-})();
+  say(text) {
+    if (this.note.textContent !== text) this.note.textContent = text;
+  }
+}
+
+function scopes(element) {
+  if (!element || typeof element !== "object") return [];
+  const own = element.type === "Control" ? [String(element.scope ?? "").replace("#/properties/", "")] : [];
+  return [...own, ...(Array.isArray(element.elements) ? element.elements.flatMap(scopes) : [])];
+}
+
+const text = document.querySelector("textarea[data-layout]");
+if (text) new Preview(text);

@@ -14,7 +14,12 @@ from rich.table import Table
 from sync.demo import acme
 from sync.demo.loading import MEMBERS, SUPERUSER, is_complete, load_acme, remove_tenant
 
-ROLES = {SUPERUSER: "superuser, all tenants", "olga": "office, admin of acme", "tom": "technician", "tess": "technician"}
+ROLES = {
+    SUPERUSER: "superuser, all tenants",
+    "olga": "office, admin of acme",
+    "tom": "technician, sees own jobs",
+    "tess": "technician, sees own jobs",
+}
 
 
 class Command(BaseCommand):

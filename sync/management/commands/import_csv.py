@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -82,6 +83,9 @@ class Command(BaseCommand):
                 )
         except MoatError as error:
             raise CommandError(str(error)) from error
+        except (KeyboardInterrupt, OperationalError) as error:
+            why = f"The database did not answer ({error})" if isinstance(error, OperationalError) else "Interrupted"
+            raise CommandError(f"{why}. What is in stays in; the same command again goes on.", returncode=130) from error
         if given["json"]:
             self.stdout.write(json.dumps(outcome.wire(), ensure_ascii=False))
         else:

@@ -8,6 +8,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from metadata.access_store import Access, access_of, full_access
 from sync.codes import Code
 from sync.ops import Actor
 from sync.transports.rest.errors import RestCode, RestError
@@ -48,7 +49,12 @@ class Caller:
     @property
     def actor(self) -> Actor:
         """Whom the change log names. Without a device: REST has no op_ids of its own, so no line of it confirms an overlay."""
-        return Actor(self.tenant_id, self.username)
+        return Actor(self.tenant_id, self.username, user_id=self.user_id if self.profile_id is not None else None)
+
+    @property
+    def access(self) -> Access:
+        """What the caller's security profile allows; an operator who is no member may do everything."""
+        return full_access(self.tenant_id) if self.profile_id is None else access_of(self.tenant_id, self.user_id)
 
 
 class DeviceAuthentication(BaseAuthentication):

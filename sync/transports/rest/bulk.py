@@ -12,7 +12,7 @@ from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.parsers import body_object
-from sync.transports.rest.reading import schema_for, spec_for
+from sync.transports.rest.reading import sight_of, spec_for
 from sync.transports.rest.writing import merge_patch, new_id, push_all, told
 
 _MEMBERS = frozenset({"op", "id", "values", "patch", "base_version"})
@@ -30,7 +30,7 @@ class BulkView(APIView):
         200 when all were accepted, 207 when some were not, 409 when `atomic` ones were not and so nothing was applied.
         """
         caller = caller_of(request)
-        spec_for(schema_for(caller), table)
+        spec_for(sight_of(caller), table)
         body = body_object(request)
         atomic = body.get("atomic", False)
         operations = body.get("operations")

@@ -13,12 +13,14 @@ from sync.codes import Code
 from sync.errors import SyncError
 from sync.lines import wire_time
 from sync.models import Conflict
+from sync.settle import guard, view_of
 from sync.transports.rest.auth import Caller, InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.listing import limit_of
 from sync.transports.rest.parsers import body_object
+from sync.transports.rest.reading import Sight, seen_record, sight_of
 from sync.transports.rest.writing import accepted, told
 from tenants.models import Membership
 
@@ -35,10 +37,13 @@ class ConflictsView(APIView):
         if state not in Conflict.State.values:
             raise RestError(RestCode.BAD_FILTER, f"state is one of {', '.join(Conflict.State.values)}.", field="state")
         limit = limit_of(request.query_params.get("limit", ""), rest_knobs())
-        visible = _visible(caller_of(request))
+        caller = caller_of(request)
+        visible, sight = _visible(caller), sight_of(caller)
         rows = visible.filter(state=state).filter(_after(visible, request.query_params.get("cursor", "")))
         found = list(rows.order_by("-created_at", "-id")[: limit + 1])
-        return Response({"results": [_shown(c) for c in found[:limit]], "next": str(found[limit - 1].pk) if len(found) > limit else None})
+        return Response(
+            {"results": [_shown(c, sight) for c in found[:limit]], "next": str(found[limit - 1].pk) if len(found) > limit else None}
+        )
 
 
 class ConflictView(APIView):
@@ -49,7 +54,8 @@ class ConflictView(APIView):
     @described("read_conflict", "conflicts", 200, ref("Conflict"), errors=(401, 404))
     def get(self, request: Request, conflict_id: str) -> Response:
         """Return both sides, and who made them."""
-        return Response(_shown(_one(caller_of(request), conflict_id)))
+        caller = caller_of(request)
+        return Response(_shown(_one(caller, conflict_id), sight_of(caller)))
 
 
 class ResolveView(APIView):
@@ -68,13 +74,16 @@ class ResolveView(APIView):
             raise RestError(RestCode.BAD_REQUEST, "resolution is mine, theirs or edit.", field="resolution")
         if (resolution == "edit") != isinstance(values, dict) or (resolution != "edit" and values is not None):
             raise RestError(RestCode.BAD_REQUEST, "edit, and nothing else, needs values: an object of fields.", field="values")
-        result = accepted(engine.resolve_conflict(conflict.pk, resolution, caller.username, values))
+        result = accepted(engine.resolve_conflict(conflict.pk, resolution, caller.username, values, user_id=caller.actor.user_id))
         conflict.refresh_from_db()
-        return Response({**_shown(conflict), "result": told(result)})
+        return Response({**_shown(conflict, sight_of(caller)), "result": told(result)})
 
 
 def _visible(caller: Caller) -> "QuerySet[Conflict]":
     found = Conflict.objects.filter(tenant_id=caller.tenant_id)
+    rules = caller.access.rules
+    if rules is not None:
+        found = found.filter(table_name__in=list(rules.by_table))
     return found if caller.role == Membership.Role.ADMIN else found.filter(by=caller.username)
 
 
@@ -103,13 +112,12 @@ def _after(visible: "QuerySet[Conflict]", cursor: str) -> Q:
     return Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__lt=last.pk)
 
 
-def _shown(conflict: Conflict) -> dict[str, Any]:
+def _shown(conflict: Conflict, sight: Sight) -> dict[str, Any]:
+    spec = sight.schema.by_table.get(conflict.table_name)
+    in_sight = not sight.channel.filtered or (spec is not None and seen_record(sight, spec, conflict.record_id) is not None)
+    seen = guard.readable_view(view_of(conflict), sight.channel.rules, conflict.table_name, in_sight=in_sight)
     names = (
         "op",
-        "fields",
-        "base",
-        "mine",
-        "theirs",
         "base_version",
         "server_version",
         "by",
@@ -125,5 +133,6 @@ def _shown(conflict: Conflict) -> dict[str, Any]:
         "record_id": conflict.record_id,
         "device": conflict.device_id,
         **{name: getattr(conflict, name) for name in names},
+        **{"fields": list(seen.fields), "base": seen.base, "mine": seen.mine, "theirs": seen.theirs, "theirs_by": seen.by},
         **{name: None if value is None else wire_time(value) for name, value in times.items()},
     }

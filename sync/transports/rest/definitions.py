@@ -9,12 +9,13 @@ from rest_framework.views import APIView
 
 from metadata.fieldtypes import json_schema_of
 from metadata.schema import ObjectSpec
+from sync import view
 from sync.codes import Code
 from sync.models import SystemRecord
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.describe import INTEGER, OBJECT, array, described, record_of, ref
 from sync.transports.rest.errors import RestError
-from sync.transports.rest.reading import schema_for
+from sync.transports.rest.reading import sight_of
 
 
 class RootView(APIView):
@@ -37,7 +38,7 @@ class ObjectsView(APIView):
     @described("list_object_types", "definitions", 200, record_of(schema_version=INTEGER, results=array(ref("ObjectType"))))
     def get(self, request: Request) -> Response:
         """Return all published object types with their fields, and the `schema_version` they are of."""
-        schema = schema_for(caller_of(request))
+        schema = sight_of(caller_of(request)).schema
         return Response({"schema_version": schema.schema_version, "results": [_shown(request, spec) for spec in schema.objects]})
 
 
@@ -49,7 +50,7 @@ class ObjectView(APIView):
     @described("read_object_type", "definitions", 200, ref("ObjectType"), errors=(401, 404))
     def get(self, request: Request, object_name: str) -> Response:
         """Return the object type with its fields and JSON Schema."""
-        spec = schema_for(caller_of(request)).by_object.get(object_name)
+        spec = sight_of(caller_of(request)).schema.by_object.get(object_name)
         if spec is None:
             raise RestError(Code.NOT_FOUND, "There is no such object type.")
         return Response(_shown(request, spec))
@@ -63,9 +64,12 @@ class LayoutsView(APIView):
     @described("list_layouts", "definitions", 200, record_of(results=array(ref("Layout"))), query=["object_name"])
     def get(self, request: Request) -> Response:
         """Return all layouts, or those of `?object_name=`; the client picks the most specific one for a record."""
-        found = SystemRecord.objects.filter(tenant_id=caller_of(request).tenant_id, table_name="layout_definition", deleted=False)
+        sight = sight_of(caller_of(request))
+        found = SystemRecord.objects.filter(tenant_id=sight.channel.tenant_id, table_name="layout_definition", deleted=False)
         wanted = request.query_params.get("object_name")
-        layouts = [{"id": row.record_id, "version": row.version, **row.data} for row in found.order_by("record_id")]
+        stored = [(row.record_id, row.version, False, row.data) for row in found.order_by("record_id")]
+        rows = view.system_rows(sight.channel, "layout_definition", stored)
+        layouts = [{"id": record_id, "version": version, **data} for record_id, version, _, data in rows]
         return Response({"results": [layout for layout in layouts if wanted in (None, layout.get("object_name"))]})
 
 

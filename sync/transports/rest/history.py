@@ -6,14 +6,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sync.history import changes_of
+from sync.history import changes_of, changes_seen
 from sync.settle.payloads import valid_id
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.listing import limit_of
-from sync.transports.rest.reading import schema_for, spec_for
+from sync.transports.rest.reading import seen_record, sight_of, spec_for
 
 
 class HistoryView(APIView):
@@ -25,12 +25,15 @@ class HistoryView(APIView):
     def get(self, request: Request, table: str, record_id: str) -> Response:
         """Return changes from newest to oldest; `next` is the cursor of the page after them."""
         caller = caller_of(request)
-        spec = spec_for(schema_for(caller), table)
+        sight = sight_of(caller)
+        spec = spec_for(sight, table)
         limit = limit_of(request.query_params.get("limit", ""), rest_knobs())
         before = _version(request.query_params.get("cursor", ""))
-        found = changes_of(caller.tenant_id, spec, record_id, limit=limit + 1, before=before) if valid_id(record_id) else []
+        seen = valid_id(record_id) and seen_record(sight, spec, record_id) is not None
+        published = sight.published.by_table[table]
+        found = changes_of(caller.tenant_id, published, record_id, limit=limit + 1, before=before) if seen else []
         following = str(found[limit - 1]["version"]) if len(found) > limit else None
-        return Response({"results": [_shown(change) for change in found[:limit]], "next": following})
+        return Response({"results": [_shown(change) for change in changes_seen(sight.channel, found[:limit])], "next": following})
 
 
 def _version(text: str) -> int | None:

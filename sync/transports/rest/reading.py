@@ -1,46 +1,86 @@
 """What the API shows of a tenant: its published schema and its records, tombstones left out."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from metadata.catalog import schema_of
+from metadata.names import quote
 from metadata.registry import model_for
-from metadata.schema import ObjectSpec, TenantSchema
-from sync import rows
+from metadata.schema import ObjectSpec, TenantSchema, physical_name
+from sync import rows, sql, view
+from sync.channels import Channel
 from sync.codes import Code
 from sync.errors import SyncError
 from sync.transports.rest.auth import Caller
 from tenants.models import Tenant
 
 
-def schema_for(caller: Caller) -> TenantSchema:
-    """Return what is published in the caller's tenant."""
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a caller sees of their tenant: `schema` as they know it, `published` as it is, `channel` for the records."""
+
+    schema: TenantSchema
+    published: TenantSchema
+    channel: Channel
+
+    def condition(self, table: str) -> tuple[str, list[Any]]:
+        """Return the condition that holds for the records of a table they see."""
+        return view.condition(self.channel, self.published, table, connection.vendor)
+
+
+def sight_of(caller: Caller) -> Sight:
+    """Return what the caller's security profile shows them now."""
     version = Tenant.objects.values_list("schema_version", flat=True).get(pk=caller.tenant_id)
-    return schema_of(caller.tenant_id, version)
+    published, access = schema_of(caller.tenant_id, version), caller.access
+    channel = Channel(caller.tenant_id, caller.tenant, access.channel, access.rules)
+    known = published if access.rules is None else replace(published, objects=tuple(view.specs(channel, published)))
+    return Sight(known, published, channel)
 
 
-def spec_for(schema: TenantSchema, table: str) -> ObjectSpec:
-    """Return a published object type by its table; raises `unknown_table`, in the same words for what another tenant has."""
-    spec = schema.by_table.get(table)
+def spec_for(sight: Sight, table: str) -> ObjectSpec:
+    """Return a published object type by its table; raises `unknown_table`, in the same words for what the caller must not know of."""
+    spec = sight.schema.by_table.get(table)
     if spec is None:
         raise SyncError(Code.UNKNOWN_TABLE, "There is no such table.")
     return spec
 
 
-def live_rows(schema: TenantSchema, spec: ObjectSpec) -> "QuerySet[Any]":
-    """Return the records of a type that are not deleted."""
-    model: Any = model_for(schema.tenant_id, spec.table_name, schema)
+def live_rows(sight: Sight, spec: ObjectSpec) -> "QuerySet[Any]":
+    """Return the records of a type that the caller sees and that are not deleted."""
+    model: Any = model_for(sight.published.tenant_id, spec.table_name, sight.published)
     found: QuerySet[Any] = model._default_manager.filter(_deleted=False)
-    return found
+    if not sight.channel.filtered:
+        return found
+    condition, values = sight.condition(spec.table_name)
+    return found.extra(where=[condition], params=values)  # noqa: S610 - built from published names; values are parameters
 
 
-def live_record(tenant_id: int, spec: ObjectSpec, record_id: str) -> rows.Row:
-    """Return a record; raises `not_found` when there is none or it is deleted."""
-    row = rows.records(tenant_id, spec, [record_id]).get(record_id) if "\x00" not in record_id else None
+def live_record(sight: Sight, spec: ObjectSpec, record_id: str) -> rows.Row:
+    """Return a record; raises `not_found` when there is none, it is deleted, or the caller does not see it."""
+    row = seen_record(sight, spec, record_id)
     if row is None or row.deleted:
         raise SyncError(Code.NOT_FOUND, "There is no such record.")
     return row
+
+
+def seen_record(sight: Sight, spec: ObjectSpec, record_id: str) -> rows.Row | None:
+    """Return a record or tombstone that the caller sees; None when there is none."""
+    if "\x00" in record_id:
+        return None
+    published = sight.published.by_table[spec.table_name]
+    row = rows.records(sight.published.tenant_id, published, [record_id]).get(record_id)
+    return row if row is not None and _sees(sight, spec.table_name, record_id) else None
+
+
+def _sees(sight: Sight, table: str, record_id: str) -> bool:
+    if not sight.channel.filtered:
+        return True
+    condition, values = sight.condition(table)
+    physical = quote(physical_name(sight.published.tenant_id, table))
+    return sql.fetch_one(f'SELECT 1 FROM {physical} WHERE {physical}."id" = %s AND ({condition})', [record_id, *values]) is not None
 
 
 def names_of(spec: ObjectSpec) -> list[str]:
@@ -53,6 +93,7 @@ def shown(spec: ObjectSpec, row: Any) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names_of(spec)}
 
 
-def shown_row(row: rows.Row) -> dict[str, Any]:
+def shown_row(spec: ObjectSpec, row: rows.Row) -> dict[str, Any]:
     """Return a row of the engine as the API shows it."""
-    return {"id": row.id, "version": row.version, **row.values()}
+    values = row.values()
+    return {"id": row.id, "version": row.version, **{name: values[name] for name in names_of(spec)[2:]}}

@@ -14,7 +14,7 @@ from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.listing import page_of
 from sync.transports.rest.parsers import JSONPatchParser, StrictJSONParser, body_object, is_patch
-from sync.transports.rest.reading import live_record, live_rows, schema_for, shown, shown_row, spec_for
+from sync.transports.rest.reading import live_record, live_rows, shown, shown_row, sight_of, spec_for
 from sync.transports.rest.writing import etag, merge_patch, new_id, push_one, versions_in
 
 
@@ -27,23 +27,24 @@ class RecordsView(APIView):
     def get(self, request: Request, table: str) -> Response:
         """Return a page of records; `next` is the cursor of the page after it."""
         caller = caller_of(request)
-        schema = schema_for(caller)
-        spec = spec_for(schema, table)
-        page = page_of(live_rows(schema, spec), spec, dict(request.query_params.lists()), knobs=rest_knobs())
+        sight = sight_of(caller)
+        spec = spec_for(sight, table)
+        page = page_of(live_rows(sight, spec), spec, dict(request.query_params.lists()), knobs=rest_knobs())
         return Response({"results": [shown(spec, row) for row in page.rows], "next": page.next})
 
     @described("create_record", "records", 201, ref("Record"), errors=(400, 401, 404, 409, 413), body=ref("RecordInput"))
     def post(self, request: Request, table: str) -> Response:
         """Create a record. Without an `id` the server makes one (UUIDv7)."""
         caller = caller_of(request)
-        spec = spec_for(schema_for(caller), table)
+        sight = sight_of(caller)
+        spec = spec_for(sight, table)
         body = body_object(request)
         record_id: Any = body.pop("id", None)
         record_id = new_id() if record_id is None else record_id
         push_one(caller, Op(1, None, table, record_id, "insert", 0, body), None)
-        row = live_record(caller.tenant_id, spec, record_id)
+        row = live_record(sight, spec, record_id)
         location = reverse("api-record", args=[table, record_id])
-        return Response(shown_row(row), status=201, headers={"Location": location, "ETag": etag(row.version)})
+        return Response(shown_row(spec, row), status=201, headers={"Location": location, "ETag": etag(row.version)})
 
 
 class RecordView(APIView):
@@ -56,17 +57,20 @@ class RecordView(APIView):
     def get(self, request: Request, table: str, record_id: str) -> Response:
         """Return the record; 304 when the caller has this version."""
         caller = caller_of(request)
-        row = live_record(caller.tenant_id, spec_for(schema_for(caller), table), record_id)
+        sight = sight_of(caller)
+        spec = spec_for(sight, table)
+        row = live_record(sight, spec, record_id)
         tag = etag(row.version)
         if tag in (part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")):
             return Response(status=304, headers={"ETag": tag})
-        return Response(shown_row(row), headers={"ETag": tag})
+        return Response(shown_row(spec, row), headers={"ETag": tag})
 
     @described("update_record", "records", 200, ref("Record"), errors=(400, 401, 404, 409, 412), body=ref("RecordInput"))
     def patch(self, request: Request, table: str, record_id: str) -> Response:
         """Change the fields given, or apply a JSON Patch. A `version` among the fields means the same as `If-Match`."""
         caller = caller_of(request)
-        spec = spec_for(schema_for(caller), table)
+        sight = sight_of(caller)
+        spec = spec_for(sight, table)
         allowed = versions_in(request.headers.get("If-Match"))
         if is_patch(request):
             patch = request.data
@@ -76,17 +80,18 @@ class RecordView(APIView):
                 raise RestError(RestCode.BAD_REQUEST, "The id of a record cannot change.", field="id")
             allowed = _with_version(allowed, body)
             patch = merge_patch(body)
-        live_record(caller.tenant_id, spec, record_id)
+        live_record(sight, spec, record_id)
         push_one(caller, Op(1, None, table, record_id, "update", None, patch), allowed)
-        row = live_record(caller.tenant_id, spec, record_id)
-        return Response(shown_row(row), headers={"ETag": etag(row.version)})
+        row = live_record(sight, spec, record_id)
+        return Response(shown_row(spec, row), headers={"ETag": etag(row.version)})
 
     @described("delete_record", "records", 204, None, errors=(401, 404, 412))
     def delete(self, request: Request, table: str, record_id: str) -> Response:
         """Delete the record."""
         caller = caller_of(request)
-        spec = spec_for(schema_for(caller), table)
-        live_record(caller.tenant_id, spec, record_id)
+        sight = sight_of(caller)
+        spec = spec_for(sight, table)
+        live_record(sight, spec, record_id)
         push_one(caller, Op(1, None, table, record_id, "delete"), versions_in(request.headers.get("If-Match")))
         return Response(status=204)
 

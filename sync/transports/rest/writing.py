@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db import transaction
 
-from metadata.catalog import schema_of
 from sync import engine
 from sync.codes import Code
 from sync.diff import escape
@@ -16,7 +15,7 @@ from sync.errors import SyncError
 from sync.ops import Op, OpResult
 from sync.transports.rest.auth import Caller
 from sync.transports.rest.errors import RestCode, RestError
-from sync.transports.rest.reading import live_record, spec_for
+from sync.transports.rest.reading import live_record, sight_of, spec_for
 from tenants.locks import lock_tenant
 
 _CODES = {str(code): code for code in Code}
@@ -66,9 +65,9 @@ def push_one(caller: Caller, op: Op, allowed: set[int] | None) -> OpResult:
     if allowed is None:
         return accepted(engine.push(caller.actor, [op])[0])
     with transaction.atomic():
-        locked = lock_tenant(caller.tenant_id)
-        spec = spec_for(schema_of(caller.tenant_id, locked.schema_version), op.table)
-        version = live_record(caller.tenant_id, spec, op.id).version
+        lock_tenant(caller.tenant_id)
+        sight = sight_of(caller)
+        version = live_record(sight, spec_for(sight, op.table), op.id).version
         if version not in allowed:
             raise RestError(RestCode.STALE, f"The record is at version {version} by now.", version=version)
         return accepted(engine.push(caller.actor, [op])[0])

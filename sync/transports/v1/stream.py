@@ -22,11 +22,11 @@ from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
 from sync.transports.v1.errors import V1Code, V1Error, invalid
 from sync.transports.v1.negotiation import to_json
-from sync.transports.v1.views import failed, unexpected
+from sync.transports.v1.views import failed, page_of, unexpected
 from sync.transports.v1.wakes import wakes_of
 from sync.v1.conf import v1_knobs
 from sync.v1.ops import Page
-from sync.v1.pull import head_of, pull
+from sync.v1.pull import head_of
 from tenants.tokens import identify_device
 
 logger = structlog.get_logger(__name__)
@@ -162,7 +162,7 @@ class _Stream:
         yield event("error", {"code": int(code), "message": message})
 
     def _page(self) -> Page:
-        return pull(self._caller.channel, self._caller.device, self._at, PAGE, self._wanted.collections)
+        return page_of(self._caller, messages.PullRequest(self._at, PAGE, self._wanted.collections))
 
     def _operations(self, page: Page) -> bytes:
         ops = [messages.operation(op, self._caller.database, bodies=self._wanted.bodies) for op in page.ops]

@@ -12,13 +12,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from sync.errors import SyncError
+from sync.errors import AccessMoved, SyncError
 from sync.settle.entity import EntityRefused
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
 from sync.transports.v1.errors import V1Code, V1Error, of_engine
 from sync.transports.v1.negotiation import read, respond
 from sync.v1.conf import v1_knobs
+from sync.v1.ops import Page
 from sync.v1.pull import CursorInvalid, head_of, pull
 from sync.v1.push import push_entities
 from tenants.models import Device
@@ -90,9 +91,18 @@ def handshake_of(caller: Caller, message: Message) -> dict[str, Any]:
 def pull_of(caller: Caller, message: Message) -> dict[str, Any]:
     """Return a page of changes; the cursor it starts from is what the device has."""
     asked = messages.pull_request(message, _bounds())
-    page = pull(caller.channel, caller.device, asked.since, asked.limit, asked.collections)
+    page = page_of(caller, asked)
     _confirm(caller.device, asked.since)
     return messages.pull_response(page, caller.database)
+
+
+def page_of(caller: Caller, asked: messages.PullRequest) -> Page:
+    """Read a page under the rights in force; when they change meanwhile nothing that was read is shown."""
+    while True:
+        try:
+            return pull(caller.channel, caller.device, asked.since, asked.limit, asked.collections)
+        except AccessMoved:
+            caller = caller.renewed()
 
 
 def push_of(caller: Caller, message: Message) -> dict[str, Any]:

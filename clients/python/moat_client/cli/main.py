@@ -166,12 +166,23 @@ def _write(made: _Parser) -> None:
     one.add_argument("n", type=int, metavar="N")
 
 
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Let `--order -name` mean what it says: argparse would take the value for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--order" and argument.startswith("-"):
+            joined[-1] = f"--order={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["v1"]:
         return v1(given[1:])
-    options = parser().parse_args(given)
+    options = parser().parse_args(_joined(given))
     out = Output(as_json=options.json)
     try:
         with Replica.open(options.db, create=options.creates) as replica:

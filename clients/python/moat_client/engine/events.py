@@ -119,9 +119,10 @@ class SnapshotRefused:
 
 @dataclass(frozen=True, slots=True)
 class OpsRead:
-    """Pending ops with op_ids above the asked one, in order; empty when there are none."""
+    """Pending ops with op_ids above the asked one, in order; empty when there are none. Those above `fresh_after` are sent for the first time."""
 
     ops: tuple[PendingOp, ...]
+    fresh_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +274,10 @@ class ReadOps:
 
 @dataclass(frozen=True, slots=True)
 class RecordResults:
-    """Take the answers to a push that was sent at cursor `pushed_at`."""
+    """Take the answers to a push; the ops with op_ids above `fresh_after` had never been sent before."""
 
     results: tuple[OpResult, ...]
-    pushed_at: int
+    fresh_after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +301,13 @@ class RecordSettled:
     """Drop conflicts that were settled elsewhere, and tell the user."""
 
     settled: tuple[Settled, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAccess:
+    """Note what the user may see and do, so that it is known offline too: `{"rules": [...]}`, or null rules for everything."""
+
+    access: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +401,7 @@ Action = (
     | RefuseOps
     | Renumber
     | RecordSettled
+    | RecordAccess
     | ComputeDigests
     | CutRange
     | DigestRanges

@@ -15,7 +15,7 @@ _ALONE = frozenset({"too_large", "too_many_ops", "malformed", "op_order"})
 @dataclass(slots=True)
 class _Flight:
     ops: list[PendingOp]
-    pushed_at: int
+    fresh_after: int
 
 
 @dataclass(slots=True)
@@ -79,13 +79,13 @@ class Pusher:
                 continue
             if len(self._flights) >= self.limits.pushes_in_flight:
                 break
-            actions.append(Send(self._frame(group, position)))
+            actions.append(Send(self._frame(group, position, event.fresh_after)))
         return actions + self.pump()
 
-    def _frame(self, ops: list[PendingOp], position: Position) -> bytes:
+    def _frame(self, ops: list[PendingOp], position: Position, fresh_after: int) -> bytes:
         ref, self._next_ref = self._next_ref, self._next_ref + 1
         self._sent = ops[-1].op_id
-        self._flights[ref] = _Flight(ops, position.cursor)
+        self._flights[ref] = _Flight(ops, fresh_after)
         lines = map(encode_op, ops)
         keys = {"schema_version": position.schema_version, "cursor": position.cursor, "state_hash": position.state_hash}
         return encode("push", lines, **keys, ref=ref)
@@ -95,7 +95,7 @@ class Pusher:
         flight = self._flights.pop(ack.ref, None) if ack.ref is not None else None
         if flight is None:
             return []
-        return [RecordResults(ack.results, flight.pushed_at), *self.pump()]
+        return [RecordResults(ack.results, flight.fresh_after), *self.pump()]
 
     def owns(self, ref: int | None) -> bool:
         """Return whether an error is the answer to a push."""

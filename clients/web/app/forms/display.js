@@ -1,5 +1,7 @@
 /** Values as a person reads them. The language and time zone are the browser's. */
 
+import { summary } from './json.js';
+
 /** @typedef {import('../../sdk/types.js').Field} Field */
 
 /**
@@ -19,7 +21,7 @@ export function display(field, value, where = {}) {
     case 'date': return formatDate(String(value), where.locale);
     case 'datetime': return new Intl.DateTimeFormat(where.locale, { dateStyle: 'medium', timeStyle: 'short', timeZone: where.timeZone }).format(new Date(value));
     case 'choice': return field.choices?.find((choice) => choice.value === value)?.label ?? String(value);
-    case 'json': return JSON.stringify(value);
+    case 'json': return summary(value);
     default: return String(value);
   }
 }

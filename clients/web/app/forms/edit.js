@@ -25,8 +25,13 @@ export class Edit {
   constructor(type, base, { isNew = false } = {}) {
     this.isNew = isNew;
     this.base = base;
+    this.type = type;
+    /** @type {Map<string, Field>} */
+    this.fields = new Map();
     /** @type {Map<string, any>} what was typed, by field: a wire value, or a text that is none yet */
     this.typed = new Map();
+    /** @type {Map<string, any>} values that others set meanwhile in fields that were typed into here */
+    this.news = new Map();
     this.use(type);
   }
 
@@ -44,8 +49,36 @@ export class Edit {
    * @param {Record<string, any>} base
    */
   rebase(base) {
+    for (const name of this.typed.keys()) if (!same(base[name] ?? null, this.base[name] ?? null)) this.news.set(name, base[name] ?? null);
     this.base = base;
-    for (const [name, value] of this.typed) if (same(value, base[name] ?? null)) this.typed.delete(name);
+    for (const [name, value] of this.typed) if (same(value, base[name] ?? null)) this.forget(name);
+  }
+
+  /**
+   * What was typed is saved: the record has it now.
+   * @param {Record<string, any>} values
+   */
+  saved(values) {
+    this.base = { ...this.base, ...values };
+    for (const [name, value] of Object.entries(values)) {
+      this.news.delete(name);
+      // A field typed into again while it was being saved goes on from there.
+      const typed = this.typed.get(name);
+      const field = this.fields.get(name);
+      if (field && problemOf(field, typed) === null && same(clean(field, typed), value)) this.typed.delete(name);
+    }
+  }
+
+  /** Take back everything that was typed. */
+  reset() {
+    this.typed.clear();
+    this.news.clear();
+  }
+
+  /** @param {string} name */
+  forget(name) {
+    this.typed.delete(name);
+    this.news.delete(name);
   }
 
   /**
@@ -55,7 +88,7 @@ export class Edit {
    */
   set(name, value) {
     const given = value === '' ? null : value;
-    if (same(given, this.base[name] ?? null)) this.typed.delete(name);
+    if (same(given, this.base[name] ?? null)) this.forget(name);
     else this.typed.set(name, given);
   }
 

@@ -1,19 +1,26 @@
 /** The SQL of a record list: search, filters, sort. Runs on the live views of the local replica; every value is a parameter. */
 
+import { titleField } from '../forms/titles.js';
+
 /**
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/types.js').Field} Field
  * @typedef {{field: string, op: 'eq' | 'ne' | 'contains' | 'gte' | 'lte' | 'empty' | 'filled', value?: any}} Filter
- * @typedef {{search: string, filters: Filter[], sort: {field: string, descending: boolean} | null}} ListState
+ * @typedef {{field: string, descending: boolean}} Sort
+ * @typedef {{search: string, filters: Filter[], sort: Sort | null}} ListState
  * @typedef {{sql: string, params: any[]}} Query
  */
 
 const SEARCHABLE = new Set(['text', 'choice', 'uuid', 'decimal', 'date']);
 
+/** What a reference's title is called in a page: `customer` comes with `customer title`, a name no field can have. */
+export const TITLE = ' title';
+
 /** @param {string} name */
 const quote = (name) => `"${name.replaceAll('"', '""')}"`;
 
 /**
- * Return the columns a list shows: the title field, then status, subtype and the first fields, `limit` in all.
+ * Return the columns a list shows unless the person chose others: the title field, then status, subtype and the first fields.
  * @param {ObjectType} type
  * @param {(field: string) => boolean} readable
  * @param {number} [limit]
@@ -21,35 +28,39 @@ const quote = (name) => `"${name.replaceAll('"', '""')}"`;
  */
 export function listColumns(type, readable, limit = 6) {
   const fields = type.fields.filter((field) => field.kind !== 'json' && readable(field.name)).map((field) => field.name);
-  const title = fields.includes(type.title_field) ? [type.title_field] : [];
+  const declared = titleField(type);
+  const title = declared && fields.includes(declared) ? [declared] : [];
   const head = [type.statuses.length ? 'status' : '', type.subtypes.length ? 'object_type' : ''].filter((name) => name && readable(name));
   return [...new Set([...title, ...head, ...fields])].slice(0, limit);
 }
 
 /**
- * Return the query of one window of a list. `id` and `version` come first, then `columns`.
+ * Return the query for the ids of a list, in order, as one JSON text: a list of any length is one row and one message.
  * @param {ObjectType} type
  * @param {ListState} state
- * @param {{columns: string[], limit: number, offset: number}} window
  * @returns {Query}
  */
-export function windowQuery(type, state, { columns, limit, offset }) {
+export function idsQuery(type, state) {
   const { sql, params } = where(type, state);
-  const names = ['id', 'version', ...columns].map(quote).join(', ');
   const direction = state.sort?.descending ? 'DESC' : 'ASC';
-  const order = state.sort && known(type, state.sort.field) ? `${quote(state.sort.field)} ${direction}, "id" ${direction}` : `"id" ${direction}`;
-  return { sql: `SELECT ${names} FROM ${quote(type.table_name)}${sql} ORDER BY ${order} LIMIT ? OFFSET ?`, params: [...params, limit, offset] };
+  const by = state.sort && known(type, state.sort.field) ? sortTerm(type, state.sort.field, direction) : { sql: '', params: [] };
+  return { sql: `SELECT json_group_array("id") AS "ids" FROM (SELECT "id" FROM ${quote(type.table_name)}${sql} ORDER BY ${by.sql}"id" ${direction})`, params: [...params, ...by.params] };
 }
 
 /**
- * Return the query that counts a list.
+ * Return the query of some records of a list by their ids. `id` and `version` come first, then `columns`; a reference brings the title of its record.
  * @param {ObjectType} type
- * @param {ListState} state
+ * @param {{columns: string[], ids: string[], types: Map<string, ObjectType>}} page `types` by table name
  * @returns {Query}
  */
-export function countQuery(type, state) {
-  const { sql, params } = where(type, state);
-  return { sql: `SELECT count(*) AS "count" FROM ${quote(type.table_name)}${sql}`, params };
+export function pageQuery(type, { columns, ids, types }) {
+  const names = ['id', 'version', ...columns.filter((name) => known(type, name) && name !== 'id' && name !== 'version')].map((name) => `r.${quote(name)}`);
+  for (const field of type.fields) {
+    const target = columns.includes(field.name) && field.kind === 'reference' ? types.get(field.reference_table ?? '') : undefined;
+    const title = titleField(target);
+    if (target && title) names.push(`(SELECT t.${quote(title)} FROM ${quote(target.table_name)} t WHERE t."id" = r.${quote(field.name)}) AS ${quote(field.name + TITLE)}`);
+  }
+  return { sql: `SELECT ${names.join(', ')} FROM ${quote(type.table_name)} r WHERE r."id" IN (${ids.map(() => '?').join(', ')})`, params: ids };
 }
 
 /**
@@ -58,6 +69,24 @@ export function countQuery(type, state) {
  */
 function known(type, name) {
   return ['id', 'object_type', 'status', 'version'].includes(name) || type.fields.some((field) => field.name === name);
+}
+
+/**
+ * Empty values come last either way; a status sorts in the order in which the statuses were declared. An indexed field keeps its index.
+ * @param {ObjectType} type
+ * @param {string} name
+ * @param {'ASC' | 'DESC'} direction
+ * @returns {Query}
+ */
+function sortTerm(type, name, direction) {
+  const choices = name === 'status' ? type.statuses : name === 'object_type' ? type.subtypes : null;
+  if (choices?.length) {
+    const whens = choices.map((_, at) => `WHEN ? THEN ${at}`).join(' ');
+    return { sql: `CASE ${quote(name)} ${whens} ELSE ${choices.length} END ${direction}, `, params: choices.map((choice) => choice.value) };
+  }
+  const field = type.fields.find((one) => one.name === name);
+  const nocase = field && !field.indexed && ['text', 'choice'].includes(field.kind) ? ' COLLATE NOCASE' : '';
+  return { sql: `${quote(name)}${nocase} ${direction}${field?.indexed ? '' : ' NULLS LAST'}, `, params: [] };
 }
 
 /**

@@ -29,6 +29,7 @@ const ICONS = {
   warning: 'M12 4l9 16H3zM12 10v4M12 17v.5', sync: 'M4 12a8 8 0 0 1 14-5l2 2M20 4v5h-5M20 12a8 8 0 0 1-14 5l-2-2M4 20v-5h5', menu: 'M4 7h16M4 12h16M4 17h16',
   info: 'M12 11v6M12 7.5V8M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18z', wrench: 'M14 6a4 4 0 0 0 5 5l-9 9-4-4 9-9z', building: 'M5 20V5h9v15M14 10h5v10M8 9h3M8 13h3M3 20h18',
   user: 'M12 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM5 20c0-4 3-6 7-6s7 2 7 6', box: 'M4 8l8-4 8 4v8l-8 4-8-4zM4 8l8 4 8-4M12 12v8', list: 'M8 6h12M8 12h12M8 18h12M4 6h.5M4 12h.5M4 18h.5',
+  redo: 'M20 12a8 8 0 1 1-3-6M20 4v4h-4', undo: 'M4 10h10a5 5 0 0 1 0 10h-4M4 10l5-5M4 10l5 5', out: 'M14 4h6v6M20 4l-9 9M18 14v6H4V6h6', code: 'M9 7l-5 5 5 5M15 7l5 5-5 5', inbox: 'M4 13l3-8h10l3 8v6H4zM4 13h5l1 3h4l1-3h5', logout: 'M10 4H5v16h5M14 8l4 4-4 4M18 12H9', cloud: 'M7 18a4 4 0 0 1 0-8 5 5 0 0 1 10-1 4 4 0 0 1 0 9z', plane: 'M3 12l18-8-6 17-3-7z',
   receipt: 'M6 3v18l3-2 3 2 3-2 3 2V3zM9 8h6M9 12h6', table: 'M4 5h16v14H4zM4 10h16M10 10v9',
 };
 
@@ -57,6 +58,15 @@ export function button(label, onclick, look = {}) {
   const bare = look.kind === 'icon';
   const properties = { type: 'button', class: `button ${look.kind ?? 'plain'}`, onclick, title: look.title ?? (bare ? label : ''), 'aria-label': bare ? label : null };
   return h('button', properties, look.icon ? icon(look.icon) : null, bare ? null : label);
+}
+
+/**
+ * Say whether an element has the focus, also inside a shadow tree.
+ * @param {HTMLElement} element
+ */
+export function isFocused(element) {
+  const root = element.getRootNode();
+  return (root instanceof ShadowRoot ? root.activeElement : document.activeElement) === element;
 }
 
 let ids = 0;

@@ -1,6 +1,7 @@
 /** Draws a form plan. Controls keep their element from one plan to the next, so that typed text, focus and the cursor survive a new layout. */
 
-import { h, uid } from './dom.js';
+import { display } from '../forms/display.js';
+import { button, h, uid } from './dom.js';
 import { widget } from './widgets.js';
 
 /**
@@ -8,7 +9,7 @@ import { widget } from './widgets.js';
  * @typedef {import('../forms/plan.js').ControlPlan} ControlPlan
  * @typedef {import('../forms/plan.js').BoxPlan} BoxPlan
  * @typedef {import('./widgets.js').References} References
- * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, label: HTMLElement, error: HTMLElement, help: HTMLElement, shape: string}} Drawn
+ * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, label: HTMLElement, error: HTMLElement, news: HTMLElement, shape: string}} Drawn
  */
 
 export class Form {
@@ -24,8 +25,8 @@ export class Form {
     /** @type {Map<string, number>} the open tab of each Categorization, by key */
     this.tabs = new Map();
     this.shape = '';
-    /** @type {{plan: Plan | null, values: Record<string, any>, problems: Map<string, string>}} */
-    this.last = { plan: null, values: {}, problems: new Map() };
+    /** @type {{plan: Plan | null, values: Record<string, any>, problems: Map<string, string>, news: Map<string, any>}} */
+    this.last = { plan: null, values: {}, problems: new Map(), news: new Map() };
   }
 
   /**
@@ -33,9 +34,10 @@ export class Form {
    * @param {Plan | null} plan
    * @param {Record<string, any>} values
    * @param {Map<string, string>} [problems]
+   * @param {Map<string, any>} [news] what others set meanwhile in fields that are being edited
    */
-  render(plan, values, problems = new Map()) {
-    this.last = { plan, values, problems };
+  render(plan, values, problems = new Map(), news = new Map()) {
+    this.last = { plan, values, problems, news };
     const shape = JSON.stringify(outline(plan, this.tabs));
     if (shape !== this.shape) {
       this.shape = shape;
@@ -48,7 +50,20 @@ export class Form {
       if (drawn.error.textContent !== problem) drawn.error.textContent = problem;
       drawn.widget.input.setAttribute('aria-invalid', String(problem !== ''));
       drawn.element.classList.toggle('locked', !control.enabled);
+      this.showNews(control, drawn, news);
     }
+  }
+
+  /**
+   * @param {ControlPlan} control
+   * @param {Drawn} drawn
+   * @param {Map<string, any>} news
+   */
+  showNews({ field }, drawn, news) {
+    const text = news.has(field.name) ? `Meanwhile changed to ${display(field, news.get(field.name)) || 'empty'}.` : '';
+    if (drawn.news.dataset.text === text) return;
+    drawn.news.dataset.text = text;
+    drawn.news.replaceChildren(...(text ? [text, button('Take it', () => this.oninput(field.name, news.get(field.name)), {})] : []));
   }
 
   /** Put the cursor into the first control with a problem, or the first one. */
@@ -59,7 +74,8 @@ export class Form {
 
   /** @param {Plan | null} plan */
   rebuild(plan) {
-    const held = document.activeElement;
+    const root = this.element.getRootNode();
+    const held = (root instanceof ShadowRoot ? root : document).activeElement;
     const selection = held instanceof HTMLInputElement || held instanceof HTMLTextAreaElement ? [held.selectionStart, held.selectionEnd] : null;
     const used = new Set();
     this.element.replaceChildren(...(plan ? [this.build(plan, used)] : []));
@@ -112,7 +128,7 @@ export class Form {
    */
   openTab(key, index, focus = false) {
     this.tabs.set(key, index);
-    this.render(this.last.plan, this.last.values, this.last.problems);
+    this.render(this.last.plan, this.last.values, this.last.problems, this.last.news);
     const list = [...this.element.querySelectorAll('.tablist')].find((one) => one.getAttribute('data-key') === key);
     const tab = list?.children[index];
     if (focus && tab instanceof HTMLElement) tab.focus();
@@ -147,9 +163,10 @@ export class Form {
     const label = h('label', { for: made.input.id });
     const help = h('small', { class: 'help', id: uid('help') }, field.help_text ?? '');
     const error = h('p', { class: 'error', id: uid('error'), 'aria-live': 'polite' });
-    made.input.setAttribute('aria-describedby', `${help.id} ${error.id}`);
-    const element = h('div', { class: `control ${field.kind}`, 'data-field': field.name }, label, made.element, field.help_text ? help : null, error);
-    return { element, widget: made, label, error, help, shape };
+    const news = h('p', { class: 'news', id: uid('news'), role: 'status' });
+    made.input.setAttribute('aria-describedby', [field.help_text ? help.id : '', error.id, news.id].filter(Boolean).join(' '));
+    const element = h('div', { class: `control kind-${field.kind}`, 'data-field': field.name }, label, made.element, field.help_text ? help : null, news, error);
+    return { element, widget: made, label, error, news, shape };
   }
 
   /** @param {Plan | null} plan */

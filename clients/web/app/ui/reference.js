@@ -1,6 +1,6 @@
 /** A searchable picker for a reference: a combobox with a listbox, after the ARIA authoring practices. */
 
-import { h, uid } from './dom.js';
+import { h, icon, isFocused, uid } from './dom.js';
 
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
@@ -21,9 +21,10 @@ export function referenceWidget(field, oninput, references) {
     type: 'text', id: uid(field.name), name: field.name, autocomplete: 'off', role: 'combobox', required: field.required === true,
     'aria-expanded': 'false', 'aria-controls': list.id, 'aria-autocomplete': 'list', placeholder: 'Search …',
   });
-  const picker = new Picker(field, input, list, oninput, references);
+  const link = h('a', { class: 'button icon', hidden: true, title: `Open this ${field.label}`, 'aria-label': `Open this ${field.label}` }, icon('out'));
+  const picker = new Picker(field, { input, list, link }, oninput, references);
   return {
-    element: h('div', { class: 'reference' }, input, list),
+    element: h('div', { class: 'picker' }, input, references.open ? link : null, list),
     input,
     show: (value) => picker.show(value ?? null),
     enable: (enabled) => { input.disabled = !enabled; },
@@ -33,15 +34,15 @@ export function referenceWidget(field, oninput, references) {
 class Picker {
   /**
    * @param {Field} field
-   * @param {HTMLInputElement} input
-   * @param {HTMLUListElement} list
+   * @param {{input: HTMLInputElement, list: HTMLUListElement, link: HTMLAnchorElement}} parts
    * @param {(value: string | null) => void} oninput
    * @param {References} references
    */
-  constructor(field, input, list, oninput, references) {
+  constructor(field, { input, list, link }, oninput, references) {
     this.field = field;
     this.input = input;
     this.list = list;
+    this.link = link;
     this.oninput = oninput;
     this.references = references;
     /** @type {Found[]} */
@@ -52,7 +53,7 @@ class Picker {
     this.value = undefined;
     this.title = '';
     input.addEventListener('input', () => void this.search());
-    input.addEventListener('focus', () => { input.select(); void this.search(true); });
+    input.addEventListener('click', () => { if (list.hidden && !input.disabled) { input.select(); void this.search(true); } });
     input.addEventListener('blur', () => this.close());
     input.addEventListener('keydown', (event) => this.onKey(event));
     list.addEventListener('pointerdown', (event) => event.preventDefault()); // keeps the focus in the input
@@ -65,6 +66,7 @@ class Picker {
     this.value = value;
     this.title = value ?? '';
     this.write();
+    this.showLink();
     if (value === null) return;
     void this.references.title(this.field, value).then((title) => {
       if (this.value !== value) return;
@@ -74,7 +76,13 @@ class Picker {
   }
 
   write() {
-    if (document.activeElement !== this.input) this.input.value = this.title;
+    if (!isFocused(this.input)) this.input.value = this.title;
+  }
+
+  showLink() {
+    const address = this.value ? this.references.open?.(this.field, this.value) : null;
+    this.link.hidden = !address;
+    if (address) this.link.href = address;
   }
 
   /** @param {boolean} [all] show everything, as if nothing was typed */
@@ -82,7 +90,7 @@ class Picker {
     this.asked += 1;
     const turn = this.asked;
     const found = await this.references.search(this.field, all ? '' : this.input.value);
-    if (turn !== this.asked || document.activeElement !== this.input) return;
+    if (turn !== this.asked || !isFocused(this.input)) return;
     this.found = this.field.required ? found : [{ id: '', title: '– none –' }, ...found];
     this.active = -1;
     this.list.replaceChildren(...this.found.map((item, index) => h('li', { id: `${this.list.id}-${index}`, role: 'option', 'aria-selected': String(item.id === (this.value ?? '')) }, item.title)));
@@ -105,6 +113,7 @@ class Picker {
     this.value = item.id || null;
     this.title = item.id ? item.title : '';
     this.input.value = this.title;
+    this.showLink();
     this.oninput(this.value);
   }
 
@@ -139,6 +148,6 @@ class Picker {
     const index = item ? [...this.list.children].indexOf(item) : -1;
     if (index < 0 || index >= this.found.length) return;
     this.pick(this.found[index]);
-    this.input.blur();
+    this.close();
   }
 }

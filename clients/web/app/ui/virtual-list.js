@@ -1,4 +1,4 @@
-/** A list that draws only the rows on the screen. Rows come in windows from the replica; what is not there yet is a placeholder of the same height. */
+/** A list that draws only the rows on the screen. Rows come in pages from the replica; what is not there yet is a placeholder of the same height. */
 
 import { scrollTo, windowOf } from '../lists/window.js';
 import { h } from './dom.js';
@@ -6,6 +6,7 @@ import { h } from './dom.js';
 /**
  * @typedef {Record<string, any> & {id: string}} Row
  * @typedef {{load: (offset: number, limit: number) => Promise<Row[]>, draw: (row: Row, element: HTMLElement) => void, open: (row: Row) => void, rowHeight: number, label: string}} About
+ * @typedef {{element: HTMLElement, row: Row | undefined, paint: number}} Drawn
  */
 
 const PAGE = 100;
@@ -18,9 +19,12 @@ export class VirtualList {
     this.current = 0;
     this.selected = '';
     this.generation = 0;
+    this.paint = 0;
     /** @type {Map<number, Row[] | Promise<void>>} pages by number */
     this.pages = new Map();
-    /** @type {Map<number, HTMLElement>} drawn rows by index */
+    /** @type {Map<number, Row[]>} pages from before the last reset, until the new ones are there */
+    this.stale = new Map();
+    /** @type {Map<number, Drawn>} drawn rows by index */
     this.drawn = new Map();
     this.space = h('div', { class: 'space', role: 'presentation' });
     this.element = h('div', { class: 'virtual', role: 'listbox', tabIndex: 0, 'aria-label': about.label }, this.space);
@@ -40,12 +44,19 @@ export class VirtualList {
   reset(rows, { top = false } = {}) {
     this.generation += 1;
     this.rows = rows;
-    this.stale = top ? new Map() : new Map([...this.pages].filter(([, page]) => Array.isArray(page)));
+    for (const [number, page] of this.pages) if (Array.isArray(page)) this.stale.set(number, page);
+    if (top) this.stale.clear();
     this.pages = new Map();
     if (top) {
       this.element.scrollTop = 0;
       this.current = 0;
     }
+    this.schedule();
+  }
+
+  /** Draw the rows again: something they show besides the record changed. */
+  repaint() {
+    this.paint += 1;
     this.schedule();
   }
 
@@ -66,10 +77,11 @@ export class VirtualList {
 
   draw() {
     const { scrollTop, clientHeight } = this.element;
+    if (!clientHeight) return;
     const window = windowOf({ rows: this.rows, rowHeight: this.about.rowHeight, scrollTop, viewport: clientHeight });
     this.space.style.height = `${window.height}px`;
     const last = window.first + window.count;
-    for (const [index, element] of this.drawn) {
+    for (const [index, { element }] of this.drawn) {
       if (index >= window.first && index < last) continue;
       element.remove();
       this.drawn.delete(index);
@@ -83,18 +95,25 @@ export class VirtualList {
    * @param {number} y
    */
   drawRow(index, y) {
-    let element = this.drawn.get(index);
-    if (!element) {
-      element = h('div', { class: 'item', role: 'option', id: `row-${index}`, 'aria-setsize': this.rows, 'aria-posinset': index + 1 });
-      this.drawn.set(index, element);
-      this.space.append(element);
+    let drawn = this.drawn.get(index);
+    if (!drawn) {
+      const made = h('div', { class: 'item', role: 'option', id: `row-${index}`, 'aria-posinset': index + 1 });
+      drawn = { element: made, row: undefined, paint: -1 };
+      this.drawn.set(index, drawn);
+      this.space.append(made);
     }
-    element.style.transform = `translateY(${y}px)`;
+    const { element } = drawn;
     const row = this.rowAt(index);
-    element.classList.toggle('waiting', !row);
+    element.style.transform = `translateY(${y}px)`;
+    element.setAttribute('aria-setsize', String(this.rows));
     element.setAttribute('aria-selected', String(row !== undefined && row.id === this.selected));
     element.classList.toggle('current', index === this.current);
+    if (row === drawn.row && drawn.paint === this.paint) return;
+    drawn.row = row;
+    drawn.paint = this.paint;
+    element.classList.toggle('waiting', !row);
     if (row) this.about.draw(row, element);
+    else element.setAttribute('aria-label', 'Loading');
   }
 
   /**
@@ -104,8 +123,8 @@ export class VirtualList {
   rowAt(index) {
     const number = Math.floor(index / PAGE);
     const page = this.pages.get(number);
-    const rows = Array.isArray(page) ? page : this.stale?.get(number);
-    return Array.isArray(rows) ? rows[index % PAGE] : undefined;
+    const rows = Array.isArray(page) ? page : this.stale.get(number);
+    return rows?.[index % PAGE];
   }
 
   /**
@@ -119,8 +138,9 @@ export class VirtualList {
       this.pages.set(number, this.about.load(number * PAGE, PAGE).then((rows) => {
         if (generation !== this.generation) return;
         this.pages.set(number, rows);
+        this.stale.delete(number);
         this.schedule();
-      }, () => { this.pages.delete(number); }));
+      }, () => { if (generation === this.generation) this.pages.delete(number); }));
     }
   }
 
@@ -129,6 +149,7 @@ export class VirtualList {
     const page = Math.max(1, Math.floor(this.element.clientHeight / this.about.rowHeight) - 1);
     /** @type {Record<string, number>} */
     const moves = { ArrowDown: this.current + 1, ArrowUp: this.current - 1, PageDown: this.current + page, PageUp: this.current - page, Home: 0, End: this.rows - 1 };
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key in moves) {
       event.preventDefault();
       this.moveTo(Math.min(this.rows - 1, Math.max(0, moves[event.key])));
@@ -144,14 +165,14 @@ export class VirtualList {
     this.current = index;
     const { scrollTop, clientHeight } = this.element;
     this.element.scrollTop = scrollTo({ rows: this.rows, rowHeight: this.about.rowHeight, scrollTop, viewport: clientHeight, row: index });
-    this.element.setAttribute('aria-activedescendant', `row-${index}`);
     this.draw();
+    this.element.setAttribute('aria-activedescendant', `row-${index}`);
   }
 
   /** @param {MouseEvent} event */
   onClick(event) {
     const item = event.target instanceof Element ? event.target.closest('.item') : null;
-    const found = [...this.drawn].find(([, element]) => element === item);
+    const found = [...this.drawn].find(([, { element }]) => element === item);
     const row = found ? this.rowAt(found[0]) : undefined;
     if (!found || !row) return;
     this.current = found[0];

@@ -1,14 +1,15 @@
 /** One input per field kind. A widget shows a value, tells of input, and never loses what is being typed. */
 
 import { fromLocalInput, toLocalInput } from '../forms/display.js';
-import { Unparsed } from '../forms/edit.js';
-import { h, uid } from './dom.js';
+import { h, isFocused, uid } from './dom.js';
+import { jsonWidget } from './json.js';
 import { referenceWidget } from './reference.js';
 
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
  * @typedef {{id: string, title: string}} Found
- * @typedef {{search: (field: Field, text: string) => Promise<Found[]>, title: (field: Field, id: string) => Promise<string>}} References
+ * @typedef {{search: (field: Field, text: string) => Promise<Found[]>, title: (field: Field, id: string) => Promise<string>, open?: (field: Field, id: string) => string | null}} References
+ *   `open` gives the address of the record a reference points to
  * @typedef {{element: HTMLElement, input: HTMLElement, show: (value: any) => void, enable: (enabled: boolean) => void}} Widget
  *   `show` leaves an input alone while it holds the focus and its text stands for that value already
  */
@@ -24,7 +25,7 @@ export function widget(field, { oninput, options = {}, references }) {
     case 'boolean': return checkbox(field, oninput);
     case 'choice': return select(field, oninput);
     case 'reference': return referenceWidget(field, oninput, references);
-    case 'json': return textual(area(field, 6, 'code'), oninput, { read: parseJson, write: (value) => (value instanceof Unparsed ? value.text : JSON.stringify(value, null, 2)) });
+    case 'json': return jsonWidget(field, oninput);
     case 'date': return textual(line(field, { type: 'date', min: '0001-01-01', max: '9999-12-31' }), oninput);
     case 'datetime': return textual(line(field, { type: 'datetime-local' }), oninput, { read: fromLocalInput, write: toLocalInput });
     case 'integer': return textual(line(field, { inputMode: 'numeric', class: 'number' }), oninput, { read: parseNumber });
@@ -64,7 +65,7 @@ function textual(input, oninput, { read = (text) => text, write = String } = {})
     input,
     show(value) {
       const text = value === null || value === undefined ? '' : write(value);
-      const stands = document.activeElement === input && JSON.stringify(read(input.value)) === JSON.stringify(value ?? read(''));
+      const stands = isFocused(input) && JSON.stringify(read(input.value)) === JSON.stringify(value ?? read(''));
       if (input.value !== text && !stands) input.value = text;
     },
     enable: (enabled) => { input.readOnly = !enabled; input.disabled = !enabled && /date/.test(input.type); },
@@ -75,16 +76,6 @@ function textual(input, oninput, { read = (text) => text, write = String } = {})
 function parseNumber(text) {
   const plain = text.trim().replace(',', '.');
   return plain !== '' && Number.isFinite(Number(plain)) && !/[.,]$/.test(plain) ? Number(plain) : text;
-}
-
-/** @param {string} text */
-function parseJson(text) {
-  if (text.trim() === '') return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return new Unparsed(text);
-  }
 }
 
 /**

@@ -26,16 +26,16 @@ export async function opfsStorage(sqlite3, name) {
     name: 'opfs-sahpool',
     durable: true,
     reason: null,
-    list: () => pool.getFileNames().filter((file) => !file.endsWith('-journal')).map((file) => file.slice(1)),
-    open: (file) => configure(new Sql(sqlite3, new pool.OpfsSAHPoolDb(path(file))), 'truncate'),
+    list: () => pool.getFileNames().filter((file) => !/-(journal|wal)$/.test(file)).map((file) => file.slice(1)),
+    open: (file) => configure(new Sql(sqlite3, new pool.OpfsSAHPoolDb(path(file))), 'wal'),
     async importFile(file, chunks) {
       const iterator = chunks[Symbol.asyncIterator]();
       await pool.importDb(path(file), async () => (await iterator.next()).value);
     },
     async remove(file) {
-      pool.unlink(path(file));
+      for (const tail of ['', '-journal', '-wal']) pool.unlink(path(file) + tail);
     },
-    // `synchronous = FULL` and `journal_mode = truncate`: a COMMIT returns after the handle was flushed.
+    // `synchronous = FULL`: a COMMIT returns after the log was flushed.
     async flush() {},
     async close() {
       pool.pauseVfs();

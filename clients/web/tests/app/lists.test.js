@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { countQuery, listColumns, windowQuery } from '../../app/lists/query.js';
+import { LiveList } from '../../app/lists/live.js';
+import { idsQuery, listColumns, pageQuery } from '../../app/lists/query.js';
 import { scrollTo, windowOf } from '../../app/lists/window.js';
 
 /** @type {any} */
@@ -17,16 +18,25 @@ test('a list shows the title first, then the status, never json, never what is h
 });
 
 test('every value of a query is a parameter, and a name the type does not have never reaches it', () => {
-  const query = windowQuery(type, state({ search: `50%_ "x'`, filters: [{ field: 'status', op: 'eq', value: 'open' }, { field: 'id"; DROP', op: 'eq', value: 1 }], sort: { field: 'zz', descending: true } }), { columns: ['title'], limit: 10, offset: 20 });
-  assert.ok(!query.sql.includes('DROP') && !query.sql.includes('zz') && !query.sql.includes('50'));
+  const query = idsQuery(type, state({ search: `50%_ "x'`, filters: [{ field: 'status', op: 'eq', value: 'held' }, { field: 'id"; DROP', op: 'eq', value: 1 }], sort: { field: 'zz', descending: true } }));
+  assert.ok(!query.sql.includes('DROP') && !query.sql.includes('zz') && !query.sql.includes('50') && !query.sql.includes('held'));
   assert.equal((query.sql.match(/\?/g) ?? []).length, query.params.length);
   assert.ok(query.params.includes('%50\\%\\_%') && query.params.includes(`%"x'%`));
-  assert.deepEqual(query.params.slice(-3), ['open', 10, 20]);
+  assert.equal(query.params.at(-1), 'held');
 });
 
-test('the count asks the same question as the window', () => {
-  const filters = [{ field: 'crew', op: /** @type {const} */ ('gte'), value: 2 }, { field: 'notes', op: /** @type {const} */ ('empty') }];
-  assert.equal(countQuery(type, state({ filters })).sql, `SELECT count(*) AS "count" FROM "jobs" WHERE "crew" >= ? AND ("notes" IS NULL OR "notes" = '')`);
+test('a status sorts in the order in which an administrator declared it', () => {
+  const { sql, params } = idsQuery(type, state({ sort: { field: 'status', descending: false } }));
+  assert.match(sql, /ORDER BY CASE "status" WHEN \? THEN 0 ELSE 1 END ASC, "id" ASC/);
+  assert.deepEqual(params, ['open']);
+});
+
+test('a page brings the titles of what its references point to, and leaves out a type that is not here', () => {
+  const job = { ...type, fields: [...type.fields, { name: 'customer', kind: 'reference', reference_table: 'customers' }, { name: 'van', kind: 'reference', reference_table: 'vans' }] };
+  const types = new Map([['customers', { ...type, table_name: 'customers', title_field: 'name' }]]);
+  const { sql, params } = pageQuery(job, { columns: ['title', 'customer', 'van', 'gone'], ids: ['a', 'b'], types });
+  assert.ok(sql.includes('AS "customer title"') && !sql.includes('van title') && !sql.includes('gone') && sql.endsWith('IN (?, ?)'));
+  assert.deepEqual(params, ['a', 'b']);
 });
 
 test('a window covers the viewport anywhere in a list of any length, to the very last row', () => {
@@ -51,4 +61,27 @@ test('scrolling to a row brings it into sight and moves no more than needed', ()
   assert.equal(scrollTo({ ...list, scrollTop: 0, row: 3 }), 0);
   assert.equal(scrollTo({ ...list, scrollTop: 0, row: 20 }), 550);
   assert.equal(scrollTo({ ...list, scrollTop: 5000, row: 2 }), 100);
+});
+
+test('a list asks once for many changes, shows them, and drops the answer to a question that was replaced', async () => {
+  /** @type {((rows: any[]) => void)[]} */
+  const asked = [];
+  /** @type {any[]} */
+  const heard = [];
+  const list = new LiveList({ query: () => new Promise((resolve) => { asked.push(resolve); }), changed: (how) => heard.push(how), failed: assert.fail, now: () => 0 });
+  const turn = () => new Promise((resolve) => { setImmediate(resolve); });
+  list.show(type, state(), { columns: ['title'], types: new Map() });
+  list.show(type, state({ search: 'x' }), { columns: ['title'], types: new Map() });
+  asked[0]([{ ids: '["old"]' }]);
+  await turn();
+  for (let n = 0; n < 5; n += 1) list.refresh();
+  asked[1]([{ ids: '["a","b"]' }]);
+  await turn();
+  assert.deepEqual(heard, [{ count: 2, top: true }]);
+  assert.equal(asked.length, 3);
+  asked[2]([{ ids: '["b"]' }]);
+  await turn();
+  assert.deepEqual(heard[1], { count: 1, top: false });
+  assert.equal(asked.length, 3);
+  list.stop();
 });

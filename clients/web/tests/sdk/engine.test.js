@@ -32,7 +32,9 @@ function live(options = {}) {
   it.run({ on: 'open' });
   const [subscribe] = sent(it.frame(welcome()));
   it.frame({ type: 'catch_up', mode: 'log', from: 10, to: 10, ref: subscribe.ref });
-  return { ...it, onLive: it.frame({ type: 'live', cursor: 10, state_hash: 'h10' }) };
+  const onLive = it.frame({ type: 'live', cursor: 10, state_hash: 'h10' });
+  it.run({ on: 'confirmed' });
+  return { ...it, onLive };
 }
 
 test('it says hello, learns where the chain begins, subscribes and goes live', () => {
@@ -81,7 +83,7 @@ test('a frame of a newer schema waits for its revisions, with all that follows',
   const revisions = [2, 3, 4].map((schema_version) => ({ schema_version, commands: [] }));
   const effects = frame({ type: 'schema', from: 1, to: 4, revisions, ref: ask.ref });
   assert.deepEqual(does(effects, 'apply').map(({ frame: { from, revisions: with_ } }) => [from, with_.map((r) => r.schema_version)]), [[10, [2, 3]], [11, []], [12, [4]]]);
-  assert.deepEqual([engine.state.cursor, engine.state.schema_version], [13, 4]);
+  assert.deepEqual([engine.state.cursor, engine.state.schema_version, engine.phase], [13, 4, 'live']);
 });
 
 test('rows under another schema are upgraded for first, then taken in one step', () => {
@@ -167,6 +169,12 @@ test('a push the server cannot take now waits; one it cannot take at all is narr
   assert.equal(does(effects, 'timer')[0].name, 'push');
 });
 
+test('a device revoked while it pushes keeps its ops', () => {
+  const { engine, frame } = live({ pending: () => [{ op_id: 1, tx: null, wire: {} }] });
+  const effects = frame({ type: 'error', code: 'revoked', message: 'm', ref: engine.pushing.inFlight.ref });
+  assert.deepEqual([does(effects, 'ack'), engine.phase], [[], 'signed_out']);
+});
+
 test('a lost connection is tried again, later each time, and at once when someone looks', () => {
   const { engine, run } = live();
   const waits = [];
@@ -227,8 +235,44 @@ test('a step that fails is asked for again, then repaired, then left to a new co
   assert.equal(subscribe.type, 'subscribe');
   frame({ type: 'catch_up', mode: 'log', from: 10, to: 11, ref: subscribe.ref });
   frame(changes(10, 11));
-  const [verify] = sent(fail());
-  assert.deepEqual([verify.type, engine.phase], ['verify', 'repairing']);
+  const [schema] = sent(fail());
+  assert.deepEqual([schema.type, engine.phase, engine.problem.code], ['schema', 'repairing', 'chain']);
+  const effects = frame({ type: 'schema', from: 1, to: 2, revisions: [{ schema_version: 2, commands: [] }], ref: schema.ref });
+  assert.deepEqual(effects.map((effect) => effect.envelope?.type ?? effect.do), ['upgrade', 'verify'], 'rows need the server’s schema');
+  assert.equal(does(fail(), 'disconnect').length, 1);
+  const waits = [];
+  for (let i = 0; i < 3; i++) {
+    run({ on: 'timer', name: 'retry' });
+    run({ on: 'open' });
+    const [{ ref }] = sent(frame(welcome()));
+    frame({ type: 'catch_up', mode: 'log', from: 10, to: 11, ref });
+    frame(changes(10, 11));
+    frame({ type: 'live', cursor: 11, state_hash: 'h11' });
+    waits.push(does(fail(), 'timer').find(({ name }) => name === 'retry').ms);
+  }
+  assert.ok(waits[2] > waits[0], 'what fails again and again waits longer each time');
+  assert.equal(engine.problem.code, 'chain');
+});
+
+test('a server that asks for a repair gets its schema run first', () => {
+  const { frame, run } = machine({ state: AT_10 });
+  run({ on: 'start' });
+  run({ on: 'open' });
+  const [{ ref }] = sent(frame(welcome({ chain: 'mismatch' })));
+  const [ask] = sent(frame({ type: 'catch_up', mode: 'repair', cursor: 20, state_hash: 'h20', ref }));
+  assert.deepEqual([ask.type, ask.from], ['schema', 1]);
+  assert.deepEqual(sent(frame({ type: 'schema', from: 1, to: 1, revisions: [], ref: ask.ref })).map(({ type }) => type), ['verify']);
+});
+
+test('a frame that is not what the protocol says costs the connection, not the machine', () => {
+  for (const frame_ of [{ type: 'schema', ref: 1 }, { type: 'ack', ref: 1 }, { type: 'verify', ref: 1, tables: { jobs: 5 } }, { type: 'rows', ref: 1 }]) {
+    const { engine, frame, run } = live({ pending: () => [{ op_id: 1, tx: null, wire: {} }] });
+    run({ on: 'verify' });
+    const ref = frame_.type === 'ack' ? engine.pushing.inFlight.ref : undefined;
+    frame({ ...frame_, ...(ref ? { ref } : {}) });
+    assert.ok(['live', 'offline'].includes(engine.phase));
+    run({ on: 'wake' });
+  }
 });
 
 /** A server that answers verify, ranges and repair from a map of id → version. */
@@ -273,7 +317,7 @@ test('a replica that differs is repaired by bisection, without a wipe, and goes 
   assert.deepEqual(mine, truth);
   assert.ok(fetched <= 1000, `${fetched} rows fetched`);
   const [verified] = does(effects, 'verified');
-  assert.deepEqual([verified.tables.jobs.equal, verified.problem, does(effects, 'adopt')[0].state], [false, null, { cursor: 10, state_hash: 'h10' }]);
+  assert.deepEqual([verified.tables.jobs.equal, verified.problem, does(effects, 'adopt')[0].state], [false, null, { cursor: 10, state_hash: 'h10', channel: 'full' }]);
   assert.deepEqual(sent(effects).map(({ type, cursor }) => [type, cursor]), [['subscribe', 10]]);
 });
 

@@ -10,7 +10,7 @@ import { commandSql, createTableSql, liveViewSql, quote } from '../../sdk/ddl.js
 import { Digest } from '../../sdk/digest.js';
 import { uuid7 } from '../../sdk/ids.js';
 import { makeFrame, parseBinary, parseChange, parseFrame } from '../../sdk/lines.js';
-import { applyPatch, diff } from '../../sdk/patch.js';
+import { applyPatch, diff, plain } from '../../sdk/patch.js';
 import { Sha256, fromHex, sha256, toHex } from '../../sdk/sha256.js';
 import { clean, fromCell, toCell } from '../../sdk/values.js';
 import { guesses, split } from '../../sdk/verify.js';
@@ -67,29 +67,32 @@ test('a patch sets fields at the first level and is strict inside json', () => {
     { op: 'add', path: '/attrs/list/-', value: 3 }, { op: 'remove', path: '/attrs/deep/x' }, { op: 'replace', path: '/attrs/a~1b~0c', value: 5 },
     { op: 'copy', from: '/attrs/list/0', path: '/attrs/first' }, { op: 'move', from: '/attrs/first', path: '/attrs/one' }, { op: 'test', path: '/attrs/one', value: 1 },
   ];
-  assert.deepEqual(applyPatch(record, patch), { title: 'b', note: 'n', attrs: { list: [1, 9, 2, 3], deep: {}, 'a/b~c': 5, one: 1 } });
+  assert.ok(plain(record, patch).every(({ op }) => ['add', 'replace', 'remove'].includes(op)));
+  assert.deepEqual(applyPatch(record, plain(record, patch)), { title: 'b', note: 'n', attrs: { list: [1, 9, 2, 3], deep: {}, 'a/b~c': 5, one: 1 } });
   assert.deepEqual(record.attrs.list, [1, 2], 'the given record is untouched');
   assert.equal(applyPatch(record, [{ op: 'remove', path: '/title' }]).title, null);
   for (const bad of [
     { op: 'replace', path: '/attrs/nothing', value: 1 }, { op: 'remove', path: '/attrs/list/2' }, { op: 'add', path: '/attrs/list/01', value: 1 }, { op: 'add', path: '/title/x', value: 1 },
     { op: 'test', path: '/title', value: 'z' }, { op: 'add', path: '/attrs/__proto__', value: {} }, { op: 'move', from: '/attrs', path: '/attrs/x' }, { op: 'replace', path: '', value: {} },
-  ]) assert.throws(() => applyPatch(record, [bad]), { name: 'MoatError' }, JSON.stringify(bad));
+  ]) {
+    assert.throws(() => applyPatch(record, plain(record, [bad])), { name: 'MoatError' }, JSON.stringify(bad));
+    assert.deepEqual(applyPatch(record, [bad, { op: 'replace', path: '/title', value: 'b' }], { lenient: true }), { ...record, title: 'b' });
+  }
 });
 
-test('a diff is the whole value, or what changed inside an object when that is shorter', () => {
-  const long = 'x'.repeat(100);
+test('a diff names what changed inside an object, and replaces lists whole', () => {
   assert.deepEqual(diff({ a: 1, b: 2 }, { a: 1, b: 3, c: null }), [{ op: 'replace', path: '/b', value: 3 }]);
-  assert.deepEqual(diff({ attrs: { long, k: 1, gone: 1 } }, { attrs: { long, k: 2, 'n/w': 1 } }), [
-    { op: 'remove', path: '/attrs/gone' }, { op: 'replace', path: '/attrs/k', value: 2 }, { op: 'add', path: '/attrs/n~1w', value: 1 },
+  assert.deepEqual(diff({ attrs: { k: 1, z: 1, gone: 1 } }, { attrs: { k: 2, 'n/w': 1 } }), [
+    { op: 'remove', path: '/attrs/gone' }, { op: 'remove', path: '/attrs/z' }, { op: 'replace', path: '/attrs/k', value: 2 }, { op: 'add', path: '/attrs/n~1w', value: 1 },
   ]);
-  assert.deepEqual(diff({ attrs: { a: 1 } }, { attrs: { b: 1 } }), [{ op: 'replace', path: '/attrs', value: { b: 1 } }]);
-  assert.deepEqual(diff({ attrs: { long, list: [1, 2] } }, { attrs: { long, list: [1, 2, 3] } }), [{ op: 'replace', path: '/attrs/list', value: [1, 2, 3] }]);
+  assert.deepEqual(diff({ attrs: { list: [1, 2] } }, { attrs: { list: [1, 2, 3] } }), [{ op: 'replace', path: '/attrs/list', value: [1, 2, 3] }]);
+  assert.deepEqual(diff({ attrs: null }, { attrs: { a: 1 } }), [{ op: 'replace', path: '/attrs', value: { a: 1 } }]);
 });
 
 test('values are taken in looser spellings where nothing is lost, and refused where something would be', () => {
   const decimal = field('p', 'decimal');
-  assert.deepEqual([1, '1.5', '-0.00', '007.1', -3.25].map((value) => clean(decimal, value)), ['1.00', '1.50', '0.00', '7.10', '-3.25']);
-  for (const bad of ['1.234', '1e5', 'x', '', '.', 12345678901234.56, true]) assert.throws(() => clean(decimal, bad), { code: 'bad_value' }, String(bad));
+  assert.deepEqual([1, '1.5', '-0.00', '007.1', -3.25, '1.25e1', '125e-1', 1e-7 * 1e7].map((value) => clean(decimal, value)), ['1.00', '1.50', '0.00', '7.10', '-3.25', '12.50', '12.50', '1.00']);
+  for (const bad of ['1.234', '1e-3', '1e99', 'e5', 'x', '', '.', 12345678901234.56, true]) assert.throws(() => clean(decimal, bad), { code: 'bad_value' }, String(bad));
   const datetime = field('t', 'datetime');
   assert.equal(clean(datetime, '2026-03-01T10:00:00+02:00'), '2026-03-01T08:00:00.000000Z');
   assert.equal(clean(datetime, '2026-03-01 10:00:00.123456Z'), '2026-03-01T10:00:00.123456Z');
@@ -98,9 +101,8 @@ test('values are taken in looser spellings where nothing is lost, and refused wh
   assert.equal(clean(field('d', 'date'), '2024-02-29'), '2024-02-29');
   for (const bad of ['2023-02-29', '0000-01-01', '2026-1-1']) assert.throws(() => clean(field('d', 'date'), bad), { code: 'bad_value' });
   assert.equal(clean(field('u', 'uuid'), 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'), 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11');
-  assert.equal(clean(field('i', 'integer'), '42'), 42);
   assert.ok(Object.is(clean(field('r', 'real'), -0), 0));
-  for (const bad of [2 ** 53, 1.5, '1.5', true, []]) assert.throws(() => clean(field('i', 'integer'), bad), { code: 'bad_value' });
+  for (const bad of [2 ** 53, 1.5, '15', true, []]) assert.throws(() => clean(field('i', 'integer'), bad), { code: 'bad_value' });
   assert.throws(() => clean(field('x', 'text'), 'a\0b'), { code: 'bad_value', field: 'x' });
   assert.throws(() => clean(field('x', 'text'), '\ud800'), { code: 'bad_value' });
   assert.throws(() => clean(field('c', 'choice', { choices: [{ value: 'a', label: 'A' }] }), 'b'), { code: 'bad_value' });
@@ -124,11 +126,11 @@ test('DDL is what the replica page of the spec says', () => {
   const [table, ...indexes] = createTableSql(JOB.table_name, JOB.fields);
   assert.equal(table, 'CREATE TABLE "jobs" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "object_type" TEXT, "status" TEXT, "title" TEXT, '
     + `"price" NUMERIC DEFAULT '0.00', "hours" REAL, "count" INTEGER, "urgent" INTEGER, "due" TEXT, "attrs" TEXT, "customer" TEXT)`);
-  assert.deepEqual(indexes, ['CREATE INDEX "ix_jobs_title" ON "jobs" ("title")', 'CREATE INDEX "ix_jobs_customer" ON "jobs" ("customer")']);
+  assert.deepEqual(indexes, ['CREATE INDEX "ix_jobs__title" ON "jobs" ("title")', 'CREATE INDEX "ix_jobs__customer" ON "jobs" ("customer")']);
   assert.deepEqual(commandSql({ command: 'add_column', table: 'jobs', column: field('ok', 'boolean', { default: true }) }), [
     'ALTER TABLE "jobs" ADD COLUMN "ok" INTEGER DEFAULT 1', 'ALTER TABLE "_patched_jobs" ADD COLUMN "ok" INTEGER DEFAULT 1',
   ]);
-  assert.match(liveViewSql('jobs', ['id', 'version'], false), /^CREATE TEMP VIEW "jobs" AS SELECT b\."id", b\."version" FROM main\."jobs" b$/);
+  assert.match(liveViewSql('jobs', ['id', 'version'], false), /^CREATE TEMP VIEW "jobs" AS SELECT "id", "version" FROM main\."jobs" b$/);
   assert.match(liveViewSql('jobs', ['id'], true), /UNION ALL SELECT "id" FROM main\."_patched_jobs"$/);
   for (const bad of ['a"b', 'A', '', 'sqlite_x', 'overlays', '_x', 'a'.repeat(200)]) assert.throws(() => commandSql({ command: 'retire_table', table: bad }), { code: 'bad_name' }, bad);
   assert.throws(() => quote('x; DROP TABLE y'), { code: 'bad_name' });

@@ -293,6 +293,24 @@ test('a retired type goes, its pending edits are parked; a failed upgrade leaves
   assert.equal(replica.overlays.get(op).state, 'parked');
 });
 
+test('columns go and come whatever live views and indexes of other tables there are', () => {
+  const { log, replica } = fieldService();
+  const named = { ...CUSTOMER, fields: [...CUSTOMER.fields, field('code', 'text', { unique: true })] };
+  log.publish([{ command: 'add_column', table: 'customers', column: named.fields[1] }, { command: 'create_index', table: 'customers', field: 'code' }], [named], 2);
+  replica.applyChanges(log.frame(log.revisions));
+  const fewer = { ...JOB, fields: JOB.fields.filter(({ name }) => name !== 'hours') };
+  log.publish([{ command: 'retire_column', table: 'jobs', field: 'hours' }, createTable({ ...CUSTOMER, table_name: 'vans', object_name: 'van' })], [fewer], 3);
+  replica.applyChanges(log.frame(log.revisions));
+  assert.equal('hours' in reading.get(replica, 'jobs', 'j1'), false);
+});
+
+test('rows under a schema the replica does not have are refused whole', () => {
+  const { replica } = fieldService();
+  const frame = (table, columns) => [{ table, columns, deleted: [], range: [null, null], lines: ['["j1",2,"x"]'] }];
+  for (const rows of [frame('jobs', ['id', 'version', 'colour']), frame('vans', ['id', 'version', 'title'])]) assert.throws(() => replica.applyRows(rows, { to: 9, state_hash: '' }), { code: 'schema' });
+  assert.deepEqual(titles(replica), ['j1:Boiler', 'j2:Roof']);
+});
+
 test('rows bring a replica forward in one step', () => {
   const { log, replica } = fieldService();
   write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });

@@ -1,0 +1,59 @@
+"""PURE: what the user may see and do, as the server last said; for drawing screens. The server alone decides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ACCESS = "access"
+"""Where `device_state` keeps it."""
+SYSTEM_FIELDS = ("object_type", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The rights on one table. None as `readable` or `writable` means every field."""
+
+    create: bool = True
+    update: bool = True
+    delete: bool = True
+    readable: frozenset[str] | None = None
+    writable: frozenset[str] | None = None
+    rows: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+    def can_read(self, field: str) -> bool:
+        """Whether the field is shown to this user."""
+        return self.readable is None or field in self.readable or field in SYSTEM_FIELDS
+
+    def can_write(self, field: str) -> bool:
+        """Whether the server would take a change of the field."""
+        return self.update and self.can_read(field) and (self.writable is None or field in self.writable)
+
+    def would_keep(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record with these values would stay in sight, as far as its own fields tell."""
+        return all(record.get(key) in allowed for key, allowed in self.rows if "." not in key and key in record)
+
+
+NOTHING = Rights(create=False, update=False, delete=False, readable=frozenset(), writable=frozenset())
+
+
+def rights_of(access: Mapping[str, Any] | None, table: str) -> Rights:
+    """Return the rights on a table from what the server said: everything when it named no rules, nothing for a table without one."""
+    rules = (access or {}).get("rules")
+    if not isinstance(rules, list):
+        return Rights()
+    rule = next((r for r in rules if r.get("table") == table), None)
+    if rule is None:
+        return NOTHING
+    verbs = rule.get("verbs") or ()
+    return Rights(
+        create="create" in verbs,
+        update="update" in verbs,
+        delete="delete" in verbs,
+        readable=_names(rule.get("readable")),
+        writable=_names(rule.get("writable")),
+        rows=tuple((str(key), tuple(values)) for key, values in rule.get("rows") or ()),
+    )
+
+
+def _names(value: Any) -> frozenset[str] | None:
+    return None if value is None else frozenset(map(str, value))

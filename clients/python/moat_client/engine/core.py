@@ -1,0 +1,150 @@
+"""PURE: what every part of the engine shares: the state, and how a connection is given up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from moat_client.backoff import Backoff
+from moat_client.engine import events as ev
+from moat_client.engine.download import Downloader
+from moat_client.engine.events import Action
+from moat_client.engine.push import Pusher
+from moat_client.engine.repair import Repairer
+from moat_client.messages import Message, Verified, Welcome
+from moat_client.position import Position
+
+FATAL = {
+    "bad_token": "The server does not know this device's token. Log in again; pending work is kept.",
+    "revoked": "This device was revoked. Log in again; pending work is kept.",
+    "forbidden": "The user may not do this.",
+    "protocol": "The server does not speak this client's protocol. Update the client.",
+    "replaced": "Another program is connected as this device.",
+    "wrong_tenant": "This replica belongs to another tenant.",
+}
+RESET = {
+    "ahead": "The server's log ends before this replica: the server was restored or replaced. Pending work is kept; start over with a reset.",
+    "epoch": "The server's log is another one than this replica knew: it was restored or replaced. Pending work is kept; start over with a reset.",
+    "diverged": "The replica cannot be brought in step by a repair. Pending work is kept; start over with a reset.",
+}
+
+
+class State(StrEnum):
+    """What the engine is doing."""
+
+    OFFLINE = "offline"
+    CONNECTING = "connecting"
+    CATCHING_UP = "catching_up"
+    UPGRADING = "upgrading"
+    REPAIRING = "repairing"
+    LIVE = "live"
+    ERROR = "error"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state for people: `percent` of a catch-up; `code` and `message` of what went wrong; `retry_in` seconds."""
+
+    state: State = State.OFFLINE
+    percent: int = 0
+    cursor: int = 0
+    schema_version: int = 0
+    code: str = ""
+    message: str = ""
+    retry_in: float | None = None
+
+    @property
+    def needs_reset(self) -> bool:
+        """Whether only starting over can help."""
+        return self.state is State.ERROR and self.code in RESET
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who we are to the server."""
+
+    token: str
+    device: str
+    client: str = "moat-python/0.1"
+
+
+class Core:
+    """The engine's memory of one connection. `draw` returns random numbers in [0, 1), `now` the time in wire form."""
+
+    def __init__(self, identity: Identity, position: Position, *, draw: Callable[[], float], now: Callable[[], str]) -> None:
+        self.position = position
+        self._identity = identity
+        self._now = now
+        self._backoff = Backoff(draw)
+        self._status = Status(cursor=position.cursor, schema_version=position.schema_version)
+        self._pusher = Pusher()
+        self._downloader = Downloader()
+        self._repairer: Repairer | None = None
+        self._repairs = 0
+        self._verify_wanted = False
+        self._welcome: Welcome | None = None
+        self._retry_after: float | None = None
+        self._forget_connection()
+
+    def _forget_connection(self) -> None:
+        self._connected = False
+        self._heard = False
+        self._streaming = False
+        self._collecting = False
+        self._span = (0, 0)
+        self._rows_total = self._rows_seen = 0
+        self._revisions: dict[int, tuple[Any, ...]] = {}
+        self._held: list[Message] = []
+        self._waiting_schema = False
+        self._applying = False
+        self._after_schema: Callable[[], list[Action]] | None = None
+        self._after_applied: Callable[[], list[Action]] | None = None
+        self._verifying: Verified | None = None
+        self._repairer = None
+        self._downloader.stop()
+        self._pusher.restart()
+
+    @property
+    def status(self) -> Status:
+        """The state now."""
+        return self._status
+
+    @property
+    def settled_down(self) -> bool:
+        """Whether we are live and no push waits for an answer."""
+        return self._status.state is State.LIVE and self._pusher.idle and not self._held and not self._applying
+
+    def _set(self, state: State, **more: Any) -> None:
+        self._status = Status(state, cursor=self.position.cursor, schema_version=self.position.schema_version, **more)
+
+    def _offline(self, reason: str, retry_after: float | None = None) -> list[Action]:
+        wait = self._backoff.next(self._retry_after if retry_after is None else retry_after)
+        self._retry_after = None
+        self._forget_connection()
+        self._set(State.OFFLINE, message=reason, retry_in=wait)
+        return [*self._no_timers(), ev.SetTimer("retry", wait)]
+
+    def _no_timers(self) -> list[Action]:
+        return [ev.CancelTimer(name) for name in ("hello", "ping", "pong", "push")]
+
+    def _break(self, reason: str, retry_after: float | None = None) -> list[Action]:
+        """Give this connection up and try again later."""
+        return [ev.Disconnect(), *self._offline(reason, retry_after)]
+
+    def _fail(self, code: str, message: str = "") -> list[Action]:
+        """Stop until a person has done something about it."""
+        text = FATAL.get(code) or RESET.get(code) or message or code
+        self._forget_connection()
+        self._set(State.ERROR, code=code, message=text)
+        return [ev.Disconnect(), *self._no_timers(), ev.Tell(code, text)]
+
+    def _apply(self, action: Action, then: Callable[[], list[Action]]) -> list[Action]:
+        self._applying, self._after_applied = True, then
+        return [action]
+
+    def _applied(self, position: Position) -> list[Action]:
+        self.position = position
+        self._applying = False
+        then, self._after_applied = self._after_applied, None
+        return then() if then else []

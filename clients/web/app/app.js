@@ -1,0 +1,147 @@
+/** What every view shares: the replica, the published types and layouts, the status, drafts. Views listen, nothing polls. */
+
+import { titleField, titleOf } from './forms/titles.js';
+import { address } from './router.js';
+import { rightsOn } from './sync/rights.js';
+import { toast } from './ui/toast.js';
+
+/**
+ * @typedef {import('../sdk/index.js').Moat} Moat
+ * @typedef {import('../sdk/index.js').Changed} Changed
+ * @typedef {import('../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../sdk/types.js').Field} Field
+ * @typedef {import('../sdk/types.js').Layout} Layout
+ * @typedef {import('../sdk/types.js').Status} Status
+ * @typedef {import('./forms/edit.js').Edit} Edit
+ * @typedef {'definitions' | 'status' | 'changed' | 'overlays' | 'drafts'} Topic
+ */
+
+const SYSTEM = ['object_metadata', 'layout_definition'];
+const FOUND = 30;
+
+/** @param {string} name */
+const quote = (name) => `"${name.replaceAll('"', '""')}"`;
+
+export class App {
+  /** @param {Moat} moat */
+  constructor(moat) {
+    this.moat = moat;
+    /** @type {Map<string, ObjectType>} by table name, in the order of their labels */
+    this.types = new Map();
+    /** @type {Layout[]} */
+    this.layouts = [];
+    this.status = moat.status();
+    /** @type {Map<string, Edit>} unsaved edits by `table/id`; they survive going to another record */
+    this.drafts = new Map();
+    /** @type {Map<Topic, Set<(detail: any) => void>>} */
+    this.listeners = new Map();
+    moat.onStatus((status) => this.onStatus(status));
+    moat.onChange((changed) => void this.onChange(changed));
+  }
+
+  /** Read the definitions for the first time. */
+  async begin() {
+    await this.readDefinitions();
+  }
+
+  /**
+   * Hear of a topic until the returned function is called.
+   * @param {Topic} topic
+   * @param {(detail: any) => void} listener
+   * @returns {() => void}
+   */
+  on(topic, listener) {
+    const set = this.listeners.get(topic) ?? new Set();
+    this.listeners.set(topic, set.add(listener));
+    return () => void set.delete(listener);
+  }
+
+  /**
+   * @param {Topic} topic
+   * @param {any} [detail]
+   */
+  emit(topic, detail) {
+    for (const listener of [...this.listeners.get(topic) ?? []]) listener(detail);
+  }
+
+  /** @param {Status} status */
+  onStatus(status) {
+    const before = this.status;
+    this.status = status;
+    this.emit('status', { status, before });
+  }
+
+  /** @param {Changed} changed */
+  async onChange(changed) {
+    if (SYSTEM.some((name) => name in changed)) await this.readDefinitions();
+    if ('overlays' in changed) this.emit('overlays');
+    this.emit('changed', changed);
+  }
+
+  async readDefinitions() {
+    const [types, layouts] = await Promise.all([this.moat.objects(), this.moat.layouts()]);
+    this.types = new Map(types.map((type) => [type.table_name, type]));
+    this.layouts = layouts;
+    this.emit('definitions');
+  }
+
+  /** @param {string} table */
+  rights(table) {
+    return rightsOn(this.status.profile, table);
+  }
+
+  /**
+   * Return the text that stands for a record.
+   * @param {ObjectType | undefined} type
+   * @param {Record<string, any> | null | undefined} record
+   */
+  titleOf(type, record) {
+    return titleOf(type, record);
+  }
+
+  /** What reference widgets ask. */
+  references = {
+    /**
+     * @param {Field} field
+     * @param {string} text
+     */
+    search: async (field, text) => {
+      const type = this.types.get(field.reference_table ?? '');
+      if (!type) return [];
+      const title = quote(titleField(type) ?? 'id');
+      const words = text.trim().split(/\s+/).filter(Boolean).map((word) => `%${word.replace(/[\\%_]/g, '\\$&')}%`);
+      const where = words.map(() => `(${title} LIKE ? ESCAPE '\\' OR "id" LIKE ? ESCAPE '\\')`).join(' AND ');
+      const sql = `SELECT "id", coalesce(${title}, "id") AS "title" FROM ${quote(type.table_name)}${where ? ` WHERE ${where}` : ''} ORDER BY ${title}, "id" LIMIT ${FOUND}`;
+      const rows = await this.moat.query(sql, words.flatMap((word) => [word, word]));
+      return rows.map((row) => ({ id: String(row.id), title: String(row.title) }));
+    },
+    /**
+     * @param {Field} field
+     * @param {string} id
+     */
+    title: async (field, id) => {
+      const type = this.types.get(field.reference_table ?? '');
+      return type ? this.titleOf(type, await this.moat.get(type.table_name, id) ?? { id }) : id;
+    },
+    /**
+     * @param {Field} field
+     * @param {string} id
+     */
+    open: (field, id) => (field.reference_table && this.types.has(field.reference_table) ? address({ page: 'record', table: field.reference_table, id }) : null),
+  };
+
+  /**
+   * Do what a person asked for; when it fails say why instead of failing silently.
+   * @param {() => Promise<any>} work
+   * @returns {Promise<boolean>} whether it worked
+   */
+  async attempt(work) {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      toast(error instanceof Error ? error.message : String(error), { tone: 'bad' });
+      return false;
+    }
+  }
+}

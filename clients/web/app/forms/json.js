@@ -1,0 +1,70 @@
+/** How a JSON value is best edited: as a checklist, a list of words, names with values, or as text when it is none of them. */
+
+/**
+ * @typedef {{shape: 'checklist', text: string, done: string} | {shape: 'words'} | {shape: 'pairs'} | {shape: 'text'}} Shape
+ */
+
+const TEXT_KEYS = ['text', 'label', 'title', 'name'];
+const DONE_KEYS = ['done', 'checked', 'complete', 'completed'];
+
+/**
+ * Return the shape of a value. Nothing of a value is lost by any of them: what a shape does not show stays as it is.
+ * @param {any} value
+ * @returns {Shape}
+ */
+export function shapeOf(value) {
+  if (Array.isArray(value) && value.length) {
+    if (value.every((item) => typeof item === 'string')) return { shape: 'words' };
+    const text = TEXT_KEYS.find((key) => value.every((item) => typeof item?.[key] === 'string'));
+    const done = DONE_KEYS.find((key) => value.every((item) => typeof item?.[key] === 'boolean'));
+    if (text && done) return { shape: 'checklist', text, done };
+  } else if (isObject(value) && Object.keys(value).length && Object.values(value).every(isScalar)) {
+    return { shape: 'pairs' };
+  }
+  return { shape: 'text' };
+}
+
+/**
+ * Return a short text of a value, for lists and histories.
+ * @param {any} value
+ * @returns {string}
+ */
+export function summary(value) {
+  const shape = shapeOf(value);
+  if (shape.shape === 'words') return value.join(', ');
+  if (shape.shape === 'checklist') return `${value.filter((/** @type {any} */ item) => item[shape.done]).length} of ${value.length} done`;
+  if (shape.shape === 'pairs') return Object.entries(value).map(([key, one]) => `${key}: ${one ?? '–'}`).join(', ');
+  return JSON.stringify(value);
+}
+
+/**
+ * Return the words of a comma-separated text; null for none.
+ * @param {string} text
+ * @returns {string[] | null}
+ */
+export function wordsOf(text) {
+  const words = text.split(',').map((word) => word.trim()).filter(Boolean);
+  return words.length ? words : null;
+}
+
+/**
+ * Return what was typed for a scalar: it stays the kind it was where the text allows.
+ * @param {any} before
+ * @param {string} text
+ * @returns {any}
+ */
+export function scalarOf(before, text) {
+  if (typeof before === 'number' && text.trim() !== '' && Number.isFinite(Number(text))) return Number(text);
+  if (before === null && text === '') return null;
+  return text;
+}
+
+/** @param {any} value */
+function isObject(value) {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
+
+/** @param {any} value */
+function isScalar(value) {
+  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
+}

@@ -1,0 +1,25 @@
+/** Which field stands for a record. */
+
+/** @typedef {import('../../sdk/types.js').ObjectType} ObjectType */
+
+/**
+ * Return the title field of a type: the declared one, otherwise the first text; null when there is neither.
+ * @param {ObjectType | undefined} type
+ * @returns {string | null}
+ */
+export function titleField(type) {
+  if (type?.title_field) return type.title_field;
+  return type?.fields.find((field) => field.kind === 'text')?.name ?? null;
+}
+
+/**
+ * Return the text that stands for a record: its title, or its id while it has none.
+ * @param {ObjectType | undefined} type
+ * @param {Record<string, any> | null | undefined} record
+ * @returns {string}
+ */
+export function titleOf(type, record) {
+  const field = titleField(type);
+  const title = field ? record?.[field] ?? '' : '';
+  return title === '' ? String(record?.id ?? '') : String(title);
+}

@@ -1,0 +1,43 @@
+/** Begins: opens the replica, then shows the log-in page or the app. */
+
+import { open } from '../sdk/index.js';
+import { App } from './app.js';
+import { register } from './service-worker/updates.js';
+import { h } from './ui/dom.js';
+import { Shell } from './views/shell.js';
+import { signInPage } from './views/sign-in.js';
+
+const place = /** @type {HTMLElement} */ (document.getElementById('app'));
+
+/** @type {Shell | null} */
+let shell = null;
+let shown = '';
+
+/** @param {App} app */
+function show(app) {
+  // A device whose token was revoked goes on working: only one that never was logged in, or logged out, sees the log-in page.
+  const { phase, problem } = app.status;
+  const wanted = phase === 'signed_out' && !problem ? `sign-in:${app.status.pending}` : 'shell';
+  if (wanted === shown) return;
+  shown = wanted;
+  shell?.destroy();
+  shell = wanted === 'shell' ? new Shell(app) : null;
+  place.replaceChildren(shell ? shell.element : signInPage(app));
+  if (!shell) document.title = 'Log in · Moat';
+}
+
+async function begin() {
+  try {
+    const app = new App(await open({ client: 'web' }));
+    await app.begin();
+    app.on('status', () => show(app));
+    addEventListener('beforeunload', (event) => { if ([...app.drafts.values()].some((draft) => draft.dirty)) event.preventDefault(); });
+    show(app);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    place.replaceChildren(h('main', { class: 'starting' }, h('h1', {}, 'Moat cannot open its data'), h('p', {}, why), h('p', {}, 'Reload the page; if it stays like this, the browser may be too old or out of space.')));
+  }
+  register('/sw.js').catch(() => { /* Without it the app works, but does not start offline. */ });
+}
+
+void begin();

@@ -1,0 +1,107 @@
+/** Edits in words: which fields an op sets, and to what. For the outbox, the undo list and a record's history. */
+
+import { display } from '../forms/display.js';
+import { headFields } from '../forms/plan.js';
+
+/**
+ * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {{field: string, label: string, before: any, after: any, text: string, was: string}} Step
+ *   `text` and `was` as a person reads them; `before` is undefined when it is not known
+ */
+
+/** @type {Record<string, string>} */
+const DONE = { insert: 'Created', update: 'Changed', delete: 'Deleted' };
+
+/**
+ * Say what an op did, in one word.
+ * @param {string} op
+ */
+export function verb(op) {
+  return DONE[op] ?? op;
+}
+
+/**
+ * Return the fields of a type by name, head fields among them.
+ * @param {ObjectType | undefined} type
+ * @returns {Map<string, Field>}
+ */
+export function fieldsOf(type) {
+  return new Map(type ? [...headFields(type), ...type.fields].map((field) => [field.name, field]) : []);
+}
+
+/**
+ * Return what an op sets, field by field.
+ * @param {ObjectType | undefined} type
+ * @param {{op: string, payload: any}} op
+ * @param {Record<string, any> | null} [before] the record it was applied to, when it is known
+ * @returns {Step[]}
+ */
+export function steps(type, { op, payload }, before = null) {
+  const after = valuesOf({ op, payload }, before);
+  const fields = fieldsOf(type);
+  return Object.keys(after).map((name) => {
+    const field = fields.get(name) ?? /** @type {Field} */ ({ name, kind: 'json', label: name });
+    const old = before === null ? undefined : before[name] ?? null;
+    return { field: name, label: field.label || name, before: old, after: after[name], text: shown(field, after[name]), was: old === undefined ? '' : shown(field, old) };
+  });
+}
+
+/**
+ * Return the values an op sets: field → value, undefined where a part of a value changed and the whole is not known.
+ * @param {{op: string, payload: any}} op
+ * @param {Record<string, any> | null} [before]
+ * @returns {Record<string, any>}
+ */
+export function valuesOf({ op, payload }, before = null) {
+  if (op === 'insert') return { ...payload };
+  if (op !== 'update' || !Array.isArray(payload)) return {};
+  /** @type {Record<string, any>} */
+  const out = {};
+  for (const step of payload) {
+    const [name, ...inside] = step.path.slice(1).split('/').map(unescaped);
+    if (!inside.length) out[name] = step.op === 'remove' ? null : step.value ?? null;
+    else out[name] = name in out || before ? changedInside(out[name] ?? before?.[name] ?? null, inside, step) : undefined;
+  }
+  return out;
+}
+
+/**
+ * Return the record after an op, for histories.
+ * @param {Record<string, any> | null} before
+ * @param {{op: string, payload: any}} op
+ */
+export function after(before, op) {
+  return op.op === 'delete' ? before : { ...before, ...valuesOf(op, before) };
+}
+
+/**
+ * @param {Field} field
+ * @param {any} value
+ */
+function shown(field, value) {
+  if (value === undefined) return 'changed inside';
+  return display(field, value) || 'empty';
+}
+
+/**
+ * @param {any} whole
+ * @param {string[]} path
+ * @param {{op: string, value?: any}} step
+ * @returns {any}
+ */
+function changedInside(whole, [key, ...rest], step) {
+  if (whole === null || typeof whole !== 'object') return whole;
+  const copy = Array.isArray(whole) ? [...whole] : { ...whole };
+  const at = Array.isArray(copy) && key === '-' ? copy.length : key;
+  if (rest.length) copy[at] = changedInside(copy[at], rest, step);
+  else if (step.op === 'remove') Array.isArray(copy) ? copy.splice(Number(at), 1) : delete copy[at];
+  else if (Array.isArray(copy) && step.op === 'add') copy.splice(Number(at), 0, step.value);
+  else copy[at] = step.value;
+  return copy;
+}
+
+/** @param {string} part */
+function unescaped(part) {
+  return part.replaceAll('~1', '/').replaceAll('~0', '~');
+}

@@ -1,0 +1,42 @@
+/** Sheets over the page: the browser's own dialog, so that focus, Escape and screen readers work by themselves. */
+
+import { button, h, uid } from './dom.js';
+
+/**
+ * Open a sheet. It is gone once it is closed.
+ * @param {string} title
+ * @param {{body: (Node | string)[], foot?: Node[], onclose?: () => void, class?: string}} about
+ * @returns {HTMLDialogElement}
+ */
+export function sheet(title, { body, foot = [], onclose, class: className = '' }) {
+  const titleId = uid('title');
+  const dialog = h('dialog', { class: className, 'aria-labelledby': titleId },
+    h('div', { class: 'pane-head' }, h('h2', { id: titleId }, title), button('Close', () => dialog.close(), { icon: 'close', kind: 'icon' })),
+    h('div', { class: 'body' }, ...body),
+    foot.length ? h('div', { class: 'foot' }, ...foot) : null);
+  dialog.addEventListener('close', () => {
+    dialog.remove();
+    onclose?.();
+  });
+  dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/**
+ * Ask a question; resolves with the key of the answer, null when it was closed without one.
+ * @param {string} title
+ * @param {string} text
+ * @param {{key: string, label: string, kind?: 'primary' | 'plain' | 'danger'}[]} answers
+ * @returns {Promise<string | null>}
+ */
+export function ask(title, text, answers) {
+  return new Promise((resolve) => {
+    /** @type {string | null} */
+    let given = null;
+    const buttons = answers.map(({ key, label, kind }) => button(label, () => { given = key; dialog.close(); }, { kind: kind ?? 'plain' }));
+    const dialog = sheet(title, { body: [h('p', {}, text)], foot: buttons, onclose: () => resolve(given), class: 'question' });
+    buttons[0]?.focus();
+  });
+}

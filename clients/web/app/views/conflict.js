@@ -1,0 +1,158 @@
+/** The conflict sheet: what it was, what I want, what someone else wrote, when and who; the person decides field by field. */
+
+import { Edit } from '../forms/edit.js';
+import { ago, display } from '../forms/display.js';
+import { answer, question } from '../sync/conflict.js';
+import { button, h, uid } from '../ui/dom.js';
+import { sheet } from '../ui/dialog.js';
+import { toast } from '../ui/toast.js';
+import { widget } from '../ui/widgets.js';
+
+/**
+ * @typedef {import('../app.js').App} App
+ * @typedef {import('../sync/conflict.js').Conflict} Conflict
+ * @typedef {import('../sync/conflict.js').Contested} Contested
+ * @typedef {import('../sync/conflict.js').Side} Side
+ * @typedef {Map<string, {side: Side, value?: any}>} Picks
+ */
+
+/** @type {Record<string, (by: string) => {title: string, mine: string, theirs: string}>} */
+const ASKED = {
+  fields: (by) => ({ title: `You and ${by} changed the same.`, mine: 'Keep mine', theirs: 'Take theirs' }),
+  i_deleted: (by) => ({ title: `You deleted this record, and ${by} changed it meanwhile.`, mine: 'Delete it anyway', theirs: 'Keep it with their change' }),
+  they_deleted: (by) => ({ title: `You changed this record, and ${by} deleted it meanwhile.`, mine: 'Bring it back with my change', theirs: 'Leave it deleted' }),
+};
+
+/**
+ * Open the sheet of a conflict, or of the first one.
+ * @param {App} app
+ * @param {number} [opId]
+ */
+export async function openConflict(app, opId) {
+  const all = await app.moat.conflicts();
+  const conflict = all.find((one) => one.op_id === opId) ?? all[0];
+  if (!conflict) {
+    toast('This conflict is settled already.');
+    return;
+  }
+  await new Sheet(app, conflict).open(all.length);
+}
+
+class Sheet {
+  /**
+   * @param {App} app
+   * @param {Conflict} conflict
+   */
+  constructor(app, conflict) {
+    this.app = app;
+    this.conflict = conflict;
+    this.type = app.types.get(conflict.table);
+    this.asked = question(conflict, this.type);
+    /** @type {Picks} */
+    this.picks = new Map();
+    /** @type {Map<string, string>} ids of references → their titles */
+    this.titles = new Map();
+    this.by = conflict.by || 'someone else';
+    this.error = h('p', { class: 'error', role: 'alert' });
+  }
+
+  /** @param {number} count of all conflicts */
+  async open(count) {
+    const { app, conflict, type, asked } = this;
+    const words = ASKED[asked.kind](this.by);
+    await this.readTitles();
+    const record = await app.moat.get(conflict.table, conflict.id) ?? { ...conflict.base, ...conflict.mine, id: conflict.id };
+    const when = conflict.at ? `, ${ago(conflict.at, Date.now())}` : '';
+    const what = `${type?.label ?? conflict.table} “${app.titleOf(type, record)}”`;
+    const keep = button(words.mine, () => void this.settle('mine'), { kind: 'primary' });
+    const take = button(words.theirs, () => void this.settle('theirs'), {});
+    this.own = button('Save my choice', () => void this.settleOwn(), { kind: 'primary' });
+    this.own.hidden = true;
+    this.plain = [keep, take];
+    const others = asked.others.length ? h('p', { class: 'soft' }, `Your edit also sets ${asked.others.map((field) => field.label).join(', ')}, which nobody else touched. “${words.theirs}” gives that up, too; a choice per field keeps it.`) : null;
+    this.dialog = sheet(count > 1 ? `Conflict, 1 of ${count}` : 'Conflict', {
+      class: 'conflict',
+      body: [h('p', {}, h('strong', {}, what)), h('p', {}, words.title), h('p', { class: 'soft' }, `Theirs: ${this.by}${when}. Yours: ${ago(conflict.created_at, Date.now())}. Nothing is lost until you decide.`),
+        h('div', { class: 'contested-list' }, ...asked.contested.map((one) => this.contested(one))), ...(others ? [others] : []), this.error],
+      foot: [keep, take, this.own],
+    });
+  }
+
+  async readTitles() {
+    for (const { field, base, mine, theirs } of this.asked.contested) {
+      if (field.kind !== 'reference') continue;
+      for (const id of [base, mine, theirs]) if (typeof id === 'string') this.titles.set(id, await this.app.references.title(field, id));
+    }
+  }
+
+  /** @param {Contested} contested */
+  contested({ field, base, mine, theirs }) {
+    const { asked } = this;
+    const read = (/** @type {any} */ value) => (field.kind === 'reference' && this.titles.get(value)) || display(field, value) || 'empty';
+    const name = uid('side');
+    const sides = h('div', { class: 'sides' });
+    const own = h('div', { class: 'own', hidden: true });
+    const pick = (/** @type {Side} */ side) => {
+      this.picks.set(field.name, { side, value: this.picks.get(field.name)?.value ?? mine });
+      own.hidden = side !== 'own';
+      if (side === 'own' && !own.firstChild) this.addWidget(own, field, mine);
+      this.choosing();
+    };
+    const choice = (/** @type {Side} */ side, /** @type {string} */ label, /** @type {string} */ value) => h('label', { class: `side ${side}` },
+      asked.kind === 'fields' ? h('input', { type: 'radio', name, value: side, oninput: () => pick(side) }) : null, h('span', { class: 'whose' }, label), h('span', { class: 'value' }, value));
+    if (asked.kind !== 'i_deleted') sides.append(choice('mine', 'Mine', read(mine)));
+    if (asked.kind !== 'they_deleted') sides.append(choice('theirs', `Theirs (${this.by})`, read(theirs)));
+    if (asked.kind === 'fields') sides.append(choice('own', 'Something else', ''));
+    return h('fieldset', { class: 'contested', 'data-field': field.name }, h('legend', {}, field.label || field.name), h('p', { class: 'soft' }, `Before: ${read(base)}`), sides, own);
+  }
+
+  /**
+   * @param {HTMLElement} place
+   * @param {import('../../sdk/types.js').Field} field
+   * @param {any} value
+   */
+  addWidget(place, field, value) {
+    const made = widget(field, { oninput: (typed) => this.picks.set(field.name, { side: 'own', value: typed === '' ? null : typed }), references: this.app.references });
+    made.input.setAttribute('aria-label', field.label || field.name);
+    place.append(made.element);
+    made.show(value);
+    made.input.focus();
+  }
+
+  /** Someone picks field by field: then the picks are what is saved. */
+  choosing() {
+    if (this.own) this.own.hidden = false;
+    for (const one of this.plain ?? []) one.hidden = true;
+  }
+
+  async settleOwn() {
+    const { type, asked, picks } = this;
+    const missing = asked.contested.find(({ field }) => !picks.has(field.name));
+    if (missing) return this.fail(`Choose what holds for ${missing.field.label}.`);
+    const choice = answer(asked, picks);
+    if (typeof choice !== 'string' && type) {
+      const edit = new Edit(type, {});
+      for (const [name, value] of Object.entries(choice)) edit.set(name, value);
+      const [problem] = edit.problems().values();
+      if (problem) return this.fail(problem);
+      return this.settle({ ...choice, ...edit.result() });
+    }
+    return this.settle(choice);
+  }
+
+  /** @param {'mine' | 'theirs' | Record<string, any>} choice */
+  async settle(choice) {
+    try {
+      await this.app.moat.resolve(this.conflict.op_id, choice);
+      this.dialog?.close();
+      toast(choice === 'theirs' ? 'Theirs holds.' : 'Your decision holds.');
+    } catch (error) {
+      this.fail(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** @param {string} text */
+  fail(text) {
+    this.error.textContent = text;
+  }
+}

@@ -1,0 +1,299 @@
+/** One record, drawn by its layout alone: shows it, edits it, creates it, repairs an edit that was refused. What was typed survives everything. */
+
+import { Edit, defaults } from '../forms/edit.js';
+import { display } from '../forms/display.js';
+import { planForm } from '../forms/plan.js';
+import { defaultLayout, resolve } from '../forms/resolve.js';
+import { address } from '../router.js';
+import { fieldsOf, valuesOf } from '../sync/ops.js';
+import { ask } from '../ui/dialog.js';
+import { button, h } from '../ui/dom.js';
+import { Form } from '../ui/form.js';
+import { toast } from '../ui/toast.js';
+import { back } from './back.js';
+import { openHistory } from './history.js';
+import { Notices } from './notices.js';
+import { undoable } from './undo.js';
+
+/**
+ * @typedef {import('../app.js').App} App
+ * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/types.js').Overlay} Overlay
+ * @typedef {{table?: string, id?: string | null, fix?: number, retitled: () => void}} About `id` null: a new record; `fix`: op_id of a refused edit
+ */
+
+export class DetailView {
+  heading = h('h1', { tabIndex: -1 }, '');
+  kind = h('p', { class: 'kind' });
+  historyButton = button('History', () => void this.history(), { icon: 'history', kind: 'icon' });
+  deleteButton = button('Delete', () => void this.remove(), { icon: 'trash', kind: 'icon' });
+  saveButton = button('Save', () => void this.save(), { kind: 'primary', icon: 'check' });
+  cancelButton = button('Cancel', () => this.cancel(), {});
+  note = h('span', { class: 'note', role: 'status' });
+  backPlace = h('span', { class: 'back' });
+  foot = h('div', { class: 'foot' }, this.note, h('span', { class: 'spring' }), this.cancelButton, this.saveButton);
+  gone = false;
+  saving = false;
+  missing = false;
+  showProblems = false;
+  /** @type {Overlay | null} the refused edit this repairs */
+  fixing = null;
+  /** @type {Edit | null} */
+  edit = null;
+  /** @type {Map<string, string>} what the server or the replica said against a field */
+  refused = new Map();
+
+  /**
+   * @param {App} app
+   * @param {About} about
+   */
+  constructor(app, about) {
+    this.app = app;
+    this.retitled = about.retitled;
+    this.table = about.table ?? '';
+    this.id = about.id ?? null;
+    this.isNew = about.table !== undefined && this.id === null;
+    this.form = new Form({ oninput: (field, value) => this.onInput(field, value), references: app.references });
+    this.notices = new Notices(app, this);
+    this.element = h('article', { class: 'record', hidden: true },
+      h('div', { class: 'pane-head' }, this.backPlace, h('div', { class: 'names' }, this.kind, this.heading), this.historyButton, this.deleteButton),
+      h('div', { class: 'body' }, this.notices.element, this.form.element), this.foot);
+    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('changed', (changed) => this.onChanged(changed)), app.on('status', () => this.draw())];
+    this.ready = about.fix === undefined ? this.load() : this.loadFix(about.fix);
+  }
+
+  destroy() {
+    this.gone = true;
+    for (const stop of this.stops) stop();
+    this.notices.destroy();
+  }
+
+  get key() {
+    return `${this.table}/${this.fixing ? `fix:${this.fixing.op_id}` : this.id ?? 'new'}`;
+  }
+
+  get type() {
+    return this.app.types.get(this.table);
+  }
+
+  title() {
+    return this.heading.textContent ?? '';
+  }
+
+  async load() {
+    const { type, app } = this;
+    if (!type) return;
+    const draft = app.drafts.get(this.key);
+    const record = this.isNew ? defaults(type) : await app.moat.get(this.table, /** @type {string} */ (this.id));
+    if (this.gone) return;
+    if (draft) {
+      draft.use(type);
+      if (record && !this.isNew) draft.rebase(record);
+    }
+    this.edit = draft ?? (record ? new Edit(type, record, { isNew: this.isNew }) : null);
+    this.missing = !record;
+    this.draw();
+    void this.notices.read();
+    if (this.isNew) this.form.focus();
+  }
+
+  /**
+   * Open a refused edit: the record as it is, with what the edit set typed on top.
+   * @param {number} opId
+   */
+  async loadFix(opId) {
+    const overlay = (await this.app.moat.overlays()).find((one) => one.op_id === opId && (one.state === 'rejected' || one.state === 'parked'));
+    const type = overlay && this.app.types.get(overlay.table);
+    if (this.gone) return;
+    if (!overlay || !type) {
+      location.replace(address({ page: 'outbox' }));
+      return;
+    }
+    this.table = overlay.table;
+    this.id = overlay.id;
+    this.fixing = overlay;
+    const record = overlay.op === 'insert' ? {} : await this.app.moat.get(overlay.table, overlay.id) ?? {};
+    const known = fieldsOf(type);
+    const wanted = Object.entries(valuesOf(overlay, record)).filter(([name]) => known.has(name));
+    this.edit = new Edit(type, record, { isNew: overlay.op === 'insert' });
+    for (const [name, value] of wanted) this.edit.set(name, value);
+    const field = overlay.details?.field;
+    this.refused = new Map(field && overlay.message ? [[field, overlay.message]] : []);
+    this.draw();
+    void this.notices.read();
+    this.form.focus();
+  }
+
+  /** @param {import('../../sdk/index.js').Changed} changed */
+  async onChanged(changed) {
+    const ids = changed[this.table];
+    if (this.isNew || this.fixing || ids === undefined || (ids !== null && !ids.includes(/** @type {string} */ (this.id)))) return;
+    const record = await this.app.moat.get(this.table, /** @type {string} */ (this.id)).catch(() => null);
+    if (this.gone) return;
+    this.missing = !record;
+    if (record && this.edit) this.edit.rebase(record);
+    else if (record && this.type) this.edit = new Edit(this.type, record);
+    this.draw();
+    void this.notices.read();
+  }
+
+  onDefinitions() {
+    if (this.type && this.edit) this.edit.use(this.type);
+    this.draw();
+  }
+
+  /**
+   * @param {string} field
+   * @param {any} value
+   */
+  onInput(field, value) {
+    if (!this.edit) return;
+    this.edit.set(field, value);
+    this.refused.delete(field);
+    if (this.edit.dirty || this.isNew) this.app.drafts.set(this.key, this.edit);
+    else this.app.drafts.delete(this.key);
+    this.app.emit('drafts');
+    this.draw();
+  }
+
+  draw() {
+    const { edit, type, app } = this;
+    this.element.hidden = false;
+    if (!type || !edit || this.missing) return this.drawMissing();
+    const rights = app.rights(this.table);
+    const values = edit.values;
+    const layout = resolve(app.layouts, type.object_name, values.object_type, values.status)?.layout_json ?? defaultLayout(type);
+    const may = edit.isNew ? rights.insert : rights.update;
+    const plan = planForm(layout, type, values, { readable: rights.readable, writable: (field) => may && rights.writable(field) });
+    const problems = edit.problems();
+    // A new form does not begin with complaints: what is only empty is said when it is to be saved.
+    const shown = new Map([...problems].filter(([field]) => this.showProblems || (edit.typed.has(field) && edit.values[field] !== null)));
+    this.form.render(plan, values, new Map([...shown, ...this.refused]), edit.news);
+    const name = this.isNew ? `New ${type.label}` : app.titleOf(type, values) || type.label;
+    if (this.heading.textContent !== name) this.heading.textContent = name;
+    this.kind.textContent = this.fixing ? `${type.label}: repair an edit` : this.isNew ? '' : type.label;
+    this.drawControls(may, rights.delete);
+    this.retitled();
+  }
+
+  /**
+   * @param {boolean} may
+   * @param {boolean} mayDelete
+   */
+  drawControls(may, mayDelete) {
+    const dirty = Boolean(this.edit?.dirty) || this.isNew || this.fixing !== null;
+    const untouched = !this.isNew && !this.fixing;
+    this.historyButton.hidden = !untouched;
+    this.deleteButton.hidden = !untouched || !mayDelete;
+    this.foot.hidden = !may;
+    this.saveButton.disabled = !dirty || this.saving;
+    this.cancelButton.classList.toggle('unseen', !dirty);
+    this.cancelButton.disabled = !dirty;
+    const note = dirty && untouched ? 'Not saved yet' : '';
+    if (this.note.textContent !== note) this.note.textContent = note;
+    const to = this.fixing ? /** @type {const} */ ({ page: 'outbox' }) : /** @type {const} */ ({ page: 'list', table: this.table });
+    if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back('Back to the list', to));
+  }
+
+  drawMissing() {
+    this.heading.textContent = this.type ? 'This record is not there' : 'This type is not there';
+    const text = this.type ? 'It was deleted, or you may not see it any more.' : 'An administrator retired it. Edits of yours that were not sent are kept in the outbox.';
+    this.form.element.replaceChildren(h('p', { class: 'soft' }, text));
+    this.form.shape = '';
+    for (const one of [this.historyButton, this.deleteButton, this.foot]) one.hidden = true;
+    if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back('Back', { page: 'home' }));
+  }
+
+  async save() {
+    const { edit, app, type } = this;
+    if (!edit || !type || this.saving || !(edit.dirty || this.isNew || this.fixing)) return;
+    this.showProblems = true;
+    if (edit.problems().size) {
+      this.draw();
+      this.form.focus();
+      return;
+    }
+    this.saving = true;
+    this.draw();
+    try {
+      await this.write(edit, type);
+      app.drafts.delete(this.key);
+      app.emit('drafts');
+    } catch (error) {
+      const { field, message } = /** @type {{field?: string, message: string}} */ (error);
+      if (field && edit.fields.has(field)) this.refused.set(field, message);
+      toast(message, { tone: 'bad' });
+    } finally {
+      this.saving = false;
+      if (!this.gone) this.draw();
+    }
+  }
+
+  /**
+   * @param {Edit} edit
+   * @param {ObjectType} type
+   */
+  async write(edit, type) {
+    const { app, table } = this;
+    if (this.fixing) {
+      await app.moat.retry(this.fixing.op_id, edit.result());
+      location.hash = address({ page: 'outbox' });
+      toast('Sent again.');
+    } else if (this.isNew) {
+      const id = await app.moat.insert(table, edit.result());
+      app.drafts.delete(this.key);
+      toast(`${type.label} created.`, undoable(app, { op: 'insert', table, id }));
+      if (!this.gone) location.replace(address({ page: 'record', table, id }));
+    } else {
+      const id = /** @type {string} */ (this.id);
+      const values = edit.result();
+      const before = Object.fromEntries(Object.keys(values).map((name) => [name, edit.base[name] ?? null]));
+      const op = await app.moat.update(table, id, values);
+      edit.saved(values);
+      this.showProblems = false;
+      if (op !== null) toast('Saved.', undoable(app, { op: 'update', table, id, before, opId: op }));
+    }
+  }
+
+  cancel() {
+    this.app.drafts.delete(this.key);
+    this.app.emit('drafts');
+    if (this.isNew || this.fixing) {
+      location.hash = address(this.fixing ? { page: 'outbox' } : { page: 'list', table: this.table });
+      return;
+    }
+    this.edit?.reset();
+    this.refused.clear();
+    this.showProblems = false;
+    this.draw();
+  }
+
+  async remove() {
+    const { app, table, type, edit } = this;
+    if (!type || !edit) return;
+    const id = /** @type {string} */ (this.id);
+    const answer = await ask(`Delete ${app.titleOf(type, edit.base)}?`, 'It disappears here at once, and everywhere else as soon as this device is online.', [{ key: 'yes', label: 'Delete', kind: 'danger' }, { key: 'no', label: 'Keep' }]);
+    if (answer !== 'yes') return;
+    const before = edit.base;
+    await app.attempt(async () => {
+      const opId = await app.moat.remove(table, id);
+      app.drafts.delete(this.key);
+      location.hash = address({ page: 'list', table });
+      toast(`${type.label} deleted.`, undoable(app, { op: 'delete', table, id, before, opId }));
+    });
+  }
+
+  async history() {
+    if (this.type && this.id) await openHistory(this.app, this.type, this.id, this.title());
+  }
+
+  /**
+   * Say how a value reads.
+   * @param {string} field
+   * @param {any} value
+   */
+  shown(field, value) {
+    const known = fieldsOf(this.type).get(field);
+    return known ? display(known, value) : String(value);
+  }
+}

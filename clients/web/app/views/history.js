@@ -1,0 +1,100 @@
+/** Who changed a record, when and how: the server's log when it can be reached, and this device's own edits on top. */
+
+import { ago } from '../forms/display.js';
+import { after, steps, verb } from '../sync/ops.js';
+import { button, h } from '../ui/dom.js';
+import { sheet } from '../ui/dialog.js';
+
+/**
+ * @typedef {import('../app.js').App} App
+ * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {{op: string, payload: any, version?: number, by: string, at: string, made_at?: string, waiting?: string}} Entry
+ */
+
+const PAGE = 50;
+/** @type {Record<string, string>} */
+const WAITING = { pending: 'not sent yet', acked: 'being confirmed', conflict: 'in conflict', rejected: 'refused', parked: 'parked' };
+
+/**
+ * @param {App} app
+ * @param {ObjectType} type
+ * @param {string} id
+ * @param {string} title
+ */
+export async function openHistory(app, type, id, title) {
+  const list = h('ol', { class: 'entries' });
+  const foot = h('div', { class: 'more' });
+  const note = h('p', { class: 'soft', role: 'status' }, 'Loading …');
+  sheet(`History of ${title}`, { body: [list, note, foot] });
+  const own = (await app.moat.overlays()).filter((overlay) => overlay.table === type.table_name && overlay.id === id && overlay.op !== 'settle').reverse()
+    .map((overlay) => ({ op: overlay.op, payload: overlay.payload, by: app.status.user ?? 'you', at: overlay.created_at, waiting: WAITING[overlay.state] }));
+  /** @type {Entry[]} */
+  const entries = [...own];
+  async function load(/** @type {string | undefined} */ cursor) {
+    note.textContent = 'Loading …';
+    try {
+      const page = await app.moat.history(type.table_name, id, { cursor, limit: PAGE });
+      entries.push(...page.results);
+      foot.replaceChildren(...(page.next ? [button('Earlier changes', () => void load(page.next ?? undefined), {})] : []));
+      note.textContent = '';
+    } catch (error) {
+      const offline = /** @type {any} */ (error).code === 'network' || !app.status.online;
+      note.textContent = offline ? 'Offline: earlier changes are on the server.' : `The history cannot be read: ${/** @type {Error} */ (error).message}`;
+      foot.replaceChildren(button('Try again', () => void load(cursor), {}));
+    }
+    const titles = await referenceTitles(app, type, entries);
+    list.replaceChildren(...withBefore(entries).map((entry) => draw(type, entry, titles)));
+  }
+  await load(undefined);
+}
+
+/**
+ * Find what each field was before, as far as earlier entries tell.
+ * @param {Entry[]} entries newest first
+ * @returns {(Entry & {before: Record<string, any> | null})[]}
+ */
+function withBefore(entries) {
+  const oldestFirst = [...entries].reverse();
+  /** @type {Record<string, any> | null} */
+  let record = null;
+  const known = oldestFirst[0]?.op === 'insert';
+  const out = oldestFirst.map((entry) => {
+    const before = known ? record : null;
+    record = after(record, entry);
+    return { ...entry, before: entry.op === 'insert' ? null : before };
+  });
+  return out.reverse();
+}
+
+/**
+ * @param {ObjectType} type
+ * @param {Entry & {before: Record<string, any> | null}} entry
+ * @param {Map<string, string>} titles
+ */
+function draw(type, entry, titles) {
+  const read = (/** @type {any} */ value, /** @type {string} */ text) => titles.get(String(value)) ?? text;
+  const changes = entry.op === 'update' ? steps(type, entry, entry.before) : entry.op === 'insert' ? steps(type, entry) : [];
+  return h('li', {},
+    h('p', {}, h('strong', {}, entry.by || 'system'), ` ${verb(entry.op).toLowerCase()}`, entry.op === 'update' ? '' : ' the record', entry.waiting ? h('span', { class: 'badge pending' }, entry.waiting) : null),
+    changes.length ? h('dl', { class: 'changes' }, ...changes.flatMap(({ label, before, after: now, text, was }) => [h('dt', {}, label), h('dd', {}, was && before !== undefined && entry.op === 'update' ? h('del', {}, read(before, was)) : null, ' ', h('ins', {}, read(now, text)))])) : null,
+    h('p', { class: 'when' }, h('time', { dateTime: entry.at, title: new Date(entry.at).toLocaleString() }, ago(entry.at, Date.now())), entry.made_at ? ` · made offline ${new Date(entry.made_at).toLocaleString()}` : ''));
+}
+
+/**
+ * @param {App} app
+ * @param {ObjectType} type
+ * @param {Entry[]} entries
+ * @returns {Promise<Map<string, string>>} id → title of every record the changes refer to
+ */
+async function referenceTitles(app, type, entries) {
+  /** @type {Map<string, string>} */
+  const titles = new Map();
+  const fields = type.fields.filter((field) => field.kind === 'reference');
+  for (const entry of entries) {
+    for (const step of steps(type, entry)) {
+      const field = fields.find((one) => one.name === step.field);
+      if (field && typeof step.after === 'string' && !titles.has(step.after)) titles.set(step.after, await app.references.title(field, step.after));
+    }
+  }
+  return titles;
+}

@@ -1,0 +1,90 @@
+/** Above a record: edits of it that are not on the server yet, or never will be as they are. */
+
+import { steps, verb } from '../sync/ops.js';
+import { address } from '../router.js';
+import { button, h, icon } from '../ui/dom.js';
+import { openConflict } from './conflict.js';
+
+/**
+ * @typedef {import('../app.js').App} App
+ * @typedef {import('../../sdk/types.js').Overlay} Overlay
+ * @typedef {{table: string, id: string | null, fixing: Overlay | null}} Of
+ */
+
+// An edit that is sent at once is gone again before anybody could read the notice.
+const CALM_MS = 500;
+
+export class Notices {
+  /**
+   * @param {App} app
+   * @param {Of} of
+   */
+  constructor(app, of) {
+    this.app = app;
+    this.of = of;
+    this.element = h('div', { class: 'notices' });
+    this.drawn = '';
+    this.stop = app.on('overlays', () => void this.read());
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.later = undefined;
+  }
+
+  destroy() {
+    clearTimeout(this.later);
+    this.stop();
+  }
+
+  async read() {
+    const { table, id, fixing } = this.of;
+    if (!table || !id) return;
+    const all = await this.app.moat.overlays().catch(() => []);
+    const own = all.filter((overlay) => overlay.table === table && overlay.id === id && overlay.op !== 'settle' && overlay.state !== 'acked');
+    const shown = fixing ? own.filter((overlay) => overlay.op_id === fixing.op_id) : own;
+    const urgent = shown.some((overlay) => overlay.state !== 'pending');
+    clearTimeout(this.later);
+    const draw = () => this.draw(shown);
+    if (!shown.length || urgent || this.app.status.phase !== 'live') draw();
+    else this.later = setTimeout(draw, CALM_MS);
+  }
+
+  /** @param {Overlay[]} overlays */
+  draw(overlays) {
+    const key = JSON.stringify(overlays.map((overlay) => [overlay.op_id, overlay.state]));
+    if (key === this.drawn) return;
+    this.drawn = key;
+    this.element.replaceChildren(...overlays.map((overlay) => this.notice(overlay)));
+  }
+
+  /** @param {Overlay} overlay */
+  notice(overlay) {
+    const { app } = this;
+    const discard = (/** @type {string} */ label) => button(label, () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' });
+    const what = this.what(overlay);
+    if (overlay.state === 'conflict') {
+      return box('warn', 'Conflict', `${overlay.details?.by || 'Someone else'} changed the same: ${what}`, [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
+    }
+    if (overlay.state === 'rejected' || overlay.state === 'parked') {
+      const fix = h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
+      const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server refused an edit.';
+      return box('bad', title, `${overlay.message ?? overlay.code ?? ''} ${what}`, [this.of.fixing ? null : fix, discard('Discard')]);
+    }
+    return box('plain', 'Not sent yet', what, [discard('Undo')]);
+  }
+
+  /** @param {Overlay} overlay */
+  what(overlay) {
+    const type = this.app.types.get(overlay.table);
+    const fields = steps(type, overlay).map(({ label }) => label);
+    return overlay.op === 'update' ? `${verb('update')}: ${fields.join(', ')}.` : `${verb(overlay.op)}.`;
+  }
+}
+
+/**
+ * @param {'plain' | 'warn' | 'bad'} tone
+ * @param {string} title
+ * @param {string} text
+ * @param {(Node | null)[]} actions
+ */
+function box(tone, title, text, actions) {
+  return h('div', { class: `notice ${tone}` }, icon(tone === 'plain' ? 'sync' : 'warning'), h('p', {}, h('strong', {}, title), ' ', text), h('div', { class: 'actions' }, ...actions));
+}

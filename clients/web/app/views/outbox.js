@@ -1,0 +1,129 @@
+/** Everything of this device that is not on the server: what waits, what was refused, what is in conflict; each with a way on. */
+
+import { ago } from '../forms/display.js';
+import { address } from '../router.js';
+import { edits } from '../sync/describe.js';
+import { steps, verb } from '../sync/ops.js';
+import { ask } from '../ui/dialog.js';
+import { button, h } from '../ui/dom.js';
+import { back } from './back.js';
+import { openConflict } from './conflict.js';
+
+/**
+ * @typedef {import('../app.js').App} App
+ * @typedef {import('../../sdk/types.js').Overlay} Overlay
+ */
+
+/** @type {[Overlay['state'][], string, string][]} */
+const SECTIONS = [
+  [['conflict'], 'Conflicts', 'Someone else changed the same. Decide what holds.'],
+  [['rejected', 'parked'], 'Refused', 'The server could not take these. Repair and send them again, or discard them.'],
+  [['pending', 'acked'], 'Waiting', 'Sent by themselves as soon as there is a connection.'],
+];
+const SHOWN = 200;
+
+export class OutboxView {
+  /** @param {App} app */
+  constructor(app) {
+    this.app = app;
+    this.content = h('div', { class: 'body' });
+    this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back('Start', { page: 'home' }), h('h1', {}, 'Outbox')), this.content);
+    this.turn = 0;
+    this.stops = [app.on('overlays', () => void this.read()), app.on('definitions', () => void this.read())];
+    void this.read();
+  }
+
+  title() {
+    return 'Outbox';
+  }
+
+  destroy() {
+    this.turn += 1;
+    for (const stop of this.stops) stop();
+  }
+
+  async read() {
+    this.turn += 1;
+    const { turn, app } = this;
+    const overlays = (await app.moat.overlays()).filter((overlay) => overlay.op !== 'settle');
+    const open = new Set((await app.moat.conflicts()).map((conflict) => conflict.op_id));
+    // A conflict that is being settled waits for the server only.
+    const shown = overlays.filter((overlay) => overlay.state !== 'conflict' || open.has(overlay.op_id));
+    const titles = await this.titles(shown.slice(0, SHOWN));
+    if (turn !== this.turn) return;
+    if (!shown.length) {
+      this.content.replaceChildren(h('div', { class: 'empty' }, h('h2', {}, 'Everything is on the server.'), h('p', {}, 'Edits made without a connection wait here until they are sent.')));
+      return;
+    }
+    this.content.replaceChildren(...SECTIONS.flatMap(([states, label, text]) => {
+      const own = shown.filter((overlay) => states.includes(overlay.state));
+      return own.length ? [this.section(label, text, own, titles)] : [];
+    }));
+  }
+
+  /**
+   * @param {string} label
+   * @param {string} text
+   * @param {Overlay[]} overlays
+   * @param {Map<number, string>} titles
+   */
+  section(label, text, overlays, titles) {
+    const rest = overlays.length - SHOWN;
+    return h('section', { class: 'outbox' }, h('h2', {}, `${label} (${overlays.length})`), h('p', { class: 'soft' }, text),
+      h('ul', { class: 'entries' }, ...overlays.slice(0, SHOWN).map((overlay) => this.entry(overlay, titles.get(overlay.op_id) ?? overlay.id))), rest > 0 ? h('p', { class: 'soft' }, `and ${edits(rest)} more`) : null);
+  }
+
+  /**
+   * @param {Overlay} overlay
+   * @param {string} title
+   */
+  entry(overlay, title) {
+    const type = this.app.types.get(overlay.table);
+    const changes = steps(type, overlay);
+    const actions = this.actions(overlay, title);
+    return h('li', { class: 'entry', 'data-op': overlay.op_id },
+      h('p', {}, h('strong', {}, title), ` · ${type?.label ?? overlay.table} · ${verb(overlay.op).toLowerCase()} ${ago(overlay.created_at, Date.now())}`),
+      overlay.state === 'rejected' || overlay.state === 'parked' ? h('p', { class: 'error' }, overlay.message ?? overlay.code ?? '') : null,
+      changes.length ? h('p', { class: 'soft' }, changes.slice(0, 6).map(({ label, text }) => `${label}: ${text}`).join(' · ')) : null,
+      actions.length ? h('div', { class: 'actions' }, ...actions) : null);
+  }
+
+  /**
+   * @param {Overlay} overlay
+   * @param {string} title
+   */
+  actions(overlay, title) {
+    const { app } = this;
+    const type = app.types.get(overlay.table);
+    if (overlay.state === 'conflict') return [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })];
+    if (overlay.state === 'pending') return [button('Undo', () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' })];
+    if (overlay.state === 'acked') return [];
+    const repair = type && overlay.op !== 'delete' ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair')] : [];
+    const again = type ? [button('Send again', () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })] : [];
+    return [...repair, ...again, button('Discard', () => void this.discard(overlay, title), { icon: 'trash', kind: 'danger' })];
+  }
+
+  /**
+   * @param {Overlay} overlay
+   * @param {string} title
+   */
+  async discard(overlay, title) {
+    const answer = await ask('Discard this edit?', `What you entered for “${title}” is lost.`, [{ key: 'yes', label: 'Discard', kind: 'danger' }, { key: 'no', label: 'Keep' }]);
+    if (answer === 'yes') await this.app.attempt(() => this.app.moat.discard(overlay.op_id));
+  }
+
+  /**
+   * @param {Overlay[]} overlays
+   * @returns {Promise<Map<number, string>>}
+   */
+  async titles(overlays) {
+    const { app } = this;
+    const found = await Promise.all(overlays.map(async (overlay) => {
+      const type = app.types.get(overlay.table);
+      const record = type ? await app.moat.get(overlay.table, overlay.id) : null;
+      const known = record ?? { ...overlay.details?.base, ...(overlay.op === 'insert' ? overlay.payload : {}), id: overlay.id };
+      return /** @type {[number, string]} */ ([overlay.op_id, app.titleOf(type, known)]);
+    }));
+    return new Map(found);
+  }
+}

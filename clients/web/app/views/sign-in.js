@@ -1,0 +1,123 @@
+/** Logging in and out. */
+
+import { edits } from '../sync/describe.js';
+import { ask, sheet } from '../ui/dialog.js';
+import { button, h, uid } from '../ui/dom.js';
+
+/**
+ * @typedef {import('../app.js').App} App
+ */
+
+const LOGO = new URL('../icons/icon.svg', import.meta.url).href;
+const REMEMBERED = 'moat.tenant';
+
+/** @type {Record<string, string>} */
+const WHY = {
+  bad_login: 'Company, user or password is wrong.',
+  network: 'The server cannot be reached. Check the connection and try again.',
+};
+
+/**
+ * Make the page that asks who it is.
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function signInPage(app) {
+  const { pending } = app.status;
+  return h('main', { class: 'sign-in' }, h('div', { class: 'card' },
+    h('div', { class: 'welcome' }, h('img', { src: LOGO, alt: '', width: 56, height: 56 }), h('h1', {}, 'Moat'), h('p', {}, 'Your work, live and offline.')),
+    pending ? h('p', { class: 'notice warn' }, `This device keeps ${edits(pending)} that ${pending === 1 ? 'is' : 'are'} not sent yet. Log in as before to send them.`) : null,
+    signInForm(app)));
+}
+
+/**
+ * Ask for the password again, over the page: work goes on underneath.
+ * @param {App} app
+ */
+export function signInSheet(app) {
+  const dialog = sheet('Log in again', { body: [h('p', { class: 'soft' }, 'Your data and your unsent edits stay on this device.'), signInForm(app, () => dialog.close())] });
+}
+
+/**
+ * @param {App} app
+ * @param {() => void} [done]
+ */
+function signInForm(app, done = () => {}) {
+  const { status } = app;
+  const tenant = input('tenant', 'organization', status.tenant ?? localStorage.getItem(REMEMBERED) ?? '');
+  const user = input('user', 'username', status.user ?? '');
+  const password = input('password', 'current-password', '');
+  password.type = 'password';
+  const error = h('p', { class: 'error', role: 'alert' });
+  const submit = button('Log in', () => {}, { kind: 'primary' });
+  submit.type = 'submit';
+  const form = h('form', { noValidate: true }, labelled('Company', tenant), labelled('User', user), labelled('Password', password), error, submit);
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    void attempt();
+  });
+  async function attempt() {
+    const missing = [tenant, user, password].find((one) => !one.value.trim());
+    error.textContent = missing ? 'Company, user and password are all needed.' : '';
+    if (missing) return missing.focus();
+    submit.disabled = true;
+    submit.textContent = 'Logging in …';
+    try {
+      await app.moat.login({ tenant: tenant.value.trim(), user: user.value.trim(), password: password.value, device: deviceName() });
+      localStorage.setItem(REMEMBERED, tenant.value.trim());
+      void app.moat.persist();
+      done();
+    } catch (failure) {
+      const code = /** @type {any} */ (failure).code;
+      error.textContent = WHY[code] ?? (failure instanceof Error ? failure.message : String(failure));
+      password.select();
+    } finally {
+      submit.disabled = false;
+      submit.textContent = 'Log in';
+    }
+  }
+  const first = [tenant, user, password].find((one) => !one.value);
+  requestAnimationFrame(() => first?.focus());
+  return form;
+}
+
+/**
+ * Log out, after saying what happens to the data.
+ * @param {App} app
+ */
+export async function logOut(app) {
+  const { status } = app;
+  if (status.phase === 'signed_out') return signInSheet(app);
+  const unsent = status.pending + status.conflicts + status.rejected + status.parked;
+  const warning = unsent ? ` ${edits(unsent)} of yours ${unsent === 1 ? 'is' : 'are'} not on the server: removing the data loses ${unsent === 1 ? 'it' : 'them'}.` : '';
+  const answer = await ask('Log out?', `You can remove your data from this device, or keep it for the next time.${warning}`, [
+    { key: 'keep', label: 'Log out, keep data', kind: unsent ? 'primary' : 'plain' },
+    { key: 'forget', label: 'Log out, remove data', kind: 'danger' },
+  ]);
+  if (answer) await app.attempt(() => app.moat.logout({ forget: answer === 'forget' }));
+}
+
+/**
+ * @param {string} name
+ * @param {string} autocomplete
+ * @param {string} value
+ */
+function input(name, autocomplete, value) {
+  return h('input', { id: uid(name), name, autocomplete, value, required: true, autocapitalize: 'none', spellcheck: false });
+}
+
+/**
+ * @param {string} text
+ * @param {HTMLInputElement} element
+ */
+function labelled(text, element) {
+  return h('div', { class: 'control' }, h('label', { for: element.id }, text), element);
+}
+
+/** A name an administrator knows this device by. */
+function deviceName() {
+  const { userAgent } = navigator;
+  const system = /iPhone|iPad/.exec(userAgent)?.[0] ?? (/Android/.test(userAgent) ? 'Android' : /Mac OS X/.test(userAgent) ? 'Mac' : /Windows/.test(userAgent) ? 'Windows' : 'Linux');
+  const browser = /Firefox/.test(userAgent) ? 'Firefox' : /Edg\//.test(userAgent) ? 'Edge' : /Chrome\//.test(userAgent) ? 'Chrome' : 'Safari';
+  return `${browser} on ${system}`;
+}

@@ -1,0 +1,96 @@
+/** The bar at the top: what the sync is doing, what waits, who is logged in. */
+
+import { address } from '../router.js';
+import { describe } from '../sync/describe.js';
+import { button, h, icon } from '../ui/dom.js';
+import { sheet } from '../ui/dialog.js';
+import { logOut } from './sign-in.js';
+
+/** @typedef {import('../app.js').App} App */
+
+const LOGO = new URL('../icons/icon.svg', import.meta.url).href;
+// "Saving" is shown only when it takes longer than this: a flicker tells nobody anything.
+const CALM_MS = 400;
+
+export class StatusBar {
+  /** @param {App} app */
+  constructor(app) {
+    this.app = app;
+    this.state = h('button', { type: 'button', class: 'sync-state', onclick: () => this.explain() });
+    this.said = h('span', { class: 'visually-hidden', role: 'status' });
+    this.attention = h('a', { class: 'attention', href: address({ page: 'outbox' }), hidden: true });
+    this.who = h('span', { class: 'who' });
+    this.fill = h('div', {});
+    this.progress = h('div', { class: 'progress', role: 'progressbar', 'aria-label': 'Sync', 'aria-valuemin': '0', 'aria-valuemax': '100', hidden: true }, this.fill);
+    this.element = h('header', { class: 'status-bar' },
+      h('a', { class: 'brand', href: '#/', 'aria-label': 'Moat, start' }, h('img', { src: LOGO, alt: '', width: 28, height: 28 }), h('span', {}, 'Moat')),
+      this.state, this.said, this.attention, this.who,
+      button('Account and diagnostics', () => this.menu(), { icon: 'user', kind: 'icon' }), this.progress);
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.calm = undefined;
+    this.stop = app.on('status', () => this.update());
+    this.draw();
+  }
+
+  destroy() {
+    clearTimeout(this.calm);
+    this.stop();
+  }
+
+  update() {
+    const { status } = this.app;
+    const calm = status.phase === 'live' && status.pending && this.state.dataset.phase === 'live';
+    this.state.dataset.pending = String(status.pending);
+    clearTimeout(this.calm);
+    if (calm) this.calm = setTimeout(() => this.draw(), CALM_MS);
+    else this.draw();
+  }
+
+  draw() {
+    const { status } = this.app;
+    const { tone, text, progress } = describe(status, Date.now());
+    const label = status.pending ? `${text} · ${status.pending} pending` : text;
+    this.state.className = `sync-state ${tone}`;
+    this.state.dataset.phase = status.phase;
+    this.state.dataset.pending = String(status.pending);
+    if (this.state.textContent !== label) {
+      this.state.textContent = label;
+      this.said.textContent = label;
+    }
+    const waiting = status.conflicts + status.rejected + status.parked;
+    this.attention.hidden = waiting === 0;
+    this.attention.replaceChildren(icon('warning'), String(waiting));
+    this.attention.setAttribute('aria-label', `${waiting} ${waiting === 1 ? 'edit needs' : 'edits need'} your attention`);
+    this.who.textContent = status.user ? `${status.user} · ${status.tenant ?? ''}` : '';
+    this.progress.hidden = progress === null;
+    this.progress.setAttribute('aria-valuenow', String(Math.round((progress ?? 0) * 100)));
+    this.fill.style.transform = `scaleX(${progress ?? 0})`;
+  }
+
+  explain() {
+    const { status } = this.app;
+    const { text, hint } = describe(status, Date.now());
+    const dialog = sheet(text, {
+      body: [h('p', {}, hint), h('p', { class: 'soft' }, status.storage.durable ? 'Your data is kept on this device, also without a connection.' : 'This browser does not keep data: what is not sent is lost when you close it.')],
+      foot: [button('What waits to be sent', () => { dialog.close(); location.hash = address({ page: 'outbox' }); }, { icon: 'inbox' }),
+        button('Diagnostics', () => { dialog.close(); location.hash = address({ page: 'diagnostics' }); }, { icon: 'info' })],
+    });
+  }
+
+  menu() {
+    const { status } = this.app;
+    const go = (/** @type {import('../router.js').Route} */ route) => () => { dialog.close(); location.hash = address(route); };
+    const items = [
+      button('Outbox: what waits to be sent', go({ page: 'outbox' }), { icon: 'inbox' }),
+      button('Diagnostics', go({ page: 'diagnostics' }), { icon: 'info' }),
+      button(status.phase === 'signed_out' ? 'Log in again' : 'Log out', () => { dialog.close(); void logOut(this.app); }, { icon: 'logout', kind: 'danger' }),
+    ];
+    const dialog = sheet(status.user ?? 'Account', { body: [h('p', { class: 'soft' }, `${status.tenant ?? ''}${profileName(status.profile)}`), h('div', { class: 'menu' }, ...items)] });
+  }
+}
+
+/** @param {any} profile */
+function profileName(profile) {
+  const name = typeof profile === 'string' ? profile : profile?.name;
+  return name ? ` · profile ${name}` : '';
+}

@@ -1,0 +1,174 @@
+/** PURE: the life of the connection: opening, hello, heartbeat, giving up and trying again. `Engine` adds what is said on it. */
+
+import { backoff } from './backoff.js';
+
+/** @typedef {import('./types.js').SyncState} SyncState */
+/** @typedef {import('./types.js').Phase} Phase */
+/** @typedef {Record<string, any> & {on: string}} Event */
+/** @typedef {Record<string, any> & {do: string}} Effect */
+
+export const PROTOCOL = 'moat.v1';
+const HEARTBEAT_MS = 20_000;
+const SILENCE_MS = 45_000;
+const ANSWER_MS = 20_000;
+
+/** Errors after which trying again by itself is pointless, and the phase that says so. */
+/** @type {Record<string, Phase>} */
+export const FINAL = {
+  bad_token: 'signed_out', revoked: 'signed_out', forbidden: 'signed_out', protocol: 'halted', replaced: 'halted', ahead: 'halted', epoch: 'halted',
+};
+
+export class Connection {
+  /** @type {Phase} */
+  phase = 'closed';
+  /** @type {{code: string, message: string} | null} */
+  problem = null;
+  /** @type {number | null} when the next attempt is, by the clock of `now` */
+  retryAt = null;
+  connected = false;
+  /** `welcome` came on this connection. */
+  ready = false;
+  /** @type {Effect[]} what is to be done */
+  out = [];
+  /** Number of the last request. */
+  #ref = 0;
+  /** Attempts since the replica was last live. */
+  attempt = 0;
+  /** @type {number | null} seconds the server asked to wait */
+  retryAfter = null;
+  now = 0;
+  heard = 0;
+
+  /** @param {{state: SyncState, device: string | null, token: string | null, client: string, random: () => number}} options */
+  constructor({ state, device, token, client, random }) {
+    this.state = { ...state };
+    this.device = device;
+    this.token = token;
+    this.client = client;
+    this.random = random;
+  }
+
+  start() {
+    if (!this.token) this.enter('signed_out');
+    else this.connect();
+  }
+
+  stop() {
+    if (this.connected) this.send({ type: 'bye', reason: 'closed' });
+    this.disconnect();
+    this.enter('closed');
+    this.out.push({ do: 'clear', name: 'retry' });
+  }
+
+  /**
+   * @param {string | null} token
+   * @param {string | null} device
+   */
+  signedIn(token, device) {
+    this.token = token;
+    this.device = device;
+    this.problem = null;
+    this.attempt = 0;
+    this.disconnect();
+    this.start();
+  }
+
+  connect() {
+    this.enter('connecting');
+    this.retryAt = null;
+    this.retryAfter = null;
+    this.out.push({ do: 'clear', name: 'retry' }, { do: 'connect' }, { do: 'timer', name: 'answer', ms: ANSWER_MS });
+  }
+
+  hello() {
+    const { schema_version, cursor, state_hash, server_epoch } = this.state;
+    this.connected = true;
+    this.heard = this.now;
+    this.send({
+      type: 'hello', protocol: PROTOCOL, token: this.token, device: this.device, schema_version, cursor, state_hash: state_hash || null,
+      ...(server_epoch ? { server_epoch } : {}), client: this.client,
+    });
+  }
+
+  /**
+   * The socket is gone: say so, wait, try again, unless there is no point.
+   * @param {number} [code]
+   * @param {string} [reason]
+   */
+  closed(code, reason) {
+    this.forget();
+    if (this.phase === 'closed' || this.phase === 'signed_out' || this.phase === 'halted') return;
+    if (code === 4401) return this.giveUp('bad_token', reason || 'The server does not know this device any more. Log in again.');
+    if (this.phase !== 'downloading') this.enter('offline');
+    const ms = backoff(this.attempt++, this.random, this.retryAfter);
+    this.retryAt = this.now + ms;
+    this.out.push({ do: 'timer', name: 'retry', ms });
+  }
+
+  /** What belongs to a connection goes with it. */
+  forget() {
+    this.connected = this.ready = false;
+    this.out.push({ do: 'clear', name: 'heartbeat' }, { do: 'clear', name: 'answer' });
+  }
+
+  disconnect() {
+    this.forget();
+    this.out.push({ do: 'disconnect' });
+  }
+
+  /**
+   * @param {string} code
+   * @param {string} message
+   */
+  giveUp(code, message) {
+    this.problem = { code, message };
+    this.disconnect();
+    this.enter(FINAL[code] ?? 'halted');
+  }
+
+  /** @param {string} name */
+  timer(name) {
+    if (name === 'retry' && (this.phase === 'offline' || this.phase === 'downloading')) this.connect();
+    else if (name === 'answer') this.drop();
+    else if (name === 'heartbeat' && this.connected) this.#heartbeat();
+  }
+
+  /** Ask for a sign of life when nothing was heard for a while; without one the socket is dead, whatever it says itself. */
+  #heartbeat() {
+    const silence = this.now - this.heard;
+    if (silence > SILENCE_MS) return this.drop();
+    if (silence >= HEARTBEAT_MS / 2) this.send({ type: 'ping', ref: this.nextRef() });
+    this.out.push({ do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS });
+  }
+
+  /** `welcome` came: the connection stands. */
+  greeted() {
+    this.ready = true;
+    this.out.push({ do: 'clear', name: 'answer' }, { do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS });
+  }
+
+  /** Close a socket that is of no use, and go on as if it had closed by itself. */
+  drop() {
+    this.out.push({ do: 'disconnect' });
+    this.closed();
+  }
+
+  nextRef() {
+    return ++this.#ref;
+  }
+
+  /** Return what is to be done, and forget it. */
+  take() {
+    return this.out.splice(0);
+  }
+
+  /** @param {Record<string, any>} envelope */
+  send(envelope) {
+    this.out.push({ do: 'send', envelope, lines: [] });
+  }
+
+  /** @param {Phase} phase */
+  enter(phase) {
+    this.phase = phase;
+  }
+}

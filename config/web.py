@@ -1,0 +1,76 @@
+"""The web client's own addresses: its page at `/app/` and the service worker at `/sw.js`; everything else of it is a static file."""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.templatetags.static import static
+from django.views.decorators.http import require_safe
+
+from config.headers import PREFIX, content_security_policy
+
+CLIENT = Path(settings.BASE_DIR) / "clients" / "web"
+PARTS = ("app", "sdk")
+SERVED = frozenset({".js", ".mjs", ".wasm", ".css", ".svg", ".png", ".webmanifest"})
+#: What `npm run build` puts there; without it the client cannot start.
+VENDORED = CLIENT / "sdk" / "vendor" / "sqlite3" / "sqlite3.wasm"
+TO_BUILD = "The web client is not built: run `npm ci && npm run build` in clients/web, or `make demo`, which does."
+
+
+@require_safe
+def app(request: HttpRequest) -> HttpResponse:
+    """Return the client's page. It names its files relative to itself; here they are static files."""
+    if not VENDORED.exists():
+        return HttpResponse(TO_BUILD, status=503, content_type="text/plain; charset=utf-8")
+    response = _fresh(HttpResponse(_page()))
+    response["Content-Security-Policy"] = content_security_policy(request.get_host())
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@require_safe
+def service_worker(request: HttpRequest) -> HttpResponse:
+    """Return the service worker with the list of files it keeps. Its text changes when any of them does: that is how browsers notice."""
+    files = precache()
+    version = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+    begin = (
+        f"const VERSION = {json.dumps(version)};\nconst PAGE = {json.dumps(_page_path())};\nconst FILES = {json.dumps(files, indent=1)};\n"
+    )
+    script = (CLIENT / "app" / "service-worker" / "sw.js").read_text()
+    response = _fresh(HttpResponse(begin + script, content_type="text/javascript; charset=utf-8"))
+    response["Content-Security-Policy"] = content_security_policy(request.get_host())
+    return response
+
+
+def precache() -> dict[str, str]:
+    """Return every address the client needs to start without a server, with the sha256 of its content."""
+    files = {_page_path(): hashlib.sha256(_page().encode()).hexdigest()}
+    for part in PARTS:
+        for path in sorted((CLIENT / part).rglob("*")):
+            if path.suffix in SERVED and "service-worker" not in path.parts:
+                about = path.stat()
+                files[static(f"{PREFIX}{path.relative_to(CLIENT)}")] = _sha256(path, about.st_mtime_ns, about.st_size)
+    return files
+
+
+def _page() -> str:
+    return (CLIENT / "app" / "index.html").read_text().replace('="./', f'="{static(f"{PREFIX}app/")}')
+
+
+def _page_path() -> str:
+    return "/app/"
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, changed_ns: int, size: int) -> str:
+    """Return the digest of a file; the cache forgets it when the file changes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _fresh(response: HttpResponse) -> HttpResponse:
+    response["Cache-Control"] = "no-cache"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response

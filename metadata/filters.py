@@ -1,0 +1,182 @@
+"""PURE: the language of row filters. Equality and `in`, over a record's own fields and over one hop along a reference.
+
+A filter is a JSON object; a record passes when it passes every entry. A key names what is compared:
+
+    status                      a field of the record itself (also `id` and `object_type`)
+    job.technician              one hop up: the field `technician` of the living record that the reference `job` names
+    <job.customer.technician    one hop down: the field `technician` of any living `job` whose reference `customer` names this record
+
+A value is a constant or a list of them (any may match). `null` matches an empty field. A text that begins with `$` is a
+parameter (`$user.id`, `$user.username`, `$membership.region`); a parameter that is a list matches any of its items; a
+parameter that the user lacks matches nothing, never everything. `$$` stands for a plain `$`.
+
+Records are compared as *value keys*, the JSON text of the wire value, so that 1, true and "1" never match each other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from metadata.fieldtypes import ValueRefused, clean
+from metadata.kinds import Kind
+from metadata.schema import FieldSpec, ObjectSpec, TenantSchema
+
+OWN, UP, DOWN = "own", "up", "down"
+SYSTEM_FIELDS = ("id", "object_type", "status")
+UNFIT_KINDS = frozenset({Kind.REAL, Kind.JSON, Kind.DATETIME})
+USER_ATTRIBUTES = frozenset({"id", "username", "email", "first_name", "last_name"})
+MAX_VALUES = 1000
+
+
+class FilterRefused(ValueError):
+    """A filter that cannot be understood; the message says why, in words for the person who wrote it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RouteKey:
+    """What a filter compares. `reference` and `table` name the hop: the reference field, and the table on its other side."""
+
+    text: str
+    kind: str
+    field: str
+    reference: str = ""
+    table: str = ""
+
+    def data(self) -> list[str]:
+        """Return the stored form."""
+        return [self.text, self.kind, self.field, self.reference, self.table]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One entry of a filter before its parameters are known."""
+
+    key: RouteKey
+    field: FieldSpec
+    operands: tuple[Any, ...]
+
+
+def value_key(wire: Any) -> str:
+    """Return the text a wire value is compared by."""
+    return orjson.dumps(wire).decode()
+
+
+def parse_filter(row_filter: Any, spec: ObjectSpec, schema: TenantSchema) -> tuple[Condition, ...]:
+    """Read a filter of an object type. Raises `FilterRefused`."""
+    if not isinstance(row_filter, dict):
+        raise FilterRefused('A filter is an object, such as {"technician": "$user.username"}.')
+    return tuple(_condition(key, value, spec, schema) for key, value in sorted(row_filter.items()))
+
+
+def _condition(text: str, value: Any, spec: ObjectSpec, schema: TenantSchema) -> Condition:
+    key, field = parse_key(text, spec, schema)
+    operands = tuple(value) if isinstance(value, list) else (value,)
+    if not operands:
+        raise FilterRefused(f"{text}: the list of values is empty.")
+    if len(operands) > MAX_VALUES:
+        raise FilterRefused(f"{text}: at most {MAX_VALUES} values are allowed.")
+    for operand in operands:
+        _check_operand(text, field, operand)
+    return Condition(key, field, operands)
+
+
+def _check_operand(text: str, field: FieldSpec, operand: Any) -> None:
+    name = parameter_name(operand)
+    if name is not None:
+        check_parameter(text, name)
+    elif operand is not None and fitting_key(field, operand) is None:
+        raise FilterRefused(f"{text}: {operand!r} is not a value of this field.")
+
+
+def check_parameter(text: str, name: str) -> None:
+    """Refuse a parameter that can never have a value. Raises `FilterRefused`."""
+    owner, _, attribute = name.partition(".")
+    if owner == "user" and attribute in USER_ATTRIBUTES:
+        return
+    if owner == "membership" and attribute.isidentifier():
+        return
+    raise FilterRefused(
+        f"{text}: ${name} is not a parameter; use $user.{{{', '.join(sorted(USER_ATTRIBUTES))}}} or $membership.<attribute>."
+    )
+
+
+def parse_key(text: str, spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
+    """Read the left side of a filter's entry. Raises `FilterRefused`."""
+    parts = text.removeprefix("<").split(".")
+    if text.startswith("<"):
+        if len(parts) != 3:
+            raise FilterRefused(f"{text}: write <object.reference.field.")
+        return _parse_down(text, parts, spec, schema)
+    if len(parts) == 1:
+        return RouteKey(text, OWN, text), _comparable(text, spec, text)
+    if len(parts) == 2:
+        return _parse_up(text, parts, spec, schema)
+    raise FilterRefused(f"{text}: one hop over a reference is as far as a filter reaches.")
+
+
+def _parse_up(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
+    reference = spec.by_name.get(parts[0])
+    if reference is None or reference.kind != Kind.REFERENCE or reference.reference is None:
+        raise FilterRefused(f"{text}: {parts[0]} is not a reference of {spec.object_name}.")
+    parent = schema.by_object.get(reference.reference)
+    if parent is None:
+        raise FilterRefused(f"{text}: {reference.reference} is not published.")
+    return RouteKey(text, UP, parts[1], parts[0], parent.table_name), _comparable(text, parent, parts[1])
+
+
+def _parse_down(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
+    child = schema.by_object.get(parts[0])
+    if child is None:
+        raise FilterRefused(f"{text}: {parts[0]} is not a published object type.")
+    reference = child.by_name.get(parts[1])
+    if reference is None or reference.reference != spec.object_name:
+        raise FilterRefused(f"{text}: {parts[1]} of {parts[0]} does not refer to {spec.object_name}.")
+    return RouteKey(text, DOWN, parts[2], parts[1], child.table_name), _comparable(text, child, parts[2])
+
+
+def _comparable(text: str, spec: ObjectSpec, name: str) -> FieldSpec:
+    if name in SYSTEM_FIELDS:
+        return FieldSpec(name, Kind.TEXT)
+    field = spec.by_name.get(name)
+    if field is None:
+        raise FilterRefused(f"{text}: {spec.object_name} has no field {name}.")
+    if field.kind in UNFIT_KINDS:
+        raise FilterRefused(f"{text}: a field of kind {field.kind} cannot be compared.")
+    return field
+
+
+def parameter_name(operand: Any) -> str | None:
+    """Return the name in `$name`, or None when the operand is a constant."""
+    if isinstance(operand, str) and operand.startswith("$") and not operand.startswith("$$"):
+        return operand[1:]
+    return None
+
+
+def fitting_key(field: FieldSpec, value: Any) -> str | None:
+    """Return the value key of a constant as this field would hold it, or None when the field can never hold it."""
+    if isinstance(value, str) and value.startswith("$$"):
+        value = value[1:]
+    if isinstance(value, int) and not isinstance(value, bool) and field.kind in (Kind.TEXT, Kind.CHOICE, Kind.REFERENCE):
+        value = str(value)
+    try:
+        return value_key(clean(field, value))
+    except ValueRefused:
+        return None
+
+
+def allowed_keys(condition: Condition, subject: Mapping[str, Any]) -> tuple[frozenset[str], dict[str, Any]]:
+    """Return the value keys a record may have, and the parameters that were used with their values."""
+    allowed: set[str] = set()
+    used: dict[str, Any] = {}
+    for operand in condition.operands:
+        name = parameter_name(operand)
+        if name is None:
+            keys = ["null" if operand is None else fitting_key(condition.field, operand)]
+        else:
+            used[name] = value = subject.get(name)
+            items = value if isinstance(value, list) else [value]
+            keys = [fitting_key(condition.field, item) for item in items if item is not None]
+        allowed.update(key for key in keys if key is not None)
+    return frozenset(allowed), used

@@ -1,0 +1,31 @@
+"""The log of a tenant as a page: what was written, by whom, on which device. Django's admin cannot show a composite key."""
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from sync.admin.record_access import page, tenant_of
+from sync.lines import decode_line
+from sync.models import Change
+from tenants.models import Device
+
+SHOWN = 100
+
+
+def change_log(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """Show the newest changes of a tenant, newest first; `?before=` a cursor, `?table=` one table."""
+    tenant = tenant_of(request, slug)
+    changes = Change.objects.filter(tenant=tenant)
+    before, table = request.GET.get("before", ""), request.GET.get("table", "")
+    if before.isascii() and before.isdigit() and len(before) < 17:
+        changes = changes.filter(cursor__lt=int(before))
+    if table:
+        changes = changes.filter(table_name=table[:40].replace("\x00", ""))
+    rows = list(changes.order_by("-cursor").values_list("line", "state_hash")[: SHOWN + 1])
+    lines = [{**decode_line(line), "hash": bytes(state_hash).hex()} for line, state_hash in rows[:SHOWN]]
+    names = dict(
+        Device.objects.filter(tenant=tenant, pk__in={line["device"] for line in lines if "device" in line}).values_list("pk", "name")
+    )
+    for line in lines:
+        line["device_name"] = names.get(line.get("device", ""), line.get("device", ""))
+    older = lines[-1]["cursor"] if len(rows) > SHOWN else None
+    return page(request, "log.html", None, title=f"Log of {tenant}", tenant=tenant, lines=lines, older=older, table=table)

@@ -1,0 +1,174 @@
+"""Security profiles in the admin: rules per object type, who shares which channel, and what each member sees."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.models import QuerySet
+from django.forms import BaseInlineFormSet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+
+from metadata.access import Rules
+from metadata.access_store import Access, access_of
+from metadata.models import AccessRule
+from metadata.schema import TenantSchema
+from sync.admin.access_forms import AccessRuleForm, published
+from sync.columns import table_of
+from sync.visibility import visible
+from tenants.admin import SecurityProfileAdmin as PlainProfileAdmin
+from tenants.models import Device, Membership, SecurityProfile
+from tenants.scoping import TenantScopedInline
+
+if TYPE_CHECKING:
+    _FormSet = BaseInlineFormSet[AccessRule, SecurityProfile, AccessRuleForm]
+else:
+    _FormSet = BaseInlineFormSet
+
+
+class _RuleFormSet(_FormSet):
+    """Tells each rule which tenant it is for."""
+
+    def _construct_form(self, i: int, **kwargs: Any) -> AccessRuleForm:
+        form: AccessRuleForm = super()._construct_form(i, **kwargs)  # type: ignore[misc]
+        form.tenant_id = self.instance.tenant_id
+        return form
+
+
+class AccessRuleInline(TenantScopedInline):
+    """One row per object type; what has no row does not exist for the profile."""
+
+    model = AccessRule
+    form = AccessRuleForm
+    formset: Any = _RuleFormSet
+    extra = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What somebody sees of one object type."""
+
+    name: str
+    records: int
+    fields: int
+    verbs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a member sees, and through which channel; `sharing` counts the devices on it."""
+
+    username: str
+    channel: str
+    sharing: int
+    sights: list[Sight]
+
+    def __str__(self) -> str:
+        return f"as {self.username}: " + (", ".join(f"{s.records} {s.name}, {s.fields} fields" for s in self.sights) or "nothing")
+
+
+def sights_of(schema: TenantSchema, rules: Rules | None) -> list[Sight]:
+    """Count what rules let through, object type by object type; hidden ones are left out."""
+    return [
+        Sight(spec.label_plural or spec.table_name, *_counted(schema, spec.table_name, rules))
+        for spec in schema.objects
+        if rules is None or spec.table_name in rules.by_table
+    ]
+
+
+def _counted(schema: TenantSchema, table: str, rules: Rules | None) -> tuple[int, int, str]:
+    spec = schema.by_table[table]
+    condition, values = visible(schema, table, rules, connection.vendor)
+    physical = table_of(schema.tenant_id, spec)
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT count(*) FROM {physical} WHERE NOT {physical}."_deleted" AND ({condition})', values)
+        records = cursor.fetchone()[0]
+    if rules is None:
+        return records, len(spec.fields), "read, create, update, delete"
+    rule = rules.by_table[table]
+    verbs = ["read", *(verb for verb in ("create", "update", "delete") if getattr(rule, verb))]
+    return records, sum(rule.can_read(f.name) for f in spec.fields), ", ".join(verbs)
+
+
+def seen_by(membership: Membership, sharing: Counter[str] | None = None) -> Seen:
+    """Return what a member sees now."""
+    access: Access = access_of(membership.tenant_id, membership.user_id)
+    counted = sharing if sharing is not None else devices_by_channel(membership.tenant_id)
+    sights = sights_of(published(membership.tenant_id), access.rules)
+    return Seen(membership.user.get_username(), access.channel, counted[access.channel], sights)
+
+
+def devices_by_channel(tenant_id: int) -> Counter[str]:
+    """Count the devices whose replica holds each channel."""
+    held = Device.objects.filter(tenant_id=tenant_id, revoked_at=None).exclude(channel="")
+    return Counter(held.values_list("channel", flat=True))
+
+
+admin.site.unregister(SecurityProfile)
+
+
+@admin.register(SecurityProfile)
+class SecurityProfileAdmin(PlainProfileAdmin):
+    """What members may see and do."""
+
+    list_display = ("name", "tenant", "full_access", "revision", "members", "channels_in_use", "preview")  # type: ignore[assignment]
+    list_filter = ("tenant",)
+    list_select_related = ("tenant",)
+    search_fields = ("name",)
+    readonly_fields = ("revision", "channels_in_use", "preview")  # type: ignore[assignment]
+    inlines: ClassVar = [AccessRuleInline]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        """Rules belong to a profile that exists: its tenant says which object types there are."""
+        return list(self.inlines) if obj is not None else []
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        """Fetch what the columns need."""
+        return super().get_queryset(request).prefetch_related("memberships")
+
+    @admin.display(description="members")
+    def members(self, obj: SecurityProfile) -> int:
+        """How many people have it."""
+        return len(obj.memberships.all())
+
+    @admin.display(description="subscribers per channel")
+    def channels_in_use(self, obj: SecurityProfile) -> str:
+        """How many devices share each of its channels."""
+        keys = {channel.key: channel.parameters for channel in obj.channels.all() if channel.profile_revision == obj.revision}
+        counted = devices_by_channel(obj.tenant_id)
+        shown = [
+            f"{', '.join(f'{k}={v}' for k, v in sorted(parameters.items())) or 'all'}: {counted[key]}" for key, parameters in keys.items()
+        ]
+        return "; ".join(shown[:20]) + (f"; and {len(shown) - 20} more" if len(shown) > 20 else "") if shown else "-"
+
+    @admin.display(description="preview")
+    def preview(self, obj: SecurityProfile) -> str:
+        """Lead to what its members see."""
+        return format_html('<a href="{}">what members see</a>', reverse("admin:profile_preview", args=[obj.pk])) if obj.pk else "-"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the preview."""
+        view = self.admin_site.admin_view(self.preview_view)
+        return [path("<int:pk>/preview/", view, name="profile_preview"), *super().get_urls()]
+
+    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show what each member of a profile sees: records and fields per object type."""
+        profile = get_object_or_404(self.get_queryset(request), pk=pk)
+        if not self.has_view_permission(request, profile):
+            raise PermissionDenied
+        sharing = devices_by_channel(profile.tenant_id)
+        members = profile.memberships.filter(user__is_active=True).select_related("user").order_by("user__username")[:100]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"What members of {profile.name} see",
+            "profile": profile,
+            "seen": [seen_by(member, sharing) for member in members],
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/tenants/securityprofile/preview.html", context)

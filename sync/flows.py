@@ -1,0 +1,141 @@
+"""PURE: the filtered channels of one tenant in the hub: which of them a change concerns, and their frames.
+
+A flow emits a frame only when its channel sees something, so a change costs what the channels that see it cost. Between
+frames a flow lags behind the head; `advance` closes the gap with a frame that has no lines.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from sync import frames
+from sync.channels import Channel
+from sync.commits import Commit
+from sync.framing import SharedFrame
+from sync.hashchain import link
+from sync.lines import decode_line
+from sync.projection import Side, project
+from sync.routing import SYSTEM_TABLES, guide, values_of
+
+
+class Flow:
+    """One filtered channel: where its subscribers are, and the chain there."""
+
+    def __init__(self, channel: Channel, position: int, schema_version: int = 0) -> None:
+        self.channel = channel
+        self.position = position
+        self.schema_version = schema_version
+        self.since_checkpoint = 0
+        self._state: bytes | None = None
+        self._lines: list[tuple[int, int, bytes]] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether its chain is known; until then it only collects."""
+        return self._state is not None
+
+    @property
+    def state_hash(self) -> bytes:
+        """The chain at `position`."""
+        if self._state is None:
+            raise RuntimeError("The flow has not begun.")
+        return self._state
+
+    def begin(self, state_hash: bytes, schema_version: int) -> None:
+        """Say what the chain was at `position`."""
+        self._state = state_hash
+        self.schema_version = max(self.schema_version, schema_version)
+
+    def take(self, cursor: int, schema_version: int, line: bytes) -> None:
+        """Take in a projected line."""
+        self._lines.append((cursor, schema_version, line))
+
+    def emit(self, head: int, *, empty: bool = False) -> Iterator[SharedFrame]:
+        """Yield frames up to the head: of what was taken in, and with `empty` also one without lines if there is a gap."""
+        if self._state is None:
+            return
+        lines, self._lines = self._lines, []
+        start = 0
+        for index, (cursor, version, _) in enumerate(lines):
+            last = index + 1 == len(lines)
+            if last or lines[index + 1][1] != version:
+                yield self._frame([line for _, _, line in lines[start : index + 1]], version, head if last else cursor)
+                start = index + 1
+        if empty and self.position < head:
+            yield self._frame([], self.schema_version, head)
+
+    def _frame(self, lines: list[bytes], schema_version: int, to_cursor: int) -> SharedFrame:
+        state = self.state_hash
+        for line in lines:
+            state = link(state, line)
+        text = frames.changes(
+            self.channel.key, lines, schema_version=schema_version, from_cursor=self.position, to_cursor=to_cursor, state_hash=state
+        )
+        frame = SharedFrame(text, self.position, to_cursor, state)
+        self.position, self._state, self.schema_version = to_cursor, state, schema_version
+        self.since_checkpoint += len(lines)
+        return frame
+
+
+class Flows:
+    """The flows of a tenant, found by the values their rules let through."""
+
+    def __init__(self) -> None:
+        self.by_channel: dict[Channel, Flow] = {}
+        self._whole: dict[str, dict[Channel, None]] = {}
+        self._by_value: dict[str, dict[str, dict[str, dict[Channel, None]]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.by_channel)
+
+    def add(self, flow: Flow) -> None:
+        """Put a flow in."""
+        self.by_channel[flow.channel] = flow
+        for place in self._places(flow.channel):
+            place[flow.channel] = None
+
+    def remove(self, channel: Channel) -> None:
+        """Take a flow out."""
+        flow = self.by_channel.pop(channel, None)
+        if flow is not None:
+            for place in self._places(flow.channel):
+                place.pop(channel, None)
+
+    def _places(self, channel: Channel) -> Iterator[dict[Channel, None]]:
+        for rule in channel.rules.tables if channel.rules else ():
+            for table in SYSTEM_TABLES:
+                yield self._place(table, "object_name", rule.object_name)
+            term = guide(rule)
+            if term is None:
+                yield self._whole.setdefault(rule.table, {})
+            else:
+                for value in term.allowed:
+                    yield self._place(rule.table, term.key.text, value)
+
+    def _place(self, table: str, key: str, value: str) -> dict[Channel, None]:
+        return self._by_value.setdefault(table, {}).setdefault(key, {}).setdefault(value, {})
+
+    def concerned(self, table: str, side: Side | None) -> Iterable[Channel]:
+        """Return the channels that a change can concern; `projection` decides whether it does."""
+        found: dict[Channel, None] = dict(self._whole.get(table, {}))
+        if side is None:
+            return found
+        for key, by_value in self._by_value.get(table, {}).items():
+            for routing in (side.before, side.after):
+                for value in values_of(routing, key):
+                    found.update(by_value.get(value, {}))
+        return found
+
+    def take(self, commits: Iterable[Commit]) -> list[Flow]:
+        """Take in commits; return the flows that see something of them."""
+        touched: dict[Channel, Flow] = {}
+        for commit in commits:
+            for offset, (version, line) in enumerate(commit.lines):
+                cursor = commit.from_cursor + offset + 1
+                change = decode_line(line)
+                side = commit.sides.get(cursor)
+                for channel in self.concerned(change["table"], side):
+                    flow = self.by_channel[channel]
+                    projected = project(line, side, flow.channel.rules, change) if flow.channel.rules else None
+                    if projected is not None:
+                        flow.take(cursor, version, projected)
+                        touched[channel] = flow
+        return list(touched.values())

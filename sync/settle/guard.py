@@ -1,0 +1,184 @@
+"""Whether a profile allows an op. What its user cannot see is refused exactly as what does not exist.
+
+The one thing that cannot be hidden: ids and unique values belong to the whole table, so whoever guesses a hidden record's
+id or unique value is refused where a free one would be taken. The refusal says no more than that.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from metadata.access import Rules, TableRule, Term
+from metadata.filters import DOWN, OWN, RouteKey, value_key
+from sync.codes import Code
+from sync.errors import OpRefused
+from sync.ops import ConflictView, Op
+from sync.projection import readable_record
+from sync.recording import links
+from sync.routing import SYSTEM_TABLES
+from sync.rows import Row, Table
+from sync.settle.tx import Effect, Tx
+
+_CREATE = "Your profile does not allow this record to be created."
+
+
+def require_table(rules: Rules | None, op: Op) -> None:
+    """Refuse a table the profile does not know, as one that does not exist."""
+    if rules is None or op.table in SYSTEM_TABLES or not isinstance(op.table, str):
+        return
+    if op.table not in rules.by_table:
+        raise OpRefused(Code.UNKNOWN_TABLE, f"There is no table {op.table[:60]!a}.")
+
+
+def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
+    """Refuse an op on a record, or with fields, that the profile does not allow. Raises `OpRefused`."""
+    if tx.rules is None:
+        return
+    rule = tx.rules.by_table[table.spec.table_name]
+    if op.op == "insert":
+        if not rule.create or (row is not None and not sees(tx, rule, row)):
+            raise OpRefused(Code.FORBIDDEN, _CREATE)
+        _permit_values(rule, table, op.payload)
+        return
+    if row is None or not sees(tx, rule, row):
+        raise OpRefused(Code.NOT_FOUND, f"There is no record {op.id!a} in {op.table}.")
+    if not (rule.update if op.op == "update" else rule.delete):
+        raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow this record to be {'changed' if op.op == 'update' else 'deleted'}.")
+    if op.op == "update":
+        _permit_patch(rule, table, op.payload)
+
+
+def _permit_values(rule: TableRule, table: Table, payload: Any) -> None:
+    if not isinstance(payload, dict):
+        return  # refused later, for its shape
+    preset = dict(table.defaults) | {name: allowed[0] for name, allowed in table.choices if allowed}
+    for name, value in payload.items():
+        _require_readable(rule, table, name)
+        if value is not None and value != preset.get(name) and name not in ("id", "version"):
+            _require_writable(rule, name)
+
+
+def _permit_patch(rule: TableRule, table: Table, payload: Any) -> None:
+    for step in payload if isinstance(payload, list) else ():
+        if not isinstance(step, dict):
+            continue
+        for pointer, writes in ((step.get("path"), step.get("op") != "test"), (step.get("from"), step.get("op") == "move")):
+            if isinstance(pointer, str):
+                name = pointer.removeprefix("/").split("/", 1)[0]
+                _require_readable(rule, table, name)
+                if writes and name not in ("id", "version"):
+                    _require_writable(rule, name)
+
+
+def _require_readable(rule: TableRule, table: Table, name: str) -> None:
+    if not rule.can_read(name):
+        raise OpRefused(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {name[:60]!a}.", field=name[:60])
+
+
+def _require_writable(rule: TableRule, name: str) -> None:
+    if not rule.can_write(name):
+        raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name[:60]!a} to be changed.", field=name[:60])
+
+
+def check_effects(tx: Tx) -> None:
+    """Check, as the whole tx leaves things, that new records are ones the profile sees, and so are the records they refer to.
+
+    Raises `OpRefused`; `tx.position` is the op to blame.
+    """
+    if tx.rules is not None:
+        for position, _, effect in tx.effects:
+            tx.position = position
+            _check_effect(tx, tx.rules, effect)
+
+
+def _check_effect(tx: Tx, rules: Rules, effect: Effect) -> None:
+    table = effect.row.table
+    final = tx.row(table, effect.row.id)
+    if final is None or final.deleted:
+        return
+    for name, target in table.references:
+        value = final.get(name) if name in effect.fields else None
+        if value is not None and target not in rules.by_table:
+            raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name} to be changed.", field=name)
+        if value is not None and not _sees_target(tx, rules, target, value):
+            raise OpRefused(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
+    if effect.entry.op == "insert" and not sees(tx, rules.by_table[table.spec.table_name], final):
+        raise OpRefused(Code.FORBIDDEN, _CREATE)
+
+
+def _sees_target(tx: Tx, rules: Rules, target: str, record_id: str) -> bool:
+    table = tx.batch.table(target)
+    row = tx.row(table, record_id) if table is not None else None
+    return row is not None and sees(tx, rules.by_table[target], row)
+
+
+def sees(tx: Tx, rule: TableRule, row: Row) -> bool:
+    """Whether a record passes a rule as the tx has things by now. A tombstone passes as it did before."""
+    return all(_passes(tx, term, row) for term in rule.terms)
+
+
+def _passes(tx: Tx, term: Term, row: Row) -> bool:
+    key = term.key
+    if key.kind == OWN:
+        return _key_of(row, key.field) in term.allowed
+    if key.kind == DOWN:
+        return any(value_key(value) in term.allowed for value in _below(tx, key, row))
+    parent_id, table = row.get(key.reference), tx.batch.table(key.table)
+    parent = tx.row(table, parent_id) if table is not None and parent_id is not None else None
+    return parent is not None and not parent.deleted and _key_of(parent, key.field) in term.allowed
+
+
+def _key_of(row: Row, field: str) -> str:
+    return value_key(row.id if field == "id" else row.get(field))
+
+
+def _below(tx: Tx, key: RouteKey, row: Row) -> Iterator[Any]:
+    """Yield the values at the end of a hop down: of the database's records, but for those the batch has changed."""
+    table = tx.batch.table(key.table)
+    if table is None:
+        return
+    changed = {r.id: r for (t, _), r in [*tx.batch.dirty.items(), *tx.overlay.items()] if t is table}
+    for child in changed.values():
+        if not child.deleted and child.get(key.reference) == row.id:
+            yield child.id if key.field == "id" else child.get(key.field)
+    for child_id, _, value in links(table, key.reference, key.field, [row.id]):
+        if child_id not in changed:
+            yield value
+
+
+def without_hidden(refused: OpRefused, rules: Rules | None, table: Any) -> OpRefused:
+    """Return a refusal that names no hidden field."""
+    rule = rules.by_table.get(table) if rules is not None and isinstance(table, str) else None
+    if rule is None or refused.field is None or rule.can_read(refused.field) or refused.code in (Code.UNKNOWN_FIELD, Code.UNKNOWN_CONFLICT):
+        return refused
+    if refused.field in ("at", "base_version", "settles", "resolution"):
+        return refused
+    return OpRefused(Code.FORBIDDEN, "Your profile does not allow this: a field that it does not show would have to be set.")
+
+
+def in_sight(tx: Tx, table_name: str, record_id: str) -> bool:
+    """Whether the actor sees a record or tombstone by now."""
+    table = tx.batch.table(table_name)
+    rule = tx.rules.by_table.get(table_name) if tx.rules is not None else None
+    if rule is None or table is None:
+        return tx.rules is None
+    row = tx.row(table, record_id)
+    return row is not None and sees(tx, rule, row)
+
+
+def readable_view(view: ConflictView, rules: Rules | None, table: str, *, in_sight: bool = True) -> ConflictView:
+    """Return a conflict as the profile sees it: fields it may read; of a record out of its sight, only what its own side wanted."""
+    if rules is None:
+        return view
+    rule = rules.by_table.get(table)
+    if rule is None:
+        return replace(view, base=None, mine=None, theirs=None, fields=(), by="", at=None)
+    if not in_sight:
+        return replace(view, base=None, mine=readable_record(view.mine, rule), theirs=None, fields=(), by="", at=None)
+    return replace(
+        view,
+        base=readable_record(view.base, rule),
+        mine=readable_record(view.mine, rule),
+        theirs=readable_record(view.theirs, rule),
+        fields=tuple(name for name in view.fields if rule.can_read(name)),
+    )

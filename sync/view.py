@@ -1,0 +1,45 @@
+"""What a channel shows of the database as it is: object types, conditions on records, and system records."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from metadata.schema import ObjectSpec, TenantSchema
+from sync.channels import Channel
+from sync.projection import project_spec, project_system_record
+from sync.visibility import Condition, visible
+
+SystemRow = tuple[str, int, bool, dict[str, Any]]
+
+
+def specs(channel: Channel, schema: TenantSchema) -> list[ObjectSpec]:
+    """Return the object types the channel knows, as it knows them."""
+    projected = (project_spec(spec, channel.rules) for spec in schema.objects)
+    return [spec for spec in projected if spec is not None]
+
+
+def spec_of(channel: Channel, schema: TenantSchema, table: str) -> ObjectSpec | None:
+    """Return one object type by its table, as the channel knows it; None when it does not."""
+    spec = schema.by_table.get(table)
+    return None if spec is None else project_spec(spec, channel.rules)
+
+
+def condition(channel: Channel, schema: TenantSchema, table: str, vendor: str) -> Condition:
+    """Return the condition, with its parameters, that holds for the records the channel sees."""
+    return visible(schema, table, channel.rules, vendor)
+
+
+def image_of(table: str, record_id: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return a system record with the name of the object type it is about."""
+    return {**data, "object_name": record_id} if table == "object_metadata" else data
+
+
+def system_rows(channel: Channel, table: str, rows: Iterable[SystemRow]) -> list[SystemRow]:
+    """Return system records as (id, version, deleted, data) the way the channel has them; others are left out."""
+    if channel.rules is None:
+        return list(rows)
+    shown: list[SystemRow] = []
+    for record_id, version, deleted, data in rows:
+        projected = project_system_record(table, image_of(table, record_id, data), channel.rules)
+        if projected is not None:
+            shown.append((record_id, version, deleted, projected))
+    return shown

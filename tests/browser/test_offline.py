@@ -1,0 +1,67 @@
+"""Without a server: the app starts, takes edits, and loses nothing, whoever is killed when."""
+
+import pytest
+
+from tests.browser import engines
+from tests.browser.conftest import office
+
+pytestmark = [pytest.mark.slow]
+
+
+def test_an_offline_edit_survives_a_reload_with_the_server_dead_and_merges_when_it_is_back(at, server, tenant) -> None:
+    tom = at().go().log_in("tom").open("jobs", "j1")
+    # The service worker has taken over once it answers for the page.
+    tom.until("navigator.serviceWorker.controller !== null")
+    server.kill()
+    tom.phase("offline").type("title", "Written in a cellar").save()
+    tom.visit("#/new/customers")
+    tom.type("name", "Met in a cellar").save()
+    tom.until("location.hash.startsWith('#/o/customers/')")
+    tom.go("#/o/jobs/j1").sees("title", "Written in a cellar").says("2 pending")
+    tom.says("Not sent yet")
+    tom.find("input[type=search]").send_keys("cellar")
+    tom.until("document.querySelector('.count').textContent === '1'")
+    server.start()
+    office(tenant, "jobs", "j1", "update", [{"op": "replace", "path": "/price", "value": "101.00"}])
+    tom.live().sees("title", "Written in a cellar").sees("price", "101.00")
+    tess = at().go().log_in("tess").open("jobs", "j1").sees("title", "Written in a cellar")
+    tess.visit("#/o/customers").sees_row("Met in a cellar")
+
+
+def test_a_pending_edit_can_be_taken_back_before_it_is_sent(at, server) -> None:
+    tom = at().go().log_in("tom").open("jobs", "j1")
+    server.kill()
+    tom.phase("offline").type("title", "A mistake").save()
+    tom.says("Not sent yet").click("Undo", within=".notices")
+    tom.sees("title", "Boiler service").until("!document.querySelector('.notices .notice')")
+    assert tom.js("return document.querySelector('.sync-state').dataset.pending") == "0"
+
+
+def test_a_browser_killed_right_after_saving_has_what_was_saved(at, server) -> None:
+    tom = at().go().log_in("tom").open("jobs", "j1")
+    tom.until("navigator.serviceWorker.controller !== null")
+    server.kill()
+    tom.phase("offline")
+    for n in range(5):
+        tom.type("title", f"Edit {n}").save()
+    engines.kill(tom.driver, tom.profile)
+    again = at(profile=tom.profile).go("#/o/jobs/j1").sees("title", "Edit 4").says("5 pending")
+    server.start()
+    again.live()
+    at().go().log_in("tess").open("jobs", "j1").sees("title", "Edit 4")
+
+
+def test_when_the_tab_that_leads_is_closed_the_other_goes_on(at) -> None:
+    tom = at().go().log_in("tom").open("jobs", "j1")
+    first = tom.driver.current_window_handle
+    tom.driver.switch_to.new_window("tab")
+    second = tom.driver.current_window_handle
+    tom.go("#/o/jobs/j1").sees("title", "Boiler service").live().type("title", "From the second tab").save()
+    tom.driver.switch_to.window(first)
+    tom.sees("title", "From the second tab")
+    tom.driver.close()
+    tom.driver.switch_to.window(second)
+    tom.type("title", "After the first is gone").save().sent()
+    tess = at().go().log_in("tess").open("jobs", "j1").sees("title", "After the first is gone")
+    tess.type("notes", "And back.").save()
+    tom.sees("notes", "And back.")

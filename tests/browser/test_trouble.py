@@ -1,0 +1,94 @@
+"""What needs a person: conflicts, refused edits, a revoked device. Nothing is dropped, and the app says what to do."""
+
+import pytest
+
+from tenants.models import Device
+from tenants.tokens import revoke
+from tests.browser.conftest import office
+
+pytestmark = [pytest.mark.slow]
+
+
+def conflict(tom, server, tenant, title: str) -> None:
+    """Tom and the office change the same title while Tom is offline."""
+    server.kill()
+    tom.phase("offline").type("title", title).save()
+    office(tenant, "jobs", "j1", "update", [{"op": "replace", "path": "/title", "value": f"Office against {title}"}])
+    server.start()
+    tom.says("Someone else changed the same as you.")
+
+
+def test_a_conflict_raises_an_alert_and_is_settled_by_a_person(at, server, tenant) -> None:
+    tom = at().go().log_in("tom").open("jobs", "j1")
+
+    conflict(tom, server, tenant, "Mine")
+    assert tom.find(".alerts [role=alert]").text.startswith("Conflict")
+    tom.click("Decide", within=".alerts")
+    sheet = tom.find("dialog.conflict")
+    for said in ("Mine", "Office against Mine", "Before: Boiler service", "olga"):
+        assert said in sheet.text
+    tom.click("Keep mine")
+    tom.live().sees("title", "Mine").until("!document.querySelector('.alerts .notice')")
+
+    conflict(tom, server, tenant, "Mine again")
+    tom.click("Decide", within=".alerts")
+    tom.click("Take theirs")
+    tom.live().sees("title", "Office against Mine again").until("!document.querySelector('.alerts .notice')")
+
+    conflict(tom, server, tenant, "Third")
+    tom.click("Decide", within=".alerts")
+    tom.find("dialog input[value=own]").click()
+    own = tom.find("dialog .own input")
+    own.clear()
+    own.send_keys("Agreed by both")
+    tom.click("Save my choice")
+    tom.live().sees("title", "Agreed by both")
+    at().go().log_in("tess").open("jobs", "j1").sees("title", "Agreed by both")
+
+
+def test_an_edit_that_meets_a_delete_asks_whether_the_record_comes_back(at, server, tenant) -> None:
+    tom = at().go().log_in("tom").open("jobs", "j1")
+    server.kill()
+    tom.phase("offline").type("notes", "Still needed").save()
+    office(tenant, "jobs", "j1", "delete", None)
+    server.start()
+    tom.says("Someone else changed the same as you.").click("Decide", within=".alerts")
+    tom.click("Bring it back with my change")
+    tom.live().sees("notes", "Still needed").sees("title", "Boiler service")
+
+
+def test_a_refused_edit_says_why_and_is_repaired_or_discarded(at, server, tenant) -> None:
+    tom = at().go().log_in("tom").visit("#/o/customers")
+    tom.sees_row("Harbour Hotel")
+    server.kill()
+    tom.phase("offline")
+    for name in ("First double", "Second double"):
+        tom.visit("#/new/customers")
+        tom.until("document.querySelector('.record h1')?.textContent.startsWith('New')")
+        tom.type("name", name).type("code", "C-1").save()
+        tom.until("location.hash.startsWith('#/o/customers/')")
+    office(tenant, "customers", "c9", "insert", {"name": "Was here before", "code": "C-1"})
+    server.start()
+    tom.until("document.querySelector('.attention')?.textContent === '2'")
+    tom.find(".attention").click()
+    tom.says("Refused (2)")
+    tom.click("Repair", within=".entry")
+    tom.sees("code", "C-1").until("document.querySelector('[data-field=code] .error').textContent")
+    tom.type("code", "C-2").save()
+    tom.says("Refused (1)")
+    tom.click("Discard", within=".entry")
+    tom.click("Discard", within="dialog")
+    tom.says("Everything is on the server.")
+    tom.visit("#/o/customers").sees_row("First double")
+
+
+def test_a_revoked_device_says_so_keeps_its_work_and_goes_on_after_logging_in(at, server, tenant) -> None:
+    tom = at().go().log_in("tom").open("jobs", "j1")
+    revoke(Device.objects.get(user__username="tom"))
+    tom.says("This device was signed out by the server.")
+    tom.type("title", "Written while signed out").save()
+    tom.says("1 pending")
+    tom.click("Log in", within=".alerts")
+    tom.fill_log_in(password="secret")
+    tom.live().until("!document.querySelector('.alerts .notice')")
+    at().go().log_in("tess").open("jobs", "j1").sees("title", "Written while signed out")

@@ -1,0 +1,22 @@
+"""The page of codes, the enum and what transports make of it say the same."""
+
+import re
+from pathlib import Path
+
+from sync.codes import Code
+from sync.transports.errors import CLOSE_CODES, http_status
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/spec/errors.md").read_text()
+
+
+def test_every_code_is_on_the_page_with_its_meaning_its_status_and_its_close_code():
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (\d+) \| (\d*) \|$", PAGE, re.M)
+    told = {code: (meaning, status, close) for code, meaning, status, close in rows}
+    assert told == {code.value: (code.meaning, str(int(http_status(code))), str(CLOSE_CODES.get(code, ""))) for code in Code}
+    assert len(rows) == len(told)
+
+
+def test_a_code_is_its_own_wire_text():
+    assert Code.BAD_VALUE == "bad_value"
+    assert f"{Code.BAD_VALUE}" == "bad_value"
+    assert Code("bad_value") is Code.BAD_VALUE

@@ -1,0 +1,129 @@
+"""Profiles in the admin: rules are checked, previews tell what members see, and nobody looks into another tenant."""
+
+import pytest
+from django.urls import reverse
+
+from metadata.models import AccessRule, ObjectField, ObjectMetadata
+from metadata.publish import publish
+from sync.admin.profiles import seen_by
+from sync.engine import push
+from sync.ops import Actor, Op
+from tenants.models import Membership, SecurityProfile
+from tests.builders import make_tenant, make_user
+from tests.sync.access_builders import make_member, make_profile, make_service, technician_rules
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def service():
+    tenant = make_service()
+    profile = make_profile(tenant, "technician", technician_rules())
+    tom = make_member(profile, "tom")
+    push(
+        Actor(tenant.pk, "olga"),
+        [Op(n, None, "jobs", f"j{n}", "insert", None, {"title": "x", "technician": "tom" if n < 4 else "tess"}) for n in range(1, 8)],
+    )
+    admin = make_user(tenant, "boss", role="admin", is_staff=True)
+    return tenant, profile, tom, admin
+
+
+def form(profile, **rule):
+    rule = {"object_name": "job", "can_read": "on", "row_filter": "{}", "readable_fields": "", "writable_fields": "", **rule}
+    management = {"rules-TOTAL_FORMS": "1", "rules-INITIAL_FORMS": "0", "rules-MIN_NUM_FORMS": "0", "rules-MAX_NUM_FORMS": "1000"}
+    return {"name": profile.name, "tenant": profile.tenant_id, **management, **{f"rules-0-{k}": v for k, v in rule.items()}}
+
+
+def test_the_preview_says_in_plain_words_what_a_member_sees(service, client):
+    _, profile, tom, admin = service
+    member = Membership.objects.get(user=tom)
+    assert str(seen_by(member)).startswith("as tom: ")
+    assert "3 " in str(seen_by(member))
+    client.force_login(admin)
+    page = client.get(reverse("admin:profile_preview", args=[profile.pk])).content.decode()
+    assert "As tom" in page and "<td>3</td>" in page
+    assert client.get(reverse("admin:tenants_securityprofile_changelist")).status_code == 200
+    assert client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).status_code == 200
+
+
+def test_a_rule_is_saved_and_raises_the_revision(service, client):
+    tenant, _, _, admin = service
+    profile = SecurityProfile.objects.create(tenant=tenant, name="readers", full_access=False)
+    client.force_login(admin)
+    url = reverse("admin:tenants_securityprofile_change", args=[profile.pk])
+    answer = client.post(url, form(profile, readable_fields="title, price", row_filter='{"technician": "$user.username"}', statuses="open"))
+    assert answer.status_code == 302, answer.context["adminform"].errors
+    rule = AccessRule.objects.get(profile=profile)
+    assert rule.readable_fields == ["title", "price"] and rule.writable_fields is None and rule.statuses == ["open"]
+    profile.refresh_from_db()
+    assert profile.revision == 2
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"object_name": "nothing"},
+        {"readable_fields": "salary"},
+        {"writable_fields": "salary"},
+        {"row_filter": '{"salary": 1}'},
+        {"row_filter": '{"technician": "$user.password"}'},
+        {"row_filter": "not json"},
+        {"statuses": "odd"},
+    ],
+)
+def test_a_rule_that_does_not_fit_is_refused_with_a_reason(service, client, bad):
+    tenant, _, _, admin = service
+    profile = SecurityProfile.objects.create(tenant=tenant, name="readers", full_access=False)
+    client.force_login(admin)
+    answer = client.post(reverse("admin:tenants_securityprofile_change", args=[profile.pk]), form(profile, **bad))
+    assert answer.status_code == 200
+    assert "errorlist" in answer.content.decode()
+    assert not AccessRule.objects.filter(profile=profile).exists()
+
+
+def test_the_admin_of_another_tenant_sees_neither_profile_nor_preview(service, client):
+    _, profile, _, _ = service
+    stranger = make_user(make_tenant(), "stranger", role="admin", is_staff=True)
+    client.force_login(stranger)
+    assert client.get(reverse("admin:profile_preview", args=[profile.pk])).status_code == 404
+    assert client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).status_code in (302, 403, 404)
+
+
+def test_every_change_of_rights_raises_the_access_version(service):
+    tenant, profile, tom, _ = service
+
+    def version():
+        tenant.refresh_from_db()
+        return tenant.access_version
+
+    member = Membership.objects.get(user=tom)
+    steps = [
+        lambda: member.save(),
+        lambda: AccessRule.objects.filter(profile=profile).first().save(),
+        lambda: AccessRule.objects.filter(profile=profile).first().delete(),
+        lambda: tom.save(),
+        lambda: member.delete(),
+    ]
+    for step in steps:
+        before = version()
+        step()
+        assert version() > before
+
+
+def test_a_publish_that_changes_what_a_filter_means_raises_the_revision(service):
+    tenant, profile, _, _ = service
+
+    def revision():
+        profile.refresh_from_db()
+        return profile.revision
+
+    before = revision()
+    job = ObjectMetadata.objects.get(tenant=tenant, object_name="job")
+    ObjectField.objects.create(object_type=job, position=9, name="extra", label="Extra", kind="text")
+    publish(tenant.pk)
+    assert revision() == before
+    field = ObjectField.objects.get(object_type=job, name="technician")
+    field.retired = True
+    field.save()
+    publish(tenant.pk)
+    assert revision() > before

@@ -1,0 +1,92 @@
+"""Object types and layouts are records and changes like any other."""
+
+import pytest
+
+from layouts.models import LayoutDefinition
+from layouts.publish import delete, save
+from metadata.models import ObjectField, ObjectMetadata
+from metadata.publish import publish
+from sync import commits
+from sync.diff import apply_patch
+from sync.lines import decode_line
+from sync.log import read
+from sync.models import SystemRecord
+from sync.verify import verify_log
+from tests.sync.pushing import Pusher, noted
+
+pytestmark = pytest.mark.django_db
+
+
+def told(tenant, table):
+    found = [(run.schema_version, decode_line(line)) for run in read(tenant.pk, 0).runs for line in run.lines]
+    return [(version, line) for version, line in found if line["table"] == table]
+
+
+def test_a_publish_is_a_change_under_the_new_schema_version():
+    tenant = noted()
+    ((version, line),) = told(tenant, "object_metadata")
+    assert (version, line["schema_version"], line["id"], line["op"], line["version"]) == (1, 1, "note", "insert", 1)
+    assert [f["name"] for f in line["payload"]["fields"]] == ["title", "body", "number", "attrs"]
+    stored = SystemRecord.objects.get(tenant=tenant)
+    assert (stored.version, stored.cursor, stored.deleted) == (1, line["cursor"], False)
+
+
+def test_a_second_publish_is_an_update_that_patches_to_the_new_record():
+    tenant = noted()
+    first = SystemRecord.objects.get(tenant=tenant).data
+    ObjectField.objects.create(object_type=ObjectMetadata.objects.get(tenant=tenant), name="extra", kind="date", position=9)
+    publish(tenant.pk)
+    _, line = told(tenant, "object_metadata")[-1]
+    assert (line["op"], line["version"], line["schema_version"]) == ("update", 2, 2)
+    stored = SystemRecord.objects.get(tenant=tenant)
+    assert apply_patch(first, line["payload"]) == stored.data
+    assert stored.data["fields"][-1]["name"] == "extra"
+
+
+def test_a_retired_type_is_a_delete():
+    tenant = noted()
+    ObjectMetadata.objects.filter(tenant=tenant).update(retired=True)
+    publish(tenant.pk)
+    assert told(tenant, "object_metadata")[-1][1]["op"] == "delete"
+    assert SystemRecord.objects.get(tenant=tenant).deleted
+
+
+def test_a_layout_is_inserted_patched_and_deleted():
+    tenant = noted()
+    layout = LayoutDefinition(tenant=tenant, object_name="note", label="Plain", layout_json={"type": "VerticalLayout", "elements": []})
+    save(layout, "olga")
+    layout.label = "Wide"
+    save(layout, "olga")
+    delete(layout, "olga")
+    changes = [line for _, line in told(tenant, "layout_definition")]
+    assert [(line["op"], line["version"], line["by"]) for line in changes] == [
+        ("insert", 1, "olga"),
+        ("update", 2, "olga"),
+        ("delete", 3, "olga"),
+    ]
+    assert changes[1]["payload"] == [{"op": "replace", "path": "/label", "value": "Wide"}]
+    assert len({line["id"] for line in changes}) == 1
+
+
+def test_publishes_and_pushes_share_one_gap_free_log():
+    tenant = noted()
+    pusher = Pusher(tenant)
+    pusher.ok(pusher.insert("notes", "n", title="x"))
+    ObjectField.objects.create(object_type=ObjectMetadata.objects.get(tenant=tenant), name="extra", kind="date", position=9)
+    publish(tenant.pk)
+    pusher.ok(pusher.update("notes", "n", 1, extra="2026-01-01"))
+    found = read(tenant.pk, 0)
+    assert [(run.schema_version, len(run.lines)) for run in found.runs] == [(1, 2), (2, 2)]
+    assert verify_log(tenant.pk).problems == []
+
+
+def test_a_publish_is_announced_after_its_commit(django_capture_on_commit_callbacks):
+    heard = []
+    end = commits.listen(heard.append)
+    with django_capture_on_commit_callbacks() as waiting:
+        tenant = noted()
+    assert heard == []
+    for callback in waiting:
+        callback()
+    end()
+    assert [(c.tenant_id, c.from_cursor, c.to_cursor) for c in heard] == [(tenant.pk, 0, 1)]

@@ -1,0 +1,291 @@
+"""Group commit: many pushers, one thread, every answer durable; and what happens when the database will not."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+
+from sync import commits, writer
+from sync.codes import Code
+from sync.engine import push
+from sync.errors import PushRefused
+from sync.models import Change
+from sync.ops import Actor, Op
+from sync.verify import verify_log
+from sync.writer import PushJob, Writer
+from tenants.locks import lock_tenant, tenant_transaction
+from tenants.models import Tenant
+from tests.sync.pushing import Pusher, lines, noted
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def loom():
+    """A writer of its own, stopped afterwards."""
+    made = Writer()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def announced():
+    heard = []
+    end = commits.listen(heard.append)
+    yield heard
+    end()
+
+
+def job(pusher, *ops):
+    return PushJob(pusher.actor, ops)
+
+
+async def gathered(loom, jobs):
+    return await asyncio.gather(*(loom.submit(each) for each in jobs), return_exceptions=True)
+
+
+def test_pushes_that_wait_together_are_committed_together(loom, announced):
+    tenant = noted()
+    pushers = [Pusher(tenant) for _ in range(10)]
+    announced.clear()
+    jobs = [job(p, *(p.insert("notes", f"{n}-{k}", title="x") for k in range(5))) for n, p in enumerate(pushers)]
+    with ThreadPoolExecutor(1) as pool:
+        with tenant_transaction(tenant.pk):  # the writer must wait for the tenant, and everything waits with it
+            answers = pool.submit(asyncio.run, gathered(loom, jobs))
+            time.sleep(0.5)
+        results = answers.result()
+    assert all(r.status == "applied" for answer in results for r in answer)
+    assert len(lines(tenant)) == 50
+    assert len(announced) <= 2, "one commit for whoever came first, one for all who came while it waited"
+    # Announcements of one writer tell the log without gaps or overlaps.
+    ends = [(commit.from_cursor, commit.to_cursor) for commit in announced]
+    assert [a for a, _ in ends[1:]] == [b for _, b in ends[:-1]]
+    assert [line for commit in announced for _, line in commit.lines] == list(
+        Change.objects.filter(tenant=tenant, table_name="notes").order_by("cursor").values_list("line", flat=True)
+    )
+
+
+def test_an_announced_change_is_committed_already(loom):
+    tenant = noted()
+    pusher = Pusher(tenant)
+    seen = []
+
+    def look(commit):
+        def count():
+            seen.append(Change.objects.filter(tenant=tenant, cursor__lte=commit.to_cursor).count() == commit.to_cursor)
+            connections.close_all()
+
+        other = threading.Thread(target=count)
+        other.start()
+        other.join()
+
+    end = commits.listen(look)
+    asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
+    loom.stop()
+    end()
+    assert seen == [True]
+
+
+def test_a_listener_that_fails_disturbs_nobody(loom, announced):
+    pusher = Pusher(noted())
+    end = commits.listen(lambda commit: 1 / 0)
+    (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
+    loom.stop()
+    end()
+    assert answer[0].status == "applied"
+    assert announced
+
+
+def test_a_push_that_breaks_the_engine_is_answered_internal_and_the_others_go_through(loom, monkeypatch):
+    tenant = noted()
+    good, bad = Pusher(tenant), Pusher(tenant)
+    decide = writer.settle.__globals__["decide"]
+
+    def fragile(tx, op):
+        if op.id == "poison":
+            raise ZeroDivisionError
+        return decide(tx, op)
+
+    monkeypatch.setitem(writer.settle.__globals__, "decide", fragile)
+    jobs = [
+        job(good, good.insert("notes", "a")),
+        job(bad, bad.insert("notes", "b"), bad.insert("notes", "poison"), bad.insert("notes", "c")),
+    ]
+    fine, mixed = asyncio.run(gathered(loom, jobs))
+    assert [r.status for r in fine] == ["applied"]
+    assert [r.code for r in mixed] == [None, Code.INTERNAL, None]
+    assert sorted(line["id"] for line in lines(tenant)) == ["a", "b", "c"]
+
+
+def test_a_busy_database_is_tried_again(loom, monkeypatch):
+    pusher = Pusher(noted())
+    settle, failures = writer.settle, iter([OperationalError("database is locked")] * 3)
+
+    def busy(locked, pushes):
+        for error in failures:
+            raise error
+        return settle(locked, pushes)
+
+    monkeypatch.setattr(writer, "settle", busy)
+    (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
+    assert answer[0].status == "applied"
+
+
+def test_a_commit_whose_answer_was_lost_is_found_to_be_done(loom, monkeypatch):
+    tenant = noted()
+    pusher = Pusher(tenant)
+    settle_once, lost = loom._settle, iter([True])
+
+    def lose_answer(tenant_id, pushes):
+        outcome = settle_once(tenant_id, pushes)
+        if next(lost, False):
+            raise OperationalError("the connection broke during COMMIT")
+        return outcome
+
+    monkeypatch.setattr(loom, "_settle", lose_answer)
+    (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
+    assert answer[0].status == "duplicate"
+    assert len(lines(tenant)) == 1
+
+
+def test_a_database_that_stays_away_is_answered_unavailable_and_nothing_is_acked(loom, monkeypatch, settings):
+    settings.MOAT = {**settings.MOAT, "GIVE_UP_AFTER": 0.1}
+    pusher = Pusher(noted())
+
+    def away(locked, pushes):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(writer, "settle", away)
+    (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
+    assert isinstance(answer, PushRefused)
+    assert (answer.code, answer.retry_after) == (Code.UNAVAILABLE, 5)
+
+
+def test_a_busy_tenant_does_not_hold_up_another(loom, monkeypatch, settings):
+    settings.MOAT = {**settings.MOAT, "GIVE_UP_AFTER": 0.5}
+    slow, fast = Pusher(noted()), Pusher(noted())
+    settle = writer.settle
+
+    def half(locked, pushes):
+        if locked.id == slow.actor.tenant_id:
+            raise OperationalError("locked by a publish")
+        return settle(locked, pushes)
+
+    monkeypatch.setattr(writer, "settle", half)
+
+    async def both():
+        stuck = loom.submit(job(slow, slow.insert("notes", "n")))
+        done = await loom.submit(job(fast, fast.insert("notes", "n")))
+        assert not stuck.done()
+        with pytest.raises(PushRefused):
+            await stuck
+        return done
+
+    assert asyncio.run(both())[0].status == "applied"
+
+
+def test_too_much_waiting_is_refused_with_a_time_to_come_back(loom, settings):
+    settings.MOAT = {**settings.MOAT, "QUEUE_OPS": 3}
+    pusher = Pusher(noted())
+    jobs = [job(pusher, pusher.insert("notes", f"a{n}"), pusher.insert("notes", f"b{n}")) for n in range(50)]
+    answers = asyncio.run(gathered(loom, jobs))
+    refused = [a for a in answers if isinstance(a, PushRefused)]
+    assert refused
+    assert {a.code for a in refused} == {Code.OVERLOADED}
+    assert refused[0].retry_after
+
+
+def test_stopping_writes_what_waits_first(loom):
+    tenant = noted()
+    pusher = Pusher(tenant)
+
+    async def submit_and_stop():
+        futures = [loom.submit(job(pusher, pusher.insert("notes", f"n{n}"))) for n in range(20)]
+        await asyncio.to_thread(loom.stop)
+        return await asyncio.gather(*futures)
+
+    assert [r.status for (r,) in asyncio.run(submit_and_stop())] == ["applied"] * 20
+    assert len(lines(tenant)) == 20
+
+
+def test_a_refused_push_does_not_disturb_the_batch(loom):
+    tenant = noted()
+    good, bad = Pusher(tenant), Pusher(tenant)
+    first, second = bad.insert("notes", "x"), bad.insert("notes", "y")
+    fine, refused = asyncio.run(gathered(loom, [job(good, good.insert("notes", "a")), job(bad, second, first)]))
+    assert fine[0].status == "applied"
+    assert refused.code == Code.OP_ORDER
+
+
+def test_an_unknown_tenant_is_refused(loom):
+    (answer,) = asyncio.run(gathered(loom, [PushJob(Actor(987654, "x"), [Op(1, None, "notes", "n", "insert", 0, {})])]))
+    assert isinstance(answer, PushRefused)
+
+
+def test_a_caller_that_went_away_does_not_stop_the_writer(loom):
+    tenant = noted()
+    pusher = Pusher(tenant)
+
+    async def leave():
+        loom.submit(job(pusher, pusher.insert("notes", "a")))
+
+    asyncio.run(leave())
+    (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "b"))]))
+    assert answer[0].status == "applied"
+    assert len(lines(tenant)) == 2
+
+
+def test_threads_and_the_writer_together_keep_cursors_gap_free(loom):
+    tenant = noted()
+    threads_of = [Pusher(tenant) for _ in range(3)]
+    through_writer = [Pusher(tenant) for _ in range(3)]
+
+    def directly(pusher, name):
+        try:
+            for n in range(8):
+                push(pusher.actor, [pusher.insert("notes", f"{name}-{n}", title="x"), pusher.insert("notes", "contested", title=name)])
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=directly, args=(p, f"t{n}")) for n, p in enumerate(threads_of)]
+    for thread in threads:
+        thread.start()
+    jobs = [job(p, p.insert("notes", f"w{n}-{k}")) for n, p in enumerate(through_writer) for k in range(8)]
+    answers = asyncio.run(gathered(loom, jobs))
+    for thread in threads:
+        thread.join()
+    assert all(a[0].status == "applied" for a in answers)
+    log = lines(tenant)
+    assert len(log) == 3 * 8 + 3 * 8 + 1
+    assert [line["cursor"] for line in log] == list(range(log[0]["cursor"], log[0]["cursor"] + len(log)))
+    assert verify_log(tenant.pk).problems == []
+
+
+def test_a_push_inside_a_transaction_that_is_rolled_back_is_neither_kept_nor_announced(announced):
+    tenant = noted()
+    pusher = Pusher(tenant)
+    announced.clear()
+    before = Tenant.objects.get(pk=tenant.pk)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        assert pusher.one(pusher.insert("notes", "n")).status == "applied"
+        raise ZeroDivisionError
+    after = Tenant.objects.get(pk=tenant.pk)
+    assert (after.cursor, bytes(after.state_hash)) == (before.cursor, bytes(before.state_hash))
+    assert announced == []
+    pusher.ok(pusher.insert("notes", "n"))
+    assert len(announced) == 1
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_waiting_for_a_locked_tenant_ends(loom, settings):
+    settings.MOAT = {**settings.MOAT, "LOCK_SECONDS": 0.05, "GIVE_UP_AFTER": 0.3}
+    tenant = noted()
+    pusher = Pusher(tenant)
+    with transaction.atomic():
+        lock_tenant(tenant.pk)
+        (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
+    assert answer.code == Code.UNAVAILABLE
+    assert connection.in_atomic_block is False
