@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from metadata.catalog import schema_of
 from metadata.models import AccessRule
-from sync import routed, sql
+from sync import routed, rows, sql
 from sync.channel_upkeep import retire_outdated
 from sync.columns import table_of
 from sync.engine import push
 from sync.errors import AccessMoved, LogPruned
 from sync.hashchain import fold
+from sync.lines import decode_line
 from sync.models import ChangeRoute, ChangeSide
 from sync.ops import Actor, Op
 from sync.prune import prune
@@ -68,6 +69,17 @@ def service(db):
     profile = make_profile(tenant, "technician", technician_rules())
     people = {name: make_member(profile, name) for name in ("tom", "tess")}
     return tenant, profile, people
+
+
+def test_a_record_moved_through_a_hop_has_the_version_its_line_says(service):
+    tenant, _, people = service
+    channel = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
+    office(tenant, insert("jobs", "j1", title="Fix", technician="tess"), insert("line_items", "l1", job="j1", text="pipe"))
+    office(tenant, update("jobs", "j1", technician="tom"))
+    told = next(line for line in map(decode_line, read_all(channel, channel.born_cursor)[0]) if line["id"] == "l1")
+    spec = schema_of(tenant.pk, tenant.schema_version).by_table["line_items"]
+    row = rows.records(tenant.pk, spec, ["l1"])["l1"]
+    assert (row.version, row.cursor) == (told["version"], told["cursor"]) == (2, channel.born_cursor + 4)
 
 
 def test_a_technician_sees_own_jobs_their_customers_and_line_items(service):
