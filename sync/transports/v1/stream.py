@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
@@ -54,10 +53,11 @@ def event(kind: str, data: Mapping[str, Any], event_id: int | None = None) -> by
 async def stream(request: HttpRequest) -> HttpResponseBase:
     """Open a stream, or answer why not."""
     try:
-        caller, wanted = await sync_to_async(_checked)(request)
         runtime = await get_runtime()
         if runtime.draining:
             raise V1Error(V1Code.SERVICE_UNAVAILABLE, "The server is going down.", retry_after=2)
+        # Not in a thread of the request's own: a stream would keep that thread's database connection as long as it lasts.
+        caller, wanted = await runtime.pool.run(_checked, request)
         if _open[caller.device] >= v1_knobs().v1_streams:
             raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, "This device has enough streams open.", retry_after=5)
     except Exception as error:
