@@ -8,7 +8,6 @@ from typing import Any
 from moat_client.login import remember_login
 from moat_client.replica import Replica
 from moat_client.sync import Sync
-
 from tenants.models import Tenant
 from tenants.tokens import issue_device
 from tests.builders import make_user

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from moat_client.replica import Replica
 from websockets.exceptions import ConnectionClosed
 
+from moat_client.replica import Replica
 from sync.models import Change
 from tenants.models import Tenant
 from tests.contract.conftest import Connect
