@@ -130,9 +130,9 @@ def _routes(plan: RoutePlan, table: str, side: Side | None) -> set[int]:
 def move_rows(locked: LockedTenant, moved: Iterable[tuple[str, str, int, int]]) -> None:
     """Write the versions and cursors of re-keyed records, given as (table, id, version, cursor)."""
     schema = schema_of(locked.id, locked.schema_version)
-    by_table: dict[str, list[tuple[str, int, int]]] = {}
+    by_table: dict[str, list[tuple[int, int, str]]] = {}
     for table, record_id, version, cursor in moved:
-        by_table.setdefault(table, []).append((record_id, version, cursor))
-    columns = (sql.Column("id", "text"), sql.Column("version", "bigint"), sql.Column("_cursor", "bigint"))
+        by_table.setdefault(table, []).append((version, cursor, record_id))
+    columns = (sql.Column("version", "bigint"), sql.Column("_cursor", "bigint"), sql.Column("id", "text"))
     for table, changed in by_table.items():
         sql.update_many(rows.table_of(schema.tenant_id, schema.by_table[table]).name, columns, changed)
