@@ -33,6 +33,7 @@ def test_everything_the_page_needs_is_on_the_list_for_an_offline_start():
     assert f"{STATIC}app/sw.js" not in files
 
 
+@pytest.mark.django_db  # closing a response looks after database connections
 def test_each_file_is_served_with_the_digest_of_the_list_and_asked_for_anew(client):
     for address, sha256 in web.precache().items():
         response = client.get(address)
