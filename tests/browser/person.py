@@ -55,8 +55,10 @@ class Person:
         return found
 
     def click(self, name: str, within: str = "body") -> None:
-        """Click a button or link by its name."""
-        self.button(name, within).click()
+        """Click a button or link by its name; once more when it was drawn anew just then."""
+        with contextlib.suppress(StaleElementReferenceException):
+            return self.button(name, within).click()
+        return self.button(name, within).click()
 
     # Going places
 
@@ -131,7 +133,7 @@ class Person:
     def save(self) -> "Person":
         """Save and wait until it is durable here."""
         self.click("Save")
-        self.until("document.querySelector('.foot .button.primary').disabled || !document.querySelector('.foot')")
+        self.until("document.querySelector('.foot .button.primary')?.disabled !== false")
         return self
 
     def sees(self, field: str, value: str, *, seconds: float = PATIENCE) -> "Person":

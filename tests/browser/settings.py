@@ -4,3 +4,5 @@ from config.settings.dev import *  # noqa: F403
 
 REST_FRAMEWORK = {**REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": {"login": "1000/min", "login_address": "1000/min"}}  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Files are looked up when asked for: who works on the client while the tests run gets what is there now.
+WHITENOISE_AUTOREFRESH = True

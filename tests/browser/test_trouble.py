@@ -28,21 +28,21 @@ def test_a_conflict_raises_an_alert_and_is_settled_by_a_person(at, server, tenan
     for said in ("Mine", "Office against Mine", "Before: Boiler service", "olga"):
         assert said in sheet.text
     tom.click("Keep mine")
-    tom.live().sees("title", "Mine").until("!document.querySelector('.alerts .notice')")
+    tom.sent().sees("title", "Mine").until("!document.querySelector('.alerts .notice')")
 
     conflict(tom, server, tenant, "Mine again")
     tom.click("Decide", within=".alerts")
     tom.click("Take theirs")
-    tom.live().sees("title", "Office against Mine again").until("!document.querySelector('.alerts .notice')")
+    tom.sent().sees("title", "Office against Mine again").until("!document.querySelector('.alerts .notice')")
 
     conflict(tom, server, tenant, "Third")
     tom.click("Decide", within=".alerts")
     tom.find("dialog input[value=own]").click()
-    own = tom.find("dialog .own input")
+    own = tom.find("dialog .own-value input")
     own.clear()
     own.send_keys("Agreed by both")
     tom.click("Save my choice")
-    tom.live().sees("title", "Agreed by both")
+    tom.sent().sees("title", "Agreed by both")
     at().go().log_in("tess").open("jobs", "j1").sees("title", "Agreed by both")
 
 
@@ -54,7 +54,7 @@ def test_an_edit_that_meets_a_delete_asks_whether_the_record_comes_back(at, serv
     server.start()
     tom.says("Someone else changed the same as you.").click("Decide", within=".alerts")
     tom.click("Bring it back with my change")
-    tom.live().sees("notes", "Still needed").sees("title", "Boiler service")
+    tom.sent().sees("notes", "Still needed").sees("title", "Boiler service")
 
 
 def test_a_refused_edit_says_why_and_is_repaired_or_discarded(at, server, tenant) -> None:
@@ -65,7 +65,7 @@ def test_a_refused_edit_says_why_and_is_repaired_or_discarded(at, server, tenant
     for name in ("First double", "Second double"):
         tom.visit("#/new/customers")
         tom.until("document.querySelector('.record h1')?.textContent.startsWith('New')")
-        tom.type("name", name).type("code", "C-1").save()
+        tom.sees("name", "").type("name", name).type("code", "C-1").save()
         tom.until("location.hash.startsWith('#/o/customers/')")
     office(tenant, "customers", "c9", "insert", {"name": "Was here before", "code": "C-1"})
     server.start()

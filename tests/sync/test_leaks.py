@@ -252,7 +252,7 @@ def admin_addresses(stage):
             except NoReverseMatch:
                 continue
         assert site is not None
-    yield reverse("admin:profile_preview", args=[stage.profile.pk])
+    yield reverse("admin:tenants_securityprofile_preview", args=[stage.profile.pk])
     for table in ("jobs", "vaults"):
         yield reverse("admin:records_list", args=[stage.tenant.slug, table])
         for page in ("change", "delete", "history"):

@@ -40,7 +40,7 @@ def test_the_preview_says_in_plain_words_what_a_member_sees(service, client):
     assert str(seen_by(member)).startswith("as tom: ")
     assert "3 " in str(seen_by(member))
     client.force_login(admin)
-    page = client.get(reverse("admin:profile_preview", args=[profile.pk])).content.decode()
+    page = client.get(reverse("admin:tenants_securityprofile_preview", args=[profile.pk])).content.decode()
     assert "As tom" in page and "<td>3</td>" in page
     assert client.get(reverse("admin:tenants_securityprofile_changelist")).status_code == 200
     assert client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).status_code == 200
@@ -85,7 +85,7 @@ def test_the_admin_of_another_tenant_sees_neither_profile_nor_preview(service, c
     _, profile, _, _ = service
     stranger = make_user(make_tenant(), "stranger", role="admin", is_staff=True)
     client.force_login(stranger)
-    assert client.get(reverse("admin:profile_preview", args=[profile.pk])).status_code == 404
+    assert client.get(reverse("admin:tenants_securityprofile_preview", args=[profile.pk])).status_code == 404
     assert client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).status_code in (302, 403, 404)
 
 

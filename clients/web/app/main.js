@@ -2,7 +2,7 @@
 
 import { open } from '../sdk/index.js';
 import { App } from './app.js';
-import { register } from './service-worker/updates.js';
+import { register } from './updates.js';
 import { h } from './ui/dom.js';
 import { Shell } from './views/shell.js';
 import { signInPage } from './views/sign-in.js';

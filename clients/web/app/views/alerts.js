@@ -1,7 +1,7 @@
 /** What needs a person, on every page until it is dealt with: a conflict, a sync that cannot go on, a browser that forgets, a new version. */
 
 import { alarm } from '../sync/describe.js';
-import { update } from '../service-worker/updates.js';
+import { update } from '../updates.js';
 import { ask } from '../ui/dialog.js';
 import { button, h, icon } from '../ui/dom.js';
 import { openConflict } from './conflict.js';

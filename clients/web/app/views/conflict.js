@@ -91,7 +91,7 @@ class Sheet {
     const read = (/** @type {any} */ value) => (field.kind === 'reference' && this.titles.get(value)) || display(field, value) || 'empty';
     const name = uid('side');
     const sides = h('div', { class: 'sides' });
-    const own = h('div', { class: 'own', hidden: true });
+    const own = h('div', { class: 'own-value', hidden: true });
     const pick = (/** @type {Side} */ side) => {
       this.picks.set(field.name, { side, value: this.picks.get(field.name)?.value ?? mine });
       own.hidden = side !== 'own';

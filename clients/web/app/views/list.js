@@ -202,7 +202,7 @@ export class ListView {
       .map((name) => cell(/** @type {Field | undefined} */ (fields.get(name)), row)).filter(Boolean).join(' · ');
     const status = this.columns.includes('status') ? type.statuses.find((one) => one.value === row.status) : undefined;
     const state = app.drafts.get(`${this.table}/${row.id}`)?.dirty ? 'Unsaved' : STATES[this.states[row.id] ?? ''];
-    element.setAttribute('aria-label', [title, status?.label, state, sub].filter(Boolean).join(', '));
+    element.removeAttribute('aria-label');
     element.dataset.id = row.id;
     element.replaceChildren(h('span', { class: 'title' }, title), h('span', { class: 'sub' }, sub || row.id), h('span', { class: 'marks' },
       state ? h('span', { class: `badge ${state === 'Unsaved' ? 'unsaved' : this.states[row.id]}` }, state) : null,

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Edit } from '../../app/forms/edit.js';
+import { scalarOf, shapeOf, summary, wordsOf } from '../../app/forms/json.js';
+import { titleOf } from '../../app/forms/titles.js';
+import { address, parse } from '../../app/router.js';
+import { answer, question } from '../../app/sync/conflict.js';
+import { alarm, describe } from '../../app/sync/describe.js';
+import { after, steps, valuesOf } from '../../app/sync/ops.js';
+
+/** @type {any} */
+const type = {
+  object_name: 'job', table_name: 'jobs', label: 'Job', title_field: 'title', subtypes: [], statuses: [{ value: 'open', label: 'Open' }],
+  fields: [{ name: 'title', kind: 'text', label: 'Title' }, { name: 'crew', kind: 'integer', label: 'Crew' }, { name: 'attrs', kind: 'json', label: 'Attributes' }],
+};
+/** @returns {any} */
+const status = (more = {}) => ({ phase: 'live', pending: 0, progress: null, problem: null, retry_at: null, ...more });
+/** @returns {any} */
+const conflict = (more = {}) => ({ base: { title: 'a', crew: 1 }, mine: { title: 'b', crew: 2 }, theirs: { title: 'c', crew: 1 }, fields: ['title'], by: 'olga', at: null, ...more });
+
+test('every place has an address that leads back to it, whatever the id', () => {
+  for (const route of /** @type {any[]} */ ([{ page: 'home' }, { page: 'list', table: 'jobs' }, { page: 'record', table: 'jobs', id: 'a/b %?#ü' }, { page: 'new', table: 'jobs' }, { page: 'fix', op: 12 }, { page: 'outbox' }, { page: 'diagnostics' }])) {
+    assert.deepEqual(parse(address(route)), route);
+  }
+  for (const hash of ['', '#', '#/nowhere', '#/fix/x', '#/o', '#/o/%E0%A4%A']) assert.ok(['home', 'list'].includes(parse(hash).page));
+});
+
+test('the status says what a person can count on', () => {
+  assert.equal(describe(status(), 0).text, 'Online');
+  assert.equal(describe(status({ pending: 2 }), 0).text, 'Saving');
+  assert.equal(describe(status({ phase: 'catching_up', progress: 0.419 }), 0).text, 'Catching up 41 %');
+  assert.match(describe(status({ phase: 'offline', pending: 1, retry_at: 5000 }), 0).hint, /1 edit will be sent .* Next try in 5 s/);
+});
+
+test('a revoked device and a restored server are alarms, a log-out is none', () => {
+  assert.equal(alarm(status({ phase: 'signed_out' })), null);
+  assert.equal(alarm(status({ phase: 'signed_out', problem: { code: 'bad_token', message: '' } }))?.action, 'login');
+  assert.equal(alarm(status({ phase: 'halted', problem: { code: 'epoch', message: '' } }))?.action, 'start_over');
+  assert.equal(alarm(status({ phase: 'halted', problem: { code: 'replaced', message: '' } }))?.action, null);
+});
+
+test('an op says what it sets, also inside a json field', () => {
+  const patch = { op: 'update', payload: [{ op: 'replace', path: '/title', value: 'x' }, { op: 'add', path: '/attrs/a~1b', value: 1 }] };
+  assert.deepEqual(valuesOf(patch, { title: 'w', attrs: { c: 2 } }), { title: 'x', attrs: { c: 2, 'a/b': 1 } });
+  assert.equal(valuesOf(patch).attrs, undefined);
+  assert.deepEqual(steps(type, patch, { title: 'w', attrs: {} }).map(({ label, was, text }) => [label, was, text])[0], ['Title', 'w', 'x']);
+  assert.deepEqual(after({ title: 'w', crew: 1 }, { op: 'update', payload: [{ op: 'remove', path: '/crew' }] }), { title: 'w', crew: null });
+});
+
+test('a conflict asks about the contested fields, and keeps the rest of the edit unless theirs is taken whole', () => {
+  const asked = question(conflict(), type);
+  assert.deepEqual([asked.kind, asked.contested.map(({ field }) => field.name), asked.others.map((field) => field.name)], ['fields', ['title'], ['crew']]);
+  const picked = (/** @type {any} */ pick) => answer(asked, new Map([['title', pick]]));
+  assert.equal(picked({ side: 'mine' }), 'mine');
+  assert.deepEqual(picked({ side: 'theirs' }), { title: 'c' });
+  assert.deepEqual(picked({ side: 'own', value: 'd' }), { title: 'd' });
+  const alone = question(conflict({ mine: { title: 'b' } }), type);
+  assert.equal(answer(alone, new Map([['title', { side: 'theirs' }]])), 'theirs');
+});
+
+test('a delete on either side is asked about as such', () => {
+  assert.equal(question(conflict({ mine: null }), type).kind, 'i_deleted');
+  const theirs = question(conflict({ theirs: null }), type);
+  assert.equal(theirs.kind, 'they_deleted');
+  assert.deepEqual(theirs.contested.map(({ field, mine }) => [field.name, mine]), [['title', 'b'], ['crew', 2]]);
+});
+
+test('typed text stays when the record changes underneath, and the change is told', () => {
+  const edit = new Edit(type, { title: 'a', crew: 1 });
+  edit.set('title', 'mine');
+  edit.rebase({ title: 'theirs', crew: 5 });
+  assert.deepEqual([edit.values.title, edit.values.crew, edit.news.get('title')], ['mine', 5, 'theirs']);
+  edit.saved({ title: 'mine' });
+  assert.deepEqual([edit.dirty, edit.news.size, edit.base.title], [false, 0, 'mine']);
+});
+
+test('what is typed while a save is on its way is not lost with it', () => {
+  const edit = new Edit(type, { title: 'a' });
+  edit.set('title', 'b');
+  const sent = edit.result();
+  edit.set('title', 'bc');
+  edit.saved(sent);
+  assert.deepEqual([edit.dirty, edit.values.title], [true, 'bc']);
+});
+
+test('a json value is edited as what it looks like, and read as a person says it', () => {
+  const list = [{ id: 1, text: 'x', done: true }, { id: 2, text: 'y', done: false }];
+  assert.deepEqual(shapeOf(list), { shape: 'checklist', text: 'text', done: 'done' });
+  assert.equal(summary(list), '1 of 2 done');
+  assert.deepEqual([shapeOf(['a', 'b']).shape, shapeOf({ a: 1, b: null }).shape, shapeOf({ a: [] }).shape, shapeOf(null).shape, shapeOf([]).shape], ['words', 'pairs', 'text', 'text', 'text']);
+  assert.deepEqual([wordsOf(' a, ,b '), wordsOf(' , ')], [['a', 'b'], null]);
+  assert.deepEqual([scalarOf(1, '2.5'), scalarOf(1, 'x'), scalarOf(null, ''), scalarOf('1', '2')], [2.5, 'x', null, '2']);
+});
+
+test('a record without a title is known by its id, a type without a title field by its first text', () => {
+  assert.equal(titleOf(type, { id: 'j1', title: '' }), 'j1');
+  assert.equal(titleOf({ ...type, title_field: '' }, { id: 'j1', title: 'T' }), 'T');
+});
