@@ -47,6 +47,7 @@ class Command(BaseCommand):
         ways = Table.grid(padding=(0, 2))
         for name, where in (
             ("Admin", f"{base}/admin/"),
+            ("App", f"{base}/app/"),
             ("REST API", f"{base}/api/"),
             ("Live sync", f"ws://localhost:{settings.PORT}/ws/sync"),
         ):
