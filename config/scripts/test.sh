@@ -39,6 +39,7 @@ step "mypy" "$bin/mypy" .
 step "layers" "$bin/lint-imports"
 if command -v npm >/dev/null; then
     [ -d clients/web/node_modules/typescript ] || (cd clients/web && npm ci --silent --no-audit --no-fund)
+    [ -e clients/web/sdk/vendor/sqlite3/index.mjs ] || npm --prefix clients/web run --silent build
     step "web types" npm --prefix clients/web run --silent check
     [ -n "$lint_only" ] || step "web tests" npm --prefix clients/web run --silent test
 fi
