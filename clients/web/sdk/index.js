@@ -58,8 +58,9 @@ export class Moat {
   #changeListeners = new Set();
   /** @type {Status | null} */
   #status = null;
-  /** Somebody looks again, or there is a network again. Shells of apps (Capacitor) say `resume`, some before the page counts as visible. */
-  #wake = (/** @type {globalThis.Event} */ { type }) => { if (type === 'resume' || document.visibilityState === 'visible') void this.#call('wake').catch(() => {}); };
+  #wake = () => { if (document.visibilityState === 'visible') void this.#call('wake').catch(() => {}); };
+  /** The shell of an app (Capacitor) says so, perhaps before the page counts as visible. */
+  #resume = () => void this.#call('wake').catch(() => {});
 
   /** @param {Required<OpenOptions>} options */
   constructor(options) {
@@ -67,8 +68,9 @@ export class Moat {
     this.#worker.onmessage = ({ data }) => this.#heard(data);
     this.#worker.onerror = (event) => this.#failed(new MoatError('worker', event.message || 'The worker could not be started.'));
     this.#worker.postMessage({ type: 'open', options });
-    for (const type of ['visibilitychange', 'resume']) document.addEventListener(type, this.#wake);
-    for (const type of ['online', 'pageshow']) addEventListener(type, this.#wake);
+    document.addEventListener('resume', this.#resume);
+    document.addEventListener('visibilitychange', this.#wake);
+    addEventListener('online', this.#wake);
     /** Resolves when the replica can be read. */
     this.ready = this.#call('status').then((status) => this.#show(status));
   }
@@ -371,8 +373,9 @@ export class Moat {
    * @returns {Promise<void>}
    */
   async close() {
-    for (const type of ['visibilitychange', 'resume']) document.removeEventListener(type, this.#wake);
-    for (const type of ['online', 'pageshow']) removeEventListener(type, this.#wake);
+    document.removeEventListener('resume', this.#resume);
+    document.removeEventListener('visibilitychange', this.#wake);
+    removeEventListener('online', this.#wake);
     await new Promise((resolve) => {
       this.#closed = () => resolve(undefined);
       this.#worker.postMessage({ type: 'close' });
