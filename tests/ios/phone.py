@@ -52,7 +52,7 @@ class Phone(Person):
     """A person with the app in hand. Not started as other browsers are: these pages are in no server's hands."""
 
     def __init__(self, profile: Path, folder: Path, screen: str) -> None:
-        self.url, self.profile = ORIGIN, profile
+        self.url, self.profile, self.engine = ORIGIN, profile, "webkit"
         self.driver = start_app(profile, folder, screen)
         self.driver.set_script_timeout(PATIENCE)
 
