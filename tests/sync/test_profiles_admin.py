@@ -169,7 +169,13 @@ def test_the_page_offers_the_tenants_own_fields_parameters_and_examples_that_hol
     Membership.objects.filter(user=tom).update(attributes={"technician": "tom"})
     client.force_login(admin)
     page = client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).content.decode()
-    for offered in ("$membership.technician", "tom: &quot;tom&quot;", "customer.name", "&lt;job.customer.technician", '<option value="job">'):
+    for offered in (
+        "$membership.technician",
+        "tom: &quot;tom&quot;",
+        "customer.name",
+        "&lt;job.customer.technician",
+        '<option value="job">',
+    ):
         assert offered in page, offered
     schema = published(tenant.pk)
     helps = help_of(schema, parameters_of(tenant.pk))
