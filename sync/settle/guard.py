@@ -92,7 +92,7 @@ def check_effects(tx: Tx) -> None:
 def _check_effect(tx: Tx, rules: Rules, effect: Effect) -> None:
     table = effect.row.table
     final = tx.row(table, effect.row.id)
-    if final is None or final.deleted:
+    if final is None:
         return
     for name, target in table.references:
         value = final.get(name) if name in effect.fields else None
@@ -101,7 +101,7 @@ def _check_effect(tx: Tx, rules: Rules, effect: Effect) -> None:
         known = tx.batch.table(target)
         if value is not None and (known is None or not sees_target(tx, rules.by_table[target], known, value)):
             raise OpRefused(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
-    if effect.entry.op == "insert" and not sees(tx, rules.by_table[table.spec.table_name], final):
+    if effect.entry.op == "insert" and not final.deleted and not sees(tx, rules.by_table[table.spec.table_name], final):
         raise OpRefused(Code.FORBIDDEN, _CREATE)
 
 

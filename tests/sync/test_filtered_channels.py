@@ -143,6 +143,30 @@ def test_i8_to_point_at_a_hidden_record_does_not_bring_it_into_sight(service):
     assert one(update("jobs", "j1", customer="c1")) == [refused], "out of sight by now"
 
 
+@pytest.mark.parametrize("who", ["office", "tom"])
+def test_a_record_made_and_deleted_in_one_tx_cannot_refer_to_what_is_not_there_or_hidden(service, who):
+    """Its tombstone keeps the reference: the database would refuse the whole batch; and a hidden id would be told from a free one."""
+    tenant, _, people = service
+    office(tenant, insert("jobs", "j-mine", title="a", technician="tom"), insert("jobs", "j-hidden", title="b", technician="tess"))
+    actor = Actor(tenant.pk, "olga") if who == "office" else Actor(tenant.pk, "tom", user_id=people["tom"].pk)
+
+    def in_one_tx(job, first):
+        made = [*first, update("line_items", "l1", job=job)] if first else [insert("line_items", "l1", job=job)]
+        made.append(delete("line_items", "l1"))
+        return [r.code for r in push(actor, [Op(next(_ids), "t", *op) for op in made])]
+
+    changed = [insert("line_items", "l1", job="j-mine")]
+    if who == "office":
+        assert in_one_tx("j-missing", []) == ["missing_reference", "tx_aborted"]
+        assert in_one_tx("j-missing", changed) == ["missing_reference", "tx_aborted", "tx_aborted"]
+        assert in_one_tx("j-hidden", []) == [None, None]
+    else:
+        for first in ([], changed):
+            answers = in_one_tx("j-missing", first)
+            assert None not in answers and answers == in_one_tx("j-hidden", first)
+        assert in_one_tx("j-mine", []) == [None, None]
+
+
 edits = st.one_of(
     st.tuples(
         st.just("jobs"),
