@@ -148,6 +148,7 @@ export class Moat {
       } catch (error) {
         // A table may be on its way (or gone): look again when anything changes.
         tables = null;
+        last = '';
         if (!stopped) failed(MoatError.from(error));
       } finally {
         running = false;

@@ -89,10 +89,25 @@ export function moveLocal(from, to) {
   to.change((touched) => {
     for (const [key, value] of local) to.sql.run('INSERT OR REPLACE INTO main."device_state" VALUES (?, ?)', [key, value]);
     for (const overlay of from.overlays.list()) to.overlays.add(overlay);
-    to.overlays.parkUnknown();
+    rememberLost(from, to);
+    to.setLocal('replay_until', null);
     to.overlays.dropReached(to.state.cursor, touched);
     to.overlays.rebuildAll();
     to.setLocal('ready', true);
   });
   to.reload();
+}
+
+/**
+ * Keep what records last held that have pending ops and are not in the new file: they, or their type, left the channel.
+ * @param {Replica} from
+ * @param {Replica} to
+ */
+function rememberLost(from, to) {
+  for (const name of to.overlays.visibleTables()) {
+    const before = from.schema.tables.get(name), after = to.schema.tables.get(name);
+    if (!before) continue;
+    const lost = new Set(to.overlays.list('"table_name" = ?', [name]).map(({ id }) => id).filter((id) => !after || !to.sql.first(after.sql.get, [id])));
+    to.overlays.rememberLast(before, lost, from.sql);
+  }
 }

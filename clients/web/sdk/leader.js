@@ -227,8 +227,9 @@ export class Leader {
   }
 
   #reset() {
+    const gone = [...this.replica.schema.tables.keys()];
     this.replica.reset();
-    this.#changedAll();
+    this.#changedAll(gone);
   }
 
   /** @returns {Promise<any>} */
@@ -292,8 +293,9 @@ export class Leader {
     this.#showStatus();
   }
 
-  #changedAll() {
-    this.options.emit({ type: 'changed', tables: Object.fromEntries([...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
+  /** @param {Iterable<string>} [gone] tables that were here until now */
+  #changedAll(gone = []) {
+    this.options.emit({ type: 'changed', tables: Object.fromEntries([...gone, ...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
     this.#showStatus();
   }
 
@@ -342,7 +344,7 @@ export class Leader {
     upgrade: ({ revisions }) => this.#changed(this.replica.upgrade(revisions)),
     rows: ({ frames, end }) => this.#changed(this.replica.applyRows(frames, end)),
     repair: ({ frames }) => this.#changed(this.replica.repair(frames)),
-    adopt: ({ state }) => this.replica.adopt(state),
+    adopt: ({ state, replayUntil }) => this.replica.adopt(state, replayUntil),
     reset: () => this.#reset(),
     ack: ({ results }) => this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched))),
     settled: ({ conflicts }) => this.#changed(this.replica.change((touched) => {
@@ -413,7 +415,7 @@ export class Leader {
     this.#installTook = { ...installed.took, move: Math.round(performance.now() - begun) };
     this.replica = installed.replica;
     this.#file = installed.file;
-    this.#changedAll();
+    this.#changedAll(old.replica.schema.tables.keys());
     // The old file stays until the new one is durable.
     await this.options.storage.flush();
     old.replica.sql.close();
