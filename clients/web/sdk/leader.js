@@ -7,6 +7,7 @@ import { requestHistory, requestToken, revokeToken } from './account.js';
 import { Engine } from './engine.js';
 import { MoatError } from './errors.js';
 import { fetchSnapshot, moveLocal, openNewest } from './installing.js';
+import { Lists } from './lists.js';
 import * as reading from './reading.js';
 import { Socket } from './socket.js';
 import { Writing } from './writing.js';
@@ -17,7 +18,7 @@ import { Writing } from './writing.js';
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./overlays.js').Touched} Touched */
 /** @typedef {Record<string, string[] | null>} Changed tables and ids that changed; null: many */
-/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status}} News */
+/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status} | import('./lists.js').ListMessage | {type: 'leader'}} News */
 /**
  * @typedef {{
  *   server: string, client: string, storage: import('./storage/types.js').Storage, parts: import('./storage/parts.js').PartStore,
@@ -79,6 +80,7 @@ export class Leader {
     this.options = options;
     this.replica = replica;
     this.#file = file;
+    this.lists = new Lists(() => this.replica, (news) => options.emit(news));
     this.engine = new Engine({
       state: replica.state, device: replica.local('device'), token: replica.local('token'), client: options.client, port: this.#port(),
     });
@@ -115,6 +117,7 @@ export class Leader {
     this.event({ on: 'stop' });
     this.#closed = true;
     this.#download?.abort.abort();
+    this.lists.stop();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     if (this.#statusTimer) clearTimeout(this.#statusTimer);
     await this.options.storage.flush().catch(() => {});
@@ -139,6 +142,9 @@ export class Leader {
     query: (sql, params) => reading.query(this.replica, sql, params),
     find: (options) => reading.find(this.replica, options),
     get: (table, id) => reading.get(this.replica, table, id),
+    listOpen: (list, options, turn) => this.lists.open(list, options, turn),
+    listRows: (list, turn, from, count) => this.lists.rows(list, turn, from, count),
+    listClose: (list) => this.lists.close(list),
     objects: () => reading.objects(this.replica),
     layouts: (objectName) => reading.layouts(this.replica, objectName),
     states: (table) => reading.states(this.replica, table),
@@ -286,6 +292,8 @@ export class Leader {
   /** @param {Touched} touched */
   #changed(touched) {
     if (!touched.tables.size) return;
+    if (touched.rebuilt) this.lists.replaced();
+    else this.lists.changed(touched.tables);
     /** @type {Changed} */
     const tables = {};
     for (const [table, ids] of touched.tables) tables[table] = ids.size > MANY ? null : [...ids];
@@ -295,6 +303,7 @@ export class Leader {
 
   /** @param {Iterable<string>} [gone] tables that were here until now */
   #changedAll(gone = []) {
+    this.lists.replaced();
     this.options.emit({ type: 'changed', tables: Object.fromEntries([...gone, ...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
     this.#showStatus();
   }

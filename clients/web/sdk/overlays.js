@@ -30,6 +30,8 @@ function fromRow(row) {
 export class Touched {
   /** @type {Map<string, Set<string>>} */
   tables = new Map();
+  /** Whether tables were made, changed or dropped. */
+  rebuilt = false;
 
   /**
    * @param {string} table

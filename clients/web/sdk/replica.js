@@ -236,6 +236,7 @@ export class Replica {
   }
 
   #dropViews() {
+    this.sql.abortScans();
     for (const [name] of this.sql.rows(`SELECT name FROM temp.sqlite_schema WHERE type = 'view'`)) this.sql.script([`DROP VIEW temp.${quote(name)}`]);
     this.#views.clear();
   }
@@ -301,7 +302,9 @@ export class Replica {
    */
   #upgrade(revisions, touched) {
     // ALTER TABLE parses the whole schema again, and takes a live view for the table of the same name.
-    if (revisions.length) this.#dropViews();
+    if (!revisions.length) return;
+    this.#dropViews();
+    touched.rebuilt = true;
     for (const { schema_version, commands } of revisions) {
       if (schema_version <= this.state.schema_version) continue;
       for (const command of commands) {

@@ -20,12 +20,16 @@ const decoder = new TextDecoder();
 /** What an application's own query did: the tables it reads decide when to run it again. */
 /** @typedef {{columns: string[], rows: any[][], tables: string[]}} QueryResult */
 
+/** @typedef {{take: (most: number, visit: (row: any[]) => void) => boolean, close: () => void}} Scan `take` says whether there is more */
+
 export class Sql {
   #wasm;
   #exports;
   #capi;
   /** @type {Map<string, number>} */
   #statements = new Map();
+  /** @type {Set<number>} statements of scans that are not at their end */
+  #scans = new Set();
   #heap;
   #arena = 0;
   #capacity = 0;
@@ -184,8 +188,41 @@ export class Sql {
     }
   }
 
+  /**
+   * Begin an application's query whose rows are taken a few at a time, while others run in between.
+   * @param {string} sql
+   * @param {Value[]} params
+   * @returns {Scan}
+   */
+  scan(sql, params) {
+    const { statement } = this.#prepareQuery(sql);
+    this.#bind(statement, params);
+    this.#scans.add(statement);
+    const open = () => { if (!this.#scans.has(statement)) throw new MoatError('aborted', 'The tables were rebuilt under a query.'); };
+    return {
+      take: (most, visit) => {
+        open();
+        for (let taken = 0; taken < most; taken++) {
+          const code = this.#exports.sqlite3_step(statement);
+          if (code === DONE) return false;
+          if (code !== ROW) throw this.#error(code, sql);
+          visit(this.#row(statement));
+        }
+        return true;
+      },
+      close: () => { if (this.#scans.delete(statement)) this.#exports.sqlite3_finalize(statement); },
+    };
+  }
+
+  /** End every scan: tables cannot be rebuilt under them. Who takes more gets `aborted`. */
+  abortScans() {
+    for (const statement of this.#scans) this.#exports.sqlite3_finalize(statement);
+    this.#scans.clear();
+  }
+
   /** Release everything. */
   close() {
+    this.abortScans();
     for (const statement of this.#statements.values()) this.#exports.sqlite3_finalize(statement);
     this.#statements.clear();
     this.#wasm.dealloc(this.#arena);
