@@ -3,7 +3,7 @@
 import { quote } from './ddl.js';
 import { MoatError } from './errors.js';
 import { Folded, foldChanges } from './fold.js';
-import { parseChange } from './lines.js';
+import { parseChanges } from './lines.js';
 import { fromCell, toCell } from './values.js';
 
 /** @typedef {import('./replica.js').Replica} Replica */
@@ -20,7 +20,7 @@ import { fromCell, toCell } from './values.js';
  * @param {Touched} touched
  */
 export function applyLines(replica, lines, replaying, touched) {
-  const changes = lines.map(parseChange);
+  const changes = parseChanges(lines);
   for (const { op_id, device } of changes) if (op_id !== undefined && replica.devices.has(device ?? '')) replica.overlays.dropOwn(op_id, touched);
   for (const [name, folded] of foldChanges(changes, jsonOf(replica), replaying ? versionOf(replica) : null)) {
     const table = replica.schema.tables.get(name);

@@ -7,7 +7,7 @@ import { canonical } from '../../sdk/canonical.js';
 import { fold, genesis } from '../../sdk/chain.js';
 import { LOCAL_TABLES_SQL, SYSTEM_TABLES_SQL, commandSql, liveViewSql } from '../../sdk/ddl.js';
 import { Digest } from '../../sdk/digest.js';
-import { parseChange } from '../../sdk/lines.js';
+import { parseChanges } from '../../sdk/lines.js';
 import { patched } from '../../sdk/overlay.js';
 import { applyPatch, diff } from '../../sdk/patch.js';
 import { toWire } from '../../sdk/reading.js';
@@ -51,7 +51,7 @@ each('digest', ({ records, count, digest }) => {
 });
 
 each('lines', (one) => {
-  if (one.line) return assert.deepEqual(present(parseChange(one.line)), { ...present(one.change), ...(one.change.payload === null ? {} : { payload: one.change.payload }) });
+  if (one.line) return assert.deepEqual(present(parseChanges([one.line])[0]), { ...present(one.change), ...(one.change.payload === null ? {} : { payload: one.change.payload }) });
   const { record_id: id, at, payload, ...op } = one.op;
   return assert.deepEqual(toWire({ ...op, id, created_at: at, payload: payload === null ? null : JSON.parse(payload) }), one.op_line);
 });
