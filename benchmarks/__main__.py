@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import flat, live, memory, profiles, replicas, writes
+from benchmarks import browser, flat, live, memory, profiles, replicas, writes
 from benchmarks.report import Figure, as_json, print_table
 from benchmarks.server import pin_here
 
@@ -25,6 +25,10 @@ ALL: dict[str, tuple[str, Benchmark]] = {
     "profiles": (
         "filtered channels",
         lambda quick: asyncio.to_thread(profiles.profiles, 300 if quick else 3000, 10_000 if quick else 50_000),
+    ),
+    "browser": (
+        "the web client in Chromium",
+        lambda quick: browser.browser(20_000, 5_000) if quick else browser.browser(336_000, 50_000),
     ),
     "memory": ("idle server and connections", lambda quick: memory.memory(100 if quick else 1000)),
 }
