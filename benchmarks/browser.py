@@ -80,8 +80,7 @@ class Page:
 def _pages(server: Server, count: int) -> Iterator[list[Page]]:
     pages: list[Page] = []
     try:
-        for _ in range(count):
-            pages.append(Page(server))
+        pages.extend(Page(server) for _ in range(count))  # those that started are closed when one does not
         yield pages
     finally:
         for page in pages:
