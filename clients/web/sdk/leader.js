@@ -226,6 +226,8 @@ export class Leader {
     if (forget) {
       this.replica.sql.run('DELETE FROM main."overlays"');
       this.replica.setLocal('user', null);
+      for (const { file } of this.replica.local('damaged') ?? []) await this.options.storage.remove(file);
+      this.replica.setLocal('damaged', null);
       this.#reset();
       this.engine.state = { ...this.replica.state };
     }
@@ -262,7 +264,8 @@ export class Leader {
 
   #storage() {
     const { tier, name, durable, reason } = this.options.storage;
-    return { tier, name, durable, reason: this.#storageProblem ?? reason };
+    const damaged = this.replica.local('damaged');
+    return { tier, name, durable, reason: this.#storageProblem ?? reason, ...(damaged ? { damaged } : {}) };
   }
 
   /** @returns {Status} */

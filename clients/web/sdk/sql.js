@@ -13,6 +13,9 @@ const ROW = 100, DONE = 101, DENY = 1;
 const INTEGER = 1, FLOAT = 2, TEXT = 3, BLOB = 4;
 const STATIC = 0, TRANSIENT = -1;
 const MAX_STATEMENTS = 256;
+/** What SQLite's result codes mean to who asked; the rest is `sql`. */
+/** @type {Record<number, string>} */
+const CODES = { 11: 'damaged', 13: 'storage_full', 23: 'not_allowed', 26: 'damaged' };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -455,6 +458,7 @@ export class Sql {
    */
   #error(code, sql) {
     const message = this.#capi.sqlite3_errmsg(this.db.pointer);
-    return new MoatError(code === this.#capi.SQLITE_AUTH ? 'not_allowed' : 'sql', `${message} (${sql.slice(0, 200)})`, { details: { sqlite: code } });
+    const named = CODES[code & 0xff] ?? 'sql';
+    return new MoatError(named, `${message} (${sql.slice(0, 200)})`, { details: { sqlite: code } });
   }
 }
