@@ -15,7 +15,7 @@ const STATIC = 0, TRANSIENT = -1;
 const MAX_STATEMENTS = 256;
 /** What SQLite's result codes mean to who asked; the rest is `sql`. */
 /** @type {Record<number, string>} */
-const CODES = { 11: 'damaged', 13: 'storage_full', 23: 'not_allowed', 26: 'damaged' };
+const CODES = { 10: 'storage_failed', 11: 'damaged', 13: 'storage_failed', 23: 'not_allowed', 26: 'damaged' };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
