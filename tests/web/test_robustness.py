@@ -26,7 +26,7 @@ def test_a_browser_killed_while_it_takes_a_snapshot_keeps_its_edits_and_goes_on(
     insert_jobs(tenant, 12_000, prefix="new", size=300)
     member = Membership.objects.get(user__username="tom")
     everything = {"can_create": True, "can_update": True, "can_delete": True}
-    member.profile = make_profile(tenant, "another", {name: everything for name in ("job", "customer", "line_item")})
+    member.profile = make_profile(tenant, "another", dict.fromkeys(("job", "customer", "line_item"), everything))
     member.save()
     server.start()
     page.until("moat.status().phase === 'downloading' && moat.status().progress > 0")

@@ -97,5 +97,5 @@ function isApplied(folded, { table, id, op, version }, known) {
   const here = folded.rows.get(id) ?? folded.patches.get(id);
   const have = here ? here.version : folded.gone.has(id) ? null : known(table, id);
   // Gone already, by a later line than this one: only an insert, or its deletion, can follow.
-  return have === null ? op === 'update' : op === 'evict' ? have > version : have >= version;
+  return have === null ? op === 'update' : have >= version;
 }
