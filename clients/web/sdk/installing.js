@@ -101,13 +101,18 @@ export async function fetchSnapshot(storage, current, download) {
   const { manifest } = download;
   const file = fileName(Math.max(numberOf(current), ...storage.list().map(numberOf)) + 1);
   const begun = performance.now();
-  await storage.importFile(file, snapshotChunks(download), manifest.size).catch(async (error) => {
+  /** @type {Promise<void> | undefined} */
+  let whole;
+  const chunks = async function* () { ({ whole } = yield* snapshotChunks(download)); };
+  await storage.importFile(file, chunks(), manifest.size).catch(async (error) => {
     await storage.remove(file);
     throw error;
   });
   const downloaded = performance.now();
-  const sql = storage.open(file);
+  /** @type {import('./sql.js').Sql | undefined} */
+  let sql;
   try {
+    sql = storage.open(file);
     const problem = sql.value('PRAGMA main.quick_check(1)');
     if (problem !== 'ok') throw new MoatError('snapshot', `the file is damaged: ${problem}`);
     const replica = new Replica(sql);
@@ -115,9 +120,10 @@ export async function fetchSnapshot(storage, current, download) {
     for (const [table, [count]] of Object.entries(manifest.tables)) {
       if (sql.value(`SELECT count(*) FROM main.${quote(table)}`) !== count) throw new MoatError('snapshot', `${table} does not hold ${count} records`);
     }
+    await whole;
     return { replica, file, took: { download: Math.round(downloaded - begun), check: Math.round(performance.now() - downloaded) } };
   } catch (error) {
-    sql.close();
+    sql?.close();
     await storage.remove(file);
     throw error;
   }
