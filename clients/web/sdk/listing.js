@@ -116,8 +116,17 @@ export class Listing {
     }
     const ids = tables.get(table);
     if (this.#running || this.#dirty) this.#dirty = true;
-    else if (!ids || ids.size > MOST_CHANGES || !this.#move(ids)) this.#later();
-    else this.#say(false);
+    else if (ids && ids.size <= MOST_CHANGES && this.#moved(ids)) this.#say(false);
+    else this.#later();
+  }
+
+  /** @param {Set<string>} ids */
+  #moved(ids) {
+    try {
+      return this.#move(ids);
+    } catch {
+      return false; // whoever wrote must not hear of it; computing it anew will
+    }
   }
 
   /** The replica was replaced, or its tables were: nothing that is known holds. */
