@@ -124,12 +124,13 @@ def _follow(page: Browser) -> None:
     page.until("heard.at(-1)?.complete")
 
 
-def test_a_list_in_one_tab_follows_what_others_write_also_when_the_leader_goes(browser: Open, tenant: Tenant) -> None:
+@in_every_store
+def test_a_list_in_one_tab_follows_what_others_write_also_when_the_leader_goes(browser: Open, tenant: Tenant, storage: str) -> None:
     insert_jobs(tenant, 1200)
-    page = browser().open(user="tom", tenant="acme").live()
+    page = browser().open(storage=storage, user="tom", tenant="acme").live()
     leader = page.driver.current_window_handle
     follower = page.tab()
-    page.open().live()
+    page.open(storage=storage).live()
     _follow(page)
     assert page.run("return heard.at(-1).count") == 1200
     titles = on_server(tenant)
