@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import existence, flat, live, memory, profiles, replicas, writes
+from benchmarks import browser, existence, flat, live, memory, profiles, replicas, writes
 from benchmarks.report import Figure, as_json, print_table
 from benchmarks.server import pin_here
 
@@ -27,6 +27,10 @@ ALL: dict[str, tuple[str, Benchmark]] = {
         lambda quick: asyncio.to_thread(profiles.profiles, 300 if quick else 3000, 10_000 if quick else 50_000),
     ),
     "existence": ("whether time tells that a hidden record exists", lambda quick: existence.existence(150 if quick else 1000)),
+    "browser": (
+        "the web client in Chromium",
+        lambda quick: browser.browser(20_000, 5_000) if quick else browser.browser(336_000, 50_000),
+    ),
     "memory": ("idle server and connections", lambda quick: memory.memory(100 if quick else 1000)),
 }
 

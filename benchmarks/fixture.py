@@ -49,7 +49,7 @@ def make_tenant(slug: str, devices: int, records: int) -> dict[str, Any]:
     """Make a tenant with a published object type `job`, its records and its devices."""
     tenant = Tenant.objects.create(slug=slug, name=slug)
     profile = SecurityProfile.objects.create(tenant=tenant, name="full")
-    user = User.objects.create_user(f"user-{slug}")
+    user = User.objects.create_user(f"user-{slug}", password="secret")
     Membership.objects.create(tenant=tenant, user=user, profile=profile)
     job = ObjectMetadata.objects.create(tenant=tenant, object_name="job", table_name="jobs", label="Job", title_field="title")
     for position, (name, kind) in enumerate(FIELDS):
