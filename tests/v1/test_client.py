@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metadata.catalog import schema_of
-from moat_client.errors import MoatError, Unreachable
+from moat_client.errors import MoatError, NotAReplica, Unreachable
 from moat_client.v1 import Clash, Config, EntityStore, Keep, Refusal, SyncEngine, Yield, field_merge, last_write_wins, server_wins
 from moat_client.v1 import cbor as client_cbor
 from sync import cbor, rows
@@ -111,7 +111,7 @@ def test_documents_indexes_and_transactions(tmp_path: Path) -> None:
     assert store.collections() == ["notes"]
     store.close()
     (tmp_path / "x.db").write_bytes(b"not a database at all, but long enough to be looked at" * 30)
-    with pytest.raises(Exception, match="database"):
+    with pytest.raises(NotAReplica):
         EntityStore(tmp_path / "x.db")
 
 
@@ -138,8 +138,17 @@ def test_plain_http_to_elsewhere_is_refused(tmp_path: Path) -> None:
         with pytest.raises(MoatError, match="https"):
             SyncEngine(store, Config("http://moat.example", "a", "d", lambda: "t"))
         SyncEngine(store, Config("http://127.0.0.1:1", "a", "d", lambda: "t"))
-        with pytest.raises(MoatError, match="another file"):
-            SyncEngine(store, Config("http://127.0.0.1:1", "b", "d", lambda: "t"))
+
+
+def test_a_store_is_of_the_first_database_and_device_that_let_it_in(notes: Tenant, tmp_path: Path) -> None:
+    http = Http(notes)
+    with EntityStore(tmp_path / "s.db") as store:
+        with pytest.raises(Refusal):
+            SyncEngine(store, Config("https://x", "typo", http.device, lambda: ""), calls=Wire(http)).sync()
+        SyncEngine(store, Config("https://x", notes.slug, http.device, lambda: ""), calls=Wire(http)).sync()
+        for database, device in (("typo", http.device), (notes.slug, "typo")):
+            with pytest.raises(MoatError, match="another file"):
+                SyncEngine(store, Config("https://x", database, device, lambda: ""), calls=Wire(http))
 
 
 def test_field_merge() -> None:

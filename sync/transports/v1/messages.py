@@ -159,9 +159,10 @@ def _from_numbers(value: list[Any], at: str) -> bytes:
         raise invalid("A byte string is no list of anything but bytes.", at) from None
 
 
-def handshake_response(cursor: int, head: int) -> dict[str, Any]:
-    """Return the answer to a handshake: where this device resumes, and where the log ends."""
-    return {"serverCursor": cursor, "headCursor": head, "capabilities": {"pull": True, "push": True, "sse": True}}
+def handshake_response(cursor: int, head: int, newest_op: int) -> dict[str, Any]:
+    """Return the answer to a handshake: where this device resumes, where the log ends, and which numbers the device has used."""
+    capabilities = {"pull": True, "push": True, "sse": True}
+    return {"serverCursor": cursor, "headCursor": head, "lastOpId": newest_op, "capabilities": capabilities}
 
 
 def pull_response(page: Page, database: str) -> dict[str, Any]:

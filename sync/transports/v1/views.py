@@ -20,7 +20,7 @@ from sync.transports.v1.errors import V1Code, V1Error, of_engine
 from sync.transports.v1.negotiation import read, respond
 from sync.v1.conf import v1_knobs
 from sync.v1.ops import Page
-from sync.v1.pull import CursorInvalid, head_of, pull
+from sync.v1.pull import CursorInvalid, head_of, newest_op_of, pull
 from sync.v1.push import push_entities
 from tenants.models import Device
 
@@ -85,7 +85,7 @@ def handshake_of(caller: Caller, message: Message) -> dict[str, Any]:
     messages.handshake(message)
     Device.objects.filter(pk=caller.device).update(last_seen_at=timezone.now())
     cursor = Device.objects.values_list("last_cursor", flat=True).get(pk=caller.device)
-    return messages.handshake_response(cursor, head_of(caller.identity.tenant_id).cursor)
+    return messages.handshake_response(cursor, head_of(caller.identity.tenant_id).cursor, newest_op_of(caller.device))
 
 
 def pull_of(caller: Caller, message: Message) -> dict[str, Any]:
