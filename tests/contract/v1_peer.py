@@ -36,7 +36,9 @@ class V1Peer:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             headers = {"Content-Type": "application/cbor", "Authorization": f"Bearer {self.token}"}
-            self.connection.request("POST", f"/v1/{path}", cbor2.dumps({"dbId": self.database, "deviceId": self.device, **message}), headers)
+            self.connection.request(
+                "POST", f"/v1/{path}", cbor2.dumps({"dbId": self.database, "deviceId": self.device, **message}), headers
+            )
             response = self.connection.getresponse()
             answer = cbor2.loads(response.read())
         except (OSError, http.client.HTTPException):
