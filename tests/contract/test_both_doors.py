@@ -143,13 +143,15 @@ def test_nothing_acked_is_lost_when_the_server_is_killed(stack: ExitStack, tenan
         threads = [threading.Thread(target=storm, args=(talker, f"r{round_}t{n}")) for n, talker in enumerate(talkers)]
         for thread in threads:
             thread.start()
-        time.sleep(0.7)
+        wanted, deadline = 40 * (round_ + 1), time.monotonic() + 90
+        while len(acked) < wanted and time.monotonic() < deadline:
+            time.sleep(0.02)
         own_server.kill()
         for thread in threads:
             thread.join(60)
         own_server.start()
     stored = list(Change.objects.filter(tenant=tenant, table_name="jobs").values_list("record_id", flat=True))
-    assert len(acked) > 50, "the storm was too small to prove anything"
+    assert len(acked) >= 120, "the storm was too small to prove anything"
     assert len(stored) == len(set(stored))
     assert set(acked) <= set(stored)
     tenant.refresh_from_db()

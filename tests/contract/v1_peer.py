@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,22 +32,26 @@ class V1Peer:
             self.connection = None
 
     def call(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
-        """POST a message. Raises `Refused`, and OSError or HTTPException when the connection breaks."""
+        """POST a message, again as long as the server has no time for it. Raises `Refused`, and OSError or HTTPException when the connection breaks."""
+        while True:
+            status, answer = self._post(path, {"dbId": self.database, "deviceId": self.device, **message})
+            if status == 200:
+                return answer
+            if status != 503:
+                raise Refused(status, answer)
+            time.sleep(answer["retryAfterSeconds"])
+
+    def _post(self, path: str, message: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             headers = {"Content-Type": "application/cbor", "Authorization": f"Bearer {self.token}"}
-            self.connection.request(
-                "POST", f"/v1/{path}", cbor2.dumps({"dbId": self.database, "deviceId": self.device, **message}), headers
-            )
+            self.connection.request("POST", f"/v1/{path}", cbor2.dumps(message), headers)
             response = self.connection.getresponse()
-            answer = cbor2.loads(response.read())
+            return response.status, dict(cbor2.loads(response.read()))
         except (OSError, http.client.HTTPException):
             self.close()
             raise
-        if response.status != 200:
-            raise Refused(response.status, answer)
-        return dict(answer)
 
     def op(self, collection: str, record: str, version: int, document: Any = None, *, op_id: int | None = None) -> dict[str, Any]:
         """An op with this device's next op_id: an upsert of a document (or of bytes as they are), or a delete without one."""
