@@ -2,7 +2,8 @@
 
 import contextlib
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,20 @@ from tests.contract.servers import ServerProcess
 
 pytestmark = [pytest.mark.contract, pytest.mark.slow]
 WORDS = ("oak", "elm", "ash", "fir", "yew")
+
+
+def patiently(work: Callable[[], Any]) -> None:
+    """Do something, again as long as the server has no time for it."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            work()
+        except Unreachable as problem:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(problem.retry_after or 0.5)
+        else:
+            return
 
 
 class UnluckyHttp(Http):
@@ -50,7 +65,8 @@ class UnluckyHttp(Http):
         if self.rng is not None:
             self.rng.shuffle(self.held)
         while self.held:
-            super().call(*self.held.pop())
+            path, message = self.held.pop()
+            patiently(lambda path=path, message=message: super(UnluckyHttp, self).call(path, message))
 
 
 class Device:
@@ -126,7 +142,7 @@ class World:
             device.calls.rng = None
         for _ in range(8):
             for device in self.devices:
-                device.engine.sync()
+                patiently(device.engine.sync)
             self.live.sync()
             for problem in self.live.replica.conflicts():
                 if problem.state == "conflict":
@@ -137,7 +153,7 @@ class World:
             if not self.live.replica.conflicts():
                 break
         for device in self.devices:
-            device.engine.sync()
+            patiently(device.engine.sync)
 
     def close(self) -> None:
         self.live.replica.close()

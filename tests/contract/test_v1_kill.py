@@ -303,4 +303,4 @@ def test_a_slow_reader_of_a_stream_costs_bounded_memory_and_gets_everything(
             kind, data, _ = next(events)
             if kind == "operations":
                 seen += [op["entityId"] for op in data["operations"]]
-        assert len(set(seen)) == 2400
+        assert len(set(seen)) == 4000

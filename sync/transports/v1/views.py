@@ -17,7 +17,8 @@ from sync.settle.entity import EntityRefused
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
 from sync.transports.v1.errors import V1Code, V1Error, of_engine
-from sync.transports.v1.negotiation import read, respond
+from sync.transports.v1.negotiation import JSON, read, respond, to_json
+from sync.transports.v1.openapi import document
 from sync.v1.conf import v1_knobs
 from sync.v1.ops import Page
 from sync.v1.pull import CursorInvalid, head_of, newest_op_of, pull
@@ -146,6 +147,14 @@ def version(request: HttpRequest) -> HttpResponse:
     if request.method not in ("GET", "HEAD"):
         return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Send a GET.", status=HTTPStatus.METHOD_NOT_ALLOWED))
     return respond(request, {"version": 1, "minSupported": 1})
+
+
+@csrf_exempt
+def openapi(request: HttpRequest) -> HttpResponse:
+    """Describe the calls, in JSON; anybody may ask."""
+    if request.method not in ("GET", "HEAD"):
+        return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Send a GET.", status=HTTPStatus.METHOD_NOT_ALLOWED))
+    return HttpResponse(to_json(document()), content_type=JSON)
 
 
 @csrf_exempt
