@@ -51,16 +51,6 @@ def head_of(tenant_id: int) -> Head:
     return Head(*found) if found else Head(0, 0, 0)
 
 
-def newest_op_of(device_id: str) -> int:
-    """Return the highest op of a device that was ever taken, pruned ones and conflicts too; 0 for a new device."""
-    found = sql.fetch_one(
-        "SELECT d.pruned_op_id, (SELECT MAX(c.op_id) FROM changes c WHERE c.device_id = d.id), "
-        "(SELECT MAX(k.op_id) FROM sync_conflict k WHERE k.device_id = d.id) FROM tenants_device d WHERE d.id = %s",
-        [device_id],
-    )
-    return max((each or 0 for each in found), default=0) if found else 0
-
-
 def pull(channel: Channel, device: str, since: int, limit: int, collections: Sequence[str] | None = None) -> Page:
     """Return at most `limit` changes after a cursor, of some collections or all. Reads in a few statements.
 

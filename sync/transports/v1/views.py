@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from sync.errors import AccessMoved, SyncError
+from sync.log import newest_op_of
 from sync.settle.entity import EntityRefused
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
@@ -21,7 +22,7 @@ from sync.transports.v1.negotiation import JSON, read, respond, to_json
 from sync.transports.v1.openapi import document
 from sync.v1.conf import v1_knobs
 from sync.v1.ops import Page
-from sync.v1.pull import CursorInvalid, head_of, newest_op_of, pull
+from sync.v1.pull import CursorInvalid, head_of, pull
 from sync.v1.push import push_entities
 from tenants.models import Device
 
