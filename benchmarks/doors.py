@@ -97,7 +97,8 @@ def _pull_http(server: Server, device: dict[str, str], since: int, head: int) ->
 
 
 async def _read_socket(server: Server, device: dict[str, str], head: int) -> float:
-    state, at = server.tenant["state"], server.tenant["state"]["cursor"]
+    state = server.tenant["state"]
+    start = at = int(state["cursor"])
     connection = await wire.connect(server.port)
     connection.send({"type": "hello", "protocol": "moat.v1", **device, **state, "client": {"name": "benchmark"}})
     await connection.until("welcome")
@@ -109,7 +110,7 @@ async def _read_socket(server: Server, device: dict[str, str], head: int) -> flo
             at = [orjson.loads(line) for line in lines][-1]["cursor"]
     elapsed = time.perf_counter() - started
     connection.close()
-    return (head - state["cursor"]) / elapsed
+    return (head - start) / elapsed
 
 
 async def doors(count: int) -> list[Figure]:
