@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from django.contrib.auth.models import User
@@ -71,14 +72,15 @@ def issue_device(tenant: Tenant, user: User, name: str) -> IssuedDevice:
     return IssuedDevice(device, token)
 
 
-def issue_again(tenant: Tenant, user: User, device_id: str, name: str) -> IssuedDevice | None:
+def issue_again(tenant: Tenant, user: User, device_id: str, name: str, *, closed: timedelta) -> IssuedDevice | None:
     """Let a revoked device in again, under its old id and with a new token; None unless it is this user's of this tenant, and revoked.
 
     So the server goes on knowing which of its ops it took. A device that was not revoked may still be in use, on another copy of its
-    replica: two that number their ops as one device would lose them. The caller has authenticated the user as a member.
+    replica: two that number their ops as one device would lose them. `closed` is how long after a revocation every process has
+    closed the device's connections: before that it is not let in either. The caller has authenticated the user as a member.
     """
     token = _new_token()
-    revoked = Device.objects.filter(pk=device_id, tenant=tenant, user=user, revoked_at__isnull=False)
+    revoked = Device.objects.filter(pk=device_id, tenant=tenant, user=user, revoked_at__lte=timezone.now() - closed)
     if not revoked.update(token_hash=hash_token(token), revoked_at=None, name=_clean(name)):
         return None
     return IssuedDevice(Device.objects.get(pk=device_id), token)

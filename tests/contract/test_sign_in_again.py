@@ -1,10 +1,12 @@
 """A replica whose device was revoked signs in again: it is the same device, and what the server took of it stays known."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.utils import timezone
 
 from moat_client.login import login, remember_login
 from moat_client.replica import Replica
@@ -41,6 +43,7 @@ def test_an_op_whose_ack_was_lost_before_a_revocation_is_not_applied_twice(serve
             (taken,) = wire.push(wire.op("jobs", job, "insert", {"title": "mine"}))
             assert taken["status"] == "applied"
         revoke(Device.objects.get(pk=first["device"]))
+        Device.objects.filter(pk=first["device"]).update(revoked_at=timezone.now() - timedelta(minutes=1))  # all its connections are closed
         again = sign_in(replica)
         assert again["device"] == first["device"]
         assert Device.objects.filter(tenant=tenant, user=user).count() == 1

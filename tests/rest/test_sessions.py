@@ -2,10 +2,12 @@
 
 import json
 import time
+from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
 from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
 from tenants.models import Device, Membership, SecurityProfile, Tenant
@@ -188,9 +190,15 @@ def test_the_tenant_of_a_token_cannot_be_overridden(olga):
     assert api.ok("GET", "me/?tenant=other", X_Moat_Tenant="other")["tenant"] == "acme"
 
 
+def revoke_long_ago(device):
+    """So long that every process has closed its connections."""
+    revoke(device)
+    Device.objects.filter(pk=device.pk).update(revoked_at=timezone.now() - timedelta(minutes=1))
+
+
 def test_a_revoked_device_signs_in_again_under_its_old_id(olga):
     first = login(GOOD).data
-    revoke(Device.objects.get())
+    revoke_long_ago(Device.objects.get())
     again = login({**GOOD, "device": "renamed", "device_id": first["device"], "last_op_id": 0}).data
     assert again["device"] == first["device"]
     assert again["token"] != first["token"]
@@ -200,13 +208,15 @@ def test_a_revoked_device_signs_in_again_under_its_old_id(olga):
     assert (device.name, device.revoked_at) == ("renamed", None)
 
 
-@pytest.mark.parametrize("case", ["in use", "another user", "another tenant", "unknown", "an older copy"])
+@pytest.mark.parametrize("case", ["in use", "revoked just now", "another user", "another tenant", "unknown", "an older copy"])
 def test_only_its_user_gets_a_device_back_and_only_when_nobody_else_is_it(olga, case):
     tenant = olga.memberships.get().tenant
     mine, device = login(GOOD).data["device"], Device.objects.get()
     given = {**GOOD, "device_id": mine, "last_op_id": 3}
-    if case != "in use":
+    if case == "revoked just now":
         revoke(device)
+    elif case != "in use":
+        revoke_long_ago(device)
     if case == "another user":
         make_user(tenant, "tom")
         given["user"] = "tom"

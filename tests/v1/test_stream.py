@@ -132,6 +132,28 @@ async def test_pings_and_the_end_of_a_device_that_is_revoked(tenant: Tenant, mak
             await events.next()
 
 
+async def test_a_revoked_device_is_turned_away_from_a_busy_stream_too(tenant: Tenant, make: Callable[[], Any], settings: Any) -> None:
+    """There news never pauses for long enough to ping."""
+    settings.MOAT = {"V1_PING": 1.0}
+    one, writer = await make(), await make()
+    async with serving() as port, opened(port, one) as events:
+        await events.of("connected")
+        await in_thread(lambda: revoke(Device.objects.get(pk=one.issued.device.pk)))
+        done = asyncio.Event()
+
+        async def write() -> None:
+            for n in range(400):
+                if done.is_set():
+                    return
+                await in_thread(writer.put, "n1", n + 1, {"title": str(n)})
+            raise AssertionError("the stream went on")
+
+        task = asyncio.create_task(write())
+        assert (await events.of("error"))["code"] == 2
+        done.set()
+        await task
+
+
 async def test_filters_bodies_and_bad_starts(tenant: Tenant, make: Callable[[], Any]) -> None:
     one = await make()
     async with serving() as port:

@@ -1,5 +1,6 @@
 """Log in, log out, and who am I."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import authenticate
@@ -9,12 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from sync.conf import stream_knobs
 from sync.log import newest_op_of
 from sync.transports.rest.auth import Caller, device_of
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.parsers import body_object, text_of
 from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
+from sync.v1.conf import v1_knobs
 from tenants.models import Membership
 from tenants.tokens import MAX_NAME_LENGTH, IssuedDevice, issue_again, issue_device, revoke
 
@@ -52,7 +55,10 @@ class LoginView(APIView):
             raise RestError(
                 RestCode.BAD_REQUEST, "last_op_id goes with device_id: the highest op the replica ever numbered.", field="last_op_id"
             )
-        return issue_again(member.tenant, member.user, device_id, name) if newest_op_of(device_id) <= newest else None
+        if newest_op_of(device_id) > newest:
+            return None
+        closed = timedelta(seconds=2 * max(stream_knobs().revocation_seconds, v1_knobs().v1_ping))
+        return issue_again(member.tenant, member.user, device_id, name, closed=closed)
 
     def _member(self, request: Request, tenant: str, *, username: str, password: str) -> Membership:
         """Return who logs in. One error for every reason, and one password hash computed whatever the reason."""
