@@ -15,6 +15,7 @@ django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
 
+from benchmarks.records import values  # noqa: E402
 from metadata.models import ObjectField, ObjectMetadata  # noqa: E402
 from metadata.publish import publish  # noqa: E402
 from sync.engine import push  # noqa: E402
@@ -31,18 +32,6 @@ FIELDS = [
     ("notes", "text"),
 ]
 BATCH = 1000
-
-
-def values(number: int) -> dict[str, Any]:
-    """Return the fields of a job whose change line is about 200 bytes long."""
-    return {
-        "title": f"Job number {number}",
-        "customer_name": f"Customer {number % 977}",
-        "priority": number % 5,
-        "price": f"{number % 900}.50",
-        "scheduled_on": "2026-01-15",
-        "notes": "Ring twice.",
-    }
 
 
 def make_tenant(slug: str, devices: int, records: int) -> dict[str, Any]:
