@@ -2,7 +2,7 @@
 
 import { titleField, titleOf } from './forms/titles.js';
 import { address } from './router.js';
-import { rightsOn } from './sync/rights.js';
+import { canCreate, formRights } from './sync/rights.js';
 import { toast } from './ui/toast.js';
 
 /**
@@ -13,7 +13,7 @@ import { toast } from './ui/toast.js';
  * @typedef {import('../sdk/types.js').Layout} Layout
  * @typedef {import('../sdk/types.js').Status} Status
  * @typedef {import('./forms/edit.js').Edit} Edit
- * @typedef {'definitions' | 'status' | 'changed' | 'overlays' | 'drafts'} Topic
+ * @typedef {'definitions' | 'status' | 'changed' | 'overlays' | 'drafts' | 'rights'} Topic
  */
 
 const SYSTEM = ['object_metadata', 'layout_definition'];
@@ -69,6 +69,7 @@ export class App {
     const before = this.status;
     this.status = status;
     this.emit('status', { status, before });
+    if (JSON.stringify(status.access) !== JSON.stringify(before.access)) this.emit('rights');
   }
 
   /** @param {Changed} changed */
@@ -87,7 +88,22 @@ export class App {
 
   /** @param {string} table */
   rights(table) {
-    return rightsOn(this.status.profile, table);
+    return this.moat.rights(table);
+  }
+
+  /** @param {string} table */
+  canCreate(table) {
+    const type = this.types.get(table);
+    return type !== undefined && canCreate(this.rights(table), type);
+  }
+
+  /**
+   * Return what a form of a type may show and change.
+   * @param {ObjectType} type
+   * @param {boolean} isNew
+   */
+  formRights(type, isNew) {
+    return formRights(this.rights(type.table_name), type, { isNew, types: this.types });
   }
 
   /**

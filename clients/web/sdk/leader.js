@@ -219,7 +219,7 @@ export class Leader {
     this.event({ on: 'signed_in', token: null, device: null });
     if (forget) {
       this.replica.sql.run('DELETE FROM main."overlays"');
-      this.replica.setLocal('user', null);
+      for (const key of ['user', 'profile', 'access']) this.replica.setLocal(key, null);
       this.#reset();
       this.engine.state = { ...this.replica.state };
     }
@@ -266,7 +266,7 @@ export class Leader {
       phase: engine.phase, online: ONLINE.has(engine.phase) && engine.connected, progress: engine.progress, cursor: replica.state.cursor, head: Math.max(engine.head, replica.state.cursor),
       schema_version: replica.state.schema_version, pending: counts.pending, conflicts: reading.conflicts(replica).length, rejected: counts.rejected, parked: counts.parked,
       problem: engine.problem, retry_at: engine.retryAt, user: replica.local('user'), tenant: replica.state.tenant || null, device: replica.local('device'),
-      profile: engine.welcome?.profile ?? null, channel: replica.state.channel || null, storage: this.#storage(), leader: true,
+      profile: replica.local('profile'), access: replica.local('access'), channel: replica.state.channel || null, storage: this.#storage(), leader: true,
     };
   }
 
@@ -337,7 +337,10 @@ export class Leader {
     send: ({ envelope, lines }) => this.#send(envelope, lines),
     timer: ({ name, ms }) => this.#timer(name, ms),
     clear: ({ name }) => this.#clear(name),
-    welcomed: ({ envelope }) => this.replica.setLocal('profile', envelope.profile ?? null),
+    welcomed: ({ envelope: { profile = null, access = null } }) => {
+      this.replica.setLocal('profile', profile);
+      this.replica.setLocal('access', access);
+    },
     apply: ({ frame }) => this.#changed(this.replica.applyChanges(frame)),
     upgrade: ({ revisions }) => this.#changed(this.replica.upgrade(revisions)),
     rows: ({ frames, end }) => this.#changed(this.replica.applyRows(frames, end)),

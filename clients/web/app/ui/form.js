@@ -52,6 +52,15 @@ export class Form {
       drawn.element.classList.toggle('locked', !control.enabled);
       this.showNews(control, drawn, news);
     }
+    this.markTabs();
+  }
+
+  /** A tab says that something in it is wrong, for what is not on the screen. */
+  markTabs() {
+    for (const panel of this.element.querySelectorAll('[data-tab]')) {
+      const tab = panel.closest('.tabs')?.querySelector('.tablist')?.children[Number(panel.getAttribute('data-tab'))];
+      tab?.classList.toggle('wrong', panel.querySelector('.control:not([hidden]) [aria-invalid="true"]') !== null);
+    }
   }
 
   /**
@@ -66,10 +75,16 @@ export class Form {
     drawn.news.replaceChildren(...(text ? [text, button('Take it', () => this.oninput(field.name, news.get(field.name)), {})] : []));
   }
 
-  /** Put the cursor into the first control with a problem, or the first one. */
+  /**
+   * Put the cursor into the first control with a problem, in whichever tab it is, or else into the first one.
+   * @returns {boolean} whether there is a problem to see
+   */
   focus() {
-    const bad = this.element.querySelector('[aria-invalid="true"]') ?? this.element.querySelector('input:not([disabled]), textarea, select');
-    if (bad instanceof HTMLElement) bad.focus();
+    const bad = this.element.querySelector('.control:not([hidden]) [aria-invalid="true"]');
+    for (let tab = bad?.closest('[data-tab][hidden]'); tab; tab = bad?.closest('[data-tab][hidden]')) this.openTab(tab.getAttribute('data-key') ?? '', Number(tab.getAttribute('data-tab')));
+    const first = bad ?? this.element.querySelector(':is(input, textarea, select):not(:disabled, :read-only:not(select))');
+    if (first instanceof HTMLElement) first.focus();
+    return bad !== null;
   }
 
   /** @param {Plan | null} plan */
@@ -116,7 +131,7 @@ export class Form {
         if (step) this.openTab(plan.key, (index + step + shown.length) % shown.length, true);
       },
     }, /** @type {BoxPlan} */ (tab).label));
-    const panels = shown.map((tab, index) => h('div', { class: 'column', hidden: index !== at }, ...(/** @type {BoxPlan} */ (tab)).children.map((child) => this.build(child, used))));
+    const panels = shown.map((tab, index) => h('div', { class: 'column', hidden: index !== at, 'data-key': plan.key, 'data-tab': index }, ...(/** @type {BoxPlan} */ (tab)).children.map((child) => this.build(child, used))));
     return h('div', { class: 'tabs', hidden: !plan.visible }, h('div', { role: 'tablist', class: 'tablist', 'data-key': plan.key }, ...tabs),
       h('div', { role: 'tabpanel', id: panelId, 'aria-labelledby': tabs[at]?.id ?? null }, ...panels));
   }

@@ -66,7 +66,7 @@ export class ListView {
       h('div', { class: 'search' }, h('div', { class: 'search-box' }, icon('search'), this.search), this.more),
       this.chips, this.panel.element, this.virtual.element, this.nothing);
     this.drawHead();
-    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('changed', (changed) => this.onChanged(changed)), app.on('overlays', () => void this.readStates()), app.on('drafts', () => this.virtual.repaint())];
+    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('changed', (changed) => this.onChanged(changed)), app.on('rights', () => { this.drawHead(); this.show(); }), app.on('overlays', () => void this.readStates()), app.on('drafts', () => this.virtual.repaint())];
     this.show();
     void this.readStates();
   }
@@ -90,7 +90,7 @@ export class ListView {
   /** The list as the person asked for it. */
   show() {
     const { app, table, state } = this;
-    this.columns = columnsOf(this.type, app.rights(table).readable);
+    this.columns = columnsOf(this.type, (field) => app.rights(table).canRead(field));
     const filters = this.status ? [...state.filters, { field: 'status', op: /** @type {const} */ ('eq'), value: this.status }] : state.filters;
     this.live.show(this.type, { ...state, filters }, { columns: this.columns, types: app.types });
   }
@@ -98,7 +98,7 @@ export class ListView {
   drawHead() {
     const { type, app } = this;
     this.heading.textContent = type.label_plural || type.label;
-    this.create.hidden = !app.rights(this.table).insert;
+    this.create.hidden = !app.canCreate(this.table);
     this.search.setAttribute('aria-label', `Search ${type.label_plural || type.label}`);
     this.create.setAttribute('aria-label', `New ${type.label}`);
     const choices = type.statuses.length ? [{ value: '', label: 'All' }, ...type.statuses] : [];
@@ -106,7 +106,7 @@ export class ListView {
     this.chips.replaceChildren(...choices.map((choice) => h('button', {
       type: 'button', class: 'chip', 'aria-pressed': String(choice.value === this.status), onclick: () => this.pickStatus(choice.value),
     }, choice.value ? dot(/** @type {any} */ (choice).colour) : null, choice.label)));
-    const readable = app.rights(this.table).readable;
+    const readable = (/** @type {string} */ field) => app.rights(this.table).canRead(field);
     const fields = [...headFields(type), ...type.fields].filter((field) => readable(field.name));
     this.panel.use({ fields, all: listColumns(type, readable, Infinity), columns: columnsOf(type, readable), sort: this.state.sort, title: titleField(type) ?? '' });
   }

@@ -1,6 +1,7 @@
 /** Above a record: edits of it that are not on the server yet, or never will be as they are. */
 
-import { steps, verb } from '../sync/ops.js';
+import { fieldsOf, steps, verb } from '../sync/ops.js';
+import { canRepair } from '../sync/rights.js';
 import { address } from '../router.js';
 import { button, h, icon } from '../ui/dom.js';
 import { openConflict } from './conflict.js';
@@ -8,7 +9,7 @@ import { openConflict } from './conflict.js';
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {import('../../sdk/types.js').Overlay} Overlay
- * @typedef {{table: string, id: string | null, fixing: Overlay | null}} Of
+ * @typedef {{table: string, id: string | null, fixing: import('./repair.js').Repair | null}} Of
  */
 
 // An edit that is sent at once is gone again before anybody could read the notice.
@@ -39,7 +40,7 @@ export class Notices {
     if (!table || !id) return;
     const all = await this.app.moat.overlays().catch(() => []);
     const own = all.filter((overlay) => overlay.table === table && overlay.id === id && overlay.op !== 'settle' && overlay.state !== 'acked');
-    const shown = fixing ? own.filter((overlay) => overlay.op_id === fixing.op_id) : own;
+    const shown = fixing ? own.filter((overlay) => overlay.op_id === fixing.overlay.op_id) : own;
     const urgent = shown.some((overlay) => overlay.state !== 'pending');
     clearTimeout(this.later);
     const draw = () => this.draw(shown);
@@ -60,13 +61,16 @@ export class Notices {
     const { app } = this;
     const discard = (/** @type {string} */ label) => button(label, () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' });
     const what = this.what(overlay);
+    const type = app.types.get(overlay.table);
+    const repairable = type && canRepair(app.rights(overlay.table), overlay);
     if (overlay.state === 'conflict') {
       return box('warn', 'Conflict', `${overlay.details?.by || 'Someone else'} changed the same: ${what}`, [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
     }
     if (overlay.state === 'rejected' || overlay.state === 'parked') {
       const fix = h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
       const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server refused an edit.';
-      return box('bad', title, `${overlay.message ?? overlay.code ?? ''} ${what}`, [this.of.fixing ? null : fix, discard('Discard')]);
+      const left = this.of.fixing?.leftOut.length ? ` Left out now: ${this.of.fixing.leftOut.map((name) => fieldsOf(type).get(name)?.label ?? name).join(', ')}.` : '';
+      return box('bad', title, `${overlay.message ?? overlay.code ?? ''} ${what}${left}`, [this.of.fixing || !repairable ? null : fix, discard('Discard')]);
     }
     return box('plain', 'Not sent yet', what, [discard('Undo')]);
   }

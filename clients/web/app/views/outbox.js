@@ -4,6 +4,7 @@ import { ago } from '../forms/display.js';
 import { address } from '../router.js';
 import { edits } from '../sync/describe.js';
 import { steps, verb } from '../sync/ops.js';
+import { allows, canRepair } from '../sync/rights.js';
 import { ask } from '../ui/dialog.js';
 import { button, h } from '../ui/dom.js';
 import { back } from './back.js';
@@ -29,7 +30,7 @@ export class OutboxView {
     this.content = h('div', { class: 'body' });
     this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back('Start', { page: 'home' }), h('h1', {}, 'Outbox')), this.content);
     this.turn = 0;
-    this.stops = [app.on('overlays', () => void this.read()), app.on('definitions', () => void this.read())];
+    this.stops = [app.on('overlays', () => void this.read()), app.on('definitions', () => void this.read()), app.on('rights', () => void this.read())];
     void this.read();
   }
 
@@ -98,8 +99,9 @@ export class OutboxView {
     if (overlay.state === 'conflict') return [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })];
     if (overlay.state === 'pending') return [button('Undo', () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' })];
     if (overlay.state === 'acked') return [];
-    const repair = type && overlay.op !== 'delete' ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair')] : [];
-    const again = type ? [button('Send again', () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })] : [];
+    const rights = app.rights(overlay.table);
+    const repair = type && canRepair(rights, overlay) ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair')] : [];
+    const again = type && allows(rights, overlay, type) ? [button('Send again', () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })] : [];
     return [...repair, ...again, button('Discard', () => void this.discard(overlay, title), { icon: 'trash', kind: 'danger' })];
   }
 

@@ -158,7 +158,7 @@ export class Shell {
       if (event.key === '/') {
         event.preventDefault();
         this.list.search.focus();
-      } else if (event.key === 'n' && this.app.rights(this.list.table).insert) {
+      } else if (event.key === 'n' && this.app.canCreate(this.list.table)) {
         event.preventDefault();
         location.hash = address({ page: 'new', table: this.list.table });
       } else if (event.key === '?') {
