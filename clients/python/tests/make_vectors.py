@@ -211,7 +211,13 @@ def value_cases() -> list[dict[str, Any]]:
     return cases
 
 
-JOBS = {"object_name": "job", "table": "jobs", "verbs": ["update"], "readable": ["notes", "technician", "title"], "writable": ["notes", "status"]}
+JOBS = {
+    "object_name": "job",
+    "table": "jobs",
+    "verbs": ["update"],
+    "readable": ["notes", "technician", "title"],
+    "writable": ["notes", "status"],
+}
 RULES = [
     JOBS | {"rows": [["technician", ["tech-tom"]], ["status", ["open", "held", None]], ["<visit.job.crew", [1]]], "rows_complete": True},
     {"object_name": "line_item", "table": "line_items", "verbs": ["create", "update", "delete"], "readable": None, "writable": None, "rows": [["job.technician", ["tech-tom"]]], "rows_complete": True},
