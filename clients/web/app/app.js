@@ -31,6 +31,8 @@ export class App {
     /** @type {Layout[]} */
     this.layouts = [];
     this.status = moat.status();
+    /** @type {boolean | null} whether the browser promised not to remove the data; null while it was not asked */
+    this.kept = null;
     /** @type {Map<string, Edit>} unsaved edits by `table/id`; they survive going to another record */
     this.drafts = new Map();
     /** @type {Map<Topic, Set<(detail: any) => void>>} */
@@ -42,6 +44,14 @@ export class App {
   /** Read the definitions for the first time. */
   async begin() {
     await this.readDefinitions();
+    if (this.status.user) void this.keep();
+  }
+
+  /** Ask the browser to keep the data when space is short. */
+  async keep() {
+    this.kept = await this.moat.persist().catch(() => false);
+    this.emit('status', { status: this.status, before: this.status });
+    return this.kept;
   }
 
   /**

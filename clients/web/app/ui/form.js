@@ -9,8 +9,11 @@ import { widget } from './widgets.js';
  * @typedef {import('../forms/plan.js').ControlPlan} ControlPlan
  * @typedef {import('../forms/plan.js').BoxPlan} BoxPlan
  * @typedef {import('./widgets.js').References} References
- * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, label: HTMLElement, error: HTMLElement, news: HTMLElement, shape: string}} Drawn
+ * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, value: HTMLElement, label: HTMLLabelElement, error: HTMLElement, news: HTMLElement, shape: string}} Drawn
  */
+
+// What of these cannot be changed is text to read, not a box nobody can type into. The others show themselves as such.
+const READ_AS_TEXT = new Set(['text', 'integer', 'real', 'decimal', 'date', 'datetime', 'uuid', 'choice', 'boolean']);
 
 export class Form {
   /**
@@ -50,6 +53,8 @@ export class Form {
       if (drawn.error.textContent !== problem) drawn.error.textContent = problem;
       drawn.widget.input.setAttribute('aria-invalid', String(problem !== ''));
       drawn.element.classList.toggle('locked', !control.enabled);
+      drawn.element.classList.toggle('fixed', control.fixed);
+      showAsText(control, drawn, values[control.field.name] ?? null);
       this.showNews(control, drawn, news);
     }
     this.markTabs();
@@ -162,7 +167,7 @@ export class Form {
       drawn = this.drawControl(plan, shape);
       this.drawn.set(key, drawn);
     }
-    drawn.label.textContent = plan.label + (plan.field.required ? ' *' : '');
+    drawn.label.textContent = plan.label + (plan.field.required && !plan.fixed ? ' *' : '');
     drawn.element.hidden = !plan.visible;
     return drawn.element;
   }
@@ -176,12 +181,13 @@ export class Form {
     const { field } = plan;
     const made = widget(field, { oninput: (value) => this.oninput(field.name, value), options: plan.options, references: this.references });
     const label = h('label', { for: made.input.id });
+    const value = h('output', { class: 'value', id: uid('value'), 'aria-live': 'off', hidden: true });
     const help = h('small', { class: 'help', id: uid('help') }, field.help_text ?? '');
     const error = h('p', { class: 'error', id: uid('error'), 'aria-live': 'polite' });
     const news = h('p', { class: 'news', id: uid('news'), role: 'status' });
     made.input.setAttribute('aria-describedby', [field.help_text ? help.id : '', error.id, news.id].filter(Boolean).join(' '));
-    const element = h('div', { class: `control kind-${field.kind}`, 'data-field': field.name }, label, made.element, field.help_text ? help : null, news, error);
-    return { element, widget: made, label, error, news, shape };
+    const element = h('div', { class: `control kind-${field.kind}`, 'data-field': field.name }, label, made.element, value, field.help_text ? help : null, news, error);
+    return { element, widget: made, value, label, error, news, shape };
   }
 
   /** @param {Plan | null} plan */
@@ -193,6 +199,20 @@ export class Form {
       return { control, drawn: /** @type {Drawn} */ (this.drawn.get(key)) };
     }).filter(({ drawn }) => drawn !== undefined);
   }
+}
+
+/**
+ * @param {ControlPlan} control
+ * @param {Drawn} drawn
+ * @param {any} value
+ */
+function showAsText({ field, fixed }, drawn, value) {
+  const asText = fixed && READ_AS_TEXT.has(field.kind);
+  drawn.widget.element.hidden = asText;
+  drawn.value.hidden = !asText;
+  drawn.label.htmlFor = asText ? drawn.value.id : drawn.widget.input.id;
+  const text = asText ? display(field, value) || '–' : '';
+  if (drawn.value.textContent !== text) drawn.value.textContent = text;
 }
 
 /**
@@ -226,6 +246,6 @@ function flat(plan) {
 function outline(plan, tabs) {
   if (!plan) return null;
   if (plan.kind === 'label') return [plan.kind, plan.text, plan.visible];
-  if (plan.kind === 'control') return [plan.label, plan.visible, plan.field, plan.options];
+  if (plan.kind === 'control') return [plan.label, plan.visible, plan.fixed, plan.field, plan.options];
   return [plan.kind, plan.label, plan.visible, plan.kind === 'tabs' ? tabs.get(plan.key) ?? 0 : 0, plan.children.map((child) => outline(child, tabs))];
 }

@@ -1,5 +1,6 @@
 /** What needs a person, on every page until it is dealt with: a conflict, a sync that cannot go on, a browser that forgets, a new version. */
 
+import { install } from '../install.js';
 import { alarm } from '../sync/describe.js';
 import { update } from '../updates.js';
 import { ask } from '../ui/dialog.js';
@@ -61,6 +62,9 @@ export class Alerts {
     }
     if (!status.storage.durable) alerts.push({ key: 'storage', tone: 'warn', title: 'Nothing is kept here.', text: 'This browser keeps no data: stay online until everything is sent, and do not close the window before.' });
     else if (status.storage.reason && /full|quota|space/i.test(status.storage.reason)) alerts.push({ key: 'full', tone: 'bad', title: 'The device is full.', text: 'Free some space, or edits cannot be kept.' });
+    else if (app.kept === false && !status.online && status.pending && ['offline', 'signed_out', 'halted'].includes(status.phase)) {
+      alerts.push({ key: 'kept', tone: 'plain', title: 'What is not sent is only on this device.', text: 'If it runs out of space, the browser may remove it. Connect when you can; installing Moat as an app makes it safe.', ...(install.ready ? { action: 'Install', onaction: () => void install.ask() } : {}) });
+    }
     if (update.ready) alerts.push({ key: 'update', tone: 'plain', title: 'A new version is ready.', text: 'It starts when you reload.', action: 'Reload', onaction: () => update.use() });
     return alerts;
   }
@@ -68,7 +72,7 @@ export class Alerts {
 
 /** @param {Alert} alert */
 function drawAlert({ tone, title, text, action, onaction }) {
-  return h('div', { class: `notice ${tone}`, role: 'alert' }, icon(tone === 'plain' ? 'sync' : 'warning'), h('p', {}, h('strong', {}, title), ' ', text), action && onaction ? button(action, onaction, { kind: 'primary' }) : null);
+  return h('div', { class: `notice ${tone}`, role: 'alert' }, icon(tone === 'plain' ? 'info' : 'warning'), h('p', {}, h('strong', {}, title), ' ', text), action && onaction ? button(action, onaction, { kind: 'primary' }) : null);
 }
 
 /** @param {App} app */

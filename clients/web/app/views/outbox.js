@@ -6,7 +6,7 @@ import { edits } from '../sync/describe.js';
 import { steps, verb } from '../sync/ops.js';
 import { allows, canRepair } from '../sync/rights.js';
 import { ask } from '../ui/dialog.js';
-import { button, h } from '../ui/dom.js';
+import { button, h, icon } from '../ui/dom.js';
 import { back } from './back.js';
 import { openConflict } from './conflict.js';
 
@@ -53,7 +53,7 @@ export class OutboxView {
     const titles = await this.titles(shown.slice(0, SHOWN));
     if (turn !== this.turn) return;
     if (!shown.length) {
-      this.content.replaceChildren(h('div', { class: 'empty' }, h('h2', {}, 'Everything is on the server.'), h('p', {}, 'Edits made without a connection wait here until they are sent.')));
+      this.content.replaceChildren(h('div', { class: 'empty' }, icon('check'), h('h2', {}, 'Everything is on the server.'), h('p', {}, 'Edits made without a connection wait here until they are sent.')));
       return;
     }
     this.content.replaceChildren(...SECTIONS.flatMap(([states, label, text]) => {

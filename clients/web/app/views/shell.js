@@ -71,7 +71,7 @@ export class Shell {
     this.drawnTypes = key;
     this.nav.replaceChildren(...[...this.app.types.values()].map((type) => h('a', {
       href: address({ page: 'list', table: type.table_name }), title: type.label_plural || type.label, 'aria-current': type.table_name === current ? 'page' : null,
-    }, icon(type.icon), h('span', {}, type.label_plural || type.label))));
+    }, icon(type.icon), h('span', {}, type.label_plural || type.label), icon('back', 'go'))));
   }
 
   /** Show what the address says. */
@@ -110,6 +110,7 @@ export class Shell {
       this.list = new ListView(this.app, table);
       this.listPane.replaceChildren(this.list.element);
     }
+    this.list?.widen(WIDE.matches && this.route.page === 'list');
     this.list?.select(this.route.page === 'record' ? this.route.id : '');
   }
 
