@@ -347,7 +347,10 @@ export class Leader {
     repair: ({ frames }) => this.#changed(this.replica.repair(frames)),
     adopt: ({ state }) => this.replica.adopt(state),
     reset: () => this.#reset(),
-    ack: ({ results }) => this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched))),
+    ack: ({ results }) => {
+      this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched)));
+      this.#events.push({ on: 'ops' });
+    },
     settled: ({ conflicts }) => this.#changed(this.replica.change((touched) => {
       for (const { conflict } of conflicts) this.replica.overlays.settled(conflict, touched);
     })),
