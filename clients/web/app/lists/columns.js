@@ -12,10 +12,12 @@ import { listColumns } from './query.js';
  */
 
 const SHOWN = 6;
-/** @type {Record<string, number>} px that the values of a kind need; a kind that is not here needs TEXT and takes what is left */
-const WIDTHS = { boolean: 92, integer: 92, real: 104, decimal: 104, date: 116, datetime: 172, choice: 124 };
+/** @type {Record<string, number>} px that the values of a kind need; a choice needs its longest label; the others need TEXT and take what is left */
+const WIDTHS = { boolean: 92, integer: 92, real: 104, decimal: 104, date: 116, datetime: 172 };
+const CHARACTER = 8;
+const CHOICE = { edges: 44, least: 96, most: 190 };
 const TEXT = 140;
-const TITLE = 248;
+const TITLE = 240;
 const NUMBERS = new Set(['integer', 'real', 'decimal']);
 
 /**
@@ -82,12 +84,19 @@ export function tableColumns(type, columns, width) {
   for (const name of columns) {
     const field = fields.get(name);
     if (!field || name === title) continue;
-    const needed = WIDTHS[field.kind] ?? TEXT;
+    const needed = widthOf(field);
     left -= needed;
     if (left < 0) break;
-    out.push({ name, label: field.label || name, width: needed, grow: WIDTHS[field.kind] ? 0 : 1, number: NUMBERS.has(field.kind), sortable: field.kind !== 'reference' });
+    out.push({ name, label: field.label || name, width: needed, grow: field.kind === 'choice' || WIDTHS[field.kind] ? 0 : 1, number: NUMBERS.has(field.kind), sortable: field.kind !== 'reference' });
   }
   return out;
+}
+
+/** @param {import('../../sdk/types.js').Field} field */
+function widthOf(field) {
+  if (field.kind !== 'choice') return WIDTHS[field.kind] ?? TEXT;
+  const longest = Math.max(field.label.length, ...(field.choices ?? []).map((choice) => choice.label.length));
+  return Math.min(CHOICE.most, Math.max(CHOICE.least, CHOICE.edges + longest * CHARACTER));
 }
 
 /**

@@ -13,7 +13,7 @@ import { widget } from './widgets.js';
  */
 
 // What of these cannot be changed is text to read, not a box nobody can type into. The others show themselves as such.
-const READ_AS_TEXT = new Set(['text', 'integer', 'real', 'decimal', 'date', 'datetime', 'uuid', 'choice', 'boolean']);
+const READ_AS_TEXT = new Set(['text', 'integer', 'real', 'decimal', 'date', 'datetime', 'uuid', 'choice', 'boolean', 'reference']);
 
 export class Form {
   /**
@@ -54,10 +54,31 @@ export class Form {
       drawn.widget.input.setAttribute('aria-invalid', String(problem !== ''));
       drawn.element.classList.toggle('locked', !control.enabled);
       drawn.element.classList.toggle('fixed', control.fixed);
-      showAsText(control, drawn, values[control.field.name] ?? null);
+      this.showAsText(control, drawn, values[control.field.name] ?? null);
       this.showNews(control, drawn, news);
     }
     this.markTabs();
+  }
+
+  /**
+   * @param {ControlPlan} control
+   * @param {Drawn} drawn
+   * @param {any} value
+   */
+  showAsText({ field, fixed }, drawn, value) {
+    const asText = fixed && READ_AS_TEXT.has(field.kind);
+    drawn.widget.element.hidden = asText;
+    drawn.value.hidden = !asText;
+    drawn.label.htmlFor = asText ? drawn.value.id : drawn.widget.input.id;
+    const text = asText ? display(field, value) || '–' : '';
+    if (drawn.value.dataset.text === text) return;
+    drawn.value.dataset.text = text;
+    drawn.value.replaceChildren(text);
+    if (!asText || field.kind !== 'reference' || value === null) return;
+    void this.references.title(field, value).then((title) => {
+      const to = this.references.open?.(field, value);
+      if (drawn.value.dataset.text === text) drawn.value.replaceChildren(to ? h('a', { href: to }, title) : title);
+    });
   }
 
   /** A tab says that something in it is wrong, for what is not on the screen. */
@@ -199,20 +220,6 @@ export class Form {
       return { control, drawn: /** @type {Drawn} */ (this.drawn.get(key)) };
     }).filter(({ drawn }) => drawn !== undefined);
   }
-}
-
-/**
- * @param {ControlPlan} control
- * @param {Drawn} drawn
- * @param {any} value
- */
-function showAsText({ field, fixed }, drawn, value) {
-  const asText = fixed && READ_AS_TEXT.has(field.kind);
-  drawn.widget.element.hidden = asText;
-  drawn.value.hidden = !asText;
-  drawn.label.htmlFor = asText ? drawn.value.id : drawn.widget.input.id;
-  const text = asText ? display(field, value) || '–' : '';
-  if (drawn.value.textContent !== text) drawn.value.textContent = text;
 }
 
 /**

@@ -27,7 +27,7 @@ export function referenceWidget(field, oninput, references) {
     element: h('div', { class: 'picker' }, input, references.open ? link : null, list),
     input,
     show: (value) => picker.show(value ?? null),
-    enable: (enabled) => { input.disabled = !enabled; input.placeholder = enabled ? 'Search …' : '–'; },
+    enable: (enabled) => { input.disabled = !enabled; },
   };
 }
 

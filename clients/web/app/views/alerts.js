@@ -13,6 +13,10 @@ import { signInSheet } from './sign-in.js';
  * @typedef {{key: string, tone: 'warn' | 'bad' | 'plain', title: string, text: string, action?: string, onaction?: () => void}} Alert
  */
 
+const RESTING = new Set(['offline', 'signed_out', 'halted']);
+// That the browser may remove data is said once; the status and the diagnostics go on saying it.
+const KNOWN = 'moat.eviction-known';
+
 export class Alerts {
   /** @param {App} app */
   constructor(app) {
@@ -58,12 +62,12 @@ export class Alerts {
     }
     if (status.conflicts) {
       const text = status.conflicts === 1 ? 'Someone else changed the same as you. Decide what holds.' : `${status.conflicts} of your edits meet changes of others. Decide what holds.`;
-      alerts.push({ key: `conflicts:${status.conflicts}`, tone: 'warn', title: status.conflicts === 1 ? 'Conflict' : 'Conflicts', text, action: 'Decide', onaction: () => void openConflict(app) });
+      alerts.push({ key: `conflicts:${status.conflicts}`, tone: 'warn', title: status.conflicts === 1 ? 'Conflict.' : 'Conflicts.', text, action: 'Decide', onaction: () => void openConflict(app) });
     }
     if (!status.storage.durable) alerts.push({ key: 'storage', tone: 'warn', title: 'Nothing is kept here.', text: 'This browser keeps no data: stay online until everything is sent, and do not close the window before.' });
     else if (status.storage.reason && /full|quota|space/i.test(status.storage.reason)) alerts.push({ key: 'full', tone: 'bad', title: 'The device is full.', text: 'Free some space, or edits cannot be kept.' });
-    else if (app.kept === false && !status.online && status.pending && ['offline', 'signed_out', 'halted'].includes(status.phase)) {
-      alerts.push({ key: 'kept', tone: 'plain', title: 'What is not sent is only on this device.', text: 'If it runs out of space, the browser may remove it. Connect when you can; installing Moat as an app makes it safe.', ...(install.ready ? { action: 'Install', onaction: () => void install.ask() } : {}) });
+    else if (app.kept === false && status.pending && RESTING.has(status.phase) && !localStorage.getItem(KNOWN)) {
+      alerts.push({ key: 'kept', tone: 'plain', title: 'Unsent edits are only on this device.', text: 'The browser may remove them when space runs out; an installed app is safe.', action: install.ready ? 'Install' : 'I see', onaction: () => { localStorage.setItem(KNOWN, 'yes'); void install.ask(); this.draw(); } });
     }
     if (update.ready) alerts.push({ key: 'update', tone: 'plain', title: 'A new version is ready.', text: 'It starts when you reload.', action: 'Reload', onaction: () => update.use() });
     return alerts;
@@ -77,6 +81,6 @@ function drawAlert({ tone, title, text, action, onaction }) {
 
 /** @param {App} app */
 async function startOver(app) {
-  const answer = await ask('Take the server’s data anew?', 'The data on this device is replaced by what the server has now. Your edits that were not sent are kept.', [{ key: 'yes', label: 'Start over', kind: 'primary' }, { key: 'no', label: 'Not now' }]);
+  const answer = await ask('Take the server’s data anew?', 'The data on this device is replaced by what the server has now. Your edits that were not sent are kept.', [{ key: 'no', label: 'Not now' }, { key: 'yes', label: 'Start over', kind: 'primary' }]);
   if (answer === 'yes') await app.attempt(() => app.moat.startOver());
 }

@@ -293,7 +293,7 @@ export class DetailView {
     const { app, table, type, edit } = this;
     if (!type || !edit) return;
     const id = /** @type {string} */ (this.id);
-    const answer = await ask(`Delete ${app.titleOf(type, edit.base)}?`, 'It disappears here at once, and everywhere else as soon as this device is online.', [{ key: 'yes', label: 'Delete', kind: 'danger' }, { key: 'no', label: 'Keep' }]);
+    const answer = await ask(`Delete ${app.titleOf(type, edit.base)}?`, 'It disappears here at once, and everywhere else as soon as this device is online.', [{ key: 'no', label: 'Keep' }, { key: 'yes', label: 'Delete', kind: 'danger' }]);
     if (answer !== 'yes') return;
     const before = edit.base;
     await app.attempt(async () => {

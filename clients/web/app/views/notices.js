@@ -1,6 +1,6 @@
 /** Above a record: edits of it that are not on the server yet, or never will be as they are. */
 
-import { fieldsOf, steps, verb } from '../sync/ops.js';
+import { fieldsOf, reason, steps, verb } from '../sync/ops.js';
 import { canRepair } from '../sync/rights.js';
 import { address } from '../router.js';
 import { button, h, icon } from '../ui/dom.js';
@@ -64,15 +64,15 @@ export class Notices {
     const type = app.types.get(overlay.table);
     const repairable = type && canRepair(app.rights(overlay.table), overlay);
     if (overlay.state === 'conflict') {
-      return box('warn', 'Conflict', `${overlay.details?.by || 'Someone else'} changed the same: ${what}`, [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
+      return box('warn', 'Conflict.', `${overlay.details?.by || 'Someone else'} changed the same meanwhile. Yours: ${what}`, [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
     }
     if (overlay.state === 'rejected' || overlay.state === 'parked') {
       const fix = h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
       const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server refused an edit.';
       const left = this.of.fixing?.leftOut.length ? ` Left out now: ${this.of.fixing.leftOut.map((name) => fieldsOf(type).get(name)?.label ?? name).join(', ')}.` : '';
-      return box('bad', title, `${overlay.message ?? overlay.code ?? ''} ${what}${left}`, [this.of.fixing || !repairable ? null : fix, discard('Discard')]);
+      return box('bad', title, `${inWords(type, overlay)} ${what}${left}`, [this.of.fixing || !repairable ? null : fix, discard('Discard')]);
     }
-    return box('plain', 'Not sent yet', what, [discard('Undo')]);
+    return box('plain', 'Not sent yet.', what, [discard('Undo')]);
   }
 
   /** @param {Overlay} overlay */
@@ -81,6 +81,16 @@ export class Notices {
     const fields = steps(type, overlay).map(({ label }) => label);
     return overlay.op === 'update' ? `${verb('update')}: ${fields.join(', ')}.` : `${verb(overlay.op)}.`;
   }
+}
+
+/**
+ * Say why an edit was refused, with what it is about.
+ * @param {import('../../sdk/types.js').ObjectType | undefined} type
+ * @param {Overlay} overlay
+ */
+export function inWords(type, overlay) {
+  const { text, field } = reason(type, overlay);
+  return field ? `${fieldsOf(type).get(field)?.label}: ${text}` : text;
 }
 
 /**

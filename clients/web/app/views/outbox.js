@@ -9,6 +9,7 @@ import { ask } from '../ui/dialog.js';
 import { button, h, icon } from '../ui/dom.js';
 import { back } from './back.js';
 import { openConflict } from './conflict.js';
+import { inWords } from './notices.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -80,11 +81,12 @@ export class OutboxView {
    */
   entry(overlay, title) {
     const type = this.app.types.get(overlay.table);
-    const changes = steps(type, overlay);
+    const defaults = new Map((type?.fields ?? []).map((field) => [field.name, field.default ?? null]));
+    const changes = steps(type, overlay).filter(({ field, after }) => overlay.op !== 'insert' || (after ?? null) !== (defaults.get(field) ?? null));
     const actions = this.actions(overlay, title);
     return h('li', { class: 'entry', 'data-op': overlay.op_id },
       h('p', {}, h('strong', {}, title), ` · ${type?.label ?? overlay.table} · ${verb(overlay.op).toLowerCase()} ${ago(overlay.created_at, Date.now())}`),
-      overlay.state === 'rejected' || overlay.state === 'parked' ? h('p', { class: 'error' }, overlay.message ?? overlay.code ?? '') : null,
+      overlay.state === 'rejected' || overlay.state === 'parked' ? h('p', { class: 'error' }, inWords(type, overlay)) : null,
       changes.length ? h('p', { class: 'soft' }, changes.slice(0, 6).map(({ label, text }) => `${label}: ${text}`).join(' · ')) : null,
       actions.length ? h('div', { class: 'actions' }, ...actions) : null);
   }
@@ -110,7 +112,7 @@ export class OutboxView {
    * @param {string} title
    */
   async discard(overlay, title) {
-    const answer = await ask('Discard this edit?', `What you entered for “${title}” is lost.`, [{ key: 'yes', label: 'Discard', kind: 'danger' }, { key: 'no', label: 'Keep' }]);
+    const answer = await ask('Discard this edit?', `What you entered for “${title}” is lost.`, [{ key: 'no', label: 'Keep' }, { key: 'yes', label: 'Discard', kind: 'danger' }]);
     if (answer === 'yes') await this.app.attempt(() => this.app.moat.discard(overlay.op_id));
   }
 

@@ -1,7 +1,7 @@
 /** Repairing an edit that was refused: the record as it is, with what the edit set typed on top. */
 
 import { Edit } from '../forms/edit.js';
-import { fieldsOf, valuesOf } from '../sync/ops.js';
+import { fieldsOf, reason, valuesOf } from '../sync/ops.js';
 import { forbiddenFields } from '../sync/rights.js';
 
 /**
@@ -26,8 +26,8 @@ export async function beginRepair(app, opId) {
   const leftOut = forbiddenFields(app.rights(overlay.table), overlay, type);
   const edit = new Edit(type, record, { isNew: overlay.op === 'insert' });
   for (const [name, value] of Object.entries(valuesOf(overlay, record))) if (known.has(name) && !leftOut.includes(name)) edit.set(name, value);
-  const field = overlay.details?.field;
-  return { overlay, edit, leftOut, refused: new Map(field && overlay.message && !leftOut.includes(field) ? [[field, overlay.message]] : []) };
+  const { text, field } = reason(type, overlay);
+  return { overlay, edit, leftOut, refused: new Map(field && !leftOut.includes(field) ? [[field, text]] : []) };
 }
 
 /**
