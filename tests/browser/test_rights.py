@@ -148,9 +148,14 @@ def test_another_profile_is_followed_while_the_page_is_open_and_kept_without_a_s
 
     server.kill()
     terry.phase("offline")
+    terry.open("jobs", "j1").type("title", "Typed before")
     rule.can_update, rule.can_create = False, False
     rule.save()
     server.start()
+    terry.says("it is not sent").says("Your profile does not let you change this job.")
+    assert not has_button(terry, "Save")
+    assert terry.js("return document.querySelector('[data-field=title] output').textContent") == "Typed before"
+    terry.click("Cancel")
     terry.visit("#/o/jobs").sees_row("Boiler service").until("!document.querySelector('.button.new')?.checkVisibility()")
     terry.open("jobs", "j1").says("view only")
     assert inputs(terry) == [] and has_button(terry, "Delete")

@@ -158,13 +158,20 @@ export class DetailView {
     const plan = planForm(layout, type, values, app.formRights(type, edit.isNew));
     // A new form does not begin with complaints: what is only empty is said when it is to be saved.
     const shown = [...this.problems()].filter(([field]) => this.showProblems || (edit.typed.has(field) && values[field] !== null));
-    this.form.render(plan, values, new Map([...shown, ...this.refused]), edit.news);
+    const taken = this.taken().map((field) => /** @type {const} */ ([field, 'Your profile does not let you change this any more: it is not sent.']));
+    this.form.render(plan, values, new Map([...shown, ...taken, ...this.refused]), edit.news);
     const name = this.isNew ? `New ${type.label.toLowerCase()}` : app.titleOf(type, values) || type.label;
     if (this.heading.textContent !== name) this.heading.textContent = name;
     const may = edit.isNew ? rights.create : rights.update;
     this.kind.textContent = this.fixing ? `${type.label} · repair an edit` : this.isNew ? '' : may ? type.label : `${type.label} · view only`;
     this.drawControls(may, rights);
     this.retitled();
+  }
+
+  /** Fields that were typed into before the profile took them away: the text stays, and is not sent. */
+  taken() {
+    const { edit, app } = this;
+    return edit && !edit.isNew && !this.fixing ? [...edit.typed.keys()].filter((field) => !app.rights(this.table).canWrite(field)) : [];
   }
 
   /** What stands against saving, by field. */
@@ -268,6 +275,7 @@ export class DetailView {
     } else {
       const id = /** @type {string} */ (this.id);
       const values = edit.result();
+      for (const field of this.taken()) delete values[field];
       const before = Object.fromEntries(Object.keys(values).map((name) => [name, edit.base[name] ?? null]));
       const op = await app.moat.update(table, id, values);
       edit.saved(values);
