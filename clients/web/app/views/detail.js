@@ -3,6 +3,7 @@
 import { Edit } from '../forms/edit.js';
 import { planForm } from '../forms/plan.js';
 import { defaultLayout, resolve } from '../forms/resolve.js';
+import { inSentence } from '../forms/titles.js';
 import { address } from '../router.js';
 import { refusedValues, startOf } from '../sync/rights.js';
 import { ask } from '../ui/dialog.js';
@@ -160,7 +161,7 @@ export class DetailView {
     const shown = [...this.problems()].filter(([field]) => this.showProblems || (edit.typed.has(field) && values[field] !== null));
     const taken = this.taken().map((field) => /** @type {const} */ ([field, 'Your profile does not let you change this any more: it is not sent.']));
     this.form.render(plan, values, new Map([...shown, ...taken, ...this.refused]), edit.news);
-    const name = this.isNew ? `New ${type.label.toLowerCase()}` : app.titleOf(type, values) || type.label;
+    const name = this.isNew ? `New ${inSentence(type.label)}` : app.titleOf(type, values) || type.label;
     if (this.heading.textContent !== name) this.heading.textContent = name;
     const may = edit.isNew ? rights.create : rights.update;
     this.kind.textContent = this.fixing ? `${type.label} · repair an edit` : this.isNew ? '' : may ? type.label : `${type.label} · view only`;
@@ -214,7 +215,7 @@ export class DetailView {
   noteOf(may, rights) {
     const { edit, type } = this;
     if (!edit || !type) return '';
-    const what = type.label.toLowerCase();
+    const what = inSentence(type.label);
     if (!may) return `Your profile does not let you ${edit.isNew ? 'create' : 'change'} this ${what}.`;
     if (!edit.isNew && rights.wouldKeep(edit.base) && !rights.wouldKeep(edit.values)) return `After saving you will not see this ${what} any more.`;
     return this.isNew || this.fixing ? '' : 'Not saved yet';

@@ -2,7 +2,7 @@
 
 import { display } from '../forms/display.js';
 import { headFields } from '../forms/plan.js';
-import { titleField } from '../forms/titles.js';
+import { inSentence, titleField } from '../forms/titles.js';
 import { choose, columnsOf, gridOf, sortOf, tableColumns } from '../lists/columns.js';
 import { LiveList } from '../lists/live.js';
 import { TITLE, listColumns } from '../lists/query.js';
@@ -225,7 +225,7 @@ export class ListView {
     this.virtual.element.hidden = count === 0;
     if (count) return;
     const narrowed = this.state.search || this.state.filters.length || this.status;
-    const many = this.type.label_plural.toLowerCase() || 'records';
+    const many = inSentence(this.type.label_plural) || 'records';
     this.nothing.replaceChildren(icon(narrowed ? 'search' : this.type.icon), h('h2', {}, narrowed ? 'Nothing matches.' : `No ${many} yet`),
       narrowed ? button('Show all', () => this.clear()) : h('p', {}, this.create.hidden ? 'They appear here by themselves.' : 'Create the first one with New.'));
   }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { Edit } from '../../app/forms/edit.js';
 import { scalarOf, shapeOf, summary, wordsOf } from '../../app/forms/json.js';
-import { titleOf } from '../../app/forms/titles.js';
+import { inSentence, titleOf } from '../../app/forms/titles.js';
 import { address, parse } from '../../app/router.js';
 import { answer, question } from '../../app/sync/conflict.js';
 import { alarm, describe, safety } from '../../app/sync/describe.js';
@@ -45,6 +45,10 @@ test('how safe the data is, is said in plain words', () => {
   assert.match(safety(kept, true), /^Your data is kept on this device, also without a connection\.$/);
   assert.match(safety(kept, false), /may remove it/);
   assert.match(safety(/** @type {any} */ ({ durable: false }), null), /is lost when you close/);
+});
+
+test('a label stands in a sentence as people write it', () => {
+  assert.deepEqual(['Line item', 'VAT rate', 'Äpfel', ''].map(inSentence), ['line item', 'VAT rate', 'äpfel', '']);
 });
 
 test('a refusal names the field as the form does', () => {
