@@ -1,6 +1,6 @@
 """Takes the README's picture: the office at a desk and a technician on a phone, on the same job of the demo tenant.
 
-Run from the repository's root, with Chromium and its driver installed: `PYTHONPATH=. .venv/bin/python docs/images/make_tour.py`. It starts a server
+Run from the repository's root, with Chromium and its driver installed: `.venv/bin/python docs/images/make_tour.py`. It starts a server
 of its own on a database of its own, and writes `tour.png` beside this file.
 """
 
@@ -15,12 +15,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.browser.engines import DESKTOP, PHONE, chromium
-from tests.browser.person import Person
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = Path(__file__).with_name("tour.png")
 SIZE = (1400, 800)
+DESK, PHONE = (1280, 800), (390, 844)
+LIVE = "document.querySelector('.sync-state[data-phase=live][data-pending=\"0\"]')"
+RECORD = "location.hash.split('/').length > 3 && document.querySelector('.record:not([hidden]) .control')"
+STATUS = "[data-field=status] select"
 #: The newest visits first: a list of many kinds of work.
 LIST = "localStorage.setItem('moat.list.jobs', JSON.stringify({ sort: { field: 'scheduled_at', descending: true } }))"
 PAGE = """<!doctype html><style>
@@ -45,61 +50,89 @@ def main() -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    people: list[Person] = []
+    people: list[webdriver.Chrome] = []
     try:
         _wait_for(port)
-        for user, size in (("tom", PHONE), ("olga", DESKTOP)):
-            people.append(_at(user, size, folder / user, f"http://127.0.0.1:{port}"))
+        people.extend(_browser(folder / user, size) for user, size in (("tom", PHONE), ("olga", DESK)))
+        for person, user in zip(people, ("tom", "olga"), strict=True):
+            _log_in(person, user, f"http://127.0.0.1:{port}/app/")
         PICTURE.write_bytes(_picture(*people))
     finally:
         for person in people:
-            person.driver.quit()
+            person.quit()
         server.kill()
         server.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _at(user: str, size: tuple[int, int], profile: Path, url: str) -> Person:
-    """Return somebody who is logged in, at a sharp screen."""
-    person = Person(chromium(profile, size), url, profile)
-    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 2, "mobile": size == PHONE}
-    _cdp(person, "Emulation.setDeviceMetricsOverride", metrics)
-    person.go().log_in(user, password=user)
-    person.js(LIST)
-    return person.go("#/o/jobs").live()
+def _browser(profile: Path, size: tuple[int, int]) -> webdriver.Chrome:
+    """Return a browser with a sharp screen."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        "--lang=en-GB",
+        f"--user-data-dir={profile}",
+    ):
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    _screen_of(browser, size, 2)
+    return browser
 
 
-def _picture(tom: Person, olga: Person) -> bytes:
+def _log_in(browser: webdriver.Chrome, user: str, app: str) -> None:
+    """Log in, and show the jobs."""
+    browser.get(app)
+    _until(browser, "document.querySelector('input[name=password]')")
+    for name, value in (("tenant", "acme"), ("user", user), ("password", user)):
+        browser.find_element(By.NAME, name).send_keys(value)
+    browser.find_element(By.CSS_SELECTOR, "form button[type=submit]").click()
+    _until(browser, LIVE)
+    browser.execute_script(LIST)
+    browser.execute_script("location.hash = '#/o/jobs'")
+    _until(browser, "document.querySelector('.item .title')")
+
+
+def _picture(tom: webdriver.Chrome, olga: webdriver.Chrome) -> bytes:
     """Tom begins a job that the office has open: both screens as they are then, in one picture."""
-    tom.find(".chips")
-    tom.click("Scheduled", within=".chips")
-    tom.until("document.querySelector('.item .status')?.textContent === 'Scheduled'")
-    tom.js("document.querySelector('.item').click()")
-    tom.until("/^#.o.jobs..+/.test(location.hash) && document.querySelector('.record:not([hidden]) .control')")
-    olga.visit(tom.js("return location.hash")).find(".record .control")
-    tom.input("status").send_keys("In progress")
-    tom.save().sent()
-    olga.sees("status", "in_progress")
-    for person in (tom, olga):
-        person.until("!document.querySelector('.toast')")
-        person.js("document.activeElement.blur()")
-    desk, phone = (_screen(person) for person in (olga, tom))
-    olga.driver.get("about:blank")
+    tom.execute_script("[...document.querySelectorAll('.chip')].find((chip) => chip.textContent === 'Scheduled').click()")
+    _until(tom, "document.querySelector('.item .status')?.textContent === 'Scheduled'")
+    tom.execute_script("document.querySelector('.item').click()")
+    _until(tom, RECORD)
+    olga.execute_script("location.hash = arguments[0]", tom.execute_script("return location.hash"))
+    _until(olga, RECORD)
+    tom.find_element(By.CSS_SELECTOR, STATUS).send_keys("In progress")
+    _until(tom, "document.querySelector('.foot:not([hidden]) .primary:enabled')").click()
+    _until(olga, f"document.querySelector('{STATUS}').value === 'in_progress'")
+    for browser in (tom, olga):
+        _until(browser, f"!document.querySelector('.toast') && {LIVE}")
+        browser.execute_script("document.activeElement.blur()")
+    desk, phone = (_screenshot(browser) for browser in (olga, tom))
+    olga.get("about:blank")
+    _screen_of(olga, SIZE, 1.5)
     page = PAGE.format(width=SIZE[0], height=SIZE[1], desk=desk, phone=phone)
-    _cdp(olga, "Emulation.setDeviceMetricsOverride", {"width": SIZE[0], "height": SIZE[1], "deviceScaleFactor": 1.5, "mobile": False})
-    olga.js(
+    olga.execute_script(
         "document.documentElement.innerHTML = arguments[0]; return Promise.all([...document.images].map((image) => image.decode()))", page
     )
-    return base64.b64decode(_screen(olga))
+    return base64.b64decode(_screenshot(olga))
 
 
-def _screen(person: Person) -> str:
+def _until(browser: webdriver.Chrome, condition: str) -> Any:
+    """Wait until a JavaScript expression is true, and return it."""
+    return WebDriverWait(browser, 45).until(lambda one: one.execute_script(f"return {condition}"))
+
+
+def _screen_of(browser: webdriver.Chrome, size: tuple[int, int], scale: float) -> None:
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": scale, "mobile": size == PHONE}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def _screenshot(browser: webdriver.Chrome) -> str:
     time.sleep(0.5)  # the last transition has ended
-    return str(_cdp(person, "Page.captureScreenshot", {"format": "png"})["data"])
-
-
-def _cdp(person: Person, command: str, arguments: dict[str, Any]) -> Any:
-    return person.driver.execute_cdp_cmd(command, arguments)
+    return str(browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"])
 
 
 def _free_port() -> int:

@@ -110,13 +110,6 @@ class Person:
         self.until("document.querySelector('.sync-state')?.dataset.phase === arguments[0]", name)
         return self
 
-    def dark(self) -> "Person":
-        """Turn the lights off, where the engine can."""
-        if hasattr(self.driver, "execute_cdp_cmd"):
-            wanted = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-            self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
-        return self
-
     # Seeing and editing
 
     def input(self, field: str) -> WebElement:
