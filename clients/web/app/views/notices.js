@@ -1,5 +1,6 @@
 /** Above a record: edits of it that are not on the server yet, or never will be as they are. */
 
+import { edits } from '../sync/describe.js';
 import { fieldsOf, reason, steps, verb } from '../sync/ops.js';
 import { canRepair } from '../sync/rights.js';
 import { address } from '../router.js';
@@ -53,26 +54,42 @@ export class Notices {
     const key = JSON.stringify(overlays.map((overlay) => [overlay.op_id, overlay.state]));
     if (key === this.drawn) return;
     this.drawn = key;
-    this.element.replaceChildren(...overlays.map((overlay) => this.notice(overlay)));
+    const waiting = overlays.filter((overlay) => overlay.state === 'pending');
+    const rest = overlays.filter((overlay) => overlay.state !== 'pending');
+    this.element.replaceChildren(...rest.map((overlay) => this.notice(overlay)), ...(waiting.length ? [this.waiting(waiting)] : []));
   }
 
   /** @param {Overlay} overlay */
   notice(overlay) {
     const { app } = this;
-    const discard = (/** @type {string} */ label) => button(label, () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' });
     const what = this.what(overlay);
-    const type = app.types.get(overlay.table);
-    const repairable = type && canRepair(app.rights(overlay.table), overlay);
     if (overlay.state === 'conflict') {
       return box('warn', 'Conflict.', `${overlay.details?.by || 'Someone else'} changed the same meanwhile. Yours: ${what}`, [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
     }
-    if (overlay.state === 'rejected' || overlay.state === 'parked') {
-      const fix = h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
-      const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server refused an edit.';
-      const left = this.of.fixing?.leftOut.length ? ` Left out now: ${this.of.fixing.leftOut.map((name) => fieldsOf(type).get(name)?.label ?? name).join(', ')}.` : '';
-      return box('bad', title, `${inWords(type, overlay)} ${what}${left}`, [this.of.fixing || !repairable ? null : fix, discard('Discard')]);
-    }
-    return box('plain', 'Not sent yet.', what, [discard('Undo')]);
+    const type = app.types.get(overlay.table);
+    const { fixing } = this.of;
+    const fix = fixing || !type || !canRepair(app.rights(overlay.table), overlay) ? null : h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
+    const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server refused an edit.';
+    const left = fixing?.leftOut.length ? ` Left out now: ${fixing.leftOut.map((name) => fieldsOf(type).get(name)?.label ?? name).join(', ')}.` : '';
+    return box('bad', title, `${inWords(type, overlay)} ${what}${left}`, [fix, this.undo('Discard', overlay)]);
+  }
+
+  /**
+   * Edits that wait are one notice, however many; the newest is the one to undo.
+   * @param {Overlay[]} overlays
+   */
+  waiting(overlays) {
+    const last = overlays[overlays.length - 1];
+    const many = overlays.length > 1;
+    return box('plain', 'Not sent yet.', `${many ? `${edits(overlays.length)}. ` : ''}${this.what(last)}`, [this.undo(many ? 'Undo the last' : 'Undo', last)]);
+  }
+
+  /**
+   * @param {string} label
+   * @param {Overlay} overlay
+   */
+  undo(label, overlay) {
+    return button(label, () => void this.app.attempt(() => this.app.moat.discard(overlay.op_id)), { icon: 'undo' });
   }
 
   /** @param {Overlay} overlay */
