@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import flat, live, memory, profiles, replicas, writes
+from benchmarks import existence, flat, live, memory, profiles, replicas, writes
 from benchmarks.report import Figure, as_json, print_table
 from benchmarks.server import pin_here
 
@@ -26,6 +26,7 @@ ALL: dict[str, tuple[str, Benchmark]] = {
         "filtered channels",
         lambda quick: asyncio.to_thread(profiles.profiles, 300 if quick else 3000, 10_000 if quick else 50_000),
     ),
+    "existence": ("whether time tells that a hidden record exists", lambda quick: existence.existence(150 if quick else 1000)),
     "memory": ("idle server and connections", lambda quick: memory.memory(100 if quick else 1000)),
 }
 

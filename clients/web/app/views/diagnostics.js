@@ -1,5 +1,6 @@
 /** What somebody needs who looks for a fault: where the replica stands, where it is kept, whether it equals the server's. */
 
+import { native } from '../native.js';
 import { describe, profileName } from '../sync/describe.js';
 import { button, h } from '../ui/dom.js';
 import { toast } from '../ui/toast.js';
@@ -53,8 +54,8 @@ export class DiagnosticsView {
       ['Sync', [['State', `${text}. ${hint}`], ['Problem', status.problem ? `${status.problem.code}: ${status.problem.message}` : 'None'],
         ['Not sent', `${about.overlays.pending} waiting, ${about.overlays.acked} being confirmed, ${about.overlays.conflict} in conflict, ${about.overlays.rejected} refused, ${about.overlays.parked} parked`],
         ['Position', `${count(about.cursor)} of ${count(status.head)}, ${count(Math.max(0, status.head - about.cursor))} changes behind`], ['Version of the tables', about.schema_version], ['This tab', status.leader ? 'Holds the connection' : 'Follows another tab']]],
-      ['On this device', [['Kept in', `${TIERS[about.storage.tier]}${about.storage.reason ? ` (${about.storage.reason})` : ''}`], ['Safe from removal', this.app.kept ? 'Yes' : 'No. The browser may remove it when space is short; installing Moat as an app prevents that.'],
-        ['Size', `${count(Math.round(about.bytes / 1024))} KiB`], ['Starts offline', navigator.serviceWorker?.controller ? 'Yes' : 'After the next reload'], ['App', about.version], ['SQLite', about.sqlite]]],
+      ['On this device', [['Kept in', `${TIERS[about.storage.tier]}${about.storage.reason ? ` (${about.storage.reason})` : ''}`], ['Safe from removal', this.app.kept ? 'Yes' : 'No. It may be removed when space is short; installing Moat as an app prevents that.'],
+        ['Size', `${count(Math.round(about.bytes / 1024))} KiB`], ['Starts offline', native || navigator.serviceWorker?.controller ? 'Yes' : 'After the next reload'], ['App', about.version], ['SQLite', about.sqlite]]],
       ['Account', [['Company', about.tenant], ['User', about.user], ['Profile', profileName(status.profile)], ['Device', about.device], ['Channel', about.channel], ['Server', about.server], ['Server epoch', about.server_epoch], ['Chain', about.state_hash]]],
       ['Records', Object.entries(about.tables).map(([name, n]) => [this.app.types.get(name)?.label_plural || name, count(n)])],
     ];
