@@ -57,7 +57,7 @@ export class DiagnosticsView {
       ['On this device', [['Kept in', `${TIERS[about.storage.tier]}${about.storage.reason ? ` (${about.storage.reason})` : ''}`], ['Safe from removal', this.app.kept ? 'Yes' : 'No. It may be removed when space is short; installing Moat as an app prevents that.'],
         ['Size', `${count(Math.round(about.bytes / 1024))} KiB`], ['Starts offline', native || navigator.serviceWorker?.controller ? 'Yes' : 'After the next reload'], ['App', about.version], ['SQLite', about.sqlite]]],
       ['Account', [['Company', about.tenant], ['User', about.user], ['Profile', profileName(status.profile)], ['Device', about.device], ['Channel', about.channel], ['Server', about.server], ['Server epoch', about.server_epoch], ['Chain', about.state_hash]]],
-      ['Records', Object.entries(about.tables).map(([name, n]) => [this.app.types.get(name)?.label_plural || name, count(n)])],
+      ['Tables', Object.entries(about.tables).map(([name, n]) => [`Records in ${name}`, count(n)])],
     ];
     this.facts.replaceChildren(...sections.map(([title, rows]) => h('section', { class: 'facts' }, h('h2', {}, title), h('dl', {}, ...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value ?? '–'))])))));
   }
