@@ -16,6 +16,9 @@ PATIENCE = 45.0
 VIOLATIONS = "window.violations = []; document.addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective + ' ' + e.blockedURI));"
 
 
+_NOTHING_TO_SAVE = "![...document.querySelectorAll('button')].some((e) => e.checkVisibility() && !e.disabled && /^(Save|Cancel)$/.test(e.textContent.trim()))"
+
+
 class Person:
     """What one window shows, and hands to use it."""
 
@@ -133,7 +136,8 @@ class Person:
     def save(self) -> "Person":
         """Save and wait until it is durable here."""
         self.click("Save")
-        self.until("document.querySelector('.foot .button.primary')?.disabled !== false")
+        # While it is being written "Save" is off, and "Cancel" is not: there still is something to cancel.
+        self.until(_NOTHING_TO_SAVE)
         return self
 
     def sees(self, field: str, value: str, *, seconds: float = PATIENCE) -> "Person":

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from moat_client.canonical import canonical_json
+
 ACCESS = "access"
 """Where `device_state` keeps it."""
 SYSTEM_FIELDS = ("object_type", "status")
@@ -26,11 +28,18 @@ class Rights:
 
     def can_write(self, field: str) -> bool:
         """Whether the server would take a change of the field."""
-        return self.update and self.can_read(field) and (self.writable is None or field in self.writable)
+        return self.update and self._may_hold(field)
+
+    def can_fill(self, field: str) -> bool:
+        """Whether a new record may come with a value of its own in the field; its default it may always have."""
+        return self.create and self._may_hold(field)
 
     def would_keep(self, record: Mapping[str, Any]) -> bool:
         """Whether a record with these values would stay in sight, as far as its own fields tell."""
-        return all(record.get(key) in allowed for key, allowed in self.rows if "." not in key and key in record)
+        return all(canonical_json(record[key]) in map(canonical_json, allowed) for key, allowed in self.rows if key in record)
+
+    def _may_hold(self, field: str) -> bool:
+        return self.can_read(field) and (self.writable is None or field in self.writable)
 
 
 NOTHING = Rights(create=False, update=False, delete=False, readable=frozenset(), writable=frozenset())

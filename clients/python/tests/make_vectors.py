@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moat_client import canonical, ddl, diff, fold, hashchain, lines, overlay, values
+from moat_client import access, canonical, ddl, diff, fold, hashchain, lines, overlay, values
 from moat_client.errors import Diverged, Refused
 from moat_client.schema import Field
 
@@ -265,7 +265,42 @@ def folded(case: dict[str, Any]) -> dict[str, Any]:
     return {"folded": {name: {"rows": t.rows, "patches": t.patches, "gone": sorted(t.gone)} for name, t in tables.items()}}
 
 
+JOBS = {
+    "object_name": "job",
+    "table": "jobs",
+    "verbs": ["update"],
+    "readable": ["notes", "technician", "title"],
+    "writable": ["notes", "status"],
+}
+RULES = [
+    JOBS | {"rows": [["technician", ["tech-tom"]], ["status", ["open", "held", None]], ["<visit.job.crew", [1]]], "rows_complete": True},
+    {"object_name": "line_item", "table": "line_items", "verbs": ["create", "update", "delete"], "readable": None, "writable": None, "rows": [["job.technician", ["tech-tom"]]], "rows_complete": True},
+    {"object_name": "invoice", "table": "invoices", "verbs": ["create"], "readable": ["number", "paid"], "writable": ["number"], "rows": [["paid", [False]], ["total", ["9.50"]], ["count", [1]]], "rows_complete": False},
+    {"object_name": "stock", "table": "stocks", "verbs": [], "readable": None, "writable": [], "rows": []},
+]  # fmt: skip
+ACCESSES: list[tuple[dict[str, Any] | None, str]] = [(None, "jobs"), ({}, "jobs"), ({"rules": None}, "jobs"), ({"rules": []}, "jobs")]
+ACCESSES += [({"rules": RULES}, table) for table in ("jobs", "line_items", "invoices", "stocks", "secrets")]
+ACCESS_FIELDS = ("object_type", "status", "title", "notes", "technician", "price", "number", "paid")
+ACCESS_RECORDS = [
+    {"id": "j1", "technician": "tech-tom", "status": "open", "title": "a"}, {"technician": "tech-tess", "status": "open"}, {"technician": "tech-tom", "status": "done"},
+    {"technician": "tech-tom", "status": None}, {"technician": None, "status": "held"}, {"paid": False, "total": "9.50", "count": 1}, {"paid": None, "total": "9.50", "count": 1},
+    {"paid": False, "total": "9.5", "count": 1}, {"paid": 0, "total": "9.50", "count": 1}, {"paid": False, "total": "9.50", "count": True}, {},
+]  # fmt: skip
+
+
+def access_cases() -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = []
+    for said, table in ACCESSES:
+        rights = access.rights_of(said, table)
+        may = {name: [f for f in ACCESS_FIELDS if getattr(rights, f"can_{name}")(f)] for name in ("read", "write", "fill")}
+        verbs = [verb for verb in ("create", "update", "delete") if getattr(rights, verb)]
+        keeps = [{"record": record, "keeps": rights.would_keep(record)} for record in ACCESS_RECORDS]
+        cases.append({"access": said, "table": table, "verbs": verbs, **may, "records": keeps})
+    return cases
+
+
 FILES = {
+    "access": ("What a user may see and do with a table, from the `access` of a `welcome`.", access_cases),
     "canonical": ("RFC 8785 text of JSON values; error: refused (lone surrogates).", canonical_cases),
     "chain": ("Genesis of chains, and a chain folded over the exact bytes of lines.", chain_cases),
     "digest": ("Count and digest of a table's (id, version) pairs, in any order.", digest_cases),

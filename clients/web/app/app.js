@@ -2,7 +2,7 @@
 
 import { titleField, titleOf } from './forms/titles.js';
 import { address } from './router.js';
-import { rightsOn } from './sync/rights.js';
+import { canCreate, formRights } from './sync/rights.js';
 import { toast } from './ui/toast.js';
 
 /**
@@ -13,7 +13,7 @@ import { toast } from './ui/toast.js';
  * @typedef {import('../sdk/types.js').Layout} Layout
  * @typedef {import('../sdk/types.js').Status} Status
  * @typedef {import('./forms/edit.js').Edit} Edit
- * @typedef {'definitions' | 'status' | 'changed' | 'overlays' | 'drafts'} Topic
+ * @typedef {'definitions' | 'status' | 'changed' | 'overlays' | 'drafts' | 'rights'} Topic
  */
 
 const SYSTEM = ['object_metadata', 'layout_definition'];
@@ -31,6 +31,8 @@ export class App {
     /** @type {Layout[]} */
     this.layouts = [];
     this.status = moat.status();
+    /** @type {boolean | null} whether the browser promised not to remove the data; null while it was not asked */
+    this.kept = null;
     /** @type {Map<string, Edit>} unsaved edits by `table/id`; they survive going to another record */
     this.drafts = new Map();
     /** @type {Map<Topic, Set<(detail: any) => void>>} */
@@ -42,6 +44,14 @@ export class App {
   /** Read the definitions for the first time. */
   async begin() {
     await this.readDefinitions();
+    if (this.status.user) void this.keep();
+  }
+
+  /** Ask the browser to keep the data when space is short. */
+  async keep() {
+    this.kept = await this.moat.persist().catch(() => false);
+    this.emit('status', { status: this.status, before: this.status });
+    return this.kept;
   }
 
   /**
@@ -69,6 +79,7 @@ export class App {
     const before = this.status;
     this.status = status;
     this.emit('status', { status, before });
+    if (JSON.stringify(status.access) !== JSON.stringify(before.access)) this.emit('rights');
   }
 
   /** @param {Changed} changed */
@@ -87,7 +98,22 @@ export class App {
 
   /** @param {string} table */
   rights(table) {
-    return rightsOn(this.status.profile, table);
+    return this.moat.rights(table);
+  }
+
+  /** @param {string} table */
+  canCreate(table) {
+    const type = this.types.get(table);
+    return type !== undefined && canCreate(this.rights(table), type);
+  }
+
+  /**
+   * Return what a form of a type may show and change.
+   * @param {ObjectType} type
+   * @param {boolean} isNew
+   */
+  formRights(type, isNew) {
+    return formRights(this.rights(type.table_name), type, { isNew, types: this.types });
   }
 
   /**

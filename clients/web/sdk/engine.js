@@ -390,7 +390,8 @@ export class Engine extends Repairing {
   #pushed({ results, wait }, retryAfter) {
     if (results.length) this.out.push({ do: 'ack', results });
     if (wait) this.out.push({ do: 'timer', name: 'push', ms: backoff(this.pushing.trouble, this.random, retryAfter) });
-    else this.#push();
+    // The replica still holds what was answered as pending until it has taken in the `ack`; whoever runs that says `ops` then.
+    else if (!results.length) this.#push();
   }
 
   // Trouble

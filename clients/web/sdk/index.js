@@ -7,6 +7,7 @@
  *     await moat.update('jobs', id, { status: 'done' });
  */
 
+import { rightsOf } from './access.js';
 import { MoatError } from './errors.js';
 import { uuid7 } from './ids.js';
 import { List } from './list.js';
@@ -212,6 +213,16 @@ export class Moat {
   /** What the sync is doing, as last heard. */
   status() {
     return /** @type {Status} */ (this.#status);
+  }
+
+  /**
+   * Return what the user may do with a table, as the server last said: to leave out what it would refuse. Also offline; a change of
+   * `status().access` says that it changed.
+   * @param {string} table
+   * @returns {import('./access.js').Rights}
+   */
+  rights(table) {
+    return rightsOf(this.#status?.access, table);
   }
 
   /**

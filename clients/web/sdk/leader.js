@@ -248,9 +248,8 @@ export class Leader {
     this.event({ on: 'signed_in', token: null, device: null });
     if (forget) {
       this.replica.sql.run('DELETE FROM main."overlays"');
-      this.replica.setLocal('user', null);
       for (const { file } of this.replica.local('damaged') ?? []) await this.options.storage.remove(file);
-      this.replica.setLocal('damaged', null);
+      for (const key of ['user', 'profile', 'access', 'damaged']) this.replica.setLocal(key, null);
       this.#reset();
       this.engine.state = { ...this.replica.state };
     }
@@ -302,7 +301,7 @@ export class Leader {
       phase: engine.phase, online: ONLINE.has(engine.phase) && engine.connected, progress: engine.progress, cursor: replica.state.cursor, head: Math.max(engine.head, replica.state.cursor),
       schema_version: replica.state.schema_version, pending: counts.pending, conflicts: reading.conflicts(replica).length, rejected: counts.rejected, parked: counts.parked,
       problem: engine.problem, retry_at: engine.retryAt, server: this.server, user: replica.local('user'), tenant: replica.state.tenant || null, device: replica.local('device'),
-      profile: engine.welcome?.profile ?? null, channel: replica.state.channel || null, storage: this.#storage(), leader: true,
+      profile: replica.local('profile'), access: replica.local('access'), channel: replica.state.channel || null, storage: this.#storage(), leader: true,
     };
   }
 
@@ -377,14 +376,20 @@ export class Leader {
     send: ({ envelope, lines }) => this.#send(envelope, lines),
     timer: ({ name, ms }) => this.#timer(name, ms),
     clear: ({ name }) => this.#clear(name),
-    welcomed: ({ envelope }) => this.replica.setLocal('profile', envelope.profile ?? null),
+    welcomed: ({ envelope: { profile = null, access = null } }) => {
+      this.replica.setLocal('profile', profile);
+      this.replica.setLocal('access', access);
+    },
     apply: ({ frame }) => this.#changed(this.replica.applyChanges(frame)),
     upgrade: ({ revisions }) => this.#changed(this.replica.upgrade(revisions)),
     rows: ({ frames, end }) => this.#changed(this.replica.applyRows(frames, end)),
     repair: ({ frames }) => this.#changed(this.replica.repair(frames)),
     adopt: ({ state, replayUntil }) => this.replica.adopt(state, replayUntil),
     reset: () => this.#reset(),
-    ack: ({ results }) => this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched))),
+    ack: ({ results }) => {
+      this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched)));
+      this.#events.push({ on: 'ops' });
+    },
     settled: ({ conflicts }) => this.#changed(this.replica.change((touched) => {
       for (const { conflict } of conflicts) this.replica.overlays.settled(conflict, touched);
     })),

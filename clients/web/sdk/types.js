@@ -44,12 +44,15 @@
  *   size: number, sha256: string, parts: Part[], tables: Record<string, [number, string]>
  * }} Manifest
  *
+ * @typedef {{object_name: string, table: string, verbs: string[], readable: string[]|null, writable: string[]|null, rows?: [string, any[]][], rows_complete?: boolean}} AccessRule
+ * @typedef {{rules: AccessRule[]|null}} Access what the user may see and do; `rules` null: everything
+ *
  * @typedef {'closed'|'signed_out'|'offline'|'connecting'|'catching_up'|'upgrading'|'downloading'|'repairing'|'live'|'halted'} Phase
  * @typedef {{
  *   phase: Phase, online: boolean, progress: number|null, cursor: number, head: number, schema_version: number,
  *   pending: number, conflicts: number, rejected: number, parked: number,
  *   problem: {code: string, message: string}|null, retry_at: number|null,
- *   server: string, user: string|null, tenant: string|null, device: string|null, profile: any, channel: string|null,
+ *   server: string, user: string|null, tenant: string|null, device: string|null, profile: any, access: Access|null, channel: string|null,
  *   storage: {tier: 1|2|3, name: string, durable: boolean, reason: string|null, damaged?: {file: string, saved: number, at: string}[]}, leader: boolean
  * }} Status what an application shows of the sync; `server` is empty in an app that was told none yet
  *

@@ -7,9 +7,11 @@ import { evaluate } from './rules.js';
  * @typedef {import('./resolve.js').Element} Element
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Field} Field
- * @typedef {{readable: (field: string) => boolean, writable: (field: string) => boolean}} Rights
+ * @typedef {{readable: (field: string) => boolean, writable: (field: string) => boolean, allowed?: (field: string) => any[] | null}} Rights
+ *   `allowed`: the only values a field may be given, null for any
  *
- * @typedef {{kind: 'control', key: string, field: Field, label: string, visible: boolean, enabled: boolean, options: Record<string, any>}} ControlPlan
+ * @typedef {{kind: 'control', key: string, field: Field, label: string, visible: boolean, enabled: boolean, fixed: boolean, options: Record<string, any>}} ControlPlan
+ *   `enabled`: can be changed now; `fixed`: cannot be, whatever else is typed: the layout or the profile says so
  * @typedef {{kind: 'label', key: string, text: string, visible: boolean}} LabelPlan
  * @typedef {{kind: 'column' | 'row' | 'group' | 'tabs' | 'tab', key: string, label: string, visible: boolean, children: Plan[]}} BoxPlan
  * @typedef {ControlPlan | LabelPlan | BoxPlan} Plan
@@ -76,11 +78,14 @@ function planElement(element, about, key, enabledAbove) {
  * @returns {ControlPlan | null}
  */
 function planControl(element, { fields, rights }, key, visible, enabled) {
-  const field = fields.get(fieldOf(element.scope) ?? '');
-  if (!field || !rights.readable(field.name)) return null;
+  const known = fields.get(fieldOf(element.scope) ?? '');
+  if (!known || !rights.readable(known.name)) return null;
+  const allowed = rights.allowed?.(known.name);
+  const field = allowed && known.choices?.length ? { ...known, choices: known.choices.filter((choice) => allowed.includes(choice.value)) } : known;
   const options = element.options ?? {};
   const label = typeof element.label === 'string' ? element.label : element.label === false ? '' : field.label || field.name;
-  return { kind: 'control', key: `${key}:${field.name}`, field, label, visible, enabled: enabled && !options.readonly && rights.writable(field.name), options };
+  const fixed = Boolean(options.readonly) || !rights.writable(field.name);
+  return { kind: 'control', key: `${key}:${field.name}`, field, label, visible, enabled: enabled && !fixed, fixed, options };
 }
 
 /**

@@ -23,3 +23,12 @@ export function titleOf(type, record) {
   const title = field ? record?.[field] ?? '' : '';
   return title === '' ? String(record?.id ?? '') : String(title);
 }
+
+/**
+ * Return a label as it stands inside a sentence: “Line item” → “line item”, but “VAT rate” as it is.
+ * @param {string} label
+ * @returns {string}
+ */
+export function inSentence(label) {
+  return /^\p{Lu}\p{Lu}/u.test(label) ? label : label.charAt(0).toLowerCase() + label.slice(1);
+}

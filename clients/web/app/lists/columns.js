@@ -1,5 +1,6 @@
 /** What a person chose for the list of a type — columns and sort — kept in this browser. No data, only names of fields. */
 
+import { headFields } from '../forms/plan.js';
 import { titleField } from '../forms/titles.js';
 import { listColumns } from './query.js';
 
@@ -7,9 +8,17 @@ import { listColumns } from './query.js';
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('./query.js').Sort} Sort
  * @typedef {{columns?: string[], sort?: Sort | null}} Chosen
+ * @typedef {{name: string, label: string, width: number, grow: number, number: boolean, sortable: boolean}} Column a column of a wide list; width is the least, in px
  */
 
-const SHOWN = 5;
+const SHOWN = 6;
+/** @type {Record<string, number>} px that the values of a kind need; a choice needs its longest label; the others need TEXT and take what is left */
+const WIDTHS = { boolean: 92, integer: 92, real: 104, decimal: 104, date: 116, datetime: 172 };
+const CHARACTER = 8;
+const CHOICE = { edges: 44, least: 96, most: 190 };
+const TEXT = 140;
+const TITLE = 240;
+const NUMBERS = new Set(['integer', 'real', 'decimal']);
 
 /**
  * @param {string} table
@@ -57,4 +66,43 @@ export function sortOf(type) {
   if (sort !== undefined) return sort;
   const title = type.fields.find((field) => field.name === titleField(type));
   return title && (title.indexed || title.unique) ? { field: title.name, descending: false } : null;
+}
+
+/**
+ * Return the columns of a wide list that fit, the title first; what does not fit is left out from the end.
+ * @param {ObjectType} type
+ * @param {string[]} columns the chosen ones
+ * @param {number} width px
+ * @returns {Column[]}
+ */
+export function tableColumns(type, columns, width) {
+  const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
+  const title = titleField(type) ?? 'id';
+  /** @type {Column[]} */
+  const out = [{ name: title, label: fields.get(title)?.label || type.label, width: TITLE, grow: 2, number: false, sortable: true }];
+  let left = width - TITLE;
+  for (const name of columns) {
+    const field = fields.get(name);
+    if (!field || name === title) continue;
+    const needed = widthOf(field);
+    left -= needed;
+    if (left < 0) break;
+    out.push({ name, label: field.label || name, width: needed, grow: field.kind === 'choice' || WIDTHS[field.kind] ? 0 : 1, number: NUMBERS.has(field.kind), sortable: field.kind !== 'reference' });
+  }
+  return out;
+}
+
+/** @param {import('../../sdk/types.js').Field} field */
+function widthOf(field) {
+  if (field.kind !== 'choice') return WIDTHS[field.kind] ?? TEXT;
+  const longest = Math.max(field.label.length, ...(field.choices ?? []).map((choice) => choice.label.length));
+  return Math.min(CHOICE.most, Math.max(CHOICE.least, CHOICE.edges + longest * CHARACTER));
+}
+
+/**
+ * Return what `grid-template-columns` says of columns.
+ * @param {Column[]} columns
+ */
+export function gridOf(columns) {
+  return columns.map(({ width, grow }) => (grow ? `minmax(${width}px, ${grow}fr)` : `${width}px`)).join(' ');
 }

@@ -51,6 +51,26 @@ export function edits(count) {
 }
 
 /**
+ * Say how safe the data is on this device.
+ * @param {Status['storage']} storage
+ * @param {boolean | null} kept whether the browser promised not to remove it
+ */
+export function safety(storage, kept) {
+  if (!storage.durable) return 'This browser does not keep data: what is not sent is lost when you close the window.';
+  if (kept === false) return 'Your data is kept on this device, also without a connection. When the device runs out of space, the browser may remove it, with edits that were not sent. Installing Moat as an app prevents that.';
+  return 'Your data is kept on this device, also without a connection.';
+}
+
+/**
+ * Return the name of a security profile.
+ * @param {any} profile as in `status().profile`
+ * @returns {string | null}
+ */
+export function profileName(profile) {
+  return (typeof profile === 'string' ? profile : profile?.name) || null;
+}
+
+/**
  * Say that nobody can go on without a person: the token is gone, or the server is another one.
  * @param {Status} status
  * @returns {{title: string, text: string, action: 'login' | 'start_over' | null} | null}

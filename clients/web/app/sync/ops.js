@@ -48,6 +48,19 @@ export function steps(type, { op, payload }, before = null) {
 }
 
 /**
+ * Say why an edit was refused, in the words of the type: the server names a field by its name in front.
+ * @param {ObjectType | undefined} type
+ * @param {{message: string | null, code: string | null, details: any}} refused
+ * @returns {{text: string, field: string | null}} `field` is what it is about; `text` then does not name it
+ */
+export function reason(type, { message, code, details }) {
+  const field = fieldsOf(type).get(details?.field);
+  const said = message ?? code ?? '';
+  const text = field && said.startsWith(`${field.name}: `) ? said.slice(field.name.length + 2) : said;
+  return { text: text.charAt(0).toUpperCase() + text.slice(1), field: field?.name ?? null };
+}
+
+/**
  * Return the values an op sets: field → value, undefined where a part of a value changed and the whole is not known.
  * @param {{op: string, payload: any}} op
  * @param {Record<string, any> | null} [before]

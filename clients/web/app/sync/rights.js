@@ -1,30 +1,125 @@
-/** What the person's security profile lets them do. The server enforces it; this only keeps the app from offering what would be refused. */
+/** What the person's security profile lets them do with a type. The server enforces it; this keeps the app from offering what would be refused. */
 
-import { ALL_RIGHTS } from '../forms/plan.js';
-
-/**
- * @typedef {import('../forms/plan.js').Rights & {insert: boolean, update: boolean, delete: boolean}} TableRights
- */
-
-/** @type {TableRights} */
-const EVERYTHING = { ...ALL_RIGHTS, insert: true, update: true, delete: true };
+import { display } from '../forms/display.js';
+import { defaults } from '../forms/edit.js';
+import { headFields } from '../forms/plan.js';
+import { valuesOf } from './ops.js';
 
 /**
- * Return the rights on one table. A profile is synced as its name, or with `rights`: table → what is allowed; a type or field that may
- * not be read is not on this device at all.
- * @param {any} profile as in `status().profile`
- * @param {string} table
- * @returns {TableRights}
+ * @typedef {import('../../sdk/access.js').Rights} Rights
+ * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../forms/plan.js').Rights} FormRights
  */
-export function rightsOn(profile, table) {
-  const rights = profile?.rights?.[table];
-  if (!rights) return EVERYTHING;
-  const update = rights.update !== false;
+
+/**
+ * Return what a form of a record may show and change. A reference to a type that is not on this device can only stay as it is.
+ * @param {Rights} rights
+ * @param {ObjectType} type
+ * @param {{isNew: boolean, types: Map<string, ObjectType>}} about `types` by table name
+ * @returns {FormRights}
+ */
+export function formRights(rights, type, { isNew, types }) {
+  const blind = new Set(type.fields.filter((field) => field.kind === 'reference' && !types.has(field.reference_table ?? '')).map((field) => field.name));
   return {
-    readable: (field) => !rights.hidden?.includes(field),
-    writable: (field) => (update || rights.insert !== false) && !rights.read_only?.includes(field),
-    insert: rights.insert !== false,
-    update,
-    delete: rights.delete !== false,
+    readable: (field) => rights.canRead(field),
+    writable: (field) => (isNew ? rights.canFill(field) : rights.canWrite(field)) && !blind.has(field),
+    allowed: (field) => (isNew ? rights.allowed(field) : null),
   };
+}
+
+/**
+ * Say whether the person can create a record of a type that the server would take and they would see.
+ * @param {Rights} rights
+ * @param {ObjectType} type
+ */
+export function canCreate(rights, type) {
+  if (!rights.create) return false;
+  const preset = defaults(type);
+  const needed = [...headFields(type), ...type.fields].filter((field) => field.required && preset[field.name] === undefined);
+  return needed.every((field) => rights.canFill(field.name)) && rights.rows.every(([key, values]) => reachable(key, values, rights, type, preset));
+}
+
+/**
+ * Say whether a new record can pass a row rule.
+ * @param {string} key
+ * @param {any[]} values
+ * @param {Rights} rights
+ * @param {ObjectType} type
+ * @param {Record<string, any>} preset
+ */
+function reachable(key, values, rights, type, preset) {
+  // No record refers to a new one yet, and nobody can know its id before.
+  if (key.startsWith('<') || key === 'id' || !values.length) return false;
+  const [name, hop] = key.split('.');
+  if (hop !== undefined) return rights.canFill(name);
+  if (!rights.canFill(name)) return values.includes(preset[name] ?? null);
+  const choices = [...headFields(type), ...type.fields].find((field) => field.name === name)?.choices;
+  return !choices?.length || choices.some((choice) => values.includes(choice.value)) || values.includes(null);
+}
+
+/**
+ * Return the values a new record starts with: the defaults, and where a row rule asks for something else, that.
+ * @param {Rights} rights
+ * @param {ObjectType} type
+ * @returns {Record<string, any>}
+ */
+export function startOf(rights, type) {
+  const values = defaults(type);
+  for (const field of [...headFields(type), ...type.fields]) {
+    const allowed = rights.allowed(field.name);
+    if (!allowed || allowed.includes(values[field.name] ?? null) || !rights.canFill(field.name)) continue;
+    const offered = field.choices?.length ? field.choices.map((choice) => choice.value).filter((value) => allowed.includes(value)) : allowed;
+    if (offered.length && (offered.length === 1 || field.choices?.length)) values[field.name] = offered[0];
+  }
+  return values;
+}
+
+/**
+ * Return what the profile has against the values of a new record, by field.
+ * @param {Rights} rights
+ * @param {ObjectType} type
+ * @param {Record<string, any>} values
+ * @returns {Map<string, string>}
+ */
+export function refusedValues(rights, type, values) {
+  const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
+  return new Map(rights.unmet(values).map((name) => {
+    const field = fields.get(name);
+    const allowed = field && field.kind !== 'reference' ? (rights.allowed(name) ?? []).map((value) => display(field, value) || 'empty').join(', ') : '';
+    return [name, allowed ? `Your profile lets you choose only ${allowed}.` : 'Your profile does not let you choose this here.'];
+  }));
+}
+
+/**
+ * Return the fields an op sets that the profile does not let the person set.
+ * @param {Rights} rights
+ * @param {{op: string, payload: any}} op
+ * @param {ObjectType} type
+ * @returns {string[]}
+ */
+export function forbiddenFields(rights, op, type) {
+  const preset = op.op === 'insert' ? defaults(type) : {};
+  const may = (/** @type {string} */ name) => (op.op === 'insert' ? rights.canFill(name) : rights.canWrite(name));
+  return Object.entries(valuesOf(op)).filter(([name, value]) => !['id', 'version'].includes(name) && !may(name) && !(op.op === 'insert' && (value === null || value === preset[name]))).map(([name]) => name);
+}
+
+/**
+ * Say whether a refused op can be sent again with other values.
+ * @param {Rights} rights
+ * @param {{op: string}} op
+ */
+export function canRepair(rights, op) {
+  return op.op === 'insert' ? rights.create : op.op === 'update' && rights.update;
+}
+
+/**
+ * Say whether the profile allows an op as it is.
+ * @param {Rights} rights
+ * @param {{op: string, payload: any}} op
+ * @param {ObjectType} type
+ */
+export function allows(rights, op, type) {
+  const verb = { insert: rights.create, update: rights.update, delete: rights.delete }[op.op] ?? true;
+  return verb && !forbiddenFields(rights, op, type).length;
 }

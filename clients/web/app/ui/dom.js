@@ -36,11 +36,12 @@ const ICONS = {
 /**
  * Make an icon; an unknown name gives the table's.
  * @param {string} name
+ * @param {string} [className] beside `icon`
  * @returns {SVGElement}
  */
-export function icon(name) {
+export function icon(name, className = '') {
   const svg = document.createElementNS(SVG, 'svg');
-  for (const [key, value] of Object.entries({ viewBox: '0 0 24 24', class: 'icon', 'aria-hidden': 'true' })) svg.setAttribute(key, value);
+  for (const [key, value] of Object.entries({ viewBox: '0 0 24 24', class: `icon ${className}`.trim(), 'aria-hidden': 'true' })) svg.setAttribute(key, value);
   const path = document.createElementNS(SVG, 'path');
   path.setAttribute('d', ICONS[name] ?? ICONS.table);
   svg.append(path);

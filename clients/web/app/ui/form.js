@@ -9,8 +9,11 @@ import { widget } from './widgets.js';
  * @typedef {import('../forms/plan.js').ControlPlan} ControlPlan
  * @typedef {import('../forms/plan.js').BoxPlan} BoxPlan
  * @typedef {import('./widgets.js').References} References
- * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, label: HTMLElement, error: HTMLElement, news: HTMLElement, shape: string}} Drawn
+ * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, value: HTMLElement, label: HTMLLabelElement, error: HTMLElement, news: HTMLElement, shape: string}} Drawn
  */
+
+// What of these cannot be changed is text to read, not a box nobody can type into. The others show themselves as such.
+const READ_AS_TEXT = new Set(['text', 'integer', 'real', 'decimal', 'date', 'datetime', 'uuid', 'choice', 'boolean', 'reference']);
 
 export class Form {
   /**
@@ -50,7 +53,39 @@ export class Form {
       if (drawn.error.textContent !== problem) drawn.error.textContent = problem;
       drawn.widget.input.setAttribute('aria-invalid', String(problem !== ''));
       drawn.element.classList.toggle('locked', !control.enabled);
+      drawn.element.classList.toggle('fixed', control.fixed);
+      this.showAsText(control, drawn, values[control.field.name] ?? null);
       this.showNews(control, drawn, news);
+    }
+    this.markTabs();
+  }
+
+  /**
+   * @param {ControlPlan} control
+   * @param {Drawn} drawn
+   * @param {any} value
+   */
+  showAsText({ field, fixed }, drawn, value) {
+    const asText = fixed && READ_AS_TEXT.has(field.kind);
+    drawn.widget.element.hidden = asText;
+    drawn.value.hidden = !asText;
+    drawn.label.htmlFor = asText ? drawn.value.id : drawn.widget.input.id;
+    const text = asText ? display(field, value) || '–' : '';
+    if (drawn.value.dataset.text === text) return;
+    drawn.value.dataset.text = text;
+    drawn.value.replaceChildren(text);
+    if (!asText || field.kind !== 'reference' || value === null) return;
+    void this.references.title(field, value).then((title) => {
+      const to = this.references.open?.(field, value);
+      if (drawn.value.dataset.text === text) drawn.value.replaceChildren(to ? h('a', { href: to }, title) : title);
+    });
+  }
+
+  /** A tab says that something in it is wrong, for what is not on the screen. */
+  markTabs() {
+    for (const panel of this.element.querySelectorAll('[data-tab]')) {
+      const tab = panel.closest('.tabs')?.querySelector('.tablist')?.children[Number(panel.getAttribute('data-tab'))];
+      tab?.classList.toggle('wrong', panel.querySelector('.control:not([hidden]) [aria-invalid="true"]') !== null);
     }
   }
 
@@ -66,10 +101,16 @@ export class Form {
     drawn.news.replaceChildren(...(text ? [text, button('Take it', () => this.oninput(field.name, news.get(field.name)), {})] : []));
   }
 
-  /** Put the cursor into the first control with a problem, or the first one. */
+  /**
+   * Put the cursor into the first control with a problem, in whichever tab it is, or else into the first one.
+   * @returns {boolean} whether there is a problem to see
+   */
   focus() {
-    const bad = this.element.querySelector('[aria-invalid="true"]') ?? this.element.querySelector('input:not([disabled]), textarea, select');
-    if (bad instanceof HTMLElement) bad.focus();
+    const bad = this.element.querySelector('.control:not([hidden]) [aria-invalid="true"]');
+    for (let tab = bad?.closest('[data-tab][hidden]'); tab; tab = bad?.closest('[data-tab][hidden]')) this.openTab(tab.getAttribute('data-key') ?? '', Number(tab.getAttribute('data-tab')));
+    const first = bad ?? this.element.querySelector(':is(input, textarea, select):not(:disabled, :read-only:not(select))');
+    if (first instanceof HTMLElement) first.focus();
+    return bad !== null;
   }
 
   /** @param {Plan | null} plan */
@@ -116,7 +157,7 @@ export class Form {
         if (step) this.openTab(plan.key, (index + step + shown.length) % shown.length, true);
       },
     }, /** @type {BoxPlan} */ (tab).label));
-    const panels = shown.map((tab, index) => h('div', { class: 'column', hidden: index !== at }, ...(/** @type {BoxPlan} */ (tab)).children.map((child) => this.build(child, used))));
+    const panels = shown.map((tab, index) => h('div', { class: 'column', hidden: index !== at, 'data-key': plan.key, 'data-tab': index }, ...(/** @type {BoxPlan} */ (tab)).children.map((child) => this.build(child, used))));
     return h('div', { class: 'tabs', hidden: !plan.visible }, h('div', { role: 'tablist', class: 'tablist', 'data-key': plan.key }, ...tabs),
       h('div', { role: 'tabpanel', id: panelId, 'aria-labelledby': tabs[at]?.id ?? null }, ...panels));
   }
@@ -147,7 +188,7 @@ export class Form {
       drawn = this.drawControl(plan, shape);
       this.drawn.set(key, drawn);
     }
-    drawn.label.textContent = plan.label + (plan.field.required ? ' *' : '');
+    drawn.label.textContent = plan.label + (plan.field.required && !plan.fixed ? ' *' : '');
     drawn.element.hidden = !plan.visible;
     return drawn.element;
   }
@@ -161,12 +202,13 @@ export class Form {
     const { field } = plan;
     const made = widget(field, { oninput: (value) => this.oninput(field.name, value), options: plan.options, references: this.references });
     const label = h('label', { for: made.input.id });
+    const value = h('output', { class: 'value', id: uid('value'), 'aria-live': 'off', hidden: true });
     const help = h('small', { class: 'help', id: uid('help') }, field.help_text ?? '');
     const error = h('p', { class: 'error', id: uid('error'), 'aria-live': 'polite' });
     const news = h('p', { class: 'news', id: uid('news'), role: 'status' });
     made.input.setAttribute('aria-describedby', [field.help_text ? help.id : '', error.id, news.id].filter(Boolean).join(' '));
-    const element = h('div', { class: `control kind-${field.kind}`, 'data-field': field.name }, label, made.element, field.help_text ? help : null, news, error);
-    return { element, widget: made, label, error, news, shape };
+    const element = h('div', { class: `control kind-${field.kind}`, 'data-field': field.name }, label, made.element, value, field.help_text ? help : null, news, error);
+    return { element, widget: made, value, label, error, news, shape };
   }
 
   /** @param {Plan | null} plan */
@@ -211,6 +253,6 @@ function flat(plan) {
 function outline(plan, tabs) {
   if (!plan) return null;
   if (plan.kind === 'label') return [plan.kind, plan.text, plan.visible];
-  if (plan.kind === 'control') return [plan.label, plan.visible, plan.field, plan.options];
+  if (plan.kind === 'control') return [plan.label, plan.visible, plan.fixed, plan.field, plan.options];
   return [plan.kind, plan.label, plan.visible, plan.kind === 'tabs' ? tabs.get(plan.key) ?? 0 : 0, plan.children.map((child) => outline(child, tabs))];
 }

@@ -60,6 +60,25 @@ export class VirtualList {
     this.schedule();
   }
 
+  /**
+   * Draw rows of another height. The row that was at the top stays there, or the one that is open comes into sight.
+   * @param {number} rowHeight px
+   */
+  resize(rowHeight) {
+    const { about } = this;
+    if (rowHeight === about.rowHeight) return;
+    const top = Math.floor(this.element.scrollTop / about.rowHeight);
+    about.rowHeight = rowHeight;
+    this.paint += 1;
+    this.schedule();
+    requestAnimationFrame(() => {
+      const { clientHeight } = this.element;
+      if (!clientHeight) return;
+      this.draw();
+      this.element.scrollTop = scrollTo({ rows: this.rows, rowHeight, scrollTop: top * rowHeight, viewport: clientHeight, row: this.current });
+    });
+  }
+
   /** @param {string} id the record that is open beside the list */
   select(id) {
     this.selected = id;

@@ -1,5 +1,6 @@
 /** What needs a person, on every page until it is dealt with: a conflict, a sync that cannot go on, a browser that forgets, a new version. */
 
+import { install } from '../install.js';
 import { alarm } from '../sync/describe.js';
 import { update } from '../updates.js';
 import { ask } from '../ui/dialog.js';
@@ -11,6 +12,10 @@ import { signInSheet } from './sign-in.js';
  * @typedef {import('../app.js').App} App
  * @typedef {{key: string, tone: 'warn' | 'bad' | 'plain', title: string, text: string, action?: string, onaction?: () => void}} Alert
  */
+
+const RESTING = new Set(['offline', 'signed_out', 'halted']);
+// That the browser may remove data is said once; the status and the diagnostics go on saying it.
+const KNOWN = 'moat.eviction-known';
 
 export class Alerts {
   /** @param {App} app */
@@ -57,10 +62,13 @@ export class Alerts {
     }
     if (status.conflicts) {
       const text = status.conflicts === 1 ? 'Someone else changed the same as you. Decide what holds.' : `${status.conflicts} of your edits meet changes of others. Decide what holds.`;
-      alerts.push({ key: `conflicts:${status.conflicts}`, tone: 'warn', title: status.conflicts === 1 ? 'Conflict' : 'Conflicts', text, action: 'Decide', onaction: () => void openConflict(app) });
+      alerts.push({ key: `conflicts:${status.conflicts}`, tone: 'warn', title: status.conflicts === 1 ? 'Conflict.' : 'Conflicts.', text, action: 'Decide', onaction: () => void openConflict(app) });
     }
     if (!status.storage.durable) alerts.push({ key: 'storage', tone: 'warn', title: 'Nothing is kept here.', text: 'This browser keeps no data: stay online until everything is sent, and do not close the window before.' });
     else if (status.storage.reason && /full|quota|space/i.test(status.storage.reason)) alerts.push({ key: 'full', tone: 'bad', title: 'The device is full.', text: 'Free some space, or edits cannot be kept.' });
+    else if (app.kept === false && status.pending && RESTING.has(status.phase) && !localStorage.getItem(KNOWN)) {
+      alerts.push({ key: 'kept', tone: 'plain', title: 'Unsent edits are only on this device.', text: 'The browser may remove them when space runs out; an installed app is safe.', action: install.ready ? 'Install' : 'I see', onaction: () => { localStorage.setItem(KNOWN, 'yes'); void install.ask(); this.draw(); } });
+    }
     if (update.ready) alerts.push({ key: 'update', tone: 'plain', title: 'A new version is ready.', text: 'It starts when you reload.', action: 'Reload', onaction: () => update.use() });
     return alerts;
   }
@@ -68,11 +76,11 @@ export class Alerts {
 
 /** @param {Alert} alert */
 function drawAlert({ tone, title, text, action, onaction }) {
-  return h('div', { class: `notice ${tone}`, role: 'alert' }, icon(tone === 'plain' ? 'sync' : 'warning'), h('p', {}, h('strong', {}, title), ' ', text), action && onaction ? button(action, onaction, { kind: 'primary' }) : null);
+  return h('div', { class: `notice ${tone}`, role: 'alert' }, icon(tone === 'plain' ? 'info' : 'warning'), h('p', {}, h('strong', {}, title), ' ', text), action && onaction ? button(action, onaction, { kind: 'primary' }) : null);
 }
 
 /** @param {App} app */
 async function startOver(app) {
-  const answer = await ask('Take the server’s data anew?', 'The data on this device is replaced by what the server has now. Your edits that were not sent are kept.', [{ key: 'yes', label: 'Start over', kind: 'primary' }, { key: 'no', label: 'Not now' }]);
+  const answer = await ask('Take the server’s data anew?', 'The data on this device is replaced by what the server has now. Your edits that were not sent are kept.', [{ key: 'no', label: 'Not now' }, { key: 'yes', label: 'Start over', kind: 'primary' }]);
   if (answer === 'yes') await app.attempt(() => app.moat.startOver());
 }

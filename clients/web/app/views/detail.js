@@ -1,11 +1,11 @@
 /** One record, drawn by its layout alone: shows it, edits it, creates it, repairs an edit that was refused. What was typed survives everything. */
 
-import { Edit, defaults } from '../forms/edit.js';
-import { display } from '../forms/display.js';
+import { Edit } from '../forms/edit.js';
 import { planForm } from '../forms/plan.js';
 import { defaultLayout, resolve } from '../forms/resolve.js';
+import { inSentence } from '../forms/titles.js';
 import { address } from '../router.js';
-import { fieldsOf, valuesOf } from '../sync/ops.js';
+import { refusedValues, startOf } from '../sync/rights.js';
 import { ask } from '../ui/dialog.js';
 import { button, h } from '../ui/dom.js';
 import { Form } from '../ui/form.js';
@@ -13,12 +13,12 @@ import { toast } from '../ui/toast.js';
 import { back } from './back.js';
 import { openHistory } from './history.js';
 import { Notices } from './notices.js';
+import { beginRepair, endRepair } from './repair.js';
 import { undoable } from './undo.js';
 
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/types.js').Overlay} Overlay
  * @typedef {{table?: string, id?: string | null, fix?: number, retitled: () => void}} About `id` null: a new record; `fix`: op_id of a refused edit
  */
 
@@ -31,12 +31,12 @@ export class DetailView {
   cancelButton = button('Cancel', () => this.cancel(), {});
   note = h('span', { class: 'note', role: 'status' });
   backPlace = h('span', { class: 'back' });
-  foot = h('div', { class: 'foot' }, this.note, h('span', { class: 'spring' }), this.cancelButton, this.saveButton);
+  foot = h('div', { class: 'foot', hidden: true }, this.note, this.cancelButton, this.saveButton);
   gone = false;
   saving = false;
   missing = false;
   showProblems = false;
-  /** @type {Overlay | null} the refused edit this repairs */
+  /** @type {import('./repair.js').Repair | null} */
   fixing = null;
   /** @type {Edit | null} */
   edit = null;
@@ -58,7 +58,7 @@ export class DetailView {
     this.element = h('article', { class: 'record', hidden: true },
       h('div', { class: 'pane-head' }, this.backPlace, h('div', { class: 'names' }, this.kind, this.heading), this.historyButton, this.deleteButton),
       h('div', { class: 'body' }, this.notices.element, this.form.element), this.foot);
-    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('changed', (changed) => this.onChanged(changed)), app.on('status', () => this.draw())];
+    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('changed', (changed) => this.onChanged(changed)), app.on('status', () => this.draw()), app.on('rights', () => this.draw())];
     this.ready = about.fix === undefined ? this.load() : this.loadFix(about.fix);
   }
 
@@ -69,7 +69,7 @@ export class DetailView {
   }
 
   get key() {
-    return `${this.table}/${this.fixing ? `fix:${this.fixing.op_id}` : this.id ?? 'new'}`;
+    return `${this.table}/${this.fixing ? `fix:${this.fixing.overlay.op_id}` : this.id ?? 'new'}`;
   }
 
   get type() {
@@ -84,7 +84,7 @@ export class DetailView {
     const { type, app } = this;
     if (!type) return;
     const draft = app.drafts.get(this.key);
-    const record = this.isNew ? defaults(type) : await app.moat.get(this.table, /** @type {string} */ (this.id));
+    const record = this.isNew ? startOf(app.rights(this.table), type) : await app.moat.get(this.table, /** @type {string} */ (this.id));
     if (this.gone) return;
     if (draft) {
       draft.use(type);
@@ -98,27 +98,20 @@ export class DetailView {
   }
 
   /**
-   * Open a refused edit: the record as it is, with what the edit set typed on top.
+   * Open a refused edit.
    * @param {number} opId
    */
   async loadFix(opId) {
-    const overlay = (await this.app.moat.overlays()).find((one) => one.op_id === opId && (one.state === 'rejected' || one.state === 'parked'));
-    const type = overlay && this.app.types.get(overlay.table);
+    const fixing = await beginRepair(this.app, opId);
     if (this.gone) return;
-    if (!overlay || !type) {
+    if (!fixing) {
       location.replace(address({ page: 'outbox' }));
       return;
     }
-    this.table = overlay.table;
-    this.id = overlay.id;
-    this.fixing = overlay;
-    const record = overlay.op === 'insert' ? {} : await this.app.moat.get(overlay.table, overlay.id) ?? {};
-    const known = fieldsOf(type);
-    const wanted = Object.entries(valuesOf(overlay, record)).filter(([name]) => known.has(name));
-    this.edit = new Edit(type, record, { isNew: overlay.op === 'insert' });
-    for (const [name, value] of wanted) this.edit.set(name, value);
-    const field = overlay.details?.field;
-    this.refused = new Map(field && overlay.message ? [[field, overlay.message]] : []);
+    this.fixing = fixing;
+    this.edit = fixing.edit;
+    this.refused = fixing.refused;
+    ({ table: this.table, id: this.id } = fixing.overlay);
     this.draw();
     void this.notices.read();
     this.form.focus();
@@ -161,38 +154,71 @@ export class DetailView {
     this.element.hidden = false;
     if (!type || !edit || this.missing) return this.drawMissing();
     const rights = app.rights(this.table);
-    const values = edit.values;
+    const { values } = edit;
     const layout = resolve(app.layouts, type.object_name, values.object_type, values.status)?.layout_json ?? defaultLayout(type);
-    const may = edit.isNew ? rights.insert : rights.update;
-    const plan = planForm(layout, type, values, { readable: rights.readable, writable: (field) => may && rights.writable(field) });
-    const problems = edit.problems();
+    const plan = planForm(layout, type, values, app.formRights(type, edit.isNew));
     // A new form does not begin with complaints: what is only empty is said when it is to be saved.
-    const shown = new Map([...problems].filter(([field]) => this.showProblems || (edit.typed.has(field) && edit.values[field] !== null)));
-    this.form.render(plan, values, new Map([...shown, ...this.refused]), edit.news);
-    const name = this.isNew ? `New ${type.label}` : app.titleOf(type, values) || type.label;
+    const shown = [...this.problems()].filter(([field]) => this.showProblems || (edit.typed.has(field) && values[field] !== null));
+    const taken = this.taken().map((field) => /** @type {const} */ ([field, 'Your profile does not let you change this any more: it is not sent.']));
+    this.form.render(plan, values, new Map([...shown, ...taken, ...this.refused]), edit.news);
+    const name = this.isNew ? `New ${inSentence(type.label)}` : app.titleOf(type, values) || type.label;
     if (this.heading.textContent !== name) this.heading.textContent = name;
-    this.kind.textContent = this.fixing ? `${type.label}: repair an edit` : this.isNew ? '' : type.label;
-    this.drawControls(may, rights.delete);
+    const may = edit.isNew ? rights.create : rights.update;
+    this.kind.textContent = this.fixing ? `${type.label} · repair an edit` : this.isNew ? '' : may ? type.label : `${type.label} · view only`;
+    this.drawControls(may, rights);
     this.retitled();
+  }
+
+  /** Fields that were typed into before the profile took them away: the text stays, and is not sent. */
+  taken() {
+    const { edit, app } = this;
+    return edit && !edit.isNew && !this.fixing ? [...edit.typed.keys()].filter((field) => !app.rights(this.table).canWrite(field)) : [];
+  }
+
+  /** What stands against saving, by field. */
+  problems() {
+    const { edit, type, app } = this;
+    if (!edit || !type) return new Map();
+    return new Map([...(edit.isNew ? refusedValues(app.rights(this.table), type, edit.values) : []), ...edit.problems()]);
   }
 
   /**
    * @param {boolean} may
-   * @param {boolean} mayDelete
+   * @param {import('../../sdk/access.js').Rights} rights
    */
-  drawControls(may, mayDelete) {
+  drawControls(may, rights) {
     const dirty = Boolean(this.edit?.dirty) || this.isNew || this.fixing !== null;
     const untouched = !this.isNew && !this.fixing;
     this.historyButton.hidden = !untouched;
-    this.deleteButton.hidden = !untouched || !mayDelete;
-    this.foot.hidden = !may;
-    this.saveButton.disabled = !dirty || this.saving;
-    this.cancelButton.classList.toggle('unseen', !dirty);
-    this.cancelButton.disabled = !dirty;
-    const note = dirty && untouched ? 'Not saved yet' : '';
+    this.deleteButton.hidden = !untouched || !rights.delete;
+    this.saveButton.disabled = !dirty || !may || this.saving;
+    this.drawFoot(dirty);
+    const note = dirty ? this.noteOf(may, rights) : '';
     if (this.note.textContent !== note) this.note.textContent = note;
     const to = this.fixing ? /** @type {const} */ ({ page: 'outbox' }) : /** @type {const} */ ({ page: 'list', table: this.table });
     if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back('Back to the list', to));
+  }
+
+  /** @param {boolean} shown */
+  drawFoot(shown) {
+    if (this.foot.hidden !== shown) return;
+    this.foot.hidden = !shown;
+    // What is being typed into stays in sight when the buttons come up beneath it.
+    const held = document.activeElement;
+    if (shown && held && this.form.element.contains(held)) held.scrollIntoView({ block: 'nearest' });
+  }
+
+  /**
+   * @param {boolean} may
+   * @param {import('../../sdk/access.js').Rights} rights
+   */
+  noteOf(may, rights) {
+    const { edit, type } = this;
+    if (!edit || !type) return '';
+    const what = inSentence(type.label);
+    if (!may) return `Your profile does not let you ${edit.isNew ? 'create' : 'change'} this ${what}.`;
+    if (!edit.isNew && rights.wouldKeep(edit.base) && !rights.wouldKeep(edit.values)) return `After saving you will not see this ${what} any more.`;
+    return this.isNew || this.fixing ? '' : 'Not saved yet';
   }
 
   drawMissing() {
@@ -207,10 +233,13 @@ export class DetailView {
   async save() {
     const { edit, app, type } = this;
     if (!edit || !type || this.saving || !(edit.dirty || this.isNew || this.fixing)) return;
+    if (this.saveButton.disabled) return;
     this.showProblems = true;
-    if (edit.problems().size) {
+    const problems = this.problems();
+    if (problems.size) {
       this.draw();
-      this.form.focus();
+      // A field that the layout does not show can be wrong, too.
+      if (!this.form.focus()) toast([...problems.values()][0], { tone: 'bad' });
       return;
     }
     this.saving = true;
@@ -236,7 +265,7 @@ export class DetailView {
   async write(edit, type) {
     const { app, table } = this;
     if (this.fixing) {
-      await app.moat.retry(this.fixing.op_id, edit.result());
+      await endRepair(app, this.fixing);
       location.hash = address({ page: 'outbox' });
       toast('Sent again.');
     } else if (this.isNew) {
@@ -247,6 +276,7 @@ export class DetailView {
     } else {
       const id = /** @type {string} */ (this.id);
       const values = edit.result();
+      for (const field of this.taken()) delete values[field];
       const before = Object.fromEntries(Object.keys(values).map((name) => [name, edit.base[name] ?? null]));
       const op = await app.moat.update(table, id, values);
       edit.saved(values);
@@ -272,7 +302,7 @@ export class DetailView {
     const { app, table, type, edit } = this;
     if (!type || !edit) return;
     const id = /** @type {string} */ (this.id);
-    const answer = await ask(`Delete ${app.titleOf(type, edit.base)}?`, 'It disappears here at once, and everywhere else as soon as this device is online.', [{ key: 'yes', label: 'Delete', kind: 'danger' }, { key: 'no', label: 'Keep' }]);
+    const answer = await ask(`Delete ${app.titleOf(type, edit.base)}?`, 'It disappears here at once, and everywhere else as soon as this device is online.', [{ key: 'no', label: 'Keep' }, { key: 'yes', label: 'Delete', kind: 'danger' }]);
     if (answer !== 'yes') return;
     const before = edit.base;
     await app.attempt(async () => {
@@ -285,15 +315,5 @@ export class DetailView {
 
   async history() {
     if (this.type && this.id) await openHistory(this.app, this.type, this.id, this.title());
-  }
-
-  /**
-   * Say how a value reads.
-   * @param {string} field
-   * @param {any} value
-   */
-  shown(field, value) {
-    const known = fieldsOf(this.type).get(field);
-    return known ? display(known, value) : String(value);
   }
 }

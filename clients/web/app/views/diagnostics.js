@@ -1,20 +1,20 @@
 /** What somebody needs who looks for a fault: where the replica stands, where it is kept, whether it equals the server's. */
 
 import { native } from '../native.js';
-import { describe } from '../sync/describe.js';
+import { describe, profileName } from '../sync/describe.js';
 import { button, h } from '../ui/dom.js';
 import { toast } from '../ui/toast.js';
 import { back } from './back.js';
 
 /** @typedef {import('../app.js').App} App */
 
-const TIERS = ['', 'file system of the browser (OPFS)', 'IndexedDB', 'memory only'];
+const TIERS = ['', 'File system of the browser (OPFS)', 'IndexedDB', 'Memory only: lost when the window closes'];
 
 export class DiagnosticsView {
   /** @param {App} app */
   constructor(app) {
     this.app = app;
-    this.facts = h('dl', { class: 'facts' });
+    this.facts = h('div', {});
     this.result = h('p', { role: 'status', class: 'soft' });
     this.verifyButton = button('Compare with the server', () => void this.verify(), { kind: 'primary', icon: 'check' });
     this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back('Start', { page: 'home' }), h('h1', {}, 'Diagnostics')),
@@ -48,19 +48,18 @@ export class DiagnosticsView {
     if (this.gone) return;
     const { status } = this.app;
     const { text, hint } = describe(status, Date.now());
-    const kept = await navigator.storage?.persisted?.().catch(() => false);
-    /** @type {[string, any][]} */
-    const rows = [
-      ['State', `${text} – ${hint}`], ['Problem', status.problem ? `${status.problem.code}: ${status.problem.message}` : 'none'],
-      ['Server', about.server], ['Company', about.tenant], ['User', about.user], ['Device', about.device], ['Channel', about.channel],
-      ['Position', `${about.cursor} of ${status.head}`], ['Behind by', `${Math.max(0, status.head - about.cursor)} changes`], ['Version of the tables', about.schema_version], ['Chain', about.state_hash], ['Server epoch', about.server_epoch],
-      ['Not sent', `${about.overlays.pending} waiting, ${about.overlays.acked} being confirmed, ${about.overlays.conflict} in conflict, ${about.overlays.rejected} refused, ${about.overlays.parked} parked`],
-      ['Kept in', `${TIERS[about.storage.tier]}${about.storage.reason ? ` – ${about.storage.reason}` : ''}`], ['Safe from eviction', kept ? 'yes' : 'the browser may remove it when space is short'],
-      ['Size', `${new Intl.NumberFormat().format(Math.round(about.bytes / 1024))} KiB`], ['This tab', status.leader ? 'holds the connection' : 'follows another tab'],
-      ['App', about.version], ['SQLite', about.sqlite], ['Starts offline', native || navigator.serviceWorker?.controller ? 'yes' : 'after the next reload'],
-      ...Object.entries(about.tables).map(([name, count]) => /** @type {[string, any]} */ ([`Records in ${name}`, new Intl.NumberFormat().format(Number(count))])),
+    const count = (/** @type {any} */ n) => new Intl.NumberFormat().format(Number(n));
+    /** @type {[string, [string, any][]][]} */
+    const sections = [
+      ['Sync', [['State', `${text}. ${hint}`], ['Problem', status.problem ? `${status.problem.code}: ${status.problem.message}` : 'None'],
+        ['Not sent', `${about.overlays.pending} waiting, ${about.overlays.acked} being confirmed, ${about.overlays.conflict} in conflict, ${about.overlays.rejected} refused, ${about.overlays.parked} parked`],
+        ['Position', `${count(about.cursor)} of ${count(status.head)}, ${count(Math.max(0, status.head - about.cursor))} changes behind`], ['Version of the tables', about.schema_version], ['This tab', status.leader ? 'Holds the connection' : 'Follows another tab']]],
+      ['On this device', [['Kept in', `${TIERS[about.storage.tier]}${about.storage.reason ? ` (${about.storage.reason})` : ''}`], ['Safe from removal', this.app.kept ? 'Yes' : 'No. It may be removed when space is short; installing Moat as an app prevents that.'],
+        ['Size', `${count(Math.round(about.bytes / 1024))} KiB`], ['Starts offline', native || navigator.serviceWorker?.controller ? 'Yes' : 'After the next reload'], ['App', about.version], ['SQLite', about.sqlite]]],
+      ['Account', [['Company', about.tenant], ['User', about.user], ['Profile', profileName(status.profile)], ['Device', about.device], ['Channel', about.channel], ['Server', about.server], ['Server epoch', about.server_epoch], ['Chain', about.state_hash]]],
+      ['Tables', Object.entries(about.tables).map(([name, n]) => [`Records in ${name}`, count(n)])],
     ];
-    this.facts.replaceChildren(...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value ?? '–'))]));
+    this.facts.replaceChildren(...sections.map(([title, rows]) => h('section', { class: 'facts' }, h('h2', {}, title), h('dl', {}, ...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value ?? '–'))])))));
   }
 
   async verify() {
@@ -74,7 +73,7 @@ export class DiagnosticsView {
   }
 
   async persist() {
-    const agreed = await this.app.moat.persist();
+    const agreed = await this.app.keep();
     toast(agreed ? 'The browser keeps the data.' : 'The browser decides by itself. Installing the app helps.');
     await this.draw();
   }

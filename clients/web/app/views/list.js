@@ -2,8 +2,8 @@
 
 import { display } from '../forms/display.js';
 import { headFields } from '../forms/plan.js';
-import { titleField } from '../forms/titles.js';
-import { choose, columnsOf, sortOf } from '../lists/columns.js';
+import { inSentence, titleField } from '../forms/titles.js';
+import { choose, columnsOf, gridOf, sortOf, tableColumns } from '../lists/columns.js';
 import { LiveList } from '../lists/live.js';
 import { TITLE, listColumns } from '../lists/query.js';
 import { address } from '../router.js';
@@ -20,7 +20,10 @@ import { FilterPanel } from './filters.js';
  * @typedef {import('../lists/query.js').ListState} ListState
  */
 
-const ROW_HEIGHT = 68;
+// Two lines beside a record, one where the list has the page to itself.
+const ROW_HEIGHT = 64;
+const TABLE_ROW_HEIGHT = 48;
+const TABLE_EDGES = 132; // px beside the columns: padding, and the mark of a record's sync state
 const TYPING_MS = 120;
 /** @type {Record<string, string>} */
 const STATES = { pending: 'Not sent', conflict: 'Conflict', rejected: 'Refused', parked: 'Parked' };
@@ -33,8 +36,14 @@ export class ListView {
   chips = h('div', { class: 'chips', role: 'group', 'aria-label': 'Status' });
   panel = new FilterPanel({ changed: () => this.onPanel() });
   nothing = h('div', { class: 'empty', hidden: true });
+  tableHead = h('div', { class: 'table-head', role: 'group', 'aria-label': 'Columns' });
   /** @type {string[]} */
   columns = [];
+  wide = false;
+  /** @type {import('../lists/columns.js').Column[]} */
+  fitted = [];
+  drawnHead = '';
+  resized = new ResizeObserver(() => this.fit());
   status = '';
   /** @type {Record<string, RecordState>} */
   states = {};
@@ -64,9 +73,10 @@ export class ListView {
     this.element = h('div', { class: 'list-view' },
       h('div', { class: 'pane-head' }, back('All object types', { page: 'home' }), this.heading, this.count, this.create),
       h('div', { class: 'search' }, h('div', { class: 'search-box' }, icon('search'), this.search), this.more),
-      this.chips, this.panel.element, this.virtual.element, this.nothing);
+      this.chips, this.panel.element, this.tableHead, this.virtual.element, this.nothing);
     this.drawHead();
-    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('overlays', () => void this.readStates()), app.on('drafts', () => this.virtual.repaint())];
+    this.resized.observe(this.element);
+    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('rights', () => { this.drawHead(); this.show(); }), app.on('overlays', () => void this.readStates()), app.on('drafts', () => this.virtual.repaint())];
     this.show();
     void this.readStates();
   }
@@ -75,6 +85,7 @@ export class ListView {
     this.live.stop();
     clearTimeout(this.typing);
     this.virtual.observer.disconnect();
+    this.resized.disconnect();
     for (const stop of this.stops) stop();
   }
 
@@ -87,18 +98,56 @@ export class ListView {
     this.virtual.select(id);
   }
 
+  /** @param {boolean} wide whether the list has the page to itself: then it is a table */
+  widen(wide) {
+    if (wide === this.wide) return;
+    this.wide = wide;
+    this.element.classList.toggle('table', wide);
+    this.virtual.resize(wide ? TABLE_ROW_HEIGHT : ROW_HEIGHT);
+    this.fit();
+  }
+
+  /** Choose the columns that fit, and name them above the rows. */
+  fit() {
+    if (!this.wide) return;
+    this.fitted = tableColumns(this.type, this.columns, this.element.clientWidth - TABLE_EDGES);
+    const { sort } = this.state;
+    const key = JSON.stringify([this.fitted, sort]);
+    if (key === this.drawnHead) return;
+    this.drawnHead = key;
+    this.element.style.setProperty('--columns', gridOf(this.fitted));
+    const arrow = sort?.descending ? '↓' : '↑';
+    this.tableHead.replaceChildren(...this.fitted.map(({ name, label, number, sortable }) => {
+      const sorted = sort?.field === name;
+      const look = `head-cell${number ? ' number' : ''}${sorted ? ' sorted' : ''}`;
+      return sortable ? h('button', { type: 'button', class: look, 'aria-pressed': String(sorted), 'aria-label': `Sort by ${label}${sorted ? (sort?.descending ? ', descending' : ', ascending') : ''}`, onclick: () => this.sortBy(name) }, h('span', {}, label), sorted ? h('span', { 'aria-hidden': 'true' }, arrow) : null)
+        : h('span', { class: look }, label);
+    }));
+    this.virtual.repaint();
+  }
+
+  /** @param {string} field */
+  sortBy(field) {
+    const { sort } = this.state;
+    this.state = { ...this.state, sort: { field, descending: sort?.field === field && !sort.descending } };
+    choose(this.table, { sort: this.state.sort });
+    this.drawHead();
+    this.show();
+  }
+
   /** The list as the person asked for it. */
   show() {
     const { app, table, state } = this;
-    this.columns = columnsOf(this.type, app.rights(table).readable);
+    this.columns = columnsOf(this.type, (field) => app.rights(table).canRead(field));
     const filters = this.status ? [...state.filters, { field: 'status', op: /** @type {const} */ ('eq'), value: this.status }] : state.filters;
     this.live.show(this.type, { ...state, filters }, { columns: this.columns, types: app.types });
+    this.fit();
   }
 
   drawHead() {
     const { type, app } = this;
     this.heading.textContent = type.label_plural || type.label;
-    this.create.hidden = !app.rights(this.table).insert;
+    this.create.hidden = !app.canCreate(this.table);
     this.search.setAttribute('aria-label', `Search ${type.label_plural || type.label}`);
     this.create.setAttribute('aria-label', `New ${type.label}`);
     const choices = type.statuses.length ? [{ value: '', label: 'All' }, ...type.statuses] : [];
@@ -106,7 +155,7 @@ export class ListView {
     this.chips.replaceChildren(...choices.map((choice) => h('button', {
       type: 'button', class: 'chip', 'aria-pressed': String(choice.value === this.status), onclick: () => this.pickStatus(choice.value),
     }, choice.value ? dot(/** @type {any} */ (choice).colour) : null, choice.label)));
-    const readable = app.rights(this.table).readable;
+    const readable = (/** @type {string} */ field) => app.rights(this.table).canRead(field);
     const fields = [...headFields(type), ...type.fields].filter((field) => readable(field.name));
     this.panel.use({ fields, all: listColumns(type, readable, Infinity), columns: columnsOf(type, readable), sort: this.state.sort, title: titleField(type) ?? '' });
   }
@@ -176,8 +225,9 @@ export class ListView {
     this.virtual.element.hidden = count === 0;
     if (count) return;
     const narrowed = this.state.search || this.state.filters.length || this.status;
-    this.nothing.replaceChildren(h('p', {}, narrowed ? 'Nothing matches.' : `No ${this.type.label_plural.toLowerCase() || 'records'} yet.`),
-      narrowed ? button('Show all', () => this.clear()) : '');
+    const many = inSentence(this.type.label_plural) || 'records';
+    this.nothing.replaceChildren(icon(narrowed ? 'search' : this.type.icon), h('h2', {}, narrowed ? 'Nothing matches.' : `No ${many} yet`),
+      narrowed ? button('Show all', () => this.clear()) : h('p', {}, this.create.hidden ? 'They appear here by themselves.' : 'Create the first one with New.'));
   }
 
   clear() {
@@ -197,16 +247,27 @@ export class ListView {
   drawRow(row, element) {
     const { type, app } = this;
     const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
-    const title = app.titleOf(type, row);
-    const sub = this.columns.filter((name) => name !== titleField(type) && name !== 'status')
-      .map((name) => cell(/** @type {Field | undefined} */ (fields.get(name)), row)).filter(Boolean).join(' · ');
-    const status = this.columns.includes('status') ? type.statuses.find((one) => one.value === row.status) : undefined;
     const state = app.drafts.get(`${this.table}/${row.id}`)?.dirty ? 'Unsaved' : STATES[this.states[row.id] ?? ''];
+    const badge = state ? h('span', { class: `badge ${state === 'Unsaved' ? 'unsaved' : this.states[row.id]}` }, state) : null;
+    const title = h('span', { class: 'title' }, app.titleOf(type, row));
     element.removeAttribute('aria-label');
     element.dataset.id = row.id;
-    element.replaceChildren(h('span', { class: 'title' }, title), h('span', { class: 'sub' }, sub || row.id), h('span', { class: 'marks' },
-      state ? h('span', { class: `badge ${state === 'Unsaved' ? 'unsaved' : this.states[row.id]}` }, state) : null,
-      status ? h('span', { class: 'badge' }, dot(status.colour), status.label) : null));
+    if (this.wide) {
+      element.replaceChildren(title, ...this.fitted.slice(1).map(({ name, number }) => {
+        const content = name === 'status' ? this.statusOf(row) : [textOf(fields.get(name), row)];
+        return h('span', { class: number ? 'cell number' : 'cell' }, ...content);
+      }), h('span', { class: 'marks' }, badge));
+      return;
+    }
+    const sub = this.columns.filter((name) => name !== titleField(type) && name !== 'status').map((name) => textOf(fields.get(name), row)).filter(Boolean).join(' · ');
+    const status = this.columns.includes('status') ? this.statusOf(row) : [];
+    element.replaceChildren(title, h('span', { class: 'marks' }, badge), h('span', { class: 'sub' }, sub || row.id), h('span', { class: 'status' }, ...status));
+  }
+
+  /** @param {Record<string, any>} row */
+  statusOf(row) {
+    const status = this.type.statuses.find((one) => one.value === row.status);
+    return status ? [dot(status.colour), status.label] : [];
   }
 }
 
@@ -224,7 +285,7 @@ function dot(colour) {
  * @param {Field | undefined} field
  * @param {Record<string, any>} row as SQLite stores it
  */
-function cell(field, row) {
+function textOf(field, row) {
   if (!field) return '';
   const value = row[field.name];
   if (field.kind === 'reference') return String(row[field.name + TITLE] ?? value ?? '');

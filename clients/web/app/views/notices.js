@@ -1,6 +1,8 @@
 /** Above a record: edits of it that are not on the server yet, or never will be as they are. */
 
-import { steps, verb } from '../sync/ops.js';
+import { edits } from '../sync/describe.js';
+import { fieldsOf, reason, steps, verb } from '../sync/ops.js';
+import { canRepair } from '../sync/rights.js';
 import { address } from '../router.js';
 import { button, h, icon } from '../ui/dom.js';
 import { openConflict } from './conflict.js';
@@ -8,7 +10,7 @@ import { openConflict } from './conflict.js';
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {import('../../sdk/types.js').Overlay} Overlay
- * @typedef {{table: string, id: string | null, fixing: Overlay | null}} Of
+ * @typedef {{table: string, id: string | null, fixing: import('./repair.js').Repair | null}} Of
  */
 
 // An edit that is sent at once is gone again before anybody could read the notice.
@@ -39,7 +41,7 @@ export class Notices {
     if (!table || !id) return;
     const all = await this.app.moat.overlays().catch(() => []);
     const own = all.filter((overlay) => overlay.table === table && overlay.id === id && overlay.op !== 'settle' && overlay.state !== 'acked');
-    const shown = fixing ? own.filter((overlay) => overlay.op_id === fixing.op_id) : own;
+    const shown = fixing ? own.filter((overlay) => overlay.op_id === fixing.overlay.op_id) : own;
     const urgent = shown.some((overlay) => overlay.state !== 'pending');
     clearTimeout(this.later);
     const draw = () => this.draw(shown);
@@ -52,23 +54,42 @@ export class Notices {
     const key = JSON.stringify(overlays.map((overlay) => [overlay.op_id, overlay.state]));
     if (key === this.drawn) return;
     this.drawn = key;
-    this.element.replaceChildren(...overlays.map((overlay) => this.notice(overlay)));
+    const waiting = overlays.filter((overlay) => overlay.state === 'pending');
+    const rest = overlays.filter((overlay) => overlay.state !== 'pending');
+    this.element.replaceChildren(...rest.map((overlay) => this.notice(overlay)), ...(waiting.length ? [this.waiting(waiting)] : []));
   }
 
   /** @param {Overlay} overlay */
   notice(overlay) {
     const { app } = this;
-    const discard = (/** @type {string} */ label) => button(label, () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' });
     const what = this.what(overlay);
     if (overlay.state === 'conflict') {
-      return box('warn', 'Conflict', `${overlay.details?.by || 'Someone else'} changed the same: ${what}`, [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
+      return box('warn', 'Conflict.', `${overlay.details?.by || 'Someone else'} changed the same meanwhile. Yours: ${what}`, [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
     }
-    if (overlay.state === 'rejected' || overlay.state === 'parked') {
-      const fix = h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
-      const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server refused an edit.';
-      return box('bad', title, `${overlay.message ?? overlay.code ?? ''} ${what}`, [this.of.fixing ? null : fix, discard('Discard')]);
-    }
-    return box('plain', 'Not sent yet', what, [discard('Undo')]);
+    const type = app.types.get(overlay.table);
+    const { fixing } = this.of;
+    const fix = fixing || !type || !canRepair(app.rights(overlay.table), overlay) ? null : h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
+    const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server refused an edit.';
+    const left = fixing?.leftOut.length ? ` Left out now: ${fixing.leftOut.map((name) => fieldsOf(type).get(name)?.label ?? name).join(', ')}.` : '';
+    return box('bad', title, `${inWords(type, overlay)} ${what}${left}`, [fix, this.undo('Discard', overlay)]);
+  }
+
+  /**
+   * Edits that wait are one notice, however many; the newest is the one to undo.
+   * @param {Overlay[]} overlays
+   */
+  waiting(overlays) {
+    const last = overlays[overlays.length - 1];
+    const many = overlays.length > 1;
+    return box('plain', 'Not sent yet.', `${many ? `${edits(overlays.length)}. ` : ''}${this.what(last)}`, [this.undo(many ? 'Undo the last' : 'Undo', last)]);
+  }
+
+  /**
+   * @param {string} label
+   * @param {Overlay} overlay
+   */
+  undo(label, overlay) {
+    return button(label, () => void this.app.attempt(() => this.app.moat.discard(overlay.op_id)), { icon: 'undo' });
   }
 
   /** @param {Overlay} overlay */
@@ -77,6 +98,16 @@ export class Notices {
     const fields = steps(type, overlay).map(({ label }) => label);
     return overlay.op === 'update' ? `${verb('update')}: ${fields.join(', ')}.` : `${verb(overlay.op)}.`;
   }
+}
+
+/**
+ * Say why an edit was refused, with what it is about.
+ * @param {import('../../sdk/types.js').ObjectType | undefined} type
+ * @param {Overlay} overlay
+ */
+export function inWords(type, overlay) {
+  const { text, field } = reason(type, overlay);
+  return field ? `${fieldsOf(type).get(field)?.label}: ${text}` : text;
 }
 
 /**

@@ -4,10 +4,12 @@ import { ago } from '../forms/display.js';
 import { address } from '../router.js';
 import { edits } from '../sync/describe.js';
 import { steps, verb } from '../sync/ops.js';
+import { allows, canRepair } from '../sync/rights.js';
 import { ask } from '../ui/dialog.js';
-import { button, h } from '../ui/dom.js';
+import { button, h, icon } from '../ui/dom.js';
 import { back } from './back.js';
 import { openConflict } from './conflict.js';
+import { inWords } from './notices.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -29,7 +31,7 @@ export class OutboxView {
     this.content = h('div', { class: 'body' });
     this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back('Start', { page: 'home' }), h('h1', {}, 'Outbox')), this.content);
     this.turn = 0;
-    this.stops = [app.on('overlays', () => void this.read()), app.on('definitions', () => void this.read())];
+    this.stops = [app.on('overlays', () => void this.read()), app.on('definitions', () => void this.read()), app.on('rights', () => void this.read())];
     void this.read();
   }
 
@@ -52,7 +54,7 @@ export class OutboxView {
     const titles = await this.titles(shown.slice(0, SHOWN));
     if (turn !== this.turn) return;
     if (!shown.length) {
-      this.content.replaceChildren(h('div', { class: 'empty' }, h('h2', {}, 'Everything is on the server.'), h('p', {}, 'Edits made without a connection wait here until they are sent.')));
+      this.content.replaceChildren(h('div', { class: 'empty' }, icon('check'), h('h2', {}, 'Everything is on the server.'), h('p', {}, 'Edits made without a connection wait here until they are sent.')));
       return;
     }
     this.content.replaceChildren(...SECTIONS.flatMap(([states, label, text]) => {
@@ -79,11 +81,12 @@ export class OutboxView {
    */
   entry(overlay, title) {
     const type = this.app.types.get(overlay.table);
-    const changes = steps(type, overlay);
+    const defaults = new Map((type?.fields ?? []).map((field) => [field.name, field.default ?? null]));
+    const changes = steps(type, overlay).filter(({ field, after }) => overlay.op !== 'insert' || (after ?? null) !== (defaults.get(field) ?? null));
     const actions = this.actions(overlay, title);
     return h('li', { class: 'entry', 'data-op': overlay.op_id },
       h('p', {}, h('strong', {}, title), ` · ${type?.label ?? overlay.table} · ${verb(overlay.op).toLowerCase()} ${ago(overlay.created_at, Date.now())}`),
-      overlay.state === 'rejected' || overlay.state === 'parked' ? h('p', { class: 'error' }, overlay.message ?? overlay.code ?? '') : null,
+      overlay.state === 'rejected' || overlay.state === 'parked' ? h('p', { class: 'error' }, inWords(type, overlay)) : null,
       changes.length ? h('p', { class: 'soft' }, changes.slice(0, 6).map(({ label, text }) => `${label}: ${text}`).join(' · ')) : null,
       actions.length ? h('div', { class: 'actions' }, ...actions) : null);
   }
@@ -98,8 +101,9 @@ export class OutboxView {
     if (overlay.state === 'conflict') return [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })];
     if (overlay.state === 'pending') return [button('Undo', () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' })];
     if (overlay.state === 'acked') return [];
-    const repair = type && overlay.op !== 'delete' ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair')] : [];
-    const again = type ? [button('Send again', () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })] : [];
+    const rights = app.rights(overlay.table);
+    const repair = type && canRepair(rights, overlay) ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair')] : [];
+    const again = type && allows(rights, overlay, type) ? [button('Send again', () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })] : [];
     return [...repair, ...again, button('Discard', () => void this.discard(overlay, title), { icon: 'trash', kind: 'danger' })];
   }
 
@@ -108,7 +112,7 @@ export class OutboxView {
    * @param {string} title
    */
   async discard(overlay, title) {
-    const answer = await ask('Discard this edit?', `What you entered for “${title}” is lost.`, [{ key: 'yes', label: 'Discard', kind: 'danger' }, { key: 'no', label: 'Keep' }]);
+    const answer = await ask('Discard this edit?', `What you entered for “${title}” is lost.`, [{ key: 'no', label: 'Keep' }, { key: 'yes', label: 'Discard', kind: 'danger' }]);
     if (answer === 'yes') await this.app.attempt(() => this.app.moat.discard(overlay.op_id));
   }
 

@@ -2,7 +2,7 @@
 
 import { address, parse } from '../router.js';
 import { h, icon } from '../ui/dom.js';
-import { toast } from '../ui/toast.js';
+import { sheet } from '../ui/dialog.js';
 import { Alerts } from './alerts.js';
 import { DetailView } from './detail.js';
 import { DiagnosticsView } from './diagnostics.js';
@@ -17,6 +17,7 @@ import { WelcomeView } from './welcome.js';
  * @typedef {{element: HTMLElement, title: () => string, destroy: () => void, focus?: () => void}} View
  */
 
+const KEYS = [['/', 'Search the list'], ['n', 'New record'], ['↑ ↓', 'Move in the list'], ['Enter', 'Open the record'], ['Ctrl S', 'Save'], ['Esc', 'Back to the list'], ['?', 'These keys']];
 const WIDE = matchMedia('(min-width: 761px)');
 
 export class Shell {
@@ -71,7 +72,7 @@ export class Shell {
     this.drawnTypes = key;
     this.nav.replaceChildren(...[...this.app.types.values()].map((type) => h('a', {
       href: address({ page: 'list', table: type.table_name }), title: type.label_plural || type.label, 'aria-current': type.table_name === current ? 'page' : null,
-    }, icon(type.icon), h('span', {}, type.label_plural || type.label))));
+    }, icon(type.icon), h('span', {}, type.label_plural || type.label), icon('back', 'go'))));
   }
 
   /** Show what the address says. */
@@ -110,6 +111,7 @@ export class Shell {
       this.list = new ListView(this.app, table);
       this.listPane.replaceChildren(this.list.element);
     }
+    this.list?.widen(WIDE.matches && this.route.page === 'list');
     this.list?.select(this.route.page === 'record' ? this.route.id : '');
   }
 
@@ -143,6 +145,10 @@ export class Shell {
     document.title = parts.filter(Boolean).join(' · ');
   }
 
+  keys() {
+    sheet('Keys', { class: 'question', body: [h('dl', { class: 'keys' }, ...KEYS.flatMap(([key, does]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, does)]))] });
+  }
+
   /** @param {KeyboardEvent} event */
   key(event) {
     const { target } = event;
@@ -158,11 +164,11 @@ export class Shell {
       if (event.key === '/') {
         event.preventDefault();
         this.list.search.focus();
-      } else if (event.key === 'n' && this.app.rights(this.list.table).insert) {
+      } else if (event.key === 'n' && this.app.canCreate(this.list.table)) {
         event.preventDefault();
         location.hash = address({ page: 'new', table: this.list.table });
       } else if (event.key === '?') {
-        toast('Keys: / search · n new · ↑ ↓ Enter in the list · Ctrl+S save · Esc back to the list');
+        this.keys();
       }
     }
   }

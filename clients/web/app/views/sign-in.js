@@ -70,7 +70,7 @@ function signInForm(app, done) {
     try {
       await app.moat.login({ tenant: tenant.value.trim(), user: user.value.trim(), password: password.value, device: deviceName(), ...(server ? { server: server.value } : {}) });
       localStorage.setItem(REMEMBERED, tenant.value.trim());
-      void app.moat.persist();
+      void app.keep();
       done?.();
     } catch (failure) {
       const code = /** @type {any} */ (failure).code;

@@ -1,7 +1,8 @@
 /** The bar at the top: what the sync is doing, what waits, who is logged in. */
 
+import { install } from '../install.js';
 import { address } from '../router.js';
-import { describe } from '../sync/describe.js';
+import { describe, profileName, safety } from '../sync/describe.js';
 import { button, h, icon } from '../ui/dom.js';
 import { sheet } from '../ui/dialog.js';
 import { logOut } from './sign-in.js';
@@ -71,7 +72,7 @@ export class StatusBar {
     const { status } = this.app;
     const { text, hint } = describe(status, Date.now());
     const dialog = sheet(text, {
-      body: [h('p', {}, hint), h('p', { class: 'soft' }, status.storage.durable ? 'Your data is kept on this device, also without a connection.' : 'This browser does not keep data: what is not sent is lost when you close it.')],
+      body: [h('p', {}, hint), h('p', { class: 'soft' }, safety(status.storage, this.app.kept))],
       foot: [button('What waits to be sent', () => { dialog.close(); location.hash = address({ page: 'outbox' }); }, { icon: 'inbox' }),
         button('Diagnostics', () => { dialog.close(); location.hash = address({ page: 'diagnostics' }); }, { icon: 'info' })],
     });
@@ -81,16 +82,12 @@ export class StatusBar {
     const { status } = this.app;
     const go = (/** @type {import('../router.js').Route} */ route) => () => { dialog.close(); location.hash = address(route); };
     const items = [
-      button('Outbox: what waits to be sent', go({ page: 'outbox' }), { icon: 'inbox' }),
+      button('Outbox', go({ page: 'outbox' }), { icon: 'inbox' }),
       button('Diagnostics', go({ page: 'diagnostics' }), { icon: 'info' }),
+      ...(install.ready ? [button('Install as an app', () => { dialog.close(); void install.ask(); }, { icon: 'box' })] : []),
+      h('hr', {}),
       button(status.phase === 'signed_out' ? 'Log in again' : 'Log out', () => { dialog.close(); void logOut(this.app); }, { icon: 'logout', kind: 'danger' }),
     ];
-    const dialog = sheet(status.user ?? 'Account', { body: [h('p', { class: 'soft' }, `${status.tenant ?? ''}${profileName(status.profile)}`), h('div', { class: 'menu' }, ...items)] });
+    const dialog = sheet(status.user ?? 'Account', { body: [h('p', { class: 'soft' }, [status.tenant, profileName(status.profile)].filter(Boolean).join(' · ')), h('div', { class: 'menu' }, ...items), ...(install.how ? [h('p', { class: 'soft' }, install.how)] : [])] });
   }
-}
-
-/** @param {any} profile */
-function profileName(profile) {
-  const name = typeof profile === 'string' ? profile : profile?.name;
-  return name ? ` · profile ${name}` : '';
 }

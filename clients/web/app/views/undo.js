@@ -1,5 +1,6 @@
 /** Taking back what was just done: the op while it still waits, the opposite of it once the server has it. */
 
+import { allows } from '../sync/rights.js';
 import { toast } from '../ui/toast.js';
 
 /**
@@ -31,6 +32,10 @@ async function takeBack(app, { op, table, id, before = {}, opId }) {
   const waiting = await app.moat.overlays('pending');
   const own = waiting.find((overlay) => (opId ? overlay.op_id === opId : overlay.table === table && overlay.id === id && overlay.op === op));
   if (own && await discarded(app, own.op_id)) return;
+  const type = app.types.get(table);
+  const rights = app.rights(table);
+  const may = { insert: rights.delete, update: rights.update, delete: type !== undefined && allows(rights, { op: 'insert', payload: before }, type) }[op];
+  if (!may) throw new Error('The server has it already, and your profile does not let you take it back.');
   if (op === 'insert') await app.moat.remove(table, id);
   else if (op === 'update') await app.moat.update(table, id, before);
   else await app.moat.insert(table, Object.fromEntries(Object.entries(before).filter(([name, value]) => name !== 'version' && value !== null)));

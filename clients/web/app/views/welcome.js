@@ -1,7 +1,7 @@
 /** What the detail pane shows while no record is open: the first sync, an empty account, or an invitation. */
 
 import { describe } from '../sync/describe.js';
-import { h } from '../ui/dom.js';
+import { h, icon } from '../ui/dom.js';
 
 /** @typedef {import('../app.js').App} App */
 
@@ -24,9 +24,9 @@ export class WelcomeView {
 
   draw() {
     const { app } = this;
-    if (app.types.size) return this.element.replaceChildren(h('p', {}, 'Choose a record from the list.'), h('p', { class: 'soft' }, 'Press ? for the keys.'));
+    if (app.types.size) return this.element.replaceChildren(icon('list'), h('p', {}, 'Choose a record from the list.'));
     const { text, hint, progress } = describe(app.status, Date.now());
-    if (app.status.phase === 'live') return this.element.replaceChildren(h('h1', {}, 'Nothing here yet'), h('p', {}, 'As soon as an administrator publishes an object type, it appears here by itself.'));
+    if (app.status.phase === 'live') return this.element.replaceChildren(icon('box'), h('h1', {}, 'Nothing here yet'), h('p', {}, 'As soon as an administrator publishes an object type, it appears here by itself.'));
     const bar = h('progress', { max: 1, 'aria-label': 'First sync' });
     if (progress !== null) bar.value = progress;
     return this.element.replaceChildren(h('h1', {}, text), h('p', {}, hint), bar);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { gridOf, tableColumns } from '../../app/lists/columns.js';
 import { LiveList } from '../../app/lists/live.js';
 import { listColumns, listOptions } from '../../app/lists/query.js';
 import { scrollTo, windowOf } from '../../app/lists/window.js';
@@ -90,4 +91,15 @@ test('what is on the screen stays until the next list has something to show, whi
   assert.deepEqual(await list.rows(0, 2), [{ id: 'a' }, { id: '' }]);
   list.stop();
   assert.deepEqual([opened.length, opened[2]], [3, 'closed']);
+});
+
+test('a wide list shows the columns that fit, the title first and numbers to the right', () => {
+  const wide = { ...type, label: 'Job', fields: [...type.fields.map((/** @type {any} */ field) => ({ label: field.name, ...field })), { name: 'customer', kind: 'reference', label: 'Customer', reference_table: 'customers' }] };
+  const columns = (/** @type {number} */ width) => tableColumns(wide, ['title', 'status', 'crew', 'customer', 'gone'], width).map(({ name }) => name);
+  assert.deepEqual(columns(1000), ['title', 'status', 'crew', 'customer']);
+  assert.deepEqual(columns(440), ['title', 'status', 'crew']);
+  assert.deepEqual(columns(100), ['title']);
+  const [title, status, crew, customer] = tableColumns(wide, ['title', 'status', 'crew', 'customer'], 1000);
+  assert.deepEqual([title.grow > customer.grow, status.grow, crew.number, customer.sortable], [true, 0, true, false]);
+  assert.equal(gridOf([title, crew]), 'minmax(240px, 2fr) 92px');
 });

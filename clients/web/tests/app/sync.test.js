@@ -3,11 +3,11 @@ import { test } from 'node:test';
 
 import { Edit } from '../../app/forms/edit.js';
 import { scalarOf, shapeOf, summary, wordsOf } from '../../app/forms/json.js';
-import { titleOf } from '../../app/forms/titles.js';
+import { inSentence, titleOf } from '../../app/forms/titles.js';
 import { address, parse } from '../../app/router.js';
 import { answer, question } from '../../app/sync/conflict.js';
-import { alarm, describe } from '../../app/sync/describe.js';
-import { after, steps, valuesOf } from '../../app/sync/ops.js';
+import { alarm, describe, safety } from '../../app/sync/describe.js';
+import { after, reason, steps, valuesOf } from '../../app/sync/ops.js';
 
 /** @type {any} */
 const type = {
@@ -38,6 +38,24 @@ test('a revoked device and a restored server are alarms, a log-out is none', () 
   assert.equal(alarm(status({ phase: 'signed_out', problem: { code: 'bad_token', message: '' } }))?.action, 'login');
   assert.equal(alarm(status({ phase: 'halted', problem: { code: 'epoch', message: '' } }))?.action, 'start_over');
   assert.equal(alarm(status({ phase: 'halted', problem: { code: 'replaced', message: '' } }))?.action, null);
+});
+
+test('how safe the data is, is said in plain words', () => {
+  const kept = /** @type {any} */ ({ durable: true });
+  assert.match(safety(kept, true), /^Your data is kept on this device, also without a connection\.$/);
+  assert.match(safety(kept, false), /may remove it/);
+  assert.match(safety(/** @type {any} */ ({ durable: false }), null), /is lost when you close/);
+});
+
+test('a label stands in a sentence as people write it', () => {
+  assert.deepEqual(['Line item', 'VAT rate', 'Äpfel', ''].map(inSentence), ['line item', 'VAT rate', 'äpfel', '']);
+});
+
+test('a refusal names the field as the form does', () => {
+  const refused = (/** @type {string} */ message, /** @type {any} */ details) => reason(type, { message, code: 'unique', details });
+  assert.deepEqual(refused('crew: another record has this value already.', { field: 'crew' }), { text: 'Another record has this value already.', field: 'crew' });
+  assert.deepEqual(refused('Your profile does not allow this.', { field: 'gone' }), { text: 'Your profile does not allow this.', field: null });
+  assert.equal(reason(type, { message: null, code: 'forbidden', details: null }).text, 'Forbidden');
 });
 
 test('an op says what it sets, also inside a json field', () => {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { rightsOf } from '../../sdk/access.js';
 import { canonical } from '../../sdk/canonical.js';
 import { fold, genesis } from '../../sdk/chain.js';
 import { LOCAL_TABLES_SQL, SYSTEM_TABLES_SQL, commandSql, liveViewSql } from '../../sdk/ddl.js';
@@ -30,6 +31,14 @@ const each = (name, check) => test(name, () => {
 });
 /** Without keys that are null: Python names what a line leaves out. */
 const present = (object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null));
+
+each('access', ({ access, table, verbs, read, write, fill, records }) => {
+  const rights = rightsOf(access, table);
+  const fields = ['object_type', 'status', 'title', 'notes', 'technician', 'price', 'number', 'paid'];
+  assert.deepEqual(['create', 'update', 'delete'].filter((verb) => rights[verb]), verbs);
+  assert.deepEqual([fields.filter((f) => rights.canRead(f)), fields.filter((f) => rights.canWrite(f)), fields.filter((f) => rights.canFill(f))], [read, write, fill]);
+  for (const { record, keeps } of records) assert.equal(rights.wouldKeep(record), keeps, JSON.stringify(record));
+});
 
 each('canonical', (one) => {
   if (one.error) assert.throws(() => canonical(JSON.parse(one.json)));
