@@ -46,14 +46,15 @@ async function post(url, token, body, request) {
 }
 
 /**
- * Return a new device's token.
+ * Return a device's token: of a new one, or of the `former` one that was revoked, so that the server goes on knowing what it sent.
  * @param {string} server
  * @param {{tenant: string, user: string, password: string, device?: string}} credentials
+ * @param {{device_id: string, last_op_id: number} | null} former the device this replica was, and the highest op it ever numbered
  * @param {typeof fetch} [request]
  * @returns {Promise<{device: string, token: string, tenant: string, user: string}>}
  */
-export function requestToken(server, { tenant, user, password, device = 'browser' }, request = fetch) {
-  return post(`${server}/api/login`, null, { tenant, user, password, device }, request);
+export function requestToken(server, { tenant, user, password, device = 'browser' }, former, request = fetch) {
+  return post(`${server}/api/login`, null, { tenant, user, password, device, ...former }, request);
 }
 
 /**

@@ -212,7 +212,7 @@ export class Leader {
       if (this.replica.sql.value('SELECT count(*) FROM main."overlays"')) throw new MoatError(`other_${other}`, `This browser holds unsent edits of another ${other}. Log in as before to send them, or discard them first.`);
     };
     if (elsewhere) refuse('server');
-    const { device, token, tenant, user } = await requestToken(server, credentials, this.options.fetch);
+    const { device, token, tenant, user } = await requestToken(server, credentials, elsewhere ? null : this.#former(), this.options.fetch);
     const replica = this.replica;
     const other = (elsewhere && 'server') || (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') || (replica.local('user') && replica.local('user') !== user && 'user');
     if (other) refuse(other);
@@ -227,6 +227,12 @@ export class Leader {
     this.engine.state = { ...replica.state };
     this.event({ on: 'signed_in', token, device });
     return { tenant, user, device };
+  }
+
+  /** The device this replica was: the server lets one in again that was revoked, so that no edit it took is taken twice. */
+  #former() {
+    const device = this.replica.local('device');
+    return device ? { device_id: String(device), last_op_id: Number(this.replica.local('last_op_id') ?? 0) } : null;
   }
 
   /**

@@ -12,7 +12,7 @@ const TOM = { tenant: 'acme', user: 'tom', password: 'secret' };
 
 /** A leader whose requests and sockets are written down; every server knows tom. */
 async function leader(server = '') {
-  const asked = [], sockets = [];
+  const asked = [], sockets = [], bodies = [];
   class WebSocket {
     static OPEN = 1;
     constructor(url) { sockets.push(url); }
@@ -21,11 +21,12 @@ async function leader(server = '') {
   }
   const fetch = async (url, { body }) => {
     asked.push(url);
+    bodies.push(JSON.parse(body));
     const { tenant, user } = JSON.parse(body);
     return new Response(JSON.stringify({ device: `d${asked.length}`, token: `t${asked.length}`, tenant, user }), { status: 200 });
   };
   const it = await Leader.open({ server, client: 'test', storage: memoryStorage(sqlite3), parts: memoryParts(), emit() {}, fetch, WebSocket });
-  return { leader: it, asked, sockets };
+  return { leader: it, asked, sockets, bodies };
 }
 
 /** What follows from a request has happened. */
@@ -87,4 +88,14 @@ test('a page that comes from a server keeps to it', async () => {
   await it.call('login', [TOM]);
   assert.deepEqual(asked, ['https://moat.example/api/login']);
   await it.close();
+});
+
+test('who logs in again says which device it was and how far its edits are numbered; not to another server', async () => {
+  const { leader: it, bodies } = await leader();
+  await it.call('login', [{ ...TOM, server: 'moat.example' }]);
+  it.replica.setLocal('last_op_id', 1700000000042);
+  await it.call('login', [TOM]);
+  await it.call('login', [{ ...TOM, server: 'two.example' }]);
+  assert.deepEqual(bodies.map(({ device_id, last_op_id }) => [device_id, last_op_id]), [[undefined, undefined], ['d1', 1700000000042], [undefined, undefined]]);
+  it.event({ on: 'stop' });
 });
