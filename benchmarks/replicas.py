@@ -22,7 +22,7 @@ class Took:
     server: float
 
 
-async def _sync(server: Server, device: dict[str, str], path: Path) -> Took:
+async def sync_replica(server: Server, device: dict[str, str], path: Path) -> Took:
     """Bring the replica at `path` in step."""
     with Replica.open(path) as replica:
         sync = Sync(replica, f"http://127.0.0.1:{server.port}", token=device["token"], device=device["device"])
@@ -42,10 +42,10 @@ async def first_sync(records: int) -> list[Figure]:
     async with moat(devices=6, records=records) as server:
         devices, state = server.tenant["devices"], server.tenant["state"]
         paths = [server.data / f"replica-{n}.db" for n in range(5)]
-        first = await _sync(server, devices[0], paths[0])
-        ready = [await _sync(server, device, path) for device, path in zip(devices[1:4], paths[1:4], strict=True)]
-        await _push_updates(server, devices[5], state, 1000, records)
-        last = await _sync(server, devices[4], paths[4])
+        first = await sync_replica(server, devices[0], paths[0])
+        ready = [await sync_replica(server, device, path) for device, path in zip(devices[1:4], paths[1:4], strict=True)]
+        await push_updates(server, devices[5], state, 1000, records)
+        last = await sync_replica(server, devices[4], paths[4])
         if {_jobs(path) for path in paths} != {records}:
             raise RuntimeError("a replica lacks records")
     rates = [records / took.wall for took in ready]
@@ -58,7 +58,8 @@ async def first_sync(records: int) -> list[Figure]:
     ]
 
 
-async def _push_updates(server: Server, device: dict[str, str], state: dict[str, object], count: int, records: int) -> None:
+async def push_updates(server: Server, device: dict[str, str], state: dict[str, object], count: int, records: int) -> None:
+    """Write so many changes, over the records in turn."""
     sender = await wire.connect(server.port)
     await wire.greet(sender, device, state)
     for start in range(0, count, 500):
@@ -90,6 +91,6 @@ async def _missed(changes: int, records: int) -> list[Took]:
         *devices, writer = server.tenant["devices"]
         paths = [server.data / f"replica-{n}.db" for n in range(len(devices))]
         for device, path in zip(devices, paths, strict=True):
-            await _sync(server, device, path)
-        await _push_updates(server, writer, server.tenant["state"], changes, records)
-        return [await _sync(server, device, path) for device, path in zip(devices, paths, strict=True)]
+            await sync_replica(server, device, path)
+        await push_updates(server, writer, server.tenant["state"], changes, records)
+        return [await sync_replica(server, device, path) for device, path in zip(devices, paths, strict=True)]

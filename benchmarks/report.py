@@ -63,9 +63,9 @@ def median(samples: Sequence[float]) -> float:
     return statistics.median(samples)
 
 
-def as_json(figures: list[Figure], about: dict[str, Any]) -> dict[str, Any]:
+def as_json(figures: list[Figure], failed: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
     """Return the whole run as plain values."""
-    return {"about": about, "figures": [asdict(f) for f in figures]}
+    return {"about": about, "figures": [asdict(f) for f in figures], "failed": failed}
 
 
 def print_table(figures: list[Figure]) -> None:
@@ -75,7 +75,7 @@ def print_table(figures: list[Figure]) -> None:
     for heading in ("figure", "least–most", "target"):
         table.add_column(heading, justify="right")
     table.add_column("")
-    table.add_column("ratio to bare", justify="right")
+    table.add_column("beside", justify="right")
     for f in figures:
         mark = "" if f.met is None else "met" if f.met else "missed"
         ratio = f"{f.ratio:.2f} × {f.beside}" if f.ratio is not None else ""

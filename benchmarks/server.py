@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CORES = sorted(os.sched_getaffinity(0))
+CUSTOMERS = 1000
+"""How many different customers the fixture's jobs have, in turn."""
 
 
 def free_port() -> int:
@@ -90,9 +93,35 @@ def _start(app: str, port: int, environment: dict[str, str], log: Path) -> subpr
     )
 
 
-@asynccontextmanager
-async def moat(*, tenants: int = 1, devices: int = 1, records: int = 0) -> AsyncIterator[Server]:
-    """Run Moat with tenants `bench-0`… on a fresh database (DATABASE_URL when set, else SQLite)."""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of its own with the tenants `fixture` made, and the environment that leads Django to it."""
+
+    environment: dict[str, str]
+    tenants: list[dict[str, Any]]
+    data: Path
+
+
+def run(environment: dict[str, str], *command: str) -> bytes:
+    """Run a Python command to its end and return what it printed; raises RuntimeError with what it complained of."""
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)[:200]}: {done.stderr.decode()[-2000:]}")
+    return done.stdout
+
+
+@contextmanager
+def database(**wanted: int) -> Iterator[Database]:
+    """Make what `fixture` is asked for, tenants `bench-0`…, on a fresh database (DATABASE_URL when set, else SQLite)."""
     data = Path(tempfile.mkdtemp(prefix="moat-bench-"))
     environment = {
         **os.environ,
@@ -102,18 +131,26 @@ async def moat(*, tenants: int = 1, devices: int = 1, records: int = 0) -> Async
         "SECRET_KEY": "k" * 60,
         "HTTPS": "0",
     }
-    wanted = json.dumps({"tenants": tenants, "devices": devices, "records": records})
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
-    made = subprocess.run([sys.executable, "-m", "benchmarks.fixture", wanted], cwd=ROOT, env=environment, check=True, capture_output=True)
-    port, log = free_port(), data / "server.log"
-    process = _start("config.asgi:application", port, environment, log)
+    request = json.dumps({"tenants": 1, "devices": 1, "records": 0, **wanted})
     try:
-        await _wait_until_up(port, process, log)
-        yield Server(process, port, json.loads(made.stdout.splitlines()[-1]), data)
+        run(environment, "manage.py", "migrate", "-v0")
+        made = run(environment, "-m", "benchmarks.fixture", request)
+        yield Database(environment, json.loads(made.splitlines()[-1]), data)
     finally:
-        process.terminate()
-        process.wait(20)
         shutil.rmtree(data, ignore_errors=True)
+
+
+@asynccontextmanager
+async def moat(**wanted: int) -> AsyncIterator[Server]:
+    """Run Moat on the database that `wanted` describes."""
+    with database(**wanted) as made:
+        port, log = free_port(), made.data / "server.log"
+        process = _start("config.asgi:application", port, made.environment, log)
+        try:
+            await _wait_until_up(port, process, log)
+            yield Server(process, port, made.tenants, made.data)
+        finally:
+            _end(process)
 
 
 @asynccontextmanager
@@ -126,6 +163,5 @@ async def bare() -> AsyncIterator[Server]:
         await _wait_until_up(port, process, log)
         yield Server(process, port, [], data)
     finally:
-        process.terminate()
-        process.wait(20)
+        _end(process)
         shutil.rmtree(data, ignore_errors=True)

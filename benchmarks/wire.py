@@ -168,10 +168,10 @@ async def connect(port: int, path: str = "/ws/sync") -> Connection:
     return connection
 
 
-async def greet(connection: Connection, device: dict[str, str], at: dict[str, Any]) -> None:
-    """Say hello and wait for welcome."""
+async def greet(connection: Connection, device: dict[str, str], at: dict[str, Any]) -> dict[str, Any]:
+    """Say hello and return the welcome."""
     connection.send({"type": "hello", "protocol": "moat.v1", **device, **at, "client": {"name": "benchmark", "pid": os.getpid()}})
-    await connection.until("welcome")
+    return await connection.until("welcome")
 
 
 async def join(port: int, device: dict[str, str], *, state: dict[str, Any] | None = None) -> Connection:

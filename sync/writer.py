@@ -5,7 +5,6 @@ storm shares its commits. Measured figures and the reasons are in docs/adr/0003-
 """
 
 import asyncio
-import gc
 import os
 import threading
 import time
@@ -20,6 +19,7 @@ from sync import engine, sql
 from sync.codes import Code
 from sync.conf import knobs
 from sync.errors import PushRefused
+from sync.garbage import spare_collections
 from sync.ops import Actor, Op, OpResult
 from sync.settle import Outcome, PushResult, settle
 from tenants.errors import MoatError
@@ -105,10 +105,7 @@ class Writer:
 
     def _start(self) -> None:
         if self._thread is None:
-            # Settling makes many short-lived objects. Without this, a seventh of its time goes into collections that
-            # walk everything Django has loaded, over and over.
-            gc.freeze()
-            gc.set_threshold(10_000, 20, 20)
+            spare_collections()
             self._thread = threading.Thread(target=self._run, name="moat-writer", daemon=True)
             self._thread.start()
 
