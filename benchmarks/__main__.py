@@ -84,7 +84,7 @@ def main() -> int:
         "sqlite": sqlite3.sqlite_version,
         "uvloop": find_spec("uvloop") is not None,
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[1],
+        "load": round(os.getloadavg()[1], 2),
         "database": os.environ.get("DATABASE_URL", "sqlite").split(":", 1)[0],
     }
     if arguments.json:

@@ -111,9 +111,13 @@ class Database:
     data: Path
 
 
+MOST_SECONDS = 600
+"""How long a command that prepares a benchmark may take."""
+
+
 def run(environment: dict[str, str], *command: str) -> bytes:
     """Run a Python command to its end and return what it printed; raises RuntimeError with what it complained of."""
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False, timeout=MOST_SECONDS)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)[:200]}: {done.stderr.decode()[-2000:]}")
     return done.stdout
