@@ -16,7 +16,7 @@ django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
 
-from benchmarks.server import CUSTOMERS  # noqa: E402
+from benchmarks.records import values  # noqa: E402
 from metadata.models import AccessRule, ObjectField, ObjectMetadata  # noqa: E402
 from metadata.publish import publish  # noqa: E402
 from sync.engine import push  # noqa: E402
@@ -33,18 +33,6 @@ FIELDS = [
     ("notes", "text"),
 ]
 BATCH = 1000
-
-
-def values(number: int) -> dict[str, Any]:
-    """Return the fields of a job whose change line is about 200 bytes long."""
-    return {
-        "title": f"Job number {number}",
-        "customer_name": f"customer-{number % CUSTOMERS}",
-        "priority": number % 5,
-        "price": f"{number % 900}.50",
-        "scheduled_on": "2026-01-15",
-        "notes": "Ring twice.",
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +85,7 @@ def make_tenant(slug: str, devices: int, records: int, **filtered: int) -> dict[
     """Make a tenant with a published object type `job`, its records, its profiles and its devices."""
     tenant = Tenant.objects.create(slug=slug, name=slug)
     profile = SecurityProfile.objects.create(tenant=tenant, name="full")
-    user = User.objects.create_user(f"user-{slug}")
+    user = User.objects.create_user(f"user-{slug}", password="secret")
     Membership.objects.create(tenant=tenant, user=user, profile=profile)
     job = ObjectMetadata.objects.create(tenant=tenant, object_name="job", table_name="jobs", label="Job", title_field="title")
     for position, (name, kind) in enumerate(FIELDS):

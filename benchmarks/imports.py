@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.baseline import sqlite_rows_per_second
 from benchmarks.report import Figure, at_least, median, spread
-from benchmarks.server import database, run
+from benchmarks.server import asked, database, run
 
 RUNS = 3
 
@@ -30,7 +30,7 @@ async def csv_file(rows: int) -> list[Figure]:
     """Import files of new records into an object type that is published, each by a command of its own."""
     bare = ("bare SQLite, executemany", sqlite_rows_per_second())
     rates = []
-    with database(devices=1, records=0) as made:
+    with database(asked()) as made:
         for n in range(RUNS):
             with _file(rows, f"file-{n}") as path:
                 told = run(made.environment, "manage.py", "import_csv", str(path), "--tenant=bench-0", "--object=job", "--json")

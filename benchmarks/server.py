@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,9 +123,25 @@ def run(environment: dict[str, str], *command: str) -> bytes:
     return done.stdout
 
 
+Fixture = Callable[[dict[str, str]], list[dict[str, Any]]]
+
+
+def asked(**wanted: int) -> Fixture:
+    """Return what makes the tenants `bench-0`… that `fixture` is asked for."""
+    request = json.dumps({"tenants": 1, "devices": 1, "records": 0, **wanted})
+    return lambda environment: json.loads(run(environment, "-m", "benchmarks.fixture", request).splitlines()[-1])
+
+
+def _demo(environment: dict[str, str]) -> list[dict[str, Any]]:
+    run(environment, "manage.py", "demo_data")
+    command = ("manage.py", "create_device", "--tenant", "acme", "--name", "bench", "--json", "--user")
+    issued = [json.loads(run(environment, *command, user).splitlines()[-1]) for user in ("tom", "olga")]
+    return [{"slug": "acme", "devices": [{"device": i["device"], "token": i["token"]} for i in issued]}]
+
+
 @contextmanager
-def database(**wanted: int) -> Iterator[Database]:
-    """Make what `fixture` is asked for, tenants `bench-0`…, on a fresh database (DATABASE_URL when set, else SQLite)."""
+def database(fixture: Fixture) -> Iterator[Database]:
+    """Make a fresh database (DATABASE_URL when set, else SQLite) with what the fixture puts in."""
     data = Path(tempfile.mkdtemp(prefix="moat-bench-"))
     environment = {
         **os.environ,
@@ -135,19 +151,30 @@ def database(**wanted: int) -> Iterator[Database]:
         "SECRET_KEY": "k" * 60,
         "HTTPS": "0",
     }
-    request = json.dumps({"tenants": 1, "devices": 1, "records": 0, **wanted})
     try:
         run(environment, "manage.py", "migrate", "-v0")
-        made = run(environment, "-m", "benchmarks.fixture", request)
-        yield Database(environment, json.loads(made.splitlines()[-1]), data)
+        yield Database(environment, fixture(environment), data)
     finally:
         shutil.rmtree(data, ignore_errors=True)
 
 
 @asynccontextmanager
 async def moat(**wanted: int) -> AsyncIterator[Server]:
-    """Run Moat on the database that `wanted` describes."""
-    with database(**wanted) as made:
+    """Run Moat with the tenants that `fixture` is asked for."""
+    async with _served(asked(**wanted)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def demo() -> AsyncIterator[Server]:
+    """Run Moat with the demo data; its tenant's devices are of tom, a technician, and of olga, who sees all."""
+    async with _served(_demo) as server:
+        yield server
+
+
+@asynccontextmanager
+async def _served(fixture: Fixture) -> AsyncIterator[Server]:
+    with database(fixture) as made:
         port, log = free_port(), made.data / "server.log"
         process = _start("config.asgi:application", port, made.environment, log)
         try:

@@ -22,6 +22,14 @@ if not DEBUG and SECRET_KEY == DEFAULT_SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY is the development default and DEBUG is off: set SECRET_KEY to 50 or more random characters.")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Origins of apps that carry the web client inside (docs/guides/ios.md). They may call the API and open the WebSocket with a device's
+# token. Never one of a web site: cookies count for nothing here, and no browser is ever told to send any.
+APP_ORIGINS: list[str] = env.list("APP_ORIGINS", default=["capacitor://localhost"])
+CORS_ALLOWED_ORIGINS = APP_ORIGINS
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "if-match", "if-none-match", "if-range", "range")
+CORS_EXPOSE_HEADERS = ("content-range", "etag", "retry-after")
 
 INSTALLED_APPS = [
     "config.apps.MoatAdminConfig",
@@ -31,6 +39,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -43,6 +52,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -159,7 +169,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 CACHES: dict[str, Any] = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "moat"}
+    "default": {"BACKEND": "config.caches.RedisOrLocalCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "moat"}
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
@@ -168,8 +178,9 @@ CACHES: dict[str, Any] = {
 # production set-up on a plain local port, set HTTPS=0.
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS
-# SyncProtocol v1 refuses plain HTTP by itself: a client would lose the body of a POST that is redirected.
-SECURE_REDIRECT_EXEMPT = [r"^v1/"]
+# SyncProtocol v1 refuses plain HTTP by itself: a client would lose the body of a POST that is redirected. Load balancers
+# ask for the health of a process behind the proxy that ends TLS, and take a redirect for an illness.
+SECURE_REDIRECT_EXEMPT = [r"^v1/", r"^health$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS

@@ -184,6 +184,25 @@ def test_i8_hidden_and_missing_are_answered_alike(stage, client):
     assert list(answers("vaults", "vault-1")) == list(answers("nothing", "vault-1"))
 
 
+def messages():
+    """Every kind of question a client can ask, about what is hidden."""
+    return [
+        {"type": "verify"},
+        {"type": "verify", "tables": ["vaults"]},
+        {"type": "verify", "tables": ["nothing"]},
+        {"type": "verify", "table": "jobs", "ranges": [["job-hidden", "job-hidden"]]},
+        {"type": "verify", "table": "vaults", "ranges": [[None, None]]},
+        {"type": "verify", "table": "object_metadata", "ranges": [["vault", "vault"]]},
+        {"type": "repair", "table": "jobs", "low": None, "high": None},
+        {"type": "repair", "table": "vaults", "low": None, "high": None},
+        {"type": "repair", "table": "object_metadata", "low": None, "high": None},
+        {"type": "repair", "table": "layout_definition", "low": None, "high": None},
+        {"type": "schema", "from": 0},
+        {"type": "ping"},
+        {"type": "part", "snapshot": "00000000-0000-0000-0000-000000000000", "part": 0},
+    ]
+
+
 async def test_i8_no_message_tells_a_lower_profile_what_it_hides(stage):
     def said(words):
         return b"".join(words).decode("utf-8", "replace")
@@ -192,21 +211,7 @@ async def test_i8_no_message_tells_a_lower_profile_what_it_hides(stage):
         await tom.follow()
         before = len(tom.words)
         for ref, message in enumerate(
-            [
-                {"type": "verify"},
-                {"type": "verify", "tables": ["vaults"]},
-                {"type": "verify", "tables": ["nothing"]},
-                {"type": "verify", "table": "jobs", "ranges": [["job-hidden", "job-hidden"]]},
-                {"type": "verify", "table": "vaults", "ranges": [[None, None]]},
-                {"type": "verify", "table": "object_metadata", "ranges": [["vault", "vault"]]},
-                {"type": "repair", "table": "jobs", "low": None, "high": None},
-                {"type": "repair", "table": "vaults", "low": None, "high": None},
-                {"type": "repair", "table": "object_metadata", "low": None, "high": None},
-                {"type": "repair", "table": "layout_definition", "low": None, "high": None},
-                {"type": "schema", "from": 0},
-                {"type": "ping"},
-                {"type": "part", "snapshot": "00000000-0000-0000-0000-000000000000", "part": 0},
-            ],
+            messages(),
             100,
         ):
             await tom.say(**{"kind": message.pop("type"), **message, "ref": ref})

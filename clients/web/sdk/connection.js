@@ -11,11 +11,20 @@ export const PROTOCOL = 'moat.v1';
 const HEARTBEAT_MS = 20_000;
 const SILENCE_MS = 45_000;
 const ANSWER_MS = 20_000;
+/** How long a connection may take to show that it outlived a sleep. */
+const WAKE_MS = 4_000;
 
 /** Errors after which trying again by itself is pointless, and the phase that says so. */
 /** @type {Record<string, Phase>} */
 export const FINAL = {
   bad_token: 'signed_out', revoked: 'signed_out', forbidden: 'signed_out', protocol: 'halted', replaced: 'halted', ahead: 'halted', epoch: 'halted',
+};
+
+/** What a close code says when the `error` before it was lost on the way. */
+/** @type {Record<number, [string, string]>} */
+const CLOSED = {
+  4401: ['bad_token', 'The server does not know this device any more. Log in again.'], 4403: ['forbidden', 'This user has no access.'],
+  4409: ['replaced', 'Another window or browser is connected as this device.'], 4426: ['protocol', 'The server no longer speaks this version. Load the page again.'],
 };
 
 export class Connection {
@@ -38,6 +47,10 @@ export class Connection {
   retryAfter = null;
   now = 0;
   heard = 0;
+  /** When the present attempt began. */
+  #begun = 0;
+  /** @type {number | null} when `wake` asked for a sign of life */
+  #asked = null;
 
   /** @param {{state: SyncState, device: string | null, token: string | null, client: string, random: () => number}} options */
   constructor({ state, device, token, client, random }) {
@@ -77,16 +90,17 @@ export class Connection {
     this.enter('connecting');
     this.retryAt = null;
     this.retryAfter = null;
+    this.#begun = this.now;
     this.out.push({ do: 'clear', name: 'retry' }, { do: 'connect' }, { do: 'timer', name: 'answer', ms: ANSWER_MS });
   }
 
   hello() {
-    const { schema_version, cursor, state_hash, server_epoch } = this.state;
+    const { schema_version, cursor, state_hash, server_epoch, channel } = this.state;
     this.connected = true;
     this.heard = this.now;
     this.send({
       type: 'hello', protocol: PROTOCOL, token: this.token, device: this.device, schema_version, cursor, state_hash: state_hash || null,
-      ...(server_epoch ? { server_epoch } : {}), client: this.client,
+      ...(server_epoch ? { server_epoch } : {}), ...(channel ? { channel } : {}), client: this.client,
     });
   }
 
@@ -98,7 +112,8 @@ export class Connection {
   closed(code, reason) {
     this.forget();
     if (this.phase === 'closed' || this.phase === 'signed_out' || this.phase === 'halted') return;
-    if (code === 4401) return this.giveUp('bad_token', reason || 'The server does not know this device any more. Log in again.');
+    const final = CLOSED[code ?? 0];
+    if (final) return this.giveUp(final[0], reason || final[1]);
     if (this.phase !== 'downloading') this.enter('offline');
     const ms = backoff(this.attempt++, this.random, this.retryAfter);
     this.retryAt = this.now + ms;
@@ -108,7 +123,8 @@ export class Connection {
   /** What belongs to a connection goes with it. */
   forget() {
     this.connected = this.ready = false;
-    this.out.push({ do: 'clear', name: 'heartbeat' }, { do: 'clear', name: 'answer' });
+    this.#asked = null;
+    this.out.push({ do: 'clear', name: 'heartbeat' }, { do: 'clear', name: 'answer' }, { do: 'clear', name: 'wake' });
   }
 
   disconnect() {
@@ -130,7 +146,36 @@ export class Connection {
   timer(name) {
     if (name === 'retry' && (this.phase === 'offline' || this.phase === 'downloading')) this.connect();
     else if (name === 'answer') this.drop();
+    else if (name === 'wake') this.#outlived();
     else if (name === 'heartbeat' && this.connected) this.#heartbeat();
+  }
+
+  /**
+   * The device slept, changed its network, or somebody looks again: what timers wait for is tried now. A socket that was silent for too
+   * long is given up without asking; any other has to answer soon.
+   */
+  wake() {
+    this.attempt = 0;
+    const waits = !this.connected && (this.phase === 'offline' || this.phase === 'downloading');
+    if (waits || (this.phase === 'halted' && this.problem?.code === 'replaced')) return this.connect();
+    if (this.phase === 'connecting' && this.now - this.#begun >= WAKE_MS) return this.#again();
+    if (!this.ready || this.#asked !== null) return undefined;
+    if (this.now - this.heard > SILENCE_MS) return this.#again();
+    this.#asked = this.now;
+    this.send({ type: 'ping', ref: this.nextRef() });
+    return void this.out.push({ do: 'timer', name: 'wake', ms: WAKE_MS });
+  }
+
+  #outlived() {
+    const asked = this.#asked;
+    this.#asked = null;
+    if (asked !== null && this.heard < asked) this.#again();
+  }
+
+  /** Give the connection up and make another at once. */
+  #again() {
+    this.disconnect();
+    this.connect();
   }
 
   /** Ask for a sign of life when nothing was heard for a while; without one the socket is dead, whatever it says itself. */

@@ -9,6 +9,8 @@
 
 import { MoatError } from './errors.js';
 import { uuid7 } from './ids.js';
+import { List } from './list.js';
+import { watch } from './watching.js';
 
 /** @typedef {import('./types.js').Status} Status */
 /** @typedef {import('./types.js').RecordValues} RecordValues */
@@ -23,7 +25,7 @@ import { uuid7 } from './ids.js';
 /**
  * @typedef {{
  *   server?: string, name?: string, storage?: import('./storage/choose.js').Wanted, client?: string
- * }} OpenOptions `server`: origin, by default the page's own · `name`: of the replica, one per account on this browser · `storage`: by default the
+ * }} OpenOptions `server`: origin, by default the page's own; in an app, whose pages come from no server, the one of the last `login` · `name`: of the replica, one per account on this browser · `storage`: by default the
  *   best that works here
  */
 /** @typedef {string | {sql: string, params?: Value[] | Record<string, Value>} | FindOptions} Source SQL, or find options */
@@ -39,7 +41,7 @@ export { MoatError, uuid7 };
  * @param {OpenOptions} [options]
  * @returns {Promise<Moat>}
  */
-export async function open({ server = location.origin, name = 'main', storage = 'auto', client = 'web' } = {}) {
+export async function open({ server = location.protocol.startsWith('http') ? location.origin : '', name = 'main', storage = 'auto', client = 'web' } = {}) {
   if (!/^[a-z0-9-]{1,40}$/.test(name)) throw new MoatError('bad_name', 'The name of a replica is 1 to 40 of a-z, 0-9 and -.');
   const moat = new Moat({ server: server.replace(/\/$/, ''), name, storage, client });
   await moat.ready;
@@ -56,9 +58,13 @@ export class Moat {
   #statusListeners = new Set();
   /** @type {Set<(changed: Changed) => void>} */
   #changeListeners = new Set();
+  /** @type {Map<string, List>} */
+  #lists = new Map();
   /** @type {Status | null} */
   #status = null;
   #wake = () => { if (document.visibilityState === 'visible') void this.#call('wake').catch(() => {}); };
+  /** The shell of an app (Capacitor) says so, perhaps before the page counts as visible. */
+  #resume = () => void this.#call('wake').catch(() => {});
 
   /** @param {Required<OpenOptions>} options */
   constructor(options) {
@@ -66,6 +72,7 @@ export class Moat {
     this.#worker.onmessage = ({ data }) => this.#heard(data);
     this.#worker.onerror = (event) => this.#failed(new MoatError('worker', event.message || 'The worker could not be started.'));
     this.#worker.postMessage({ type: 'open', options });
+    document.addEventListener('resume', this.#resume);
     document.addEventListener('visibilitychange', this.#wake);
     addEventListener('online', this.#wake);
     /** Resolves when the replica can be read. */
@@ -74,8 +81,9 @@ export class Moat {
 
   /**
    * Log in: get a token for this browser and begin to sync. Pending edits of a session that ended are kept and sent.
-   * Throws `bad_login`, `network`, `other_user` or `other_tenant` (this browser holds unsent edits of someone else).
-   * @param {{tenant: string, user: string, password: string, device?: string}} credentials `device`: a name to know it by
+   * Throws `bad_login`, `network`, `bad_server`, and `other_user`, `other_tenant` or `other_server` when this browser holds unsent edits of another.
+   * @param {{tenant: string, user: string, password: string, device?: string, server?: string}} credentials `device`: a name to know it by ·
+   *   `server`: where, when `open` was not told; it is remembered in the replica
    * @returns {Promise<{tenant: string, user: string, device: string}>}
    */
   login(credentials) {
@@ -130,41 +138,22 @@ export class Moat {
    * @returns {() => void}
    */
   watch(source, listener, failed = (error) => { throw error; }) {
-    /** @type {Set<string> | null} */
-    let tables = null;
-    let running = false, again = false, stopped = false, last = '';
-    const run = async () => {
-      if (running) {
-        again = true;
-        return;
-      }
-      running = true;
-      try {
-        const { rows, records = rows, tables: read } = await this.#read(source);
-        tables = new Set(read);
-        const text = JSON.stringify(records);
-        if (!stopped && text !== last) listener(records);
-        last = text;
-      } catch (error) {
-        // A table may be on its way (or gone): look again when anything changes.
-        tables = null;
-        if (!stopped) failed(MoatError.from(error));
-      } finally {
-        running = false;
-        if (again && !stopped) {
-          again = false;
-          void run();
-        }
-      }
-    };
-    const stop = this.onChange((changed) => {
-      if (tables === null || Object.keys(changed).some((table) => tables?.has(table))) void run();
-    });
-    void run();
-    return () => {
-      stopped = true;
-      stop();
-    };
+    return watch({ read: () => this.#read(source), onChange: (changed) => this.onChange(changed), listener, failed });
+  }
+
+  /**
+   * Open a long list: `listener` hears how many rows it has, now and whenever that or a row of it changes; `rows` gives any window of it.
+   * @param {import('./listing.js').ListOptions} options
+   * @param {(news: import('./listing.js').ListNews) => void} listener
+   * @returns {List}
+   */
+  list(options, listener) {
+    const list = new List((method, ...args) => {
+      if (method === 'listClose') this.#lists.delete(list.id);
+      return this.#call(method, ...args);
+    }, options, listener);
+    this.#lists.set(list.id, list);
+    return list;
   }
 
   /**
@@ -369,6 +358,7 @@ export class Moat {
    * @returns {Promise<void>}
    */
   async close() {
+    document.removeEventListener('resume', this.#resume);
     document.removeEventListener('visibilitychange', this.#wake);
     removeEventListener('online', this.#wake);
     await new Promise((resolve) => {
@@ -420,6 +410,10 @@ export class Moat {
       this.#show(message.status);
     } else if (message.type === 'changed') {
       for (const listener of [...this.#changeListeners]) listener(message.tables);
+    } else if (message.type === 'leader') {
+      for (const list of this.#lists.values()) list.show(); // the new one does not know them
+    } else if (message.type === 'list') {
+      this.#lists.get(message.list)?.heard(message);
     } else if (message.type === 'failed') {
       this.#failed(new MoatError(message.error.code, message.error.message, message.error));
     } else if (message.type === 'closed') {

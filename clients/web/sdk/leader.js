@@ -3,10 +3,11 @@
  * tells them what changed. One at a time per browser and replica name (see `worker.js`).
  */
 
-import { requestHistory, requestToken, revokeToken } from './account.js';
+import { requestHistory, requestToken, revokeToken, serverAddress } from './account.js';
 import { Engine } from './engine.js';
 import { MoatError } from './errors.js';
 import { fetchSnapshot, moveLocal, openNewest } from './installing.js';
+import { Lists } from './lists.js';
 import * as reading from './reading.js';
 import { Socket } from './socket.js';
 import { Writing } from './writing.js';
@@ -17,7 +18,7 @@ import { Writing } from './writing.js';
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./overlays.js').Touched} Touched */
 /** @typedef {Record<string, string[] | null>} Changed tables and ids that changed; null: many */
-/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status}} News */
+/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status} | import('./lists.js').ListMessage | {type: 'leader'}} News */
 /**
  * @typedef {{
  *   server: string, client: string, storage: import('./storage/types.js').Storage, parts: import('./storage/parts.js').PartStore,
@@ -79,11 +80,17 @@ export class Leader {
     this.options = options;
     this.replica = replica;
     this.#file = file;
+    this.lists = new Lists(() => this.replica, (news) => options.emit(news));
     this.engine = new Engine({
       state: replica.state, device: replica.local('device'), token: replica.local('token'), client: options.client, port: this.#port(),
     });
-    this.socket = new Socket(`${options.server.replace(/^http/, 'ws')}/ws/sync`, (event) => this.event(event), options.WebSocket);
+    this.socket = new Socket((event) => this.event(event), options.WebSocket);
     this.event({ on: 'start' });
+  }
+
+  /** The origin of the server: what `open` was told, or else the one of the last log-in. */
+  get server() {
+    return this.options.server || (this.replica.local('server') ?? '');
   }
 
   /**
@@ -115,6 +122,7 @@ export class Leader {
     this.event({ on: 'stop' });
     this.#closed = true;
     this.#download?.abort.abort();
+    this.lists.stop();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     if (this.#statusTimer) clearTimeout(this.#statusTimer);
     await this.options.storage.flush().catch(() => {});
@@ -139,6 +147,9 @@ export class Leader {
     query: (sql, params) => reading.query(this.replica, sql, params),
     find: (options) => reading.find(this.replica, options),
     get: (table, id) => reading.get(this.replica, table, id),
+    listOpen: (list, options, turn) => this.lists.open(list, options, turn),
+    listRows: (list, turn, from, count) => this.lists.rows(list, turn, from, count),
+    listClose: (list) => this.lists.close(list),
     objects: () => reading.objects(this.replica),
     layouts: (objectName) => reading.layouts(this.replica, objectName),
     states: (table) => reading.states(this.replica, table),
@@ -148,7 +159,7 @@ export class Leader {
     resolve: (opId, choice, values, tx, request) => this.#write((writing) => writing.resolve(opId, choice, values, tx), request),
     discard: (opId, request) => this.#write((writing) => writing.discard(opId, this.#inFlight()), request),
     retry: (opId, values, request) => this.#write((writing) => writing.retry(opId, values), request),
-    history: (table, id, page) => requestHistory(this.options.server, this.replica.local('token'), { ...page, table, id }, this.options.fetch),
+    history: (table, id, page) => requestHistory(this.server, this.replica.local('token'), { ...page, table, id }, this.options.fetch),
     status: () => this.status(),
     login: (credentials) => this.#login(credentials),
     logout: (options) => this.#logout(options),
@@ -194,15 +205,22 @@ export class Leader {
   }
 
   /** @param {any} credentials */
-  async #login(credentials) {
-    const { device, token, tenant, user } = await requestToken(this.options.server, credentials, this.options.fetch);
+  async #login({ server: named, ...credentials }) {
+    const server = this.#serverFor(named);
+    const elsewhere = this.server !== '' && this.server !== server;
+    const refuse = (/** @type {string} */ other) => {
+      if (this.replica.sql.value('SELECT count(*) FROM main."overlays"')) throw new MoatError(`other_${other}`, `This browser holds unsent edits of another ${other}. Log in as before to send them, or discard them first.`);
+    };
+    if (elsewhere) refuse('server');
+    const { device, token, tenant, user } = await requestToken(server, credentials, this.options.fetch);
     const replica = this.replica;
-    const unsent = replica.sql.value('SELECT count(*) FROM main."overlays"');
-    const other = (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') || (replica.local('user') && replica.local('user') !== user && 'user');
-    if (other && unsent) throw new MoatError(`other_${other}`, `This browser holds ${unsent} edits of another ${other} that the server does not have yet. Log in as before, or discard them first.`);
-    if (other === 'tenant') this.#reset();
+    const other = (elsewhere && 'server') || (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') || (replica.local('user') && replica.local('user') !== user && 'user');
+    if (other) refuse(other);
+    if (other === 'tenant' || other === 'server') this.#reset();
+    // The token of one server is never shown to another.
+    if (elsewhere) this.event({ on: 'signed_in', token: null, device: null });
     replica.sql.transaction(() => {
-      for (const [key, value] of Object.entries({ device, token, user, devices: [...replica.devices, device] })) replica.setLocal(key, value);
+      for (const [key, value] of Object.entries({ device, token, user, server, devices: [...replica.devices, device] })) replica.setLocal(key, value);
     });
     replica.devices.add(device);
     await this.#flush();
@@ -211,15 +229,28 @@ export class Leader {
     return { tenant, user, device };
   }
 
+  /**
+   * @param {string | undefined} named by the person who logs in
+   * @returns {string}
+   */
+  #serverFor(named) {
+    const server = named === undefined ? this.server : serverAddress(named);
+    if (!server) throw new MoatError('bad_server', 'Say which server to log in to.');
+    if (this.options.server && named !== undefined && server !== this.options.server) throw new MoatError('bad_server', `This replica belongs to ${this.options.server}.`);
+    return server;
+  }
+
   /** @param {{forget?: boolean}} [options] */
   async #logout({ forget = false } = {}) {
     const token = this.replica.local('token');
-    if (token) void revokeToken(this.options.server, token, this.options.fetch);
+    if (token) void revokeToken(this.server, token, this.options.fetch);
     this.replica.setLocal('token', null);
     this.event({ on: 'signed_in', token: null, device: null });
     if (forget) {
       this.replica.sql.run('DELETE FROM main."overlays"');
       this.replica.setLocal('user', null);
+      for (const { file } of this.replica.local('damaged') ?? []) await this.options.storage.remove(file);
+      this.replica.setLocal('damaged', null);
       this.#reset();
       this.engine.state = { ...this.replica.state };
     }
@@ -227,8 +258,12 @@ export class Leader {
   }
 
   #reset() {
+    // What is still coming is of the replica as it was.
+    this.#download?.abort.abort();
+    this.#download = null;
+    const gone = [...this.replica.schema.tables.keys()];
     this.replica.reset();
-    this.#changedAll();
+    this.#changedAll(gone);
   }
 
   /** @returns {Promise<any>} */
@@ -243,7 +278,7 @@ export class Leader {
     const { sql, state } = this.replica;
     const pages = sql.value('PRAGMA main.page_count') * sql.value('PRAGMA main.page_size');
     return {
-      version: VERSION, sqlite: this.replica.sql.sqlite3.version.libVersion, server: this.options.server, client: this.options.client,
+      version: VERSION, sqlite: this.replica.sql.sqlite3.version.libVersion, server: this.server, client: this.options.client,
       ...state, device: this.replica.local('device'), user: this.replica.local('user'), file: this.#file, bytes: pages,
       storage: { ...this.#storage(), ...this.options.storage.stats() }, overlays: this.replica.overlays.counts(),
       tables: Object.fromEntries([...this.replica.schema.tables.keys()].map((name) => [name, sql.value(`SELECT count(*) FROM main."${name}"`)])),
@@ -255,7 +290,8 @@ export class Leader {
 
   #storage() {
     const { tier, name, durable, reason } = this.options.storage;
-    return { tier, name, durable, reason: this.#storageProblem ?? reason };
+    const damaged = this.replica.local('damaged');
+    return { tier, name, durable, reason: this.#storageProblem ?? reason, ...(damaged ? { damaged } : {}) };
   }
 
   /** @returns {Status} */
@@ -265,7 +301,7 @@ export class Leader {
     return {
       phase: engine.phase, online: ONLINE.has(engine.phase) && engine.connected, progress: engine.progress, cursor: replica.state.cursor, head: Math.max(engine.head, replica.state.cursor),
       schema_version: replica.state.schema_version, pending: counts.pending, conflicts: reading.conflicts(replica).length, rejected: counts.rejected, parked: counts.parked,
-      problem: engine.problem, retry_at: engine.retryAt, user: replica.local('user'), tenant: replica.state.tenant || null, device: replica.local('device'),
+      problem: engine.problem, retry_at: engine.retryAt, server: this.server, user: replica.local('user'), tenant: replica.state.tenant || null, device: replica.local('device'),
       profile: engine.welcome?.profile ?? null, channel: replica.state.channel || null, storage: this.#storage(), leader: true,
     };
   }
@@ -285,6 +321,8 @@ export class Leader {
   /** @param {Touched} touched */
   #changed(touched) {
     if (!touched.tables.size) return;
+    if (touched.rebuilt) this.lists.replaced();
+    else this.lists.changed(touched.tables);
     /** @type {Changed} */
     const tables = {};
     for (const [table, ids] of touched.tables) tables[table] = ids.size > MANY ? null : [...ids];
@@ -292,8 +330,10 @@ export class Leader {
     this.#showStatus();
   }
 
-  #changedAll() {
-    this.options.emit({ type: 'changed', tables: Object.fromEntries([...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
+  /** @param {Iterable<string>} [gone] tables that were here until now */
+  #changedAll(gone = []) {
+    this.lists.replaced();
+    this.options.emit({ type: 'changed', tables: Object.fromEntries([...gone, ...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
     this.#showStatus();
   }
 
@@ -332,7 +372,7 @@ export class Leader {
 
   /** @type {Record<string, (effect: any) => void | Promise<void>>} */
   #effects = {
-    connect: () => this.socket.connect(),
+    connect: () => this.socket.connect(`${this.server.replace(/^http/, 'ws')}/ws/sync`),
     disconnect: () => this.socket.disconnect(),
     send: ({ envelope, lines }) => this.#send(envelope, lines),
     timer: ({ name, ms }) => this.#timer(name, ms),
@@ -342,7 +382,7 @@ export class Leader {
     upgrade: ({ revisions }) => this.#changed(this.replica.upgrade(revisions)),
     rows: ({ frames, end }) => this.#changed(this.replica.applyRows(frames, end)),
     repair: ({ frames }) => this.#changed(this.replica.repair(frames)),
-    adopt: ({ state }) => this.replica.adopt(state),
+    adopt: ({ state, replayUntil }) => this.replica.adopt(state, replayUntil),
     reset: () => this.#reset(),
     ack: ({ results }) => this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched))),
     settled: ({ conflicts }) => this.#changed(this.replica.change((touched) => {
@@ -392,7 +432,7 @@ export class Leader {
     const download = this.#download = { snapshot: manifest.snapshot, abort };
     try {
       const installed = await fetchSnapshot(this.options.storage, this.#file, {
-        manifest, server: this.options.server, token: this.replica.local('token') ?? '', parts: this.options.parts, signal: abort.signal, fetch: this.options.fetch,
+        manifest, server: this.server, token: this.replica.local('token') ?? '', parts: this.options.parts, signal: abort.signal, fetch: this.options.fetch,
         progress: (share) => { if (this.#download === download) this.event({ on: 'progress', share }); },
       });
       if (this.#download !== download || this.#closed) return installed.replica.sql.close();
@@ -413,7 +453,7 @@ export class Leader {
     this.#installTook = { ...installed.took, move: Math.round(performance.now() - begun) };
     this.replica = installed.replica;
     this.#file = installed.file;
-    this.#changedAll();
+    this.#changedAll(old.replica.schema.tables.keys());
     // The old file stays until the new one is durable.
     await this.options.storage.flush();
     old.replica.sql.close();
