@@ -1,4 +1,4 @@
-"""Run the measurements: `python -m benchmarks [--quick] [--json] [NAME ...]`."""
+"""Run the measurements: `python -m benchmarks [--quick] [--json] [--limit SECONDS] [NAME ...]`."""
 
 import argparse
 import asyncio
@@ -8,8 +8,10 @@ import platform
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from importlib.util import find_spec
 
-from benchmarks import browser, doors, existence, flat, live, memory, profiles, replicas, writes
+from benchmarks import browser, doors, existence, flat, imports, live, memory, profiles, replicas, writes
 from benchmarks.report import Figure, as_json, print_table
 from benchmarks.server import pin_here
 
@@ -22,10 +24,15 @@ ALL: dict[str, tuple[str, Benchmark]] = {
     "doors": ("SyncProtocol v1 beside the socket", lambda quick: doors.doors(4_000 if quick else 20_000)),
     "first-sync": ("the first sync of a new replica", lambda quick: replicas.first_sync(20_000 if quick else 336_000)),
     "catch-up": ("missed changes, chain verified and applied", lambda quick: replicas.catch_up(10_000 if quick else 50_000)),
+    "import": ("a CSV file through the engine", lambda quick: imports.csv_file(10_000 if quick else 100_000)),
     "flat": ("what a change must not cost", lambda quick: flat.flat(100, 10_000, 5, 50) if quick else flat.flat(300, 200_000, 50, 500)),
     "profiles": (
         "filtered channels",
-        lambda quick: asyncio.to_thread(profiles.profiles, 300 if quick else 3000, 10_000 if quick else 50_000),
+        lambda quick: (
+            profiles.profiles([1, 10], 50, [1, 100], 2, 10_000)
+            if quick
+            else profiles.profiles([1, 10, 100, 500], 1000, [100, 1000], 4, 50_000)
+        ),
     ),
     "existence": ("whether time tells that a hidden record exists", lambda quick: existence.existence(150 if quick else 1000)),
     "browser": (
@@ -47,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which to run (default: all)")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, for a first look")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="give one benchmark up after so long (default: 600)")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in ALL]
     if unknown:
@@ -54,31 +62,45 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-async def _run(names: list[str], quick: bool) -> list[Figure]:
+async def _run(names: list[str], quick: bool, limit: float) -> tuple[list[Figure], dict[str, str]]:
+    """Run benchmarks one after the other; return their figures, and by name why some have none."""
     figures: list[Figure] = []
+    failed: dict[str, str] = {}
     for name in names:
         sys.stderr.write(f"{name} …\n")
-        figures += await ALL[name][1](quick)
-    return figures
+        try:
+            async with asyncio.timeout(limit):
+                figures += await ALL[name][1](quick)
+        except TimeoutError:
+            failed[name] = f"not done within {limit:g} s; --limit allows more"
+        except Exception as error:
+            failed[name] = f"{type(error).__name__}: {error}"
+    return figures, failed
 
 
-def main() -> None:
-    """Run, print, and exit 0 whether or not targets were met: the machine is noisy, a person reads."""
+def main() -> int:
+    """Run and print; return 1 when a benchmark could not be run, and 0 whether or not targets were met: the machine is noisy, a person reads."""
     arguments = _arguments()
     pin_here()
-    figures = asyncio.run(_run(arguments.names or list(ALL), arguments.quick))
+    figures, failed = asyncio.run(_run(arguments.names or list(ALL), arguments.quick, arguments.limit))
     about = {
+        "date": datetime.now(UTC).date().isoformat(),
         "quick": arguments.quick,
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
+        "uvloop": find_spec("uvloop") is not None,
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[1], 2),
         "database": os.environ.get("DATABASE_URL", "sqlite").split(":", 1)[0],
     }
     if arguments.json:
-        sys.stdout.write(json.dumps(as_json(figures, about), indent=2) + "\n")
+        sys.stdout.write(json.dumps(as_json(figures, failed, about), indent=2) + "\n")
     else:
         print_table(figures)
+    for name, why in failed.items():
+        sys.stderr.write(f"{name} failed: {why}\n")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,11 +1,12 @@
 """Make the data a benchmark needs, in a process of its own that has Django: `python -m benchmarks.fixture '<json>'`.
 
-Input: {"tenants": n, "devices": n, "records": n}; output: one JSON line with the tenants' devices and the state to subscribe at.
+Input: {"tenants": n} and the arguments of `make_tenant`; output: one JSON line with the tenants' devices and the state to subscribe at.
 """
 
 import json
 import os
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import django
@@ -16,7 +17,7 @@ django.setup()
 from django.contrib.auth.models import User  # noqa: E402
 
 from benchmarks.records import values  # noqa: E402
-from metadata.models import ObjectField, ObjectMetadata  # noqa: E402
+from metadata.models import AccessRule, ObjectField, ObjectMetadata  # noqa: E402
 from metadata.publish import publish  # noqa: E402
 from sync.engine import push  # noqa: E402
 from sync.ops import Actor, Op  # noqa: E402
@@ -34,8 +35,54 @@ FIELDS = [
 BATCH = 1000
 
 
-def make_tenant(slug: str, devices: int, records: int) -> dict[str, Any]:
-    """Make a tenant with a published object type `job`, its records and its devices."""
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Which filtered profiles and members a tenant has.
+
+    `profiles`: so many, each of which shows the jobs of `customers_each` customers of its own, with one member and `devices_each`
+    devices. `members`: of one more profile, which shows the jobs of the customer who has the member's name.
+    """
+
+    profiles: int = 0
+    customers_each: int = 1
+    devices_each: int = 1
+    members: int = 0
+
+    def make(self, tenant: Tenant) -> list[dict[str, str]]:
+        """Make them; return the devices."""
+        made: list[dict[str, str]] = []
+        for n in range(self.profiles):
+            customers = [f"customer-{c}" for c in range(n * self.customers_each, (n + 1) * self.customers_each)]
+            made += _member(tenant, _profile(tenant, f"p{n}", customers), f"member-{n}", self.devices_each)
+        if self.members:
+            own = _profile(tenant, "own", "$user.username")
+            for n in range(self.members):
+                made += _member(tenant, own, f"customer-{n}", self.devices_each)
+        return made
+
+
+def _profile(tenant: Tenant, name: str, customers: list[str] | str) -> SecurityProfile:
+    """Make a profile that shows some customers' jobs, without their price."""
+    profile = SecurityProfile.objects.create(tenant=tenant, name=name, full_access=False)
+    shown = ["title", "customer_name", "priority", "scheduled_on", "notes"]
+    filtered = {"customer_name": customers}
+    AccessRule.objects.create(profile=profile, object_name="job", can_update=True, readable_fields=shown, row_filter=filtered)
+    return profile
+
+
+def _member(tenant: Tenant, profile: SecurityProfile, username: str, devices: int) -> list[dict[str, str]]:
+    user = User.objects.create_user(username)
+    Membership.objects.create(tenant=tenant, user=user, profile=profile)
+    return _devices(tenant, user, devices)
+
+
+def _devices(tenant: Tenant, user: User, count: int) -> list[dict[str, str]]:
+    issued = [issue_device(tenant, user, f"device {n}") for n in range(count)]
+    return [{"device": i.device.pk, "token": i.token} for i in issued]
+
+
+def make_tenant(slug: str, devices: int, records: int, **filtered: int) -> dict[str, Any]:
+    """Make a tenant with a published object type `job`, its records, its profiles and its devices."""
     tenant = Tenant.objects.create(slug=slug, name=slug)
     profile = SecurityProfile.objects.create(tenant=tenant, name="full")
     user = User.objects.create_user(f"user-{slug}", password="secret")
@@ -54,11 +101,10 @@ def make_tenant(slug: str, devices: int, records: int) -> dict[str, Any]:
         refused = [r for r in push(actor, ops) if r.status != "applied"]
         if refused:
             raise SystemExit(f"the fixture was refused: {refused[0]}")
-    issued = [issue_device(tenant, user, f"device {n}") for n in range(devices)]
+    made = {"slug": slug, "devices": _devices(tenant, user, devices), "filtered": Filtered(**filtered).make(tenant)}
     tenant.refresh_from_db()
     return {
-        "slug": slug,
-        "devices": [{"device": i.device.pk, "token": i.token} for i in issued],
+        **made,
         "state": {"cursor": tenant.cursor, "state_hash": bytes(tenant.state_hash).hex(), "schema_version": tenant.schema_version},
     }
 
@@ -66,7 +112,8 @@ def make_tenant(slug: str, devices: int, records: int) -> dict[str, Any]:
 def main() -> None:
     """Read the request from argv, make the tenants, print them."""
     wanted = json.loads(sys.argv[1])
-    made = [make_tenant(f"bench-{n}", wanted["devices"], wanted["records"]) for n in range(wanted["tenants"])]
+    count = wanted.pop("tenants")
+    made = [make_tenant(f"bench-{n}", **wanted) for n in range(count)]
     sys.stdout.write(json.dumps(made) + "\n")
 
 

@@ -3,15 +3,19 @@
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from benchmarks import wire
-from benchmarks.report import Figure, at_least, at_most, percentile
+from benchmarks.report import Figure, at_least, at_most, median, percentile, spread
 from benchmarks.server import Server, bare, moat
 
+MakeOp = Callable[[int, str], dict[str, Any]]
 _op_ids = itertools.count(1)
+PUSHES_IN_FLIGHT = 8
+"""What the server takes (`limits.pushes_in_flight`): a client that sends more is answered `overloaded`, and in the end closed."""
 
 
 def update(number: int, text: str) -> dict[str, Any]:
@@ -52,25 +56,55 @@ async def latency(count: int) -> list[Figure]:
             await receiver.until("changes")
             samples.append((time.perf_counter() - started) * 1000)
             await asyncio.sleep(0.005)
+    beside = "bare socket, nothing stored"
     return [
-        at_most(
-            "write → other client, p50",
-            percentile(samples, 0.5),
-            "ms",
-            2,
-            bare=("bare socket, nothing stored", percentile(bare_samples, 0.5)),
-        ),
-        at_most(
-            "write → other client, p99",
-            percentile(samples, 0.99),
-            "ms",
-            8,
-            bare=("bare socket, nothing stored", percentile(bare_samples, 0.99)),
-        ),
+        at_most("write → other client, p50", percentile(samples, 0.5), "ms", 2, bare=(beside, percentile(bare_samples, 0.5))),
+        at_most("write → other client, p99", percentile(samples, 0.99), "ms", 8, bare=(beside, percentile(bare_samples, 0.99))),
     ]
 
 
-class _Watcher:
+class Sender:
+    """Pushes as a client does: no more frames unanswered than the server takes; what comes meanwhile travels in the next one."""
+
+    def __init__(self, connection: wire.Connection, state: dict[str, Any]) -> None:
+        self._connection = connection
+        self._state = state
+        self._in_flight = 0
+        self._moved = asyncio.Event()
+        self._waiting: list[dict[str, Any]] = []
+        connection.keep = False
+        connection.on_text = self._take
+
+    def _take(self, payload: bytes) -> None:
+        if payload.startswith(b'{"type":"ack"'):
+            self._in_flight -= 1
+            if b'"rejected"' in payload or b'"conflict"' in payload:
+                self._connection.fail(payload[:300].decode())
+            self._send()
+            self._moved.set()
+        elif payload.startswith(b'{"type":"error"'):
+            self._connection.fail(payload.decode())
+
+    def put(self, *ops: dict[str, Any]) -> None:
+        """Push ops as soon as the server takes them."""
+        self._waiting += ops
+        self._send()
+
+    def _send(self) -> None:
+        if self._waiting and self._in_flight < PUSHES_IN_FLIGHT:
+            ops, self._waiting = self._waiting, []
+            self._in_flight += 1
+            self._connection.send_raw(push_frame(self._state, ops))
+
+    async def at_most(self, in_flight: int) -> None:
+        """Wait until no more frames than this are unanswered."""
+        while self._in_flight > in_flight:
+            self._connection.check()
+            self._moved.clear()
+            await self._moved.wait()
+
+
+class Watcher:
     """Counts deliveries of all subscribers, and takes the time of each on a sample of them."""
 
     def __init__(self) -> None:
@@ -79,54 +113,65 @@ class _Watcher:
         self.changes = 0
 
     def count(self, payload: bytes) -> None:
+        """Take a frame of one of the many."""
         self.changes += payload.count(b"\n")
 
     def time(self, payload: bytes) -> None:
+        """Take a frame of one whose deliveries are timed."""
         now = time.perf_counter()
-        for line in payload.split(b"\n")[1:]:
-            self.changes += 1
-            text = orjson.loads(line)["payload"][0]["value"]
-            if text in self.sent:
-                self.samples.append((now - self.sent[text]) * 1000)
+        lines = payload.split(b"\n")[1:]
+        self.changes += len(lines)
+        if self.sent:
+            for line in lines:
+                if (sent := self.sent.get(orjson.loads(line)["payload"][0]["value"])) is not None:
+                    self.samples.append((now - sent) * 1000)
+
+    async def arrived(self, changes: int, connections: list[wire.Connection], within: float = 60) -> None:
+        """Wait until so many changes were delivered since `changes` was last set to 0. Raises RuntimeError."""
+        deadline = time.perf_counter() + within
+        while self.changes < changes:
+            for connection in connections:
+                connection.check()
+            if time.perf_counter() > deadline:
+                raise RuntimeError(f"{self.changes:,} of {changes:,} deliveries arrived within {within:g} s")
+            await asyncio.sleep(0.02)
 
 
-async def _subscribers(server: Server, count: int, watcher: _Watcher) -> list[wire.Connection]:
-    state, connections = server.tenant["state"], []
-    for n, device in enumerate(server.tenant["devices"][1 : count + 1]):
-        connection = await wire.join(server.port, device, state=state)
+async def subscribe_all(server: Server, devices: list[dict[str, str]], watcher: Watcher) -> list[wire.Connection]:
+    """Subscribe each device; every twentieth is timed."""
+    connections = []
+    for n, device in enumerate(devices):
+        connection = await wire.join(server.port, device, state=server.tenant["state"])
         connection.keep = False
         connection.on_text = watcher.time if n % 20 == 0 else watcher.count
         connections.append(connection)
     return connections
 
 
-async def _paced(sender: wire.Connection, state: dict[str, Any], watcher: _Watcher, rate: int, seconds: float) -> None:
+async def paced(sender: Sender, watcher: Watcher, rate: int, seconds: float, op: MakeOp = update) -> int:
+    """Push at a steady pace, whether or not the server keeps up: latency counts from when an op was due. Return how many."""
     started = time.perf_counter()
     for n in range(int(rate * seconds)):
-        ahead = started + n / rate - time.perf_counter()
-        if ahead > 0:
+        due = started + n / rate
+        if (ahead := due - time.perf_counter()) > 0:
             await asyncio.sleep(ahead)
+        elif n % 10 == 0:
+            await asyncio.sleep(0)
         text = f"{rate}/{n}"
-        watcher.sent[text] = time.perf_counter()
-        sender.send_raw(push_frame(state, [update(n % 1000, text)]))
-    await asyncio.sleep(1)
+        watcher.sent[text] = due
+        sender.put(op(n % 1000, text))
+    return int(rate * seconds)
 
 
-async def _saturate(sender: wire.Connection, state: dict[str, Any], watcher: _Watcher, seconds: float, expected: int) -> float:
+async def _saturate(sender: Sender, watcher: Watcher, connections: list[wire.Connection], seconds: float) -> float:
+    """Return change deliveries/s with a thousand ops on their way at any time."""
+    watcher.sent.clear()
     watcher.changes, total, started = 0, 0, time.perf_counter()
-    sender.keep, acks = True, 0
-    in_flight = 0
     while time.perf_counter() - started < seconds:
-        while in_flight < 4:
-            sender.send_raw(push_frame(state, [update((total + n) % 1000, f"s{total + n}") for n in range(100)]))
-            total, in_flight = total + 100, in_flight + 1
-        await sender.until("ack")
-        acks, in_flight = acks + 1, in_flight - 1
-    deadline = time.perf_counter() + 60
-    while watcher.changes < total * expected and time.perf_counter() < deadline:
-        await asyncio.sleep(0.02)
-    if watcher.changes < total * expected:
-        raise RuntimeError(f"{watcher.changes} of {total * expected} deliveries arrived")
+        await sender.at_most(4)
+        sender.put(*(update((total + n) % 1000, f"s{total + n}") for n in range(200)))
+        total += 200
+    await watcher.arrived(total * len(connections), connections)
     return watcher.changes / (time.perf_counter() - started)
 
 
@@ -137,17 +182,24 @@ async def fan_out(subscribers: int, seconds: float) -> list[Figure]:
     """Push at a steady pace, then as fast as acks come, with many subscribers of one channel."""
     figures = []
     async with moat(devices=subscribers + 1, records=1000) as server:
-        state, watcher = server.tenant["state"], _Watcher()
-        sender = await wire.join(server.port, server.tenant["devices"][0], state=state)
-        connections = await _subscribers(server, subscribers, watcher)
+        first, *others = server.tenant["devices"]
+        watcher = Watcher()
+        pusher = await wire.connect(server.port)
+        await wire.greet(pusher, first, server.tenant["state"])
+        sender = Sender(pusher, server.tenant["state"])
+        connections = await subscribe_all(server, others, watcher)
         for rate, (p50, p99) in TARGETS.items():
             watcher.samples.clear()
-            sender.keep = False
-            await _paced(sender, state, watcher, rate, seconds)
-            if not watcher.samples:
-                raise RuntimeError("no change reached the subscribers")
-            figures.append(at_most(f"fan-out to {subscribers}, {rate} changes/s, p50", percentile(watcher.samples, 0.5), "ms", p50))
-            figures.append(at_most(f"fan-out to {subscribers}, {rate} changes/s, p99", percentile(watcher.samples, 0.99), "ms", p99))
-        deliveries = await _saturate(sender, state, watcher, seconds, len(connections))
-        figures.append(at_least(f"fan-out to {subscribers} at saturation", deliveries, "change deliveries/s", 500_000))
+            watcher.changes, used = 0, server.cpu_seconds()
+            count = await paced(sender, watcher, rate, seconds)
+            await watcher.arrived(count * subscribers, connections)
+            cpu = (server.cpu_seconds() - used) / count
+            name = f"fan-out to {subscribers}, {rate} changes/s"
+            figures.append(at_most(f"{name}, p50", percentile(watcher.samples, 0.5), "ms", p50))
+            figures.append(at_most(f"{name}, p99", percentile(watcher.samples, 0.99), "ms", p99))
+            figures.append(Figure(f"{name}, server CPU", cpu * 1000, "ms/change"))
+        runs = [await _saturate(sender, watcher, connections, seconds / 3) for _ in range(3)]
+        figures.append(
+            at_least(f"fan-out to {subscribers} at saturation", median(runs), "change deliveries/s", 500_000, spread=spread(runs))
+        )
     return figures

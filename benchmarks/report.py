@@ -11,7 +11,10 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number. `ratio` compares it with the bare figure named in `beside`, measured in the same run."""
+    """One measured number. `ratio` compares it with the bare figure named in `beside`, measured in the same run.
+
+    `low` and `high` are the least and the greatest of several runs, of which `value` is the median.
+    """
 
     name: str
     value: float
@@ -20,20 +23,33 @@ class Figure:
     met: bool | None = None
     beside: str = ""
     ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
-def at_least(name: str, value: float, unit: str, floor: float, *, bare: tuple[str, float] | None = None) -> Figure:
+Bare = tuple[str, float]
+Spread = tuple[float, float]
+
+
+def at_least(name: str, value: float, unit: str, floor: float, *, bare: Bare | None = None, spread: Spread | None = None) -> Figure:
     """Return a figure that should be `floor` or more."""
-    return _figure(name, value, unit, f"≥ {floor:,g}", value >= floor, bare)
+    return _figure(name, value, unit, f"≥ {floor:,g}", value >= floor, bare, spread)
 
 
-def at_most(name: str, value: float, unit: str, ceiling: float, *, bare: tuple[str, float] | None = None) -> Figure:
+def at_most(name: str, value: float, unit: str, ceiling: float, *, bare: Bare | None = None, spread: Spread | None = None) -> Figure:
     """Return a figure that should be `ceiling` or less."""
-    return _figure(name, value, unit, f"≤ {ceiling:,g}", value <= ceiling, bare)
+    return _figure(name, value, unit, f"≤ {ceiling:,g}", value <= ceiling, bare, spread)
 
 
-def _figure(name: str, value: float, unit: str, target: str, met: bool, bare: tuple[str, float] | None) -> Figure:
-    return Figure(name, value, unit, target, met, bare[0] if bare else "", value / bare[1] if bare and bare[1] else None)
+def _figure(name: str, value: float, unit: str, target: str, met: bool, bare: Bare | None, spread: Spread | None) -> Figure:
+    beside, ratio = (bare[0], value / bare[1]) if bare and bare[1] else ("", None)
+    low, high = spread or (None, None)
+    return Figure(name, value, unit, target, met, beside, ratio, low, high)
+
+
+def spread(samples: Sequence[float]) -> Spread:
+    """Return the least and the greatest of several runs."""
+    return min(samples), max(samples)
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
@@ -47,18 +63,26 @@ def median(samples: Sequence[float]) -> float:
     return statistics.median(samples)
 
 
-def as_json(figures: list[Figure], about: dict[str, Any]) -> dict[str, Any]:
+def as_json(figures: list[Figure], failed: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
     """Return the whole run as plain values."""
-    return {"about": about, "figures": [asdict(f) for f in figures]}
+    return {"about": about, "figures": [asdict(f) for f in figures], "failed": failed}
 
 
 def print_table(figures: list[Figure]) -> None:
     """Print the run for a person."""
     table = Table(title="Moat beside the bare machine")
-    for heading, justify in (("measured", "left"), ("figure", "right"), ("target", "right"), ("", "left"), ("ratio to bare", "right")):
-        table.add_column(heading, justify="right" if justify == "right" else "left")
+    table.add_column("measured")
+    for heading in ("figure", "least–most", "target"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    table.add_column("beside", justify="right")
     for f in figures:
         mark = "" if f.met is None else "met" if f.met else "missed"
         ratio = f"{f.ratio:.2f} × {f.beside}" if f.ratio is not None else ""
-        table.add_row(f.name, f"{f.value:,.3g} {f.unit}" if f.value < 1000 else f"{f.value:,.0f} {f.unit}", f.target, mark, ratio)
-    Console(width=150).print(table)
+        between = f"{_short(f.low)}–{_short(f.high)}" if f.low is not None and f.high is not None else ""
+        table.add_row(f.name, f"{_short(f.value)} {f.unit}", between, f.target, mark, ratio)
+    Console(width=170).print(table)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"

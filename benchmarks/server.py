@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CORES = sorted(os.sched_getaffinity(0))
+CUSTOMERS = 1000
+"""How many different customers the fixture's jobs have, in turn."""
 
 
 def free_port() -> int:
@@ -56,6 +59,11 @@ class Server:
         """Return the server's resident memory in KiB."""
         return rss_kib(self.process.pid)
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time the server has used. Unlike wall time it hardly depends on what else runs on the machine."""
+        after_name = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
 
 async def _wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(300):
@@ -85,36 +93,55 @@ def _start(app: str, port: int, environment: dict[str, str], log: Path) -> subpr
     )
 
 
-@asynccontextmanager
-async def moat(*, tenants: int = 1, devices: int = 1, records: int = 0) -> AsyncIterator[Server]:
-    """Run Moat with tenants `bench-0`… on a fresh database (DATABASE_URL when set, else SQLite)."""
-    wanted = json.dumps({"tenants": tenants, "devices": devices, "records": records})
-    async with _served(lambda environment: json.loads(_run(environment, "-m", "benchmarks.fixture", wanted))) as server:
-        yield server
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
-@asynccontextmanager
-async def demo() -> AsyncIterator[Server]:
-    """Run Moat with the demo data, on a fresh database as above; its tenant's devices are of tom, a technician, and of olga, who sees all."""
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of its own with the tenants `fixture` made, and the environment that leads Django to it."""
 
-    def fixture(environment: dict[str, str]) -> list[dict[str, Any]]:
-        _run(environment, "manage.py", "demo_data")
-        command = ("manage.py", "create_device", "--tenant", "acme", "--name", "bench", "--json", "--user")
-        issued = [json.loads(_run(environment, *command, user)) for user in ("tom", "olga")]
-        return [{"slug": "acme", "devices": [{"device": i["device"], "token": i["token"]} for i in issued]}]
-
-    async with _served(fixture) as server:
-        yield server
+    environment: dict[str, str]
+    tenants: list[dict[str, Any]]
+    data: Path
 
 
-def _run(environment: dict[str, str], *command: str) -> str:
-    """Run Python and return the last line it printed."""
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
-    return done.stdout.splitlines()[-1] if done.stdout else ""
+MOST_SECONDS = 600
+"""How long a command that prepares a benchmark may take."""
 
 
-@asynccontextmanager
-async def _served(fixture: Callable[[dict[str, str]], list[dict[str, Any]]]) -> AsyncIterator[Server]:
+def run(environment: dict[str, str], *command: str) -> bytes:
+    """Run a Python command to its end and return what it printed; raises RuntimeError with what it complained of."""
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False, timeout=MOST_SECONDS)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)[:200]}: {done.stderr.decode()[-2000:]}")
+    return done.stdout
+
+
+Fixture = Callable[[dict[str, str]], list[dict[str, Any]]]
+
+
+def asked(**wanted: int) -> Fixture:
+    """Return what makes the tenants `bench-0`… that `fixture` is asked for."""
+    request = json.dumps({"tenants": 1, "devices": 1, "records": 0, **wanted})
+    return lambda environment: json.loads(run(environment, "-m", "benchmarks.fixture", request).splitlines()[-1])
+
+
+def _demo(environment: dict[str, str]) -> list[dict[str, Any]]:
+    run(environment, "manage.py", "demo_data")
+    command = ("manage.py", "create_device", "--tenant", "acme", "--name", "bench", "--json", "--user")
+    issued = [json.loads(run(environment, *command, user).splitlines()[-1]) for user in ("tom", "olga")]
+    return [{"slug": "acme", "devices": [{"device": i["device"], "token": i["token"]} for i in issued]}]
+
+
+@contextmanager
+def database(fixture: Fixture) -> Iterator[Database]:
+    """Make a fresh database (DATABASE_URL when set, else SQLite) with what the fixture puts in."""
     data = Path(tempfile.mkdtemp(prefix="moat-bench-"))
     environment = {
         **os.environ,
@@ -124,17 +151,37 @@ async def _served(fixture: Callable[[dict[str, str]], list[dict[str, Any]]]) -> 
         "SECRET_KEY": "k" * 60,
         "HTTPS": "0",
     }
-    _run(environment, "manage.py", "migrate", "-v0")
-    made = fixture(environment)
-    port, log = free_port(), data / "server.log"
-    process = _start("config.asgi:application", port, environment, log)
     try:
-        await _wait_until_up(port, process, log)
-        yield Server(process, port, made, data)
+        run(environment, "manage.py", "migrate", "-v0")
+        yield Database(environment, fixture(environment), data)
     finally:
-        process.terminate()
-        process.wait(20)
         shutil.rmtree(data, ignore_errors=True)
+
+
+@asynccontextmanager
+async def moat(**wanted: int) -> AsyncIterator[Server]:
+    """Run Moat with the tenants that `fixture` is asked for."""
+    async with _served(asked(**wanted)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def demo() -> AsyncIterator[Server]:
+    """Run Moat with the demo data; its tenant's devices are of tom, a technician, and of olga, who sees all."""
+    async with _served(_demo) as server:
+        yield server
+
+
+@asynccontextmanager
+async def _served(fixture: Fixture) -> AsyncIterator[Server]:
+    with database(fixture) as made:
+        port, log = free_port(), made.data / "server.log"
+        process = _start("config.asgi:application", port, made.environment, log)
+        try:
+            await _wait_until_up(port, process, log)
+            yield Server(process, port, made.tenants, made.data)
+        finally:
+            _end(process)
 
 
 @asynccontextmanager
@@ -147,6 +194,5 @@ async def bare() -> AsyncIterator[Server]:
         await _wait_until_up(port, process, log)
         yield Server(process, port, [], data)
     finally:
-        process.terminate()
-        process.wait(20)
+        _end(process)
         shutil.rmtree(data, ignore_errors=True)

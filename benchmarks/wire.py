@@ -11,6 +11,7 @@ from typing import Any, cast
 import orjson
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+_PING, _PONG, _ERROR = b'{"type":"ping"', b'{"type":"pong"', b'{"type":"error"'
 
 
 class Connection(asyncio.Protocol):
@@ -31,6 +32,7 @@ class Connection(asyncio.Protocol):
         self._inbox: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self.closed = False
+        self.problem = "the server closed the connection"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the upgrade request."""
@@ -83,8 +85,14 @@ class Connection(asyncio.Protocol):
             return
         if opcode == CLOSE:
             self.closed = True
+            self.problem += f" with code {int.from_bytes(payload[:2], 'big')}"
             self.transport.close()
             return
+        if payload.startswith(_PING):  # the live protocol's own, which a client must answer (docs/spec/protocol.md §11)
+            self._send(TEXT, payload.replace(_PING, _PONG, 1))
+            return
+        if payload.startswith(_ERROR):
+            self.problem = f"{payload.decode()}, then the server closed the connection"
         self.frames += 1
         self.octets += len(payload)
         if self.on_text is not None:
@@ -105,7 +113,18 @@ class Connection(asyncio.Protocol):
             head = bytes((0x80 | opcode, 0xFE)) + size.to_bytes(2, "big")
         else:
             head = bytes((0x80 | opcode, 0xFF)) + size.to_bytes(8, "big")
+        self.check()
         self.transport.write(head + b"\0\0\0\0" + payload)
+
+    def check(self) -> None:
+        """Raise ConnectionError when the connection is gone."""
+        if self.closed:
+            raise ConnectionError(self.problem)
+
+    def fail(self, problem: str) -> None:
+        """Give the connection up, for a reason that whoever uses it next is told."""
+        self.problem, self.closed = problem, True
+        self.transport.close()
 
     async def opened(self) -> None:
         """Wait for the upgrade to finish."""
@@ -122,8 +141,7 @@ class Connection(asyncio.Protocol):
     async def receive(self) -> bytes:
         """Return the next kept frame. Raises ConnectionError when the server is gone."""
         while not self._inbox:
-            if self.closed:
-                raise ConnectionError("the server closed the connection")
+            self.check()
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         return self._inbox.popleft()
@@ -150,13 +168,17 @@ async def connect(port: int, path: str = "/ws/sync") -> Connection:
     return connection
 
 
+async def greet(connection: Connection, device: dict[str, str], at: dict[str, Any]) -> dict[str, Any]:
+    """Say hello and return the welcome."""
+    connection.send({"type": "hello", "protocol": "moat.v1", **device, **at, "client": {"name": "benchmark", "pid": os.getpid()}})
+    return await connection.until("welcome")
+
+
 async def join(port: int, device: dict[str, str], *, state: dict[str, Any] | None = None) -> Connection:
     """Open a connection, say hello and subscribe at `state` (cursor, state_hash, schema_version); return it live."""
     connection = await connect(port)
     at = state or {"cursor": 0, "state_hash": "", "schema_version": 0}
-    client = {"name": "benchmark", "pid": os.getpid()}
-    connection.send({"type": "hello", "protocol": "moat.v1", **device, **at, "client": client})
-    await connection.until("welcome")
+    await greet(connection, device, at)
     connection.send({"type": "subscribe", **at})
     await connection.until("live")
     return connection

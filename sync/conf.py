@@ -1,6 +1,7 @@
 """The engine's knobs, typed, from `settings.MOAT`. docs/guides/operate.md explains each."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 
@@ -28,10 +29,16 @@ class EngineKnobs:
     resolvers: tuple[str, ...] = ()
 
 
+_read: tuple[Any, EngineKnobs] | None = None
+
+
 def knobs() -> EngineKnobs:
-    """Return the knobs in force: `MOAT["BATCH_OPS"]` and so on, or the defaults."""
+    """Return the knobs in force: `MOAT["BATCH_OPS"]` and so on, or the defaults. Asked for with every push, so read once per `MOAT`."""
+    global _read
     given = settings.MOAT
-    return EngineKnobs(**{name: given[name.upper()] for name in EngineKnobs.__dataclass_fields__ if name.upper() in given})
+    if _read is None or _read[0] is not given:
+        _read = given, EngineKnobs(**{name: given[name.upper()] for name in EngineKnobs.__dataclass_fields__ if name.upper() in given})
+    return _read[1]
 
 
 @dataclass(frozen=True, slots=True)

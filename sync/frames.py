@@ -28,7 +28,10 @@ def error(code: str, text: str, *, ref: int | None = None, retry_after: float | 
 
 def ack(results: Iterable[Mapping[str, Any]], *, ref: int | None) -> str:
     """Encode the answer to a push: one result per op, in op order."""
-    return message("ack", ref, results=list(results))
+    body: dict[str, Any] = {"type": "ack", "results": list(results)}
+    if ref is not None:
+        body["ref"] = ref
+    return orjson.dumps(body).decode()
 
 
 def changes(channel: str, lines: Sequence[bytes], *, schema_version: int, from_cursor: int, to_cursor: int, state_hash: bytes) -> str:

@@ -20,9 +20,10 @@ class Actor:
     user_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, and neither is its result: one is made per op, and a frozen dataclass takes four times as long to make.
+@dataclass(slots=True)
 class Op:
-    """One mutation. `base_version` None stands for whatever the record's version is (server-side callers only); a negative one is refused."""
+    """One mutation, not to be changed. `base_version` None stands for whatever the record's version is (server-side callers only); a negative one is refused."""
 
     op_id: int
     tx: str | None
@@ -49,7 +50,6 @@ class ConflictView:
     at: str | None
 
 
-# Not frozen: one is made per op, and a frozen dataclass takes four times as long to make.
 @dataclass(slots=True)
 class OpResult:
     """The answer to one op; `wire()` has exactly the keys its status allows."""

@@ -7,10 +7,12 @@ given here come from published, allow-listed names or from this package, never f
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from operator import attrgetter, methodcaller
 from typing import Any, Final
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 _IN_SIZES: Final = (1, 4, 16, 64, 256, 512)
 
@@ -23,8 +25,9 @@ class Column:
     type: str
 
 
+@cache
 def postgresql() -> bool:
-    """Whether the connection speaks to PostgreSQL; otherwise it is SQLite."""
+    """Whether the database is PostgreSQL; otherwise it is SQLite. The same for the life of a process."""
     return connection.vendor == "postgresql"
 
 
@@ -33,35 +36,39 @@ def _native(statement: str) -> str:
     return statement.replace("%s", "?")
 
 
-def _execute(statement: str, parameters: Sequence[Any]) -> Any:
-    connection.ensure_connection()
-    raw = connection.connection
-    with connection.wrap_database_errors:
+def _connection() -> BaseDatabaseWrapper:
+    """Return this thread's connection, open. Each attribute of Django's proxy looks for it anew, so it is asked for once."""
+    here = connections[DEFAULT_DB_ALIAS]
+    if here.connection is None:
+        here.ensure_connection()
+    return here
+
+
+def _execute(statement: str, parameters: Sequence[Any], take: Callable[[Any], Any]) -> Any:
+    """Run a statement and return what `take` takes from the driver's cursor."""
+    here = _connection()
+    with here.wrap_database_errors:
         if postgresql():
-            # Not raw.cursor(): Django's cursors interpolate in the client, which is slow for long arrays.
-            return connection.Database.Cursor(raw).execute(statement, parameters)  # type: ignore[attr-defined]
-        return raw.execute(_native(statement), parameters)
+            # Not here.connection.cursor(): Django's cursors interpolate in the client, which is slow for long arrays.
+            return take(here.Database.Cursor(here.connection).execute(statement, parameters))  # type: ignore[attr-defined]
+        return take(here.connection.execute(_native(statement), parameters))
 
 
 def fetch(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Run a SELECT and return all rows as the driver hands them out."""
-    cursor = _execute(statement, parameters)
-    with connection.wrap_database_errors:
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    rows: list[tuple[Any, ...]] = _execute(statement, parameters, methodcaller("fetchall"))
     return rows
 
 
 def fetch_one(statement: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
     """Run a SELECT and return its first row, or None."""
-    cursor = _execute(statement, parameters)
-    with connection.wrap_database_errors:
-        row: tuple[Any, ...] | None = cursor.fetchone()
+    row: tuple[Any, ...] | None = _execute(statement, parameters, methodcaller("fetchone"))
     return row
 
 
 def run(statement: str, parameters: Sequence[Any] = ()) -> int:
     """Run a statement and return how many rows it changed."""
-    return int(_execute(statement, parameters).rowcount)
+    return int(_execute(statement, parameters, attrgetter("rowcount")))
 
 
 def fetch_in(statement: str, values: Sequence[Any], before: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
@@ -97,13 +104,13 @@ def update_many(table: str, columns: Sequence[Column], rows: Sequence[Sequence[A
 
 
 def _run_each(statement: str, rows: Sequence[Sequence[Any]]) -> None:
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        connection.connection.executemany(statement, rows)
+    here = _connection()
+    with here.wrap_database_errors:
+        here.connection.executemany(statement, rows)
 
 
 def _run_arrays(statement: str, rows: Sequence[Sequence[Any]]) -> None:
-    _execute(statement, [list(column) for column in zip(*rows, strict=True)])
+    run(statement, [list(column) for column in zip(*rows, strict=True)])
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,8 @@ def loads(text: str, *, depth: int) -> Any:
         raise NotStrict(f"nested deeper than {depth} levels")
     try:
         value = orjson.loads(text)
+        if openers <= depth and orjson.dumps(value) == text.encode():
+            return value  # written compactly, as programs do: what is the same when written again has lost no key
     except (orjson.JSONDecodeError, UnicodeEncodeError) as error:
         raise NotStrict(_reason(error)) from None
     keys = _count(value, depth)

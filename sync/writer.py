@@ -5,7 +5,6 @@ storm shares its commits. Measured figures and the reasons are in docs/adr/0003-
 """
 
 import asyncio
-import gc
 import os
 import threading
 import time
@@ -20,6 +19,7 @@ from sync import engine, sql
 from sync.codes import Code
 from sync.conf import knobs
 from sync.errors import PushRefused
+from sync.garbage import spare_collections
 from sync.ops import Actor, Op, OpResult
 from sync.settle import Outcome, PushResult, settle
 from tenants.errors import MoatError
@@ -33,7 +33,8 @@ _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as `Op` is not: one is made per push.
+@dataclass(slots=True)
 class PushJob:
     """A push to write. `schema_version` is the one its ops were made under."""
 
@@ -75,12 +76,11 @@ class Writer:
         """Queue a push; the future, of the running loop, has its results once they are durable, or `PushRefused`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[OpResult]] = loop.create_future()
-        future.add_done_callback(_seen)
         with self._news:
             if self._stopping:
-                future.set_exception(PushRefused(Code.SHUTTING_DOWN, "The server is going down.", retry_after=1))
+                _refuse(future, PushRefused(Code.SHUTTING_DOWN, "The server is going down.", retry_after=1))
             elif self._waiting_ops + len(job.ops) > knobs().queue_ops and self._waiting_ops:
-                future.set_exception(PushRefused(Code.OVERLOADED, "Too much is waiting to be written.", retry_after=1))
+                _refuse(future, PushRefused(Code.OVERLOADED, "Too much is waiting to be written.", retry_after=1))
             else:
                 self._queues.setdefault(job.actor.tenant_id, _Queue()).waiting.append(_Waiting(job, loop, future))
                 self._waiting_ops += len(job.ops)
@@ -105,10 +105,7 @@ class Writer:
 
     def _start(self) -> None:
         if self._thread is None:
-            # Settling makes many short-lived objects. Without this, a seventh of its time goes into collections that
-            # walk everything Django has loaded, over and over.
-            gc.freeze()
-            gc.set_threshold(10_000, 20, 20)
+            spare_collections()
             self._thread = threading.Thread(target=self._run, name="moat-writer", daemon=True)
             self._thread.start()
 
@@ -252,15 +249,15 @@ def _set_results(answers: Sequence[tuple[_Waiting, PushResult]]) -> None:
         if waiting.future.done():
             continue
         if isinstance(result, PushRefused):
-            waiting.future.set_exception(result)
+            _refuse(waiting.future, result)
         else:
             waiting.future.set_result(result)
 
 
-def _seen(future: "asyncio.Future[list[OpResult]]") -> None:
-    # Whoever asked may be gone by now; then nobody misses the refusal, and asyncio need not warn of it.
-    if not future.cancelled():
-        future.exception()
+def _refuse(future: "asyncio.Future[list[OpResult]]", refused: PushRefused) -> None:
+    future.set_exception(refused)
+    # Whoever asked may be gone by now; then nobody misses the refusal. Looked at once, asyncio does not warn of it.
+    future.exception()
 
 
 _writer: tuple[int, Writer] | None = None

@@ -80,7 +80,7 @@ class Tx:
         """Check references and unique values as the whole tx leaves them. Raises `OpRefused`; `position` is the op to blame."""
         for position, _, effect in self.effects:
             table = effect.row.table
-            if not effect.fields or table.watched.keys().isdisjoint(effect.fields):
+            if not table.watched or table.watched.keys().isdisjoint(effect.fields):
                 continue
             self.position = position
             final = self.overlay[table, effect.row.id]
@@ -130,7 +130,8 @@ class Tx:
             if device is not None:
                 device.accepted[op_id] = (entry.version, cursor)
                 device.highest = max(device.highest, op_id)
-            results[position] = OpResult(op_id, effect.status, entry.version, cursor, self._told(effect))
+            kept = self._told(effect) if effect.kept else ()
+            results[position] = OpResult(op_id, effect.status, entry.version, cursor, kept)
         for key, ids in self._takers.items():
             batch.takers[key] |= ids
         for settlement in self.settlements:

@@ -7,6 +7,7 @@ from sync.catch_up import Position
 from sync.channels import Channel
 from sync.codes import Code
 from sync.errors import SyncError
+from sync.ops import Actor
 from sync.protocol import Hello, Limits, Message, PartRequest, Repair, SchemaRequest, Subscribe, Verify, VerifyRanges
 from sync.transports import requests
 from sync.transports.auth import Greeting, mark_channel
@@ -40,6 +41,8 @@ class Client:
             on_pruned=self._begin_again,
             on_moved=self._moved,
         )
+        who = greeting.identity
+        self.actor = Actor(who.tenant_id, who.username, who.device_id, channel.key, who.user_id)
         self._held = greeting.held
         self.confirmed_cursor = 0
         self._runtime, self._outbox, self._fail = runtime, outbox, fail

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 from django.db import DatabaseError
@@ -17,7 +17,7 @@ from sync import frames, metrics
 from sync.codes import Code
 from sync.errors import SyncError
 from sync.lines import wire_time
-from sync.ops import Actor, OpResult
+from sync.ops import OpResult, Status
 from sync.protocol import Hello, Message, Ping, Pong, Push
 from sync.transports.auth import greet
 from sync.transports.client import Client
@@ -29,6 +29,7 @@ from sync.writer import PushJob, get_writer
 
 logger = structlog.get_logger(__name__)
 Results = asyncio.Future[list[OpResult]]
+_ops = {status: metrics.ops.labels(status) for status in get_args(Status)}
 
 
 class Connection:
@@ -148,11 +149,9 @@ class Connection:
         self._perform(self.session.hello_timed_out())
 
     def _push(self, message: Push, client: Client) -> None:
-        who = client.identity
         client.confirmed(message.cursor)
         metrics.pushes.inc()
-        actor = Actor(who.tenant_id, who.username, who.device_id, client.channel.key, who.user_id)
-        future = get_writer().submit(PushJob(actor, message.ops, message.schema_version))
+        future = get_writer().submit(PushJob(client.actor, message.ops, message.schema_version))
         self._acks.append((message.ref, time.perf_counter(), future))
         future.add_done_callback(self._send_acks)
 
@@ -176,7 +175,7 @@ class Connection:
         self._outbox.put(frames.ack([result.wire() for result in results], ref=ref))
         metrics.push_seconds.observe(time.perf_counter() - begun)
         for status, count in Counter(result.status for result in results).items():
-            metrics.ops.labels(status).inc(count)
+            _ops[status].inc(count)
 
     async def _work(self) -> None:
         """Carry out the requests, one after the other."""

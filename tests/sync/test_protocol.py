@@ -42,9 +42,9 @@ JSON = st.recursive(
 )
 
 
-@given(JSON, st.sampled_from([None, 1]), st.booleans())
-def test_json_without_repeated_keys_is_read_as_the_standard_library_reads_it(value, indent, ascii_only) -> None:
-    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+@given(JSON, st.sampled_from([None, 1]), st.sampled_from([(",", ":"), (", ", ": ")]), st.booleans())
+def test_json_without_repeated_keys_is_read_as_the_standard_library_reads_it(value, indent, separators, ascii_only) -> None:
+    text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=ascii_only)
     assert loads(text, depth=64) == value
 
 

@@ -11,6 +11,7 @@ from django.db import OperationalError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from sync.garbage import spare_collections
 from sync.importing.load import Report
 from sync.importing.run import DEFAULT_NULLS, Options, Outcome, import_file
 from tenants.errors import MoatError
@@ -75,6 +76,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no tenant {given['tenant']!r}.")
         if not 1 <= given["batch"] <= 20_000:
             raise CommandError("--batch is a number from 1 to 20000.")
+        spare_collections()
         bar = Bar(given["file"].name)
         try:
             with bar.progress:
