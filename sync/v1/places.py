@@ -59,8 +59,7 @@ def place_of(channel: Channel, device: str, since: int, head: Head, *, stream: b
         return _begin(channel, device, head)
     state = _state_of(device)
     if state is None and not channel.filtered:
-        place = {"channel": channel.key, "confirmed": since, "sent": since}
-        state, _ = DeviceState.objects.get_or_create(device_id=device, defaults=place)
+        return DeviceState(device_id=device, channel=channel.key, confirmed=since, sent=since)
     if state is None or state.channel != channel.key:
         raise CursorInvalid("What this device may see has changed.")
     _require_reach(channel, state, since, head, stream=stream)
@@ -68,12 +67,12 @@ def place_of(channel: Channel, device: str, since: int, head: Head, *, stream: b
 
 
 def _require_reach(channel: Channel, state: DeviceState, since: int, head: Head, *, stream: bool) -> None:
-    if channel.filtered and since < channel.born_cursor:
-        raise CursorInvalid("The log of what this device may see begins later.")
     if channel.filtered and since < state.floor:
         # Only the very next step through the records, or the same one again: anything else would leave a gap.
         if stream or state.confirmed >= state.floor or since not in (state.confirmed, state.paged):
             raise CursorInvalid("This cursor is from before the device began anew.")
+    elif channel.filtered and since < channel.born_cursor:
+        raise CursorInvalid("The log of what this device may see begins later.")
     elif since < head.pruned and since >= state.floor:
         raise CursorInvalid("The log was pruned past this cursor.")
 
@@ -84,6 +83,9 @@ def passed(channel: Channel, state: DeviceState, since: int, page_end: int, *, n
     Raises `CursorInvalid` when it began anew meanwhile.
     """
     known = DeviceState.objects.filter(device_id=state.device_id, channel=channel.key)
+    if state._state.adding:  # one that came with a cursor, and of which nothing was noted yet
+        news = True
+        DeviceState.objects.get_or_create(device_id=state.device_id, defaults={"channel": channel.key})
     sent = max(state.sent, page_end)
     if stream:
         changed = {"sent": sent} if news and sent > state.sent else {}

@@ -197,7 +197,7 @@ class _Stream:
         except TimeoutError:
             identity = self._caller.identity
             known = await self._runtime.pool.run(identify_device, identity.tenant_slug, identity.device_id)
-            if known == identity:
+            if known is not None and known.user_id == identity.user_id:
                 await self._runtime.pool.run(self._renew)
                 return event("ping", {"timestamp": time.time_ns() // 1_000_000})
             self.end(V1Code.AUTHENTICATION_FAILED, "This device may not stay.")
