@@ -62,14 +62,14 @@ def lost_to(channel: Channel, state: DeviceState, schema: TenantSchema) -> list[
     Nothing where the old channel's rules are no longer known: its client lets go of what it is not given again.
     """
     old = _channel_held(channel, state.channel)
-    if old is None:
-        return []
     midway = state.confirmed < state.floor
     since, sent = (state.floor if midway else state.confirmed), max(state.sent, state.confirmed)
+    if old is None or (old.filtered and _pruned(channel.tenant_id) > sent):
+        return []  # what came into the old channel's view after `sent` could not be told from what was there
     # First the records, then the log up to a head that is not older: what changes in between is in the log.
     found = {(one.table, one.record_id): one for one in _carried(state) if midway}
     found.update({(one.table, one.record_id): one for one in _still_there(channel, old, schema, sent)})
-    walk = _walked(old, since, sent)
+    walk = _walked(old, max(since, _pruned(channel.tenant_id)), sent)
     found.update(_before(channel.tenant_id, walk.held))
     found.update(walk.marked)
     return _gone(channel, schema, _with_versions(channel.tenant_id, found, sent))
@@ -107,16 +107,16 @@ def _still_there(channel: Channel, old: Channel, schema: TenantSchema, sent: int
 
 def _walked(old: Channel, since: int, sent: int) -> _Walk:
     walk = _Walk()
-    for change in _changes(old, since):
-        walk.take(change, sent)
+    if since <= sent:
+        for change in _changes(old, since):
+            walk.take(change, sent)
     return walk
 
 
 def _changes(old: Channel, since: int) -> Iterator[dict[str, Any]]:
-    """Yield the old channel's changes after a cursor, as far back as the log goes, up to the head of now."""
-    found = sql.fetch_one("SELECT cursor, pruned_cursor FROM tenants_tenant WHERE id = %s", [old.tenant_id])
-    head, pruned = found or (0, 0)
-    at = max(since, pruned)
+    """Yield the old channel's changes after a cursor, up to the head of now."""
+    found = sql.fetch_one("SELECT cursor FROM tenants_tenant WHERE id = %s", [old.tenant_id])
+    at, head = since, (found[0] if found else 0)
     while at < head:
         try:
             if old.filtered:
@@ -171,6 +171,11 @@ def _gone(channel: Channel, schema: TenantSchema, found: Mapping[Key, Lost]) -> 
         statement = f'SELECT "id" FROM "{table}" WHERE NOT "_deleted" AND ({condition}) AND "{table}"."id" IN'
         shown.update((name, record_id) for (record_id,) in sql.fetch_in(statement, ids, values))
     return [one for key, one in found.items() if key not in shown]
+
+
+def _pruned(tenant_id: int) -> int:
+    found = sql.fetch_one("SELECT pruned_cursor FROM tenants_tenant WHERE id = %s", [tenant_id])
+    return found[0] if found else 0
 
 
 def _by_table(keys: Iterable[Key]) -> dict[str, list[str]]:

@@ -5,7 +5,8 @@ under this channel or another, is taken from it meanwhile (`sync.v1.lost`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Final
 
 from django.db import transaction
 
@@ -17,6 +18,14 @@ from sync.v1.lost import Lost, lost_to
 from sync.v1.models import DeviceState, LostRecord
 from tenants.locks import lock_tenant
 from tenants.models import Device
+
+_LOST: Final = (
+    sql.Column("device_id", "text"),
+    sql.Column("cursor", "bigint"),
+    sql.Column("table_name", "text"),
+    sql.Column("record_id", "text"),
+    sql.Column("entity_version", "bigint"),
+)
 
 
 class CursorInvalid(Exception):
@@ -122,17 +131,13 @@ def _begin(channel: Channel, device: str, head: Head) -> DeviceState:
 
 def _store(channel: Channel, state: DeviceState, lost: Sequence[Lost]) -> None:
     """Write where a device is. Under the tenant's lock, so that whoever changes rights next knows which channel is held."""
+    with transaction.atomic():  # ahead of the lock: it may be much, and is of no use before the state says so
+        LostRecord.objects.filter(device_id=state.device_id).delete()
+        sql.insert_many("v1_lost", _LOST, [(state.device_id, *astuple(one)) for one in lost])
     with transaction.atomic():
         if lock_tenant(channel.tenant_id).access_version != channel.access_version:
             raise AccessMoved
         state.save()
-        LostRecord.objects.filter(device_id=state.device_id).delete()
-        LostRecord.objects.bulk_create(
-            LostRecord(
-                device_id=state.device_id, cursor=one.cursor, table_name=one.table, record_id=one.record_id, entity_version=one.version
-            )
-            for one in lost
-        )
 
 
 def _state_of(device: str) -> DeviceState | None:
