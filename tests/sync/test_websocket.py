@@ -86,6 +86,22 @@ async def test_a_browser_page_of_a_stranger_cannot_connect_and_ours_can(acme: Te
             await client.hello()
 
 
+async def test_an_app_may_connect_when_its_origin_is_listed_whatever_the_hosts_are(acme: Tenant, device, settings) -> None:
+    settings.ALLOWED_HOSTS = ["localhost"]
+    issued = await device()
+    async with serving() as port:
+        async with connected(port, issued, origin="capacitor://localhost") as client:
+            await client.hello()
+        for stranger in ("ionic://localhost", "capacitor://localhost:8000", "capacitor://elsewhere", "null"):
+            with pytest.raises(InvalidStatus):
+                async with connected(port, issued, origin=stranger):
+                    pass
+        settings.APP_ORIGINS = []
+        with pytest.raises(InvalidStatus):
+            async with connected(port, issued, origin="capacitor://localhost"):
+                pass
+
+
 async def test_a_newer_connection_of_a_device_replaces_the_older(acme: Tenant, device) -> None:
     issued = await device()
     async with serving() as port, connected(port, issued) as older, connected(port, issued) as newer:

@@ -2,6 +2,7 @@
 
 import { open } from '../sdk/index.js';
 import { App } from './app.js';
+import { native } from './native.js';
 import { register } from './updates.js';
 import { h } from './ui/dom.js';
 import { Shell } from './views/shell.js';
@@ -28,7 +29,7 @@ function show(app) {
 
 async function begin() {
   try {
-    const app = new App(await open({ client: 'web' }));
+    const app = new App(await open({ client: native ? 'ios' : 'web' }));
     await app.begin();
     app.on('status', () => show(app));
     addEventListener('beforeunload', (event) => { if ([...app.drafts.values()].some((draft) => draft.dirty)) event.preventDefault(); });

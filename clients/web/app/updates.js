@@ -1,5 +1,7 @@
 /** The page's side of the service worker: registers it, and says when a new version waits. */
 
+import { native } from './native.js';
+
 /** @type {Set<() => void>} */
 const listeners = new Set();
 /** @type {ServiceWorker | null} */
@@ -33,7 +35,7 @@ export const update = {
  * @param {string} address
  */
 export async function register(address) {
-  if (!navigator.serviceWorker || !location.protocol.startsWith('http')) return;
+  if (!navigator.serviceWorker || native) return;
   navigator.serviceWorker.addEventListener('controllerchange', () => { if (reloading) location.reload(); });
   const registration = await navigator.serviceWorker.register(address, { scope: '/', updateViaCache: 'none' });
   const look = () => {

@@ -1,6 +1,26 @@
-/** Logging in and out over HTTP. */
+/** Logging in and out over HTTP, and which server that is. */
 
 import { MoatError } from './errors.js';
+
+const THIS_MACHINE = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+/**
+ * Return the origin of the server a person named, as they typed or copied it; without a scheme it is https. Plain http goes to the machine
+ * itself only: everywhere else others could read the password. Throws `bad_server`.
+ * @param {string} text
+ * @returns {string}
+ */
+export function serverAddress(text) {
+  let url;
+  try {
+    url = new URL(/^\s*[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text.trim()}`);
+  } catch {
+    throw new MoatError('bad_server', 'This is not the address of a server. It looks like https://moat.example.');
+  }
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && THIS_MACHINE.has(url.hostname))) throw new MoatError('bad_server', 'The address of the server must begin with https://.');
+  if (url.username || url.password) throw new MoatError('bad_server', 'The address of the server must hold no user and no password.');
+  return url.origin;
+}
 
 /**
  * @param {string} url

@@ -11,6 +11,8 @@ export const PROTOCOL = 'moat.v1';
 const HEARTBEAT_MS = 20_000;
 const SILENCE_MS = 45_000;
 const ANSWER_MS = 20_000;
+/** How long a connection may take to show that it outlived a sleep. */
+const WAKE_MS = 4_000;
 
 /** Errors after which trying again by itself is pointless, and the phase that says so. */
 /** @type {Record<string, Phase>} */
@@ -38,6 +40,10 @@ export class Connection {
   retryAfter = null;
   now = 0;
   heard = 0;
+  /** When the present attempt began. */
+  #begun = 0;
+  /** @type {number | null} when `wake` asked for a sign of life */
+  #asked = null;
 
   /** @param {{state: SyncState, device: string | null, token: string | null, client: string, random: () => number}} options */
   constructor({ state, device, token, client, random }) {
@@ -77,6 +83,7 @@ export class Connection {
     this.enter('connecting');
     this.retryAt = null;
     this.retryAfter = null;
+    this.#begun = this.now;
     this.out.push({ do: 'clear', name: 'retry' }, { do: 'connect' }, { do: 'timer', name: 'answer', ms: ANSWER_MS });
   }
 
@@ -108,7 +115,8 @@ export class Connection {
   /** What belongs to a connection goes with it. */
   forget() {
     this.connected = this.ready = false;
-    this.out.push({ do: 'clear', name: 'heartbeat' }, { do: 'clear', name: 'answer' });
+    this.#asked = null;
+    this.out.push({ do: 'clear', name: 'heartbeat' }, { do: 'clear', name: 'answer' }, { do: 'clear', name: 'wake' });
   }
 
   disconnect() {
@@ -130,7 +138,36 @@ export class Connection {
   timer(name) {
     if (name === 'retry' && (this.phase === 'offline' || this.phase === 'downloading')) this.connect();
     else if (name === 'answer') this.drop();
+    else if (name === 'wake') this.#outlived();
     else if (name === 'heartbeat' && this.connected) this.#heartbeat();
+  }
+
+  /**
+   * The device slept, changed its network, or somebody looks again: what timers wait for is tried now. A socket that was silent for too
+   * long is given up without asking; any other has to answer soon.
+   */
+  wake() {
+    this.attempt = 0;
+    const waits = !this.connected && (this.phase === 'offline' || this.phase === 'downloading');
+    if (waits || (this.phase === 'halted' && this.problem?.code === 'replaced')) return this.connect();
+    if (this.phase === 'connecting' && this.now - this.#begun >= WAKE_MS) return this.#again();
+    if (!this.ready || this.#asked !== null) return undefined;
+    if (this.now - this.heard > SILENCE_MS) return this.#again();
+    this.#asked = this.now;
+    this.send({ type: 'ping', ref: this.nextRef() });
+    return void this.out.push({ do: 'timer', name: 'wake', ms: WAKE_MS });
+  }
+
+  #outlived() {
+    const asked = this.#asked;
+    this.#asked = null;
+    if (asked !== null && this.heard < asked) this.#again();
+  }
+
+  /** Give the connection up and make another at once. */
+  #again() {
+    this.disconnect();
+    this.connect();
   }
 
   /** Ask for a sign of life when nothing was heard for a while; without one the socket is dead, whatever it says itself. */

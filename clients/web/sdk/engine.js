@@ -82,7 +82,7 @@ export class Engine extends Connection {
   #handlers = {
     start: () => this.start(),
     stop: () => this.stop(),
-    wake: () => { if (this.phase === 'offline' || (this.phase === 'halted' && this.problem?.code === 'replaced')) this.connect(); },
+    wake: () => this.wake(),
     signed_in: ({ token, device }) => this.signedIn(token, device),
     open: () => this.hello(),
     close: ({ code, reason }) => this.closed(code, reason),

@@ -23,7 +23,7 @@ import { uuid7 } from './ids.js';
 /**
  * @typedef {{
  *   server?: string, name?: string, storage?: import('./storage/choose.js').Wanted, client?: string
- * }} OpenOptions `server`: origin, by default the page's own · `name`: of the replica, one per account on this browser · `storage`: by default the
+ * }} OpenOptions `server`: origin, by default the page's own; in an app, whose pages come from no server, the one of the last `login` · `name`: of the replica, one per account on this browser · `storage`: by default the
  *   best that works here
  */
 /** @typedef {string | {sql: string, params?: Value[] | Record<string, Value>} | FindOptions} Source SQL, or find options */
@@ -39,7 +39,7 @@ export { MoatError, uuid7 };
  * @param {OpenOptions} [options]
  * @returns {Promise<Moat>}
  */
-export async function open({ server = location.origin, name = 'main', storage = 'auto', client = 'web' } = {}) {
+export async function open({ server = location.protocol.startsWith('http') ? location.origin : '', name = 'main', storage = 'auto', client = 'web' } = {}) {
   if (!/^[a-z0-9-]{1,40}$/.test(name)) throw new MoatError('bad_name', 'The name of a replica is 1 to 40 of a-z, 0-9 and -.');
   const moat = new Moat({ server: server.replace(/\/$/, ''), name, storage, client });
   await moat.ready;
@@ -59,6 +59,8 @@ export class Moat {
   /** @type {Status | null} */
   #status = null;
   #wake = () => { if (document.visibilityState === 'visible') void this.#call('wake').catch(() => {}); };
+  /** The shell of an app (Capacitor) says so, perhaps before the page counts as visible. */
+  #resume = () => void this.#call('wake').catch(() => {});
 
   /** @param {Required<OpenOptions>} options */
   constructor(options) {
@@ -66,6 +68,7 @@ export class Moat {
     this.#worker.onmessage = ({ data }) => this.#heard(data);
     this.#worker.onerror = (event) => this.#failed(new MoatError('worker', event.message || 'The worker could not be started.'));
     this.#worker.postMessage({ type: 'open', options });
+    document.addEventListener('resume', this.#resume);
     document.addEventListener('visibilitychange', this.#wake);
     addEventListener('online', this.#wake);
     /** Resolves when the replica can be read. */
@@ -74,8 +77,9 @@ export class Moat {
 
   /**
    * Log in: get a token for this browser and begin to sync. Pending edits of a session that ended are kept and sent.
-   * Throws `bad_login`, `network`, `other_user` or `other_tenant` (this browser holds unsent edits of someone else).
-   * @param {{tenant: string, user: string, password: string, device?: string}} credentials `device`: a name to know it by
+   * Throws `bad_login`, `network`, `bad_server`, and `other_user`, `other_tenant` or `other_server` when this browser holds unsent edits of another.
+   * @param {{tenant: string, user: string, password: string, device?: string, server?: string}} credentials `device`: a name to know it by ·
+   *   `server`: where, when `open` was not told; it is remembered in the replica
    * @returns {Promise<{tenant: string, user: string, device: string}>}
    */
   login(credentials) {
@@ -369,6 +373,7 @@ export class Moat {
    * @returns {Promise<void>}
    */
   async close() {
+    document.removeEventListener('resume', this.#resume);
     document.removeEventListener('visibilitychange', this.#wake);
     removeEventListener('online', this.#wake);
     await new Promise((resolve) => {

@@ -3,7 +3,7 @@
  * tells them what changed. One at a time per browser and replica name (see `worker.js`).
  */
 
-import { requestHistory, requestToken, revokeToken } from './account.js';
+import { requestHistory, requestToken, revokeToken, serverAddress } from './account.js';
 import { Engine } from './engine.js';
 import { MoatError } from './errors.js';
 import { fetchSnapshot, moveLocal, openNewest } from './installing.js';
@@ -82,8 +82,13 @@ export class Leader {
     this.engine = new Engine({
       state: replica.state, device: replica.local('device'), token: replica.local('token'), client: options.client, port: this.#port(),
     });
-    this.socket = new Socket(`${options.server.replace(/^http/, 'ws')}/ws/sync`, (event) => this.event(event), options.WebSocket);
+    this.socket = new Socket((event) => this.event(event), options.WebSocket);
     this.event({ on: 'start' });
+  }
+
+  /** The origin of the server: what `open` was told, or else the one of the last log-in. */
+  get server() {
+    return this.options.server || (this.replica.local('server') ?? '');
   }
 
   /**
@@ -148,7 +153,7 @@ export class Leader {
     resolve: (opId, choice, values, tx, request) => this.#write((writing) => writing.resolve(opId, choice, values, tx), request),
     discard: (opId, request) => this.#write((writing) => writing.discard(opId, this.#inFlight()), request),
     retry: (opId, values, request) => this.#write((writing) => writing.retry(opId, values), request),
-    history: (table, id, page) => requestHistory(this.options.server, this.replica.local('token'), { ...page, table, id }, this.options.fetch),
+    history: (table, id, page) => requestHistory(this.server, this.replica.local('token'), { ...page, table, id }, this.options.fetch),
     status: () => this.status(),
     login: (credentials) => this.#login(credentials),
     logout: (options) => this.#logout(options),
@@ -194,15 +199,22 @@ export class Leader {
   }
 
   /** @param {any} credentials */
-  async #login(credentials) {
-    const { device, token, tenant, user } = await requestToken(this.options.server, credentials, this.options.fetch);
+  async #login({ server: named, ...credentials }) {
+    const server = this.#serverFor(named);
+    const elsewhere = this.server !== '' && this.server !== server;
+    const refuse = (/** @type {string} */ other) => {
+      if (this.replica.sql.value('SELECT count(*) FROM main."overlays"')) throw new MoatError(`other_${other}`, `This browser holds unsent edits of another ${other}. Log in as before to send them, or discard them first.`);
+    };
+    if (elsewhere) refuse('server');
+    const { device, token, tenant, user } = await requestToken(server, credentials, this.options.fetch);
     const replica = this.replica;
-    const unsent = replica.sql.value('SELECT count(*) FROM main."overlays"');
-    const other = (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') || (replica.local('user') && replica.local('user') !== user && 'user');
-    if (other && unsent) throw new MoatError(`other_${other}`, `This browser holds ${unsent} edits of another ${other} that the server does not have yet. Log in as before, or discard them first.`);
-    if (other === 'tenant') this.#reset();
+    const other = (elsewhere && 'server') || (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') || (replica.local('user') && replica.local('user') !== user && 'user');
+    if (other) refuse(other);
+    if (other === 'tenant' || other === 'server') this.#reset();
+    // The token of one server is never shown to another.
+    if (elsewhere) this.event({ on: 'signed_in', token: null, device: null });
     replica.sql.transaction(() => {
-      for (const [key, value] of Object.entries({ device, token, user, devices: [...replica.devices, device] })) replica.setLocal(key, value);
+      for (const [key, value] of Object.entries({ device, token, user, server, devices: [...replica.devices, device] })) replica.setLocal(key, value);
     });
     replica.devices.add(device);
     await this.#flush();
@@ -211,10 +223,21 @@ export class Leader {
     return { tenant, user, device };
   }
 
+  /**
+   * @param {string | undefined} named by the person who logs in
+   * @returns {string}
+   */
+  #serverFor(named) {
+    const server = named === undefined ? this.server : serverAddress(named);
+    if (!server) throw new MoatError('bad_server', 'Say which server to log in to.');
+    if (this.options.server && named !== undefined && server !== this.options.server) throw new MoatError('bad_server', `This replica belongs to ${this.options.server}.`);
+    return server;
+  }
+
   /** @param {{forget?: boolean}} [options] */
   async #logout({ forget = false } = {}) {
     const token = this.replica.local('token');
-    if (token) void revokeToken(this.options.server, token, this.options.fetch);
+    if (token) void revokeToken(this.server, token, this.options.fetch);
     this.replica.setLocal('token', null);
     this.event({ on: 'signed_in', token: null, device: null });
     if (forget) {
@@ -227,6 +250,9 @@ export class Leader {
   }
 
   #reset() {
+    // What is still coming is of the replica as it was.
+    this.#download?.abort.abort();
+    this.#download = null;
     this.replica.reset();
     this.#changedAll();
   }
@@ -243,7 +269,7 @@ export class Leader {
     const { sql, state } = this.replica;
     const pages = sql.value('PRAGMA main.page_count') * sql.value('PRAGMA main.page_size');
     return {
-      version: VERSION, sqlite: this.replica.sql.sqlite3.version.libVersion, server: this.options.server, client: this.options.client,
+      version: VERSION, sqlite: this.replica.sql.sqlite3.version.libVersion, server: this.server, client: this.options.client,
       ...state, device: this.replica.local('device'), user: this.replica.local('user'), file: this.#file, bytes: pages,
       storage: { ...this.#storage(), ...this.options.storage.stats() }, overlays: this.replica.overlays.counts(),
       tables: Object.fromEntries([...this.replica.schema.tables.keys()].map((name) => [name, sql.value(`SELECT count(*) FROM main."${name}"`)])),
@@ -265,7 +291,7 @@ export class Leader {
     return {
       phase: engine.phase, online: ONLINE.has(engine.phase) && engine.connected, progress: engine.progress, cursor: replica.state.cursor, head: Math.max(engine.head, replica.state.cursor),
       schema_version: replica.state.schema_version, pending: counts.pending, conflicts: reading.conflicts(replica).length, rejected: counts.rejected, parked: counts.parked,
-      problem: engine.problem, retry_at: engine.retryAt, user: replica.local('user'), tenant: replica.state.tenant || null, device: replica.local('device'),
+      problem: engine.problem, retry_at: engine.retryAt, server: this.server, user: replica.local('user'), tenant: replica.state.tenant || null, device: replica.local('device'),
       profile: engine.welcome?.profile ?? null, channel: replica.state.channel || null, storage: this.#storage(), leader: true,
     };
   }
@@ -332,7 +358,7 @@ export class Leader {
 
   /** @type {Record<string, (effect: any) => void | Promise<void>>} */
   #effects = {
-    connect: () => this.socket.connect(),
+    connect: () => this.socket.connect(`${this.server.replace(/^http/, 'ws')}/ws/sync`),
     disconnect: () => this.socket.disconnect(),
     send: ({ envelope, lines }) => this.#send(envelope, lines),
     timer: ({ name, ms }) => this.#timer(name, ms),
@@ -392,7 +418,7 @@ export class Leader {
     const download = this.#download = { snapshot: manifest.snapshot, abort };
     try {
       const installed = await fetchSnapshot(this.options.storage, this.#file, {
-        manifest, server: this.options.server, token: this.replica.local('token') ?? '', parts: this.options.parts, signal: abort.signal, fetch: this.options.fetch,
+        manifest, server: this.server, token: this.replica.local('token') ?? '', parts: this.options.parts, signal: abort.signal, fetch: this.options.fetch,
         progress: (share) => { if (this.#download === download) this.event({ on: 'progress', share }); },
       });
       if (this.#download !== download || this.#closed) return installed.replica.sql.close();

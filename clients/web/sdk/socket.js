@@ -9,19 +9,18 @@ export class Socket {
   #socket = null;
 
   /**
-   * @param {string} url
    * @param {(event: Event) => void} emit
    * @param {typeof WebSocket} [Implementation]
    */
-  constructor(url, emit, Implementation = WebSocket) {
-    this.url = url;
+  constructor(emit, Implementation = WebSocket) {
     this.emit = emit;
     this.Implementation = Implementation;
   }
 
-  connect() {
+  /** @param {string} url */
+  connect(url) {
     this.disconnect();
-    const socket = new this.Implementation(this.url);
+    const socket = new this.Implementation(url);
     this.#socket = socket;
     // A socket that was given up must not speak any more.
     const current = (/** @type {(event: any) => void} */ listener) => (/** @type {any} */ event) => { if (this.#socket === socket) listener(event); };

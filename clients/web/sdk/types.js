@@ -49,9 +49,9 @@
  *   phase: Phase, online: boolean, progress: number|null, cursor: number, head: number, schema_version: number,
  *   pending: number, conflicts: number, rejected: number, parked: number,
  *   problem: {code: string, message: string}|null, retry_at: number|null,
- *   user: string|null, tenant: string|null, device: string|null, profile: any, channel: string|null,
+ *   server: string, user: string|null, tenant: string|null, device: string|null, profile: any, channel: string|null,
  *   storage: {tier: 1|2|3, name: string, durable: boolean, reason: string|null}, leader: boolean
- * }} Status what an application shows of the sync
+ * }} Status what an application shows of the sync; `server` is empty in an app that was told none yet
  *
  * @typedef {'synced'|'pending'|'conflict'|'rejected'|'parked'} RecordState
  * @typedef {{

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.permissions import BasePermission
@@ -77,10 +78,12 @@ class DeviceAuthentication(BaseAuthentication):
 
 
 class TenantSessionAuthentication(SessionAuthentication):
-    """A logged-in browser. Whoever writes needs the CSRF token, as everywhere in Django."""
+    """A logged-in browser. Whoever writes needs the CSRF token, as everywhere in Django. Pages of apps have tokens; a cookie of theirs is nobody's."""
 
     def authenticate(self, request: Request) -> tuple[User, Caller | None] | None:
         """Return the session's user and, when it is clear, in which tenant they act."""
+        if request.headers.get("Origin") in settings.APP_ORIGINS:
+            return None
         found = super().authenticate(request)
         if found is None:
             return None

@@ -1,5 +1,6 @@
 /** What somebody needs who looks for a fault: where the replica stands, where it is kept, whether it equals the server's. */
 
+import { native } from '../native.js';
 import { describe } from '../sync/describe.js';
 import { button, h } from '../ui/dom.js';
 import { toast } from '../ui/toast.js';
@@ -56,7 +57,7 @@ export class DiagnosticsView {
       ['Not sent', `${about.overlays.pending} waiting, ${about.overlays.acked} being confirmed, ${about.overlays.conflict} in conflict, ${about.overlays.rejected} refused, ${about.overlays.parked} parked`],
       ['Kept in', `${TIERS[about.storage.tier]}${about.storage.reason ? ` – ${about.storage.reason}` : ''}`], ['Safe from eviction', kept ? 'yes' : 'the browser may remove it when space is short'],
       ['Size', `${new Intl.NumberFormat().format(Math.round(about.bytes / 1024))} KiB`], ['This tab', status.leader ? 'holds the connection' : 'follows another tab'],
-      ['App', about.version], ['SQLite', about.sqlite], ['Starts offline', navigator.serviceWorker?.controller ? 'yes' : 'after the next reload'],
+      ['App', about.version], ['SQLite', about.sqlite], ['Starts offline', native || navigator.serviceWorker?.controller ? 'yes' : 'after the next reload'],
       ...Object.entries(about.tables).map(([name, count]) => /** @type {[string, any]} */ ([`Records in ${name}`, new Intl.NumberFormat().format(Number(count))])),
     ];
     this.facts.replaceChildren(...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value ?? '–'))]));

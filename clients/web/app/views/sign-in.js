@@ -1,5 +1,6 @@
 /** Logging in and out. */
 
+import { builtFor, native } from '../native.js';
 import { edits } from '../sync/describe.js';
 import { ask, sheet } from '../ui/dialog.js';
 import { button, h, uid } from '../ui/dom.js';
@@ -40,10 +41,13 @@ export function signInSheet(app) {
 
 /**
  * @param {App} app
- * @param {() => void} [done]
+ * @param {() => void} [done] given in a sheet over the page
  */
-function signInForm(app, done = () => {}) {
+function signInForm(app, done) {
   const { status } = app;
+  // Only an app asks which server, and not while work on the data of one goes on.
+  const server = native && !done ? input('server', 'url', status.server || builtFor) : null;
+  if (server) Object.assign(server, { type: 'url', placeholder: 'https://' });
   const tenant = input('tenant', 'organization', status.tenant ?? localStorage.getItem(REMEMBERED) ?? '');
   const user = input('user', 'username', status.user ?? '');
   const password = input('password', 'current-password', '');
@@ -51,32 +55,33 @@ function signInForm(app, done = () => {}) {
   const error = h('p', { class: 'error', role: 'alert' });
   const submit = button('Log in', () => {}, { kind: 'primary' });
   submit.type = 'submit';
-  const form = h('form', { noValidate: true }, labelled('Company', tenant), labelled('User', user), labelled('Password', password), error, submit);
+  const needed = [...(server ? [server] : []), tenant, user, password];
+  const form = h('form', { noValidate: true }, server && labelled('Server', server), labelled('Company', tenant), labelled('User', user), labelled('Password', password), error, submit);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     void attempt();
   });
   async function attempt() {
-    const missing = [tenant, user, password].find((one) => !one.value.trim());
-    error.textContent = missing ? 'Company, user and password are all needed.' : '';
+    const missing = needed.find((one) => !one.value.trim());
+    error.textContent = missing ? `${server ? 'Server, company' : 'Company'}, user and password are all needed.` : '';
     if (missing) return missing.focus();
     submit.disabled = true;
     submit.textContent = 'Logging in …';
     try {
-      await app.moat.login({ tenant: tenant.value.trim(), user: user.value.trim(), password: password.value, device: deviceName() });
+      await app.moat.login({ tenant: tenant.value.trim(), user: user.value.trim(), password: password.value, device: deviceName(), ...(server ? { server: server.value } : {}) });
       localStorage.setItem(REMEMBERED, tenant.value.trim());
       void app.moat.persist();
-      done();
+      done?.();
     } catch (failure) {
       const code = /** @type {any} */ (failure).code;
       error.textContent = WHY[code] ?? (failure instanceof Error ? failure.message : String(failure));
-      password.select();
+      (code === 'bad_server' && server ? server : password).select();
     } finally {
       submit.disabled = false;
       submit.textContent = 'Log in';
     }
   }
-  const first = [tenant, user, password].find((one) => !one.value);
+  const first = needed.find((one) => !one.value);
   requestAnimationFrame(() => first?.focus());
   return form;
 }
@@ -119,5 +124,5 @@ function deviceName() {
   const { userAgent } = navigator;
   const system = /iPhone|iPad/.exec(userAgent)?.[0] ?? (/Android/.test(userAgent) ? 'Android' : /Mac OS X/.test(userAgent) ? 'Mac' : /Windows/.test(userAgent) ? 'Windows' : 'Linux');
   const browser = /Firefox/.test(userAgent) ? 'Firefox' : /Edg\//.test(userAgent) ? 'Edge' : /Chrome\//.test(userAgent) ? 'Chrome' : 'Safari';
-  return `${browser} on ${system}`;
+  return `${native ? 'App' : browser} on ${system}`;
 }

@@ -188,6 +188,38 @@ test('a lost connection is tried again, later each time, and at once when someon
   assert.equal(does(run({ on: 'wake' }), 'connect').length, 1);
 });
 
+test('a device that wakes up asks for a sign of life, and connects anew at once when none comes', () => {
+  const { engine, run, frame, pass } = live();
+  pass(1_000);
+  let effects = run({ on: 'wake' });
+  assert.deepEqual([sent(effects).map(({ type }) => type), does(effects, 'timer')[0].name, engine.phase], [['ping'], 'wake', 'live']);
+  assert.deepEqual(run({ on: 'wake' }), [], 'it asks once');
+  pass(100);
+  frame({ type: 'pong', ref: sent(effects)[0].ref });
+  assert.deepEqual([run({ on: 'timer', name: 'wake' }), engine.phase], [[], 'live']);
+  pass(1_000);
+  run({ on: 'wake' });
+  pass(4_000);
+  effects = run({ on: 'timer', name: 'wake' });
+  assert.deepEqual([does(effects, 'disconnect').length, does(effects, 'connect').length, engine.phase], [1, 1, 'connecting']);
+});
+
+test('after a long sleep nothing is asked: the socket is dead, whatever it says itself', () => {
+  const { engine, run, pass } = live();
+  pass(60_000);
+  assert.deepEqual([does(run({ on: 'wake' }), 'connect').length, engine.phase], [1, 'connecting']);
+  pass(1_000);
+  assert.deepEqual(run({ on: 'wake' }), [], 'this attempt is young');
+  pass(4_000);
+  assert.deepEqual([does(run({ on: 'wake' }), 'connect').length, engine.phase], [1, 'connecting']);
+});
+
+test('waking signs nobody in', () => {
+  const { engine, run, frame } = live();
+  frame({ type: 'error', code: 'revoked', message: 'gone' });
+  assert.deepEqual([run({ on: 'wake' }), engine.phase], [[], 'signed_out']);
+});
+
 test('bye is obeyed, silence is noticed', () => {
   const { frame, engine } = live();
   const effects = frame({ type: 'bye', reason: 'drain', retry_after: 5 });
