@@ -133,7 +133,8 @@ def _store(channel: Channel, state: DeviceState, lost: Sequence[Lost]) -> None:
     """Write where a device is. Under the tenant's lock, so that whoever changes rights next knows which channel is held."""
     with transaction.atomic():  # ahead of the lock: it may be much, and is of no use before the state says so
         LostRecord.objects.filter(device_id=state.device_id).delete()
-        sql.insert_many("v1_lost", _LOST, [(state.device_id, *astuple(one)) for one in lost])
+        if lost:
+            sql.insert_many("v1_lost", _LOST, [(state.device_id, *astuple(one)) for one in lost])
     with transaction.atomic():
         if lock_tenant(channel.tenant_id).access_version != channel.access_version:
             raise AccessMoved

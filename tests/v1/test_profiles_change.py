@@ -49,6 +49,17 @@ def test_another_channel_begins_anew_and_takes_what_is_lost_without_a_word_of_an
     assert one.sync().starts == 1
 
 
+def test_what_left_in_an_answer_that_was_lost_is_taken_all_the_same(service: Tenant, tom: Member, office: Door) -> None:
+    one = Holder(tom).sync()
+    live(service, "jobs", "j1", technician="tess")
+    assert {op.verb for op in tom.pull(one.cursor).ops} == {"delete"}
+    rule = AccessRule.objects.get(object_name="job")
+    rule.readable_fields = ["title"]
+    rule.save()
+    assert one.sync(1).held == {}
+    assert one.starts == 1
+
+
 def test_a_second_change_while_a_device_starts_over_forgets_nothing(service: Tenant, tom: Member, office: Door) -> None:
     one = Holder(tom).sync()
     rule = AccessRule.objects.get(object_name="job")
