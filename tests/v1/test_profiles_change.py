@@ -24,6 +24,7 @@ __all__ = ["office", "service", "tom"]
 def test_another_channel_begins_anew_and_takes_what_is_lost_without_a_word_of_anything_else(
     service: Tenant, tom: Member, office: Door
 ) -> None:
+    office.put("j8", 1, {"title": "hush", "technician": "nobody"}, collection="jobs")
     one = Holder(tom).sync()
     assert set(one.held) == {("customers", "c1"), ("jobs", "j1"), ("line_items", "l1")}
     rule = AccessRule.objects.get(object_name="job")
@@ -31,6 +32,7 @@ def test_another_channel_begins_anew_and_takes_what_is_lost_without_a_word_of_an
     rule.save()
     # Committed after the loss, and shown by the rules of before: none of Tom's business.
     office.put("j7", 1, {"title": "hush", "technician": "tom"}, collection="jobs")
+    office.put("j8", 2, {"title": "hush", "technician": "tom"}, collection="jobs")
     office.put("j1", 9, {"title": "hush", "technician": "nobody"}, collection="jobs")
     http = Http(service, user=tom.user)
     http.device, http.token = tom.actor.device_id, tom.issued.token
