@@ -62,6 +62,17 @@ def test_what_left_in_an_answer_that_was_lost_is_taken_all_the_same(service: Ten
     assert one.starts == 1
 
 
+def test_what_was_handed_out_last_is_taken_though_nobody_confirmed_it(service: Tenant, tom: Member, office: Door) -> None:
+    one = Holder(tom).sync()
+    office.put("j5", 1, {"title": "New", "technician": "tom"}, collection="jobs")
+    one.sync()
+    assert one.ids("jobs") == {"j1", "j5"}
+    rule = AccessRule.objects.get(object_name="job")
+    rule.row_filter = {"customer": "c1"}
+    rule.save()
+    assert one.sync().ids("jobs") == {"j1"}
+
+
 def test_a_second_change_while_a_device_starts_over_forgets_nothing(service: Tenant, tom: Member, office: Door) -> None:
     one = Holder(tom).sync()
     rule = AccessRule.objects.get(object_name="job")
