@@ -74,6 +74,7 @@ def test_what_was_handed_out_last_is_taken_though_nobody_confirmed_it(service: T
 
 
 def test_a_second_change_while_a_device_starts_over_forgets_nothing(service: Tenant, tom: Member, office: Door) -> None:
+    live(service, "jobs", "j1", title="Fix it")
     one = Holder(tom).sync()
     rule = AccessRule.objects.get(object_name="job")
     rule.row_filter = {"technician": "tess"}
@@ -81,6 +82,7 @@ def test_a_second_change_while_a_device_starts_over_forgets_nothing(service: Ten
     while one.starts == 0:
         one.step(1)
     assert one.step(1)
+    assert one.ids("jobs") == {"j1", "j2"}, "what was lost is still to be told"
     rule.row_filter = {"technician": "nobody"}
     rule.save()
     one.sync(1)
