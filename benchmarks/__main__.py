@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import flat, live, memory, profiles, replicas, writes
+from benchmarks import browser, doors, existence, flat, live, memory, profiles, replicas, writes
 from benchmarks.report import Figure, as_json, print_table
 from benchmarks.server import pin_here
 
@@ -19,12 +19,18 @@ ALL: dict[str, tuple[str, Benchmark]] = {
     "latency": ("one write to another client", lambda quick: live.latency(100 if quick else 500)),
     "fan-out": ("one writer, many subscribers", lambda quick: live.fan_out(200 if quick else 1000, 2 if quick else 6)),
     "writes": ("durable ops per second", lambda quick: writes.durable(2 if quick else 6)),
+    "doors": ("SyncProtocol v1 beside the socket", lambda quick: doors.doors(4_000 if quick else 20_000)),
     "first-sync": ("the first sync of a new replica", lambda quick: replicas.first_sync(20_000 if quick else 336_000)),
     "catch-up": ("missed changes, chain verified and applied", lambda quick: replicas.catch_up(10_000 if quick else 50_000)),
     "flat": ("what a change must not cost", lambda quick: flat.flat(100, 10_000, 5, 50) if quick else flat.flat(300, 200_000, 50, 500)),
     "profiles": (
         "filtered channels",
         lambda quick: asyncio.to_thread(profiles.profiles, 300 if quick else 3000, 10_000 if quick else 50_000),
+    ),
+    "existence": ("whether time tells that a hidden record exists", lambda quick: existence.existence(150 if quick else 1000)),
+    "browser": (
+        "the web client in Chromium",
+        lambda quick: browser.browser(20_000, 5_000) if quick else browser.browser(336_000, 50_000),
     ),
     "memory": ("idle server and connections", lambda quick: memory.memory(100 if quick else 1000)),
 }

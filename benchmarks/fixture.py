@@ -15,6 +15,7 @@ django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
 
+from benchmarks.records import values  # noqa: E402
 from metadata.models import ObjectField, ObjectMetadata  # noqa: E402
 from metadata.publish import publish  # noqa: E402
 from sync.engine import push  # noqa: E402
@@ -33,23 +34,11 @@ FIELDS = [
 BATCH = 1000
 
 
-def values(number: int) -> dict[str, Any]:
-    """Return the fields of a job whose change line is about 200 bytes long."""
-    return {
-        "title": f"Job number {number}",
-        "customer_name": f"Customer {number % 977}",
-        "priority": number % 5,
-        "price": f"{number % 900}.50",
-        "scheduled_on": "2026-01-15",
-        "notes": "Ring twice.",
-    }
-
-
 def make_tenant(slug: str, devices: int, records: int) -> dict[str, Any]:
     """Make a tenant with a published object type `job`, its records and its devices."""
     tenant = Tenant.objects.create(slug=slug, name=slug)
     profile = SecurityProfile.objects.create(tenant=tenant, name="full")
-    user = User.objects.create_user(f"user-{slug}")
+    user = User.objects.create_user(f"user-{slug}", password="secret")
     Membership.objects.create(tenant=tenant, user=user, profile=profile)
     job = ObjectMetadata.objects.create(tenant=tenant, object_name="job", table_name="jobs", label="Job", title_field="title")
     for position, (name, kind) in enumerate(FIELDS):

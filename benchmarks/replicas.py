@@ -35,7 +35,7 @@ async def first_sync(records: int) -> list[Figure]:
         paths = [server.data / f"replica-{n}.db" for n in range(3)]
         first = await _sync(server, devices[0], paths[0])
         second = await _sync(server, devices[1], paths[1])
-        await _push_updates(server, devices[3], state, 1000, records)
+        await push_updates(server, devices[3], state, 1000, records)
         third = await _sync(server, devices[2], paths[2])
         if {_jobs(path) for path in paths} != {records}:
             raise RuntimeError("a replica lacks records")
@@ -46,7 +46,8 @@ async def first_sync(records: int) -> list[Figure]:
     ]
 
 
-async def _push_updates(server: Server, device: dict[str, str], state: dict[str, object], count: int, records: int) -> None:
+async def push_updates(server: Server, device: dict[str, str], state: dict[str, object], count: int, records: int) -> None:
+    """Change that many records, in frames of 500."""
     sender = await wire.join(server.port, device, state=state)
     sender.keep = True
     for start in range(0, count, 500):
@@ -61,7 +62,7 @@ async def catch_up(changes: int) -> list[Figure]:
     async with moat(devices=2, records=records) as server:
         devices, path = server.tenant["devices"], server.data / "replica.db"
         await _sync(server, devices[0], path)
-        await _push_updates(server, devices[1], server.tenant["state"], changes, records)
+        await push_updates(server, devices[1], server.tenant["state"], changes, records)
         await asyncio.sleep(0.5)
         seconds = await _sync(server, devices[0], path)
     bare = ("bare SQLite, executemany", sqlite_rows_per_second())

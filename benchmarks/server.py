@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,33 @@ def _start(app: str, port: int, environment: dict[str, str], log: Path) -> subpr
 @asynccontextmanager
 async def moat(*, tenants: int = 1, devices: int = 1, records: int = 0) -> AsyncIterator[Server]:
     """Run Moat with tenants `bench-0`… on a fresh database (DATABASE_URL when set, else SQLite)."""
+    wanted = json.dumps({"tenants": tenants, "devices": devices, "records": records})
+    async with _served(lambda environment: json.loads(_run(environment, "-m", "benchmarks.fixture", wanted))) as server:
+        yield server
+
+
+@asynccontextmanager
+async def demo() -> AsyncIterator[Server]:
+    """Run Moat with the demo data, on a fresh database as above; its tenant's devices are of tom, a technician, and of olga, who sees all."""
+
+    def fixture(environment: dict[str, str]) -> list[dict[str, Any]]:
+        _run(environment, "manage.py", "demo_data")
+        command = ("manage.py", "create_device", "--tenant", "acme", "--name", "bench", "--json", "--user")
+        issued = [json.loads(_run(environment, *command, user)) for user in ("tom", "olga")]
+        return [{"slug": "acme", "devices": [{"device": i["device"], "token": i["token"]} for i in issued]}]
+
+    async with _served(fixture) as server:
+        yield server
+
+
+def _run(environment: dict[str, str], *command: str) -> str:
+    """Run Python and return the last line it printed."""
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()[-1] if done.stdout else ""
+
+
+@asynccontextmanager
+async def _served(fixture: Callable[[dict[str, str]], list[dict[str, Any]]]) -> AsyncIterator[Server]:
     data = Path(tempfile.mkdtemp(prefix="moat-bench-"))
     environment = {
         **os.environ,
@@ -97,14 +124,13 @@ async def moat(*, tenants: int = 1, devices: int = 1, records: int = 0) -> Async
         "SECRET_KEY": "k" * 60,
         "HTTPS": "0",
     }
-    wanted = json.dumps({"tenants": tenants, "devices": devices, "records": records})
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
-    made = subprocess.run([sys.executable, "-m", "benchmarks.fixture", wanted], cwd=ROOT, env=environment, check=True, capture_output=True)
+    _run(environment, "manage.py", "migrate", "-v0")
+    made = fixture(environment)
     port, log = free_port(), data / "server.log"
     process = _start("config.asgi:application", port, environment, log)
     try:
         await _wait_until_up(port, process, log)
-        yield Server(process, port, json.loads(made.stdout.splitlines()[-1]), data)
+        yield Server(process, port, made, data)
     finally:
         process.terminate()
         process.wait(20)

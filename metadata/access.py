@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from metadata.filters import Condition, FilterRefused, RouteKey, allowed_keys, parse_filter, value_key
+from metadata.filters import Condition, FilterRefused, RouteKey, allowed_keys, hint, parse_filter, value_key
 from metadata.schema import ObjectSpec, TenantSchema
 from tenants.errors import Problem
 
@@ -186,7 +186,7 @@ def problems_of(access: ObjectAccess, schema: TenantSchema) -> list[Problem]:
     if spec is None:
         return [Problem(name, "unknown_object", "There is no published object type of this name.")]
     problems = [
-        Problem(f"{name}.{attribute}", "unknown_field", f"{spec.object_name} has no field {field}.")
+        Problem(f"{name}.{attribute}", "unknown_field", f"{spec.object_name} has no field {field}.{hint(field, [*spec.by_name, *extra])}")
         for attribute, fields, extra in (
             ("readable_fields", access.readable, ()),
             ("writable_fields", access.writable, WRITABLE_SYSTEM_FIELDS),
@@ -204,7 +204,11 @@ def problems_of(access: ObjectAccess, schema: TenantSchema) -> list[Problem]:
 
 
 def _unknown_choices(name: str, attribute: str, values: Iterable[str], known: set[str]) -> list[Problem]:
-    return [Problem(f"{name}.{attribute}", "unknown_value", f"{value} is not declared.") for value in values if value not in known]
+    return [
+        Problem(f"{name}.{attribute}", "unknown_value", f"{value} is not declared.{hint(value, sorted(known))}")
+        for value in values
+        if value not in known
+    ]
 
 
 def dependencies(access: ObjectAccess, schema: TenantSchema) -> frozenset[tuple[str, str, str]] | None:

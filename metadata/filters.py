@@ -13,8 +13,9 @@ parameter that the user lacks matches nothing, never everything. `$$` stands for
 Records are compared as *value keys*, the JSON text of the wire value, so that 1, true and "1" never match each other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import orjson
@@ -28,6 +29,7 @@ SYSTEM_FIELDS = ("id", "object_type", "status")
 UNFIT_KINDS = frozenset({Kind.REAL, Kind.JSON, Kind.DATETIME})
 USER_ATTRIBUTES = frozenset({"id", "username", "email", "first_name", "last_name"})
 MAX_VALUES = 1000
+_SHOWN_NAMES = 12
 
 
 class FilterRefused(ValueError):
@@ -66,7 +68,7 @@ def value_key(wire: Any) -> str:
 def parse_filter(row_filter: Any, spec: ObjectSpec, schema: TenantSchema) -> tuple[Condition, ...]:
     """Read a filter of an object type. Raises `FilterRefused`."""
     if not isinstance(row_filter, dict):
-        raise FilterRefused('A filter is an object, such as {"technician": "$user.username"}.')
+        raise FilterRefused('A filter is an object in braces, such as {"technician": "$user.username"}; {} lets every record through.')
     return tuple(_condition(key, value, spec, schema) for key, value in sorted(row_filter.items()))
 
 
@@ -87,7 +89,7 @@ def _check_operand(text: str, field: FieldSpec, operand: Any) -> None:
     if name is not None:
         check_parameter(text, name)
     elif operand is not None and fitting_key(field, operand) is None:
-        raise FilterRefused(f"{text}: {operand!r} is not a value of this field.")
+        raise FilterRefused(f"{text}: {_shown(operand)} is not a value of a field of kind {field.kind}.")
 
 
 def check_parameter(text: str, name: str) -> None:
@@ -107,7 +109,7 @@ def parse_key(text: str, spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteK
     parts = text.removeprefix("<").split(".")
     if text.startswith("<"):
         if len(parts) != 3:
-            raise FilterRefused(f"{text}: write <object.reference.field.")
+            raise FilterRefused(f"{text}: write <object.reference.field, such as <job.customer.technician.")
         return _parse_down(text, parts, spec, schema)
     if len(parts) == 1:
         return RouteKey(text, OWN, text), _comparable(text, spec, text)
@@ -119,7 +121,8 @@ def parse_key(text: str, spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteK
 def _parse_up(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
     reference = spec.by_name.get(parts[0])
     if reference is None or reference.kind != Kind.REFERENCE or reference.reference is None:
-        raise FilterRefused(f"{text}: {parts[0]} is not a reference of {spec.object_name}.")
+        known = [f.name for f in spec.fields if f.reference is not None]
+        raise FilterRefused(f"{text}: {parts[0]} is not a reference of {spec.object_name}.{hint(parts[0], known)}")
     parent = schema.by_object.get(reference.reference)
     if parent is None:
         raise FilterRefused(f"{text}: {reference.reference} is not published.")
@@ -129,10 +132,11 @@ def _parse_up(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchem
 def _parse_down(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
     child = schema.by_object.get(parts[0])
     if child is None:
-        raise FilterRefused(f"{text}: {parts[0]} is not a published object type.")
+        raise FilterRefused(f"{text}: {parts[0]} is not a published object type.{hint(parts[0], list(schema.by_object))}")
     reference = child.by_name.get(parts[1])
     if reference is None or reference.reference != spec.object_name:
-        raise FilterRefused(f"{text}: {parts[1]} of {parts[0]} does not refer to {spec.object_name}.")
+        known = [f.name for f in child.fields if f.reference == spec.object_name]
+        raise FilterRefused(f"{text}: {parts[1]} of {parts[0]} does not refer to {spec.object_name}.{hint(parts[1], known)}")
     return RouteKey(text, DOWN, parts[2], parts[1], child.table_name), _comparable(text, child, parts[2])
 
 
@@ -141,10 +145,43 @@ def _comparable(text: str, spec: ObjectSpec, name: str) -> FieldSpec:
         return FieldSpec(name, Kind.TEXT)
     field = spec.by_name.get(name)
     if field is None:
-        raise FilterRefused(f"{text}: {spec.object_name} has no field {name}.")
+        known = [*(f.name for f in spec.fields if f.kind not in UNFIT_KINDS), *SYSTEM_FIELDS]
+        raise FilterRefused(f"{text}: {spec.object_name} has no field {name}.{hint(name, known)}")
     if field.kind in UNFIT_KINDS:
         raise FilterRefused(f"{text}: a field of kind {field.kind} cannot be compared.")
     return field
+
+
+def hint(name: str, known: Sequence[str]) -> str:
+    """Return a sentence that leads from a wrong name to right ones; empty when there is none."""
+    if close := get_close_matches(name, known, 1):
+        return f" Did you mean {close[0]}?"
+    return f" There are: {', '.join(known[:_SHOWN_NAMES])}{', …' if len(known) > _SHOWN_NAMES else ''}." if known else ""
+
+
+def _shown(operand: Any) -> str:
+    """Return a value as the person wrote it."""
+    return orjson.dumps(operand, default=str).decode()
+
+
+def offered_keys(spec: ObjectSpec, schema: TenantSchema) -> Iterator[RouteKey]:
+    """Yield every key that a filter of an object type can compare: of the record itself, one hop up, one hop down."""
+    for name in _fit(spec):
+        yield RouteKey(name, OWN, name)
+    for field in spec.fields:
+        parent = schema.by_object.get(field.reference) if field.reference is not None else None
+        for name in _fit(parent) if parent is not None else ():
+            yield parse_key(f"{field.name}.{name}", spec, schema)[0]
+    for child in schema.objects:
+        for field in child.fields:
+            if field.reference == spec.object_name:
+                for name in _fit(child):
+                    yield parse_key(f"<{child.object_name}.{field.name}.{name}", spec, schema)[0]
+
+
+def _fit(spec: ObjectSpec) -> list[str]:
+    own = [f.name for f in spec.fields if f.kind not in UNFIT_KINDS]
+    return [*own, *(["status"] if spec.statuses else []), *(["object_type"] if spec.subtypes else []), "id"]
 
 
 def parameter_name(operand: Any) -> str | None:

@@ -8,11 +8,15 @@ import math
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 _MAX_UINT: Final = 2**64 - 1
 _BREAK: Final = object()
 _HALF_NAN: Final = b"\xf9\x7e\x00"
+_SHORT: Final = [[bytes((major << 5 | argument,)) for argument in range(24)] for major in range(8)]
+_KEY_LENGTH: Final = 64
+"""The longest key whose encoding is remembered; a map's keys are the same few again and again."""
 
 
 class CborError(ValueError):
@@ -213,9 +217,9 @@ def encode(value: Any) -> bytes:
 
 
 def _head(major: int, argument: int) -> bytes:
-    kind = major << 5
     if argument < 24:
-        return bytes((kind | argument,))
+        return _SHORT[major][argument]
+    kind = major << 5
     if argument < 0x100:
         return bytes((kind | 24, argument))
     if argument < 0x10000:
@@ -275,12 +279,17 @@ def _put_int(value: int, out: list[bytes]) -> None:
 
 
 def _put_map(pairs: Iterable[tuple[Any, Any]], out: list[bytes]) -> None:
-    encoded = [(encode(key), value) for key, value in pairs]
+    encoded = [(_key(key) if type(key) is str and len(key) <= _KEY_LENGTH else encode(key), value) for key, value in pairs]
     encoded.sort(key=_length_first)
     out.append(_head(5, len(encoded)))
     for key, value in encoded:
         out.append(key)
         _put(value, out)
+
+
+@lru_cache(maxsize=4096)
+def _key(key: str) -> bytes:
+    return encode(key)
 
 
 def _length_first(pair: tuple[bytes, Any]) -> tuple[int, bytes]:

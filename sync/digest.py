@@ -45,7 +45,7 @@ def table_digest(
     if table in SYSTEM_COLUMNS:
         return _system_digest(reader, channel, table, low, high)
     physical = table_of(schema.tenant_id, schema.by_table[table])
-    seen, params = view.condition(channel, schema, table, reader.vendor)
+    seen, params = view.condition(channel, schema, table, reader.vendor, few=low is not None and high is not None)
     source: tuple[str, str, str, str, list[Any]] = (physical, f'{physical}."id"', '"version"', f'NOT "_deleted" AND ({seen})', params)
     if low is not None or high is not None:
         return _scan(reader, *source, low, high)

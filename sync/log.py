@@ -178,3 +178,13 @@ def find_accepted(device_id: str, op_ids: Sequence[int]) -> dict[int, tuple[int,
     """Return which of a device's ops are in the log: {op_id: (version, cursor)}."""
     found = sql.fetch_in("SELECT op_id, version, cursor FROM changes WHERE device_id = %s AND op_id IN", op_ids, [device_id])
     return {op_id: (version, cursor) for op_id, version, cursor in found}
+
+
+def newest_op_of(device_id: str) -> int:
+    """Return the highest op of a device that was ever taken, pruned ones and conflicts too; 0 for a new device."""
+    found = sql.fetch_one(
+        "SELECT d.pruned_op_id, (SELECT MAX(c.op_id) FROM changes c WHERE c.device_id = d.id), "
+        "(SELECT MAX(k.op_id) FROM sync_conflict k WHERE k.device_id = d.id) FROM tenants_device d WHERE d.id = %s",
+        [device_id],
+    )
+    return max((each or 0 for each in found), default=0) if found else 0

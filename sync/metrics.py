@@ -22,3 +22,4 @@ snapshot_seconds = Histogram(
 )
 snapshot_parts = Counter("moat_snapshot_parts", "Snapshot parts served, by way.", ["way"])
 wakeups = Counter("moat_wakeups", "News of other processes' commits, by way.", ["way"])
+cache_fallbacks = Counter("moat_cache_fallbacks", "Uses of the cache for counters that Redis did not answer, so this process's memory did.")

@@ -88,7 +88,7 @@ def range_rows(reader: Reader, channel: Channel, schema: TenantSchema, table: st
     spec = project_spec(schema.by_table[table], channel.rules)
     if spec is None:
         raise KeyError(table)
-    seen, values = view.condition(channel, schema, table, reader.vendor)
+    seen, values = view.condition(channel, schema, table, reader.vendor, few=None not in span)
     condition, params = id_range(reader.vendor, f'{table_of(schema.tenant_id, spec)}."id"', f'NOT "_deleted" AND ({seen})', values, *span)
     encode, lines = line_encoder(spec), []
     for chunk in _type_records(reader, schema.tenant_id, spec, condition, params, limit=most + 1):

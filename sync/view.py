@@ -23,9 +23,9 @@ def spec_of(channel: Channel, schema: TenantSchema, table: str) -> ObjectSpec | 
     return None if spec is None else project_spec(spec, channel.rules)
 
 
-def condition(channel: Channel, schema: TenantSchema, table: str, vendor: str) -> Condition:
-    """Return the condition, with its parameters, that holds for the records the channel sees."""
-    return visible(schema, table, channel.rules, vendor)
+def condition(channel: Channel, schema: TenantSchema, table: str, vendor: str, *, few: bool = False) -> Condition:
+    """Return the condition, with its parameters, that holds for the records the channel sees; `few` as in `visible`."""
+    return visible(schema, table, channel.rules, vendor, few=few)
 
 
 def image_of(table: str, record_id: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -19,39 +19,53 @@ EVERYTHING: Condition = ("1 = 1", [])
 NOTHING: Condition = ("1 = 0", [])
 
 
-def visible(schema: TenantSchema, table: str, rules: Rules | None, vendor: str) -> Condition:
+def visible(schema: TenantSchema, table: str, rules: Rules | None, vendor: str, *, few: bool = False) -> Condition:
     """Return the condition, with `%s` for its parameters, that holds for the records of a table that the rules let through.
 
-    Whether a record is deleted is not asked: a tombstone passes as it did before.
+    Whether a record is deleted is not asked: a tombstone passes as it did before. `few` is for questions about one record or
+    a short range: each follows its own hops then, so that the time does not tell whether there was a record to ask about.
     """
     if rules is None:
         return EVERYTHING
     rule = rules.by_table.get(table)
     if rule is None or table not in schema.by_table:
         return NOTHING
-    return visible_by(schema, rule, vendor)
+    return _visible_by(schema, rule, vendor, few)
 
 
-def visible_by(schema: TenantSchema, rule: TableRule, vendor: str) -> Condition:
-    """Return the condition of one rule."""
-    parts = [_term(schema, rule.table, term, vendor) for term in rule.terms]
+def _visible_by(schema: TenantSchema, rule: TableRule, vendor: str, few: bool) -> Condition:
+    parts = [_term(schema, rule.table, term, vendor, few) for term in rule.terms]
     if not parts:
         return EVERYTHING
     return " AND ".join(f"({sql})" for sql, _ in parts), [value for _, values in parts for value in values]
 
 
-def _term(schema: TenantSchema, table: str, term: Term, vendor: str) -> Condition:
+def _term(schema: TenantSchema, table: str, term: Term, vendor: str, few: bool) -> Condition:
     own = quote(physical_name(schema.tenant_id, table))
     key = term.key
     if key.kind == OWN:
         return _among(f"{own}.{_column(key.field)}", _field(schema, table, key.field), term, vendor)
     other = quote(physical_name(schema.tenant_id, key.table))
-    condition, values = _among(f"{other}.{_column(key.field)}", _field(schema, key.table, key.field), term, vendor)
-    if key.kind == DOWN:
-        reference = f"{other}.{quote(key.reference)}"
-        inner = f'SELECT {reference} FROM {other} WHERE NOT {other}."_deleted" AND {reference} IS NOT NULL AND ({condition})'
-        return f'{own}."id" IN ({inner})', values
-    return f'{own}.{quote(key.reference)} IN (SELECT {other}."id" FROM {other} WHERE NOT {other}."_deleted" AND ({condition}))', values
+    passing, values = _beyond(schema, other, term, vendor)
+    mine, theirs = (f'{own}."id"', quote(key.reference)) if key.kind == DOWN else (f"{own}.{quote(key.reference)}", '"id"')
+    if few:
+        return f"EXISTS (SELECT 1 FROM {other} WHERE {other}.{theirs} = {mine} AND {passing})", values
+    known = f" AND {other}.{theirs} IS NOT NULL" if key.kind == DOWN else ""
+    return f"{mine} IN (SELECT {other}.{theirs} FROM {other} WHERE {passing}{known})", values
+
+
+def over_hop(schema: TenantSchema, term: Term, vendor: str) -> Condition:
+    """Return a SELECT of (what the hop leads from, the record it leads to) of the living records that pass, up to the `IN` of the former."""
+    key = term.key
+    other = quote(physical_name(schema.tenant_id, key.table))
+    passing, values = _beyond(schema, other, term, vendor)
+    near = quote(key.reference) if key.kind == DOWN else '"id"'
+    return f'SELECT {other}.{near}, {other}."id" FROM {other} WHERE {passing} AND {other}.{near} IN', values
+
+
+def _beyond(schema: TenantSchema, other: str, term: Term, vendor: str) -> Condition:
+    condition, values = _among(f"{other}.{_column(term.key.field)}", _field(schema, term.key.table, term.key.field), term, vendor)
+    return f'NOT {other}."_deleted" AND ({condition})', values
 
 
 def _column(name: str) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from django.contrib.auth.models import User
@@ -51,20 +52,42 @@ def hash_token(token: str) -> str:
 
 def seal(device: Device) -> str:
     """Give an unsaved device its id and token hash; return the token, which is known here and nowhere else."""
-    token = PREFIX + secrets.token_urlsafe(32)
+    token = _new_token()
     device.id = "d" + secrets.token_hex(10)
     device.token_hash = hash_token(token)
     return token
+
+
+def _new_token() -> str:
+    return PREFIX + secrets.token_urlsafe(32)
 
 
 def issue_device(tenant: Tenant, user: User, name: str) -> IssuedDevice:
     """Create a device of a member; raises MoatError `forbidden` when the user is no active member of the tenant."""
     if not user.is_active or not Membership.objects.filter(tenant=tenant, user=user).exists():
         raise MoatError("forbidden", f"{user.get_username()} is not an active member of {tenant.slug}.", field="user")
-    device = Device(tenant=tenant, user=user, name=" ".join(name.split())[:MAX_NAME_LENGTH] or "unnamed")
+    device = Device(tenant=tenant, user=user, name=_clean(name))
     token = seal(device)
     device.save(force_insert=True)
     return IssuedDevice(device, token)
+
+
+def issue_again(tenant: Tenant, user: User, device_id: str, name: str, *, closed: timedelta) -> IssuedDevice | None:
+    """Let a revoked device in again, under its old id and with a new token; None unless it is this user's of this tenant, and revoked.
+
+    So the server goes on knowing which of its ops it took. A device that was not revoked may still be in use, on another copy of its
+    replica: two that number their ops as one device would lose them. `closed` is how long after a revocation every process has
+    closed the device's connections: before that it is not let in either. The caller has authenticated the user as a member.
+    """
+    token = _new_token()
+    revoked = Device.objects.filter(pk=device_id, tenant=tenant, user=user, revoked_at__lte=timezone.now() - closed)
+    if not revoked.update(token_hash=hash_token(token), revoked_at=None, name=_clean(name)):
+        return None
+    return IssuedDevice(Device.objects.get(pk=device_id), token)
+
+
+def _clean(name: str) -> str:
+    return " ".join(name.split())[:MAX_NAME_LENGTH] or "unnamed"
 
 
 def identify(token: object) -> DeviceIdentity | None:

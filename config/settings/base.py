@@ -169,7 +169,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 CACHES: dict[str, Any] = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "moat"}
+    "default": {"BACKEND": "config.caches.RedisOrLocalCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "moat"}
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
@@ -178,8 +178,9 @@ CACHES: dict[str, Any] = {
 # production set-up on a plain local port, set HTTPS=0.
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS
-# SyncProtocol v1 refuses plain HTTP by itself: a client would lose the body of a POST that is redirected.
-SECURE_REDIRECT_EXEMPT = [r"^v1/"]
+# SyncProtocol v1 refuses plain HTTP by itself: a client would lose the body of a POST that is redirected. Load balancers
+# ask for the health of a process behind the proxy that ends TLS, and take a redirect for an illness.
+SECURE_REDIRECT_EXEMPT = [r"^v1/", r"^health$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS

@@ -1,5 +1,7 @@
 """The log of a tenant as a page: what was written, by whom, on which device. Django's admin cannot show a composite key."""
 
+import json
+
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -26,6 +28,8 @@ def change_log(request: HttpRequest, slug: str) -> HttpResponseBase:
         Device.objects.filter(tenant=tenant, pk__in={line["device"] for line in lines if "device" in line}).values_list("pk", "name")
     )
     for line in lines:
+        line["written"] = line["at"][:19].replace("T", " ")
+        line["what"] = json.dumps(line["payload"], ensure_ascii=False) if line.get("payload") else ""
         line["device_name"] = names.get(line.get("device", ""), line.get("device", ""))
     older = lines[-1]["cursor"] if len(rows) > SHOWN else None
     return page(request, "log.html", None, title=f"Log of {tenant}", tenant=tenant, lines=lines, older=older, table=table)

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import QuerySet
@@ -20,6 +21,7 @@ from metadata.access_store import Access, access_of
 from metadata.models import AccessRule
 from metadata.schema import TenantSchema
 from sync.admin.access_forms import AccessRuleForm, published
+from sync.admin.filter_help import help_of, parameters_of, unknown_attributes
 from sync.columns import table_of
 from sync.visibility import visible
 from tenants.admin import SecurityProfileAdmin as PlainProfileAdmin
@@ -38,7 +40,20 @@ class _RuleFormSet(_FormSet):
     def _construct_form(self, i: int, **kwargs: Any) -> AccessRuleForm:
         form: AccessRuleForm = super()._construct_form(i, **kwargs)  # type: ignore[misc]
         form.tenant_id = self.instance.tenant_id
+        form.offer(self.schema)
         return form
+
+    @property
+    def empty_form(self) -> AccessRuleForm:
+        """The form that *Add another* copies."""
+        form: AccessRuleForm = super().empty_form
+        form.offer(self.schema)
+        return form
+
+    @cached_property
+    def schema(self) -> TenantSchema:
+        """What the tenant has published, read once."""
+        return published(self.instance.tenant_id)
 
 
 class AccessRuleInline(TenantScopedInline):
@@ -48,6 +63,23 @@ class AccessRuleInline(TenantScopedInline):
     form = AccessRuleForm
     formset: Any = _RuleFormSet
     extra = 0
+    template = "admin/edit_inline/stacked.html"
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "object_name",
+                    ("can_read", "can_create", "can_update", "can_delete"),
+                    "readable_fields",
+                    "writable_fields",
+                    "row_filter",
+                    "subtypes",
+                    "statuses",
+                )
+            },
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +153,7 @@ class SecurityProfileAdmin(PlainProfileAdmin):
     list_filter = ("tenant",)
     list_select_related = ("tenant",)
     search_fields = ("name",)
+    change_form_template = "admin/tenants/securityprofile/change_form.html"
     readonly_fields = ("revision", "channels_in_use", "preview")  # type: ignore[assignment]
     inlines: ClassVar = [AccessRuleInline]
 
@@ -155,6 +188,23 @@ class SecurityProfileAdmin(PlainProfileAdmin):
             if obj.pk
             else "-"
         )
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], add: bool = False, change: bool = False, form_url: str = "", obj: Any = None
+    ) -> HttpResponse:
+        """Put beside the filters what they can compare."""
+        if obj is not None:
+            parameters = parameters_of(obj.tenant_id)
+            context |= {"parameters": parameters, "filter_help": help_of(published(obj.tenant_id), parameters)}
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Warn of parameters that nobody has: such a filter is no mistake yet, and lets nothing through until somebody does."""
+        super().save_related(request, form, formsets, change)
+        filters = list(form.instance.rules.values_list("row_filter", flat=True))
+        for name in unknown_attributes(filters, parameters_of(form.instance.tenant_id)):
+            attribute = name.rpartition(".")[2]
+            self.message_user(request, f"No member has {name} yet: add {attribute} to the attributes of memberships.", messages.WARNING)
 
     def get_urls(self) -> list[URLPattern]:
         """Add the preview."""

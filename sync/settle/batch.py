@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from metadata.access import Rules
+from metadata.access import Rules, TableRule, Term
 from metadata.access_store import Access, access_at
 from metadata.catalog import schema_of
 from metadata.models import ObjectMetadata
@@ -74,6 +74,10 @@ class Batch:
         self.devices: dict[str, DeviceState] = {}
         self.is_routed = plan_of(locked) is not None
         self._accesses: dict[int, Access] = {}
+        # Of `settle.sight`: per hop which records were asked about and what passes beyond, per rule which were looked over.
+        self.asked: defaultdict[Term, set[str]] = defaultdict(set)
+        self.passing: defaultdict[Term, dict[str, set[str]]] = defaultdict(dict)
+        self.looked_over: defaultdict[TableRule, set[str]] = defaultdict(set)
         self.conflicts: dict[str, Conflict] = {}
         self.entries: list[log.Entry] = []
         self.new_conflicts: list[Conflict] = []

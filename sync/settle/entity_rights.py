@@ -16,6 +16,7 @@ from sync.rows import Row, Table
 from sync.settle import guard
 from sync.settle.bodies import body_of
 from sync.settle.payloads import read_insert
+from sync.settle.sight import sees
 from sync.settle.tx import Tx
 
 
@@ -50,7 +51,7 @@ def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
         guard.permit(tx, op, table, row)
         return
     rule = tx.rules.by_table[table.spec.table_name]
-    if not guard.sees(tx, rule, row):
+    if not sees(tx, rule, row):
         raise OpRefused(Code.FORBIDDEN, guard.CREATE_REFUSED)
     guard.require_verb(rule, update=True)
 

@@ -4,19 +4,17 @@ The one thing that cannot be hidden: ids and unique values belong to the whole t
 id or unique value is refused where a free one would be taken. The refusal says no more than that.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from metadata.access import Rules, TableRule, Term
-from metadata.filters import DOWN, OWN, RouteKey, value_key
+from metadata.access import Rules, TableRule
 from sync.codes import Code
 from sync.errors import OpRefused
 from sync.ops import ConflictView, Op
 from sync.projection import readable_record
-from sync.recording import links
 from sync.routing import SYSTEM_TABLES
 from sync.rows import Row, Table
+from sync.settle.sight import sees, sees_target
 from sync.settle.tx import Effect, Tx
 
 CREATE_REFUSED: Final = "Your profile does not allow this record to be created."
@@ -111,56 +109,17 @@ def check_effects(tx: Tx) -> None:
 def _check_effect(tx: Tx, rules: Rules, effect: Effect) -> None:
     table = effect.row.table
     final = tx.row(table, effect.row.id)
-    if final is None or final.deleted:
+    if final is None:
         return
     for name, target in table.references:
         value = final.get(name) if name in effect.fields else None
         if value is not None and target not in rules.by_table:
             raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name} to be changed.", field=name)
-        if value is not None and not _sees_target(tx, rules, target, value):
+        known = tx.batch.table(target)
+        if value is not None and (known is None or not sees_target(tx, rules.by_table[target], known, value)):
             raise OpRefused(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
-    if effect.entry.op == "insert" and not sees(tx, rules.by_table[table.spec.table_name], final):
+    if effect.entry.op == "insert" and not final.deleted and not sees(tx, rules.by_table[table.spec.table_name], final):
         raise OpRefused(Code.FORBIDDEN, CREATE_REFUSED)
-
-
-def _sees_target(tx: Tx, rules: Rules, target: str, record_id: str) -> bool:
-    table = tx.batch.table(target)
-    row = tx.row(table, record_id) if table is not None else None
-    return row is not None and sees(tx, rules.by_table[target], row)
-
-
-def sees(tx: Tx, rule: TableRule, row: Row) -> bool:
-    """Whether a record passes a rule as the tx has things by now. A tombstone passes as it did before."""
-    return all(_passes(tx, term, row) for term in rule.terms)
-
-
-def _passes(tx: Tx, term: Term, row: Row) -> bool:
-    key = term.key
-    if key.kind == OWN:
-        return _key_of(row, key.field) in term.allowed
-    if key.kind == DOWN:
-        return any(value_key(value) in term.allowed for value in _below(tx, key, row))
-    parent_id, table = row.get(key.reference), tx.batch.table(key.table)
-    parent = tx.row(table, parent_id) if table is not None and parent_id is not None else None
-    return parent is not None and not parent.deleted and _key_of(parent, key.field) in term.allowed
-
-
-def _key_of(row: Row, field: str) -> str:
-    return value_key(row.id if field == "id" else row.get(field))
-
-
-def _below(tx: Tx, key: RouteKey, row: Row) -> Iterator[Any]:
-    """Yield the values at the end of a hop down: of the database's records, but for those the batch has changed."""
-    table = tx.batch.table(key.table)
-    if table is None:
-        return
-    changed = {r.id: r for (t, _), r in [*tx.batch.dirty.items(), *tx.overlay.items()] if t is table}
-    for child in changed.values():
-        if not child.deleted and child.get(key.reference) == row.id:
-            yield child.id if key.field == "id" else child.get(key.field)
-    for child_id, _, value in links(table, key.reference, key.field, [row.id]):
-        if child_id not in changed:
-            yield value
 
 
 def without_hidden(refused: OpRefused, rules: Rules | None, table: Any) -> OpRefused:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from metadata.access import Rules, TableRule
 from metadata.fieldtypes import ValueRefused
 from sync import log, sql
 from sync.models import Conflict, PrunedOps
@@ -14,6 +15,7 @@ from sync.ops import Actor, Op
 from sync.rows import Table
 from sync.settle.batch import Batch, DeviceState
 from sync.settle.payloads import valid_id
+from sync.settle.sight import look_over
 
 Pushes = Sequence[tuple[Actor, Sequence[Op]]]
 
@@ -24,7 +26,11 @@ def prefetch(batch: Batch, pushes: Pushes) -> None:
     targets: defaultdict[str, set[str]] = defaultdict(set)
     values: defaultdict[tuple[Table, str], list[Any]] = defaultdict(list)
     named: set[str] = set()
+    judged: defaultdict[TableRule, set[str]] = defaultdict(set)
     for actor, ops in pushes:
+        rules, pointed = batch.rules_of(actor), targets
+        if rules is not None:
+            pointed = defaultdict(set)
         if actor.device_id is not None and ops and ops[0].op_id <= batch.devices[actor.device_id].highest:
             _load_earlier(batch.devices[actor.device_id], actor.device_id, ops)
         for op in ops:
@@ -34,10 +40,17 @@ def prefetch(batch: Batch, pushes: Pushes) -> None:
                 named.update(conflict_named(op.payload))
             elif (table := batch.table(op.table)) is not None and valid_id(op.id):
                 ids[table].add(op.id)
+                if rules is not None and (rule := rules.by_table.get(op.table)) is not None:
+                    judged[rule].add(op.id)
                 if table.watched:
-                    _collect(table, op.payload, targets, values)
+                    _collect(table, op.payload, pointed, values)
+        if rules is not None:
+            _judge_targets(batch, rules, pointed, ids, judged)
     for table, wanted in ids.items():
         batch.load(table, wanted)
+    for rule, judged_ids in judged.items():
+        if (known := batch.table(rule.table)) is not None:
+            look_over(batch, rule, known, judged_ids)
     for name, wanted in targets.items():
         target = batch.table(name)
         batch.load_targets(name, wanted - (ids[target] if target is not None else set()))
@@ -45,6 +58,17 @@ def prefetch(batch: Batch, pushes: Pushes) -> None:
         batch.load_owners(table, field, wanted_values)
     if named:
         load_conflicts(batch, named)
+
+
+def _judge_targets(
+    batch: Batch, rules: Rules, pointed: Mapping[str, set[str]], ids: defaultdict[Table, set[str]], judged: defaultdict[TableRule, set[str]]
+) -> None:
+    """Note what a filtered actor refers to: those records are judged like the ones that are written."""
+    for name, found in pointed.items():
+        rule, table = rules.by_table.get(name), batch.table(name)
+        if rule is not None and table is not None:
+            ids[table] |= found
+            judged[rule] |= found
 
 
 def conflict_named(payload: Any) -> list[str]:

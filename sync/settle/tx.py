@@ -84,13 +84,11 @@ class Tx:
                 continue
             self.position = position
             final = self.overlay[table, effect.row.id]
-            if final.deleted:
-                continue
             for name, target in table.references:
-                if name in effect.fields:
+                if name in effect.fields:  # of a tombstone too: it keeps its values, and the database their references
                     self._check_reference(name, target, final.get(name))
             for name in table.unique:
-                if name in effect.fields:
+                if name in effect.fields and not final.deleted:
                     self._check_unique(final, name)
 
     def _check_reference(self, name: str, target: str, value: Any) -> None:

@@ -2,14 +2,16 @@
 
 import json
 import time
+from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
 from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
-from tenants.models import Device, Membership
-from tenants.tokens import identify
+from tenants.models import Device, Membership, SecurityProfile, Tenant
+from tenants.tokens import identify, revoke
 from tests.builders import make_tenant, make_user
 from tests.rest.api import Api
 
@@ -186,3 +188,58 @@ def test_the_tenant_of_a_token_cannot_be_overridden(olga):
     Membership.objects.create(tenant=other, user=olga, profile=other.profiles.get())
     api = Api(olga.memberships.get(tenant__slug="acme").tenant, olga)
     assert api.ok("GET", "me/?tenant=other", X_Moat_Tenant="other")["tenant"] == "acme"
+
+
+def revoke_long_ago(device):
+    """So long that every process has closed its connections."""
+    revoke(device)
+    Device.objects.filter(pk=device.pk).update(revoked_at=timezone.now() - timedelta(minutes=1))
+
+
+def test_a_revoked_device_signs_in_again_under_its_old_id(olga):
+    first = login(GOOD).data
+    revoke_long_ago(Device.objects.get())
+    again = login({**GOOD, "device": "renamed", "device_id": first["device"], "last_op_id": 0}).data
+    assert again["device"] == first["device"]
+    assert again["token"] != first["token"]
+    assert identify(first["token"]) is None
+    assert identify(again["token"]).device_id == first["device"]
+    device = Device.objects.get()
+    assert (device.name, device.revoked_at) == ("renamed", None)
+
+
+@pytest.mark.parametrize("case", ["in use", "revoked just now", "another user", "another tenant", "unknown", "an older copy"])
+def test_only_its_user_gets_a_device_back_and_only_when_nobody_else_is_it(olga, case):
+    tenant = olga.memberships.get().tenant
+    mine, device = login(GOOD).data["device"], Device.objects.get()
+    given = {**GOOD, "device_id": mine, "last_op_id": 3}
+    if case == "revoked just now":
+        revoke(device)
+    elif case != "in use":
+        revoke_long_ago(device)
+    if case == "another user":
+        make_user(tenant, "tom")
+        given["user"] = "tom"
+    elif case == "another tenant":
+        make_user(make_tenant("other"), "stranger")
+        Membership.objects.create(
+            tenant=Tenant.objects.get(slug="other"), user=olga, profile=SecurityProfile.objects.get(tenant__slug="other")
+        )
+        given["tenant"] = "other"
+    elif case == "unknown":
+        given["device_id"] = "d" + "0" * 20
+    elif case == "an older copy":
+        Device.objects.filter(pk=mine).update(pruned_op_id=4)
+    answer = login(given)
+    assert answer.status_code == 200
+    assert answer.data["device"] not in (mine, given["device_id"])
+    if case != "in use":
+        device.refresh_from_db()
+        assert device.revoked_at is not None
+
+
+@pytest.mark.parametrize("wrong", [{"device_id": "d1"}, {"device_id": "d1", "last_op_id": "1"}, {"device_id": 5, "last_op_id": 1}])
+def test_a_former_device_is_named_with_its_highest_op(olga, wrong):
+    answer = login({**GOOD, **wrong})
+    assert (answer.status_code, answer.data["code"]) == (400, "bad_request")
+    assert not Device.objects.exists()

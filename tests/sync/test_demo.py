@@ -1,6 +1,10 @@
 """The demo tenants: complete, the same at every run, and never doubled."""
 
 import io
+import json
+import os
+import subprocess
+import sys
 import zipfile
 from importlib.util import find_spec
 
@@ -21,6 +25,8 @@ from sync.models import Change
 from sync.ops import Actor, Op
 from sync.rows import existing_ids
 from tenants.models import Membership, Tenant
+from tests.contract.servers import ROOT, ServerProcess
+from tests.rest.api import Api
 
 
 def _run(command, *options):
@@ -159,3 +165,97 @@ def test_the_office_sees_everything_and_a_technician_own_work_without_prices_on_
     assert rules is not None
     assert not rules.by_table["invoices"].can_read("total")
     assert {f for f in ("status", "notes", "title", "price") if rules.by_table["jobs"].can_write(f)} == {"status", "notes"}
+
+
+def _read(api, table):
+    """Every record of a table, by id, as a caller reads them over REST."""
+    found, cursor = {}, ""
+    while True:
+        page = api.ok("GET", f"records/{table}/?limit=100{cursor}")
+        found |= {record["id"]: record for record in page["results"]}
+        if not page["next"]:
+            return found
+        cursor = f"&cursor={page['next']}"
+
+
+def _sides(demo):
+    """What the office and tom read: {table: records} of each."""
+    apis = {name: Api(demo, User.objects.get(username=name)) for name in ("olga", "tom")}
+    tables = [table for table, _ in acme_records.tables()]
+    return apis, {name: {table: _read(api, table) for table in tables} for name, api in apis.items()}
+
+
+def _own(office):
+    """What is a technician's own of the office's records, worked out from the records themselves."""
+    jobs = {i for i, job in office["jobs"].items() if job["technician"] == "tech-tom"}
+    return {
+        "jobs": jobs,
+        "line_items": {i for i, item in office["line_items"].items() if item["job"] in jobs},
+        "invoices": {i for i, invoice in office["invoices"].items() if invoice["job"] in jobs},
+        "customers": {office["jobs"][i]["customer"] for i in jobs},
+        "technicians": set(office["technicians"]),
+        "inventory_items": set(office["inventory_items"]),
+    }
+
+
+def test_over_rest_the_office_has_all_and_a_technician_own_work_and_may_change_that_alone(demo):
+    apis, seen = _sides(demo)
+    tom = apis["tom"]
+    assert {t: len(r) for t, r in seen["olga"].items()} == {t: len(records) for t, records in acme_records.tables()}
+    own = _own(seen["olga"])
+    assert {table: set(records) for table, records in seen["tom"].items()} == own
+    assert 0 < len(own["jobs"]) < 400
+    assert all("total" not in invoice for invoice in seen["tom"]["invoices"].values())
+    job, item = min(own["jobs"]), min(own["line_items"])
+    theirs = min(set(seen["olga"]["jobs"]) - own["jobs"])
+
+    def code(method, path, body=None):
+        answer = tom(method, f"records/{path}", body)
+        return answer.status_code if answer.status_code < 300 else answer.data["code"]
+
+    assert code("PATCH", f"jobs/{job}/", {"status": "done", "notes": "done"}) == 200
+    for field, value in (("title", "x"), ("price", "1.00"), ("technician", "tech-tess"), ("customer", "cust-0001")):
+        assert code("PATCH", f"jobs/{job}/", {field: value}) == "forbidden", field
+    assert code("DELETE", f"jobs/{job}/") == "forbidden"
+    assert code("POST", "jobs/", {"title": "x", "customer": min(own["customers"]), "technician": "tech-tom"}) == "forbidden"
+    line = {"description": "pipe", "quantity": "1.00", "unit_price": "2.00"}
+    assert code("POST", "line_items/", {"job": job, **line}) == 201
+    assert code("POST", "line_items/", {"job": theirs, **line}) == "missing_reference"
+    assert code("PATCH", f"line_items/{item}/", {"description": "longer pipe"}) == 200
+    assert code("DELETE", f"line_items/{item}/") == 204
+    assert code("PATCH", f"jobs/{theirs}/", {"notes": "x"}) == "not_found"
+    for table, field in (("customers", "name"), ("inventory_items", "name"), ("technicians", "name"), ("invoices", "notes")):
+        assert code("PATCH", f"{table}/{min(own[table])}/", {field: "x"}) == "forbidden", table
+
+
+def test_moat_gives_a_technician_the_same_and_refuses_the_same(demo, tmp_path):
+    """The command against a real server."""
+    apis, seen = _sides(demo)
+    own = _own(seen["olga"])
+    server = ServerProcess().start()
+
+    def moat(*arguments):
+        command = [sys.executable, "-m", "moat_client", arguments[0], "--db", str(tmp_path / "tom.db"), *arguments[1:]]
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'clients' / 'python'}"}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    try:
+        tom = apis["tom"]
+        moat("login", server.url, "--tenant", "acme", "--token", tom.token, "--device", str(tom.device.pk))
+        assert moat("sync", "--once").returncode == 0
+        got = {table: {record["id"] for record in json.loads(moat("ls", table, "--json").stdout)} for table in own}
+        assert got == own
+        (invoices,) = [one for one in json.loads(moat("objects", "--json").stdout) if one["table_name"] == "invoices"]
+        assert "total" not in invoices["fields"] and "number" in invoices["fields"]
+        job, item = min(own["jobs"]), min(own["line_items"])
+        assert moat("set", "jobs", job, "notes=rang twice", "status=done").returncode == 0
+        assert moat("set", "line_items", item, "description=pipe").returncode == 0
+        assert moat("sync", "--once").returncode == 0
+        told = apis["olga"].ok("GET", f"records/jobs/{job}/")
+        assert (told["notes"], told["status"]) == ("rang twice", "done")
+        done = [moat("set", "jobs", job, "title=mine"), moat("sync", "--once")]
+        assert any(one.returncode for one in done), done
+        assert apis["olga"].ok("GET", f"records/jobs/{job}/")["title"] == seen["olga"]["jobs"][job]["title"]
+        assert moat("verify").returncode == 0
+    finally:
+        server.stop()

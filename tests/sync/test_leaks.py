@@ -222,6 +222,25 @@ def test_i8_no_call_of_syncprotocol_tells_a_lower_profile_what_it_hides(stage):
     assert walked >= {("handshake", 200), ("pull", 200), ("push", 200), ("push", 400), ("push", 403)}
 
 
+def messages():
+    """Every kind of question a client can ask, about what is hidden."""
+    return [
+        {"type": "verify"},
+        {"type": "verify", "tables": ["vaults"]},
+        {"type": "verify", "tables": ["nothing"]},
+        {"type": "verify", "table": "jobs", "ranges": [["job-hidden", "job-hidden"]]},
+        {"type": "verify", "table": "vaults", "ranges": [[None, None]]},
+        {"type": "verify", "table": "object_metadata", "ranges": [["vault", "vault"]]},
+        {"type": "repair", "table": "jobs", "low": None, "high": None},
+        {"type": "repair", "table": "vaults", "low": None, "high": None},
+        {"type": "repair", "table": "object_metadata", "low": None, "high": None},
+        {"type": "repair", "table": "layout_definition", "low": None, "high": None},
+        {"type": "schema", "from": 0},
+        {"type": "ping"},
+        {"type": "part", "snapshot": "00000000-0000-0000-0000-000000000000", "part": 0},
+    ]
+
+
 async def test_i8_no_message_tells_a_lower_profile_what_it_hides(stage):
     def said(words):
         return b"".join(words).decode("utf-8", "replace")
@@ -230,21 +249,7 @@ async def test_i8_no_message_tells_a_lower_profile_what_it_hides(stage):
         await tom.follow()
         before = len(tom.words)
         for ref, message in enumerate(
-            [
-                {"type": "verify"},
-                {"type": "verify", "tables": ["vaults"]},
-                {"type": "verify", "tables": ["nothing"]},
-                {"type": "verify", "table": "jobs", "ranges": [["job-hidden", "job-hidden"]]},
-                {"type": "verify", "table": "vaults", "ranges": [[None, None]]},
-                {"type": "verify", "table": "object_metadata", "ranges": [["vault", "vault"]]},
-                {"type": "repair", "table": "jobs", "low": None, "high": None},
-                {"type": "repair", "table": "vaults", "low": None, "high": None},
-                {"type": "repair", "table": "object_metadata", "low": None, "high": None},
-                {"type": "repair", "table": "layout_definition", "low": None, "high": None},
-                {"type": "schema", "from": 0},
-                {"type": "ping"},
-                {"type": "part", "snapshot": "00000000-0000-0000-0000-000000000000", "part": 0},
-            ],
+            messages(),
             100,
         ):
             await tom.say(**{"kind": message.pop("type"), **message, "ref": ref})

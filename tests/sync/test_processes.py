@@ -1,13 +1,17 @@
 """Several server processes on one database, with Redis, with a Redis that is not there, and without."""
 
+import json
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from tenants.models import Tenant
 from tenants.tokens import issue_device
@@ -82,6 +86,21 @@ def test_i3_i4_changes_of_one_process_reach_the_clients_of_another(acme: Tenant,
     begun = time.monotonic()
     there.catch_up_to(head + 1)
     assert time.monotonic() - begun < (0.4 if redis == "there" else 5)
+
+
+def test_with_redis_down_people_log_in_and_the_log_and_the_metrics_say_why(acme: Tenant, start: Start) -> None:
+    olga = make_user(acme, "olga")
+    olga.password = PBKDF2PasswordHasher().encode("right", "salt", 1000)  # the server has no hasher of the tests
+    olga.save()
+    server = start(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0", METRICS_TOKEN="watching")
+    body = json.dumps({"tenant": acme.slug, "user": "olga", "password": "right"}).encode()
+    for _ in range(2):
+        with urlopen(Request(f"{server.url}/api/login", body, {"Content-Type": "application/json"}), timeout=10) as answer:
+            assert json.load(answer)["user"] == "olga"
+    with urlopen(Request(f"{server.url}/metrics", headers={"Authorization": "Bearer watching"}), timeout=10) as answer:
+        counted = re.search(r"^moat_cache_fallbacks_total (\S+)", answer.read().decode(), re.MULTILINE)
+    assert counted is not None and float(counted[1]) >= 4
+    assert server.log.count("cache_down") == 1
 
 
 def test_what_a_command_in_another_process_writes_reaches_clients(acme: Tenant, start: Start, peer) -> None:

@@ -1,10 +1,15 @@
 """Profiles in the admin: rules are checked, previews tell what members see, and nobody looks into another tenant."""
 
+import json
+
 import pytest
 from django.urls import reverse
 
+from metadata.filters import parse_filter
 from metadata.models import AccessRule, ObjectField, ObjectMetadata
 from metadata.publish import publish
+from sync.admin.access_forms import published
+from sync.admin.filter_help import help_of, parameters_of
 from sync.admin.profiles import seen_by
 from sync.engine import push
 from sync.ops import Actor, Op
@@ -127,3 +132,88 @@ def test_a_publish_that_changes_what_a_filter_means_raises_the_revision(service)
     field.save()
     publish(tenant.pk)
     assert revision() > before
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("row_filter", "{'technician': 'tom'}", "JSON has double quotes only. A filter looks like"),
+        ("row_filter", '{"technician": }', "Line 1, column 16"),
+        ("row_filter", '{"technician": “tom”}', "typographic"),
+        ("row_filter", '{"technician": "tom", "technician": "tess"}', "technician is there twice."),
+        ("row_filter", "[" * 100_000, "nested too deeply"),
+        ("row_filter", '["technician"]', "A filter is an object in braces"),
+        ("row_filter", '{"technicain": "tom"}', "job has no field technicain. Did you mean technician?"),
+        ("row_filter", '{"zzz": "tom"}', "job has no field zzz. There are: title, technician, customer, price"),
+        ("row_filter", '{"custmer.name": "x"}', "custmer is not a reference of job. Did you mean customer?"),
+        ("row_filter", '{"customer.nam": "x"}', "customer has no field nam. Did you mean name?"),
+        ("row_filter", '{"<line_itm.job.text": "x"}', "line_itm is not a published object type. Did you mean line_item?"),
+        ("row_filter", '{"<line_item.jb.text": "x"}', "jb of line_item does not refer to job. Did you mean job?"),
+        ("row_filter", '{"price": "dear"}', "&quot;dear&quot; is not a value of a field of kind decimal."),
+        ("row_filter", '{"technician": "$user.nmae"}', "$user.nmae is not a parameter"),
+        ("readable_fields", "titel", "job has no field titel. Did you mean title?"),
+        ("statuses", "opne", "opne is not declared. Did you mean open?"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said_with_the_way_out(service, client, field, text, said):
+    tenant, _, _, admin = service
+    profile = SecurityProfile.objects.create(tenant=tenant, name="readers", full_access=False)
+    client.force_login(admin)
+    answer = client.post(reverse("admin:tenants_securityprofile_change", args=[profile.pk]), form(profile, **{field: text}))
+    assert said in answer.content.decode()
+    assert not AccessRule.objects.filter(profile=profile).exists()
+
+
+def test_the_page_offers_the_tenants_own_fields_parameters_and_examples_that_hold(service, client):
+    tenant, profile, tom, admin = service
+    Membership.objects.filter(user=tom).update(attributes={"technician": "tom"})
+    client.force_login(admin)
+    page = client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).content.decode()
+    for offered in (
+        "$membership.technician",
+        "tom: &quot;tom&quot;",
+        "customer.name",
+        "&lt;job.customer.technician",
+        '<option value="job">',
+    ):
+        assert offered in page, offered
+    schema = published(tenant.pk)
+    helps = help_of(schema, parameters_of(tenant.pk))
+    assert [one.object_name for one in helps] == ["customer", "job", "line_item"]
+    for one in helps:
+        assert one.examples
+        spec = schema.by_object[one.object_name]
+        for example in one.examples:
+            parse_filter(json.loads(example), spec, schema)
+        for key in (*one.own, *one.up, *one.down):
+            parse_filter({key: None}, spec, schema)
+    assert '{"technician": "$membership.technician"}' in next(one for one in helps if one.object_name == "job").examples
+    assert '{"job.technician": "$membership.technician"}' in next(one for one in helps if one.object_name == "line_item").examples
+    assert '{"<job.customer.technician": "$membership.technician"}' in next(o for o in helps if o.object_name == "customer").examples
+
+
+def test_a_parameter_that_no_member_has_is_saved_with_a_warning(service, client):
+    tenant, _, _, admin = service
+    profile = SecurityProfile.objects.create(tenant=tenant, name="readers", full_access=False)
+    client.force_login(admin)
+    url = reverse("admin:tenants_securityprofile_change", args=[profile.pk])
+    page = client.post(url, form(profile, row_filter='{"technician": ["$membership.regoin", "x"]}'), follow=True).content.decode()
+    assert "No member has $membership.regoin yet" in page
+    assert AccessRule.objects.get(profile=profile).row_filter == {"technician": ["$membership.regoin", "x"]}
+
+
+def test_a_rule_for_a_type_that_is_published_no_more_keeps_its_name(service, client):
+    _, profile, _, admin = service
+    AccessRule.objects.create(profile=profile, object_name="gone")
+    client.force_login(admin)
+    page = client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).content.decode()
+    assert '<option value="gone" selected>gone (not published)</option>' in page
+
+
+def test_the_help_shows_nothing_of_another_tenant(service, client):
+    tenant, profile, _, admin = service
+    other = make_tenant("zzforeign")
+    Membership.objects.filter(user=make_user(other, "zzforeign-user")).update(attributes={"zzforeign": "x"})
+    client.force_login(admin)
+    page = client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).content.decode()
+    assert "zzforeign" not in page and tenant.slug

@@ -29,7 +29,7 @@ def test_handshake_push_pull_in_either_encoding(notes: Tenant, kind: str) -> Non
     notes.refresh_from_db()
     assert (status, answer) == (
         200,
-        {"serverCursor": 0, "headCursor": notes.cursor, "capabilities": {"pull": True, "push": True, "sse": True}},
+        {"serverCursor": 0, "headCursor": notes.cursor, "lastOpId": 0, "capabilities": {"pull": True, "push": True, "sse": True}},
     )
     assert one.push(one.op("n1", 1, {"title": "A"}), one.op("n1", 2, {"title": "B"})) == (200, {"acknowledgedUpToOpId": 2, "conflicts": []})
     status, page = one.pull()
@@ -50,8 +50,10 @@ def test_handshake_push_pull_in_either_encoding(notes: Tenant, kind: str) -> Non
     }
     assert (page["nextCursor"], page["hasMore"]) == (cursor, False)
     one.pull(cursor)
-    assert one.call("handshake", one.me())[1]["serverCursor"] == cursor
+    answer = one.call("handshake", one.me())[1]
+    assert (answer["serverCursor"], answer["lastOpId"]) == (cursor, 2)
     status, lost = one.push(one.op("n1", 2, {"title": "C"}))
+    assert one.call("handshake", one.me())[1]["lastOpId"] == 3
     (conflict,) = lost["conflicts"]
     assert (status, lost["acknowledgedUpToOpId"], conflict["serverState"]["entityVersion"]) == (200, 3, 2)
     assert conflict["serverState"]["entityCbor"] == sent

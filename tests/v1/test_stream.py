@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from moat_client.v1.http import _events
 from sync.transports.runtime import get_runtime
 from sync.transports.v1 import stream
 from sync.transports.v1.stream import event
@@ -20,12 +21,18 @@ from tests.v1.conftest import Door, make_notes
 from tests.v1.test_cbor import VECTORS
 
 
-def test_events_look_as_clients_expect() -> None:
-    texts = {case["id"]: case["text"].encode() for case in VECTORS["sse_frames"]}
-    data = {key: json.loads(text.decode().split("data: ")[1]) for key, text in texts.items()}
-    assert event("connected", data["sse_connected"]) == texts["sse_connected"]
-    assert event("operations", data["sse_operations"], 43) == texts["sse_operations"].replace(b"id: 43-1", b"id: 43")
-    assert event("ping", data["sse_ping"]) == texts["sse_ping"]
+@pytest.mark.parametrize("case", VECTORS["sse_frames"], ids=lambda case: case["id"])
+def test_events_look_as_clients_expect(case: dict[str, Any]) -> None:
+    """Byte for byte, but that our ids are the cursor alone; a client of ours reads them as they are."""
+    fields = dict(line.split(": ", 1) for line in case["text"].splitlines() if line)
+    data, identity = json.loads(fields["data"]), fields.get("id")
+    cursor = None if identity is None else int(identity.split("-")[0])
+    ours = event(fields["event"], data, cursor)
+    assert ours == case["text"].replace(f"id: {identity}", f"id: {cursor}").encode()
+    for text in (case["text"].encode(), ours):
+        ((kind, read, event_id),) = _events(text.splitlines(keepends=True))
+        assert (kind, read) == (fields["event"], data)
+        assert event_id == (None if identity is None else identity if text != ours else str(cursor))
 
 
 @pytest.fixture
@@ -123,6 +130,28 @@ async def test_pings_and_the_end_of_a_device_that_is_revoked(tenant: Tenant, mak
         assert (await events.of("error"))["code"] == 2
         with pytest.raises(EOFError):
             await events.next()
+
+
+async def test_a_revoked_device_is_turned_away_from_a_busy_stream_too(tenant: Tenant, make: Callable[[], Any], settings: Any) -> None:
+    """There news never pauses for long enough to ping."""
+    settings.MOAT = {"V1_PING": 1.0}
+    one, writer = await make(), await make()
+    async with serving() as port, opened(port, one) as events:
+        await events.of("connected")
+        await in_thread(lambda: revoke(Device.objects.get(pk=one.issued.device.pk)))
+        done = asyncio.Event()
+
+        async def write() -> None:
+            for n in range(400):
+                if done.is_set():
+                    return
+                await in_thread(writer.put, "n1", n + 1, {"title": str(n)})
+            raise AssertionError("the stream went on")
+
+        task = asyncio.create_task(write())
+        assert (await events.of("error"))["code"] == 2
+        done.set()
+        await task
 
 
 async def test_filters_bodies_and_bad_starts(tenant: Tenant, make: Callable[[], Any]) -> None:

@@ -27,10 +27,14 @@ def socket_url(url: str) -> str:
     return "ws" + base_url(url).removeprefix("http") + "/ws/sync"
 
 
-def login(url: str, *, tenant: str, user: str, password: str, device_name: str = "") -> dict[str, str]:
-    """Ask the server for a device token; returns `device` and `token`. Raises LoginFailed or Unreachable."""
+def login(url: str, *, tenant: str, user: str, password: str, device_name: str = "", replica: Replica | None = None) -> dict[str, str]:
+    """Ask the server for a device token; returns `device` and `token`. Raises LoginFailed or Unreachable.
+
+    With the `replica` that is to have it: one whose device was revoked gets the same device again, and what it sent before stays known.
+    """
     name = device_name or f"moat-python on {platform.node() or 'unknown'}"
-    body = json.dumps({"tenant": tenant, "user": user, "password": password, "device": name}).encode()
+    given: dict[str, Any] = {"tenant": tenant, "user": user, "password": password, "device": name}
+    body = json.dumps({**given, **(_former(replica) if replica is not None else {})}).encode()
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     request = urllib.request.Request(f"{base_url(url)}/api/login", data=body, headers=headers, method="POST")  # noqa: S310 - checked by base_url
     answer = _answer(request)
@@ -38,6 +42,13 @@ def login(url: str, *, tenant: str, user: str, password: str, device_name: str =
     if not device or not answer.get("token"):
         raise LoginFailed("The server's answer to the log-in has no device or token.")
     return {"device": str(device), "token": str(answer["token"])}
+
+
+def _former(replica: Replica) -> dict[str, Any]:
+    """Return the device a replica was, and the highest op it ever numbered."""
+    with replica.store.read() as (con, _):
+        device = get_state(con, "device")
+        return {"device_id": device, "last_op_id": int(get_state(con, "next_op_id", "1")) - 1} if device else {}
 
 
 def _answer(request: urllib.request.Request) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Writes clients/vectors/*.json from the inputs below. Run it when the spec changes, and read the difference."""
 
+import copy
 import json
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moat_client import canonical, ddl, diff, hashchain, lines, overlay, values
-from moat_client.errors import Refused
+from moat_client import canonical, ddl, diff, fold, hashchain, lines, overlay, values
+from moat_client.errors import Diverged, Refused
 from moat_client.schema import Field
 
 FOLDER = Path(__file__).parents[2] / "vectors"
@@ -211,6 +212,59 @@ def value_cases() -> list[dict[str, Any]]:
     return cases
 
 
+def change(record: str, op: str, version: int, payload: Any = None, *, table: str = "jobs") -> dict[str, Any]:
+    return {"table": table, "id": record, "op": op, "version": version, "payload": payload}
+
+
+def step(path: str, value: Any, op: str = "replace") -> dict[str, Any]:
+    return {"op": op, "path": path, "value": value}
+
+
+# Lines in order; `base`: json values of base rows that a nested patch starts from; `known`: versions of base rows, after a repair.
+FOLDS: list[dict[str, Any]] = [
+    {"changes": [change("a", "insert", 1, {"title": "A"}), change("a", "update", 2, [step("/title", "B"), step("/crew", 2)])]},
+    {"changes": [change("a", "update", 4, [step("/title", "B")]), change("a", "update", 5, [{"op": "remove", "path": "/crew"}])]},
+    {"changes": [change("a", "update", 4, []), change("b", "update", 2, [step("/title", "x")], table="customers")]},
+    {"changes": [change("a", "update", 4, [step("/title", "B")]), change("a", "delete", 5)]},
+    {"changes": [change("a", "evict", 5), change("a", "insert", 9, {"title": "back"}), change("a", "update", 10, [step("/crew", 1)])]},
+    {"changes": [change("a", "insert", 1, {"title": "A"}), change("a", "delete", 2), change("a", "insert", 3, {"title": "C"})]},
+    {"changes": [change("a", "delete", 2), change("a", "update", 3, [step("/title", "x")])]},
+    {"changes": [change("a", "replace", 2, {})]},
+    {"changes": [change("a", "update", 2, [step("/attrs/colour", "red", "add")])], "base": {"jobs/a/attrs": {"size": 1}}},
+    {
+        "changes": [change("a", "update", 2, [step("/attrs/tags/-", "x", "add"), step("/attrs/a~1b", 2)])],
+        "base": {"jobs/a/attrs": {"tags": [], "a/b": 1}},
+    },
+    {"changes": [change("a", "update", 2, [step("/attrs", {"a": 1}), step("/attrs/b", 2, "add")])], "base": {"jobs/a/attrs": {"size": 1}}},
+    {"changes": [change("a", "insert", 1, {"attrs": {"a": [1]}}), change("a", "update", 2, [{"op": "remove", "path": "/attrs/a/0"}])]},
+    {"changes": [change("a", "update", 2, [step("/attrs/gone/x", 1)])], "base": {"jobs/a/attrs": {}}},
+    {
+        "changes": [change("a", "update", 3, [step("/title", "old")]), change("a", "update", 4, [step("/title", "new")])],
+        "known": {"jobs/a": 3},
+    },
+    {"changes": [change("a", "update", 3, [step("/title", "of a record that goes later")]), change("a", "delete", 4)], "known": {}},
+    {"changes": [change("a", "insert", 1, {}), change("a", "update", 2, [step("/title", "x")])], "known": {"jobs/a": 1}},
+    {"changes": [change("a", "delete", 2), change("a", "insert", 3, {"title": "x"})], "known": {"jobs/a": 3}},
+]
+
+
+def fold_cases() -> list[dict[str, Any]]:
+    return [one | folded(copy.deepcopy(one)) for one in FOLDS]
+
+
+def folded(case: dict[str, Any]) -> dict[str, Any]:
+    base, known = case.get("base", {}), case.get("known")
+    try:
+        tables = fold.fold_changes(
+            case["changes"],
+            current=lambda table, record, field: base[f"{table}/{record}/{field}"],
+            known=None if known is None else lambda table, record: known.get(f"{table}/{record}"),
+        )
+    except Diverged:
+        return {"error": True}
+    return {"folded": {name: {"rows": t.rows, "patches": t.patches, "gone": sorted(t.gone)} for name, t in tables.items()}}
+
+
 FILES = {
     "canonical": ("RFC 8785 text of JSON values; error: refused (lone surrogates).", canonical_cases),
     "chain": ("Genesis of chains, and a chain folded over the exact bytes of lines.", chain_cases),
@@ -218,6 +272,7 @@ FILES = {
     "lines": ("Change lines as they come, op lines as they go.", line_cases),
     "patch": ("Patches applied to records, and the patch between two records.", patch_cases),
     "overlay": ("What is shown of a record: base row and active ops, in order.", overlay_cases),
+    "fold": ("Many change lines as the least work per record: whole rows, changed fields, ids that are gone.", fold_cases),
     "ddl": ("The replica's SQL: fixed tables, schema commands, live view.", ddl_cases),
     "values": ("Values people give, their wire form, and what SQLite then holds in the field's column.", value_cases),
 }

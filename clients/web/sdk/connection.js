@@ -20,6 +20,13 @@ export const FINAL = {
   bad_token: 'signed_out', revoked: 'signed_out', forbidden: 'signed_out', protocol: 'halted', replaced: 'halted', ahead: 'halted', epoch: 'halted',
 };
 
+/** What a close code says when the `error` before it was lost on the way. */
+/** @type {Record<number, [string, string]>} */
+const CLOSED = {
+  4401: ['bad_token', 'The server does not know this device any more. Log in again.'], 4403: ['forbidden', 'This user has no access.'],
+  4409: ['replaced', 'Another window or browser is connected as this device.'], 4426: ['protocol', 'The server no longer speaks this version. Load the page again.'],
+};
+
 export class Connection {
   /** @type {Phase} */
   phase = 'closed';
@@ -88,12 +95,12 @@ export class Connection {
   }
 
   hello() {
-    const { schema_version, cursor, state_hash, server_epoch } = this.state;
+    const { schema_version, cursor, state_hash, server_epoch, channel } = this.state;
     this.connected = true;
     this.heard = this.now;
     this.send({
       type: 'hello', protocol: PROTOCOL, token: this.token, device: this.device, schema_version, cursor, state_hash: state_hash || null,
-      ...(server_epoch ? { server_epoch } : {}), client: this.client,
+      ...(server_epoch ? { server_epoch } : {}), ...(channel ? { channel } : {}), client: this.client,
     });
   }
 
@@ -105,7 +112,8 @@ export class Connection {
   closed(code, reason) {
     this.forget();
     if (this.phase === 'closed' || this.phase === 'signed_out' || this.phase === 'halted') return;
-    if (code === 4401) return this.giveUp('bad_token', reason || 'The server does not know this device any more. Log in again.');
+    const final = CLOSED[code ?? 0];
+    if (final) return this.giveUp(final[0], reason || final[1]);
     if (this.phase !== 'downloading') this.enter('offline');
     const ms = backoff(this.attempt++, this.random, this.retryAfter);
     this.retryAt = this.now + ms;

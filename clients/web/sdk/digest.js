@@ -1,7 +1,6 @@
 /** The digest of a table (docs/spec/protocol.md §9): a sum over records, so that it does not depend on their order. */
 
-import { sha256 } from './sha256.js';
-import { utf8 } from './chain.js';
+import { sha256Text } from './sha256.js';
 
 const hash = new Uint8Array(32);
 const TWO_32 = 4294967296;
@@ -18,7 +17,7 @@ export class Digest {
    * @param {number} version
    */
   add(id, version) {
-    sha256(utf8(`${id}\0${version}`), hash);
+    sha256Text(`${id}\0${version}`, hash);
     const low = this.#low + (((hash[4] << 24) | (hash[5] << 16) | (hash[6] << 8) | hash[7]) >>> 0);
     const high = this.#high + (((hash[0] << 24) | (hash[1] << 16) | (hash[2] << 8) | hash[3]) >>> 0) + (low >= TWO_32 ? 1 : 0);
     this.#low = low % TWO_32;

@@ -9,9 +9,10 @@
 
 import { backoff } from './backoff.js';
 import { genesis } from './chain.js';
-import { Connection, FINAL } from './connection.js';
+import { FINAL } from './connection.js';
 import { Pushing } from './pushing.js';
-import { Verification } from './verify.js';
+import { Repairing } from './repairing.js';
+import { Revisions } from './revisions.js';
 
 /** @typedef {import('./types.js').SyncState} SyncState */
 /** @typedef {import('./types.js').Phase} Phase */
@@ -22,9 +23,10 @@ import { Verification } from './verify.js';
 
 export const FULL_CHANNEL = 'full';
 
-export class Engine extends Connection {
-  /** @type {Envelope | null} */
-  welcome = null;
+/** Errors that say what the connection is closed for, and that a fresh one mends at once. */
+const MOVED = new Set(['access_changed']);
+
+export class Engine extends Repairing {
   head = 0;
   /** @type {number | null} */
   progress = null;
@@ -34,8 +36,7 @@ export class Engine extends Connection {
   #catchUpFrom = 0;
   /** @type {{envelope: Envelope, lines: string[]}[]} frames that wait for a schema */
   #held = [];
-  /** @type {Map<number, import('./types.js').Revision>} */
-  #revisions = new Map();
+  #revisions = new Revisions();
   #schemaRef = 0;
   /** What to do once the schema is here: go on with the held frames, subscribe again, or compare and repair. */
   /** @type {'apply' | 'subscribe' | 'repair'} */
@@ -45,16 +46,12 @@ export class Engine extends Connection {
   #interrupted = 'live';
   /** @type {{envelope: Envelope, frames: import('./replica.js').RowsFrame[], received: number} | null} */
   #rows = null;
-  /** @type {Verification | null} */
-  #verification = null;
-  #wantVerify = false;
 
   /**
    * @param {{state: SyncState, device: string | null, token: string | null, client: string, port: Port, random?: () => number}} options
    */
   constructor({ state, device, token, client, port, random = Math.random }) {
-    super({ state, device, token, client, random });
-    this.port = port;
+    super(port, { state, device, token, client, random });
     this.pushing = new Pushing(port.pending);
   }
 
@@ -94,7 +91,7 @@ export class Engine extends Connection {
     download_failed: ({ code, message }) => this.#downloadFailed(code, message),
     confirmed: () => this.#confirmed(),
     progress: ({ share }) => { this.progress = share; },
-    verify: () => this.#verify(),
+    verify: () => this.verify(),
     start_over: () => this.#startOver(),
   };
 
@@ -110,8 +107,6 @@ export class Engine extends Connection {
     this.#schemaRef = 0;
     this.#upgradeFor = 'apply';
     this.#rows = null;
-    this.#wantVerify ||= this.#verification !== null;
-    this.#verification = null;
     this.pushing.reset();
     this.out.push({ do: 'clear', name: 'push' });
   }
@@ -135,8 +130,8 @@ export class Engine extends Connection {
   #frame(envelope, lines) {
     if (!this.connected) return;
     this.heard = this.now;
-    const verification = this.#verification;
-    if (verification?.owns(envelope) && (envelope.type === 'verify' || envelope.type === 'rows')) return this.#verifying(verification, envelope, lines);
+    const { verification } = this;
+    if (verification?.owns(envelope) && (envelope.type === 'verify' || envelope.type === 'rows')) return this.verifying(verification, envelope, lines);
     switch (envelope.type) {
       case 'welcome': return this.#welcomed(envelope);
       case 'catch_up': return this.#catchUp(envelope);
@@ -167,8 +162,8 @@ export class Engine extends Connection {
     if (envelope.chain === 'epoch' || envelope.chain === 'ahead') return this.#restored(envelope.chain);
     const { tenant, channel, server_epoch } = envelope;
     if (this.state.tenant && this.state.tenant !== tenant) return this.giveUp('other_tenant', `This replica belongs to ${this.state.tenant}, not to ${tenant}.`);
-    if (this.state.cursor === 0) this.#adopt({ tenant, channel, server_epoch, state_hash: genesis(server_epoch, tenant, channel === FULL_CHANNEL ? null : channel) });
-    this.#subscribe();
+    if (this.state.cursor === 0) this.adopt({ tenant, channel, server_epoch, state_hash: genesis(server_epoch, tenant, channel === FULL_CHANNEL ? null : channel) });
+    this.subscribe();
   }
 
   /** @param {string} chain */
@@ -176,14 +171,20 @@ export class Engine extends Connection {
     this.giveUp(chain, 'The server was restored from a backup or replaced. Your unsent edits are kept. Start over to take the server’s data again.');
   }
 
-  #subscribe() {
-    const { schema_version, cursor, state_hash } = this.state;
+  /**
+   * Revisions in hand count as known: they are run where the log, or the rows, reach them.
+   * @override
+   */
+  subscribe() {
+    const { schema_version, cursor, state_hash, channel } = this.state;
     this.#subscribing = this.nextRef();
     this.#held = [];
     this.#rows = null;
     this.#schemaRef = 0;
     this.enter('catching_up');
-    this.send({ type: 'subscribe', schema_version, cursor, state_hash: state_hash || null, ref: this.#subscribing });
+    this.send({
+      type: 'subscribe', schema_version: this.#revisions.newest(schema_version), cursor, state_hash: state_hash || null, ...(channel ? { channel } : {}), ref: this.#subscribing,
+    });
   }
 
   /** @param {Envelope} envelope */
@@ -199,7 +200,7 @@ export class Engine extends Connection {
         return this.enter('catching_up');
       case 'rows':
         this.head = envelope.to;
-        if (envelope.schema_version !== this.state.schema_version) return this.#upgradeFirst();
+        if (envelope.schema_version > this.#revisions.newest(this.state.schema_version)) return this.#upgradeFirst();
         this.enter('catching_up');
         this.#rows = { envelope, frames: [], received: 0 };
         return undefined;
@@ -222,8 +223,8 @@ export class Engine extends Connection {
     if (this.#subscribing !== null || this.phase === 'downloading' || this.phase === 'repairing' || this.#rows) return;
     if (this.phase === 'upgrading') return void this.#held.push({ envelope, lines });
     const { from, to, state_hash, schema_version } = envelope;
-    if (from !== this.state.cursor) return this.#subscribe();
-    const revisions = this.#revisionsTo(schema_version);
+    if (from !== this.state.cursor) return this.subscribe();
+    const revisions = this.#revisions.between(this.state.schema_version, schema_version);
     if (!revisions) {
       this.#held.push({ envelope, lines });
       return this.#askSchema('apply');
@@ -238,7 +239,8 @@ export class Engine extends Connection {
   #live(envelope) {
     if (this.#subscribing !== null) return;
     if (this.phase === 'upgrading') return void this.#held.push({ envelope, lines: [] });
-    if (envelope.cursor !== this.state.cursor) return this.#subscribe();
+    if (envelope.cursor !== this.state.cursor) return this.subscribe();
+    if (this.state.state_hash && envelope.state_hash !== this.state.state_hash) return this.#repair();
     this.progress = null;
     this.head = envelope.cursor;
     this.enter('live');
@@ -249,7 +251,7 @@ export class Engine extends Connection {
   /** Do what waited for the replica to be live. */
   #next() {
     this.#push();
-    if (this.#wantVerify && this.phase === 'live') this.#beginVerification();
+    if (this.wantVerify && this.phase === 'live') this.beginVerification();
   }
 
   /** The replica truly is where this machine takes it to be. */
@@ -260,17 +262,6 @@ export class Engine extends Connection {
   }
 
   // Schema
-
-  /** @param {number} version */
-  #revisionsTo(version) {
-    const out = [];
-    for (let each = this.state.schema_version + 1; each <= version; each++) {
-      const revision = this.#revisions.get(each);
-      if (!revision) return null;
-      out.push(revision);
-    }
-    return out;
-  }
 
   /** @param {'apply' | 'subscribe' | 'repair'} purpose */
   #askSchema(purpose) {
@@ -295,25 +286,28 @@ export class Engine extends Connection {
   /** @param {Envelope} envelope */
   #schema(envelope) {
     if (envelope.ref !== this.#schemaRef) return;
-    for (const revision of envelope.revisions) this.#revisions.set(revision.schema_version, revision);
+    this.#revisions.take({ from: this.state.schema_version, to: envelope.to, revisions: envelope.revisions });
     this.#schemaRef = 0;
-    if (this.#upgradeFor !== 'apply') {
-      const revisions = this.#revisionsTo(envelope.to);
-      if (!revisions) return this.drop();
-      if (revisions.length) this.out.push({ do: 'upgrade', revisions });
-      this.state.schema_version = Math.max(envelope.to, this.state.schema_version);
-      return this.#upgradeFor === 'repair' ? this.#beginVerification() : this.#subscribe();
-    }
+    if (this.#upgradeFor === 'subscribe') return this.subscribe();
+    if (this.#upgradeFor === 'repair') return this.#upgradedForRepair(envelope.to);
     this.enter(this.#interrupted);
     const held = this.#held;
     this.#held = [];
     const blocked = held.find(({ envelope: frame }) => frame.type === 'changes' && frame.from === this.state.cursor);
-    if (blocked && !this.#revisionsTo(blocked.envelope.schema_version)) return this.drop();
+    if (blocked && blocked.envelope.schema_version > this.#revisions.newest(this.state.schema_version)) return this.drop();
     for (const { envelope: frame, lines } of held) {
       if (frame.type === 'live') this.#live(frame);
       else this.#changes(frame, lines);
     }
     return this.#next();
+  }
+
+  /** @param {number} version */
+  #upgradedForRepair(version) {
+    const revisions = /** @type {import('./types.js').Revision[]} */ (this.#revisions.between(this.state.schema_version, version));
+    if (revisions.length) this.out.push({ do: 'upgrade', revisions });
+    this.state.schema_version = Math.max(version, this.state.schema_version);
+    this.beginVerification();
   }
 
   // Rows
@@ -330,13 +324,15 @@ export class Engine extends Connection {
   }
 
   /** @param {Envelope} envelope */
-  #endRows({ from, to, state_hash }) {
+  #endRows({ from, to, state_hash, schema_version }) {
     const rows = this.#rows;
     this.#rows = null;
     if (!rows) return;
-    if (from !== this.state.cursor) return this.#subscribe();
-    this.out.push({ do: 'rows', frames: rows.frames, end: { to, state_hash } });
-    Object.assign(this.state, { cursor: to, state_hash });
+    if (from !== this.state.cursor) return this.subscribe();
+    const revisions = this.#revisions.between(this.state.schema_version, schema_version);
+    if (!revisions) return this.#upgradeFirst();
+    this.out.push({ do: 'rows', frames: rows.frames, end: { to, state_hash, revisions } });
+    Object.assign(this.state, { cursor: to, state_hash, schema_version: Math.max(schema_version, this.state.schema_version) });
   }
 
   // Snapshot
@@ -345,7 +341,7 @@ export class Engine extends Connection {
   #installed(state) {
     this.state = { ...state };
     this.progress = null;
-    if (this.ready) this.#subscribe();
+    if (this.ready) this.subscribe();
     else if (this.phase === 'downloading') this.enter('offline');
   }
 
@@ -355,7 +351,7 @@ export class Engine extends Connection {
    */
   #downloadFailed(code, message) {
     if (this.phase !== 'downloading') return;
-    if (code === 'snapshot_gone' && this.connected && this.#failures++ < 3) return this.#subscribe();
+    if (code === 'snapshot_gone' && this.connected && this.#failures++ < 3) return this.subscribe();
     this.problem = { code, message };
     this.enter('offline');
     this.drop();
@@ -404,11 +400,11 @@ export class Engine extends Connection {
     if (code === 'ahead' || code === 'epoch') return this.#restored(code);
     if (FINAL[code] && !(code === 'forbidden' && this.ready)) return this.giveUp(code, message);
     if (ref !== undefined && ref === this.pushing.inFlight?.ref) return this.#pushed(this.pushing.refused(code, message), retryAfter);
-    if (this.#verification?.owns({ ref })) return this.#endVerification({ code, message });
+    if (this.verification?.owns({ ref })) return this.endVerification({ code, message });
     if (code === 'schema_behind') return this.#upgradeFirst();
-    if (code === 'snapshot_gone') return this.connected ? this.#subscribe() : undefined;
+    if (code === 'snapshot_gone') return this.connected ? this.subscribe() : undefined;
     this.retryAfter = retryAfter;
-    this.problem = { code, message };
+    if (!MOVED.has(code)) this.problem = { code, message };
     // Whatever else went wrong, a fresh connection asks for exactly what the replica lacks.
     return this.drop();
   }
@@ -421,76 +417,12 @@ export class Engine extends Connection {
    */
   #failed(code, message, state) {
     this.state = { ...state };
-    if (this.#verification) this.#verified(this.#verification, { code, message });
+    if (this.verification) this.verified(this.verification, { code, message });
     if (!this.connected || this.#subscribing !== null) return;
     this.#failures++;
-    if (this.#failures === 1) return this.#subscribe();
+    if (this.#failures === 1) return this.subscribe();
     this.problem = { code, message };
     if (this.#failures === 2) return this.#repair();
     return this.drop();
-  }
-
-  // Verification
-
-  #verify() {
-    if (this.phase === 'live' && !this.#verification) this.#beginVerification();
-    else this.#wantVerify = true; // when it is live again
-  }
-
-  #beginVerification() {
-    this.#wantVerify = false;
-    this.#verification = new Verification(this.port, () => this.nextRef());
-    this.#steps(this.#verification.start());
-  }
-
-  /**
-   * @param {Verification} verification
-   * @param {Envelope} envelope
-   * @param {string[]} lines
-   */
-  #verifying(verification, envelope, lines) {
-    const steps = verification.answer(envelope, lines);
-    // From the first difference on the stream is left alone: the repair stands at the cursor of the first answer.
-    if (verification.differs && this.phase !== 'repairing') this.enter('repairing');
-    this.#steps(steps);
-    if (verification.done) this.#endVerification(null);
-  }
-
-  /** @param {import('./verify.js').Step[]} steps */
-  #steps(steps) {
-    for (const step of steps) {
-      if ('send' in step) this.send(step.send);
-      else this.out.push({ do: 'repair', frames: step.repair });
-    }
-  }
-
-  /** @param {{code: string, message: string} | null} problem */
-  #endVerification(problem) {
-    const verification = /** @type {Verification} */ (this.#verification);
-    this.#verified(verification, problem);
-    if (this.phase !== 'repairing') return;
-    if (problem) {
-      this.problem = problem;
-      return this.drop();
-    }
-    if (verification.at) this.#adopt({ ...verification.at, channel: this.welcome?.channel ?? this.state.channel });
-    this.#subscribe();
-  }
-
-  /**
-   * @param {Verification} verification
-   * @param {{code: string, message: string} | null} problem
-   */
-  #verified({ tables, repaired }, problem) {
-    this.#verification = null;
-    this.out.push({ do: 'verified', tables, repaired, problem });
-  }
-
-  // Small change
-
-  /** @param {Partial<SyncState>} state */
-  #adopt(state) {
-    Object.assign(this.state, state);
-    this.out.push({ do: 'adopt', state });
   }
 }

@@ -9,6 +9,8 @@
 
 import { MoatError } from './errors.js';
 import { uuid7 } from './ids.js';
+import { List } from './list.js';
+import { watch } from './watching.js';
 
 /** @typedef {import('./types.js').Status} Status */
 /** @typedef {import('./types.js').RecordValues} RecordValues */
@@ -56,6 +58,8 @@ export class Moat {
   #statusListeners = new Set();
   /** @type {Set<(changed: Changed) => void>} */
   #changeListeners = new Set();
+  /** @type {Map<string, List>} */
+  #lists = new Map();
   /** @type {Status | null} */
   #status = null;
   #wake = () => { if (document.visibilityState === 'visible') void this.#call('wake').catch(() => {}); };
@@ -134,41 +138,22 @@ export class Moat {
    * @returns {() => void}
    */
   watch(source, listener, failed = (error) => { throw error; }) {
-    /** @type {Set<string> | null} */
-    let tables = null;
-    let running = false, again = false, stopped = false, last = '';
-    const run = async () => {
-      if (running) {
-        again = true;
-        return;
-      }
-      running = true;
-      try {
-        const { rows, records = rows, tables: read } = await this.#read(source);
-        tables = new Set(read);
-        const text = JSON.stringify(records);
-        if (!stopped && text !== last) listener(records);
-        last = text;
-      } catch (error) {
-        // A table may be on its way (or gone): look again when anything changes.
-        tables = null;
-        if (!stopped) failed(MoatError.from(error));
-      } finally {
-        running = false;
-        if (again && !stopped) {
-          again = false;
-          void run();
-        }
-      }
-    };
-    const stop = this.onChange((changed) => {
-      if (tables === null || Object.keys(changed).some((table) => tables?.has(table))) void run();
-    });
-    void run();
-    return () => {
-      stopped = true;
-      stop();
-    };
+    return watch({ read: () => this.#read(source), onChange: (changed) => this.onChange(changed), listener, failed });
+  }
+
+  /**
+   * Open a long list: `listener` hears how many rows it has, now and whenever that or a row of it changes; `rows` gives any window of it.
+   * @param {import('./listing.js').ListOptions} options
+   * @param {(news: import('./listing.js').ListNews) => void} listener
+   * @returns {List}
+   */
+  list(options, listener) {
+    const list = new List((method, ...args) => {
+      if (method === 'listClose') this.#lists.delete(list.id);
+      return this.#call(method, ...args);
+    }, options, listener);
+    this.#lists.set(list.id, list);
+    return list;
   }
 
   /**
@@ -425,6 +410,10 @@ export class Moat {
       this.#show(message.status);
     } else if (message.type === 'changed') {
       for (const listener of [...this.#changeListeners]) listener(message.tables);
+    } else if (message.type === 'leader') {
+      for (const list of this.#lists.values()) list.show(); // the new one does not know them
+    } else if (message.type === 'list') {
+      this.#lists.get(message.list)?.heard(message);
     } else if (message.type === 'failed') {
       this.#failed(new MoatError(message.error.code, message.error.message, message.error));
     } else if (message.type === 'closed') {

@@ -16,7 +16,8 @@ const numberOf = (/** @type {string} */ file) => Number(PATTERN.exec(file)?.[1] 
 /** @typedef {{replica: Replica, file: string, took?: {download: number, check: number}}} Installed */
 
 /**
- * Open the newest replica that was finished, or begin a new one; what else lies there is removed.
+ * Open the newest replica that was finished, or begin a new one; what else lies there is removed. A file that is damaged is set
+ * aside, never deleted: pending edits that can be read move to the replica that takes its place, and `device_state` says so.
  * @param {Storage} storage
  * @returns {Promise<Installed>}
  */
@@ -24,26 +25,67 @@ export async function openNewest(storage) {
   const files = storage.list().filter((file) => PATTERN.test(file)).sort().reverse();
   /** @type {Installed | null} */
   let found = null;
+  /** @type {string[]} */
+  const damaged = [];
   for (const file of files) {
-    found ??= tryOpen(storage, file);
-    if (found?.file !== file) await storage.remove(file);
+    try {
+      found ??= tryOpen(storage, file);
+    } catch (error) {
+      if (MoatError.from(error).code !== 'damaged') throw error;
+      damaged.push(file);
+    }
+    if (found && found.file !== file && !damaged.includes(file) && !aside(found.replica).includes(file)) await storage.remove(file);
+    if (!found && !damaged.includes(file)) await storage.remove(file);
   }
-  if (found) return found;
   const file = fileName(numberOf(files[0] ?? '') + 1);
-  const replica = new Replica(storage.open(file));
+  const { replica, ...rest } = found ?? { replica: new Replica(storage.open(file)), file };
+  for (const each of damaged) saveFrom(storage, each, replica);
   replica.setLocal('ready', true);
-  return { replica, file };
+  return { replica, ...rest };
+}
+
+/** @param {Replica} replica @returns {string[]} files that were damaged */
+const aside = (replica) => (replica.local('damaged') ?? []).map((/** @type {{file: string}} */ { file }) => file);
+
+/**
+ * Move what can be read of a damaged file's edits and device state.
+ * @param {Storage} storage
+ * @param {string} file
+ * @param {Replica} to
+ */
+function saveFrom(storage, file, to) {
+  let saved = 0;
+  try {
+    const sql = storage.open(file);
+    try {
+      for (const [key, value] of sql.rows('SELECT "key", "value" FROM main."device_state"')) to.sql.run('INSERT OR IGNORE INTO main."device_state" VALUES (?, ?)', [key, value]);
+      for (const row of sql.rows('SELECT * FROM main."overlays" ORDER BY "op_id"')) saved += to.sql.run(`INSERT OR IGNORE INTO main."overlays" VALUES (${row.map(() => '?').join()})`, row);
+    } finally {
+      sql.close();
+    }
+  } catch {
+    // What was read until then is what can be saved.
+  }
+  // The server answers for what it accepted already; it is asked again.
+  to.sql.run(`UPDATE main."overlays" SET "state" = 'pending', "acked_cursor" = NULL WHERE "state" = 'acked'`);
+  to.setLocal('damaged', [...(to.local('damaged') ?? []), { file, saved, at: new Date().toISOString() }]);
+  to.reload();
 }
 
 /**
  * @param {Storage} storage
  * @param {string} file
- * @returns {Installed | null}
+ * @returns {Installed | null} null when it was never finished
  */
 function tryOpen(storage, file) {
   const sql = storage.open(file);
-  const has = sql.value(`SELECT 1 FROM main.sqlite_schema WHERE name = 'device_state'`) !== null;
-  if (has && sql.value(`SELECT 1 FROM main."device_state" WHERE "key" = 'ready'`) !== null) return { replica: new Replica(sql), file };
+  try {
+    const has = sql.value(`SELECT 1 FROM main.sqlite_schema WHERE name = 'device_state'`) !== null;
+    if (has && sql.value(`SELECT 1 FROM main."device_state" WHERE "key" = 'ready'`) !== null) return { replica: new Replica(sql), file };
+  } catch (error) {
+    sql.close();
+    throw error;
+  }
   sql.close();
   return null;
 }
@@ -57,13 +99,20 @@ function tryOpen(storage, file) {
  */
 export async function fetchSnapshot(storage, current, download) {
   const { manifest } = download;
-  const file = fileName(numberOf(current) + 1);
+  const file = fileName(Math.max(numberOf(current), ...storage.list().map(numberOf)) + 1);
   const begun = performance.now();
-  if (storage.list().includes(file)) await storage.remove(file);
-  await storage.importFile(file, snapshotChunks(download), manifest.size);
+  /** @type {Promise<void> | undefined} */
+  let whole;
+  const chunks = async function* () { ({ whole } = yield* snapshotChunks(download)); };
+  await storage.importFile(file, chunks(), manifest.size).catch(async (error) => {
+    await storage.remove(file);
+    throw error;
+  });
   const downloaded = performance.now();
-  const sql = storage.open(file);
+  /** @type {import('./sql.js').Sql | undefined} */
+  let sql;
   try {
+    sql = storage.open(file);
     const problem = sql.value('PRAGMA main.quick_check(1)');
     if (problem !== 'ok') throw new MoatError('snapshot', `the file is damaged: ${problem}`);
     const replica = new Replica(sql);
@@ -71,9 +120,10 @@ export async function fetchSnapshot(storage, current, download) {
     for (const [table, [count]] of Object.entries(manifest.tables)) {
       if (sql.value(`SELECT count(*) FROM main.${quote(table)}`) !== count) throw new MoatError('snapshot', `${table} does not hold ${count} records`);
     }
+    await whole;
     return { replica, file, took: { download: Math.round(downloaded - begun), check: Math.round(performance.now() - downloaded) } };
   } catch (error) {
-    sql.close();
+    sql?.close();
     await storage.remove(file);
     throw error;
   }
@@ -89,10 +139,25 @@ export function moveLocal(from, to) {
   to.change((touched) => {
     for (const [key, value] of local) to.sql.run('INSERT OR REPLACE INTO main."device_state" VALUES (?, ?)', [key, value]);
     for (const overlay of from.overlays.list()) to.overlays.add(overlay);
-    to.overlays.parkUnknown();
+    rememberLost(from, to);
+    to.setLocal('replay_until', null);
     to.overlays.dropReached(to.state.cursor, touched);
     to.overlays.rebuildAll();
     to.setLocal('ready', true);
   });
   to.reload();
+}
+
+/**
+ * Keep what records last held that have pending ops and are not in the new file: they, or their type, left the channel.
+ * @param {Replica} from
+ * @param {Replica} to
+ */
+function rememberLost(from, to) {
+  for (const name of to.overlays.visibleTables()) {
+    const before = from.schema.tables.get(name), after = to.schema.tables.get(name);
+    if (!before) continue;
+    const lost = new Set(to.overlays.list('"table_name" = ?', [name]).map(({ id }) => id).filter((id) => !after || !to.sql.first(after.sql.get, [id])));
+    to.overlays.rememberLast(before, lost, from.sql);
+  }
 }

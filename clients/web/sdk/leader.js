@@ -7,6 +7,7 @@ import { requestHistory, requestToken, revokeToken, serverAddress } from './acco
 import { Engine } from './engine.js';
 import { MoatError } from './errors.js';
 import { fetchSnapshot, moveLocal, openNewest } from './installing.js';
+import { Lists } from './lists.js';
 import * as reading from './reading.js';
 import { Socket } from './socket.js';
 import { Writing } from './writing.js';
@@ -17,7 +18,7 @@ import { Writing } from './writing.js';
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./overlays.js').Touched} Touched */
 /** @typedef {Record<string, string[] | null>} Changed tables and ids that changed; null: many */
-/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status}} News */
+/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status} | import('./lists.js').ListMessage | {type: 'leader'}} News */
 /**
  * @typedef {{
  *   server: string, client: string, storage: import('./storage/types.js').Storage, parts: import('./storage/parts.js').PartStore,
@@ -79,6 +80,7 @@ export class Leader {
     this.options = options;
     this.replica = replica;
     this.#file = file;
+    this.lists = new Lists(() => this.replica, (news) => options.emit(news));
     this.engine = new Engine({
       state: replica.state, device: replica.local('device'), token: replica.local('token'), client: options.client, port: this.#port(),
     });
@@ -120,6 +122,7 @@ export class Leader {
     this.event({ on: 'stop' });
     this.#closed = true;
     this.#download?.abort.abort();
+    this.lists.stop();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     if (this.#statusTimer) clearTimeout(this.#statusTimer);
     await this.options.storage.flush().catch(() => {});
@@ -144,6 +147,9 @@ export class Leader {
     query: (sql, params) => reading.query(this.replica, sql, params),
     find: (options) => reading.find(this.replica, options),
     get: (table, id) => reading.get(this.replica, table, id),
+    listOpen: (list, options, turn) => this.lists.open(list, options, turn),
+    listRows: (list, turn, from, count) => this.lists.rows(list, turn, from, count),
+    listClose: (list) => this.lists.close(list),
     objects: () => reading.objects(this.replica),
     layouts: (objectName) => reading.layouts(this.replica, objectName),
     states: (table) => reading.states(this.replica, table),
@@ -243,6 +249,8 @@ export class Leader {
     if (forget) {
       this.replica.sql.run('DELETE FROM main."overlays"');
       this.replica.setLocal('user', null);
+      for (const { file } of this.replica.local('damaged') ?? []) await this.options.storage.remove(file);
+      this.replica.setLocal('damaged', null);
       this.#reset();
       this.engine.state = { ...this.replica.state };
     }
@@ -253,8 +261,9 @@ export class Leader {
     // What is still coming is of the replica as it was.
     this.#download?.abort.abort();
     this.#download = null;
+    const gone = [...this.replica.schema.tables.keys()];
     this.replica.reset();
-    this.#changedAll();
+    this.#changedAll(gone);
   }
 
   /** @returns {Promise<any>} */
@@ -281,7 +290,8 @@ export class Leader {
 
   #storage() {
     const { tier, name, durable, reason } = this.options.storage;
-    return { tier, name, durable, reason: this.#storageProblem ?? reason };
+    const damaged = this.replica.local('damaged');
+    return { tier, name, durable, reason: this.#storageProblem ?? reason, ...(damaged ? { damaged } : {}) };
   }
 
   /** @returns {Status} */
@@ -311,6 +321,8 @@ export class Leader {
   /** @param {Touched} touched */
   #changed(touched) {
     if (!touched.tables.size) return;
+    if (touched.rebuilt) this.lists.replaced();
+    else this.lists.changed(touched.tables);
     /** @type {Changed} */
     const tables = {};
     for (const [table, ids] of touched.tables) tables[table] = ids.size > MANY ? null : [...ids];
@@ -318,8 +330,10 @@ export class Leader {
     this.#showStatus();
   }
 
-  #changedAll() {
-    this.options.emit({ type: 'changed', tables: Object.fromEntries([...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
+  /** @param {Iterable<string>} [gone] tables that were here until now */
+  #changedAll(gone = []) {
+    this.lists.replaced();
+    this.options.emit({ type: 'changed', tables: Object.fromEntries([...gone, ...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
     this.#showStatus();
   }
 
@@ -368,7 +382,7 @@ export class Leader {
     upgrade: ({ revisions }) => this.#changed(this.replica.upgrade(revisions)),
     rows: ({ frames, end }) => this.#changed(this.replica.applyRows(frames, end)),
     repair: ({ frames }) => this.#changed(this.replica.repair(frames)),
-    adopt: ({ state }) => this.replica.adopt(state),
+    adopt: ({ state, replayUntil }) => this.replica.adopt(state, replayUntil),
     reset: () => this.#reset(),
     ack: ({ results }) => this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched))),
     settled: ({ conflicts }) => this.#changed(this.replica.change((touched) => {
@@ -439,7 +453,7 @@ export class Leader {
     this.#installTook = { ...installed.took, move: Math.round(performance.now() - begun) };
     this.replica = installed.replica;
     this.#file = installed.file;
-    this.#changedAll();
+    this.#changedAll(old.replica.schema.tables.keys());
     // The old file stays until the new one is durable.
     await this.options.storage.flush();
     old.replica.sql.close();

@@ -30,15 +30,26 @@ function fromRow(row) {
 export class Touched {
   /** @type {Map<string, Set<string>>} */
   tables = new Map();
+  /** Whether tables were made, changed or dropped. */
+  rebuilt = false;
 
   /**
    * @param {string} table
    * @param {string} id
    */
   add(table, id) {
-    const ids = this.tables.get(table);
-    if (ids) ids.add(id);
-    else this.tables.set(table, new Set([id]));
+    this.of(table).add(id);
+  }
+
+  /**
+   * Return the ids of a table, to add to.
+   * @param {string} table
+   * @returns {Set<string>}
+   */
+  of(table) {
+    let ids = this.tables.get(table);
+    if (!ids) this.tables.set(table, ids = new Set());
+    return ids;
   }
 }
 
@@ -195,12 +206,16 @@ export class Overlays {
     }
   }
 
-  /** Park what a new schema has no place for: after a snapshot was installed. */
-  parkUnknown() {
-    for (const overlay of this.list(VISIBLE)) {
-      const table = this.schema().tables.get(overlay.table);
-      const lost = table ? touchedFields(overlay).filter((field) => !table.columns.includes(field)) : [overlay.table];
-      if (lost.length) this.#fail(overlay, 'parked', 'retired', `${lost.join(', ')}: retired.`, overlay.details);
+  /**
+   * Keep with the ops of records that are about to go what those records last held, as `details.last`.
+   * @param {import('./schema.js').Table} table
+   * @param {Set<string>} ids
+   * @param {Sql} [source] where the records are, if in another file
+   */
+  rememberLast(table, ids, source = this.sql) {
+    for (const overlay of this.list(`"table_name" = ? AND ${VISIBLE}`, [table.name])) {
+      const row = ids.has(overlay.id) && !overlay.details?.last ? source.first(table.sql.get, [overlay.id]) : null;
+      if (row) this.sql.run('UPDATE main."overlays" SET "details" = ? WHERE "op_id" = ?', [text({ ...overlay.details, last: table.toRecord(row) }), overlay.op_id]);
     }
   }
 
@@ -234,7 +249,8 @@ export class Overlays {
    * @param {any} details
    */
   #fail(own, state, code, message, details) {
-    this.sql.run('UPDATE main."overlays" SET "state" = ?, "code" = ?, "message" = ?, "details" = ? WHERE "op_id" = ?', [state, code, message, text(details), own.op_id]);
+    const kept = own.details?.last ? { ...details, last: own.details.last } : details;
+    this.sql.run('UPDATE main."overlays" SET "state" = ?, "code" = ?, "message" = ?, "details" = ? WHERE "op_id" = ?', [state, code, message, text(kept), own.op_id]);
   }
 
   /**

@@ -1,12 +1,12 @@
 /** The replica: base tables that mirror the server, the overlays on top, and how what the server sends gets in. */
 
+import { applyLines, applyRows, writeFolded } from './applying.js';
 import { fold } from './chain.js';
 import { APPLICATION_ID, LOCAL_TABLES_SQL, SYSTEM_TABLES_SQL, USER_VERSION, commandSql, createPatchedSql, liveViewSql, quote } from './ddl.js';
 import { Digest } from './digest.js';
 import { MoatError } from './errors.js';
-import { parseChange } from './lines.js';
+import { Folded } from './fold.js';
 import { Overlays, Touched } from './overlays.js';
-import { applyPatch, pointerParts } from './patch.js';
 import { Schema } from './schema.js';
 
 /** @typedef {import('./types.js').SyncState} SyncState */
@@ -16,7 +16,6 @@ import { Schema } from './schema.js';
 /** @typedef {import('./schema.js').Table} Table */
 /** @typedef {{schema_version: number, from: number, to: number, state_hash: string, lines: string[], revisions: Revision[]}} ChangesFrame */
 /** @typedef {{table: string, columns: string[], deleted: string[], range?: [string | null, string | null], lines: string[]}} RowsFrame */
-/** @typedef {{record: RecordValues | null, version: number, stored: boolean}} Slot what a record is while lines are folded */
 
 export class Replica {
   schema = new Schema();
@@ -29,6 +28,8 @@ export class Replica {
   objects = new Map();
   /** @type {Map<string, string>} live views as they are now */
   #views = new Map();
+  /** Up to this cursor lines may come that a repair has brought already. */
+  #replayUntil = 0;
 
   /** @param {Sql} sql */
   constructor(sql) {
@@ -52,6 +53,7 @@ export class Replica {
       this.schema.set(id, type.table_name, type.fields);
     }
     this.devices = new Set(this.local('devices') ?? []);
+    this.#replayUntil = this.local('replay_until') ?? 0;
     this.refreshViews();
   }
 
@@ -67,7 +69,7 @@ export class Replica {
     if (hash !== frame.state_hash) throw new MoatError('chain', `the chain differs at ${frame.to}`);
     return this.#write((touched) => {
       this.#upgrade(frame.revisions, touched);
-      this.#store(this.#fold(frame.lines, touched), touched);
+      applyLines(this, frame.lines, frame.from < this.#replayUntil, touched);
       this.#advance({ cursor: frame.to, state_hash: hash }, touched);
     });
   }
@@ -85,14 +87,15 @@ export class Replica {
   }
 
   /**
-   * Apply all rows of a catch-up in one transaction, and stand at its cursor.
+   * Apply all rows of a catch-up, and the schema revisions before them, in one transaction, and stand at its cursor.
    * @param {RowsFrame[]} frames
-   * @param {{to: number, state_hash: string}} end
+   * @param {{to: number, state_hash: string, revisions: Revision[]}} end
    * @returns {Touched}
    */
   applyRows(frames, end) {
     return this.#write((touched) => {
-      for (const frame of frames) this.#applyRows(frame, touched);
+      this.#upgrade(end.revisions, touched);
+      for (const frame of frames) applyRows(this, frame, touched);
       this.#advance({ cursor: end.to, state_hash: end.state_hash }, touched);
     });
   }
@@ -110,21 +113,24 @@ export class Replica {
       const table = this.schema.tables.get(name);
       if (!table) return;
       const theirs = new Set(frames.flatMap((frame) => frame.lines.map((line) => JSON.parse(line)[frame.columns.indexOf('id')])));
-      for (const [id] of this.sql.rows(`SELECT "id" FROM main.${quote(name)} WHERE ${within(range)}`, bounds(range))) {
-        if (theirs.has(id)) continue;
-        this.sql.run(table.sql.remove, [id]);
-        touched.add(name, id);
-      }
-      for (const frame of frames) this.#applyRows(frame, touched);
+      const folded = new Folded();
+      for (const [id] of this.sql.rows(`SELECT "id" FROM main.${quote(name)} WHERE ${within(range)}`, bounds(range))) if (!theirs.has(id)) folded.gone.add(id);
+      writeFolded(this, table, folded, touched);
+      for (const frame of frames) applyRows(this, frame, touched);
     });
   }
 
   /**
    * Stand at another place of the chain: after a repair, and when the chain's beginning is known.
    * @param {Partial<SyncState>} state
+   * @param {number} [replayUntil] up to here lines may come that a repair has brought already
    */
-  adopt(state) {
-    this.#write((touched) => this.#advance(state, touched));
+  adopt(state, replayUntil = 0) {
+    this.#write((touched) => {
+      this.setLocal('replay_until', replayUntil || null);
+      this.#advance(state, touched);
+    });
+    this.#replayUntil = replayUntil;
   }
 
   /**
@@ -230,6 +236,7 @@ export class Replica {
   }
 
   #dropViews() {
+    this.sql.abortScans();
     for (const [name] of this.sql.rows(`SELECT name FROM temp.sqlite_schema WHERE type = 'view'`)) this.sql.script([`DROP VIEW temp.${quote(name)}`]);
     this.#views.clear();
   }
@@ -295,7 +302,9 @@ export class Replica {
    */
   #upgrade(revisions, touched) {
     // ALTER TABLE parses the whole schema again, and takes a live view for the table of the same name.
-    if (revisions.length) this.#dropViews();
+    if (!revisions.length) return;
+    this.#dropViews();
+    touched.rebuilt = true;
     for (const { schema_version, commands } of revisions) {
       if (schema_version <= this.state.schema_version) continue;
       for (const command of commands) {
@@ -322,94 +331,6 @@ export class Replica {
       [tenant, channel, cursor, state_hash, schema_version, server_epoch],
     );
   }
-
-  /**
-   * Fold lines per record in memory, so that each record is written once.
-   * @param {string[]} lines
-   * @param {Touched} touched
-   * @returns {Map<Table, Map<string, Slot>>}
-   */
-  #fold(lines, touched) {
-    /** @type {Map<Table, Map<string, Slot>>} */
-    const folded = new Map();
-    for (const line of lines) {
-      const change = parseChange(line);
-      if (change.op_id !== undefined && this.devices.has(change.device ?? '')) this.overlays.dropOwn(change.op_id, touched);
-      const table = this.schema.tables.get(change.table);
-      if (!table) continue; // retired since, or not of this replica
-      let slots = folded.get(table);
-      if (!slots) folded.set(table, slots = new Map());
-      let slot = slots.get(change.id);
-      if (!slot) {
-        const record = this.base(table, change.id);
-        slots.set(change.id, slot = { record, version: record?.version ?? 0, stored: record !== null });
-      }
-      foldChange(slot, change, table);
-    }
-    return folded;
-  }
-
-  /**
-   * @param {Map<Table, Map<string, Slot>>} folded
-   * @param {Touched} touched
-   */
-  #store(folded, touched) {
-    for (const [table, slots] of folded) {
-      for (const [id, slot] of slots) {
-        if (slot.record) this.sql.run(table.sql.upsert, table.toRow(slot.record));
-        else if (slot.stored) this.sql.run(table.sql.remove, [id]);
-        touched.add(table.name, id);
-      }
-    }
-  }
-
-  /**
-   * @param {RowsFrame} frame
-   * @param {Touched} touched
-   */
-  #applyRows(frame, touched) {
-    const table = this.schema.tables.get(frame.table);
-    const unknown = table ? frame.columns.find((column) => !table.columns.includes(column)) : frame.table;
-    if (!table || unknown) throw new MoatError('schema', `rows under another schema: ${unknown}`);
-    for (const line of frame.lines) {
-      const values = JSON.parse(line);
-      const record = { ...table.empty };
-      frame.columns.forEach((column, i) => { record[column] = values[i]; });
-      this.sql.run(table.sql.upsert, table.toRow(record));
-      touched.add(table.name, record.id);
-    }
-    for (const id of frame.deleted ?? []) {
-      this.sql.run(table.sql.remove, [id]);
-      touched.add(table.name, id);
-    }
-  }
-}
-
-/**
- * @param {Slot} slot
- * @param {import('./types.js').Change} change
- * @param {Table} table
- */
-function foldChange(slot, change, table) {
-  // After a repair lines come again that the record holds already.
-  if (change.op === 'evict' ? change.version < slot.version : change.version <= slot.version) return;
-  if (change.op === 'insert') {
-    slot.record = { ...table.empty };
-    for (const [key, value] of Object.entries(change.payload)) if (Object.hasOwn(slot.record, key)) slot.record[key] = value;
-  } else if (change.op === 'update') {
-    if (!slot.record) return; // deleted at a later cursor, which a repair brought; the delete follows
-    const steps = /** @type {import('./types.js').PatchOp[]} */ (change.payload);
-    const known = steps.filter((step) => Object.hasOwn(table.empty, pointerParts(step.path)[0])); // a field may be retired since
-    slot.record = applyPatch(slot.record, known);
-  } else if (change.op === 'delete' || change.op === 'evict') {
-    slot.record = null;
-    slot.version = 0;
-    return;
-  } else {
-    throw new MoatError('malformed', `unknown op ${String(change.op)}`);
-  }
-  slot.record.id = change.id;
-  slot.record.version = slot.version = change.version;
 }
 
 /** @param {[string | null, string | null]} range */

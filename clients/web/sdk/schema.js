@@ -7,7 +7,9 @@ import { fromCell, toCell } from './values.js';
 /** @typedef {import('./types.js').RecordValues} RecordValues */
 /** @typedef {import('./sql.js').Value} Value */
 
-/** @type {Record<string, Pick<Field, 'name' | 'kind'>>} */
+/** @typedef {Pick<Field, 'name' | 'kind' | 'decimal_places'>} Codec what a column's values are */
+
+/** @type {Record<string, Codec>} */
 const FIXED = {
   id: { name: 'id', kind: 'text' }, version: { name: 'version', kind: 'integer' },
   object_type: { name: 'object_type', kind: 'text' }, status: { name: 'status', kind: 'text' },

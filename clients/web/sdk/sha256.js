@@ -1,55 +1,86 @@
+/** SHA-256, synchronous: the chain needs two hashes a line, in the middle of a transaction that must not wait. */
+
+import { INITIAL, compress, memory } from './sha256wasm.js';
+
+const PAGE = 65536;
+/** Where messages are put in the module's memory; the state is before it. */
+const DATA = 64;
+
+const encoder = new TextEncoder();
+let heap = new Uint8Array(memory.buffer);
+let state = new Int32Array(memory.buffer, 0, 8);
+let view = new DataView(memory.buffer);
+
+/** @param {number} size bytes of a message, for which there must be room with its padding */
+function reserve(size) {
+  const missing = DATA + size + 128 - heap.length;
+  if (missing <= 0) return;
+  memory.grow(Math.ceil(missing / PAGE));
+  heap = new Uint8Array(memory.buffer);
+  state = new Int32Array(memory.buffer, 0, 8);
+  view = new DataView(memory.buffer);
+}
+
 /**
- * SHA-256, synchronous. WebCrypto's is asynchronous and costs ~20 µs a call, which is more than the hash of a whole
- * change line; the chain needs two hashes a line, in the middle of a transaction that must not wait.
+ * Hash the message that lies at DATA.
+ * @param {number} length
+ * @param {Uint8Array} out
+ * @param {number} at where in `out`
  */
-
-const K = new Int32Array(64);
-const INITIAL = new Int32Array(8);
-
-(function fillConstants() {
-  // The first 32 bits of the fractional parts of the cube (K) and square (INITIAL) roots of the first primes.
-  const fraction = (/** @type {number} */ x) => ((x - Math.floor(x)) * 4294967296) | 0;
-  let count = 0;
-  for (let n = 2; count < 64; n++) {
-    let prime = true;
-    for (let d = 2; d * d <= n; d++) if (n % d === 0) { prime = false; break; }
-    if (!prime) continue;
-    if (count < 8) INITIAL[count] = fraction(Math.sqrt(n));
-    K[count++] = fraction(Math.cbrt(n));
-  }
-})();
-
-const W = new Int32Array(64);
+function finish(length, out, at) {
+  const blocks = (length + 72) >>> 6, end = DATA + (blocks << 6);
+  heap[DATA + length] = 0x80;
+  heap.fill(0, DATA + length + 1, end - 8);
+  view.setUint32(end - 8, Math.floor(length / 0x20000000));
+  view.setUint32(end - 4, (length << 3) >>> 0);
+  state.set(INITIAL);
+  compress(DATA, blocks);
+  take(out, at);
+}
 
 /**
- * @param {Int32Array} state
- * @param {Uint8Array} data
+ * @param {Uint8Array} out
  * @param {number} at
  */
-function compress(state, data, at) {
-  for (let i = 0; i < 16; i++, at += 4) W[i] = (data[at] << 24) | (data[at + 1] << 16) | (data[at + 2] << 8) | data[at + 3];
-  for (let i = 16; i < 64; i++) {
-    const x = W[i - 15], y = W[i - 2];
-    const s0 = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
-    const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
-    W[i] = (W[i - 16] + s0 + W[i - 7] + s1) | 0;
+function take(out, at) {
+  for (let i = 0; i < 8; i++, at += 4) {
+    const word = state[i];
+    out[at] = word >>> 24; out[at + 1] = word >>> 16; out[at + 2] = word >>> 8; out[at + 3] = word;
   }
-  let a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
-  for (let i = 0; i < 64; i++) {
-    const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
-    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + K[i] + W[i]) | 0;
-    const s0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
-    const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-    h = g; g = f; f = e; e = (d + t1) | 0; d = c; c = b; b = a; a = (t1 + t2) | 0;
-  }
-  state[0] += a; state[1] += b; state[2] += c; state[3] += d;
-  state[4] += e; state[5] += f; state[6] += g; state[7] += h;
+}
+
+/**
+ * Return the SHA-256 of `data`, in `out` when given.
+ * @param {Uint8Array} data
+ * @param {Uint8Array} [out]
+ * @param {number} [at] where in `out`
+ * @returns {Uint8Array}
+ */
+export function sha256(data, out = new Uint8Array(32), at = 0) {
+  reserve(data.length);
+  heap.set(data, DATA);
+  finish(data.length, out, at);
+  return out;
+}
+
+/**
+ * Return the SHA-256 of a text's UTF-8, in `out` when given.
+ * @param {string} text
+ * @param {Uint8Array} [out]
+ * @param {number} [at] where in `out`
+ * @returns {Uint8Array}
+ */
+export function sha256Text(text, out = new Uint8Array(32), at = 0) {
+  reserve(text.length * 3);
+  finish(encoder.encodeInto(text, heap.subarray(DATA)).written, out, at);
+  return out;
 }
 
 /** A hash that is fed in pieces. After `digest` it is ready for the next message. */
 export class Sha256 {
   #state = Int32Array.from(INITIAL);
-  #block = new Uint8Array(64);
+  /** What does not fill a block yet. */
+  #rest = new Uint8Array(64);
   #length = 0;
 
   /**
@@ -58,64 +89,41 @@ export class Sha256 {
    * @returns {this}
    */
   update(data) {
-    let used = this.#length & 63;
-    let at = 0;
+    const used = this.#length & 63, size = used + data.length, blocks = size >>> 6;
     this.#length += data.length;
-    if (used) {
-      const room = 64 - used;
-      if (data.length < room) {
-        this.#block.set(data, used);
-        return this;
-      }
-      this.#block.set(data.subarray(0, room), used);
-      compress(this.#state, this.#block, 0);
-      at = room;
-      used = 0;
+    if (!blocks) {
+      this.#rest.set(data, used);
+      return this;
     }
-    for (; at + 64 <= data.length; at += 64) compress(this.#state, data, at);
-    if (at < data.length) this.#block.set(data.subarray(at), 0);
+    reserve(size);
+    heap.set(this.#rest.subarray(0, used), DATA);
+    heap.set(data, DATA + used);
+    state.set(this.#state);
+    compress(DATA, blocks);
+    this.#state.set(state);
+    this.#rest.set(heap.subarray(DATA + (blocks << 6), DATA + size));
     return this;
   }
 
   /**
-   * Finish the message and return its 32 bytes, in `out` when given.
-   * @param {Uint8Array} [out]
+   * Finish the message and return its 32 bytes.
    * @returns {Uint8Array}
    */
-  digest(out = new Uint8Array(32)) {
-    const block = this.#block, state = this.#state, length = this.#length;
-    let used = length & 63;
-    block[used++] = 0x80;
-    if (used > 56) {
-      block.fill(0, used);
-      compress(state, block, 0);
-      used = 0;
-    }
-    block.fill(0, used, 56);
-    const bits = new DataView(block.buffer);
-    bits.setUint32(56, Math.floor(length / 0x20000000));
-    bits.setUint32(60, (length << 3) >>> 0);
-    compress(state, block, 0);
-    for (let i = 0; i < 8; i++) {
-      const word = state[i];
-      out[4 * i] = word >>> 24; out[4 * i + 1] = word >>> 16; out[4 * i + 2] = word >>> 8; out[4 * i + 3] = word;
-    }
-    state.set(INITIAL);
+  digest() {
+    const length = this.#length, used = length & 63;
+    const padding = new Uint8Array((used < 56 ? 64 : 128) - used);
+    padding[0] = 0x80;
+    const bits = new DataView(padding.buffer);
+    bits.setUint32(padding.length - 8, Math.floor(length / 0x20000000));
+    bits.setUint32(padding.length - 4, (length << 3) >>> 0);
+    this.update(padding);
+    const out = new Uint8Array(32);
+    state.set(this.#state);
+    take(out, 0);
+    this.#state.set(INITIAL);
     this.#length = 0;
     return out;
   }
-}
-
-const shared = new Sha256();
-
-/**
- * Return the SHA-256 of `data`, in `out` when given.
- * @param {Uint8Array} data
- * @param {Uint8Array} [out]
- * @returns {Uint8Array}
- */
-export function sha256(data, out) {
-  return shared.update(data).digest(out);
 }
 
 const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));

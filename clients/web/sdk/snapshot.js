@@ -19,12 +19,13 @@ const AT_ONCE = 4;
 const ATTEMPTS = 5;
 
 /**
- * Yield the assembled file in order, a part at a time, while later parts are on their way.
+ * Yield the assembled file in order, a part at a time, while later parts are on their way. The hash of the whole is computed
+ * beside what else is done with the file: `whole`, which is returned, says whether it is the manifest's.
  *
  * Throws MoatError: `snapshot_gone` (subscribe again), `bad_token`, `network` (try later: what came stays) or `snapshot` (what came is not
  * what the manifest says).
  * @param {Download} download
- * @returns {AsyncGenerator<Uint8Array, void>}
+ * @returns {AsyncGenerator<Uint8Array, {whole: Promise<void>}>}
  */
 export async function* snapshotChunks(download) {
   const { manifest, progress } = download;
@@ -47,7 +48,12 @@ export async function* snapshotChunks(download) {
     progress(received / total);
     yield chunk;
   }
-  if (size !== manifest.size || (await whole.digest()) !== manifest.sha256) throw new MoatError('snapshot', 'the assembled file is not the one in the manifest');
+  const check = async () => {
+    if (size !== manifest.size || (await whole.digest()) !== manifest.sha256) throw new MoatError('snapshot', 'the assembled file is not the one in the manifest');
+  };
+  const checked = check();
+  checked.catch(() => {}); // thrown where it is awaited
+  return { whole: checked };
 }
 
 /**
@@ -85,7 +91,8 @@ async function fetchPart(download, number) {
     try {
       const data = await request(download, number);
       if ((await nativeHash(data)) !== sha256) throw new MoatError('snapshot', `part ${number} is not the one in the manifest`);
-      await download.parts.put(sha256, data);
+      // Only a download that is interrupted needs it: nothing waits for that, nor fails with it.
+      download.parts.put(sha256, data).catch(() => {});
       return data;
     } catch (error) {
       const final = error instanceof MoatError && error.code !== 'snapshot' && error.code !== 'network';

@@ -3,6 +3,7 @@
  * time. It calls the wasm exports directly: the library's own wrappers cost three times as much a row.
  */
 
+import { Cells, STATIC } from './cells.js';
 import { MoatError } from './errors.js';
 
 /** @typedef {import('@sqlite.org/sqlite-wasm').Sqlite3Static} Sqlite3 */
@@ -10,15 +11,15 @@ import { MoatError } from './errors.js';
 /** @typedef {string | number | null | Uint8Array} Value */
 
 const ROW = 100, DONE = 101, DENY = 1;
-const INTEGER = 1, FLOAT = 2, TEXT = 3, BLOB = 4;
-const STATIC = 0, TRANSIENT = -1;
 const MAX_STATEMENTS = 256;
-
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** What SQLite's result codes mean to who asked; the rest is `sql`. */
+/** @type {Record<number, string>} */
+const CODES = { 10: 'storage_failed', 11: 'damaged', 13: 'storage_failed', 23: 'not_allowed', 26: 'damaged' };
 
 /** What an application's own query did: the tables it reads decide when to run it again. */
 /** @typedef {{columns: string[], rows: any[][], tables: string[]}} QueryResult */
+
+/** @typedef {{take: (most: number, visit: (row: any[]) => void) => boolean, close: () => void}} Scan `take` says whether there is more */
 
 export class Sql {
   #wasm;
@@ -26,9 +27,9 @@ export class Sql {
   #capi;
   /** @type {Map<string, number>} */
   #statements = new Map();
-  #heap;
-  #arena = 0;
-  #capacity = 0;
+  /** @type {Set<number>} statements of scans that are not at their end */
+  #scans = new Set();
+  #cells;
   /** @type {Set<string> | null} set while an application's statement is compiled */
   #reads = null;
   inTransaction = false;
@@ -43,8 +44,7 @@ export class Sql {
     this.#capi = /** @type {any} */ (sqlite3.capi);
     this.#wasm = /** @type {any} */ (sqlite3.wasm);
     this.#exports = this.#wasm.exports;
-    this.#heap = this.#wasm.heap8u();
-    this.#grow(65536);
+    this.#cells = new Cells(sqlite3);
     // Present for good: removing an authorizer expires every prepared statement.
     this.#capi.sqlite3_set_authorizer(db.pointer, this.#authorize.bind(this), 0);
   }
@@ -57,7 +57,7 @@ export class Sql {
    */
   run(sql, values = []) {
     const statement = this.#prepare(sql);
-    this.#bind(statement, values, STATIC);
+    this.#cells.bind(statement, values, STATIC);
     try {
       for (let code = this.#exports.sqlite3_step(statement); code !== DONE; code = this.#exports.sqlite3_step(statement)) {
         if (code !== ROW) throw this.#error(code, sql);
@@ -78,7 +78,7 @@ export class Sql {
     /** @type {any[][]} */
     const out = [];
     const statement = this.#prepare(sql);
-    this.#bind(statement, values);
+    this.#cells.bind(statement, values);
     this.#collect(statement, sql, (row) => out.push(row));
     return out;
   }
@@ -91,10 +91,10 @@ export class Sql {
    */
   first(sql, values = []) {
     const statement = this.#prepare(sql);
-    this.#bind(statement, values, STATIC);
+    this.#cells.bind(statement, values, STATIC);
     try {
       const code = this.#exports.sqlite3_step(statement);
-      if (code === ROW) return this.#row(statement);
+      if (code === ROW) return this.#cells.row(statement);
       if (code !== DONE) throw this.#error(code, sql);
       return null;
     } finally {
@@ -120,7 +120,7 @@ export class Sql {
    */
   each(sql, values, visit) {
     const statement = this.#prepare(sql);
-    this.#bind(statement, values);
+    this.#cells.bind(statement, values);
     this.#collect(statement, sql, visit);
   }
 
@@ -171,7 +171,7 @@ export class Sql {
   query(sql, params = []) {
     const { statement, reads } = this.#prepareQuery(sql);
     try {
-      this.#bind(statement, Array.isArray(params) ? params : this.#byName(statement, params));
+      this.#cells.bind(statement, Array.isArray(params) ? params : this.#byName(statement, params));
       /** @type {any[][]} */
       const rows = [];
       const columns = [];
@@ -184,11 +184,44 @@ export class Sql {
     }
   }
 
+  /**
+   * Begin an application's query whose rows are taken a few at a time, while others run in between.
+   * @param {string} sql
+   * @param {Value[]} params
+   * @returns {Scan}
+   */
+  scan(sql, params) {
+    const { statement } = this.#prepareQuery(sql);
+    this.#cells.bind(statement, params);
+    this.#scans.add(statement);
+    const open = () => { if (!this.#scans.has(statement)) throw new MoatError('aborted', 'The tables were rebuilt under a query.'); };
+    return {
+      take: (most, visit) => {
+        open();
+        for (let taken = 0; taken < most; taken++) {
+          const code = this.#exports.sqlite3_step(statement);
+          if (code === DONE) return false;
+          if (code !== ROW) throw this.#error(code, sql);
+          visit(this.#cells.row(statement));
+        }
+        return true;
+      },
+      close: () => { if (this.#scans.delete(statement)) this.#exports.sqlite3_finalize(statement); },
+    };
+  }
+
+  /** End every scan: tables cannot be rebuilt under them. Who takes more gets `aborted`. */
+  abortScans() {
+    for (const statement of this.#scans) this.#exports.sqlite3_finalize(statement);
+    this.#scans.clear();
+  }
+
   /** Release everything. */
   close() {
+    this.abortScans();
     for (const statement of this.#statements.values()) this.#exports.sqlite3_finalize(statement);
     this.#statements.clear();
-    this.#wasm.dealloc(this.#arena);
+    this.#cells.close();
     this.db.close();
   }
 
@@ -269,7 +302,6 @@ export class Sql {
       return statement;
     } finally {
       wasm.scopedAllocPop(scope);
-      this.#refresh();
     }
   }
 
@@ -290,67 +322,6 @@ export class Sql {
   }
 
   /**
-   * Text is copied by SQLite unless the statement is done before anything else is bound: then it may stay in the arena.
-   * @param {number} statement
-   * @param {Value[]} values
-   * @param {number} [lifetime]
-   */
-  #bind(statement, values, lifetime = TRANSIENT) {
-    const x = this.#exports;
-    this.#refresh();
-    let needed = 0;
-    for (const value of values) if (typeof value === 'string') needed += value.length * 3; else if (value instanceof Uint8Array) needed += value.length;
-    if (needed > this.#capacity) this.#grow(needed);
-    let at = this.#arena;
-    let code = 0;
-    for (let i = 0; i < values.length && !code; i++) {
-      const value = values[i];
-      if (typeof value === 'string') {
-        const written = this.#encode(value, at);
-        code = x.sqlite3_bind_text(statement, i + 1, at, written, lifetime);
-        at += written;
-      } else if (value === null || value === undefined) {
-        code = x.sqlite3_bind_null(statement, i + 1);
-      } else if (typeof value === 'number') {
-        if ((value | 0) === value) code = x.sqlite3_bind_int(statement, i + 1, value);
-        else if (Number.isSafeInteger(value)) code = x.sqlite3_bind_int64(statement, i + 1, BigInt(value));
-        else code = x.sqlite3_bind_double(statement, i + 1, value);
-      } else if (value instanceof Uint8Array) {
-        this.#heap.set(value, at);
-        code = x.sqlite3_bind_blob(statement, i + 1, at, value.length, lifetime);
-        at += value.length;
-      } else if (typeof value === 'boolean') {
-        code = x.sqlite3_bind_int(statement, i + 1, value ? 1 : 0);
-      } else {
-        throw new MoatError('sql', `a ${typeof value} is not a value of SQLite`);
-      }
-    }
-    if (code) throw this.#error(code, 'binding');
-    const count = x.sqlite3_bind_parameter_count(statement);
-    for (let i = values.length; i < count; i++) x.sqlite3_bind_null(statement, i + 1);
-  }
-
-  /**
-   * @param {string} text
-   * @param {number} at
-   * @returns {number} bytes written
-   */
-  #encode(text, at) {
-    const heap = this.#heap, length = text.length;
-    if (length < 48) {
-      // Short ASCII, which most values are: a loop beats the encoder's set-up.
-      let i = 0;
-      for (; i < length; i++) {
-        const code = text.charCodeAt(i);
-        if (code > 127) break;
-        heap[at + i] = code;
-      }
-      if (i === length) return length;
-    }
-    return encoder.encodeInto(text, heap.subarray(at, at + length * 3)).written;
-  }
-
-  /**
    * @param {number} statement
    * @param {string} sql
    * @param {(row: any[]) => void} visit
@@ -359,57 +330,11 @@ export class Sql {
     try {
       for (let code = this.#exports.sqlite3_step(statement); code !== DONE; code = this.#exports.sqlite3_step(statement)) {
         if (code !== ROW) throw this.#error(code, sql);
-        visit(this.#row(statement));
+        visit(this.#cells.row(statement));
       }
     } finally {
       this.#exports.sqlite3_reset(statement);
     }
-  }
-
-  /**
-   * @param {number} statement
-   * @returns {any[]}
-   */
-  #row(statement) {
-    const x = this.#exports, count = x.sqlite3_data_count(statement);
-    this.#refresh();
-    const row = new Array(count);
-    for (let i = 0; i < count; i++) {
-      switch (x.sqlite3_column_type(statement, i)) {
-        case INTEGER: // within ±2^53 a double is exact, and cheaper than a BigInt
-        case FLOAT: row[i] = x.sqlite3_column_double(statement, i); break;
-        case TEXT: row[i] = this.#text(x.sqlite3_column_text(statement, i), x.sqlite3_column_bytes(statement, i)); break;
-        case BLOB: {
-          const at = x.sqlite3_column_blob(statement, i);
-          row[i] = this.#heap.slice(at, at + x.sqlite3_column_bytes(statement, i));
-          break;
-        }
-        default: row[i] = null;
-      }
-    }
-    return row;
-  }
-
-  /**
-   * @param {number} at
-   * @param {number} length
-   */
-  #text(at, length) {
-    this.#refresh();
-    return decoder.decode(this.#heap.subarray(at, at + length));
-  }
-
-  /** Memory that grew is a new buffer: look again before touching it. */
-  #refresh() {
-    if (this.#heap.byteLength === 0) this.#heap = this.#wasm.heap8u();
-  }
-
-  /** @param {number} size */
-  #grow(size) {
-    if (this.#arena) this.#wasm.dealloc(this.#arena);
-    this.#capacity = Math.max(size, 65536);
-    this.#arena = this.#wasm.alloc(this.#capacity);
-    this.#refresh();
   }
 
   /**
@@ -418,6 +343,7 @@ export class Sql {
    */
   #error(code, sql) {
     const message = this.#capi.sqlite3_errmsg(this.db.pointer);
-    return new MoatError(code === this.#capi.SQLITE_AUTH ? 'not_allowed' : 'sql', `${message} (${sql.slice(0, 200)})`, { details: { sqlite: code } });
+    const named = CODES[code & 0xff] ?? 'sql';
+    return new MoatError(named, `${message} (${sql.slice(0, 200)})`, { details: { sqlite: code } });
   }
 }

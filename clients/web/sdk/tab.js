@@ -73,6 +73,7 @@ export class Tab {
     this.leader = leader;
     const released = new Promise((resolve) => { this.#release = () => resolve(undefined); });
     this.#channel.postMessage({ type: 'leader' });
+    this.options.news({ type: 'leader' });
     for (const [request, open] of this.#open) void this.#own(request, open);
     await released;
   }
@@ -94,8 +95,9 @@ export class Tab {
     } else if (message.type === 'answer' && message.to === this.#id) {
       this.#answered(message.request, message.answer);
     } else if (message.type === 'leader') {
+      this.options.news({ type: 'leader' });
       for (const [request, { method, args }] of this.#open) this.#channel.postMessage({ type: 'request', from: this.#id, request, method, args });
-    } else if (message.type === 'changed') {
+    } else if (message.type === 'changed' || message.type === 'list') {
       this.options.news(message);
     } else if (message.type === 'status') {
       this.options.news({ type: 'status', status: { ...message.status, leader: false } });

@@ -50,7 +50,7 @@
  *   pending: number, conflicts: number, rejected: number, parked: number,
  *   problem: {code: string, message: string}|null, retry_at: number|null,
  *   server: string, user: string|null, tenant: string|null, device: string|null, profile: any, channel: string|null,
- *   storage: {tier: 1|2|3, name: string, durable: boolean, reason: string|null}, leader: boolean
+ *   storage: {tier: 1|2|3, name: string, durable: boolean, reason: string|null, damaged?: {file: string, saved: number, at: string}[]}, leader: boolean
  * }} Status what an application shows of the sync; `server` is empty in an app that was told none yet
  *
  * @typedef {'synced'|'pending'|'conflict'|'rejected'|'parked'} RecordState

@@ -25,6 +25,8 @@ export class Verification {
   /** Where the first answer stood: what the replica equals after the repair. */
   /** @type {{cursor: number, state_hash: string} | null} */
   at = null;
+  /** The highest cursor an answer stood at: rows that were fetched may be as new as that. */
+  latest = 0;
   /** @type {Record<string, {count: number, server: number, equal: boolean}>} */
   tables = {};
   repaired = 0;
@@ -43,10 +45,12 @@ export class Verification {
   /**
    * @param {Port} port
    * @param {() => number} nextRef
+   * @param {number} [mostRanges] the server takes in one question
    */
-  constructor(port, nextRef) {
+  constructor(port, nextRef, mostRanges = MOST_CUTS + 1) {
     this.port = port;
     this.nextRef = nextRef;
+    this.mostCuts = Math.max(1, mostRanges - 1);
   }
 
   /** @returns {Step[]} */
@@ -73,6 +77,7 @@ export class Verification {
    */
   answer(envelope, lines) {
     if (envelope.type === 'rows') return this.#repaired(envelope, lines);
+    this.latest = Math.max(this.latest, envelope.cursor);
     if (envelope.tables) this.#compareTables(envelope);
     else if (envelope.ranges) this.#compareRanges(envelope.ranges);
     return this.#next();
@@ -122,9 +127,9 @@ export class Verification {
       this.done = true;
       return [];
     }
-    const own = this.port.cuts(task.table, task.range, PIECES);
+    const own = this.port.cuts(task.table, task.range, Math.min(PIECES, this.mostCuts + 1));
     // Without records of ours to cut at (the server has much that we lack) cut by the next character.
-    const cuts = own.length ? own : guesses(task.range);
+    const cuts = own.length ? own : guesses(task.range).slice(0, this.mostCuts);
     if (!cuts.length) return this.#ask({ type: 'repair', table: task.table, low: task.range[0], high: task.range[1] });
     this.#asked = task;
     this.#ranges = split(task.range, cuts);

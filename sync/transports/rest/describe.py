@@ -89,7 +89,18 @@ COMPONENTS: dict[str, Schema] = {
         "additionalProperties": True,
     },
     "Results": record_of(results=array(ref("Result"))),
-    "Login": record_of(["tenant", "user", "password"], tenant=TEXT, user=TEXT, password=TEXT, device={**TEXT, "description": "Its name."}),
+    "Login": record_of(
+        ["tenant", "user", "password"],
+        tenant=TEXT,
+        user=TEXT,
+        password=TEXT,
+        device={**TEXT, "description": "Its name."},
+        device_id={
+            **TEXT,
+            "description": "The device this replica was before: its id is taken again when it is the user's and was revoked.",
+        },
+        last_op_id={**INTEGER, "description": "With device_id: the highest op the replica ever numbered."},
+    ),
     "Device": record_of(device=TEXT, token=TEXT, tenant=TEXT, user=TEXT),
     "Me": record_of(user=TEXT, tenant=nullable(TEXT), role=nullable(TEXT), device=nullable(TEXT), tenants=array(TEXT)),
     "Change": {

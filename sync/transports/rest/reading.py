@@ -67,18 +67,17 @@ def live_record(sight: Sight, spec: ObjectSpec, record_id: str) -> rows.Row:
 
 
 def seen_record(sight: Sight, spec: ObjectSpec, record_id: str) -> rows.Row | None:
-    """Return a record or tombstone that the caller sees; None when there is none."""
-    if "\x00" in record_id:
+    """Return a record or tombstone that the caller sees; None when there is none. A hidden one costs what an absent one costs."""
+    if "\x00" in record_id or not _sees(sight, spec.table_name, record_id):
         return None
     published = sight.published.by_table[spec.table_name]
-    row = rows.records(sight.published.tenant_id, published, [record_id]).get(record_id)
-    return row if row is not None and _sees(sight, spec.table_name, record_id) else None
+    return rows.records(sight.published.tenant_id, published, [record_id]).get(record_id)
 
 
 def _sees(sight: Sight, table: str, record_id: str) -> bool:
     if not sight.channel.filtered:
         return True
-    condition, values = sight.condition(table)
+    condition, values = view.condition(sight.channel, sight.published, table, connection.vendor, few=True)
     physical = quote(physical_name(sight.published.tenant_id, table))
     return sql.fetch_one(f'SELECT 1 FROM {physical} WHERE {physical}."id" = %s AND ({condition})', [record_id, *values]) is not None
 

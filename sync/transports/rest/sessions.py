@@ -1,5 +1,6 @@
 """Log in, log out, and who am I."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import authenticate
@@ -9,15 +10,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from sync.conf import stream_knobs
+from sync.log import newest_op_of
 from sync.transports.rest.auth import Caller, device_of
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.parsers import body_object, text_of
 from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
+from sync.v1.conf import v1_knobs
 from tenants.models import Membership
-from tenants.tokens import MAX_NAME_LENGTH, issue_device, revoke
+from tenants.tokens import MAX_NAME_LENGTH, IssuedDevice, issue_again, issue_device, revoke
 
 MAX_PASSWORD = 1000
+MAX_DEVICE_ID = 40
 
 
 class LoginView(APIView):
@@ -29,16 +34,31 @@ class LoginView(APIView):
 
     @described("login", "session", 200, ref("Device"), errors=(400, 401, 429), body=ref("Login"))
     def post(self, request: Request) -> Response:
-        """Create a device of the user in the tenant and return its token, which is shown only here."""
+        """Create a device of the user in the tenant, or let a revoked one in again; return its token, which is shown only here."""
         body = body_object(request)
         tenant = text_of(body, "tenant", longest=40)
         username = text_of(body, "user", longest=150)
         password = text_of(body, "password", longest=MAX_PASSWORD)
         name = text_of(body, "device", longest=MAX_NAME_LENGTH, default="unnamed")
         member = self._member(request, tenant, username=username, password=password)
-        issued = issue_device(member.tenant, member.user, name)
+        issued = self._again(member, body, name) or issue_device(member.tenant, member.user, name)
         answer = {"device": issued.device.pk, "token": issued.token, "tenant": member.tenant.slug, "user": member.user.username}
         return Response(answer, headers={"Cache-Control": "no-store"})
+
+    def _again(self, member: Membership, body: dict[str, Any], name: str) -> IssuedDevice | None:
+        """Take the id again that the caller's replica had; not where the replica is older than what the device has sent."""
+        if body.get("device_id") is None:
+            return None
+        device_id = text_of(body, "device_id", longest=MAX_DEVICE_ID)
+        newest = body.get("last_op_id")
+        if type(newest) is not int:
+            raise RestError(
+                RestCode.BAD_REQUEST, "last_op_id goes with device_id: the highest op the replica ever numbered.", field="last_op_id"
+            )
+        if newest_op_of(device_id) > newest:
+            return None
+        closed = timedelta(seconds=2 * max(stream_knobs().revocation_seconds, v1_knobs().v1_ping))
+        return issue_again(member.tenant, member.user, device_id, name, closed=closed)
 
     def _member(self, request: Request, tenant: str, *, username: str, password: str) -> Membership:
         """Return who logs in. One error for every reason, and one password hash computed whatever the reason."""

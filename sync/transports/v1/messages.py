@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+from sync.cbor import Tag
 from sync.entities import MAX_VERSION
 from sync.transports.v1.errors import V1Code, V1Error, invalid
 from sync.v1.ops import EntityConflictView, EntityOp, Operation, Page, Pushed, Verb
@@ -16,6 +17,8 @@ NO_DEVICE: Final = "server"
 
 _VERBS: Final[dict[str, Verb]] = {"put": "upsert", "upsert": "upsert", "delete": "delete"}
 _TEXT: Final = 200
+_UINT8_ARRAY: Final = 64
+"""The tag of RFC 8746 that some encoders in browsers put before every byte string."""
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
@@ -137,6 +140,8 @@ def _body(value: object, verb: Verb, at: str, limit: int) -> bytes | None:
         value = _from_base64(value, at)
     elif isinstance(value, list):
         value = _from_numbers(value, at)
+    elif isinstance(value, Tag) and value.number == _UINT8_ARRAY:
+        value = value.value
     if not isinstance(value, bytes):
         raise invalid("An upsert carries entityCbor, a byte string.", at)
     if len(value) > limit:
@@ -159,9 +164,10 @@ def _from_numbers(value: list[Any], at: str) -> bytes:
         raise invalid("A byte string is no list of anything but bytes.", at) from None
 
 
-def handshake_response(cursor: int, head: int) -> dict[str, Any]:
-    """Return the answer to a handshake: where this device resumes, and where the log ends."""
-    return {"serverCursor": cursor, "headCursor": head, "capabilities": {"pull": True, "push": True, "sse": True}}
+def handshake_response(cursor: int, head: int, newest_op: int) -> dict[str, Any]:
+    """Return the answer to a handshake: where this device resumes, where the log ends, and which numbers the device has used."""
+    capabilities = {"pull": True, "push": True, "sse": True}
+    return {"serverCursor": cursor, "headCursor": head, "lastOpId": newest_op, "capabilities": capabilities}
 
 
 def pull_response(page: Page, database: str) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class _Stream:
         self._at = 0
         self._ending: tuple[V1Code, str] | None = None
         self._woken: asyncio.Event | None = None
+        self._looked = time.monotonic()
 
     @property
     def device_id(self) -> str | None:
@@ -155,6 +156,9 @@ class _Stream:
             woken.clear()
             more = True
             while more and self._ending is None:
+                if time.monotonic() - self._looked >= v1_knobs().v1_ping:  # so busy that no ping is due
+                    await self._look()
+                    continue
                 page = await self._runtime.pool.run(self._page)
                 self._at, more = page.next_cursor, page.has_more
                 if page.ops:
@@ -195,10 +199,17 @@ class _Stream:
             async with asyncio.timeout(v1_knobs().v1_ping):
                 await woken.wait()
         except TimeoutError:
-            identity = self._caller.identity
-            known = await self._runtime.pool.run(identify_device, identity.tenant_slug, identity.device_id)
-            if known is not None and known.user_id == identity.user_id:
-                await self._runtime.pool.run(self._renew)
+            await self._look()
+            if self._ending is None:
                 return event("ping", {"timestamp": time.time_ns() // 1_000_000})
-            self.end(V1Code.AUTHENTICATION_FAILED, "This device may not stay.")
         return None
+
+    async def _look(self) -> None:
+        """End when the device may not stay any more."""
+        identity = self._caller.identity
+        known = await self._runtime.pool.run(identify_device, identity.tenant_slug, identity.device_id)
+        self._looked = time.monotonic()
+        if known is not None and known.user_id == identity.user_id:
+            await self._runtime.pool.run(self._renew)
+        else:
+            self.end(V1Code.AUTHENTICATION_FAILED, "This device may not stay.")

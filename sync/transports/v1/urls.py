@@ -11,5 +11,6 @@ urlpatterns = [
     re_path(r"^stream/?$", stream.stream, name="v1-stream"),
     re_path(r"^events/?$", stream.stream, name="v1-events"),
     re_path(r"^version/?$", views.version, name="v1-version"),
+    path("openapi.json", views.openapi, name="v1-openapi"),
     path("<path:path>", views.unknown, name="v1-unknown"),
 ]

@@ -13,11 +13,13 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from sync.errors import AccessMoved, SyncError
+from sync.log import newest_op_of
 from sync.settle.entity import EntityRefused
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
 from sync.transports.v1.errors import V1Code, V1Error, of_engine
-from sync.transports.v1.negotiation import read, respond
+from sync.transports.v1.negotiation import JSON, read, respond, to_json
+from sync.transports.v1.openapi import document
 from sync.v1.conf import v1_knobs
 from sync.v1.ops import Page
 from sync.v1.places import CursorInvalid, head_of, resume_at
@@ -85,7 +87,9 @@ def handshake_of(caller: Caller, message: Message) -> dict[str, Any]:
     """Say where the device resumes and where the log ends."""
     messages.handshake(message)
     Device.objects.filter(pk=caller.device).update(last_seen_at=timezone.now())
-    return messages.handshake_response(resume_at(caller.channel, caller.device), head_of(caller.identity.tenant_id).cursor)
+    return messages.handshake_response(
+        resume_at(caller.channel, caller.device), head_of(caller.identity.tenant_id).cursor, newest_op_of(caller.device)
+    )
 
 
 def pull_of(caller: Caller, message: Message) -> dict[str, Any]:
@@ -146,6 +150,14 @@ def version(request: HttpRequest) -> HttpResponse:
     if request.method not in ("GET", "HEAD"):
         return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Send a GET.", status=HTTPStatus.METHOD_NOT_ALLOWED))
     return respond(request, {"version": 1, "minSupported": 1})
+
+
+@csrf_exempt
+def openapi(request: HttpRequest) -> HttpResponse:
+    """Describe the calls, in JSON; anybody may ask."""
+    if request.method not in ("GET", "HEAD"):
+        return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Send a GET.", status=HTTPStatus.METHOD_NOT_ALLOWED))
+    return HttpResponse(to_json(document()), content_type=JSON)
 
 
 @csrf_exempt

@@ -34,7 +34,7 @@ def login(replica: Replica, options: argparse.Namespace, out: Output) -> int:
         found = {"device": options.device or "", "token": token}
     else:
         found = ask_for_token(
-            options.url, tenant=options.tenant, user=options.user, password=_password(options), device_name=options.device
+            options.url, tenant=options.tenant, user=options.user, password=_password(options), device_name=options.device, replica=replica
         )
     remember_login(replica, url=options.url, tenant=options.tenant, user=options.user or "", **found)
     if out.as_json:

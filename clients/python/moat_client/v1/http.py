@@ -1,22 +1,26 @@
 """SyncProtocol v1 over HTTP: one call, one answer. Certificates are always checked, and plain http goes to this machine only."""
 
 import gzip
+import http.client
 import ipaddress
 import json
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from moat_client.errors import MoatError, Unreachable
 from moat_client.login import base_url
-from moat_client.v1.cbor import CborError, decode, encode
+from moat_client.v1.cbor import decode, encode
 
 TIMEOUT_SECONDS = 60.0
 STREAM_TIMEOUT_SECONDS = 60.0
 _PACK_FROM = 2048
 INVALID_CURSOR = 11
+# An answer may break off in the middle (no OSError), or be something else than it says.
+_BROKEN = (OSError, ValueError, EOFError, http.client.HTTPException, zlib.error)
 
 
 class Refusal(MoatError):
@@ -25,6 +29,16 @@ class Refusal(MoatError):
     def __init__(self, status: int, code: int, message: str, field: str | None = None) -> None:
         super().__init__(message, code=f"v1_{code}")
         self.status, self.number, self.field = status, code, field
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A token goes to the server that was named and to no other."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 class Http:
@@ -45,12 +59,12 @@ class Http:
             data, headers["Content-Encoding"] = gzip.compress(data, 5), "gzip"
         request = urllib.request.Request(f"{self.url}/v1/{path}", data=data, headers=headers, method="POST")  # noqa: S310 - checked in __init__
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - checked in __init__
+            with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
                 answer = _read(response)
         except urllib.error.HTTPError as problem:
             raise _problem(problem) from problem
-        except (OSError, ValueError, EOFError) as problem:
-            raise Unreachable(f"The server cannot be reached: {problem}") from problem
+        except _BROKEN as problem:
+            raise Unreachable(f"The server cannot be reached: {_reason(problem)}") from problem
         if not isinstance(answer, dict):
             raise Unreachable("The server's answer is no map.")
         return answer
@@ -62,12 +76,12 @@ class Http:
             headers["Last-Event-ID"] = last_id
         request = urllib.request.Request(f"{self.url}/v1/stream?{urlencode({'deviceId': device})}", headers=headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=STREAM_TIMEOUT_SECONDS) as response:  # noqa: S310 - checked in __init__
+            with _OPENER.open(request, timeout=STREAM_TIMEOUT_SECONDS) as response:
                 yield from _events(response)
         except urllib.error.HTTPError as problem:
             raise _problem(problem) from problem
-        except (OSError, ValueError) as problem:
-            raise Unreachable(f"The stream broke off: {problem}") from problem
+        except _BROKEN as problem:
+            raise Unreachable(f"The stream broke off: {_reason(problem)}") from problem
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token()}"}
@@ -82,6 +96,11 @@ def _is_local(host: str) -> bool:
         return False
 
 
+def _reason(problem: Exception) -> str:
+    inner = problem.reason if isinstance(problem, urllib.error.URLError) else problem
+    return (inner.strerror if isinstance(inner, OSError) else None) or str(inner) or type(inner).__name__
+
+
 def _read(response: Any) -> Any:
     data = response.read()
     if response.headers.get("Content-Encoding") == "gzip":
@@ -92,15 +111,15 @@ def _read(response: Any) -> Any:
 def _problem(problem: urllib.error.HTTPError) -> MoatError:
     try:
         found = _read(problem)
-    except (CborError, ValueError, OSError, EOFError):
+    except _BROKEN:
         found = {}
     body = found if isinstance(found, dict) else {}
     message = str(body.get("message") or f"The server answered {problem.code}.")
     if problem.code == 429 or problem.code >= 500:
         wait = problem.headers.get("Retry-After") or body.get("retryAfterSeconds")
         return Unreachable(message, retry_after=float(str(wait)) if str(wait).isdigit() else None)
-    field = body.get("field")
-    return Refusal(problem.code, int(body.get("code") or 0), message, field if isinstance(field, str) else None)
+    code, field = body.get("code"), body.get("field")
+    return Refusal(problem.code, code if isinstance(code, int) else 0, message, field if isinstance(field, str) else None)
 
 
 def _events(lines: Any) -> Iterator[tuple[str, dict[str, Any], str | None]]:

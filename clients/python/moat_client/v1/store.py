@@ -18,6 +18,7 @@ from moat_client.v1.cbor import CborError, Pairs, decode, encode
 
 Verb = Literal["upsert", "delete"]
 BUSY_SECONDS = 30.0
+_LAST_OP_ID = 2**62
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS "entities" ("collection" TEXT NOT NULL, "id" TEXT NOT NULL, "version" INTEGER NOT NULL, "cbor" BLOB,
   "base_version" INTEGER, "base_cbor" BLOB, PRIMARY KEY ("collection", "id")) WITHOUT ROWID;
@@ -38,7 +39,10 @@ _APPLICATION_ID = 0x4D4F4131  # "MOA1"
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A document as the store has it; `cbor` is None when it was deleted. `base_*` is what the server had before pending ops."""
+    """A document as the store has it; `cbor` is None when it was deleted.
+
+    `base_*` is what the server had before it was edited here: version 0 where it had nothing, None where nothing was edited.
+    """
 
     collection: str
     id: str
@@ -46,6 +50,20 @@ class Entity:
     cbor: bytes | None
     base_version: int | None = None
     base_cbor: bytes | None = None
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether it is not what the server has, as far as known."""
+        return self.base_version is not None and self.cbor != self.base_cbor
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Ops to be sent, ops that were refused, and edits that met others'."""
+
+    pending: int
+    refused: int
+    conflicts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +80,23 @@ class FeedOp:
 
 
 class EntityStore:
-    """Opens (and makes) a store. Safe to use from several threads."""
+    """Opens (and makes) a store. Safe to use from several threads. Raises `NotAReplica` for a file that is something else."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
+        if not create and not self.path.exists():
+            raise NotAReplica(f"There is no store at {self.path}.", code="no_store")
         self._lock = threading.RLock()
         self._depth = 0
-        self.changed = threading.Event()
         self.con = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
+        except sqlite3.OperationalError:
+            self.con.close()
+            raise
+        except sqlite3.DatabaseError as problem:
+            self.con.close()
+            raise NotAReplica(f"{self.path} is no store of this kind.") from problem
         except BaseException:
             self.con.close()
             raise
@@ -116,7 +141,6 @@ class EntityStore:
                 raise
             finally:
                 self._depth = 0
-        self.changed.set()
 
     def collection(self, name: str) -> "Collection":
         """Return a collection; it need not exist yet."""
@@ -178,14 +202,23 @@ class EntityStore:
         with self.transaction():
             before = self.entity(collection, entity_id)
             version = 1 if before is None else before.version + 1
-            base: tuple[int | None, bytes | None] = (None, None)
+            base: tuple[int | None, bytes | None] = (0, None)
             if before is not None:
-                pending = self.pending_of(collection, entity_id)
-                base = (before.base_version, before.base_cbor) if pending else (before.version, before.cbor)
+                is_based = before.base_version is not None or bool(self.pending_of(collection, entity_id))
+                base = (before.base_version, before.base_cbor) if is_based else (before.version, before.cbor)
+            if self._let_go_of_refused(collection, entity_id) and cbor is None and not base[0]:
+                self.forget(collection, entity_id)  # the server never had it
+                return version
             if self.feed_on:
                 self.append_op(collection, entity_id, version, cbor)
             self.write(Entity(collection, entity_id, version, cbor, *base))
         return version
+
+    def _let_go_of_refused(self, collection: str, entity_id: str) -> bool:
+        """Drop what was refused of an entity: a newer edit takes its place. Whether there was some, and nothing waits to be sent."""
+        refused = self.refused_of(collection, entity_id)
+        self.compact(refused)
+        return bool(refused) and not self.pending_of(collection, entity_id)
 
     # The change feed
 
@@ -207,25 +240,79 @@ class EntityStore:
             )
         return int(done.lastrowid or 0)
 
-    def feed(self, after: int = 0, limit: int = 1000, state: str = "pending") -> list[FeedOp]:
-        """Return ops of the feed after a number."""
+    def feed(self, after: int = 0, limit: int = 1000, state: str = "pending", most_bytes: int | None = None) -> list[FeedOp]:
+        """Return ops of the feed after a number; with `most_bytes` as many as have no larger documents together, but at least one."""
         sql = 'SELECT "op_id", "collection", "id", "verb", "version", "cbor", "made_ms" FROM "feed" WHERE "op_id" > ? AND "state" = ? ORDER BY 1 LIMIT ?'
-        return [FeedOp(*row) for row in self.query(sql, [after, state, limit])]
+        found: list[FeedOp] = []
+        with self._lock:
+            for row in self.con.execute(sql, [after, state, limit]):
+                op = FeedOp(*row)
+                if most_bytes is not None:
+                    most_bytes -= len(op.cbor or b"")
+                    if most_bytes < 0 and found:
+                        break
+                found.append(op)
+        return found
+
+    def number_after(self, op_id: int) -> None:
+        """Let the numbers of ops begin above this one, those in the feed too: they are of a device that used numbers before."""
+        if op_id <= 0:
+            return
+        if op_id >= _LAST_OP_ID:
+            raise MoatError("This device has used up its numbers; log in as a new one.", code="bad_device")
+        with self.transaction():
+            newest = self.query('SELECT coalesce(max("seq"), 0) FROM "sqlite_sequence" WHERE "name" = \'feed\'')[0][0]
+            self.con.execute('UPDATE "feed" SET "op_id" = -("op_id" + ?)', [op_id])
+            self.con.execute('UPDATE "feed" SET "op_id" = -"op_id"')
+            self.con.execute('DELETE FROM "sqlite_sequence" WHERE "name" = \'feed\'')
+            self.con.execute("INSERT INTO \"sqlite_sequence\" VALUES ('feed', ?)", [newest + op_id])
+
+    def counts(self) -> Counts:
+        """Count what is to be sent, what was refused and what met others' edits."""
+        states = dict(self.query('SELECT "state", count(*) FROM "feed" GROUP BY 1'))
+        return Counts(states.get("pending", 0), states.get("refused", 0), self.query('SELECT count(*) FROM "conflicts"')[0][0])
 
     def compact(self, op_ids: Sequence[int]) -> None:
         """Drop ops that are settled."""
         with self.transaction():
             self.con.executemany('DELETE FROM "feed" WHERE "op_id" = ?', [(op_id,) for op_id in op_ids])
 
-    def refuse(self, op_id: int, code: int, message: str) -> None:
-        """Set an op aside that the server will never take."""
+    def refuse(self, op: FeedOp, code: int, message: str) -> None:
+        """Set an op aside that the server will never take, and drop the entity's earlier ones, which it took the place of."""
         with self.transaction():
-            self.con.execute('UPDATE "feed" SET "state" = \'refused\', "code" = ?, "message" = ? WHERE "op_id" = ?', [code, message, op_id])
+            earlier = [n for n in (*self.pending_of(op.collection, op.id), *self.refused_of(op.collection, op.id)) if n < op.op_id]
+            self.compact(earlier)
+            self.con.execute(
+                'UPDATE "feed" SET "state" = \'refused\', "code" = ?, "message" = ? WHERE "op_id" = ?', [code, message, op.op_id]
+            )
+
+    def clear_problems(self) -> int:
+        """Empty the list of conflicts, and undo the edits that were refused; return how many of both there were."""
+        with self.transaction():
+            count = self.counts()
+            for op in self.feed(limit=-1, state="refused"):
+                self.compact([op.op_id])
+                entity = self.entity(op.collection, op.id)
+                if entity is None or not entity.is_edited or self.pending_of(op.collection, op.id):
+                    continue
+                if entity.base_version:
+                    self.write(Entity(op.collection, op.id, entity.base_version, entity.base_cbor))
+                else:
+                    self.forget(op.collection, op.id)
+            self.con.execute('DELETE FROM "conflicts"')
+        return count.refused + count.conflicts
 
     def pending_of(self, collection: str, entity_id: str) -> list[int]:
         """Return the numbers of an entity's ops in the feed that are still to be sent."""
-        sql = 'SELECT "op_id" FROM "feed" WHERE "collection" = ? AND "id" = ? AND "state" = \'pending\' ORDER BY 1'
-        return [op_id for (op_id,) in self.query(sql, [collection, entity_id])]
+        return self._ops_of(collection, entity_id, "pending")
+
+    def refused_of(self, collection: str, entity_id: str) -> list[int]:
+        """Return the numbers of an entity's ops in the feed that were refused."""
+        return self._ops_of(collection, entity_id, "refused")
+
+    def _ops_of(self, collection: str, entity_id: str, state: str) -> list[int]:
+        sql = 'SELECT "op_id" FROM "feed" WHERE "collection" = ? AND "id" = ? AND "state" = ? ORDER BY 1'
+        return [op_id for (op_id,) in self.query(sql, [collection, entity_id, state])]
 
     # Indexes
 

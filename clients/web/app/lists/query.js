@@ -35,32 +35,22 @@ export function listColumns(type, readable, limit = 6) {
 }
 
 /**
- * Return the query for the ids of a list, in order, as one JSON text: a list of any length is one row and one message.
+ * Return what the SDK needs to open the list: which records, in which order, and what is drawn of each. `id` and `version` come first,
+ * then `columns`; a reference brings the title of its record.
  * @param {ObjectType} type
  * @param {ListState} state
- * @returns {Query}
+ * @param {{columns: string[], types: Map<string, ObjectType>}} page `types` by table name
+ * @returns {import('../../sdk/listing.js').ListOptions}
  */
-export function idsQuery(type, state) {
-  const { sql, params } = where(type, state);
-  const direction = state.sort?.descending ? 'DESC' : 'ASC';
-  const by = state.sort && known(type, state.sort.field) ? sortTerm(type, state.sort.field, direction) : { sql: '', params: [] };
-  return { sql: `SELECT json_group_array("id") AS "ids" FROM (SELECT "id" FROM ${quote(type.table_name)}${sql} ORDER BY ${by.sql}"id" ${direction})`, params: [...params, ...by.params] };
-}
-
-/**
- * Return the query of some records of a list by their ids. `id` and `version` come first, then `columns`; a reference brings the title of its record.
- * @param {ObjectType} type
- * @param {{columns: string[], ids: string[], types: Map<string, ObjectType>}} page `types` by table name
- * @returns {Query}
- */
-export function pageQuery(type, { columns, ids, types }) {
+export function listOptions(type, state, { columns, types }) {
   const names = ['id', 'version', ...columns.filter((name) => known(type, name) && name !== 'id' && name !== 'version')].map((name) => `r.${quote(name)}`);
   for (const field of type.fields) {
     const target = columns.includes(field.name) && field.kind === 'reference' ? types.get(field.reference_table ?? '') : undefined;
     const title = titleField(target);
     if (target && title) names.push(`(SELECT t.${quote(title)} FROM ${quote(target.table_name)} t WHERE t."id" = r.${quote(field.name)}) AS ${quote(field.name + TITLE)}`);
   }
-  return { sql: `SELECT ${names.join(', ')} FROM ${quote(type.table_name)} r WHERE r."id" IN (${ids.map(() => '?').join(', ')})`, params: ids };
+  const order = state.sort && known(type, state.sort.field) ? { ...sortTerm(type, state.sort.field), descending: state.sort.descending } : null;
+  return { table: type.table_name, where: where(type, state), order, select: { sql: names.join(', ') } };
 }
 
 /**
@@ -72,27 +62,22 @@ function known(type, name) {
 }
 
 /**
- * Empty values come last either way; a status sorts in the order in which the statuses were declared. An indexed field keeps its index.
+ * A status sorts in the order in which the statuses were declared.
  * @param {ObjectType} type
  * @param {string} name
- * @param {'ASC' | 'DESC'} direction
  * @returns {Query}
  */
-function sortTerm(type, name, direction) {
+function sortTerm(type, name) {
   const choices = name === 'status' ? type.statuses : name === 'object_type' ? type.subtypes : null;
-  if (choices?.length) {
-    const whens = choices.map((_, at) => `WHEN ? THEN ${at}`).join(' ');
-    return { sql: `CASE ${quote(name)} ${whens} ELSE ${choices.length} END ${direction}, `, params: choices.map((choice) => choice.value) };
-  }
-  const field = type.fields.find((one) => one.name === name);
-  const nocase = field && !field.indexed && ['text', 'choice'].includes(field.kind) ? ' COLLATE NOCASE' : '';
-  return { sql: `${quote(name)}${nocase} ${direction}${field?.indexed ? '' : ' NULLS LAST'}, `, params: [] };
+  if (!choices?.length) return { sql: quote(name), params: [] };
+  const whens = choices.map((_, at) => `WHEN ? THEN ${at}`).join(' ');
+  return { sql: `CASE ${quote(name)} ${whens} ELSE ${choices.length} END`, params: choices.map((choice) => choice.value) };
 }
 
 /**
  * @param {ObjectType} type
  * @param {ListState} state
- * @returns {Query}
+ * @returns {Query | null}
  */
 function where(type, state) {
   /** @type {string[]} */
@@ -110,7 +95,7 @@ function where(type, state) {
     terms.push(term);
     params.push(...values);
   }
-  return { sql: terms.length ? ` WHERE ${terms.join(' AND ')}` : '', params };
+  return terms.length ? { sql: terms.join(' AND '), params } : null;
 }
 
 /** @param {string} text */

@@ -55,7 +55,7 @@ export class ListView {
       rowHeight: ROW_HEIGHT, label: this.type.label_plural, load: (offset, limit) => this.live.rows(offset, limit), draw: (row, element) => this.drawRow(row, element),
       open: (row) => { location.hash = address({ page: 'record', table, id: row.id }); },
     });
-    this.live = new LiveList({ query: (sql, params) => app.moat.query(sql, params), changed: (how) => this.onList(how), failed: () => this.onList({ count: 0, top: false }) });
+    this.live = new LiveList({ open: (options, listener) => app.moat.list(options, listener), changed: (how) => this.onList(how), progress: (share) => this.onProgress(share), failed: () => this.onList({ count: 0, top: false }) });
     this.create = h('a', { class: 'button primary new', href: address({ page: 'new', table }) }, icon('plus'), h('span', {}, 'New'));
     this.search.addEventListener('input', () => this.onSearch());
     this.search.addEventListener('keydown', (event) => this.onSearchKey(event));
@@ -66,7 +66,7 @@ export class ListView {
       h('div', { class: 'search' }, h('div', { class: 'search-box' }, icon('search'), this.search), this.more),
       this.chips, this.panel.element, this.virtual.element, this.nothing);
     this.drawHead();
-    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('changed', (changed) => this.onChanged(changed)), app.on('overlays', () => void this.readStates()), app.on('drafts', () => this.virtual.repaint())];
+    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('overlays', () => void this.readStates()), app.on('drafts', () => this.virtual.repaint())];
     this.show();
     void this.readStates();
   }
@@ -156,15 +156,15 @@ export class ListView {
     this.show();
   }
 
-  /** @param {import('../../sdk/index.js').Changed} changed */
-  onChanged(changed) {
-    const targets = this.type.fields.filter((field) => field.kind === 'reference' && this.columns.includes(field.name)).map((field) => field.reference_table ?? '');
-    if ([this.table, ...targets].some((table) => table in changed)) this.live.refresh();
-  }
-
   async readStates() {
     this.states = await this.app.moat.states(this.table).catch(() => ({}));
     this.virtual.repaint();
+  }
+
+  /** @param {number | null} share of a search or a sort that is done */
+  onProgress(share) {
+    this.virtual.element.setAttribute('aria-busy', String(share !== null));
+    if (share !== null) this.count.textContent = `${Math.round(share * 100)} %`;
   }
 
   /** @param {{count: number, top: boolean}} how */

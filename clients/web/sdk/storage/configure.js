@@ -1,8 +1,13 @@
 /** Settings every connection to a replica has, whatever it is stored in. */
 
+import { MoatError } from '../errors.js';
+
+/** SQLITE_CORRUPT, SQLITE_NOTADB */
+const NO_DATABASE = new Set([11, 26]);
+
 /**
  * `wal` needs a connection that is alone with its file: the index of the log then lives in its own memory. Measured in OPFS, it commits
- * five times as fast as a rollback journal, because one flush does.
+ * five times as fast as a rollback journal, because one flush does. Throws `damaged` when the file is not a database.
  * @param {import('../sql.js').Sql} sql
  * @param {'wal' | 'memory'} journal
  * @returns {import('../sql.js').Sql}
@@ -10,8 +15,14 @@
 export function configure(sql, journal) {
   // A replica file comes from a server: nothing in its schema is to be trusted to run functions.
   const alone = journal === 'wal' ? ['locking_mode = EXCLUSIVE', 'journal_size_limit = 16777216'] : [];
-  for (const pragma of [...alone, 'trusted_schema = OFF', 'cell_size_check = ON', `journal_mode = ${journal}`, 'synchronous = FULL', 'temp_store = MEMORY', 'cache_size = -32768', 'foreign_keys = OFF']) {
-    sql.db.exec(`PRAGMA ${pragma}`);
+  try {
+    for (const pragma of [...alone, 'trusted_schema = OFF', 'cell_size_check = ON', `journal_mode = ${journal}`, 'synchronous = FULL', 'temp_store = MEMORY', 'cache_size = -32768', 'foreign_keys = OFF']) {
+      sql.db.exec(`PRAGMA ${pragma}`);
+    }
+  } catch (error) {
+    sql.close();
+    if (!NO_DATABASE.has(/** @type {any} */ (error).resultCode & 0xff)) throw error;
+    throw new MoatError('damaged', `The file cannot be opened: ${String(error)}`);
   }
   return sql;
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { LiveList } from '../../app/lists/live.js';
-import { idsQuery, listColumns, pageQuery } from '../../app/lists/query.js';
+import { listColumns, listOptions } from '../../app/lists/query.js';
 import { scrollTo, windowOf } from '../../app/lists/window.js';
 
 /** @type {any} */
@@ -17,26 +17,29 @@ test('a list shows the title first, then the status, never json, never what is h
   assert.deepEqual(listColumns(type, (f) => f !== 'notes', 2), ['title', 'status']);
 });
 
-test('every value of a query is a parameter, and a name the type does not have never reaches it', () => {
-  const query = idsQuery(type, state({ search: `50%_ "x'`, filters: [{ field: 'status', op: 'eq', value: 'held' }, { field: 'id"; DROP', op: 'eq', value: 1 }], sort: { field: 'zz', descending: true } }));
-  assert.ok(!query.sql.includes('DROP') && !query.sql.includes('zz') && !query.sql.includes('50') && !query.sql.includes('held'));
-  assert.equal((query.sql.match(/\?/g) ?? []).length, query.params.length);
-  assert.ok(query.params.includes('%50\\%\\_%') && query.params.includes(`%"x'%`));
-  assert.equal(query.params.at(-1), 'held');
+const PAGE = { columns: ['title'], types: new Map() };
+
+test('every value of a list is a parameter, and a name the type does not have never reaches it', () => {
+  const { where, order, select } = listOptions(type, state({ search: `50%_ "x'`, filters: [{ field: 'status', op: 'eq', value: 'held' }, { field: 'id"; DROP', op: 'eq', value: 1 }], sort: { field: 'zz', descending: true } }), PAGE);
+  const sql = where.sql + select.sql;
+  assert.ok(!sql.includes('DROP') && !sql.includes('50') && !sql.includes('held'));
+  assert.equal(order, null);
+  assert.equal((sql.match(/\?/g) ?? []).length, where.params.length);
+  assert.ok(where.params.includes('%50\\%\\_%') && where.params.includes(`%"x'%`));
+  assert.equal(where.params.at(-1), 'held');
 });
 
 test('a status sorts in the order in which an administrator declared it', () => {
-  const { sql, params } = idsQuery(type, state({ sort: { field: 'status', descending: false } }));
-  assert.match(sql, /ORDER BY CASE "status" WHEN \? THEN 0 ELSE 1 END ASC, "id" ASC/);
-  assert.deepEqual(params, ['open']);
+  const { order } = listOptions(type, state({ sort: { field: 'status', descending: true } }), PAGE);
+  assert.deepEqual(order, { sql: 'CASE "status" WHEN ? THEN 0 ELSE 1 END', params: ['open'], descending: true });
 });
 
-test('a page brings the titles of what its references point to, and leaves out a type that is not here', () => {
+test('a row brings the titles of what its references point to, and leaves out a type that is not here', () => {
   const job = { ...type, fields: [...type.fields, { name: 'customer', kind: 'reference', reference_table: 'customers' }, { name: 'van', kind: 'reference', reference_table: 'vans' }] };
   const types = new Map([['customers', { ...type, table_name: 'customers', title_field: 'name' }]]);
-  const { sql, params } = pageQuery(job, { columns: ['title', 'customer', 'van', 'gone'], ids: ['a', 'b'], types });
-  assert.ok(sql.includes('AS "customer title"') && !sql.includes('van title') && !sql.includes('gone') && sql.endsWith('IN (?, ?)'));
-  assert.deepEqual(params, ['a', 'b']);
+  const { select, where } = listOptions(job, state(), { columns: ['title', 'customer', 'van', 'gone'], types });
+  assert.ok(select.sql.includes('AS "customer title"') && !select.sql.includes('van title') && !select.sql.includes('gone'));
+  assert.equal(where, null);
 });
 
 test('a window covers the viewport anywhere in a list of any length, to the very last row', () => {
@@ -63,25 +66,28 @@ test('scrolling to a row brings it into sight and moves no more than needed', ()
   assert.equal(scrollTo({ ...list, scrollTop: 5000, row: 2 }), 100);
 });
 
-test('a list asks once for many changes, shows them, and drops the answer to a question that was replaced', async () => {
-  /** @type {((rows: any[]) => void)[]} */
-  const asked = [];
+test('what is on the screen stays until the next list has something to show, which then begins at its first row', async () => {
   /** @type {any[]} */
-  const heard = [];
-  const list = new LiveList({ query: () => new Promise((resolve) => { asked.push(resolve); }), changed: (how) => heard.push(how), failed: assert.fail, now: () => 0 });
-  const turn = () => new Promise((resolve) => { setImmediate(resolve); });
-  list.show(type, state(), { columns: ['title'], types: new Map() });
-  list.show(type, state({ search: 'x' }), { columns: ['title'], types: new Map() });
-  asked[0]([{ ids: '["old"]' }]);
-  await turn();
-  for (let n = 0; n < 5; n += 1) list.refresh();
-  asked[1]([{ ids: '["a","b"]' }]);
-  await turn();
-  assert.deepEqual(heard, [{ count: 2, top: true }]);
-  assert.equal(asked.length, 3);
-  asked[2]([{ ids: '["b"]' }]);
-  await turn();
-  assert.deepEqual(heard[1], { count: 1, top: false });
-  assert.equal(asked.length, 3);
+  const heard = [], opened = [];
+  /** @type {(news: any) => void} */
+  let say = () => {};
+  const list = new LiveList({
+    open: (options, listener) => {
+      say = listener;
+      opened.push(options);
+      return { show: (next) => opened.push(next), rows: async () => [{ id: 'a' }, null], close: () => opened.push('closed') };
+    },
+    changed: (how) => heard.push(how), progress: (share) => heard.push(share), failed: ({ code }) => heard.push(code),
+  });
+  list.show(type, state(), PAGE);
+  say({ count: 0, complete: false, progress: 0.5, top: true });
+  say({ count: 2, complete: true, progress: null, top: true });
+  say({ count: 3, complete: true, progress: null, top: false });
+  list.show(type, state({ search: 'x' }), PAGE);
+  say({ count: 0, complete: true, progress: null, top: true });
+  say({ count: 0, complete: true, progress: null, top: false, error: { code: 'unknown_table', message: '' } });
+  assert.deepEqual(heard, [0.5, null, { count: 2, top: true }, null, { count: 3, top: false }, null, { count: 0, top: true }, null, 'unknown_table']);
+  assert.deepEqual(await list.rows(0, 2), [{ id: 'a' }, { id: '' }]);
   list.stop();
+  assert.deepEqual([opened.length, opened[2]], [3, 'closed']);
 });

@@ -43,9 +43,9 @@ test('it says hello, learns where the chain begins, subscribes and goes live', (
   assert.deepEqual(sent(run({ on: 'open' })), [{ type: 'hello', protocol: 'moat.v1', token: 't', device: 'd1', schema_version: 0, cursor: 0, state_hash: null, client: 'test' }]);
   const effects = frame(welcome({ chain: 'new' }));
   assert.equal(does(effects, 'adopt')[0].state.state_hash, genesis(EPOCH, 'acme'));
-  assert.deepEqual(sent(effects), [{ type: 'subscribe', schema_version: 0, cursor: 0, state_hash: genesis(EPOCH, 'acme'), ref: 1 }]);
+  assert.deepEqual(sent(effects), [{ type: 'subscribe', schema_version: 0, cursor: 0, state_hash: genesis(EPOCH, 'acme'), channel: 'full', ref: 1 }]);
   frame({ type: 'catch_up', mode: 'log', from: 0, to: 0, ref: 1 });
-  frame({ type: 'live', cursor: 0, state_hash: 'x' });
+  frame({ type: 'live', cursor: 0, state_hash: genesis(EPOCH, 'acme') });
   assert.equal(engine.phase, 'live');
   const filtered = machine();
   filtered.run({ on: 'start' });
@@ -95,7 +95,7 @@ test('rows under another schema are upgraded for first, then taken in one step',
   assert.equal(ask.type, 'schema');
   frame({ type: 'rows', table: 'jobs', columns: [], deleted: [], remaining: 0 }, ['[]']);
   const effects = frame({ type: 'schema', from: 1, to: 2, revisions: [{ schema_version: 2, commands: [] }], ref: ask.ref });
-  assert.deepEqual(effects.map((effect) => effect.do), ['upgrade', 'send']);
+  assert.deepEqual(effects.map((effect) => effect.do), ['send'], 'it runs with the rows: the log may be what comes after all');
   const again = sent(effects)[0];
   assert.deepEqual([again.type, again.schema_version], ['subscribe', 2]);
   frame({ type: 'catch_up', mode: 'rows', from: 10, to: 90, schema_version: 2, state_hash: 'h90', total: 2, ref: again.ref });
@@ -103,7 +103,8 @@ test('rows under another schema are upgraded for first, then taken in one step',
   assert.equal(engine.progress, 0.5);
   frame({ type: 'rows', table: 'jobs', columns: ['id'], deleted: [], remaining: 0 }, ['["b"]']);
   const [rows] = does(frame({ type: 'rows_end', from: 10, to: 90, schema_version: 2, state_hash: 'h90' }), 'rows');
-  assert.deepEqual([rows.frames.length, rows.end], [2, { to: 90, state_hash: 'h90' }]);
+  assert.deepEqual([rows.frames.length, rows.end], [2, { to: 90, state_hash: 'h90', revisions: [{ schema_version: 2, commands: [] }] }]);
+  assert.equal(engine.state.schema_version, 2);
   assert.equal(does(frame(changes(90, 91, { schema_version: 2 })), 'apply').length, 1);
   const behind = live();
   assert.deepEqual(sent(behind.frame({ type: 'error', code: 'schema_behind', message: '' })).map(({ type }) => type), ['schema']);
@@ -359,4 +360,81 @@ test('a replica in order is found so without a pause', () => {
   assert.equal(does(frame(changes(10, 11)), 'apply').length, 1);
   const [verified] = does(frame({ type: 'verify', cursor: 11, state_hash: 'h11', tables: { jobs: [0, ''] }, ref: verify.ref }), 'verified');
   assert.deepEqual([verified.repaired, engine.phase], [0, 'live']);
+});
+
+test('revisions that came for rows wait for their place in the log when the log comes instead', () => {
+  const { engine, frame } = live();
+  const [ask] = sent(frame({ type: 'error', code: 'schema_behind', message: '' }));
+  const [{ ref, schema_version }] = sent(frame({ type: 'schema', from: 1, to: 2, revisions: [{ schema_version: 2, commands: ['c'] }], ref: ask.ref }));
+  assert.deepEqual([schema_version, engine.state.schema_version], [2, 1]);
+  frame({ type: 'catch_up', mode: 'log', from: 10, to: 12, ref });
+  const applied = [changes(10, 11), changes(11, 12, { schema_version: 2 })].flatMap((each) => does(frame(each), 'apply'));
+  assert.deepEqual(applied.map((effect) => effect.frame.revisions.length), [0, 1]);
+});
+
+test('rights that changed: it connects again at once, says which channel it holds, and takes the snapshot of the new one', () => {
+  const { engine, frame, run } = live();
+  const closing = frame({ type: 'error', code: 'access_changed', message: 'Your rights changed.' });
+  assert.deepEqual([engine.phase, engine.problem, does(closing, 'disconnect').length], ['offline', null, 1]);
+  assert.ok(does(closing, 'timer').find(({ name }) => name === 'retry').ms <= 500);
+  run({ on: 'timer', name: 'retry' });
+  assert.equal(sent(run({ on: 'open' }))[0].channel, 'full');
+  const [subscribe] = sent(frame(welcome({ chain: 'switch', channel: 'k7', cursor: 14 })));
+  assert.deepEqual([subscribe.type, subscribe.channel, subscribe.cursor], ['subscribe', 'full', 10]);
+  const manifest = { snapshot: 's', cursor: 14 };
+  assert.deepEqual(does(frame({ type: 'catch_up', mode: 'snapshot', manifest, ref: subscribe.ref }), 'install').length, 1);
+  assert.deepEqual(sent(run({ on: 'ops' })), [], 'nothing is pushed before the replica knows its channel');
+  const [again] = sent(run({ on: 'installed', state: { ...AT_10, channel: 'k7', cursor: 14, state_hash: 'h14' } }));
+  assert.deepEqual([again.channel, again.cursor], ['k7', 14]);
+  frame({ type: 'catch_up', mode: 'log', from: 14, to: 14, ref: again.ref });
+  frame({ type: 'live', cursor: 14, state_hash: 'h14' });
+  assert.deepEqual([engine.phase, engine.state.channel], ['live', 'k7']);
+});
+
+test('a bare 4406 is no more than a reason to connect again', () => {
+  const { engine, run } = live();
+  const effects = run({ on: 'close', code: 4406, reason: '' });
+  assert.deepEqual([engine.phase, engine.problem, does(effects, 'timer').at(-1).name], ['offline', null, 'retry']);
+});
+
+test('a live that stands at our cursor with another hash begins a repair', () => {
+  const { engine, frame, run } = machine({ state: AT_10 });
+  run({ on: 'start' });
+  run({ on: 'open' });
+  const [{ ref }] = sent(frame(welcome()));
+  frame({ type: 'catch_up', mode: 'log', from: 10, to: 10, ref });
+  assert.deepEqual(sent(frame({ type: 'live', cursor: 10, state_hash: 'another' })).map(({ type }) => type), ['schema']);
+  assert.equal(engine.phase, 'repairing');
+});
+
+test('what a repair cannot carry is said once, and left to a person', () => {
+  const { engine, frame, run } = machine({ state: AT_10 });
+  run({ on: 'start' });
+  run({ on: 'open' });
+  const [{ ref }] = sent(frame(welcome({ chain: 'mismatch' })));
+  const [ask] = sent(frame({ type: 'catch_up', mode: 'repair', cursor: 20, state_hash: 'h20', ref }));
+  const [verify] = sent(frame({ type: 'schema', from: 1, to: 1, revisions: [], ref: ask.ref }));
+  frame({ type: 'error', code: 'too_large', message: '', ref: verify.ref });
+  assert.deepEqual([engine.phase, engine.problem.code], ['halted', 'diverged']);
+});
+
+test('close codes that end it for good do so without the error before them', () => {
+  for (const [code, problem, phase] of [[4401, 'bad_token', 'signed_out'], [4403, 'forbidden', 'signed_out'], [4409, 'replaced', 'halted'], [4426, 'protocol', 'halted']]) {
+    const { engine, run } = live();
+    run({ on: 'close', code, reason: '' });
+    assert.deepEqual([engine.problem.code, engine.phase], [problem, phase]);
+  }
+});
+
+test('no more ranges are asked about at once than the server takes', () => {
+  const port = { tables: () => ['jobs'], digest: () => [0, ''], cuts: () => [] };
+  const { frame, run } = machine({ state: AT_10, port });
+  run({ on: 'start' });
+  run({ on: 'open' });
+  const [{ ref }] = sent(frame(welcome({ limits: { ...LIMITS, ranges_per_verify: 8 } })));
+  frame({ type: 'catch_up', mode: 'log', from: 10, to: 10, ref });
+  frame({ type: 'live', cursor: 10, state_hash: 'h10' });
+  const [verify] = sent(run({ on: 'verify' }));
+  const [{ ranges }] = sent(frame({ type: 'verify', cursor: 10, state_hash: 'h10', tables: { jobs: [90_000, 'f'] }, ref: verify.ref }));
+  assert.equal(ranges.length, 8);
 });

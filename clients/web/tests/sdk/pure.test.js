@@ -9,7 +9,7 @@ import { fold, genesis } from '../../sdk/chain.js';
 import { commandSql, createTableSql, liveViewSql, quote } from '../../sdk/ddl.js';
 import { Digest } from '../../sdk/digest.js';
 import { uuid7 } from '../../sdk/ids.js';
-import { makeFrame, parseBinary, parseChange, parseFrame } from '../../sdk/lines.js';
+import { makeFrame, parseBinary, parseChanges, parseFrame } from '../../sdk/lines.js';
 import { applyPatch, diff, plain } from '../../sdk/patch.js';
 import { Sha256, fromHex, sha256, toHex } from '../../sdk/sha256.js';
 import { clean, fromCell, toCell } from '../../sdk/values.js';
@@ -142,7 +142,7 @@ test('frames keep their data lines as they came', () => {
   assert.deepEqual(parseFrame(text), { envelope: { type: 'changes', from: 1 }, lines: ['{"cursor": 2 , "x":"\\u00e9"}', '{}'] });
   assert.equal(makeFrame({ type: 'push', ref: 1 }, [{ op_id: 1 }]), '{"type":"push","ref":1}\n{"op_id":1}');
   for (const bad of ['', '[]', '{"a":1}', 'null', '{"type":5}']) assert.throws(() => parseFrame(bad), { code: 'malformed' });
-  assert.throws(() => parseChange('{"cursor":1}'), { code: 'malformed' });
+  assert.throws(() => parseChanges(['{"cursor":1}']), { code: 'malformed' });
   const header = new TextEncoder().encode('{"snapshot":"s","part":3}');
   const frame = new Uint8Array(4 + header.length + 2);
   new DataView(frame.buffer).setUint32(0, header.length);

@@ -72,12 +72,27 @@ test('lines that a repaired record holds already are passed over', () => {
   const row = (id, version, title) => JSON.stringify([id, version, 'repair', 'open', title, ...Array(7).fill(null)]);
   replica.repair([{ table: 'jobs', columns, deleted: [], range: [null, null], lines: [row('j1', 3, 'newest'), row('j9', 1, 'unknown')] }]);
   assert.deepEqual(titles(replica), ['j1:newest', 'j9:unknown']);
+  replica.adopt({ cursor: log.cursor }, log.cursor + 3);
   log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/title', value: 'older' }]);
   log.add('jobs', 'j2', 'update', 2, [{ op: 'replace', path: '/title', value: 'of a record that is gone' }]);
   log.add('jobs', 'j1', 'update', 3, [{ op: 'replace', path: '/title', value: 'newest' }]);
   log.add('jobs', 'j1', 'update', 4, [{ op: 'replace', path: '/title', value: 'newer still' }]);
   replica.applyChanges(log.frame());
   assert.deepEqual(titles(replica), ['j1:newer still', 'j9:unknown']);
+  log.add('jobs', 'j2', 'update', 3, [{ op: 'replace', path: '/title', value: 'missing, with nothing to explain it' }]);
+  assert.throws(() => replica.applyChanges(log.frame()), { code: 'diverged' });
+});
+
+test('a record that leaves takes nothing of its pending edit: the op keeps what the record last held, also when it is refused', () => {
+  const { log, replica } = fieldService();
+  const [edit] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
+  log.add('jobs', 'j1', 'evict', 2, null);
+  replica.applyChanges(log.frame());
+  assert.deepEqual(titles(replica), ['j2:Roof']);
+  assert.equal(replica.overlays.get(edit).state, 'pending');
+  ack(replica, { op_id: edit, status: 'rejected', code: 'not_found', message: 'There is no such record.' });
+  const { state, code, payload, details } = replica.overlays.get(edit);
+  assert.deepEqual([state, code, payload[0].value, details.last.title, details.last.price], ['rejected', 'not_found', 'Mine', 'Boiler', '95.00']);
 });
 
 test('a pending edit shows in plain SQL at once, the base row beside it, and goes with its own change in one step', () => {
@@ -307,7 +322,7 @@ test('columns go and come whatever live views and indexes of other tables there 
 test('rows under a schema the replica does not have are refused whole', () => {
   const { replica } = fieldService();
   const frame = (table, columns) => [{ table, columns, deleted: [], range: [null, null], lines: ['["j1",2,"x"]'] }];
-  for (const rows of [frame('jobs', ['id', 'version', 'colour']), frame('vans', ['id', 'version', 'title'])]) assert.throws(() => replica.applyRows(rows, { to: 9, state_hash: '' }), { code: 'schema' });
+  for (const rows of [frame('jobs', ['id', 'version', 'colour']), frame('vans', ['id', 'version', 'title'])]) assert.throws(() => replica.applyRows(rows, { to: 9, state_hash: '', revisions: [] }), { code: 'schema' });
   assert.deepEqual(titles(replica), ['j1:Boiler', 'j2:Roof']);
 });
 
@@ -315,7 +330,7 @@ test('rows bring a replica forward in one step', () => {
   const { log, replica } = fieldService();
   write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   const columns = ['id', 'version', 'title', 'status'];
-  replica.applyRows([{ table: 'jobs', columns, deleted: ['j2'], lines: ['["j1",7,"Theirs","done"]', '["j3",1,"Third","open"]'] }], { to: 500, state_hash: 'f'.repeat(64) });
+  replica.applyRows([{ table: 'jobs', columns, deleted: ['j2'], lines: ['["j1",7,"Theirs","done"]', '["j3",1,"Third","open"]'] }], { to: 500, state_hash: 'f'.repeat(64), revisions: [] });
   assert.deepEqual(titles(replica), ['j1:Mine', 'j3:Third']);
   assert.equal(reading.get(replica, 'jobs', 'j1').version, 7);
   assert.deepEqual([replica.state.cursor, replica.state.state_hash], [500, 'f'.repeat(64)]);
@@ -362,10 +377,10 @@ test('find filters, searches, sorts and pages', () => {
   assert.throws(() => ids({ where: { price: { 'or 1': 1 } } }), { code: 'bad_filter' });
 });
 
-test('a snapshot takes over everything local, and parks what it has no place for', () => {
+test('a snapshot takes over everything local; what it has no place for stays to be sent, with what the record last held', () => {
   const { replica: old } = fieldService();
   const [kept] = write(old, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
-  const [parked] = write(old, { op: 'insert', table: 'customers', id: 'c9', values: { name: 'N' } });
+  const [homeless] = write(old, { op: 'update', table: 'customers', id: 'c1', values: { name: 'N' } });
   const [done] = write(old, { op: 'delete', table: 'jobs', id: 'j2' });
   old.change(() => old.sql.run(`UPDATE overlays SET state = 'acked', acked_cursor = 5 WHERE op_id = ?`, [done]));
   old.setLocal('token', 'secret');
@@ -374,7 +389,11 @@ test('a snapshot takes over everything local, and parks what it has no place for
   for (let i = 1; i < 9; i++) log.add('jobs', `j${i}`, 'insert', 1, { title: `Job ${i}` });
   fresh.applyChanges(log.frame(log.revisions));
   moveLocal(old, fresh);
-  assert.deepEqual(fresh.overlays.list().map(({ op_id, state }) => [op_id, state]), [[kept, 'pending'], [parked, 'parked']]);
+  assert.deepEqual(fresh.overlays.list().map(({ op_id, state }) => [op_id, state]), [[kept, 'pending'], [homeless, 'pending']]);
+  assert.equal(fresh.overlays.get(homeless).details.last.name, 'Acme');
+  assert.equal(fresh.overlays.get(kept).details, null);
+  ack(fresh, { op_id: homeless, status: 'rejected', code: 'unknown_table', message: 'There is no table customers.' });
+  assert.deepEqual([fresh.overlays.get(homeless).state, fresh.overlays.get(homeless).details.last.name], ['rejected', 'Acme']);
   assert.equal(titles(fresh)[0], 'j1:Mine');
   assert.equal(titles(fresh).length, 8);
   assert.equal(fresh.local('token'), 'secret');

@@ -39,7 +39,8 @@ function shipped({ partSize = 5000 } = {}) {
 
 async function assembled(download) {
   const chunks = [];
-  for await (const chunk of snapshotChunks(download)) chunks.push(chunk);
+  const all = async function* () { await (yield* snapshotChunks(download)).whole; };
+  for await (const chunk of all()) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 

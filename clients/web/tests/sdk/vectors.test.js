@@ -7,7 +7,8 @@ import { canonical } from '../../sdk/canonical.js';
 import { fold, genesis } from '../../sdk/chain.js';
 import { LOCAL_TABLES_SQL, SYSTEM_TABLES_SQL, commandSql, liveViewSql } from '../../sdk/ddl.js';
 import { Digest } from '../../sdk/digest.js';
-import { parseChange } from '../../sdk/lines.js';
+import { foldChanges } from '../../sdk/fold.js';
+import { parseChanges } from '../../sdk/lines.js';
 import { patched } from '../../sdk/overlay.js';
 import { applyPatch, diff } from '../../sdk/patch.js';
 import { toWire } from '../../sdk/reading.js';
@@ -51,7 +52,7 @@ each('digest', ({ records, count, digest }) => {
 });
 
 each('lines', (one) => {
-  if (one.line) return assert.deepEqual(present(parseChange(one.line)), { ...present(one.change), ...(one.change.payload === null ? {} : { payload: one.change.payload }) });
+  if (one.line) return assert.deepEqual(present(parseChanges([one.line])[0]), { ...present(one.change), ...(one.change.payload === null ? {} : { payload: one.change.payload }) });
   const { record_id: id, at, payload, ...op } = one.op;
   return assert.deepEqual(toWire({ ...op, id, created_at: at, payload: payload === null ? null : JSON.parse(payload) }), one.op_line);
 });
@@ -63,6 +64,14 @@ each('patch', (one) => {
 });
 
 each('overlay', ({ id, base, ops, columns, shown }) => assert.deepEqual(patched(id, base, ops, columns), shown));
+
+each('fold', ({ changes, base = {}, known, folded, error }) => {
+  const current = (table, id, field) => structuredClone(base[`${table}/${id}/${field}`]);
+  const fold_ = () => foldChanges(structuredClone(changes), current, known ? (table, id) => known[`${table}/${id}`] ?? null : null);
+  if (error) return assert.throws(fold_, { name: 'MoatError' });
+  const plain = ({ rows, patches, gone }) => ({ rows: Object.fromEntries(rows), patches: Object.fromEntries(patches), gone: [...gone].sort() });
+  return assert.deepEqual(Object.fromEntries([...fold_()].map(([table, one]) => [table, plain(one)])), folded);
+});
 
 each('ddl', (one) => {
   if (one.command) assert.deepEqual(commandSql(one.command), one.sql);

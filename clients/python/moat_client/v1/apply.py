@@ -1,0 +1,203 @@
+"""What comes from the server, into the store: a page with its cursor, or the answer to a push, each in one transaction.
+
+A resolver may take long and may look into the store, so it is asked outside of the transaction: what is to be decided is noted,
+the transaction rolled back, the resolvers asked, and all of it done again with their answers.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from moat_client.v1.messages import Operation, Page, Pushed
+from moat_client.v1.resolvers import Clash, Keep, Outcome, Resolver, Yield
+from moat_client.v1.store import Entity, EntityStore, FeedOp
+
+
+class _Undecided(Exception):
+    """Something is to be decided first; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A local edit that met somebody else's, and whether it was kept."""
+
+    clash: Clash
+    kept: bool
+
+
+@dataclass(slots=True)
+class _Round:
+    outcomes: dict[Clash, Outcome]
+    open: list[Clash] = field(default_factory=list)
+    met: list[Met] = field(default_factory=list)
+
+    def is_blocked(self, collection: str, entity_id: str) -> bool:
+        """Whether something of this entity is still to be decided, so that what follows cannot be applied yet."""
+        return any((clash.collection, clash.id) == (collection, entity_id) for clash in self.open)
+
+
+class Applier:
+    """Applies to one store what the server tells its device. `is_pulled` says of a collection whether its changes come back by pulls."""
+
+    def __init__(self, store: EntityStore, device_id: str, resolver: Resolver, is_pulled: Callable[[str], bool]) -> None:
+        self._store, self._device, self._resolver, self._is_pulled = store, device_id, resolver, is_pulled
+
+    def page(self, page: Page, cursor: int) -> list[Met]:
+        """Apply a page that was asked for at a cursor, together with the next one; nothing, when another process was here first."""
+
+        def work(round_: _Round) -> None:
+            if int(self._store.get_meta("cursor", "0")) != cursor:
+                return
+            resync = self._store.get_meta("resync") == "1"
+            for op in page.ops:
+                self._operation(round_, op)
+                if resync:
+                    self._store.con.execute('INSERT OR IGNORE INTO "seen" VALUES (?, ?)', [op.collection, op.id])
+            self._store.set_meta("cursor", page.next_cursor)
+            if resync and not page.has_more:
+                self._end_resync()
+
+        return self._decided(work)
+
+    def answer(self, sent: Sequence[tuple[FeedOp, int]], pushed: Pushed) -> list[Met]:
+        """Take note of what became of ops that were sent, each with the version it proposed."""
+
+        def work(round_: _Round) -> None:
+            for op, version in sent:
+                if op.op_id <= pushed.acknowledged:
+                    self._settled(round_, op, version, pushed.lost.get(op.op_id))
+
+        return self._decided(work)
+
+    def start_over(self) -> None:
+        """The log no longer reaches back to the cursor: take everything anew, and let go of what then is not there any more."""
+        with self._store.transaction():
+            self._store.con.execute('DELETE FROM "seen"')
+            self._store.set_meta("resync", "1")
+            self._store.set_meta("cursor", "0")
+
+    def _decided(self, work: Callable[[_Round], None]) -> list[Met]:
+        outcomes: dict[Clash, Outcome] = {}
+        while True:
+            round_ = _Round(outcomes)
+            try:
+                with self._store.transaction():
+                    work(round_)
+                    if round_.open:
+                        raise _Undecided
+            except _Undecided:
+                outcomes.update((clash, ask(self._resolver, clash)) for clash in round_.open)
+                continue
+            return round_.met
+
+    def _operation(self, round_: _Round, op: Operation) -> None:
+        if round_.is_blocked(op.collection, op.id):
+            return
+        own = op.device == self._device
+        pending = self._store.pending_of(op.collection, op.id)
+        if own and op.source in pending:  # accepted, and the answer was lost
+            self._store.compact([number for number in pending if number <= op.source])
+            pending = [number for number in pending if number > op.source]
+        before = self._store.entity(op.collection, op.id)
+        if before is None or not pending:
+            self._overwrite(before, op)
+        elif own or (before.base_version is not None and op.version <= before.base_version):
+            self._store.write(replace(before, base_version=op.version, base_cbor=op.cbor))
+        elif before.cbor == op.cbor:
+            self._take(before, pending, op.version, op.cbor)
+        else:
+            self._meet(round_, before, pending, op.version, op.cbor)
+
+    def _overwrite(self, before: Entity | None, op: Operation) -> None:
+        """Write what the server has; an edit that never was in the feed (it was off) is not lost without a word."""
+        if before is not None and before.is_edited and before.cbor != op.cbor and not self._store.refused_of(op.collection, op.id):
+            self._remember(_clash(before, op.version, op.cbor), "theirs")
+        self._store.write(Entity(op.collection, op.id, op.version, op.cbor))
+
+    def _settled(self, round_: _Round, op: FeedOp, version: int, lost: tuple[int, bytes | None] | None) -> None:
+        pending, entity = self._store.pending_of(op.collection, op.id), self._store.entity(op.collection, op.id)
+        if op.op_id not in pending or entity is None or round_.is_blocked(op.collection, op.id):
+            return  # another process was here first
+        self._store.compact([number for number in pending if number <= op.op_id])
+        if lost is not None:
+            self._meet(round_, entity, [number for number in pending if number > op.op_id], *lost)
+            return
+        # Whether the server made a version of it (it makes none of equal bytes) is learnt when the op comes back by a pull.
+        known = entity.base_version if self._is_pulled(op.collection) else version
+        self._store.write(replace(entity, base_version=known or 0, base_cbor=op.cbor))
+
+    def _meet(self, round_: _Round, entity: Entity, pending: Sequence[int], version: int, theirs: bytes | None) -> None:
+        clash = _clash(entity, version, theirs)
+        outcome = round_.outcomes.get(clash)
+        if outcome is None:
+            round_.open.append(clash)
+            return
+        kept = isinstance(outcome, Keep)
+        self._remember(clash, "mine" if kept else "theirs")
+        round_.met.append(Met(clash, kept))
+        if not isinstance(outcome, Keep):
+            self._take(entity, pending, version, theirs)
+            return
+        self._store.compact(pending)
+        following = max(version, entity.version) + 1
+        self._store.append_op(entity.collection, entity.id, following, outcome.cbor)
+        self._store.write(Entity(entity.collection, entity.id, following, outcome.cbor, version, theirs))
+
+    def _take(self, entity: Entity, pending: Sequence[int], version: int, cbor: bytes | None) -> None:
+        self._store.compact(pending)
+        self._store.write(Entity(entity.collection, entity.id, version, cbor))
+
+    def _remember(self, clash: Clash, outcome: str) -> None:
+        self._store.con.execute(
+            'INSERT INTO "conflicts" ("collection", "id", "mine", "theirs", "theirs_version", "outcome", "at_ms") VALUES (?, ?, ?, ?, ?, ?, ?)',
+            [clash.collection, clash.id, clash.mine, clash.theirs, clash.their_version, outcome, time.time_ns() // 1_000_000],
+        )
+
+    def _end_resync(self) -> None:
+        gone = self._store.query(
+            'SELECT "collection", "id" FROM "entities" e WHERE NOT EXISTS '
+            '(SELECT 1 FROM "seen" s WHERE s."collection" = e."collection" AND s."id" = e."id") '
+            'AND NOT EXISTS (SELECT 1 FROM "feed" f WHERE f."collection" = e."collection" AND f."id" = e."id")'
+        )
+        for collection, entity_id in gone:
+            if self._is_pulled(collection):
+                self._store.forget(collection, entity_id)
+        self._store.con.execute('DELETE FROM "seen"')
+        self._store.set_meta("resync", "0")
+
+
+def _clash(entity: Entity, version: int, theirs: bytes | None) -> Clash:
+    return Clash(entity.collection, entity.id, entity.cbor, theirs, entity.base_cbor, version)
+
+
+def ask(resolver: Resolver, clash: Clash) -> Outcome:
+    """Return what a resolver makes of a clash, whether it answers at once or is to be awaited."""
+    found = resolver(clash)
+    if isinstance(found, Keep | Yield):
+        return found
+
+    async def wait() -> Outcome:
+        return await found
+
+    return _run(wait())
+
+
+def _run(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Wait for a coroutine from plain code, whether or not this thread has an event loop."""
+    box: list[Outcome | BaseException] = []
+
+    def go() -> None:
+        try:
+            box.append(asyncio.run(work))
+        except BaseException as problem:
+            box.append(problem)
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    thread.join()
+    if isinstance(box[0], BaseException):
+        raise box[0]
+    return box[0]

@@ -1,0 +1,396 @@
+/**
+ * One long list: its rows' keys in order, computed once and kept up to date change by change, so that any window of it is
+ * a few look-ups. A key is the rowid of a base row, or minus the rowid of a patched row where a record has pending ops.
+ * Work is cut into slices: a window that is asked for, or a newer search, never waits for a scan of the whole table.
+ */
+
+import { quote } from './ddl.js';
+import { MoatError } from './errors.js';
+import { Sorter, compare, compareStored } from './sorting.js';
+
+/** @typedef {import('./replica.js').Replica} Replica */
+/** @typedef {import('./sql.js').Value} Value */
+/** @typedef {import('./sorting.js').Sortable} Sortable */
+/** @typedef {{sql: string, params?: Value[]}} Fragment a piece of SQL on the columns of the table */
+/**
+ * @typedef {{table: string, where?: Fragment | null, order?: (Fragment & {descending?: boolean}) | null, select?: Fragment}} ListOptions
+ *   `where` a condition, `order` an expression (the id unless given), `select` what a window brings of each row, from the table as `r`
+ */
+/** @typedef {{count: number, complete: boolean, progress: number | null, top: boolean, error?: {code: string, message: string}}} ListNews */
+
+const SLICE_MS = 8;
+const NEWS_MS = 100;
+const STEPS = 512;
+const SCREEN = 200;
+const FIRST_SPAN = 4096;
+/** More changes at once than this are cheaper to compute anew. */
+const MOST_CHANGES = 50;
+/** A list is not computed anew more often than this many times as long as it takes. */
+const REST = 4;
+const MOST_REST_MS = 3000;
+const VISIBLE = `"state" IN ('pending','acked')`;
+
+/** Let messages that wait be handled: a timer would wait four milliseconds. */
+const breathe = (() => {
+  const { port1, port2 } = new MessageChannel();
+  /** @type {(() => void)[]} */
+  const waiting = [];
+  port1.onmessage = () => waiting.shift()?.();
+  /** @type {any} */ (port1).unref?.();
+  return () => new Promise((resolve) => {
+    waiting.push(() => resolve(undefined));
+    port2.postMessage(null);
+  });
+})();
+
+export class Listing {
+  /** @type {Float64Array<ArrayBuffer>} */
+  keys = new Float64Array(0);
+  #count = 0;
+  complete = false;
+  /** @type {number | null} */
+  #progress = null;
+  /** Raised whenever what is being computed is not wanted any more. */
+  #turn = 0;
+  #running = false;
+  #dirty = false;
+  #took = 0;
+  #finished = 0;
+  #compare = compare;
+  #told = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer = undefined;
+  /** @type {Set<string>} tables whose changes matter to the rows shown */
+  #reads = new Set();
+
+  /**
+   * @param {() => Replica} replica
+   * @param {ListOptions} options
+   * @param {(news: ListNews) => void} tell
+   */
+  constructor(replica, options, tell) {
+    this.replica = replica;
+    this.options = options;
+    this.tell = tell;
+    void this.#compute(true);
+  }
+
+  stop() {
+    this.#turn++;
+    clearTimeout(this.#timer);
+  }
+
+  /**
+   * Return the rows of a window, in order; one that went away meanwhile is null.
+   * @param {number} from
+   * @param {number} count
+   * @returns {(Record<string, any> | null)[]}
+   */
+  rows(from, count) {
+    const { table, select = { sql: 'r.*' } } = this.options;
+    const keys = [...this.keys.subarray(from, Math.min(this.#count, from + count))];
+    /** @type {Map<number, Record<string, any>>} */
+    const found = new Map();
+    for (const sign of [1, -1]) {
+      const some = keys.filter((key) => key * sign > 0);
+      if (!some.length) continue;
+      const { columns, rows, tables } = this.replica().sql.query(
+        `SELECT ${sign} * r.rowid, ${select.sql} FROM ${sign > 0 ? base(table) : patched(table)} r WHERE r.rowid IN (${some.map(() => '?').join()})`,
+        [...(select.params ?? []), ...some.map((key) => key * sign)],
+      );
+      for (const [key, ...row] of rows) found.set(key, Object.fromEntries(row.map((value, i) => [columns[i + 1], value])));
+      this.#reads = new Set(tables);
+    }
+    return keys.map((key) => found.get(key) ?? null);
+  }
+
+  /**
+   * Something changed: `ids` of the list's own table, or of any other one; null when there are many.
+   * @param {Map<string, Set<string> | null>} tables
+   */
+  changed(tables) {
+    const { table } = this.options;
+    if (!tables.has(table)) {
+      if ([...tables.keys()].some((name) => this.#reads.has(name))) this.#say(false);
+      return;
+    }
+    const ids = tables.get(table);
+    if (this.#running || this.#dirty) this.#dirty = true;
+    else if (ids && ids.size <= MOST_CHANGES && this.#moved(ids)) this.#say(false);
+    else this.#later();
+  }
+
+  /** @param {Set<string>} ids */
+  #moved(ids) {
+    try {
+      return this.#move(ids);
+    } catch {
+      return false; // whoever wrote must not hear of it; computing it anew will
+    }
+  }
+
+  /** The replica was replaced, or its tables were: nothing that is known holds. */
+  replaced() {
+    this.#turn++;
+    this.#running = false;
+    void this.#compute(true);
+  }
+
+  #later() {
+    this.#dirty = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#dirty = false;
+      void this.#compute(false);
+    }, Math.max(0, Math.min(MOST_REST_MS, this.#took * REST) - (performance.now() - this.#finished)));
+  }
+
+  /**
+   * @param {boolean} top whether it is another list than before, to be shown as it comes
+   */
+  async #compute(top) {
+    const turn = ++this.#turn, begun = performance.now();
+    this.#running = true;
+    if (top) {
+      this.#count = 0;
+      this.complete = false;
+    }
+    try {
+      if (!this.replica().schema.types.some(({ name }) => name === this.options.table)) throw new MoatError('unknown_table', `There is no table ${this.options.table}.`);
+      const indexed = this.#indexed();
+      this.#compare = indexed ? compareStored : compare;
+      const keys = indexed && !this.options.where ? await this.#scan(turn, top) : await this.#sort(turn, top);
+      if (!keys || turn !== this.#turn) return;
+      this.keys = keys;
+      this.#count = keys.length;
+      this.complete = true;
+      this.#progress = null;
+      this.#say(top);
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      const { code, message } = MoatError.from(error);
+      if (code !== 'aborted') this.tell({ count: 0, complete: true, progress: null, top, error: { code, message } });
+    }
+    this.#running = false;
+    this.#finished = performance.now();
+    this.#took = this.#finished - begun;
+    if (this.#dirty) this.#later();
+  }
+
+  /** @param {boolean} top */
+  #say(top) {
+    this.#told = performance.now();
+    this.tell({ count: this.#count, complete: this.complete, progress: this.#progress, top });
+  }
+
+  /** Whether an index has the rows in this order; then its order is the list's, whatever the condition. */
+  #indexed() {
+    const { sql, params } = this.#orderedSql();
+    return !this.replica().sql.query(`EXPLAIN QUERY PLAN ${sql}`, params).rows.some((row) => String(row[3]).includes('TEMP B-TREE'));
+  }
+
+  #orderedSql() {
+    const { table, order } = this.options;
+    return { sql: `SELECT rowid FROM ${base(table)} ORDER BY ${order?.sql ?? '"id"'} ${order?.descending ? 'DESC' : 'ASC'}`, params: order?.params ?? [] };
+  }
+
+  /**
+   * Take the keys as an index has them; they are shown from the first on.
+   * @param {number} turn
+   * @param {boolean} top
+   * @returns {Promise<Float64Array<ArrayBuffer> | null>}
+   */
+  async #scan(turn, top) {
+    const { sql, params } = this.#orderedSql(), overlaid = this.#overlaid();
+    const scan = this.replica().sql.scan(sql, params);
+    let keys = new Float64Array(4096), count = 0;
+    try {
+      for (let more = true; more;) {
+        const until = performance.now() + SLICE_MS;
+        do {
+          if (count + STEPS > keys.length) keys = doubled(keys);
+          more = scan.take(STEPS, ([key]) => { if (!overlaid.has(key)) keys[count++] = key; });
+        } while (more && performance.now() < until);
+        if (top && more) this.#show(keys, count);
+        await breathe();
+        if (turn !== this.#turn) return null;
+      }
+    } finally {
+      scan.close();
+    }
+    return this.#inserted(keys.slice(0, count), this.#patched().map(([key, value]) => ({ key, value })));
+  }
+
+  /**
+   * Go through the table in the order of its rowids, keep what matches, and sort that.
+   * @param {number} turn
+   * @param {boolean} top
+   * @returns {Promise<Float64Array<ArrayBuffer> | null>}
+   */
+  async #sort(turn, top) {
+    const { table, order } = this.options, { sql } = this.replica();
+    const last = sql.value(`SELECT max(rowid) FROM ${base(table)}`) ?? 0;
+    const overlaid = this.#overlaid();
+    const sorter = new Sorter();
+    for (let from = 1, span = FIRST_SPAN; from <= last; from += span) {
+      const begun = performance.now();
+      if (from > 1) span = this.#span(span);
+      const { sql: text, params } = this.#matching('rowid', base(table), 'rowid BETWEEN ? AND ?', [from, from + span - 1]);
+      for (const [key, value] of this.replica().sql.query(`${text} ORDER BY rowid`, params).rows) if (!overlaid.has(key)) sorter.add(key, value);
+      this.#sliceMs = performance.now() - begun;
+      this.#progress = Math.min(1, (from + span) / last);
+      if (top && performance.now() - this.#told > NEWS_MS) this.#say(top);
+      await breathe();
+      if (turn !== this.#turn) return null;
+    }
+    for (const [key, value] of this.#patched()) sorter.add(key, value);
+    return sorter.sorted(order?.descending ? -1 : 1, this.#compare);
+  }
+
+  /** The base rows that pending ops stand before. @returns {Set<number>} */
+  #overlaid() {
+    return new Set(this.replica().sql.rows(overlaidRows(this.options.table)).map(([rowid]) => rowid));
+  }
+
+  /** The patched rows that belong to the list, with their values. @returns {[number, Sortable][]} */
+  #patched() {
+    const { sql, params } = this.#matching('-rowid', patched(this.options.table), '1', []);
+    return /** @type {any} */ (this.replica().sql.query(sql, params).rows);
+  }
+
+  #sliceMs = 0;
+
+  /** @param {number} span rows of the slice before; the next one is to last SLICE_MS */
+  #span(span) {
+    return Math.max(256, Math.min(span * 2, Math.round((span * SLICE_MS) / Math.max(this.#sliceMs, 0.5))));
+  }
+
+  /**
+   * @param {string} key
+   * @param {string} from
+   * @param {string} which
+   * @param {Value[]} values
+   */
+  #matching(key, from, which, values) {
+    const { where, order } = this.options;
+    return {
+      sql: `SELECT ${key}, ${order?.sql ?? '"id"'} FROM ${from} WHERE ${which}${where ? ` AND (${where.sql})` : ''}`,
+      params: [...(order?.params ?? []), ...values, ...(where?.params ?? [])],
+    };
+  }
+
+  /**
+   * Show what there is so far, the first screen at once.
+   * @param {Float64Array<ArrayBuffer>} keys
+   * @param {number} count
+   */
+  #show(keys, count) {
+    if (count < SCREEN || (this.#count && performance.now() - this.#told < NEWS_MS)) return;
+    const first = this.#count === 0;
+    this.keys = keys;
+    this.#count = count;
+    this.#say(first);
+  }
+
+  // Changes
+
+  /**
+   * Bring the list up to date for some records: take them out, and put those that belong to it where they belong now.
+   * Returns false when one of them is gone: its key is not known any more.
+   * @param {Set<string>} ids
+   */
+  #move(ids) {
+    const { table } = this.options, { sql } = this.replica(), list = [...ids];
+    const marks = list.map(() => '?').join();
+    const found = sql.rows(`SELECT "id", rowid FROM ${base(table)} WHERE "id" IN (${marks}) UNION ALL SELECT "id", -rowid FROM ${patched(table)} WHERE "id" IN (${marks})`, [...list, ...list]);
+    if (new Set(found.map(([id]) => id)).size < ids.size) return false;
+    const idOf = new Map(found.map(([id, key]) => [key, id]));
+    const left = new Set(sql.rows(`SELECT -rowid FROM ${patched(table)}`).map(([key]) => key));
+    const hidden = this.#overlaid();
+    /** @type {Map<string, number>} where they stood among those that stay */
+    const stood = new Map();
+    const kept = new Float64Array(this.#count);
+    let count = 0;
+    for (const key of this.keys.subarray(0, this.#count)) {
+      if (!idOf.has(key) && (key > 0 || left.has(key))) kept[count++] = key;
+      else stood.set(idOf.get(key) ?? list[0], count); // a patched row that is gone was the one record's that was confirmed
+    }
+    const arriving = [...this.#values(base(table), 'rowid', list).filter(([key]) => !hidden.has(key)), ...this.#values(patched(table), '-rowid', list)];
+    this.keys = this.#inserted(kept.slice(0, count), arriving.map(([key, value]) => ({ key, value, stood: stood.get(idOf.get(key)) })));
+    this.#count = this.keys.length;
+    return true;
+  }
+
+  /**
+   * @param {string} from
+   * @param {string} key
+   * @param {string[]} ids
+   * @returns {[number, Sortable][]}
+   */
+  #values(from, key, ids) {
+    const { sql, params } = this.#matching(key, from, `"id" IN (${ids.map(() => '?').join()})`, ids);
+    return /** @type {any} */ (this.replica().sql.query(sql, params).rows);
+  }
+
+  /**
+   * @param {Float64Array<ArrayBuffer>} kept in order
+   * @param {{key: number, value: Sortable, stood?: number}[]} arriving
+   */
+  #inserted(kept, arriving) {
+    const direction = this.options.order?.descending ? -1 : 1;
+    const places = arriving.map((one) => ({ ...one, at: this.#place(kept, one, direction) })).sort((a, b) => a.at - b.at || this.#compare(a.value, b.value, direction));
+    const out = new Float64Array(kept.length + places.length);
+    let from = 0, to = 0;
+    for (const { key, at } of places) {
+      out.set(kept.subarray(from, at), to);
+      to += at - from;
+      from = at;
+      out[to++] = key;
+    }
+    out.set(kept.subarray(from), to);
+    return out;
+  }
+
+  /**
+   * Return where a row belongs: where it stood if it still fits there, so that equals do not jump.
+   * @param {Float64Array} kept
+   * @param {{value: Sortable, stood?: number}} row
+   * @param {number} direction
+   */
+  #place(kept, { value, stood }, direction) {
+    const versus = (/** @type {number} */ at) => this.#compare(this.#valueOf(kept[at]), value, direction);
+    if (stood !== undefined && (stood === 0 || versus(stood - 1) <= 0) && (stood === kept.length || versus(stood) >= 0)) return stood;
+    let low = 0, high = kept.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (versus(middle) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /**
+   * The order's SQL was let through before, when the list was computed: a kept statement is as safe, and ten times as fast.
+   * @param {number} key
+   * @returns {Sortable}
+   */
+  #valueOf(key) {
+    const { table, order } = this.options;
+    const sql = `SELECT ${order?.sql ?? '"id"'} FROM ${key > 0 ? base(table) : patched(table)} WHERE rowid = ?`;
+    return this.replica().sql.value(sql, [...(order?.params ?? []), Math.abs(key)]);
+  }
+}
+
+const base = (/** @type {string} */ table) => `main.${quote(table)}`;
+const patched = (/** @type {string} */ table) => `main.${quote(`_patched_${table}`)}`;
+
+/** A table's name holds no quotes. */
+const overlaidRows = (/** @type {string} */ table) =>
+  `SELECT rowid FROM ${base(table)} WHERE "id" IN (SELECT "record_id" FROM main."overlays" WHERE "table_name" = '${table}' AND ${VISIBLE})`;
+
+/** @param {Float64Array<ArrayBuffer>} keys */
+function doubled(keys) {
+  const out = new Float64Array(keys.length * 2);
+  out.set(keys);
+  return out;
+}

@@ -1,0 +1,101 @@
+/** PURE: comparing the replica with the server and repairing it, as a part of the conversation. `Verification` knows how. */
+
+import { Connection } from './connection.js';
+import { Verification } from './verify.js';
+
+/** @typedef {import('./types.js').Envelope} Envelope */
+/** @typedef {import('./verify.js').Port} Port */
+
+export class Repairing extends Connection {
+  /** @type {Envelope | null} */
+  welcome = null;
+  /** @type {Verification | null} */
+  verification = null;
+  /** Asked for while the replica was not live. */
+  wantVerify = false;
+
+  /**
+   * @param {Port} port reads of the replica
+   * @param {ConstructorParameters<typeof Connection>[0]} options
+   */
+  constructor(port, options) {
+    super(options);
+    this.port = port;
+  }
+
+  /** @override */
+  forget() {
+    super.forget();
+    this.wantVerify ||= this.verification !== null;
+    this.verification = null;
+  }
+
+  /** Begin the stream where the replica stands. `Engine` says how. */
+  subscribe() {}
+
+  verify() {
+    if (this.phase === 'live' && !this.verification) this.beginVerification();
+    else this.wantVerify = true; // when it is live again
+  }
+
+  beginVerification() {
+    this.wantVerify = false;
+    this.verification = new Verification(this.port, () => this.nextRef(), this.welcome?.limits?.ranges_per_verify);
+    this.#steps(this.verification.start());
+  }
+
+  /**
+   * @param {Verification} verification
+   * @param {Envelope} envelope
+   * @param {string[]} lines
+   */
+  verifying(verification, envelope, lines) {
+    const steps = verification.answer(envelope, lines);
+    // From the first difference on the stream is left alone: the repair stands at the cursor of the first answer.
+    if (verification.differs && this.phase !== 'repairing') this.enter('repairing');
+    this.#steps(steps);
+    if (verification.done) this.endVerification(null);
+  }
+
+  /** @param {import('./verify.js').Step[]} steps */
+  #steps(steps) {
+    for (const step of steps) {
+      if ('send' in step) this.send(step.send);
+      else this.out.push({ do: 'repair', frames: step.repair });
+    }
+  }
+
+  /** @param {{code: string, message: string} | null} problem */
+  endVerification(problem) {
+    const verification = /** @type {Verification} */ (this.verification);
+    this.verified(verification, problem);
+    if (this.phase !== 'repairing') return;
+    if (problem?.code === 'too_large') {
+      return this.giveUp('diverged', 'The replica cannot be brought in step by a repair. Your unsent edits are kept. Start over to take the server’s data again.');
+    }
+    if (problem) {
+      this.problem = problem;
+      return this.drop();
+    }
+    if (verification.at) this.adopt({ ...verification.at, channel: this.welcome?.channel ?? this.state.channel }, verification.latest);
+    this.subscribe();
+  }
+
+  /**
+   * @param {Verification} verification
+   * @param {{code: string, message: string} | null} problem
+   */
+  verified({ tables, repaired }, problem) {
+    this.verification = null;
+    this.out.push({ do: 'verified', tables, repaired, problem });
+  }
+
+  /**
+   * @param {Partial<import('./types.js').SyncState>} state
+   * @param {number} [replayUntil] up to here lines may come that a repair has brought already
+   */
+  adopt(state, replayUntil = 0) {
+    Object.assign(this.state, state);
+    this.out.push({ do: 'adopt', state, replayUntil });
+  }
+}

@@ -1,0 +1,152 @@
+/** Long lists: in every order, whatever changes under them, they are what one query over the live view would give. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Lists } from '../../sdk/lists.js';
+import { Sorter, compare } from '../../sdk/sorting.js';
+import { Writing } from '../../sdk/writing.js';
+import { fieldService } from './support.js';
+
+const TITLES = ['roof', 'Boiler', 'boiler', 'Attic', null, 'zinc', 'Ärmel', 'attic 2'];
+const SORTS = {
+  id: null, title: { sql: '"title"' }, 'title desc': { sql: '"title"', descending: true }, count: { sql: '"count"' }, 'count desc': { sql: '"count"', descending: true },
+  urgent: { sql: 'CASE "urgent" WHEN ? THEN 0 ELSE 1 END', params: [1] },
+};
+const RULES = {
+  id: 'id', title: 'title', 'title desc': 'title DESC', count: 'count NULLS LAST', 'count desc': 'count DESC NULLS LAST', urgent: 'CASE urgent WHEN 1 THEN 0 ELSE 1 END',
+};
+
+/** A replica of 3000 jobs with its lists, and what they say. */
+function world() {
+  const { log, replica } = fieldService();
+  for (let i = 0; i < 3000; i++) {
+    log.add('jobs', `k${String((i * 7919) % 3000).padStart(4, '0')}`, 'insert', 1, { title: TITLES[i % 8], count: i % 5 ? (i * 31) % 97 : null, urgent: i % 3 === 0 });
+  }
+  replica.applyChanges(log.frame());
+  /** @type {any[]} */
+  const news = [];
+  const lists = new Lists(() => replica, (message) => news.push(message));
+  const apply = (touched) => (touched.rebuilt ? lists.replaced() : lists.changed(touched.tables));
+  return { log, replica, lists, news, apply };
+}
+
+const until = async (condition) => {
+  for (let i = 0; !condition(); i++) {
+    assert.ok(i < 2000, 'it never came');
+    await new Promise((resolve) => { setTimeout(resolve, 2); });
+  }
+};
+const idle = async ({ news }, list) => until(() => news.findLast((each) => each.list === list)?.complete);
+const ids = ({ lists }, list, from = 0, count = 9999) => lists.rows(list, 1, from, count).map((row) => row && row.id);
+
+/** The list holds the same records as the live view, each in a place its value allows. */
+function assertOrdered(it, list, rule, where = '1') {
+  const column = rule.replace(/ (DESC|ASC|NULLS LAST)/g, '');
+  const expected = it.replica.sql.query(`SELECT id, ${column} FROM jobs WHERE ${where} ORDER BY ${rule}`).rows;
+  const values = new Map(expected);
+  const shown = ids(it, list);
+  assert.deepEqual([...shown].sort(), expected.map(([id]) => id).sort());
+  assert.deepEqual(shown.map((id) => values.get(id)), expected.map(([, value]) => value), rule);
+}
+
+test('a list in any order, with and without a condition, is what a query gives', async () => {
+  const it = world();
+  for (const [name, order] of Object.entries(SORTS)) {
+    it.lists.open(name, { table: 'jobs', order, select: { sql: 'r.id, r.title' } }, 1);
+    it.lists.open(`${name}?`, { table: 'jobs', order, where: { sql: '"count" > ? OR "urgent" = ?', params: [50, 1] }, select: { sql: 'r.id' } }, 1);
+    await idle(it, name);
+    await idle(it, `${name}?`);
+    assertOrdered(it, name, RULES[name]);
+    assertOrdered(it, `${name}?`, RULES[name], 'count > 50 OR urgent = 1');
+  }
+  assert.deepEqual(it.lists.rows('id', 1, 2999, 5).length, 3, 'a window ends with the list');
+  it.lists.stop();
+});
+
+test('changes by others, pending edits and their confirmation move rows where they belong, without a new scan', async () => {
+  const it = world();
+  const { log, replica } = it;
+  for (const [name, order] of Object.entries(SORTS)) it.lists.open(name, { table: 'jobs', order, select: { sql: 'r.id' } }, 1);
+  it.lists.open('few', { table: 'jobs', where: { sql: '"title" = ?', params: ['Attic'] }, select: { sql: 'r.id' } }, 1);
+  for (const name of [...Object.keys(SORTS), 'few']) await idle(it, name);
+  const check = () => {
+    for (const name of Object.keys(SORTS)) assertOrdered(it, name, RULES[name]);
+    assertOrdered(it, 'few', 'id', "title = 'Attic'");
+  };
+  log.add('jobs', 'k0010', 'update', 2, [{ op: 'replace', path: '/title', value: 'Attic' }, { op: 'replace', path: '/count', value: null }]);
+  log.add('jobs', 'zz', 'insert', 1, { title: 'Attic', count: 3 });
+  it.apply(replica.applyChanges(log.frame()));
+  check();
+  replica.devices.add('d1');
+  const write = (wish) => {
+    let opIds;
+    it.apply(replica.change((touched) => { opIds = new Writing(replica, touched, () => new Date()).write([wish], 't'); }));
+    return opIds[0];
+  };
+  const edit = write({ op: 'update', table: 'jobs', id: 'k0500', values: { title: 'Attic', count: 96, urgent: true } });
+  check();
+  write({ op: 'insert', table: 'jobs', id: 'a-new-one', values: { title: 'boiler', count: 1 } });
+  check();
+  write({ op: 'update', table: 'jobs', id: 'a-new-one', values: { title: 'Attic' } });
+  write({ op: 'delete', table: 'jobs', id: 'k0501' });
+  check();
+  log.add('jobs', 'k0500', 'update', 2, [{ op: 'replace', path: '/title', value: 'Attic' }, { op: 'replace', path: '/count', value: 96 }, { op: 'replace', path: '/urgent', value: true }], { device: 'd1', op_id: edit });
+  it.apply(replica.applyChanges(log.frame()));
+  check();
+  const heard = it.news.length;
+  log.add('jobs', 'k0502', 'delete', 2, null);
+  it.apply(replica.applyChanges(log.frame()));
+  await until(() => it.news.length >= heard + 7);
+  check();
+  it.lists.stop();
+});
+
+test('an edit that leaves a row’s value alone leaves the row where it is', async () => {
+  const it = world();
+  it.lists.open('l', { table: 'jobs', order: { sql: '"urgent"' }, select: { sql: 'r.id' } }, 1);
+  await idle(it, 'l');
+  const before = ids(it, 'l'), id = before[700];
+  it.apply(it.replica.change((touched) => { new Writing(it.replica, touched, () => new Date()).write([{ op: 'update', table: 'jobs', id, values: { hours: 2 } }], 't'); }));
+  assert.deepEqual(ids(it, 'l'), before);
+  it.lists.stop();
+});
+
+test('a newer list gives the older up, a table that goes and comes is told, a stranger’s SQL is refused', async () => {
+  const it = world();
+  it.lists.open('l', { table: 'jobs', where: { sql: '"title" LIKE ?', params: ['%o%'] } }, 1);
+  const before = it.news.length;
+  it.lists.open('l', { table: 'jobs', where: { sql: '"title" = ?', params: ['zinc'] } }, 2);
+  await idle(it, 'l');
+  assert.deepEqual([...new Set(it.news.slice(before).map(({ turn }) => turn))], [2]);
+  assert.equal(it.news.at(-1).count, 375);
+  assert.throws(() => it.lists.rows('l', 1, 0, 1), { code: 'unknown_list' });
+  for (const [list, options, code] of [['a', { table: 'vans' }, 'unknown_table'], ['b', { table: 'jobs', where: { sql: '(SELECT value FROM device_state)' } }, 'not_allowed'], ['c', { table: 'object_metadata' }, 'unknown_table']]) {
+    it.lists.open(list, options, 1);
+    await idle(it, list);
+    assert.equal(it.news.at(-1).error.code, code);
+  }
+  it.lists.open('d', { table: 'jobs' }, 1);
+  it.log.publish([{ command: 'retire_table', table: 'jobs' }]);
+  it.log.add('object_metadata', 'job', 'delete', 2, null);
+  it.apply(it.replica.applyChanges(it.log.frame(it.log.revisions.slice(-1))));
+  await until(() => it.news.findLast((each) => each.list === 'd').error?.code === 'unknown_table');
+  it.lists.stop();
+});
+
+test('of many lists the one used least recently makes room, and a tab opens it again', async () => {
+  const it = world();
+  for (let i = 0; i < 13; i++) it.lists.open(`l${i}`, { table: 'jobs' }, 1);
+  assert.throws(() => it.lists.rows('l0', 1, 0, 1), { code: 'unknown_list' });
+  await idle(it, 'l12');
+  assert.equal(it.lists.rows('l12', 1, 0, 10).length, 10);
+  it.lists.stop();
+});
+
+test('sorting is stable, numbers come before texts and nothing comes last either way', () => {
+  const sorter = new Sorter();
+  const values = ['b', null, 2, 'A', 'a', 1, null, 10, 'B'];
+  values.forEach((value, key) => sorter.add(key, value));
+  assert.deepEqual([...sorter.sorted(1)].map((key) => values[key]), [1, 2, 10, 'A', 'a', 'b', 'B', null, null]);
+  assert.deepEqual([...sorter.sorted(-1)].slice(-2).map((key) => values[key]), [null, null]);
+  assert.ok(compare('b', 'A', 1) > 0 && compare(null, 'A', -1) > 0 && compare(3, 'A', -1) > 0);
+});

@@ -1,0 +1,202 @@
+"""PURE: what `/v1/` takes and answers, as OpenAPI 3.1. In CBOR, members of the format `byte` are byte strings; in JSON, base64 text."""
+
+from typing import Any, Final
+
+from sync.entities import MAX_VERSION
+from sync.transports.v1.negotiation import CBOR, JSON
+
+Schema = dict[str, Any]
+TEXT: Final[Schema] = {"type": "string"}
+NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
+BOOLEAN: Final[Schema] = {"type": "boolean"}
+WHOLE: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": MAX_VERSION}
+NUMBER: Final[Schema] = {**WHOLE, "minimum": 1}
+MOMENT: Final[Schema] = {"type": "integer", "minimum": -MAX_VERSION, "maximum": MAX_VERSION}
+BYTES: Final[Schema] = {"type": "string", "format": "byte", "contentEncoding": "base64"}
+_BASE64: Final = "^([A-Za-z0-9+/_-]{4})*([A-Za-z0-9+/_-]{2}={0,2}|[A-Za-z0-9+/_-]{3}=?)?$"
+GIVEN_BYTES: Final[Schema] = {
+    "anyOf": [{**BYTES, "pattern": _BASE64}, {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}]
+}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Return a schema that allows null too."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def array(items: Schema, **more: int) -> Schema:
+    """Return the schema of a list."""
+    return {"type": "array", "items": items, **more}
+
+
+def a_map(required: list[str], **properties: Schema) -> Schema:
+    """Return the schema of a map; keys beside these are ignored."""
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a component."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_OP: Final = ["opId", "collection", "entityId", "opType", "entityVersion"]
+_OP_MEMBERS: Final[dict[str, Schema]] = {
+    "opId": NUMBER,
+    "dbId": nullable(NAME),
+    "deviceId": nullable(NAME),
+    "collection": NAME,
+    "entityId": NAME,
+    "entityVersion": WHOLE,
+    "timestampMs": nullable(MOMENT),
+}
+_UPSERT: Final[Schema] = {"type": "string", "pattern": "^([Pp][Uu][Tt]|[Uu][Pp][Ss][Ee][Rr][Tt])$"}
+_DELETE: Final[Schema] = {"type": "string", "pattern": "^[Dd][Ee][Ll][Ee][Tt][Ee]$"}
+_TOLD: Final[dict[str, Schema]] = {
+    "opId": WHOLE,
+    "dbId": TEXT,
+    "deviceId": TEXT,
+    "collection": TEXT,
+    "entityId": TEXT,
+    "opType": {"enum": ["upsert", "delete"]},
+    "entityVersion": WHOLE,
+    "entityCbor": BYTES,
+    "timestampMs": MOMENT,
+}
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "HandshakeRequest": a_map(
+        ["dbId", "deviceId"], dbId=NAME, deviceId=NAME, clientInfo=nullable({"type": "object"}), protocolVersion={"description": "1."}
+    ),
+    "HandshakeResponse": {
+        **a_map(
+            ["serverCursor", "headCursor", "lastOpId", "capabilities"],
+            serverCursor=WHOLE,
+            headCursor=WHOLE,
+            lastOpId=WHOLE,
+            capabilities=a_map(["pull", "push", "sse"], pull=BOOLEAN, push=BOOLEAN, sse=BOOLEAN),
+        ),
+        "description": "`serverCursor` is where this device resumes, `headCursor` the log's end, `lastOpId` the device's highest op.",
+    },
+    "PullRequest": a_map(
+        ["dbId"],
+        dbId=NAME,
+        deviceId=nullable(NAME),
+        sinceCursor=nullable(WHOLE),
+        limit=nullable(NUMBER),
+        collections=nullable(array({"type": "string", "maxLength": 200}, maxItems=1000)),
+    ),
+    "PullResponse": a_map(["ops", "nextCursor", "hasMore"], ops=array(ref("Operation")), nextCursor=WHOLE, hasMore=BOOLEAN),
+    "Operation": {
+        **a_map([name for name in _TOLD if name != "entityCbor"], **_TOLD, serverCursor=WHOLE, sourceOpId=WHOLE),
+        "description": "A change. `opId` is the cursor, `sourceOpId` the writer's own number; a delete has no `entityCbor`.",
+    },
+    "PushRequest": a_map(["dbId", "deviceId", "ops"], dbId=NAME, deviceId=NAME, ops=array(ref("PushedOperation"), maxItems=5000)),
+    "PushedOperation": {
+        "anyOf": [
+            a_map([*_OP, "entityCbor"], **_OP_MEMBERS, opType=_UPSERT, entityCbor=GIVEN_BYTES),
+            a_map(_OP, **_OP_MEMBERS, opType=_DELETE),
+        ]
+    },
+    "PushResponse": a_map(["acknowledgedUpToOpId", "conflicts"], acknowledgedUpToOpId=WHOLE, conflicts=array(ref("Conflict"))),
+    "Conflict": a_map(
+        ["collection", "entityId", "clientOp", "serverState"],
+        collection=TEXT,
+        entityId=TEXT,
+        clientOp=a_map([name for name in _TOLD if name != "entityCbor"], **_TOLD),
+        serverState=a_map(["entityVersion", "entityCbor"], entityVersion=WHOLE, entityCbor=BYTES, lastModified=MOMENT),
+    ),
+    "Version": a_map(["version", "minSupported"], version={"const": 1}, minSupported={"const": 1}),
+    "ErrorResponse": a_map(
+        ["code", "message"],
+        code={"type": "integer", "minimum": 0, "maximum": 12},
+        message=TEXT,
+        details=TEXT,
+        field=TEXT,
+        retryAfterSeconds=WHOLE,
+        requestId=TEXT,
+    ),
+}
+
+_ERRORS: Final[dict[str, str]] = {
+    "400": "Code 1. `field` names what is wrong, such as `ops[3].title`; nothing of the request was done.",
+    "401": "Code 2.",
+    "403": "Code 3: another database or device, plain HTTP, or a security profile that is not let in.",
+    "405": "Code 12.",
+    "409": "Code 5: a version of the protocol that is not spoken. Code 11: a cursor the log does not reach; begin again at 0.",
+    "413": "Code 1: too large.",
+    "415": "Code 1: an encoding that is not spoken.",
+    "429": "Code 7, with `Retry-After`.",
+    "500": "Code 8.",
+    "503": "Code 9, with `Retry-After`.",
+}
+
+
+def _both(name: str) -> Schema:
+    return {kind: {"schema": ref(name)} for kind in (CBOR, JSON)}
+
+
+def _errors() -> dict[str, Schema]:
+    return {status: {"description": text, "content": _both("ErrorResponse")} for status, text in _ERRORS.items()}
+
+
+def _call(name: str, about: str) -> Schema:
+    done = {"description": "Done.", "content": _both(f"{name}Response")}
+    return {
+        "post": {
+            "operationId": name.lower(),
+            "summary": about,
+            "requestBody": {"required": True, "content": _both(f"{name}Request")},
+            "responses": {"200": done, **_errors()},
+        }
+    }
+
+
+def _stream(name: str) -> Schema:
+    def given(key: str, place: str, schema: Schema, about: str) -> Schema:
+        return {"name": key, "in": place, "schema": schema, "description": about}
+
+    events = {"description": "Events: connected, operations, ping, error.", "content": {"text/event-stream": {"schema": TEXT}}}
+    return {
+        "get": {
+            "operationId": name,
+            "summary": "What a pull would return, as it happens.",
+            "parameters": [
+                given("dbId", "query", NAME, "The token's own."),
+                given("deviceId", "query", NAME, "The token's own."),
+                given("collections", "query", TEXT, "Names with commas between; all if left out."),
+                given("sinceCursor", "query", TEXT, "Where to begin; now if left out."),
+                given("bodies", "query", {"enum": ["0", "1"]}, "1: operations carry entityCbor."),
+                given("Last-Event-ID", "header", TEXT, "The last event that arrived: it goes on after that."),
+            ],
+            "responses": {"200": events, **_errors()},
+        }
+    }
+
+
+def document() -> Schema:
+    """Return the whole description."""
+    version = {"description": "Spoken.", "content": _both("Version")}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Moat, SyncProtocol v1", "version": "1", "description": "docs/spec/syncprotocol-v1.md says the rules."},
+        "security": [{"bearer": []}],
+        "paths": {
+            "/v1/handshake": _call("Handshake", "Say hello, and learn where to resume."),
+            "/v1/pull": _call("Pull", "Read the log after a cursor."),
+            "/v1/push": _call("Push", "Write ops: all of them, or with an error none."),
+            "/v1/stream": _stream("stream"),
+            "/v1/events": _stream("events"),
+            "/v1/version": {
+                "get": {
+                    "operationId": "version",
+                    "summary": "Which versions are spoken.",
+                    "security": [],
+                    "responses": {"200": version, "405": _errors()["405"]},
+                }
+            },
+        },
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "The token of a device, or a JWT."}},
+        },
+    }
