@@ -1,12 +1,13 @@
 """Filtered channels grow old: checkpoints before the log is shortened, and an end for those nobody can belong to any more."""
 
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from metadata.access import Rules
 from sync import models, routed, sql
 from sync.channels import Channel
+from sync.v1.models import DeviceState
 from tenants.locks import LockedTenant
 
 _BESIDE: Final = ("change_side", "change_route")
@@ -36,9 +37,28 @@ def drop_beside(tenant_id: int, upto: int) -> None:
 
 
 def retire_outdated(tenant_id: int) -> int:
-    """Forget the channels of profiles that are gone or have moved on; return how many. Their snapshots go with them."""
-    outdated = models.Channel.objects.filter(tenant_id=tenant_id).filter(Q(profile=None) | ~Q(profile_revision=F("profile__revision")))
+    """Forget the channels of profiles that are gone or have moved on; return how many. Their snapshots go with them.
+
+    One that a device of SyncProtocol v1 still holds stays, as long as the log can tell what that device has to let go of.
+    """
+    outdated = _outdated(tenant_id).exclude(key__in=_held(tenant_id))
     keys = list(outdated.values_list("key", flat=True))
     models.Snapshot.objects.filter(tenant_id=tenant_id, channel__in=keys).delete()
-    outdated.delete()
+    models.Channel.objects.filter(tenant_id=tenant_id, key__in=keys).delete()
     return len(keys)
+
+
+def held_rules(tenant_id: int) -> list[Rules]:
+    """Return the rules of outdated channels that devices of SyncProtocol v1 still hold: the log goes on to say what leaves them."""
+    rows = _outdated(tenant_id).filter(key__in=_held(tenant_id)).values_list("rules", flat=True)
+    return [Rules.from_data(rules) for rules in rows]
+
+
+def _outdated(tenant_id: int) -> QuerySet[models.Channel]:
+    rows = models.Channel.objects.filter(tenant_id=tenant_id)
+    return rows.filter(Q(profile=None) | Q(profile__full_access=True) | ~Q(profile_revision=F("profile__revision")))
+
+
+def _held(tenant_id: int) -> Any:
+    # Revoked devices too: one that signs in again goes on from what it holds.
+    return DeviceState.objects.filter(device__tenant_id=tenant_id, sent__gte=F("device__tenant__pruned_cursor")).values("channel")

@@ -7,6 +7,7 @@ from threading import Lock
 from django.db import transaction
 
 from metadata.access_store import rules_of_profiles
+from sync.channel_upkeep import held_rules
 from sync.routing import RoutePlan, build_plan
 from tenants.locks import LockedTenant
 
@@ -19,14 +20,15 @@ _lock = Lock()
 def plan_of(locked: LockedTenant) -> RoutePlan | None:
     """Return the plan of a tenant whose lock is held; None when all its profiles have full access.
 
-    Rules and schema change only together with one of the versions it is remembered by.
+    Rules and schema change only together with one of the versions it is remembered by; so do the channels that are outdated, and
+    which are held of them only becomes fewer.
     """
     key = (locked.id, locked.access_version, locked.schema_version)
     with _lock:
         if key in _cache:
             _cache.move_to_end(key)
             return _cache[key]
-    plan = build_plan(rules_of_profiles(locked.id, locked.schema_version))
+    plan = build_plan([*rules_of_profiles(locked.id, locked.schema_version), *held_rules(locked.id)])
     # Not before this transaction is committed: it may be rolled back, and its versions be used again.
     transaction.on_commit(partial(_keep, key, plan))
     return plan

@@ -1,22 +1,26 @@
 """Settle one push of a CBOR client (docs/spec/syncprotocol-v1.md): versions are the client's own, and the whole push is one tx.
 
 The engine stays what it is: ops become the same effects, are written by the same `flush`, and live clients see ordinary changes.
+Rights are those in force at the commit (`sync.settle.entity_rights`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sync import entities, sql
 from sync.codes import Code
 from sync.commits import Commit
+from sync.documents import DocumentView
 from sync.entities import Body
 from sync.errors import OpRefused, PushRefused
 from sync.lines import wire_time
 from sync.models import Conflict, PrunedOps
 from sync.ops import Actor, Op
 from sync.rows import Row, Table
-from sync.settle import Outcome, flush
+from sync.settle import Outcome, flush, guard
+from sync.settle import entity_rights as rights
 from sync.settle.batch import Batch, Settlement
 from sync.settle.bodies import body_of, version_of
 from sync.settle.conflicts import SUPERSEDED
@@ -61,96 +65,115 @@ def settle_entities(locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp],
     load_devices(batch, {device})
     if device not in batch.devices:
         raise PushRefused(Code.REVOKED, "This device may no longer write.")
-    _require_full_access(batch, actor)
-    plain = [_prepared(batch, position, op) for position, op in enumerate(ops)]
-    prefetch(batch, [(actor, sorted(plain, key=lambda op: op.op_id))])
-    push = _Push(Tx(batch, actor), field_merge)
-    push.tx.begin()
+    tx = _tx(batch, actor)
+    plain = [_prepared(tx, op) for op in ops]
+    prefetch(batch, [(actor, sorted((one.op for one in plain), key=lambda op: op.op_id))])
+    push = _Push(tx, field_merge)
+    tx.begin()
     try:
-        for position, (op, engine_op) in enumerate(zip(ops, plain, strict=True)):
-            push.tx.position = position
-            _take(push, op, engine_op)
-        push.tx.check()
+        for position, (op, prepared) in enumerate(zip(ops, plain, strict=True)):
+            tx.position = position
+            _take(push, op, prepared)
+        guard.check_effects(tx)
+        tx.check()
     except OpRefused as error:
-        raise EntityRefused(push.tx.position, error) from None
-    push.tx.commit()
+        refused = guard.without_hidden(error, tx.rules, ops[tx.position].collection)
+        raise EntityRefused(tx.position, refused) from None
+    tx.commit()
     commit = flush(batch)
     views = keep(batch, actor, push.lost)
     _remember(device, push.silent, commit)
     return Pushed(max(push.settled, default=0), views), Outcome([], commit, batch.settlements)
 
 
-def _require_full_access(batch: Batch, actor: Actor) -> None:
-    """Refuse a member whose profile filters, as of this transaction: rules are about fields, and the bytes hold more than those."""
+def _tx(batch: Batch, actor: Actor) -> Tx:
+    """Return the push's tx, under the actor's rights as of this transaction."""
     try:
-        rules = batch.rules_of(actor)
+        return Tx(batch, actor)
     except MoatError as error:
         raise PushRefused(Code.FORBIDDEN, error.message) from None
-    if rules is not None:
-        raise PushRefused(Code.FORBIDDEN, "This door is open to security profiles with full access only.")
 
 
-def _prepared(batch: Batch, position: int, op: EntityOp) -> Op:
-    """Return an op as the engine has it: an insert with the declared fields, or a delete."""
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An op as the engine has it: an insert with the declared fields, or a delete. `problem` is why its document cannot be taken."""
+
+    op: Op
+    problem: OpRefused | None = None
+
+
+def _prepared(tx: Tx, op: EntityOp) -> _Prepared:
     made_at = None
     if op.timestamp_ms is not None and 0 < op.timestamp_ms < _LAST_MS:
         made_at = (_EPOCH + timedelta(milliseconds=op.timestamp_ms)).isoformat()
     if op.verb == "delete":
-        return Op(op.op_id, None, op.collection, op.entity_id, "delete", at=made_at)
-    table = batch.table(op.collection)
-    try:
-        payload = {} if table is None else entities.declared(op.body or b"", table.kinds)
-    except entities.NotPlain as error:
-        name, reason = error.args
-        raise EntityRefused(position, OpRefused(Code.BAD_VALUE, f"{name}: {reason}.", field=name)) from None
-    return Op(op.op_id, None, op.collection, op.entity_id, "insert", payload=payload, at=made_at)
+        return _Prepared(Op(op.op_id, None, op.collection, op.entity_id, "delete", at=made_at))
+    payload: dict[str, Any] = {}
+    problem: OpRefused | None = None
+    table = tx.batch.table(op.collection)
+    if table is not None and (tx.rules is None or op.collection in tx.rules.by_table):
+        view = rights.view_for(tx, table)
+        try:
+            rights.require_known(view, table, op.body or b"")
+            payload = entities.declared(op.body or b"", rights.kinds_for(view, table))
+        except OpRefused as error:
+            problem = error
+        except entities.NotPlain as error:
+            name, reason = error.args
+            problem = OpRefused(Code.BAD_VALUE, f"{name}: {reason}.", field=name)
+    return _Prepared(Op(op.op_id, None, op.collection, op.entity_id, "insert", payload=payload, at=made_at), problem)
 
 
-def _take(push: _Push, op: EntityOp, engine_op: Op) -> None:
-    tx = push.tx
+def _take(push: _Push, op: EntityOp, prepared: _Prepared) -> None:
+    tx, engine_op = push.tx, prepared.op
     if op.op_id in push.settled or (tx.device is not None and op.op_id in tx.device.accepted):
         push.settled.add(op.op_id)
         return
+    if prepared.problem is not None:
+        raise prepared.problem
+    guard.require_table(tx.rules, engine_op)
     table = table_for(tx, engine_op)
     row = tx.row(table, op.entity_id)
     push.settled.add(op.op_id)
-    if _changes_nothing(row, op):
+    view = rights.view_for(tx, table)
+    if row is not None and _changes_nothing(view, row, op) and guard.in_sight(tx, op.collection, op.entity_id):
         push.silent.append(op.op_id)
         return
-    if row is None or op.version > version_of(row):
+    rights.permit(tx, engine_op, table, row)
+    is_newer = row is None or op.version > version_of(row)
+    if op.body is not None and (is_newer or row is None or row.deleted):
+        rights.require_unlocked(tx, view, engine_op, row, op.body)
+    if is_newer or row is None:
         tx.add(op.op_id, _applied(tx, op, engine_op, table, row, op.version))
         _settle_earlier(tx, op)
         return
-    resolution = resolve(tx, op, engine_op, row, field_merge=push.field_merge)
+    resolution = resolve(tx, op, engine_op, row, view, field_merge=push.field_merge)
     if resolution.kind == "keep":
-        push.lost.append(Lost(op, engine_op, row, resolution))
+        push.lost.append(Lost(op, engine_op, row, resolution, view))
     else:
         tx.add(op.op_id, _resolved(tx, op, engine_op, row, resolution))
         _settle_earlier(tx, op)
 
 
-def _changes_nothing(row: Row | None, op: EntityOp) -> bool:
-    if row is None:
-        return False
-    if op.verb == "delete":
+def _changes_nothing(view: DocumentView, row: Row, op: EntityOp) -> bool:
+    if op.body is None:
         return row.deleted
-    return not row.deleted and body_of(row) == op.body
+    return not row.deleted and view.equals(op.body, body_of(row), row.values)
 
 
-def _applied(tx: Tx, op: EntityOp, engine_op: Op, table: Table, row: Row | None, version: int, body: bytes | None = None) -> Effect:
-    """Return what an accepted op does: the record as its maker has it, under the version they gave it."""
-    given = op.body if body is None else body
-    if op.verb == "delete":
+def _applied(tx: Tx, op: EntityOp, engine_op: Op, table: Table, row: Row | None, version: int) -> Effect:
+    """Return what an accepted op does: the record as its maker has it, under this version; what is not theirs stays as it is."""
+    body = op.body
+    if body is None:
         effect = _tombstone(tx, engine_op, table) if row is None else remove(tx, engine_op, row)
-        given = None
+    elif row is None or row.deleted:
+        new = Row(table, None, op.entity_id) if row is None else row.copy()
+        effect = write_whole(tx, engine_op, new, read_insert(table, engine_op.payload, tx.batch.unknown_field))
     else:
-        values = read_insert(table, engine_op.payload, tx.batch.unknown_field)
-        if row is None or row.deleted:
-            new = Row(table, None, op.entity_id) if row is None else row.copy()
-            effect = write_whole(tx, engine_op, new, values)
-        else:
-            effect = write_fields(tx, engine_op, row, values)
-    return _with_body(effect, Body(version, given, op.timestamp_ms))
+        view = rights.view_for(tx, table)
+        effect = write_fields(tx, engine_op, row, rights.values_for(tx, view, engine_op, row))
+        body = view.overlaid(body_of(row), body)
+    return _with_body(effect, Body(version, body, op.timestamp_ms))
 
 
 def _tombstone(tx: Tx, op: Op, table: Table) -> Effect:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sync import entities, sql
+from sync.documents import DocumentView
 from sync.errors import OpRefused
 from sync.lines import decode_line
 from sync.merge import FIELD_MERGE, LAST_WRITE_WINS, MANUAL, SERVER_WINS
@@ -15,6 +16,7 @@ from sync.resolvers import Accept, Ask, Meeting, Merged, Reject, ask, resolver_o
 from sync.rows import Row
 from sync.settle.batch import Batch
 from sync.settle.bodies import body_of, version_of
+from sync.settle.entity_rights import kinds_for, values_for
 from sync.settle.payloads import check_values, clean_field, read_insert
 from sync.settle.tx import Tx
 from sync.v1.models import EntityConflict
@@ -44,6 +46,7 @@ class Lost:
     engine_op: Op
     row: Row
     resolution: Resolution
+    view: DocumentView
 
 
 _ACCEPT = Resolution("accept")
@@ -51,7 +54,7 @@ _PERSON = Resolution("keep")
 _SERVER = Resolution("keep", settled=SERVER_WINS)
 
 
-def resolve(tx: Tx, op: EntityOp, engine_op: Op, row: Row, *, field_merge: bool) -> Resolution:
+def resolve(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView, *, field_merge: bool) -> Resolution:
     """Decide an op whose version is not above the record's."""
     policy = row.table.spec.conflict_policy
     if policy == LAST_WRITE_WINS:
@@ -60,20 +63,21 @@ def resolve(tx: Tx, op: EntityOp, engine_op: Op, row: Row, *, field_merge: bool)
         return _PERSON
     if policy == SERVER_WINS or (policy == FIELD_MERGE and not field_merge):
         return _SERVER
-    return _merged(tx, op, row) if policy == FIELD_MERGE else _asked(tx, op, engine_op, row, policy)
+    return _merged(tx, op, row, view) if policy == FIELD_MERGE else _asked(tx, op, engine_op, row, view)
 
 
-def _merged(tx: Tx, op: EntityOp, row: Row) -> Resolution:
+def _merged(tx: Tx, op: EntityOp, row: Row, view: DocumentView) -> Resolution:
+    """Merge what the op's maker sees; what they may not write is the server's."""
     base = _before(tx, op, row)
     if op.body is None or row.deleted or base is None:
         return _PERSON
-    merged = entities.merge(base, op.body, body_of(row))
-    return _PERSON if merged is None else _write(tx, row, merged)
-
-
-def _write(tx: Tx, row: Row, body: bytes) -> Resolution:
-    from_body = entities.declared(body, row.table.kinds)
-    return Resolution("write", read_insert(row.table, from_body, tx.batch.unknown_field), body)
+    stored = body_of(row)
+    merged = entities.merge(view.shown(base, dict), op.body, view.shown(stored, row.values))
+    if merged is None:
+        return _PERSON
+    from_body = entities.declared(merged, kinds_for(view, row.table))
+    only = None if view.free else view.writable_fields()
+    return Resolution("write", read_insert(row.table, from_body, tx.batch.unknown_field, only), view.overlaid(stored, merged))
 
 
 def _before(tx: Tx, op: EntityOp, row: Row) -> bytes | None:
@@ -86,10 +90,10 @@ def _before(tx: Tx, op: EntityOp, row: Row) -> bytes | None:
     return bytes(found[0]) if found is not None and found[0] is not None else None
 
 
-def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, policy: str) -> Resolution:
+def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) -> Resolution:
     """Let the object type's own resolver decide."""
-    mine = None if op.verb == "delete" else read_insert(row.table, engine_op.payload, tx.batch.unknown_field)
-    theirs = None if row.deleted else row.values()
+    mine = None if op.verb == "delete" else {**row.values(), **values_for(tx, view, engine_op, row)}
+    theirs, policy = None if row.deleted else row.values(), row.table.spec.conflict_policy
     contested = frozenset(name for name in row.table.fields if mine is None or theirs is None or mine.get(name) != theirs.get(name))
     resolver = resolver_of(policy)
     meeting = Meeting(op.collection, op.entity_id, mine, theirs, None, contested, tx.actor.by, tx.actor.device_id)
@@ -110,10 +114,12 @@ def keep(batch: Batch, actor: Actor, lost: Sequence[Lost]) -> tuple[EntityConfli
     times = _times(batch, {each.row.cursor for each in lost})
     for each in lost:
         _store(batch, actor, each)
-    return tuple(
-        EntityConflictView(each.op, version_of(each.row), b"" if each.row.deleted else body_of(each.row), times.get(each.row.cursor))
-        for each in lost
-    )
+    return tuple(EntityConflictView(each.op, version_of(each.row), _state(each), times.get(each.row.cursor)) for each in lost)
+
+
+def _state(lost: Lost) -> bytes:
+    """Return the server's side of a conflict as the op's maker sees it."""
+    return b"" if lost.row.deleted else lost.view.shown(body_of(lost.row), lost.row.values)
 
 
 def _times(batch: Batch, cursors: set[int]) -> dict[int, int]:
@@ -131,7 +137,8 @@ def _store(batch: Batch, actor: Actor, lost: Lost) -> None:
         device.in_conflict[op.op_id] = conflict
     mine = _mine(batch, lost)
     theirs = None if row.deleted else row.values()
-    names = sorted(name for name in row.table.fields if (mine or {}).get(name) != (theirs or {}).get(name))
+    contested = mine or row.table.fields
+    names = sorted(name for name in contested if (mine or {}).get(name) != (theirs or {}).get(name))
     settled = lost.resolution.settled
     known = {name: value for name, value in mine.items() if name in names or row.deleted} if mine is not None else None
     for name, value in {
@@ -166,10 +173,13 @@ def _bytes(value: bytes | memoryview | None) -> bytes | None:
 
 
 def _mine(batch: Batch, lost: Lost) -> dict[str, Any] | None:
+    """Return what the op's maker wants of the fields that are theirs to choose: whoever settles for them writes no others."""
     if lost.op.verb == "delete":
         return None
+    view = lost.view
+    only = None if view.free else view.readable_fields() if lost.row.deleted else view.writable_fields()
     try:
-        return read_insert(lost.row.table, lost.engine_op.payload, batch.unknown_field)
+        return read_insert(lost.row.table, lost.engine_op.payload, batch.unknown_field, only)
     except OpRefused:
         # It could not have been applied anyway; what was sent is kept as it came.
         return {}

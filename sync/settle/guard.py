@@ -5,7 +5,7 @@ id or unique value is refused where a free one would be taken. The refusal says 
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from metadata.access import Rules, TableRule
 from sync.codes import Code
@@ -17,7 +17,7 @@ from sync.rows import Row, Table
 from sync.settle.sight import sees, sees_target
 from sync.settle.tx import Effect, Tx
 
-_CREATE = "Your profile does not allow this record to be created."
+CREATE_REFUSED: Final = "Your profile does not allow this record to be created."
 
 
 def require_table(rules: Rules | None, op: Op) -> None:
@@ -35,15 +35,20 @@ def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
     rule = tx.rules.by_table[table.spec.table_name]
     if op.op == "insert":
         if not rule.create or (row is not None and not sees(tx, rule, row)):
-            raise OpRefused(Code.FORBIDDEN, _CREATE)
+            raise OpRefused(Code.FORBIDDEN, CREATE_REFUSED)
         _permit_values(rule, table, op.payload)
         return
     if row is None or not sees(tx, rule, row):
         raise OpRefused(Code.NOT_FOUND, f"There is no record {op.id!a} in {op.table}.")
-    if not (rule.update if op.op == "update" else rule.delete):
-        raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow this record to be {'changed' if op.op == 'update' else 'deleted'}.")
+    require_verb(rule, update=op.op == "update")
     if op.op == "update":
         _permit_patch(rule, table, op.payload)
+
+
+def require_verb(rule: TableRule, *, update: bool) -> None:
+    """Refuse to change, or else to delete, a record that is there."""
+    if not (rule.update if update else rule.delete):
+        raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow this record to be {'changed' if update else 'deleted'}.")
 
 
 def _permit_values(rule: TableRule, table: Table, payload: Any) -> None:
@@ -51,9 +56,9 @@ def _permit_values(rule: TableRule, table: Table, payload: Any) -> None:
         return  # refused later, for its shape
     preset = dict(table.defaults) | {name: allowed[0] for name, allowed in table.choices if allowed}
     for name, value in payload.items():
-        _require_readable(rule, table, name)
+        require_readable(rule, table, name)
         if value is not None and value != preset.get(name) and name not in ("id", "version"):
-            _require_writable(rule, name)
+            require_writable(rule, name)
 
 
 def _permit_patch(rule: TableRule, table: Table, payload: Any) -> None:
@@ -63,19 +68,31 @@ def _permit_patch(rule: TableRule, table: Table, payload: Any) -> None:
         for pointer, writes in ((step.get("path"), step.get("op") != "test"), (step.get("from"), step.get("op") == "move")):
             if isinstance(pointer, str):
                 name = pointer.removeprefix("/").split("/", 1)[0]
-                _require_readable(rule, table, name)
+                require_readable(rule, table, name)
                 if writes and name not in ("id", "version"):
-                    _require_writable(rule, name)
+                    require_writable(rule, name)
 
 
-def _require_readable(rule: TableRule, table: Table, name: str) -> None:
+def require_readable(rule: TableRule, table: Table, name: str) -> None:
+    """Refuse a field the profile does not show, as one that does not exist."""
     if not rule.can_read(name):
-        raise OpRefused(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {name[:60]!a}.", field=name[:60])
+        raise no_field(table, name)
 
 
-def _require_writable(rule: TableRule, name: str) -> None:
+def no_field(table: Table, name: str) -> OpRefused:
+    """Return the refusal of a field that does not exist, or might as well not."""
+    return OpRefused(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {name[:60]!a}.", field=name[:60])
+
+
+def require_writable(rule: TableRule, name: str) -> None:
+    """Refuse a change of a field that the profile locks."""
     if not rule.can_write(name):
-        raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name[:60]!a} to be changed.", field=name[:60])
+        raise locked(name)
+
+
+def locked(name: str) -> OpRefused:
+    """Return the refusal of a change of a field that the profile locks."""
+    return OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name[:60]!a} to be changed.", field=name[:60])
 
 
 def check_effects(tx: Tx) -> None:
@@ -102,7 +119,7 @@ def _check_effect(tx: Tx, rules: Rules, effect: Effect) -> None:
         if value is not None and (known is None or not sees_target(tx, rules.by_table[target], known, value)):
             raise OpRefused(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
     if effect.entry.op == "insert" and not final.deleted and not sees(tx, rules.by_table[table.spec.table_name], final):
-        raise OpRefused(Code.FORBIDDEN, _CREATE)
+        raise OpRefused(Code.FORBIDDEN, CREATE_REFUSED)
 
 
 def without_hidden(refused: OpRefused, rules: Rules | None, table: Any) -> OpRefused:

@@ -1,7 +1,7 @@
 """What a payload wants to set: field → clean wire value, or a refusal that names the field."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import jsonpatch
@@ -42,8 +42,11 @@ def _refused(name: str, error: ValueRefused) -> OpRefused:
     return OpRefused(_VALUE_CODES.get(error.code, Code.BAD_VALUE), f"{name}: {error.message}", field=name)
 
 
-def read_insert(table: Table, payload: Any, unknown: Unknown) -> dict[str, Any]:
-    """Return every field of a new record: as given, else its default, else null. `object_type` and `status` come checked."""
+def read_insert(table: Table, payload: Any, unknown: Unknown, only: Collection[str] | None = None) -> dict[str, Any]:
+    """Return every field of a new record: as given, else its default, else null. `object_type` and `status` come checked.
+
+    `only` narrows it to some fields, for a record whose others stay as they are.
+    """
     if type(payload) is not dict:
         raise OpRefused(Code.BAD_OP, "The payload of an insert is an object of field values.")
     values = dict.fromkeys(table.fields)
@@ -61,6 +64,8 @@ def read_insert(table: Table, payload: Any, unknown: Unknown) -> dict[str, Any]:
                 values[name] = clean(value)
             except ValueRefused as error:
                 raise _refused(name, error) from None
+    if only is not None:
+        values = {name: value for name, value in values.items() if name in only}
     check_values(table, values)
     return values
 

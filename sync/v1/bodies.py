@@ -1,7 +1,11 @@
-"""The bytes that go with changes of the log: as a CBOR client wrote them, else the record's columns as they were after the change."""
+"""The bytes that go with changes of a channel's log: as a CBOR client wrote them, else the record's columns as they were after the change.
+
+A filtered channel is given of them what its profile reads.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from metadata.schema import TenantSchema
@@ -9,9 +13,11 @@ from sync import entities, log, rows, sql
 from sync.channels import Channel
 from sync.conf import knobs
 from sync.diff import PatchFailed, apply_patch
+from sync.documents import DocumentView
 from sync.entities import Body
 from sync.rows import Row, Table
 from sync.settle.past import known_to, step_of
+from sync.view import condition
 
 Key = tuple[str, str]
 Change = Mapping[str, Any]
@@ -26,7 +32,7 @@ class Bodies:
         self._channel, self._schema = channel, schema
         self._kept: dict[int, Body] = {}
         self._sizes = self._read_sizes([change["cursor"] for change in changes])
-        self._rows: dict[Key, Row] = {}
+        self._rows: dict[Key, Row | None] = {}
         self._states: dict[Key, dict[str, Any]] = {}
         self._load([change for change in changes if change["cursor"] not in self._sizes])
 
@@ -44,19 +50,25 @@ class Bodies:
         yield from taken
 
     def of(self, change: Change) -> Body:
-        """Return the body of a change; without bytes when it takes the record away."""
-        kept = self._kept.get(change["cursor"])
-        if kept is not None:
-            return kept
+        """Return the body of a change as the channel has it; without bytes when it takes the record away."""
+        body = self._kept.get(change["cursor"]) or self._carried(change)
         if change["op"] in ("delete", "evict"):
-            return Body(change["version"], None)
-        row = self._rows.get((change["table"], change["id"]))
-        earlier = None if row is None or row.entity_version is None else self._latest(change)
-        if earlier is not None:
-            return earlier
-        body = entities.document(self._columns(change, row))
-        self.room -= len(body)
-        return Body(change["version"], body)
+            # Whose clock it was is not told of a record that only left the channel's sight.
+            moment = body.timestamp_ms if body is not None and change["op"] == "delete" else None
+            return Body(change["version"] if body is None else body.version, None, moment)
+        if body is None:
+            columns = self._columns(change)
+            body = Body(change["version"], None if columns is None else entities.document(columns))
+            self.room -= len(body.cbor or b"")
+        if body.cbor is None:
+            return body
+        return replace(body, cbor=self._view(change).shown(body.cbor, lambda: self._columns(change) or {}))
+
+    def _view(self, change: Change) -> DocumentView:
+        return view_of(self._channel, self._table(change))
+
+    def _table(self, change: Change) -> Table:
+        return rows.table_of(self._tenant, self._schema.by_table[change["table"]])
 
     def _read_sizes(self, cursors: Sequence[int]) -> dict[int, int]:
         found = sql.fetch_in("SELECT cursor, length(cbor) FROM v1_changes WHERE tenant_id = %s AND cursor IN", cursors, [self._tenant])
@@ -68,14 +80,20 @@ class Bodies:
         )
         return {cursor: _body(version, cbor, moment) for cursor, version, cbor, moment in found}
 
-    def _latest(self, change: Change) -> Body | None:
-        """Return the newest body of a record up to a change that has none of its own."""
+    def _carried(self, change: Change) -> Body | None:
+        """Return the bytes a record went through a change with that wrote none: it was moved through a hop."""
+        row = self._row(change)
+        if row is None or row.entity_version is None:
+            return None
         found = sql.fetch_one(
             "SELECT entity_version, cbor, timestamp_ms FROM v1_changes "
             "WHERE tenant_id = %s AND table_name = %s AND record_id = %s AND cursor < %s ORDER BY cursor DESC LIMIT 1",
             [self._tenant, change["table"], change["id"], change["cursor"]],
         )
-        return None if found is None else _body(*found)
+        if found is not None:
+            return _body(*found)
+        # The log was pruned: what it held of the record stands in its row, unless somebody changed it since.
+        return Body(row.entity_version, row.entity_cbor) if row.version == change["version"] and row.entity_cbor is not None else None
 
     @property
     def _tenant(self) -> int:
@@ -87,18 +105,26 @@ class Bodies:
             ids[change["table"]].add(change["id"])
         for name, wanted in ids.items():
             found = rows.records(self._tenant, self._schema.by_table[name], sorted(wanted))
-            self._rows.update({(name, record_id): row for record_id, row in found.items()})
+            self._rows.update({(name, record_id): found.get(record_id) for record_id in wanted})
 
-    def _columns(self, change: Change, row: Row | None) -> dict[str, Any]:
-        """Return a record's values as they were after a change."""
+    def _row(self, change: Change) -> Row | None:
         key = (change["table"], change["id"])
-        table = rows.table_of(self._tenant, self._schema.by_table[change["table"]])
+        if key not in self._rows:
+            self._load([change])
+        return self._rows[key]
+
+    def _columns(self, change: Change) -> dict[str, Any] | None:
+        """Return a record's values as they were after a change; None where that is not known and the channel shows it no longer."""
+        key = (change["table"], change["id"])
+        table, row = self._table(change), self._row(change)
         if row is not None and row.version == change["version"]:
-            record = row.values()
+            record: dict[str, Any] | None = row.values()
         elif change["op"] == "insert":
             record = dict(change["payload"])
         else:
             record = self._patched(change, key) or self._replayed(change, table, row)
+        if record is None:
+            return None
         self._states[key] = record
         return {name: record.get(name) for name in table.fields}
 
@@ -111,11 +137,27 @@ class Bodies:
         except PatchFailed:
             return None
 
-    def _replayed(self, change: Change, table: Table, row: Row | None) -> dict[str, Any]:
-        """Read a record's past back from the log; where that was pruned the record as it is now has to do."""
-        now = dict.fromkeys(table.fields) if row is None else row.values()
-        steps = [step_of(line) for line in log.record_lines(self._tenant, change["cursor"], knobs().base_lines)]
-        return known_to(None, change["version"], steps, now, dict(table.defaults)) or now
+    def _replayed(self, change: Change, table: Table, row: Row | None) -> dict[str, Any] | None:
+        """Read a record's past back from the log; where that was pruned the record as it is now has to do, if it is still shown."""
+        if row is None:
+            return None if self._channel.filtered else dict.fromkeys(table.fields)
+        steps = [step_of(line) for line in log.record_lines(self._tenant, row.cursor, knobs().base_lines)]
+        past = known_to(None, change["version"], steps, row.values(), dict(table.defaults))
+        return past or (row.values() if self._shows(table, row) else None)
+
+    def _shows(self, table: Table, row: Row) -> bool:
+        """Whether the channel shows a record now: what became of it after it left the channel is none of its business."""
+        if not self._channel.filtered:
+            return True
+        shown, values = condition(self._channel, self._schema, table.spec.table_name, table.vendor)
+        statement = f'SELECT 1 FROM "{table.name}" WHERE "id" = %s AND "version" = %s AND NOT "_deleted" AND ({shown})'
+        return sql.fetch_one(statement, [row.id, row.version, *values]) is not None
+
+
+def view_of(channel: Channel, table: Table) -> DocumentView:
+    """Return what the channel shows of a table's documents."""
+    rule = None if channel.rules is None else channel.rules.by_table[table.spec.table_name]
+    return DocumentView(rule, frozenset(table.kinds))
 
 
 def _body(version: int, cbor: bytes | memoryview | None, moment: int | None) -> Body:

@@ -41,14 +41,41 @@ class EntityConflict(models.Model):
 
 
 class DeviceState(models.Model):
-    """Where a device is that pulls. Until it is past `floor` it is given records instead of the log; `channel` is what it holds."""
+    """Where a device is that pulls, and under which channel: see `sync.v1.places`.
+
+    Until it is past `floor` it is given records instead of the log; `paged` is how far it was led through them. It has
+    confirmed all up to `confirmed`; nothing after `sent` was ever handed to it under this channel.
+    """
 
     device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="v1")
-    channel = models.CharField(max_length=64, default="")
+    channel = models.CharField(max_length=64, default="", db_index=True)
     floor = models.BigIntegerField(default=0)
+    confirmed = models.BigIntegerField(default=0)
+    sent = models.BigIntegerField(default=0)
+    paged = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.device_id} of {self.channel}"
+
+
+class LostRecord(models.Model):
+    """A record that a device may hold and that its channel no longer shows: it is told to delete it while it starts over.
+
+    `cursor` is that of the record's last change the device was allowed to know of, `entity_version` what it had then.
+    """
+
+    pk = models.CompositePrimaryKey("device_id", "cursor")
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, db_index=False, related_name="+")
+    cursor = models.BigIntegerField()
+    table_name = models.CharField(max_length=40)
+    record_id = models.CharField(max_length=128)
+    entity_version = models.BigIntegerField()
+
+    class Meta:
+        db_table = "v1_lost"
+
+    def __str__(self) -> str:
+        return f"{self.table_name}/{self.record_id} @{self.cursor}"
 
 
 class TenantSettings(models.Model):

@@ -1,12 +1,11 @@
 """The use-case behind `POST /v1/pull` and the event stream: the log after a cursor, as a CBOR client is told it.
 
-Pages that follow each other are the whole log in order, whatever their limits and whoever writes meanwhile. Where the log was
-pruned a device begins again at 0 and is given records, each at the cursor of its last change, up to the floor that was the
-log's start then; from there on the log (`DeviceState`).
+Pages that follow each other are the channel's log in order, whatever their limits and whoever writes meanwhile. Where the log
+does not reach back to the beginning (it was pruned, or the channel shows a part of it and was born later) a device begins
+again at 0 and is given records, each at the cursor of its last change, up to a floor; from there on the log (`sync.v1.places`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
 from itertools import islice
@@ -15,7 +14,7 @@ from typing import Any, Final
 
 from metadata.catalog import schema_of
 from metadata.schema import TenantSchema
-from sync import rows, sql
+from sync import routed, rows, sql
 from sync.catch_up import read_log
 from sync.channels import Channel
 from sync.commits import Commit
@@ -23,42 +22,37 @@ from sync.errors import AccessMoved, LogPruned
 from sync.lines import decode_line
 from sync.rows import Row
 from sync.settle.bodies import body_of, version_of
-from sync.v1.bodies import Bodies
+from sync.v1.bodies import Bodies, view_of
 from sync.v1.conf import v1_knobs
-from sync.v1.models import DeviceState
+from sync.v1.models import LostRecord
 from sync.v1.ops import Operation, Page
+from sync.v1.places import CursorInvalid, head_of, passed, place_of
+from sync.view import condition
 
 _CHUNK: Final = 200
 _MOST_READ: Final = 20_000
 
 
-class CursorInvalid(Exception):
-    """The log does not reach back to the cursor, or ends before it. The client begins again at 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A tenant's counters, as a pull needs them."""
-
-    cursor: int
-    pruned: int
-    schema_version: int
-
-
-def head_of(tenant_id: int) -> Head:
-    """Read where a tenant's log begins and ends."""
-    found = sql.fetch_one("SELECT cursor, pruned_cursor, schema_version FROM tenants_tenant WHERE id = %s", [tenant_id])
-    return Head(*found) if found else Head(0, 0, 0)
-
-
-def pull(channel: Channel, device: str, since: int, limit: int, collections: Sequence[str] | None = None) -> Page:
+def pull(channel: Channel, device: str, since: int, limit: int, collections: Sequence[str] | None = None, *, stream: bool = False) -> Page:
     """Return at most `limit` changes after a cursor, of some collections or all. Reads in a few statements.
 
-    Raises `CursorInvalid`, and `AccessMoved` when rights changed since the channel was chosen: what was read is not to be shown.
+    `stream` says that the device confirms nothing by asking. Raises `CursorInvalid`, and `AccessMoved` when rights changed
+    since the channel was chosen: what was read is not to be shown.
     """
-    page = _page_after(channel, device, since, limit, collections)
+    head = head_of(channel.tenant_id)
+    state = place_of(channel, device, since, head, stream=stream)
+    schema = schema_of(channel.tenant_id, head.schema_version)
+    wanted = frozenset(schema.by_table if collections is None else collections)
+    if since < state.floor:
+        page = _records(channel, schema, device, wanted, since, state.floor, limit)
+    else:
+        try:
+            page = _log(channel, schema, wanted, since, limit)
+        except LogPruned:
+            raise CursorInvalid("The log was pruned past this cursor.") from None
     if _access_version(channel.tenant_id) != channel.access_version:
         raise AccessMoved
+    passed(channel, state, since, page.next_cursor, news=bool(page.ops), stream=stream)
     return page
 
 
@@ -67,49 +61,31 @@ def _access_version(tenant_id: int) -> int:
     return found[0] if found else -1
 
 
-def _page_after(channel: Channel, device: str, since: int, limit: int, collections: Sequence[str] | None) -> Page:
-    head = head_of(channel.tenant_id)
-    schema = schema_of(channel.tenant_id, head.schema_version)
-    wanted = frozenset(schema.by_table if collections is None else collections) & frozenset(schema.by_table)
-    if since > head.cursor:
-        raise CursorInvalid(f"The log ends at {head.cursor}.")
-    floor = _floor(channel, device, since, head)
-    if since < floor:
-        return _records(channel, schema, wanted, since, floor, limit)
-    try:
-        return _log(channel, schema, wanted, since, limit)
-    except LogPruned:
-        raise CursorInvalid("The log was pruned past this cursor.") from None
-
-
-def _floor(channel: Channel, device: str, since: int, head: Head) -> int:
-    """Return up to which cursor the device is given records instead of the log; 0 when the log will do."""
-    if since >= head.pruned:
-        return 0
-    if since == 0:
-        DeviceState.objects.update_or_create(device_id=device, defaults={"floor": head.pruned, "channel": channel.key})
-        return head.pruned
-    known = DeviceState.objects.filter(device_id=device, channel=channel.key).values_list("floor", flat=True).first() or 0
-    if since >= known:
-        raise CursorInvalid("The log was pruned past this cursor.")
-    return known
-
-
 def _log(channel: Channel, schema: TenantSchema, wanted: frozenset[str], since: int, limit: int) -> Page:
+    wanted &= frozenset(schema.by_table)
     ops: list[Operation] = []
-    at, room = since, v1_knobs().v1_page_bytes
-    while len(ops) < limit and at - since < _MOST_READ:
-        commits = read_log(channel.tenant_id, at, max(_CHUNK, limit - len(ops)))
-        if not commits:
+    at, read, room = since, 0, v1_knobs().v1_page_bytes
+    while len(ops) < limit and read < _MOST_READ:
+        changes, to_cursor = _chunk(channel, at, max(_CHUNK, limit - len(ops)))
+        if to_cursor == at:
             break
-        found = [change for change in _changes(commits) if change["table"] in wanted][: limit - len(ops)]
+        found = [change for change in changes if change["table"] in wanted][: limit - len(ops)]
         bodies = Bodies(channel, schema, found, room)
         ops += [_operation(change, bodies) for change in bodies.affordable(found, first=not ops)]
         room = bodies.room
         if len(ops) >= limit or bodies.is_full:
             return _page(channel, ops, ops[-1].cursor)
-        at = commits[-1].to_cursor
+        at, read = to_cursor, read + _CHUNK
     return _page(channel, ops, at)
+
+
+def _chunk(channel: Channel, at: int, most: int) -> tuple[list[dict[str, Any]], int]:
+    """Return some changes of the channel after a cursor, and the cursor up to which these are all."""
+    if channel.filtered:
+        piece = routed.read(channel, at, most)
+        return [decode_line(one.line) for one in piece.lines], piece.to_cursor
+    commits = read_log(channel.tenant_id, at, most)
+    return list(_changes(commits)), commits[-1].to_cursor if commits else at
 
 
 def _changes(commits: Iterable[Commit]) -> Iterator[dict[str, Any]]:
@@ -141,23 +117,38 @@ def _operation(change: Mapping[str, Any], bodies: Bodies) -> Operation:
     )
 
 
-def _records(channel: Channel, schema: TenantSchema, wanted: frozenset[str], since: int, floor: int, limit: int) -> Page:
-    """Return records that changed last in (since, floor], tombstones too: a device that starts over may hold what is gone."""
-    streams = [_changed(channel, schema, name, since, floor, limit + 1) for name in sorted(wanted)]
+def _records(channel: Channel, schema: TenantSchema, device: str, wanted: frozenset[str], since: int, floor: int, limit: int) -> Page:
+    """Return records that changed last in (since, floor], and what a device that starts over may hold and has to let go of."""
+    streams: list[Iterable[Row | LostRecord]] = [
+        _changed(channel, schema, name, since, floor, limit + 1) for name in sorted(wanted & frozenset(schema.by_table))
+    ]
+    lost = LostRecord.objects.filter(device_id=device, cursor__gt=since, cursor__lte=floor, table_name__in=wanted)
+    streams.append(lost.order_by("cursor")[: limit + 1])
     ops: list[Operation] = []
     room = v1_knobs().v1_page_bytes
-    for row in islice(merge(*streams, key=attrgetter("cursor")), limit + 1):
-        body = None if row.deleted else body_of(row)
-        room -= len(body or b"")
+    for one in islice(merge(*streams, key=attrgetter("cursor")), limit + 1):
+        op = _let_go(one) if isinstance(one, LostRecord) else _record(channel, one)
+        room -= len(op.body or b"")
         if len(ops) == limit or (ops and room < 0):
             return Page(ops, ops[-1].cursor, has_more=True)
-        verb = "delete" if body is None else "upsert"
-        ops.append(Operation(row.cursor, row.table.spec.table_name, row.id, verb, version_of(row), body, 0))  # type: ignore[arg-type]
+        ops.append(op)
     return _page(channel, ops, floor)
 
 
+def _record(channel: Channel, row: Row) -> Operation:
+    body = None if row.deleted else view_of(channel, row.table).shown(body_of(row), row.values)
+    return Operation(row.cursor, row.table.spec.table_name, row.id, "delete" if body is None else "upsert", version_of(row), body, 0)
+
+
+def _let_go(lost: LostRecord) -> Operation:
+    return Operation(lost.cursor, lost.table_name, lost.record_id, "delete", lost.entity_version, None, 0)
+
+
 def _changed(channel: Channel, schema: TenantSchema, name: str, since: int, floor: int, limit: int) -> Iterator[Row]:
+    """Yield records in the order of their last change; where nothing is hidden the deleted ones too, since their ids are no secret."""
     table = rows.table_of(channel.tenant_id, schema.by_table[name])
-    statement = f'{table.select} WHERE "_cursor" > %s AND "_cursor" <= %s ORDER BY "_cursor" LIMIT %s'
-    for raw in sql.fetch(statement, [since, floor, limit]):
+    shown, values = condition(channel, schema, name, table.vendor)
+    living = f'NOT "{table.name}"."_deleted" AND ' if channel.filtered else ""
+    statement = f'{table.select} WHERE "_cursor" > %s AND "_cursor" <= %s AND {living}({shown}) ORDER BY "_cursor" LIMIT %s'
+    for raw in sql.fetch(statement, [since, floor, *values, limit]):
         yield Row(table, raw)

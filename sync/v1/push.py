@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
+from metadata.access_store import access_of
 from metadata.catalog import schema_of
 from metadata.names import object_name_problem, table_name_problem
 from metadata.publish import publish
@@ -24,21 +25,22 @@ def push_entities(actor: Actor, ops: Sequence[EntityOp]) -> Pushed:
 
     Raises `EntityRefused` for the op that keeps all of it from being applied, `PushRefused` when the device may not write.
     """
-    _make_room(actor.tenant_id, {op.collection for op in ops})
+    _make_room(actor, {op.collection for op in ops})
     with tenant_transaction(actor.tenant_id) as locked:
         pushed, outcome = settle_entities(locked, actor, ops, field_merge=v1_knobs().v1_field_merge)
     transaction.on_commit(lambda: engine.announce(outcome))
     return pushed
 
 
-def _make_room(tenant_id: int, collections: set[str]) -> None:
-    """Publish an empty object type for each collection that has none, where the tenant wants that."""
+def _make_room(actor: Actor, collections: set[str]) -> None:
+    """Publish an empty object type for each collection that has none, where the tenant wants that and the actor would see it."""
+    tenant_id = actor.tenant_id
     tenant = Tenant.objects.get(pk=tenant_id)
     unknown = sorted(collections - set(schema_of(tenant_id, tenant.schema_version).by_table))
     if not unknown:
         return
     wanted = TenantSettings.objects.filter(pk=tenant_id).values_list("unknown_collections", flat=True).first()
-    if wanted != TenantSettings.Unknown.PUBLISH:
+    if wanted != TenantSettings.Unknown.PUBLISH or _is_limited(actor):
         return
     names = [name for name in unknown if not object_name_problem(name) and not table_name_problem(name)]
     for name in names:
@@ -48,3 +50,11 @@ def _make_room(tenant_id: int, collections: set[str]) -> None:
             publish(tenant_id, [name])
         except MoatError:
             continue  # a name that was retired, or one that somebody drafts: the push is refused in its own words
+
+
+def _is_limited(actor: Actor) -> bool:
+    """Whether a profile hides anything from the actor; who is no member is told so when the push is settled."""
+    try:
+        return actor.user_id is not None and access_of(actor.tenant_id, actor.user_id).filtered
+    except MoatError:
+        return True

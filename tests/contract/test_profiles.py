@@ -9,6 +9,7 @@ import pytest
 from metadata.models import AccessRule
 from moat_client.replica import Replica
 from moat_client.sync import Sync
+from moat_client.v1 import Config, EntityStore, SyncEngine
 from sync.engine import push
 from sync.ops import Actor, Op
 from tenants.models import Membership, SecurityProfile
@@ -178,3 +179,44 @@ def test_rest_and_snapshots_show_a_member_what_the_channel_shows(world: World) -
         assert api.patch("/api/records/jobs/j1/", json={"title": "Fixed"}).status_code == 200
         assert api.patch("/api/records/jobs/j2/", json={"title": "Fixed"}).status_code == 404
         assert api.delete("/api/records/jobs/j1/").status_code == 403
+
+
+def test_a_cbor_member_and_a_live_member_of_one_profile_end_with_the_same_records(world: World, tmp_path: Path) -> None:
+    """Both doors, both as real clients: edits go in by either, records move in and out of sight, and the rules change."""
+    tom = world.member("tom").sync()
+    issued = issue_device(world.tenant, world.users["tom"], "cbor")
+    store = EntityStore(tmp_path / "tom-cbor.store")
+    config = Config(world.server.url.replace("ws", "http", 1), world.tenant.slug, issued.device.pk, lambda: issued.token)
+    other = SyncEngine(store, config)
+
+    def alike() -> None:
+        other.sync()
+        tom.follow()
+        other.sync()
+        for table, fields in (("jobs", ("title", "technician", "customer")), ("customers", ("name",)), ("line_items", ("job", "text"))):
+            live = {r["id"]: {f: r[f] for f in fields if r[f] is not None} for r in tom.replica.find(table)} if tom.ids(table) else {}
+            documents = {i: {k: v for k, v in d.items() if k in fields and v is not None} for i, d in store.collection(table).items()}
+            assert documents == live, table
+
+    alike()
+    store.collection("jobs").put("j1", {**store.collection("jobs").get("j1"), "title": "typed in CBOR"})
+    store.collection("line_items").put("l5", {"job": "j1", "text": "new", "undeclared": [1]})
+    tom.replica.update("line_items", "l1", {"text": "typed live"})
+    alike()
+    assert store.collection("jobs").get("j1")["title"] == "typed in CBOR"
+    world.write(("jobs", "j2", "update", patch(technician="tom")), ("jobs", "j1", "update", patch(technician="tess", price="1.00")))
+    alike()
+    assert {i for i, _ in store.collection("line_items").items()} == {"l2"}
+    rule = AccessRule.objects.get(profile=world.profile, object_name="job")
+    rule.row_filter = {"technician": ["tom", "tess"]}
+    rule.save()
+    alike()
+    assert {i for i, _ in store.collection("jobs").items()} == {"j1", "j2"}
+    rule.row_filter = {"technician": "nobody"}
+    rule.save()
+    alike()
+    assert not list(store.collection("jobs").items())
+    store.close()
+    raw = b"".join(path.read_bytes() for path in tmp_path.glob("tom-cbor.store*"))
+    for secret in (b"hush-hush", b"price", b"secret"):
+        assert secret not in raw, secret

@@ -11,6 +11,7 @@ from layouts.models import LayoutDefinition
 from layouts.publish import save as save_layout
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
+from sync.cbor import decode
 from sync.engine import push
 from sync.models import Conflict
 from sync.ops import Actor, Op
@@ -22,6 +23,7 @@ from tests.sync.access_builders import make_member, make_profile, make_service, 
 from tests.sync.live import serving
 from tests.sync.test_profiles_live import client as connect
 from tests.sync.test_profiles_live import op, patch
+from tests.v1.http import Http
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -182,6 +184,42 @@ def test_i8_hidden_and_missing_are_answered_alike(stage, client):
 
     assert list(answers("jobs", "job-hidden")) == list(answers("jobs", "job-missing"))
     assert list(answers("vaults", "vault-1")) == list(answers("nothing", "vault-1"))
+
+
+def syncprotocol_calls(http, cursor):
+    """Every call of SyncProtocol v1, with ops on what the member sees and on what they do not."""
+    yield "handshake", http.me()
+    for asked in ({}, {"limit": 1}, {"collections": ["vaults", "jobs"]}, {"collections": ["nothing"]}, {"sinceCursor": cursor}):
+        yield "pull", {"dbId": http.tenant.slug, "sinceCursor": 0, **asked}
+    for table, record in itertools.product((*TABLES, "customers"), (*RECORDS, "item-mine", "c1")):
+        for body in (
+            None,
+            {"title": "x", "technician": "tom"},
+            {"title": "x", "vault": "vault-1"},
+            {"name": "x"},
+            {"job": "job-hidden"},
+            b"\x01",
+        ):
+            for version in (1, 99):
+                yield "push", {**http.me(), "ops": [http.op(record, version, body, collection=table)]}
+
+
+def test_i8_no_call_of_syncprotocol_tells_a_lower_profile_what_it_hides(stage):
+    http = Http(stage.tenant, "cbor", stage.tom)
+    walked = set()
+    for path, message in syncprotocol_calls(http, 3):
+        status, answer = http.call(path, message)
+        assert status < 500, (path, message, answer)
+        for change in answer.get("ops", ()):
+            change["entityCbor"] = change.get("entityCbor") and decode(change["entityCbor"])
+        for conflict in answer.get("conflicts", ()):
+            conflict["serverState"]["entityCbor"] = conflict["serverState"]["entityCbor"] and decode(conflict["serverState"]["entityCbor"])
+        text, asked = str(answer), str(message)
+        # What the caller said may come back in an error about it.
+        leaked = {word for word in (*SECRETS, *HIDDEN_IDS) if word in text} - {word for word in (*SECRETS, *HIDDEN_IDS) if word in asked}
+        assert not leaked, (path, message, answer)
+        walked.add((path, status))
+    assert walked >= {("handshake", 200), ("pull", 200), ("push", 200), ("push", 400), ("push", 403)}
 
 
 def messages():

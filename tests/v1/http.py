@@ -4,6 +4,7 @@ import gzip
 import json
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.test import Client
 
 from sync.cbor import decode, encode
@@ -16,9 +17,9 @@ from tests.builders import make_user
 class Http:
     """A device that speaks HTTP."""
 
-    def __init__(self, tenant: Tenant, kind: str = "cbor") -> None:
+    def __init__(self, tenant: Tenant, kind: str = "cbor", user: User | None = None) -> None:
         self.tenant, self.kind = tenant, kind
-        self.issued = issue_device(tenant, make_user(tenant), "v1")
+        self.issued = issue_device(tenant, user or make_user(tenant), "v1")
         self.device = self.issued.device.pk
         self.client = Client()
         self.number = 0

@@ -1,75 +1,168 @@
-"""Beside security profiles: who sees less than everything is kept out, and what CBOR clients write reaches filtered channels as rules say."""
+"""Security profiles on this door: what members are given, by pulls and on the event stream."""
 
+import json
 from typing import Any
 
 import pytest
 from httpx import AsyncClient
 
-from metadata.catalog import schema_of
-from sync import routed, rows
-from sync.cbor import encode
-from sync.channels import Channel
+from metadata.models import AccessRule
+from sync import routed
+from sync.cbor import decode, encode
 from sync.engine import push
-from sync.errors import AccessMoved, PushRefused
 from sync.ops import Actor, Op
-from sync.v1.pull import pull
-from sync.v1.push import push_entities
+from sync.prune import prune
 from tenants.models import Membership, Tenant
 from tests.sync.access_builders import Fold, access, make_member, make_profile, make_service, technician_rules
 from tests.sync.live import in_thread, serving
 from tests.v1.conftest import Door
 from tests.v1.http import Http
+from tests.v1.members import Holder, Member
+from tests.v1.technician import SECRETS, demote, live, office, service, tom
 from tests.v1.test_stream import opened
 
 pytestmark = pytest.mark.django_db
+__all__ = ["office", "service", "tom"]
+
+# What is given
 
 
-@pytest.fixture
-def service(db: None) -> Tenant:
-    tenant = make_service()
-    make_profile(tenant, "technician", technician_rules())
-    return tenant
+@pytest.mark.parametrize("kind", ["cbor", "json"])
+def test_i8_no_answer_holds_what_the_profile_hides(service: Tenant, tom: Member, office: Door, kind: str) -> None:
+    http = Http(service, kind, tom.user)
+    answers = [http.call("handshake", http.me())[1]]
+    said = b""
+    named: set[str] = set()
+
+    def pulled(since: int, **more: Any) -> Any:
+        nonlocal said
+        status, page = http.pull(since, **more)
+        assert status == 200, page
+        named.update(op["entityId"] for op in page["ops"])
+        said += http.response.content + b"".join(op.get("entityCbor") or b"" for op in page["ops"] if kind == "cbor")
+        return page
+
+    page = pulled(0)
+    first = {op["entityId"]: op for op in page["ops"]}
+    assert set(first) == {"c1", "j1", "l1"}
+    office.put("j1", 6, {"title": "Fix", "technician": "tom", "customer": "c1", "price": "9.00", "undeclared": ["y1y"]}, collection="jobs")
+    live(service, "customers", "c1", secret="x1x2")
+    live(service, "jobs", "j2", title="Other", price="9.00")
+    office.put("c3", 1, {"name": "hush"}, collection="customers")
+    since = page["nextCursor"]
+    while page["hasMore"] or since == page["nextCursor"]:
+        page = pulled(page["nextCursor"], limit=1)
+        answers.append({"ops": len(page["ops"])})
+        since = -1
+    pulled(0, collections=["customers", "jobs", "vaults"])
+    text = said.decode("utf-8", "replace") + json.dumps(answers, default=str)
+    assert not [word for word in (*SECRETS, "price", "secret", "undeclared") if word in text]
+    assert named == {"c1", "j1", "l1"}
 
 
-def demote(tenant: Tenant, username: str) -> None:
-    membership = Membership.objects.get(tenant=tenant, user__username=username)
-    membership.profile = tenant.profiles.get(name="technician")
-    membership.save()
+def test_documents_are_served_as_they_are_where_everything_is_readable_and_cut_where_not(
+    service: Tenant, tom: Member, office: Door
+) -> None:
+    odd = b"\xbf\x64text\x61a\x63job\x62j1\x64free\xf9\x3e\x00\xff"  # an indefinite map, keys in no order
+    office.put("l3", 1, odd, collection="line_items")
+    office.put("l4", 1, b"\x83\x01\x02\x03", collection="line_items")  # no map: no job, so not Tom's
+    found = {op.entity_id: op for op in tom.pull().ops}
+    assert set(found) == {"c1", "j1", "l1", "l3"}
+    assert found["l3"].body == odd
+    assert found["l1"].body == encode({"job": "j1", "text": "pipe", "free": [1]})
+    assert found["j1"].body == encode({"title": "Fix", "technician": "tom", "customer": "c1"})
+    assert found["c1"].body == encode({"name": "Ada"})
+    assert (found["j1"].version, found["j1"].device, found["j1"].source_op_id) == (5, "", None)
 
 
-def test_who_sees_less_than_everything_is_kept_out_of_every_call(service: Tenant) -> None:
-    one = Http(service)
-    assert one.pull()[0] == 200
-    demote(service, one.issued.device.user.username)
-    for status, answer in (
-        one.call("handshake", {**one.me(), "clientInfo": {}}),
-        one.pull(),
-        one.push(one.op("j1", 1, {"title": "Fix"}, collection="jobs")),
-        one.push(),
-    ):
-        assert (status, answer["code"]) == (403, 3)
-    assert "ops" not in one.pull()[1]
+def test_bytes_that_are_no_map_are_served_as_their_readable_columns(service: Tenant, office: Door) -> None:
+    make_profile(service, "notes", {"line_item": {"readable_fields": ["text"]}})
+    one = Holder(Member(service, make_member(service.profiles.get(name="notes"), "nora"))).sync()
+    office.put("l9", 1, b"\x83\x01\x02\x03", collection="line_items")
+    assert one.sync().documents()["line_items", "l9"] == {}
+    live(service, "line_items", "l9", text="now", job="j1")
+    assert one.sync().documents()["line_items", "l9"] == {"text": "now"}
 
 
-def test_rights_that_change_between_the_check_and_the_work_are_noticed(service: Tenant) -> None:
-    one = Door(service)
+def test_what_fields_held_before_does_not_come_by_the_history(service: Tenant, tom: Member, office: Door) -> None:
+    """Pulled late, page by page, every change is shown as it was, without what is hidden, and not what came after."""
+    one = Holder(tom).sync()
+    office.put("j1", 6, {"title": "A", "technician": "tom", "customer": "c1", "price": "9.00"}, collection="jobs")
+    live(service, "jobs", "j1", price="8.00")
+    live(service, "customers", "c1", name="Bea", secret="hush2")
+    office.put("j1", 9, {"title": "B", "technician": "tess", "customer": "c1", "price": "7.00"}, collection="jobs")
+    live(service, "jobs", "j1", title="hush3")
+    live(service, "line_items", "l1", text="later")
+    live(service, "jobs", "j1", technician="tom", title="C")
+    seen = [
+        (op.entity_id, op.verb, op.version, decode(op.body) if op.body is not None else None)
+        for op in tom.pull(one.cursor, 2, stream=True).ops
+    ]
+    assert seen == [
+        ("j1", "upsert", 6, {"title": "A", "technician": "tom", "customer": "c1"}),
+        ("j1", "upsert", 7, {"title": "A", "technician": "tom", "customer": "c1"}),
+    ]
+    told = len(one.told)
+    one.sync(1)
+    new = one.told[told:]
+    assert b"hush" not in b"".join(op.body or b"" for op in new)
+    assert {(op.entity_id, op.verb) for op in new} >= {("j1", "delete"), ("l1", "delete"), ("c1", "delete")}
+    for op in new:
+        if op.verb == "delete":
+            assert (op.device, op.source_op_id, op.body) == ("", None, None)
+    assert one.documents()["jobs", "j1"] == {"title": "C", "technician": "tom", "customer": "c1"}
+    assert one.documents()["line_items", "l1"] == {"job": "j1", "text": "later", "free": [1]}
+
+
+def test_a_record_no_cbor_client_wrote_is_shown_as_it_was_and_not_as_it_became_out_of_sight(service: Tenant, tom: Member) -> None:
+    push(Actor(service.pk, "olga"), [Op(1, None, "jobs", "j5", "insert", None, {"title": "t", "technician": "tom"})])
+    live(service, "jobs", "j5", title="u")
+    one = Holder(tom).sync()
+    live(service, "jobs", "j5", title="v")
+    live(service, "jobs", "j5", technician="tess")
+    live(service, "jobs", "j5", customer="c2", title="hush")
+    shown, gone = tom.pull(one.cursor).ops
+    assert {"title": "v", "technician": "tom"}.items() <= decode(shown.body or b"").items()
+    assert {"customer", "hush"}.isdisjoint(decode(shown.body or b""))
+    assert (gone.verb, gone.body) == ("delete", None)
+    # Where the log no longer tells what it was, it is not told what it is.
+    prune(service.pk, -1, keep_changes=3)
     service.refresh_from_db()
-    before = Channel(service.pk, service.slug, access_version=service.access_version)
-    one.put("c1", 1, {"name": "Ada"}, collection="customers")
-    demote(service, one.user.username)
-    with pytest.raises(AccessMoved):
-        pull(before, one.actor.device_id or "", 0, 100)
-    with pytest.raises(PushRefused):
-        push_entities(one.actor, [one.op("c2", 1, {"name": "Bob"}, collection="customers")])
-    Membership.objects.filter(user=one.user).delete()
-    with pytest.raises(PushRefused):
-        push_entities(one.actor, [one.op("c2", 1, {"name": "Bob"}, collection="customers")])
-    service.refresh_from_db()
-    found = rows.records(service.pk, schema_of(service.pk, service.schema_version).by_table["customers"], ["c1", "c2"])
-    assert list(found) == ["c1"]
+    assert service.pruned_cursor == one.cursor
+    assert [(op.entity_id, op.verb, op.body) for op in tom.pull(one.cursor).ops] == [("j5", "delete", None)] * 2
 
 
-def lines_of(channel: Channel, after: int) -> list[bytes]:
+def test_what_was_null_and_set_later_is_not_told_early(service: Tenant, office: Door) -> None:
+    push(Actor(service.pk, "olga"), [Op(1, None, "jobs", "j5", "insert", None, {"title": "t"})])
+    live(service, "jobs", "j5", title="u")
+    live(service, "jobs", "j5", price="9.00")
+    told = [decode(op.body) for op in office.all() if op.entity_id == "j5"]
+    assert [(document["title"], document.get("price")) for document in told] == [("t", None), ("u", None), ("u", "9.00")]
+
+
+def test_a_pull_reads_only_what_is_routed_to_its_channel(service: Tenant, tom: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Holder(tom).sync()
+    for n in range(40):
+        push(
+            Actor(service.pk, "olga"),
+            [Op(1, None, "jobs", f"n{n}", "insert", None, {"title": "x", "technician": "tom" if n == 20 else "tess"})],
+        )
+    read: list[int] = []
+    original = routed._projected
+
+    def counted(tenant_id: int, cursors: list[int], rules: Any) -> Any:
+        read.extend(cursors)
+        return original(tenant_id, cursors, rules)
+
+    monkeypatch.setattr(routed, "_projected", counted)
+    assert one.sync().ids("jobs") == {"j1", "n20"}
+    assert len(read) == 1
+
+
+# Beside live clients
+
+
+def lines_of(channel: Any, after: int) -> list[bytes]:
     return [one.line for one in routed.read(channel, after).lines]
 
 
@@ -108,18 +201,59 @@ def test_records_moved_through_a_hop_keep_their_bytes_and_their_version_for_cbor
     assert [op.cursor for op in one.all()] == sorted({op.cursor for op in one.all()})
 
 
-@pytest.mark.django_db(transaction=True)
-async def test_an_open_stream_ends_when_its_user_comes_to_see_less(transactional_db: None) -> None:
+# The event stream
+
+
+async def _stage() -> tuple[Tenant, Door, Member]:
     tenant = await in_thread(make_service)
-    await in_thread(make_profile, tenant, "technician", technician_rules())
-    reader, writer = await in_thread(Door, tenant), await in_thread(Door, tenant)
+    profile = await in_thread(make_profile, tenant, "technician", technician_rules())
+    user = await in_thread(make_member, profile, f"tom-{tenant.pk}")
+    return tenant, await in_thread(Door, tenant), await in_thread(Member, tenant, user)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_stream_carries_what_its_channel_shows_and_names_nobody_who_takes_it_away(transactional_db: None) -> None:
+    tenant, writer, tom = await _stage()
+    mine = {"title": "Fix", "technician": tom.user.username, "price": "9.00", "undeclared": "y1y"}
+    async with serving() as port, opened(port, tom, "stream?bodies=1") as events:
+        await events.of("connected")
+        await in_thread(writer.put, "j2", 1, {"title": "Other", "technician": "tess"}, collection="jobs")
+        await in_thread(writer.put, "j1", 1, mine, collection="jobs")
+        data = await events.of("operations")
+        (op,) = data["operations"]
+        assert (op["entityId"], op["deviceId"], data["count"]) == ("j1", writer.actor.device_id, 1)
+        assert not [word for word in (*SECRETS, "price") if word in json.dumps(data)]
+        await in_thread(writer.put, "j1", 2, {**mine, "technician": "tess"}, collection="jobs")
+        (op,) = (await events.of("operations"))["operations"]
+        assert (op["opType"], op["deviceId"], "sourceOpId" in op, "entityCbor" in op) == ("delete", "server", False, False)
+    assert tenant.pk == writer.tenant.pk
+
+
+@pytest.mark.parametrize("becomes", ["less", "more"])
+@pytest.mark.django_db(transaction=True)
+async def test_an_open_stream_ends_when_its_channel_changes(transactional_db: None, settings: Any, becomes: str) -> None:
+    settings.MOAT = {"V1_PING": 0.3}
+    tenant, writer, tom = await _stage()
     async with serving() as port:
-        async with opened(port, reader) as events:
+        async with opened(port, tom) as events:
             await events.of("connected")
-            await in_thread(demote, tenant, reader.user.username)
-            await in_thread(writer.put, "c1", 1, {"name": "Ada"}, collection="customers")
+            if becomes == "less":
+                await in_thread(lambda: AccessRule.objects.get(object_name="job").delete())
+                await in_thread(writer.put, "j1", 1, {"title": "hush", "technician": tom.user.username}, collection="jobs")
+            else:
+                await in_thread(demote, tenant, tom.user.username, "full")
             kind, data = await events.next()
             assert (kind, data["code"]) == ("error", 3)
+            with pytest.raises(EOFError):
+                await events.next()
+        # It holds another channel now, so it pulls first.
+        async with opened(port, tom, **{"Last-Event-ID": "1"}) as events:
+            await events.of("connected")
+            assert (await events.of("error"))["code"] == 11
+        await in_thread(tom.pull, 0)
+        async with opened(port, tom) as events:
+            await events.of("connected")
         async with AsyncClient(timeout=30) as client:
-            answer = await client.get(f"http://127.0.0.1:{port}/v1/stream", headers={"Authorization": f"Bearer {reader.issued.token}"})
-            assert (answer.status_code, answer.json()["code"]) == (403, 3)
+            await in_thread(lambda: Membership.objects.filter(user=tom.user).delete())
+            answer = await client.get(f"http://127.0.0.1:{port}/v1/stream", headers={"Authorization": f"Bearer {tom.issued.token}"})
+            assert answer.status_code in (401, 403)

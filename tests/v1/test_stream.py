@@ -197,14 +197,14 @@ async def test_streams_are_few_per_device_and_end_with_the_server(tenant: Tenant
 async def test_a_slow_reader_holds_back_the_reading_and_gets_everything(tenant: Tenant, make: Callable[[], Any]) -> None:
     one, writer = await make(), await make()
     read: list[int] = []
-    real = stream.page_of
+    real = stream.pull
 
-    def counted(*arguments: Any) -> Any:
-        page = real(*arguments)
+    def counted(*arguments: Any, **more: Any) -> Any:
+        page = real(*arguments, **more)
         read.append(page.next_cursor)
         return page
 
-    stream.page_of = counted  # type: ignore[assignment]
+    stream.pull = counted  # type: ignore[assignment]
     try:
         async with serving() as port, opened(port, one, "stream?bodies=1") as events:
             start = (await events.of("connected"))["cursor"]
@@ -218,4 +218,4 @@ async def test_a_slow_reader_holds_back_the_reading_and_gets_everything(tenant: 
                 seen += (await events.of("operations"))["count"]
             assert seen == 1000
     finally:
-        stream.page_of = real  # type: ignore[assignment]
+        stream.pull = real  # type: ignore[assignment]

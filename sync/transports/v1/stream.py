@@ -7,31 +7,35 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from sync.channels import Channel
+from sync.errors import AccessMoved
 from sync.transports.runtime import Runtime, get_runtime
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
 from sync.transports.v1.errors import V1Code, V1Error, invalid
 from sync.transports.v1.negotiation import to_json
-from sync.transports.v1.views import failed, page_of, unexpected
+from sync.transports.v1.views import failed, unexpected
 from sync.transports.v1.wakes import wakes_of
 from sync.v1.conf import v1_knobs
 from sync.v1.ops import Page
-from sync.v1.pull import head_of
+from sync.v1.places import attach
+from sync.v1.pull import pull
 from tenants.tokens import identify_device
 
 logger = structlog.get_logger(__name__)
 PAGE: Final = 200
 _EVENT_ID: Final = re.compile(r"(\d{1,19})(-\d{1,9})?", re.ASCII)
 _open: Counter[str] = Counter()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +149,7 @@ class _Stream:
                 del _open[device]
 
     async def _run(self, woken: asyncio.Event) -> AsyncIterator[bytes]:
-        head = await self._runtime.pool.run(head_of, self._caller.identity.tenant_id)
-        self._at = head.cursor if self._wanted.since is None else self._wanted.since
+        self._at = await self._runtime.pool.run(self._start)
         now = time.time_ns() // 1_000_000
         yield event("connected", {"subscriptionId": f"{self._caller.device}-{now}-0", "cursor": self._at})
         while self._ending is None:
@@ -165,8 +168,26 @@ class _Stream:
         code, message = self._ending
         yield event("error", {"code": int(code), "message": message})
 
+    def _start(self) -> int:
+        since = self._wanted.since
+        return self._under_rights(attach) if since is None else since
+
     def _page(self) -> Page:
-        return page_of(self._caller, messages.PullRequest(self._at, PAGE, self._wanted.collections))
+        return self._under_rights(lambda channel, device: pull(channel, device, self._at, PAGE, self._wanted.collections, stream=True))
+
+    def _under_rights(self, work: Callable[[Channel, str], T]) -> T:
+        """Do something under the rights in force. Raises `V1Error` when by now the device sees something else than at the start."""
+        while True:
+            try:
+                return work(self._caller.channel, self._caller.device)
+            except AccessMoved:
+                self._renew()
+
+    def _renew(self) -> None:
+        renewed = self._caller.renewed()
+        if renewed.channel != self._caller.channel:
+            raise V1Error(V1Code.AUTHORIZATION_FAILED, "What this device may see has changed.")
+        self._caller = renewed
 
     def _operations(self, page: Page) -> bytes:
         ops = [messages.operation(op, self._caller.database, bodies=self._wanted.bodies) for op in page.ops]
@@ -188,5 +209,7 @@ class _Stream:
         identity = self._caller.identity
         known = await self._runtime.pool.run(identify_device, identity.tenant_slug, identity.device_id)
         self._looked = time.monotonic()
-        if known != identity:
+        if known is not None and known.user_id == identity.user_id:
+            await self._runtime.pool.run(self._renew)
+        else:
             self.end(V1Code.AUTHENTICATION_FAILED, "This device may not stay.")

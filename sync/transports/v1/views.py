@@ -22,7 +22,8 @@ from sync.transports.v1.negotiation import JSON, read, respond, to_json
 from sync.transports.v1.openapi import document
 from sync.v1.conf import v1_knobs
 from sync.v1.ops import Page
-from sync.v1.pull import CursorInvalid, head_of, pull
+from sync.v1.places import CursorInvalid, head_of, resume_at
+from sync.v1.pull import pull
 from sync.v1.push import push_entities
 from tenants.models import Device
 
@@ -86,8 +87,9 @@ def handshake_of(caller: Caller, message: Message) -> dict[str, Any]:
     """Say where the device resumes and where the log ends."""
     messages.handshake(message)
     Device.objects.filter(pk=caller.device).update(last_seen_at=timezone.now())
-    cursor = Device.objects.values_list("last_cursor", flat=True).get(pk=caller.device)
-    return messages.handshake_response(cursor, head_of(caller.identity.tenant_id).cursor, newest_op_of(caller.device))
+    return messages.handshake_response(
+        resume_at(caller.channel, caller.device), head_of(caller.identity.tenant_id).cursor, newest_op_of(caller.device)
+    )
 
 
 def pull_of(caller: Caller, message: Message) -> dict[str, Any]:

@@ -269,9 +269,10 @@ class SyncEngine:
             with contextlib.suppress(Refusal):
                 try:
                     for kind, _, event_id in self._calls.events(last_id, self.config.device_id):
-                        last_id = event_id or last_id
+                        # After an error the id may be of what is no longer shown; what was missed meanwhile is pulled.
+                        last_id = None if kind == "error" else event_id or last_id
                         backoff.reset()
-                        if kind in ("connected", "operations"):
+                        if kind in ("connected", "operations", "error"):
                             self._wake.set()
                         if stop.is_set():
                             return

@@ -1,0 +1,78 @@
+"""What a profile allows of a CBOR client's op (docs/spec/syncprotocol-v1.md §6): the checks of `guard`, for whole documents.
+
+A document replaces what its member sees and may write. What the profile hides or locks stays as the server holds it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sync.codes import Code
+from sync.diff import same
+from sync.documents import DocumentView
+from sync.entities import keys_of
+from sync.errors import OpRefused
+from sync.ops import Op
+from sync.rows import Row, Table
+from sync.settle import guard
+from sync.settle.bodies import body_of
+from sync.settle.payloads import read_insert
+from sync.settle.sight import sees
+from sync.settle.tx import Tx
+
+
+def view_for(tx: Tx, table: Table) -> DocumentView:
+    """Return what the actor sees of a table's documents; the profile shows the table."""
+    rule = None if tx.rules is None else tx.rules.by_table[table.spec.table_name]
+    return DocumentView(rule, frozenset(table.kinds))
+
+
+def require_known(view: DocumentView, table: Table, body: bytes) -> None:
+    """Refuse a document with a key that the profile does not show, as one with a field that does not exist. Raises `OpRefused`."""
+    if view.free:
+        return
+    pairs = keys_of(body)
+    if pairs is None:
+        raise OpRefused(Code.BAD_VALUE, "entityCbor is a map where your profile does not allow everything in it.")
+    for key, _ in pairs:
+        if not view.reads(key):
+            raise guard.no_field(table, key if type(key) is str else repr(key))
+
+
+def kinds_for(view: DocumentView, table: Table) -> Mapping[str, str]:
+    """Return the fields that are read out of the documents of a member, with their kinds."""
+    return table.kinds if view.whole else {name: kind for name, kind in table.kinds.items() if view.reads(name)}
+
+
+def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
+    """Refuse an op on a record that the profile does not show, or does not allow to be written so. Raises `OpRefused`."""
+    if tx.rules is None:
+        return
+    if op.op == "delete" or row is None or row.deleted:
+        guard.permit(tx, op, table, row)
+        return
+    rule = tx.rules.by_table[table.spec.table_name]
+    if not sees(tx, rule, row):
+        raise OpRefused(Code.FORBIDDEN, guard.CREATE_REFUSED)
+    guard.require_verb(rule, update=True)
+
+
+def values_for(tx: Tx, view: DocumentView, op: Op, row: Row) -> dict[str, Any]:
+    """Return the fields that an upsert sets of a record that is there: those that are its maker's to choose."""
+    only = None if view.free else view.writable_fields()
+    return read_insert(row.table, op.payload, tx.batch.unknown_field, only)
+
+
+def require_unlocked(tx: Tx, view: DocumentView, op: Op, row: Row | None, body: bytes) -> None:
+    """Refuse an upsert that changes what the profile shows and locks: fields, and keys that are none. Raises `OpRefused`."""
+    if view.free:
+        return
+    mine, theirs = view.locked(body), view.locked(None if row is None or row.deleted else body_of(row))
+    for key, (name, _) in {**theirs, **mine}.items():
+        if mine.get(key) != theirs.get(key):
+            raise guard.locked(name if type(name) is str else repr(name))
+    if row is None or row.deleted:
+        return  # a new record's fields were looked at by `permit`
+    names = view.readable_fields() - view.writable_fields()
+    for name, value in read_insert(row.table, op.payload, tx.batch.unknown_field, names).items():
+        if not same(value, row.get(name)):
+            raise guard.locked(name)

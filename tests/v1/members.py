@@ -1,0 +1,97 @@
+"""Devices of members with security profiles, and one that holds what it was given as a plain client would."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from metadata.access_store import access_of
+from sync import routed
+from sync.cbor import decode
+from sync.channels import Channel
+from sync.errors import AccessMoved
+from sync.ops import Actor
+from sync.v1.ops import Operation, Page
+from sync.v1.places import CursorInvalid
+from sync.v1.pull import pull
+from tenants.models import Tenant
+from tenants.tokens import issue_device
+from tests.v1.conftest import Door
+
+Key = tuple[str, str]
+
+
+class Member(Door):
+    """A device of a user, under the rights in force."""
+
+    def __init__(self, tenant: Tenant, user: User) -> None:
+        self.tenant, self.user = tenant, user
+        self.issued = issue_device(tenant, user, "v1")
+        self.actor = Actor(tenant.pk, user.username, self.issued.device.pk, user_id=user.pk)
+        self.number = 0
+
+    def channel(self) -> Channel:
+        return routed.channel_for(access_of(self.tenant.pk, self.user.pk), self.tenant.slug)
+
+    def pull(self, since: int = 0, limit: int = 1000, collections: list[str] | None = None, *, stream: bool = False) -> Page:
+        while True:
+            try:
+                return pull(self.channel(), self.actor.device_id or "", since, limit, collections, stream=stream)
+            except AccessMoved:
+                continue
+
+
+class Holder:
+    """What a device holds that applies whatever it is given, and forgets nothing by itself."""
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.cursor = 0
+        self.held: dict[Key, tuple[int, bytes]] = {}
+        self.told: list[Operation] = []
+        self.starts = 0
+
+    def step(self, limit: int) -> bool:
+        """Pull one page; return whether there is more."""
+        try:
+            page = self.member.pull(self.cursor, limit)
+        except CursorInvalid:
+            assert self.cursor, "a start at 0 is never refused"
+            self.cursor, self.starts = 0, self.starts + 1
+            return True
+        assert [op.cursor for op in page.ops] == sorted({op.cursor for op in page.ops})
+        assert all(self.cursor < op.cursor <= page.next_cursor for op in page.ops)
+        for op in page.ops:
+            self.take(op)
+        assert page.next_cursor > self.cursor or not page.has_more
+        self.cursor = page.next_cursor
+        return page.has_more
+
+    def hear(self, limit: int) -> None:
+        """Take what an event stream carries after the cursor; what it carried is not confirmed."""
+        with contextlib.suppress(CursorInvalid):
+            for op in self.member.pull(self.cursor, limit, stream=True).ops:
+                self.take(op)
+
+    def take(self, op: Operation) -> None:
+        self.told.append(op)
+        key = (op.collection, op.entity_id)
+        if op.verb == "delete":
+            assert op.body is None
+            self.held.pop(key, None)
+        else:
+            assert op.body is not None
+            self.held[key] = (op.version, op.body)
+
+    def sync(self, limit: int = 1000) -> "Holder":
+        for _ in range(500):
+            if not self.step(limit):
+                return self
+        raise AssertionError("pages without end")
+
+    def documents(self) -> Mapping[Key, Any]:
+        return {key: decode(body) for key, (_, body) in self.held.items()}
+
+    def ids(self, table: str) -> set[str]:
+        return {record for name, record in self.held if name == table}
