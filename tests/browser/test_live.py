@@ -6,7 +6,7 @@ import pytest
 
 from sync.engine import push
 from sync.ops import Actor, Op
-from tests.browser.conftest import office
+from tests.browser.fixtures import in_every_engine, office
 from tests.contract.replicas import Client
 
 pytestmark = [pytest.mark.slow]
@@ -45,7 +45,7 @@ def test_a_browser_and_the_python_client_see_each_others_work_online_and_after_b
     tom.sees("crew", "4")
 
     server.kill()
-    tom.phase("offline").type("title", "Edited offline in the browser").save()
+    tom.offline().type("title", "Edited offline in the browser").save()
     client.replica.update("jobs", "j1", {"price": "120.00"})
     client.replica.insert("jobs", {"title": "Made offline in Python"}, record_id="j2")
     tom.says("1 pending")
@@ -62,8 +62,8 @@ def test_two_browsers_that_were_offline_merge_what_does_not_touch(at, server) ->
     for person in (tom, tess):
         person.open("jobs", "j1")
     server.kill()
-    tom.phase("offline").type("title", "Tom was here").save()
-    tess.phase("offline").type("notes", "Tess was here").save()
+    tom.offline().type("title", "Tom was here").save()
+    tess.offline().type("notes", "Tess was here").save()
     server.start()
     for person in (tom, tess):
         person.live().sees("title", "Tom was here").sees("notes", "Tess was here")

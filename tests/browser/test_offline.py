@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser import engines
-from tests.browser.conftest import office
+from tests.browser.fixtures import in_every_engine, office
 
 pytestmark = [pytest.mark.slow]
 
@@ -11,9 +11,9 @@ pytestmark = [pytest.mark.slow]
 def test_an_offline_edit_survives_a_reload_with_the_server_dead_and_merges_when_it_is_back(at, server, tenant) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
     # The service worker has taken over once it answers for the page.
-    tom.until("navigator.serviceWorker.controller !== null")
+    tom.starts_offline()
     server.kill()
-    tom.phase("offline").type("title", "Written in a cellar").save()
+    tom.offline().type("title", "Written in a cellar").save()
     tom.visit("#/new/customers")
     tom.type("name", "Met in a cellar").save()
     tom.until("location.hash.startsWith('#/o/customers/')")
@@ -31,7 +31,7 @@ def test_an_offline_edit_survives_a_reload_with_the_server_dead_and_merges_when_
 def test_a_pending_edit_can_be_taken_back_before_it_is_sent(at, server) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
     server.kill()
-    tom.phase("offline").type("title", "A mistake").save()
+    tom.offline().type("title", "A mistake").save()
     tom.says("Not sent yet").click("Undo", within=".notices")
     tom.sees("title", "Boiler service").until("!document.querySelector('.notices .notice')")
     assert tom.js("return document.querySelector('.sync-state').dataset.pending") == "0"
@@ -39,12 +39,12 @@ def test_a_pending_edit_can_be_taken_back_before_it_is_sent(at, server) -> None:
 
 def test_a_browser_killed_right_after_saving_has_what_was_saved(at, server) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
-    tom.until("navigator.serviceWorker.controller !== null")
+    tom.starts_offline()
     server.kill()
-    tom.phase("offline")
+    tom.offline()
     for n in range(5):
         tom.type("title", f"Edit {n}").save()
-    engines.kill(tom.driver, tom.profile)
+    tom.kill()
     again = at(profile=tom.profile).go("#/o/jobs/j1").sees("title", "Edit 4").says("5 pending")
     server.start()
     again.live()

@@ -76,7 +76,7 @@ def test_a_page_is_worked_without_a_mouse(at) -> None:
 
 def test_the_service_worker_keeps_every_file_it_lists(at, server) -> None:
     tom = at().go()
-    tom.until("navigator.serviceWorker.controller !== null")
+    tom.starts_offline()
     tom.find("input[name=password]")
     server.kill()
     tom.go().find("input[name=password]")

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow]
 
 def test_a_type_a_field_and_a_layout_appear_without_a_reload_and_typed_text_stays(at, tenant) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
-    tom.js("window.sameDocument = true")
+    tom.stays()
     tom.type("title", "Half a sent")
 
     make_object_type(tenant, "van", {"plate": "text"}, label_plural="Vans", title_field="plate")
@@ -40,4 +40,4 @@ def test_a_type_a_field_and_a_layout_appear_without_a_reload_and_typed_text_stay
     tom.click("New Van")
     tom.type("plate", "MOAT 1").save()
     tom.sees_row("MOAT 1")
-    assert tom.js("return window.sameDocument") is True
+    assert tom.stayed
