@@ -58,6 +58,9 @@ export class Moat {
   #changeListeners = new Set();
   /** @type {Status | null} */
   #status = null;
+  // WebKit keeps a page that was left, with its worker and the lock: the next page would wait for ever. One that is shown again begins anew.
+  #leave = () => this.#worker.terminate();
+  #return = (/** @type {PageTransitionEvent} */ event) => { if (event.persisted) location.reload(); };
   #wake = () => { if (document.visibilityState === 'visible') void this.#call('wake').catch(() => {}); };
 
   /** @param {Required<OpenOptions>} options */
@@ -68,6 +71,8 @@ export class Moat {
     this.#worker.postMessage({ type: 'open', options });
     document.addEventListener('visibilitychange', this.#wake);
     addEventListener('online', this.#wake);
+    addEventListener('pagehide', this.#leave);
+    addEventListener('pageshow', this.#return);
     /** Resolves when the replica can be read. */
     this.ready = this.#call('status').then((status) => this.#show(status));
   }
@@ -371,6 +376,8 @@ export class Moat {
   async close() {
     document.removeEventListener('visibilitychange', this.#wake);
     removeEventListener('online', this.#wake);
+    removeEventListener('pagehide', this.#leave);
+    removeEventListener('pageshow', this.#return);
     await new Promise((resolve) => {
       this.#closed = () => resolve(undefined);
       this.#worker.postMessage({ type: 'close' });
