@@ -22,6 +22,7 @@ MOVED = (StaleElementReferenceException, ElementNotInteractableException, Elemen
 #: The status may follow a write by this much: the app shows "saving" only when it lasts.
 STATUS_LAG = 0.3
 _SYNC = "document.querySelector('[data-phase]')"
+_NOTHING_TO_SAVE = "![...document.querySelectorAll('button')].some((e) => e.checkVisibility() && !e.disabled && /^(Save|Cancel)$/.test(e.textContent.trim()))"
 _INPUT = ":is(input, select, textarea)"
 
 
@@ -168,9 +169,8 @@ class Person(Window):
     def save(self) -> "Person":
         """Save and wait until it is durable here."""
         self.click("Save")
-        self.until(
-            "![...document.querySelectorAll('button')].some((e) => e.checkVisibility() && !e.disabled && e.textContent.trim() === 'Save')"
-        )
+        # While it is being written "Save" is off, and "Cancel" is not: there still is something to cancel.
+        self.until(_NOTHING_TO_SAVE)
         return self
 
     def sees(self, field: str, value: str, *, seconds: float = PATIENCE) -> "Person":

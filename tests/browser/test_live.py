@@ -34,6 +34,7 @@ def test_an_edit_in_one_browser_appears_in_another_without_a_refresh(at, record_
     assert took < 5000
 
 
+@in_every_engine
 def test_a_browser_and_the_python_client_see_each_others_work_online_and_after_being_offline(at, server, tenant, tmp_path) -> None:
     tom = at().go().log_in("tom")
     client = Client(tenant, server.url, tmp_path / "peer.db").sync()
@@ -51,7 +52,7 @@ def test_a_browser_and_the_python_client_see_each_others_work_online_and_after_b
     tom.says("1 pending")
     server.start()
     client.sync()
-    tom.sent().sees("price", "120.00").sees_row("Made offline in Python")
+    tom.sent().sees("price", "120.00").visit("#/o/jobs").sees_row("Made offline in Python")
     client.sync()
     assert client.replica.get("jobs", "j1")["title"] == "Edited offline in the browser"
     client.verify()

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.browser import engines
 from tests.browser.fixtures import in_every_engine, office
 
 pytestmark = [pytest.mark.slow]
 
 
+@in_every_engine
 def test_an_offline_edit_survives_a_reload_with_the_server_dead_and_merges_when_it_is_back(at, server, tenant) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
     # The service worker has taken over once it answers for the page.
@@ -19,11 +19,11 @@ def test_an_offline_edit_survives_a_reload_with_the_server_dead_and_merges_when_
     tom.until("location.hash.startsWith('#/o/customers/')")
     tom.go("#/o/jobs/j1").sees("title", "Written in a cellar").says("2 pending")
     tom.says("Not sent yet")
-    tom.find("input[type=search]").send_keys("cellar")
+    tom.visit("#/o/customers").fill("input[type=search]", "cellar")
     tom.until("document.querySelector('.count').textContent === '1'")
     server.start()
     office(tenant, "jobs", "j1", "update", [{"op": "replace", "path": "/price", "value": "101.00"}])
-    tom.live().sees("title", "Written in a cellar").sees("price", "101.00")
+    tom.visit("#/o/jobs/j1").live().sees("title", "Written in a cellar").sees("price", "101.00")
     tess = at().go().log_in("tess").open("jobs", "j1").sees("title", "Written in a cellar")
     tess.visit("#/o/customers").sees_row("Met in a cellar")
 
@@ -37,6 +37,7 @@ def test_a_pending_edit_can_be_taken_back_before_it_is_sent(at, server) -> None:
     assert tom.js("return document.querySelector('.sync-state').dataset.pending") == "0"
 
 
+@in_every_engine
 def test_a_browser_killed_right_after_saving_has_what_was_saved(at, server) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
     tom.starts_offline()
@@ -51,6 +52,7 @@ def test_a_browser_killed_right_after_saving_has_what_was_saved(at, server) -> N
     at().go().log_in("tess").open("jobs", "j1").sees("title", "Edit 4")
 
 
+@in_every_engine
 def test_when_the_tab_that_leads_is_closed_the_other_goes_on(at) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
     first = tom.driver.current_window_handle

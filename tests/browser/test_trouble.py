@@ -18,6 +18,7 @@ def conflict(tom, server, tenant, title: str) -> None:
     tom.says("Someone else changed the same as you.")
 
 
+@in_every_engine
 def test_a_conflict_raises_an_alert_and_is_settled_by_a_person(at, server, tenant) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
 

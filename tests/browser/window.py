@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from selenium.common.exceptions import JavascriptException, StaleElementReferenceException, WebDriverException
-
 from urllib3.exceptions import HTTPError
 
 from tests.browser import engines

@@ -1,7 +1,6 @@
 """A browser that holds a replica in a blank page, driven through the SDK."""
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 from tests.browser.window import PATIENCE, Window, eventually
