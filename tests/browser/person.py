@@ -23,6 +23,14 @@ MOVED = (StaleElementReferenceException, ElementNotInteractableException, Elemen
 STATUS_LAG = 0.3
 _SYNC = "document.querySelector('[data-phase]')"
 _NOTHING_TO_SAVE = "![...document.querySelectorAll('button')].some((e) => e.checkVisibility() && !e.disabled && /^(Save|Cancel)$/.test(e.textContent.trim()))"
+_NOTE_WHEN = """
+const [field, value] = arguments;
+window.noted = null;
+(function look() {
+  if (document.querySelector(`[data-field="${field}"] :is(input, select, textarea)`)?.value === value) window.noted = Date.now();
+  else setTimeout(look, 1);
+})();
+"""
 _INPUT = ":is(input, select, textarea)"
 
 
@@ -193,6 +201,21 @@ class Person(Window):
         """Wait until the page says something."""
         self.until("document.body.innerText.includes(arguments[0])", text)
         return self
+
+    def note_when(self, field: str, value: str) -> "Person":
+        """Note the moment a field shows a value; `noted` tells it."""
+        self.js(_NOTE_WHEN, field, value)
+        return self
+
+    def noted(self) -> float:
+        """Return the moment that `note_when` waited for, in ms since 1970."""
+        return float(self.until("window.noted"))
+
+    def save_and_note(self) -> float:
+        """Save, and return the moment of the click in ms since 1970."""
+        self.js("addEventListener('click', () => { window.clicked = Date.now(); }, { capture: true, once: true })")
+        self.save()
+        return float(self.js("return window.clicked"))
 
     def stays(self) -> "Person":
         """Mark the document, to tell later that it was never loaded anew."""
