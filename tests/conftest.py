@@ -26,12 +26,14 @@ def _differs_by_database(item: pytest.Item) -> bool:
     """Whether another database could change what a test finds: it must reach one. A browser does not see which one it is."""
     fixtures = set(getattr(item, "fixturenames", ()))
     reaches = bool(fixtures & DATABASE_FIXTURES) or item.get_closest_marker("django_db") is not None
-    return reaches and "windows" not in fixtures
+    return reaches and item.get_closest_marker("browser") is None
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On PostgreSQL run the tests that can differ there; the rest is left to the run on SQLite, and counted."""
+    """Mark what drives a browser. On PostgreSQL run what can differ there; the rest is left to the run on SQLite, and counted."""
+    for item in items:
+        if "windows" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
     if not settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
         return
     left_out = [item for item in items if not _differs_by_database(item)]

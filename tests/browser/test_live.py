@@ -66,7 +66,9 @@ def test_a_browser_and_the_python_client_that_were_offline_meet_again(at, server
     client.sync()
     tom.sent().sees("price", "120.00").visit("#/o/jobs").sees_row("Made offline in Python")
     with client.in_step():
-        eventually(lambda: client.replica.get("jobs", "j1")["title"] == "Edited offline in the browser", lambda: "Python never saw the title")
+        eventually(
+            lambda: client.replica.get("jobs", "j1")["title"] == "Edited offline in the browser", lambda: "Python never saw the title"
+        )
     assert tom.stayed
     client.sync().verify()
 

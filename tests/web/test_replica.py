@@ -140,6 +140,28 @@ def test_the_next_tab_takes_over_when_the_leader_goes_and_no_write_is_lost_or_do
     assert set(changes_of(tenant).values()) == {1}
 
 
+def test_a_server_killed_again_and_again_loses_and_doubles_nothing(browser: Open, tenant: Tenant, server: ServerProcess) -> None:
+    page = browser().open(user="tom", tenant="acme").live()
+    page.run(
+        """
+        window.written = 0;
+        window.enough = false;
+        (async () => { while (!enough) { await moat.insert('jobs', { id: `s-${written}`, title: `Job ${written}` }); written += 1; } })();
+        """
+    )
+    for _ in range(3):
+        page.until("moat.status().phase === 'live' && moat.status().cursor > (window.before ?? 0)")
+        page.run("window.before = moat.status().cursor")
+        server.kill()
+        page.until("moat.status().phase !== 'live'")
+        server.start()
+    page.run("window.enough = true")
+    written = page.settled().run("return written")
+    assert page.titles() == on_server(tenant) == {f"s-{i}": f"Job {i}" for i in range(written)}
+    assert set(changes_of(tenant).values()) == {1}
+    assert page.run("return moat.verify()")["equal"]
+
+
 def test_a_watch_in_one_tab_hears_what_another_tab_writes(browser: Open, tenant: Tenant) -> None:
     insert_jobs(tenant, 1)
     page = browser().open(user="tom", tenant="acme").live()
