@@ -40,7 +40,7 @@ test: $(STAMP) ## Run every check and every test, in browsers and on PostgreSQL 
 
 test-browsers: $(STAMP) ## Drive the web client in Chromium and WebKit only
 	@config/scripts/web.sh --dev
-	@PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/pytest tests/browser tests/web $(ARGS)
+	@env -u MOAT_DATA_DIR PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/pytest tests/browser tests/web $(ARGS)
 
 lint: $(STAMP) ## Check style, types and layers only
 	@config/scripts/test.sh --lint

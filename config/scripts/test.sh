@@ -8,8 +8,10 @@ postgres="${TEST_POSTGRES_URL:-postgres://root@127.0.0.1:5432/test}"
 bin=.venv/bin
 lint_only=
 [ "${1:-}" = "--lint" ] && lint_only=1 && shift
-kept="$(mktemp -d)"
+# Whatever tests write is here and goes afterwards: MOAT_DATA_DIR may be that of a demo.
+kept="$(mktemp -d -t moat-XXXXXX)"
 trap 'rm -rf "$kept"' EXIT
+export MOAT_DATA_DIR="$kept/data" TMPDIR="$kept"
 began_all=$SECONDS
 
 # step NAME COMMAND…: run it, and keep how it ended for the summary.

@@ -115,7 +115,9 @@ def server(transactional_db: None) -> Iterator[ServerProcess]:
     process = ServerProcess(environment={"DJANGO_SETTINGS_MODULE": "tests.browser.settings"}).start()
     yield process
     process.stop()
-    assert "Traceback" not in process.log, process.log[-4000:]
+    log = process.log
+    shutil.rmtree(process.data)
+    assert "Traceback" not in log, log[-4000:]
 
 
 def make_acme() -> Tenant:
