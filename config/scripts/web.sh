@@ -4,10 +4,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . config/scripts/node.sh || { echo "There is no Node: the web client is left out." >&2; exit 1; }
 cd clients/web
+without=(--omit=dev)
 if [ "${1:-}" = "--dev" ]; then
-    [ -d node_modules/typescript ] && [ -d node_modules/axe-core ] || npm ci --silent --no-audit --no-fund
-else
-    npm ci --silent --no-audit --no-fund --omit=dev
+    without=()
+    # Nothing is written anew under a server that is running.
+    [ -d node_modules/typescript ] && [ -d node_modules/axe-core ] && [ sdk/vendor/.built -nt package-lock.json ] && exit
 fi
+npm ci --silent --no-audit --no-fund "${without[@]}"
 npm run --silent build
 touch sdk/vendor/.built

@@ -17,6 +17,11 @@ const done = arguments[arguments.length - 1];
 """
 _OPEN = "const { open } = await import('/static/web/sdk/index.js'); window.moat = await open(args);"
 
+_STATE = """
+const late = new Promise((resolve) => setTimeout(() => resolve('the leader does not answer'), 3000));
+return moat ? [moat.status(), await Promise.race([moat.overlays(), late])] : 'no replica';
+"""
+
 
 class PageError(Exception):
     """What the page threw."""
@@ -54,7 +59,7 @@ class Browser(Window):
         """Say how the replica is, for a failure."""
         replica = "the replica does not answer"
         with contextlib.suppress(Exception):
-            replica = str(self.run("return moat ? [moat.status(), await moat.overlays()] : 'no replica'"))
+            replica = str(self.run(_STATE))
         return f"{replica}\n{super().state()}"
 
     def open(self, *, name: str = "main", storage: str = "auto", user: str | None = None, tenant: str | None = None) -> "Browser":
