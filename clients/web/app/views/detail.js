@@ -181,7 +181,8 @@ export class DetailView {
    * @param {boolean} mayDelete
    */
   drawControls(may, mayDelete) {
-    const dirty = Boolean(this.edit?.dirty) || this.isNew || this.fixing !== null;
+    // What is being saved counts until it is durable: the replica shows it before that.
+    const dirty = Boolean(this.edit?.dirty) || this.isNew || this.fixing !== null || this.saving;
     const untouched = !this.isNew && !this.fixing;
     this.historyButton.hidden = !untouched;
     this.deleteButton.hidden = !untouched || !mayDelete;
