@@ -101,11 +101,13 @@ def windows(request: pytest.FixtureRequest, engine: str) -> Iterator[Windows]:
     """The browsers of a test: afterwards they are closed, their profiles are gone, and no console told of an error."""
     opened = Windows(engine, lambda: str(request.getfixturevalue("screen")))
     yield opened
-    problems = [line for window in opened for line in window.problems()]
-    for window in opened:
-        window.quit()
-    for profile in {window.profile for window in opened}:
-        shutil.rmtree(profile, ignore_errors=True)
+    try:
+        problems = [line for window in opened for line in window.problems()]
+    finally:
+        for window in opened:
+            window.quit()
+        for profile in {window.profile for window in opened}:
+            shutil.rmtree(profile, ignore_errors=True)
     assert not problems, problems
 
 
