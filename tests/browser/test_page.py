@@ -6,6 +6,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import engines
+from tests.browser.fixtures import office
 
 pytestmark = [pytest.mark.slow]
 
@@ -60,23 +61,58 @@ def test_every_page_is_accessible_and_fits(at, size) -> None:
     assert tom.js("return window.violations ?? []") == []
 
 
-def test_a_page_is_worked_without_a_mouse(at) -> None:
-    tom = at().go().log_in("tom").visit("#/o/jobs").sees_row("Boiler service")
-    body = tom.find("body")
-    body.send_keys("/")
-    tom.driver.switch_to.active_element.send_keys("boil", Keys.ARROW_DOWN, Keys.ENTER)
-    tom.sees("title", "Boiler service")
+@pytest.mark.parametrize("size", [engines.DESKTOP, engines.PHONE], ids=["desktop", "phone"])
+def test_whatever_asks_for_a_decision_is_accessible_and_fits(at, server, tenant, size) -> None:
+    tom = at(size=size).go().log_in("tom").open("jobs", "j1")
+    server.kill()
+    tom.offline().type("title", "Mine").save()
+    tom.visit("#/outbox").says("Mine")
+    look(tom)
+    office(tenant, "jobs", "j1", "update", [{"op": "replace", "path": "/title", "value": "Theirs"}])
+    server.start()
+    tom.click("Decide", within="[role=alert]")
+    tom.find("dialog[open]")
+    look(tom)
+    tom.click("Take theirs")
+    tom.open("jobs", "j1").sees("title", "Theirs").click("Delete")
+    tom.find("dialog[open]")
+    look(tom)
+    tom.keys(Keys.ESCAPE).until("!document.querySelector('dialog[open]')")
+    tom.click("Account and diagnostics")
+    tom.find("dialog[open]")
+    look(tom)
+
+
+def test_everything_is_done_without_a_mouse(at) -> None:
+    tom = at().go()
+
+    def tab_to(name: str) -> None:
+        """Press Tab until what has the focus has this name."""
+        for _ in range(60):
+            tom.keys(Keys.TAB)
+            if tom.js("return (document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).trim()") == name:
+                return
+        raise AssertionError(f"Tab never comes to {name}")
+
+    tom.until("document.activeElement.name === 'tenant'")
+    tom.keys("acme", Keys.TAB, "tom", Keys.TAB, "secret", Keys.ENTER).live()
+    tab_to("Jobs")
+    tom.keys(Keys.ENTER).sees_row("Boiler service").keys("/")
+    tom.until("document.activeElement.type === 'search'")
+    tom.keys("boil", Keys.ARROW_DOWN, Keys.ENTER).sees("title", "Boiler service")
     tom.input("title").send_keys(" done", Keys.CONTROL, "s")
-    tom.says("Saved.").sent()
-    tom.input("title").send_keys(Keys.ESCAPE)
-    tom.until("location.hash === '#/o/jobs' && document.activeElement.matches('.virtual')")
-    tom.driver.switch_to.active_element.send_keys("n")
-    tom.until("location.hash === '#/new/jobs'")
+    tom.says("Saved.")
+    tom.input("title").send_keys(" well")
+    tab_to("Save")
+    tom.keys(Keys.ENTER).until("document.querySelectorAll('button:disabled').length")
+    tom.sent().input("title").send_keys(Keys.ESCAPE)
+    tom.until("location.hash === '#/o/jobs' && document.activeElement.matches('[role=listbox]')")
+    tom.sees_row("Boiler service done well").keys("n").until("location.hash === '#/new/jobs'")
 
 
 def test_the_service_worker_keeps_every_file_it_lists(at, server) -> None:
     tom = at().go()
-    tom.until("navigator.serviceWorker.controller !== null")
+    tom.starts_offline()
     tom.find("input[name=password]")
     server.kill()
     tom.go().find("input[name=password]")

@@ -4,7 +4,7 @@ import pytest
 
 from tenants.models import Device
 from tenants.tokens import revoke
-from tests.browser.conftest import office
+from tests.browser.fixtures import in_every_engine, office
 
 pytestmark = [pytest.mark.slow]
 
@@ -12,12 +12,13 @@ pytestmark = [pytest.mark.slow]
 def conflict(tom, server, tenant, title: str) -> None:
     """Tom and the office change the same title while Tom is offline."""
     server.kill()
-    tom.phase("offline").type("title", title).save()
+    tom.offline().type("title", title).save()
     office(tenant, "jobs", "j1", "update", [{"op": "replace", "path": "/title", "value": f"Office against {title}"}])
     server.start()
     tom.says("Someone else changed the same as you.")
 
 
+@in_every_engine
 def test_a_conflict_raises_an_alert_and_is_settled_by_a_person(at, server, tenant) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
 
@@ -49,7 +50,7 @@ def test_a_conflict_raises_an_alert_and_is_settled_by_a_person(at, server, tenan
 def test_an_edit_that_meets_a_delete_asks_whether_the_record_comes_back(at, server, tenant) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
     server.kill()
-    tom.phase("offline").type("notes", "Still needed").save()
+    tom.offline().type("notes", "Still needed").save()
     office(tenant, "jobs", "j1", "delete", None)
     server.start()
     tom.says("Someone else changed the same as you.").click("Decide", within=".alerts")
@@ -61,7 +62,7 @@ def test_a_refused_edit_says_why_and_is_repaired_or_discarded(at, server, tenant
     tom = at().go().log_in("tom").visit("#/o/customers")
     tom.sees_row("Harbour Hotel")
     server.kill()
-    tom.phase("offline")
+    tom.offline()
     for name in ("First double", "Second double"):
         tom.visit("#/new/customers")
         tom.until("document.querySelector('.record h1')?.textContent.startsWith('New')")

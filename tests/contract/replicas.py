@@ -2,7 +2,11 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from moat_client.login import remember_login
@@ -33,6 +37,25 @@ class Client:
         status = asyncio.run(self._sync().once(within=90, reset=reset))
         assert status.pending == 0, status
         return self
+
+    @contextmanager
+    def in_step(self) -> Iterator["Client"]:
+        """Stay in step in a thread of its own while the block runs, as a program that follows does."""
+        sync, loops = self._sync(), SimpleQueue[asyncio.AbstractEventLoop]()
+
+        async def follow() -> None:
+            loops.put(asyncio.get_running_loop())
+            await sync.run()
+
+        with ThreadPoolExecutor(1) as threads:
+            following = threads.submit(asyncio.run, follow())
+            loop = loops.get(timeout=20)
+            try:
+                yield self
+            finally:
+                if not following.done():
+                    loop.call_soon_threadsafe(sync.stop)
+                following.result(20)
 
     def verify(self) -> None:
         """Count and digest of every table equal the server's."""

@@ -59,6 +59,7 @@ def test_every_wrong_login_gets_the_same_answer_and_no_device(olga, change):
 
 
 def test_an_unknown_user_costs_as_much_time_as_a_wrong_password(olga, settings):
+    # The work that is done, not the time that passes: how busy the machine is is no part of it.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
     olga.set_password("secret")
     olga.save()
@@ -66,9 +67,9 @@ def test_an_unknown_user_costs_as_much_time_as_a_wrong_password(olga, settings):
     def cost(**change):
         best = []
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.thread_time()
             login({**GOOD, "password": "wrong", **change})
-            best.append(time.perf_counter() - began)
+            best.append(time.thread_time() - began)
         return min(best)
 
     known, unknown, elsewhere = cost(), cost(user="nobody"), cost(tenant="nope")

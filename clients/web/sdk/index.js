@@ -63,6 +63,9 @@ export class Moat {
   #lists = new Map();
   /** @type {Status | null} */
   #status = null;
+  // WebKit keeps a page that was left, with its worker and the lock: the next page would wait for ever. One that is shown again begins anew.
+  #leave = () => this.#worker.terminate();
+  #return = (/** @type {PageTransitionEvent} */ event) => { if (event.persisted) location.reload(); };
   #wake = () => { if (document.visibilityState === 'visible') void this.#call('wake').catch(() => {}); };
   /** The shell of an app (Capacitor) says so, perhaps before the page counts as visible. */
   #resume = () => void this.#call('wake').catch(() => {});
@@ -76,6 +79,8 @@ export class Moat {
     document.addEventListener('resume', this.#resume);
     document.addEventListener('visibilitychange', this.#wake);
     addEventListener('online', this.#wake);
+    addEventListener('pagehide', this.#leave);
+    addEventListener('pageshow', this.#return);
     /** Resolves when the replica can be read. */
     this.ready = this.#call('status').then((status) => this.#show(status));
   }
@@ -372,6 +377,8 @@ export class Moat {
     document.removeEventListener('resume', this.#resume);
     document.removeEventListener('visibilitychange', this.#wake);
     removeEventListener('online', this.#wake);
+    removeEventListener('pagehide', this.#leave);
+    removeEventListener('pageshow', this.#return);
     await new Promise((resolve) => {
       this.#closed = () => resolve(undefined);
       this.#worker.postMessage({ type: 'close' });

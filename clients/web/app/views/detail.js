@@ -187,7 +187,8 @@ export class DetailView {
    * @param {import('../../sdk/access.js').Rights} rights
    */
   drawControls(may, rights) {
-    const dirty = Boolean(this.edit?.dirty) || this.isNew || this.fixing !== null;
+    // What is being saved counts until it is durable: the replica shows it before that.
+    const dirty = Boolean(this.edit?.dirty) || this.isNew || this.fixing !== null || this.saving;
     const untouched = !this.isNew && !this.fixing;
     this.historyButton.hidden = !untouched;
     this.deleteButton.hidden = !untouched || !rights.delete;

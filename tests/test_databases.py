@@ -1,0 +1,33 @@
+"""Which tests run on which database: none that could differ there is left out on PostgreSQL."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOME = ("tests/test_docs.py", "tests/tenants/test_tokens.py", "tests/browser/test_offline.py")
+
+
+def collected(**environment: str) -> str:
+    """What pytest would run of some files. It needs no database for that."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_URL", "PYTEST_"))}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", *SOME]
+    done = subprocess.run(command, cwd=ROOT, env={**inherited, **environment}, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_on_sqlite_everything_runs():
+    said = collected()
+    for path in SOME:
+        assert path in said
+    assert "left to the run on SQLite" not in said
+
+
+def test_on_postgresql_only_what_reaches_the_database_runs_and_the_rest_is_counted():
+    said = collected(DATABASE_URL="postgres://nobody@127.0.0.1:1/none")
+    docs, tokens, browser = SOME
+    assert docs not in said and browser not in said
+    left_out = collected().count("::") - said.count("::")
+    assert tokens in said
+    assert f"{left_out} tests left to the run on SQLite" in said
