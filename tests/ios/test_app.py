@@ -15,7 +15,7 @@ from tests.contract.servers import ServerProcess
 from tests.ios.conftest import Take, office
 from tests.ios.phone import Phone
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 JOBS = 400
 STATE = "document.querySelector('[data-phase]')?.dataset"
