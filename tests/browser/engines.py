@@ -44,9 +44,14 @@ def chromium(profile: Path, size: Size, screen: str) -> WebDriver:
 
 def webkit(profile: Path, size: Size, screen: str) -> WebDriver:
     """Start WebKitGTK on a virtual screen, saying it is a telephone."""
+    return webkit_shell(WKSHELL, profile, screen, f"--width={size[0]}", f"--height={size[1]}", f"--ua={IPHONE}")
+
+
+def webkit_shell(shell: Path, profile: Path, screen: str, *arguments: str) -> WebDriver:
+    """Start one of our shells around WebKitGTK; its profile outlives it."""
     options = WebKitOptions()
-    options.binary_location = str(WKSHELL)
-    for argument in ("--automation", f"--profile={profile}", f"--width={size[0]}", f"--height={size[1]}", f"--ua={IPHONE}"):
+    options.binary_location = str(shell)
+    for argument in ("--automation", f"--profile={profile}", *arguments):
         options.add_argument(argument)
     environment = {
         **os.environ,

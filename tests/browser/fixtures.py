@@ -34,19 +34,22 @@ W = TypeVar("W", bound=Window)
 
 
 @functools.cache
-def _absent(engine: str) -> str:
-    """Say what a test in this engine lacks; nothing when it can run."""
-    if not all(path.exists() for path in BUILT):
-        return "the web client is not built (npm ci && npm run build in clients/web)"
-    return engines.missing(engine)
+def not_built() -> str:
+    """Say that there is no web client to test; nothing when there is."""
+    return "" if all(path.exists() for path in BUILT) else "the web client is not built (npm ci && npm run build in clients/web)"
+
+
+def skip_if(reason: str) -> None:
+    """Skip a test for a reason, if there is one; with CI=true nothing may be missing, and it fails."""
+    if reason:
+        pytest.fail(f"CI=true, but {reason}", pytrace=False) if os.environ.get("CI") == "true" else pytest.skip(reason)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Say what is missing before a server is started for nothing."""
     engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")
-    if reason := _absent(engine or "chromium"):
-        pytest.fail(f"CI=true, but {reason}", pytrace=False) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    skip_if(not_built() or engines.missing(engine or "chromium"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -114,7 +117,12 @@ def windows(request: pytest.FixtureRequest, engine: str) -> Iterator[Windows]:
 @pytest.fixture
 def server(transactional_db: None) -> Iterator[ServerProcess]:
     """A server of the test's own, to kill and to start again."""
-    process = ServerProcess(environment={"DJANGO_SETTINGS_MODULE": "tests.browser.settings"}).start()
+    yield from serve("tests.browser.settings")
+
+
+def serve(settings: str, **environment: str) -> Iterator[ServerProcess]:
+    """Run a server for one test; at its end nothing in its log may have gone wrong."""
+    process = ServerProcess(environment={"DJANGO_SETTINGS_MODULE": settings, **environment}).start()
     yield process
     process.stop()
     log = process.log

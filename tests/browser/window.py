@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selenium.common.exceptions import JavascriptException, StaleElementReferenceException, WebDriverException
+from selenium.webdriver.remote.webdriver import WebDriver
 from urllib3.exceptions import HTTPError
 
 from tests.browser import engines
@@ -45,14 +46,17 @@ class Window:
     """One browser. Its tabs are window handles; its profile outlives it."""
 
     def __init__(self, url: str, profile: Path, *, engine: str = "chromium", size: engines.Size | None = None, screen: str = "") -> None:
-        start, usual, _ = engines.ENGINES[engine]
         self.url, self.profile, self.engine = url, profile, engine
-        self.driver = start(profile, size or usual, screen)
+        self.driver = self.start_driver(size or engines.ENGINES[engine][1], screen)
         self.driver.set_script_timeout(PATIENCE * 2)
         self._said: list[str] = []
         self._gone = False
         if engine == "chromium":
             self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _VIOLATIONS})  # type: ignore[attr-defined]
+
+    def start_driver(self, size: engines.Size, screen: str) -> WebDriver:
+        """Start the browser."""
+        return engines.ENGINES[self.engine][0](self.profile, size, screen)
 
     def js(self, source: str, *args: Any) -> Any:
         """Run JavaScript and return its value."""

@@ -10,12 +10,11 @@ from django.db import connection
 from sync.engine import push
 from sync.ops import Actor, Op
 from tenants.models import Device, Tenant
-from tests.browser import engines
 from tests.contract.servers import ServerProcess
 from tests.ios.conftest import Take, office
 from tests.ios.phone import Phone
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow]
 
 JOBS = 400
 STATE = "document.querySelector('[data-phase]')?.dataset"
@@ -88,7 +87,7 @@ def test_a_first_sync_a_live_edit_each_way_and_an_edit_without_server_that_outli
     phone.live()
     server.kill()
     phone.phase("offline").type("title", "Written in a cellar").save()
-    engines.kill(phone.driver, phone.profile)
+    phone.kill()
     again = take(phone.profile).launch("#/o/jobs/j1").sees("title", "Written in a cellar")
     again.until(f"{STATE}?.pending === '1'")
     office(tenant, "jobs", "j1", "update", [{"op": "replace", "path": "/notes", "value": "Ask for Berta."}])

@@ -15,7 +15,7 @@ import pytest
 
 from config import web
 from config.headers import PREFIX
-from tests.ios.conftest import IOS
+from tests.ios.phone import IOS
 
 APP = IOS / "ios" / "App" / "App"
 PROJECT = IOS / "ios" / "App" / "App.xcodeproj" / "project.pbxproj"
