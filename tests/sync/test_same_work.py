@@ -89,10 +89,10 @@ def watched(work):
 
     below = sql._execute
 
-    def noted_below(statement, parameters):
+    def noted_below(statement, parameters, take):
         """The engine's own statements go past Django's cursors."""
         work["statements"].append(statement)
-        return below(statement, parameters)
+        return below(statement, parameters, take)
 
     work.update(statements=[], steps=0)
     connection.ensure_connection()
