@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow]
 def test_the_first_log_in_brings_everything_and_keeps_it_on_the_device(at, engine) -> None:
     tom = at().go().log_in("tom").visit("#/o/jobs").sees_row("Boiler service")
     tom.open("jobs", "j1").sees("price", "95.00").sees("notes", "Ring twice.")
-    tom.visit("#/diagnostics").says({"chromium": "file system of the browser (OPFS)", "webkit": "IndexedDB"}[engine])
+    tom.visit("#/diagnostics").says({"chromium": "File system of the browser (OPFS)", "webkit": "IndexedDB"}[engine])
 
 
 @in_every_engine
