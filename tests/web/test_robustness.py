@@ -71,8 +71,6 @@ await moat.close();
 const name = ['.moat', 'main', '.opaque'];
 let folder = await navigator.storage.getDirectory();
 for (const part of name) folder = await folder.getDirectoryHandle(part);
-const worker = new Worker(URL.createObjectURL(new Blob([''])));
-worker.terminate();
 for await (const handle of folder.values()) {
   const file = await handle.getFile();
   if (file.size < 8192) continue;
