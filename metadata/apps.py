@@ -1,5 +1,7 @@
 """The metadata app: definitions of object types, and the tables made of them."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -11,4 +13,5 @@ class MetadataConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks and connect the receivers."""
-        from metadata import access_receivers, checks  # noqa: F401, PLC0415 - registering is all they are imported for, and models are not loaded before
+        import_module("metadata.access_receivers")
+        import_module("metadata.checks")
