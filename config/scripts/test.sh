@@ -43,7 +43,7 @@ PY
 run_pytest() {
     local url="$1" code=0
     shift
-    env -u DATABASE_URL ${url:+DATABASE_URL="$url"} "$bin/pytest" -n "${TEST_WORKERS:-3}" --dist worksteal "$@" || code=$?
+    env -u DATABASE_URL ${url:+DATABASE_URL="$url"} "$bin/pytest" -n "${TEST_WORKERS:-2}" --dist worksteal "$@" || code=$?
     return $((code == 5 ? 0 : code))
 }
 
