@@ -4,6 +4,9 @@ import os
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
+from django.core.signals import request_finished
+
+from config.connections import close_with_request
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.prod")
 django_application = get_asgi_application()
@@ -12,4 +15,5 @@ django_application = get_asgi_application()
 from sync.transports.routing import websocket  # noqa: E402
 from sync.transports.websocket import lifespan  # noqa: E402
 
+request_finished.connect(close_with_request)
 application = ProtocolTypeRouter({"http": django_application, "websocket": websocket, "lifespan": lifespan})
