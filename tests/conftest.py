@@ -7,6 +7,8 @@ from django.conf import settings
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
+from sync.transports import runtime
+
 OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 #: pytest-django lets a test reach the database by these only.
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
@@ -20,6 +22,14 @@ def _no_session_outlives_the_tests(django_db_setup: None, django_db_blocker: Dja
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             cursor.execute(OTHERS)
+
+
+@pytest.fixture(autouse=True)
+def _no_runtime_outlives_its_test() -> Iterator[None]:
+    """A server that was not shut down would serve the next test from an event loop that has ended."""
+    yield
+    left, runtime._runtime = runtime._runtime, None
+    assert left is None, "this test left a server's runtime behind: shut the server down"
 
 
 def _differs_by_database(item: pytest.Item) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from metadata.canonical import canonical_json
 from sync.catch_up import Plan, Position, plan, read_log, tenant_state
@@ -30,8 +31,9 @@ def _fresh_digests() -> None:
 
 def prune(tenant: Tenant, up_to: int) -> None:
     """Drop the log up to a cursor."""
-    Change.objects.filter(tenant=tenant, cursor__lte=up_to).delete()
-    Tenant.objects.filter(pk=tenant.pk).update(pruned_cursor=up_to)
+    with transaction.atomic():
+        Change.objects.filter(tenant=tenant, cursor__lte=up_to).delete()
+        Tenant.objects.filter(pk=tenant.pk).update(pruned_cursor=up_to)
 
 
 def chosen(tenant: Tenant, position: Position) -> Plan:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 
 from sync.cbor import decode, encode
+from sync.transports.runtime import current_runtime
 from tenants.models import Device, Tenant
 from tenants.tokens import revoke
 from tests.builders import make_tenant
@@ -216,6 +217,14 @@ def test_plain_http_is_refused_but_on_this_machine(notes: Tenant, settings: Any)
     settings.DEBUG = False
     one.client = Client()
     assert one.call("pull", {"dbId": notes.slug}, **{"X-Forwarded-For": "192.0.2.7"})[0] == 403
+
+
+def test_a_stream_without_asgi_is_refused_and_leaves_nothing_behind(notes: Tenant) -> None:
+    one = Http(notes)
+    answer = one.client.get("/v1/stream", headers={"Authorization": f"Bearer {one.token}", "Accept": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (503, 9)
+    assert "ASGI" in answer.json()["message"]
+    assert current_runtime() is None
 
 
 def test_tokens(notes: Tenant) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import structlog
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
@@ -57,6 +59,10 @@ def event(kind: str, data: Mapping[str, Any], event_id: int | None = None) -> by
 async def stream(request: HttpRequest) -> HttpResponseBase:
     """Open a stream, or answer why not."""
     try:
+        if not isinstance(request, ASGIRequest):
+            # A runtime begun here would belong to an event loop that ends with this request, and be deaf from then on.
+            await sync_to_async(_checked)(request)
+            raise V1Error(V1Code.SERVICE_UNAVAILABLE, "Streams need a server that speaks ASGI. Pull instead.")
         runtime = await get_runtime()
         if runtime.draining:
             raise V1Error(V1Code.SERVICE_UNAVAILABLE, "The server is going down.", retry_after=2)
