@@ -4,6 +4,8 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from metadata import conf, limits
+
 
 class MetadataConfig(AppConfig):
     """Object types, their fields and revisions; publishing them."""
@@ -12,6 +14,7 @@ class MetadataConfig(AppConfig):
     verbose_name = "Object types"
 
     def ready(self) -> None:
-        """Register the system checks and connect the receivers."""
+        """Give the limits in force, register the system checks and connect the receivers."""
+        limits.take_limits_from(conf.limits_given)
         import_module("metadata.access_receivers")
         import_module("metadata.checks")

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from metadata.canonical import MAX_INTEGER, clean_json
-from metadata.conf import ValueLimits
 from metadata.errors import ValueRefused
+from metadata.limits import ValueLimits
 from metadata.schema import FieldSpec
 
 Cleaner = Callable[[Any], Any]

@@ -1,21 +1,12 @@
-"""Limits on values, from `settings.MOAT`. `sync` reads its own knobs from the same dictionary."""
-
-from dataclasses import dataclass
+"""What an installation sets for this app in `settings.MOAT`. `sync` reads its own knobs from the same dictionary."""
 
 from django.conf import settings
 
-
-@dataclass(frozen=True, slots=True)
-class ValueLimits:
-    """How large one value may be: `text` in characters, `json` in bytes of canonical text, `depth` in nested containers."""
-
-    text: int = 100_000
-    json: int = 262_144
-    depth: int = 32
+from metadata.limits import ValueLimits
 
 
-def value_limits() -> ValueLimits:
-    """Return the limits in force: `MOAT["TEXT_LIMIT"]`, `MOAT["JSON_LIMIT"]`, or the defaults."""
+def limits_given() -> ValueLimits:
+    """Return `MOAT["TEXT_LIMIT"]` and `MOAT["JSON_LIMIT"]`, or the defaults."""
     given = settings.MOAT
     default = ValueLimits()
     return ValueLimits(text=given.get("TEXT_LIMIT", default.text), json=given.get("JSON_LIMIT", default.json))

@@ -1,4 +1,4 @@
-"""What a field kind means: column types, database and replica values, JSON Schema.
+"""PURE: what a field kind means: column types, database and replica values, JSON Schema.
 
 `cleaner`, `binder` and `reader` prepare one function per field, for paths that handle many values; `clean`, `to_db` and
 `from_db` are the same for one value. `vendor` is Django's: "sqlite" or "postgresql".
@@ -14,8 +14,8 @@ from typing import Any
 
 from metadata.canonical import canonical_json
 from metadata.cleaners import CHOICE_LENGTH, ID_LENGTH, INDEXED_TEXT, Cleaner, clean_id, make_cleaner, wire_datetime
-from metadata.conf import value_limits
 from metadata.errors import ValueRefused
+from metadata.limits import value_limits
 from metadata.schema import FieldSpec, ObjectSpec
 
 __all__ = [

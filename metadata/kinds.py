@@ -1,19 +1,38 @@
-"""The kinds a field can have. What a kind means in a database, on the wire and in JSON Schema is in `fieldtypes`."""
+"""PURE: the kinds a field can have. What a kind means in a database, on the wire and in JSON Schema is in `fieldtypes`."""
 
-from django.db.models import TextChoices
+from enum import StrEnum
+from typing import Final
 
 
-class Kind(TextChoices):
+class Kind(StrEnum):
     """Field kinds, in the order the admin offers them."""
 
-    TEXT = "text", "Text"
-    INTEGER = "integer", "Whole number"
-    REAL = "real", "Real number"
-    DECIMAL = "decimal", "Decimal number"
-    BOOLEAN = "boolean", "Yes / no"
-    DATE = "date", "Date"
-    DATETIME = "datetime", "Date and time"
-    UUID = "uuid", "UUID"
-    JSON = "json", "JSON"
-    CHOICE = "choice", "Choice"
-    REFERENCE = "reference", "Reference"
+    TEXT = "text"
+    INTEGER = "integer"
+    REAL = "real"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    DATETIME = "datetime"
+    UUID = "uuid"
+    JSON = "json"
+    CHOICE = "choice"
+    REFERENCE = "reference"
+
+
+KINDS: Final = tuple(kind.value for kind in Kind)
+
+LABELS: Final[dict[Kind, str]] = {
+    Kind.TEXT: "Text",
+    Kind.INTEGER: "Whole number",
+    Kind.REAL: "Real number",
+    Kind.DECIMAL: "Decimal number",
+    Kind.BOOLEAN: "Yes / no",
+    Kind.DATE: "Date",
+    Kind.DATETIME: "Date and time",
+    Kind.UUID: "UUID",
+    Kind.JSON: "JSON",
+    Kind.CHOICE: "Choice",
+    Kind.REFERENCE: "Reference",
+}
+"""What people call them."""

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import models, transaction
 
-from metadata.kinds import Kind
+from metadata.kinds import LABELS, Kind
 from tenants.models import SecurityProfile, Tenant, profile_changed
 
 
@@ -67,7 +67,7 @@ class ObjectField(models.Model):
     position = models.PositiveIntegerField(default=0)
     name = models.CharField(max_length=40, help_text="a-z, 0-9 and _, starting with a letter. Fixed once published.")
     label = models.CharField(max_length=80, blank=True)
-    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.TEXT)
+    kind = models.CharField(max_length=12, choices=[(kind.value, label) for kind, label in LABELS.items()], default=Kind.TEXT.value)
     required = models.BooleanField(default=False)
     unique = models.BooleanField(default=False)
     indexed = models.BooleanField(default=False)

@@ -6,7 +6,7 @@ from typing import Any
 from metadata.canonical import MAX_INTEGER
 from metadata.drafts import ObjectDraft
 from metadata.fieldtypes import ValueRefused, clean
-from metadata.kinds import Kind
+from metadata.kinds import KINDS
 from metadata.names import field_name_problem, object_name_problem, table_name_problem
 from metadata.schema import FieldSpec, ObjectSpec
 from tenants.errors import Problem
@@ -67,7 +67,7 @@ def field_problems(draft: ObjectDraft, field: FieldSpec) -> Iterator[Problem]:
         yield Problem(where, "bad_name", problem)
     if field.name in draft.burnt:
         yield Problem(where, "name_was_retired", "A field of this name was retired; its name is never used again. Choose another.")
-    if field.kind not in Kind.values:
+    if field.kind not in KINDS:
         yield Problem(where, "unknown_kind", f"There is no field kind {field.kind!r}.")
         return
     yield from _kind_problems(where, field)

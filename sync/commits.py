@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from django.db import transaction
 
 from sync.projection import Side
 
@@ -50,9 +49,3 @@ def announce(commit: Commit) -> None:
             callback(commit)
         except Exception:
             logger.exception("commit_listener_failed", tenant_id=commit.tenant_id, to_cursor=commit.to_cursor)
-
-
-def announce_on_commit(commit: Commit) -> None:
-    """Announce once the running transaction has committed; at once when there is none."""
-    if commit.lines:
-        transaction.on_commit(lambda: announce(commit))

@@ -1,12 +1,14 @@
 """Publishes of object types and layouts become changes of `object_metadata` and `layout_definition`, in the publisher's transaction."""
 
+from functools import partial
 from typing import Any, Final
 
+from django.db import transaction
 from django.dispatch import receiver
 
 from layouts.signals import layout_changed
 from metadata.signals import object_types_published
-from sync.commits import announce_on_commit
+from sync.commits import announce
 from sync.diff import flat_patch
 from sync.log import Entry, append_unstored
 from sync.models import SystemRecord
@@ -49,7 +51,9 @@ def _write(locked: LockedTenant, table: str, wanted: list[tuple[str, Record | No
             entries.append(entry)
     for row in rows:
         row.save()
-    announce_on_commit(append_unstored(locked, entries))
+    commit = append_unstored(locked, entries)
+    if commit.lines:
+        transaction.on_commit(partial(announce, commit))
 
 
 def _change(row: SystemRecord, record: Record | None, by: str) -> Entry | None:

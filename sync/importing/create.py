@@ -7,7 +7,7 @@ from itertools import islice
 from django.contrib.auth.models import User
 
 from metadata.catalog import schema_of
-from metadata.kinds import Kind
+from metadata.kinds import KINDS, Kind
 from metadata.names import propose_table_name
 from metadata.publish import publish
 from metadata.schema import ObjectSpec
@@ -96,7 +96,7 @@ def _check_wishes(plan: ColumnPlan, wishes: Wishes) -> None:
         if name not in names:
             raise BadColumns(f"there is no field {name!r}; the fields are {', '.join(sorted(names))}.")
     for name, kind in wishes.kinds.items():
-        if kind not in Kind.values or kind in (Kind.CHOICE, Kind.REFERENCE):
+        if kind not in KINDS or kind in (Kind.CHOICE, Kind.REFERENCE):
             raise BadColumns(f"{name}: {kind!r} is not a kind that can be given here.")
 
 

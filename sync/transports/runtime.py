@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from metadata.conf import value_limits
+from metadata.limits import value_limits
 from sync import commits, metrics, routed
 from sync.catch_up import read_log
 from sync.channels import Channel

@@ -11,7 +11,7 @@ from metadata.catalog import forget, schema_of
 from metadata.doctor import examine
 from metadata.export import revisions
 from metadata.fieldtypes import from_db
-from metadata.kinds import Kind
+from metadata.kinds import KINDS
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.plan_checks import WIDER
 from metadata.publish import publish
@@ -70,7 +70,7 @@ class World:
             self.add_field(one)
 
     def add_field(self, one=None):
-        kind = self.pick(Kind.values)
+        kind = self.pick(KINDS)
         default = self.pick([None, *DEFAULTS[kind]])
         ObjectField.objects.create(
             object_type=one or self.pick(self.types()),

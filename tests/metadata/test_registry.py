@@ -6,7 +6,7 @@ from django.db import connection
 
 from metadata.catalog import schema_of
 from metadata.fieldtypes import ValueRefused, to_db
-from metadata.kinds import Kind
+from metadata.kinds import KINDS
 from metadata.publish import publish
 from metadata.registry import LOOKUPS, model_for
 from tests.builders import make_object_type, make_tenant
@@ -51,7 +51,7 @@ def table():
     return model_for(tenant.pk, "things", schema)
 
 
-@pytest.mark.parametrize("kind", Kind.values)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_model_reads_the_wire_value_that_was_stored(table, kind):
     values = dict(table.objects.values_list("id", f"f_{kind}"))
     assert values == {"x0": VALUES[kind][0], "x1": VALUES[kind][1], "x2": None}
