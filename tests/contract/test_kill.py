@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.contract.conftest import Connect
 from tests.contract.peer import Peer, replace
 from tests.contract.replicas import Client, verify_replica
 from tests.contract.servers import ROOT, ServerProcess
+from tests.contract.storms import assert_log_whole, storm_until_killed
 
 CLIENT_FOLDER = str(ROOT / "clients" / "python")
 pytestmark = [pytest.mark.contract, pytest.mark.slow]
@@ -45,22 +47,14 @@ def test_i1_nothing_acked_is_lost_when_the_server_is_killed_in_a_push_storm(
     sent: dict[str, Peer] = {}
     for round_ in range(3):
         pushers = [open_peer(tenant, server.port).live() for _ in range(4)]
-        threads = [threading.Thread(target=_push_until_cut_off, args=(p, f"r{round_}p{n}", acked)) for n, p in enumerate(pushers)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.5)
-        server.kill()
-        for thread in threads:
-            thread.join(30)
         sent |= {f"r{round_}p{n}": p for n, p in enumerate(pushers)}
-        server.start()
-    assert len(acked) > 100, "the storm was too small to prove anything"
+        storms = [partial(_push_until_cut_off, p, f"r{round_}p{n}", acked) for n, p in enumerate(pushers)]
+        wanted = 40 * (round_ + 1)
+        storm_until_killed(server, storms, lambda wanted=wanted: len(acked) >= wanted)
     stored = list(Change.objects.filter(tenant=tenant, table_name="jobs").values_list("record_id", flat=True))
     assert len(stored) == len(set(stored)), "an op was applied twice"
     assert set(acked) <= set(stored), "an acked op is gone"
-    cursors = list(Change.objects.filter(tenant=tenant).order_by("cursor").values_list("cursor", flat=True))
-    tenant.refresh_from_db()
-    assert cursors == list(range(1, tenant.cursor + 1))
+    assert_log_whole(tenant)
     for name, old in sent.items():
         with Peer(server.port, old.device, old.token) as again:
             again.at(tenant).hello()

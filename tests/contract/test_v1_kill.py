@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ import pytest
 
 from moat_client.v1 import Config, EntityStore, SyncEngine
 from sync.models import Change
-from sync.verify import verify_log
 from tenants.models import Tenant
 from tenants.tokens import IssuedDevice, issue_device
 from tests.builders import make_user
 from tests.contract.servers import ROOT, ServerProcess
+from tests.contract.storms import assert_log_whole, storm_until_killed
 from tests.contract.v1_peer import V1Peer
 
 pytestmark = [pytest.mark.contract, pytest.mark.slow]
@@ -159,17 +160,9 @@ def test_pushes_are_whole_or_not_at_all_when_the_server_is_killed(peer_of: Open,
                     return
                 acked.add(lot)
 
-        threads = [threading.Thread(target=storm, args=(peer, f"r{round_}p{n}")) for n, peer in enumerate(peers)]
-        for thread in threads:
-            thread.start()
-        wanted, deadline = 60 * (round_ + 1), time.monotonic() + 90
-        while len(acked) < wanted and time.monotonic() < deadline:
-            time.sleep(0.02)
-        own_server.kill()
-        for thread in threads:
-            thread.join(60)
-        own_server.start()
-    assert len(acked) >= 180, "the storm was too small to prove anything"
+        storms = [partial(storm, peer, f"r{round_}p{n}") for n, peer in enumerate(peers)]
+        wanted = 60 * (round_ + 1)
+        storm_until_killed(own_server, storms, lambda wanted=wanted: len(acked) >= wanted)
     found = _lots(tenant)
     assert set(found.values()) == {7}, "a push was applied in part"
     assert acked <= found.keys(), "an acked push is gone"
@@ -178,11 +171,7 @@ def test_pushes_are_whole_or_not_at_all_when_the_server_is_killed(peer_of: Open,
         peer, ops = lots[lot]
         assert peer.push(*ops) == {"acknowledgedUpToOpId": ops[-1]["opId"], "conflicts": []}
     assert _lots(tenant) == dict.fromkeys(lots, 7), "an op was lost or doubled"
-    tenant.refresh_from_db()
-    assert list(Change.objects.filter(tenant=tenant).order_by("cursor").values_list("cursor", flat=True)) == list(
-        range(1, tenant.cursor + 1)
-    )
-    assert not verify_log(tenant.pk).problems
+    assert_log_whole(tenant)
 
 
 def _lots(tenant: Tenant) -> dict[str, int]:
