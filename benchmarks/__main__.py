@@ -34,7 +34,7 @@ ALL: dict[str, tuple[str, Benchmark]] = {
             else profiles.profiles([1, 10, 100, 500], 1000, [100, 1000], 4, 50_000)
         ),
     ),
-    "existence": ("whether time tells that a hidden record exists", lambda quick: existence.existence(150 if quick else 1000)),
+    "existence": ("whether time tells that a hidden record exists", lambda quick: existence.existence(150 if quick else 500)),
     "browser": (
         "the web client in Chromium",
         lambda quick: browser.browser(20_000, 5_000) if quick else browser.browser(336_000, 50_000),

@@ -7,6 +7,7 @@ the database is done one after the other by a task that lives only while there i
 import asyncio
 import time
 from collections import Counter, deque
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -32,6 +33,16 @@ Results = asyncio.Future[list[OpResult]]
 _ops = {status: metrics.ops.labels(status) for status in get_args(Status)}
 
 
+@dataclass(slots=True)
+class _Push:
+    """A push that was not acked yet. `mark`, when its ack must not tell by its time, is when it may leave."""
+
+    ref: int | None
+    begun: float
+    results: Results
+    mark: "asyncio.Future[None] | None" = None
+
+
 class Connection:
     """Owns one connection's session, outbox and client. Made and used on the event loop only."""
 
@@ -42,7 +53,7 @@ class Connection:
         self._outbox = Outbox(send, runtime.knobs, on_broken=self._broken)
         self._requests: deque[Message] = deque()
         self._worker: asyncio.Task[None] | None = None
-        self._acks: deque[tuple[int | None, float, Results]] = deque()
+        self._acks: deque[_Push] = deque()
         self._untold: list[str] = []
         self._told: list[str] = []
         self._hello_timer = asyncio.get_running_loop().call_later(runtime.limits.hello_seconds, self._hello_timed_out)
@@ -86,8 +97,11 @@ class Connection:
     async def drain(self, retry_after: float, close_code: int) -> None:
         """Answer what was pushed, say bye, close."""
         if self._acks:
-            await asyncio.wait([future for _, _, future in self._acks])
+            await asyncio.wait([push.results for push in self._acks])
             await asyncio.sleep(0)  # the callbacks of the futures send the acks
+        if held := [push.mark for push in self._acks if push.mark is not None]:
+            await asyncio.wait(held)
+            await asyncio.sleep(0)
         self._perform(self.session.bye("drain", retry_after, close_code))
         await self._outbox.flushed()
 
@@ -152,24 +166,39 @@ class Connection:
         client.confirmed(message.cursor)
         metrics.pushes.inc()
         future = get_writer().submit(PushJob(client.actor, message.ops, message.schema_version))
-        self._acks.append((message.ref, time.perf_counter(), future))
+        self._acks.append(_Push(message.ref, time.perf_counter(), future))
         future.add_done_callback(self._send_acks)
 
-    def _send_acks(self, _: Results) -> None:
-        """Send the acks that are there, in the order of the pushes."""
-        while self._acks and self._acks[0][2].done():
-            ref, begun, future = self._acks.popleft()
+    def _send_acks(self, _: object) -> None:
+        """Send the acks that may leave, in the order of the pushes."""
+        while self._acks and self._may_leave(self._acks[0]):
+            push = self._acks.popleft()
+            ref, future = push.ref, push.results
             self.session.push_answered()
             if future.cancelled():
                 continue
             error = future.exception()
             if error is None:
-                self._ack(ref, begun, future.result())
+                self._ack(ref, push.begun, future.result())
             elif isinstance(error, SyncError):
                 self.fail(code_of(error.code), error.message, ref=ref, retry_after=error.retry_after)
             else:
                 logger.error("push_failed", device=self.device_id, exc_info=error)
                 self.fail(Code.INTERNAL, "The server failed on this push. Try again later.", ref=ref, retry_after=5)
+
+    def _may_leave(self, push: _Push) -> bool:
+        """Whether a push is answered and, where an op was refused to somebody who does not see everything, at its mark."""
+        if not push.results.done():
+            return False
+        if push.mark is None and self._refuses(push.results):
+            push.mark = self._runtime.marks.after(push.begun)
+            push.mark.add_done_callback(self._send_acks)
+        return push.mark is None or push.mark.done()
+
+    def _refuses(self, results: Results) -> bool:
+        if self.client is None or not self.client.channel.filtered or results.cancelled() or results.exception() is not None:
+            return False
+        return any(result.status == "rejected" for result in results.result())
 
     def _ack(self, ref: int | None, begun: float, results: list[OpResult]) -> None:
         self._outbox.put(frames.ack([result.wire() for result in results], ref=ref))

@@ -28,6 +28,7 @@ from sync.signals import Settled, conflict_settled
 from sync.snapshots import service
 from sync.transports import auth
 from sync.transports.errors import RESTARTING
+from sync.transports.marks import Marks
 from sync.writer import get_writer
 from tenants.signals import access_changed, device_revoked
 
@@ -73,6 +74,7 @@ class Runtime:
         self.limits = limits_from({"text": values.text, "json": values.json, **limits_given()})
         self.pool = ReadPool(self.knobs.read_threads)
         self.hub = Hub(self._read, self)
+        self.marks = Marks()
         self.draining = False
         self.members: dict[str, Member] = {}
         self.aborts: dict[Member, Callable[[], object]] = {}
@@ -260,6 +262,7 @@ class Runtime:
     def _stop_threads(self) -> None:
         self.pool.stop()
         self._builders.stop()
+        self.marks.stop()
 
 
 _runtime: Runtime | None = None

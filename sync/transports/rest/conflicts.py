@@ -6,7 +6,6 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from sync import engine
 from sync.codes import Code
@@ -18,6 +17,7 @@ from sync.transports.rest.auth import Caller, InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
+from sync.transports.rest.even import EvenView
 from sync.transports.rest.listing import limit_of
 from sync.transports.rest.parsers import body_object
 from sync.transports.rest.reading import Sight, seen_record, sight_of
@@ -25,7 +25,7 @@ from sync.transports.rest.writing import accepted, told
 from tenants.models import Membership
 
 
-class ConflictsView(APIView):
+class ConflictsView(EvenView):
     """Conflicts, newest first."""
 
     permission_classes = (InTenant,)
@@ -46,7 +46,7 @@ class ConflictsView(APIView):
         )
 
 
-class ConflictView(APIView):
+class ConflictView(EvenView):
     """One conflict."""
 
     permission_classes = (InTenant,)
@@ -58,7 +58,7 @@ class ConflictView(APIView):
         return Response(_shown(_one(caller, conflict_id), sight_of(caller)))
 
 
-class ResolveView(APIView):
+class ResolveView(EvenView):
     """The end of a conflict."""
 
     permission_classes = (InTenant,)

@@ -5,20 +5,20 @@ from typing import Any
 from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from sync.ops import Op
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
+from sync.transports.rest.even import EvenView
 from sync.transports.rest.listing import page_of
 from sync.transports.rest.parsers import JSONPatchParser, StrictJSONParser, body_object, is_patch
 from sync.transports.rest.reading import live_record, live_rows, shown, shown_row, sight_of, spec_for
 from sync.transports.rest.writing import etag, merge_patch, new_id, push_one, versions_in
 
 
-class RecordsView(APIView):
+class RecordsView(EvenView):
     """The records of one object type."""
 
     permission_classes = (InTenant,)
@@ -47,7 +47,7 @@ class RecordsView(APIView):
         return Response(shown_row(spec, row), status=201, headers={"Location": location, "ETag": etag(row.version)})
 
 
-class RecordView(APIView):
+class RecordView(EvenView):
     """One record. Its version is its ETag; with `If-Match` a write applies to that version only."""
 
     permission_classes = (InTenant,)

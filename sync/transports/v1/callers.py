@@ -3,7 +3,7 @@
 import hashlib
 import ipaddress
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from django.conf import settings
 from django.core.cache import cache
@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from sync.channels import Channel
 from sync.ops import Actor
 from sync.routed import channel_of
+from sync.transports.marks import wait_for_mark
 from sync.transports.v1 import jwt_tokens
 from sync.transports.v1.errors import V1Code, V1Error
 from sync.v1.conf import v1_knobs
@@ -28,6 +29,7 @@ class Caller:
 
     identity: DeviceIdentity
     channel: Channel
+    begun: float = field(default_factory=time.perf_counter)
 
     @property
     def database(self) -> str:
@@ -44,6 +46,11 @@ class Caller:
         """Whom the log names, and whose profile is looked at again under the tenant's lock."""
         who = self.identity
         return Actor(who.tenant_id, who.username, who.device_id, self.channel.key, who.user_id)
+
+    def even_out(self) -> None:
+        """Block until an answer no longer tells by its time whether there is something the caller may not see."""
+        if self.channel.filtered:
+            wait_for_mark(self.begun)
 
     def renewed(self) -> "Caller":
         """Return the caller with the rights in force by now. Raises `V1Error` authorizationFailed when they no longer let them in."""

@@ -115,9 +115,12 @@ def push_of(caller: Caller, message: Message) -> dict[str, Any]:
     try:
         pushed = push_entities(caller.actor, ops)
     except EntityRefused as refused:
+        caller.even_out()
         field = f".{refused.error.field}" if refused.error.field else ""
         raise of_engine(refused.error, f"ops[{refused.position}]{field}") from None
     Device.objects.filter(pk=caller.device).update(last_seen_at=timezone.now())
+    if pushed.conflicts:
+        caller.even_out()
     return messages.push_response(pushed, caller.database, caller.device)
 
 

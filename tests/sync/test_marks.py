@@ -1,0 +1,127 @@
+"""Refusals to somebody who does not see everything leave at even marks; nothing else waits."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.transports import marks
+from sync.transports.marks import Marks, next_mark
+from tests.rest.api import Api
+from tests.sync.live import serving
+from tests.sync.test_profiles_live import Stage, client, op, patch
+from tests.v1.http import Http
+
+FAR = 0.4
+"""Marks so far apart that what waits for one stands out of any noise."""
+
+
+@given(begun=st.floats(0, 1e6), elapsed=st.floats(0, 10))
+def test_a_mark_is_a_whole_number_of_steps_after_the_question_and_the_next_one(begun, elapsed):
+    steps = (next_mark(begun, begun + elapsed) - begun) / marks.MARK_SECONDS
+    assert abs(steps - round(steps)) < 1e-3
+    assert -1e-6 < next_mark(begun, begun + elapsed) - (begun + elapsed) <= marks.MARK_SECONDS + 1e-6
+
+
+async def test_waits_end_in_the_order_of_their_marks_and_all_at_once_when_it_is_stopped(monkeypatch):
+    monkeypatch.setattr(marks, "MARK_SECONDS", FAR)
+    waiting, ended, now = Marks(), [], time.perf_counter()
+    both = [waiting.after(now), waiting.after(now - FAR / 2)]
+    for name, future in zip(("late", "early"), both, strict=True):
+        future.add_done_callback(lambda _, name=name: ended.append((name, time.perf_counter())))
+    await asyncio.wait(both)
+    await asyncio.sleep(0)
+    assert [name for name, _ in ended] == ["early", "late"]
+    assert ended[1][1] - now >= FAR
+    monkeypatch.setattr(marks, "MARK_SECONDS", 600)
+    last = waiting.after(time.perf_counter())
+    await asyncio.to_thread(waiting.stop)
+    await asyncio.wait_for(last, 5)
+    assert not any(thread.name == "moat-marks" for thread in threading.enumerate())
+
+
+def test_a_loop_that_has_ended_disturbs_no_other_wait():
+    waiting = Marks()
+
+    async def leave() -> None:
+        waiting.after(time.perf_counter())
+
+    async def stay() -> None:
+        await asyncio.wait_for(waiting.after(time.perf_counter()), 5)
+
+    asyncio.run(leave())
+    time.sleep(2 * marks.MARK_SECONDS)
+    asyncio.run(stay())
+    waiting.stop()
+
+
+@pytest.fixture
+def stage(transactional_db, monkeypatch):
+    monkeypatch.setattr(marks, "MARK_SECONDS", FAR)
+    return Stage()
+
+
+async def _timed(work):
+    begun = time.perf_counter()
+    return await work, time.perf_counter() - begun
+
+
+async def test_a_refused_op_is_answered_at_a_mark_and_what_follows_it_after_it(stage):
+    async with serving() as port, client(port, stage.devices["tom"]) as tom:
+        await tom.follow()
+        for record in ("j2", "j9"):
+            [refused], took = await _timed(tom.push(op("jobs", record, "update", patch(title="x"))))
+            assert refused["code"] == "not_found"
+            assert took >= FAR
+        begun = time.perf_counter()
+        await tom.say("push", op("jobs", "j9", "delete"), ref=901, **tom.state)
+        await tom.say("push", op("line_items", "l7", "insert", {"job": "j1", "text": "ok"}, base=0), ref=902, **tom.state)
+        acks = [await tom.until("ack"), await tom.until("ack")]
+        assert [ack["ref"] for ack in acks] == [901, 902]
+        assert time.perf_counter() - begun >= FAR
+
+
+async def test_ranges_are_answered_at_marks(stage):
+    async with serving() as port, client(port, stage.devices["tom"]) as tom:
+        await tom.follow()
+        for record in ("j1", "j2", "j9"):
+            for kind, about in (("verify", {"ranges": [[record, record]]}), ("repair", {"low": record, "high": record})):
+                begun = time.perf_counter()
+                await tom.say(kind, table="jobs", ref=7, **about)
+                await tom.until("verify" if kind == "verify" else "rows")
+                assert time.perf_counter() - begun >= FAR, (kind, record)
+
+
+def test_refusals_over_rest_leave_at_marks_and_answers_do_not_wait_for_them(stage, monkeypatch):
+    monkeypatch.setattr(marks, "MARK_SECONDS", 2.0)
+    tom = Api(stage.tenant, stage.users["tom"])
+
+    def took(method, path, body=None):
+        begun = time.perf_counter()
+        status = tom(method, path, body).status_code
+        return status, time.perf_counter() - begun >= 2.0
+
+    for path in ("jobs/j1/", "jobs/j1/history/", "line_items/?job=j1"):
+        assert took("GET", f"records/{path}") == (200, False)
+    for record in ("j2", "j9"):
+        assert took("GET", f"records/jobs/{record}/") == (404, True)
+        assert took("GET", f"records/jobs/{record}/history/") == (200, True)
+        assert took("GET", f"records/line_items/?job={record}") == (200, True)
+    assert took("POST", "records/jobs/bulk/", {"operations": [{"op": "delete", "id": "j2"}]}) == (207, True)
+
+
+def test_what_a_cbor_client_may_not_write_is_refused_at_a_mark(stage, monkeypatch):
+    monkeypatch.setattr(marks, "MARK_SECONDS", 2.0)
+    tom = Http(stage.tenant, user=stage.users["tom"])
+
+    def took(record, body, **more):
+        begun = time.perf_counter()
+        status, answer = tom.push(tom.op(record, 9, body, **more))
+        return status == 200 and not answer["conflicts"], time.perf_counter() - begun >= 2.0
+
+    assert took("l7", {"job": "j1", "text": "ok"}, collection="line_items") == (True, False)
+    assert took("j2", {"title": "mine", "technician": "tom"}, collection="jobs") == (False, True)
+    assert took("j9", None, collection="jobs") == (False, True)
