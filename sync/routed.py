@@ -11,8 +11,9 @@ from functools import lru_cache
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
+import orjson
 from django.db import IntegrityError, transaction
 
 from metadata.access import Rules
@@ -27,7 +28,7 @@ from sync.routing import channel_routes
 from tenants.errors import MoatError
 from tenants.genesis import genesis
 from tenants.locks import tenant_transaction
-from tenants.models import SecurityProfile, Tenant
+from tenants.models import SecurityProfile
 from tenants.tokens import DeviceIdentity
 
 CHECKPOINT_LINES: Final = 1000
@@ -59,9 +60,16 @@ def channel_for(access: Access, tenant: str) -> Channel:
     """Return the channel of somebody's access; a filtered one is born when nobody needed it before. Raises `AccessMoved`."""
     if access.rules is None:
         return Channel(access.tenant_id, tenant, access.channel, access_version=access.access_version)
-    row = models.Channel.objects.filter(tenant_id=access.tenant_id, key=access.channel).first() or _give_birth(access)
+    row_id, born_cursor, rules = _born(access) or _give_birth(access)
     # Not `access.rules`: a channel's chain rests on the rules it was born with.
-    return Channel(access.tenant_id, tenant, access.channel, Rules.from_data(row.rules), row.pk, row.born_cursor, access.access_version)
+    return Channel(access.tenant_id, tenant, access.channel, Rules.from_data(rules), row_id, born_cursor, access.access_version)
+
+
+def _born(access: Access) -> tuple[int, int, list[Any]] | None:
+    statement = "SELECT id, born_cursor, rules FROM sync_channel WHERE tenant_id = %s AND key = %s"
+    row = sql.fetch_one(statement, [access.tenant_id, access.channel])
+    # PostgreSQL's driver has parsed JSON by then; in SQLite it is text.
+    return None if row is None else (row[0], row[1], orjson.loads(row[2]) if isinstance(row[2], str) else row[2])
 
 
 def channel_of(identity: DeviceIdentity) -> Channel:
@@ -101,7 +109,7 @@ def tenant_hash_at(tenant_id: int, cursor: int) -> bytes | None:
     return None if found is None else bytes(found[0])
 
 
-def _give_birth(access: Access) -> models.Channel:
+def _give_birth(access: Access) -> tuple[int, int, list[Any]]:
     with tenant_transaction(access.tenant_id) as locked:
         profile = SecurityProfile.objects.filter(pk=access.profile_id or 0, revision=access.revision).first()
         if profile is None or locked.access_version != access.access_version or access.rules is None:
@@ -117,7 +125,7 @@ def _give_birth(access: Access) -> models.Channel:
                 "born_cursor": locked.cursor,
             },
         )
-    return row
+    return row.pk, row.born_cursor, row.rules
 
 
 @lru_cache(maxsize=1024)
@@ -216,8 +224,8 @@ def _checkpoint(channel: Channel, cursor: int) -> tuple[int, bytes] | None:
     """Return the newest known (cursor, chain value) that is not past a cursor."""
     if channel.row_id is None or cursor < channel.born_cursor:
         return None
-    found = models.ChannelCheckpoint.objects.filter(channel_id=channel.row_id, cursor__lte=cursor)
-    row = found.order_by("-cursor").values_list("cursor", "state_hash").first()
+    newest = "SELECT cursor, state_hash FROM sync_channelcheckpoint WHERE channel_id = %s AND cursor <= %s ORDER BY cursor DESC LIMIT 1"
+    row = sql.fetch_one(newest, [channel.row_id, cursor])
     return (row[0], bytes(row[1])) if row else (channel.born_cursor, genesis_of(channel))
 
 
@@ -229,8 +237,10 @@ def retire(channel: Channel) -> None:
 
 def genesis_of(channel: Channel) -> bytes:
     """Return the chain value a channel is born with."""
-    epoch, slug = Tenant.objects.values_list("server_epoch", "slug").get(pk=channel.tenant_id)
-    return genesis(epoch, slug, channel.key)
+    row = sql.fetch_one("SELECT server_epoch, slug FROM tenants_tenant WHERE id = %s", [channel.tenant_id])
+    if row is None:
+        raise MoatError("forbidden", "There is no such tenant any more.")
+    return genesis(row[0], row[1], channel.key)
 
 
 def remember(channel: Channel, cursor: int, state_hash: bytes) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from tenants.errors import MoatError
@@ -95,34 +95,33 @@ def identify(token: object) -> DeviceIdentity | None:
     if not isinstance(token, str) or not token.startswith(PREFIX) or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
         return None
     digest = hash_token(token)
-    found = Device.objects.filter(token_hash=digest, revoked_at=None, user__is_active=True).select_related("tenant", "user").first()
-    if found is None or not hmac.compare_digest(found.token_hash, digest):
+    found = _identity("d.token_hash = %s", digest)
+    if found is None or not hmac.compare_digest(found[0], digest):
         return None
-    return _identity(found)
+    return found[1]
 
 
 def identify_device(tenant_slug: str, device_id: str, username: str | None = None) -> DeviceIdentity | None:
     """Return who a device is that proved itself by other means than its token; None as in `identify`, or when it is not this user's."""
-    devices = Device.objects.filter(pk=device_id, tenant__slug=tenant_slug, revoked_at=None, user__is_active=True)
-    found = devices.select_related("tenant", "user").first()
-    if found is None or (username is not None and found.user.get_username() != username):
+    found = _identity("d.id = %s AND t.slug = %s", device_id, tenant_slug)
+    if found is None or (username is not None and found[1].username != username):
         return None
-    return _identity(found)
+    return found[1]
 
 
-def _identity(found: Device) -> DeviceIdentity | None:
-    membership = Membership.objects.filter(tenant_id=found.tenant_id, user_id=found.user_id).first()
-    if membership is None:
-        return None
-    return DeviceIdentity(
-        device_id=found.id,
-        tenant_id=found.tenant_id,
-        tenant_slug=found.tenant.slug,
-        user_id=found.user_id,
-        username=found.user.get_username(),
-        role=membership.role,
-        profile_id=membership.profile_id,
-    )
+# Every request of a device asks this, so it is one statement, and not put together by the ORM anew each time.
+_IDENTITY = (
+    "SELECT d.token_hash, d.id, d.tenant_id, t.slug, d.user_id, u.username, m.role, m.profile_id FROM tenants_device d "
+    "JOIN tenants_tenant t ON t.id = d.tenant_id JOIN auth_user u ON u.id = d.user_id "
+    "JOIN tenants_membership m ON m.tenant_id = d.tenant_id AND m.user_id = d.user_id WHERE d.revoked_at IS NULL AND u.is_active AND "
+)
+
+
+def _identity(condition: str, *values: str) -> tuple[str, DeviceIdentity] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_IDENTITY + condition, values)
+        row = cursor.fetchone()
+    return None if row is None else (row[0], DeviceIdentity(*row[1:]))
 
 
 def revoke(device: Device) -> bool:

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Value
-from django.db.models.functions import Greatest
+from django.db.models import Exists, OuterRef
 from django.http.request import validate_host
 from django.utils import timezone
 
 from metadata.access import client_rights
+from sync import sql
 from sync.catch_up import Position, TenantState, check_chain, check_filtered, tenant_state
 from sync.channels import Channel
 from sync.codes import Code
@@ -26,7 +26,7 @@ from sync.protocol import Hello
 from sync.reading import read_transaction
 from sync.routed import channel_of
 from tenants.errors import MoatError
-from tenants.models import Device, Membership, SecurityProfile
+from tenants.models import Device, Membership
 from tenants.tokens import DeviceIdentity, identify
 
 _LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]", ".localhost"]
@@ -56,8 +56,8 @@ def greet(hello: Hello) -> Greeting:
         channel = channel_of(identity)
     except MoatError as refused:
         raise SyncError(Code.FORBIDDEN, refused.message) from None
-    profile = SecurityProfile.objects.filter(pk=identity.profile_id).values_list("name", flat=True).first()
-    held = hello.channel or Device.objects.filter(pk=identity.device_id).values_list("channel", flat=True).first() or None
+    profile, known = _profile_and_channel(identity)
+    held = hello.channel or known
     position = Position(hello.schema_version, hello.cursor, hello.state_hash, hello.server_epoch, held)
     with read_transaction() as reader:
         state = tenant_state(reader, identity.tenant_id)
@@ -67,7 +67,16 @@ def greet(hello: Hello) -> Greeting:
     if not position.is_of(channel) and chain not in ("epoch", "new"):
         chain = "switch"
     news = untold([identity.device_id]).get(identity.device_id, [])
-    return Greeting(identity, channel, profile or "", state, chain, news, client_rights(channel.rules), held)
+    return Greeting(identity, channel, profile, state, chain, news, client_rights(channel.rules), held)
+
+
+def _profile_and_channel(identity: DeviceIdentity) -> tuple[str, str | None]:
+    """Return the name of the user's profile, and the channel the device's replica was last known to hold."""
+    row = sql.fetch_one(
+        "SELECT p.name, d.channel FROM tenants_device d JOIN tenants_securityprofile p ON p.id = %s WHERE d.id = %s",
+        [identity.profile_id, identity.device_id],
+    )
+    return ("", None) if row is None else (row[0], row[1] or None)
 
 
 def mark_channel(device_id: str, channel: str) -> None:
@@ -78,8 +87,11 @@ def mark_channel(device_id: str, channel: str) -> None:
 def untold(device_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Return, for each of the devices, its conflicts that were settled without its knowing, as `settled` tells them."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for start in range(0, len(device_ids), _CHUNK):
-        chunk = device_ids[start : start + _CHUNK]
+    # Most have none, and everybody who says hello is asked about.
+    waiting = "SELECT DISTINCT device_id FROM sync_conflict WHERE state = 'settled' AND NOT told_device AND device_id IN"
+    concerned = sorted({device_id for (device_id,) in sql.fetch_in(waiting, device_ids)})
+    for start in range(0, len(concerned), _CHUNK):
+        chunk = concerned[start : start + _CHUNK]
         for conflict in Conflict.objects.filter(device_id__in=chunk, state=Conflict.State.SETTLED, told_device=False):
             news = {
                 "conflict": str(conflict.pk),
@@ -109,10 +121,11 @@ def unwelcome(device_ids: Sequence[str]) -> list[str]:
 
 def mark_seen(cursors: Mapping[str, int]) -> None:
     """Store when devices were last seen, and the cursor each of them confirmed."""
-    now = timezone.now()
+    now = sql.time_binder()(timezone.now())
+    further = "CASE WHEN last_cursor < %s THEN %s ELSE last_cursor END"
     with transaction.atomic():
         for device_id, cursor in cursors.items():
-            Device.objects.filter(pk=device_id).update(last_seen_at=now, last_cursor=Greatest("last_cursor", Value(cursor)))
+            sql.run(f"UPDATE tenants_device SET last_seen_at = %s, last_cursor = {further} WHERE id = %s", [now, cursor, cursor, device_id])
 
 
 def origin_allowed(headers: Iterable[tuple[bytes, bytes]]) -> bool:
