@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A window on an app's own pages, as Capacitor's on an iPhone: WebKitGTK with the files of a folder at `capacitor://localhost`.
 
-Run by WebKitWebDriver with Debian's own Python (python3-gi). Options: --automation --profile=DIR --folder=DIR --ua=TEXT. The profile
-outlives the window. An address without an extension is the page, as in Capacitor's own router.
+Run by WebKitWebDriver with Debian's own Python (python3-gi). Options: those of webkit_view, and --folder=DIR. An address without an
+extension is the page, as in Capacitor's own router.
 """
 
 import sys
@@ -10,10 +10,12 @@ from pathlib import Path
 
 import gi
 
-gi.require_version("Gtk", "3.0")
 gi.require_version("WebKit2", "4.1")
 gi.require_version("Soup", "3.0")
-from gi.repository import Gio, GLib, Gtk, Soup, WebKit2  # noqa: E402
+from gi.repository import Gio, GLib, Soup, WebKit2  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "browser"))
+from webkit_view import new_context, options, run  # noqa: E402
 
 SCHEME = "capacitor"
 #: What iOS and Capacitor call the files of the web client (`UTType`, and `mimeTypes` in Capacitor's WebViewAssetHandler.swift).
@@ -27,17 +29,7 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-options = dict(argument.lstrip("-").split("=", 1) for argument in sys.argv[1:] if "=" in argument)
 folder = Path(options["folder"]).resolve()
-profile = options["profile"]
-context = WebKit2.WebContext.new_with_website_data_manager(
-    WebKit2.WebsiteDataManager(base_data_directory=f"{profile}/data", base_cache_directory=f"{profile}/cache")
-)
-settings = WebKit2.Settings()
-settings.set_enable_write_console_messages_to_stdout(True)
-settings.set_property("hardware-acceleration-policy", WebKit2.HardwareAccelerationPolicy.NEVER)
-settings.set_user_agent(options["ua"])
-windows = []
 
 
 def serve(request: WebKit2.URISchemeRequest) -> None:
@@ -56,31 +48,9 @@ def serve(request: WebKit2.URISchemeRequest) -> None:
     request.finish_with_response(response)
 
 
-def open_view(*_: object) -> WebKit2.WebView:
-    """Open a window for the session and return its view."""
-    view = WebKit2.WebView(web_context=context, settings=settings, is_controlled_by_automation=True)
-    window = Gtk.Window()
-    window.set_default_size(390, 844)
-    window.add(view)
-    window.show_all()
-    windows.append(window)
-    view.connect("close", lambda _view: window.destroy())
-    return view
-
-
-def started(_context: WebKit2.WebContext, session: WebKit2.AutomationSession) -> None:
-    """Introduce ourselves to the driver."""
-    about = WebKit2.ApplicationInfo()
-    about.set_name("MiniBrowser")
-    about.set_version(WebKit2.get_major_version(), WebKit2.get_minor_version(), WebKit2.get_micro_version())
-    session.set_application_info(about)
-    session.connect("create-web-view", open_view)
-
-
+context = new_context()
 security = context.get_security_manager()
 security.register_uri_scheme_as_secure(SCHEME)
 security.register_uri_scheme_as_cors_enabled(SCHEME)
 context.register_uri_scheme(SCHEME, serve)
-context.set_automation_allowed(True)
-context.connect("automation-started", started)
-Gtk.main()
+run(context)

@@ -20,7 +20,9 @@ class Phone(Person):
 
     def start_driver(self, size: engines.Size, screen: str) -> WebDriver:
         """Start the shell on the app's files."""
-        return engines.webkit_shell(SHELL, self.profile, screen, f"--folder={IOS / 'www'}", f"--ua={WKWEBVIEW}")
+        width, height = engines.PHONE
+        wanted = (f"--width={width}", f"--height={height}", f"--ua={WKWEBVIEW}", f"--folder={IOS / 'www'}")
+        return engines.webkit_shell(SHELL, self.profile, screen, *wanted)
 
     def launch(self, place: str = "") -> "Phone":
         """Open the app, as a tap on its icon does."""
