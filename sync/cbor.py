@@ -17,6 +17,8 @@ _HALF_NAN: Final = b"\xf9\x7e\x00"
 _SHORT: Final = [[bytes((major << 5 | argument,)) for argument in range(24)] for major in range(8)]
 _KEY_LENGTH: Final = 64
 """The longest key whose encoding is remembered; a map's keys are the same few again and again."""
+_ORDERED: Final = 64
+"""The most keys a map may have whose order is remembered."""
 
 
 class CborError(ValueError):
@@ -244,7 +246,7 @@ def _put(value: Any, out: list[bytes]) -> None:
         out.append(_head(2, len(value)))
         out.append(value)
     elif kind is dict:
-        _put_map(value.items(), out)
+        _put_dict(value, out)
     elif kind is list or kind is tuple:
         out.append(_head(4, len(value)))
         for each in value:
@@ -276,6 +278,25 @@ def _put_int(value: int, out: list[bytes]) -> None:
     if argument > _MAX_UINT:
         raise CborError("A whole number of more than 64 bits.")
     out.append(_head(0 if value >= 0 else 1, argument))
+
+
+def _put_dict(value: dict[Any, Any], out: list[bytes]) -> None:
+    order = _order(tuple(value)) if len(value) <= _ORDERED else None
+    if order is None:
+        _put_map(value.items(), out)
+        return
+    out.append(_head(5, len(order)))
+    for encoded, key in order:
+        out.append(encoded)
+        _put(value[key], out)
+
+
+@lru_cache(maxsize=1024)
+def _order(keys: tuple[Any, ...]) -> tuple[tuple[bytes, str], ...] | None:
+    """Return short text keys encoded and in their order, which messages of one kind share; None for other keys."""
+    if any(type(key) is not str or len(key) > _KEY_LENGTH for key in keys):
+        return None
+    return tuple(sorted(((_key(key), key) for key in keys), key=_length_first))
 
 
 def _put_map(pairs: Iterable[tuple[Any, Any]], out: list[bytes]) -> None:

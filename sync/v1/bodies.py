@@ -33,6 +33,7 @@ class Bodies:
         self._kept: dict[int, Body] = {}
         self._sizes = self._read_sizes([change["cursor"] for change in changes])
         self._rows: dict[Key, Row | None] = {}
+        self._sights: dict[str, tuple[Table, DocumentView]] = {}
         self._states: dict[Key, dict[str, Any]] = {}
         self._load([change for change in changes if change["cursor"] not in self._sizes])
 
@@ -60,15 +61,18 @@ class Bodies:
             columns = self._columns(change)
             body = Body(change["version"], None if columns is None else entities.document(columns))
             self.room -= len(body.cbor or b"")
-        if body.cbor is None:
+        view = self._sight(change["table"])[1]
+        if body.cbor is None or view.whole:
             return body
-        return replace(body, cbor=self._view(change).shown(body.cbor, lambda: self._columns(change) or {}))
+        return replace(body, cbor=view.shown(body.cbor, lambda: self._columns(change) or {}))
 
-    def _view(self, change: Change) -> DocumentView:
-        return view_of(self._channel, self._table(change))
-
-    def _table(self, change: Change) -> Table:
-        return rows.table_of(self._tenant, self._schema.by_table[change["table"]])
+    def _sight(self, name: str) -> tuple[Table, DocumentView]:
+        """Return a table and what the channel shows of its documents."""
+        found = self._sights.get(name)
+        if found is None:
+            table = rows.table_of(self._tenant, self._schema.by_table[name])
+            found = self._sights[name] = table, view_of(self._channel, table)
+        return found
 
     def _read_sizes(self, cursors: Sequence[int]) -> dict[int, int]:
         found = sql.fetch_in("SELECT cursor, length(cbor) FROM v1_changes WHERE tenant_id = %s AND cursor IN", cursors, [self._tenant])
@@ -116,13 +120,16 @@ class Bodies:
     def _columns(self, change: Change) -> dict[str, Any] | None:
         """Return a record's values as they were after a change; None where that is not known and the channel shows it no longer."""
         key = (change["table"], change["id"])
-        table, row = self._table(change), self._row(change)
+        table, row = self._sight(change["table"])[0], self._row(change)
         if row is not None and row.version == change["version"]:
-            record: dict[str, Any] | None = row.values()
-        elif change["op"] == "insert":
-            record = dict(change["payload"])
-        else:
-            record = self._patched(change, key) or self._replayed(change, table, row)
+            self._states[key] = row.values()
+            return self._states[key]
+        if change["op"] == "insert":
+            return self._named(table, key, dict(change["payload"]))
+        return self._named(table, key, self._patched(change, key) or self._replayed(change, table, row))
+
+    def _named(self, table: Table, key: Key, record: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Keep a record's state for the changes after it, and return all its fields."""
         if record is None:
             return None
         self._states[key] = record
