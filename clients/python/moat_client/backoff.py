@@ -2,6 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+
+def seconds_asked(header: object, now: datetime | None = None) -> float | None:
+    """Return the seconds that a `Retry-After` asks to wait: of a number of them, or until a date of HTTP; None for anything else."""
+    text = str(header or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    until = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from moat_client.backoff import seconds_asked
 from moat_client.errors import LoginFailed, MoatError, Unreachable
 from moat_client.replica import Replica
 from moat_client.store import get_state, set_state
@@ -67,8 +68,8 @@ def _refusal(problem: urllib.error.HTTPError) -> MoatError:
     reason = _reason(problem)
     if problem.code in (400, 401, 403):
         return LoginFailed(reason or "The server does not know this tenant, user and password.")
-    wait = problem.headers.get("Retry-After", "")
-    return Unreachable(reason or f"The server answered {problem.code}.", retry_after=float(wait) if wait.isdigit() else None)
+    wait = seconds_asked(problem.headers.get("Retry-After"))
+    return Unreachable(reason or f"The server answered {problem.code}.", retry_after=wait)
 
 
 def _reason(problem: urllib.error.HTTPError) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
+from moat_client.backoff import seconds_asked
 from moat_client.engine.events import Event, Lost, Opened, Received, ReceivedBinary
 
 MAX_FRAME = 64 * 1024 * 1024
@@ -51,9 +52,8 @@ class Socket:
                 self._url, max_size=MAX_FRAME, compression=None, ping_interval=None, open_timeout=OPEN_SECONDS, close_timeout=1
             )
         except InvalidStatus as problem:
-            wait = problem.response.headers.get("Retry-After", "")
             text = f"The server answered {problem.response.status_code}."
-            self._tell(Lost(0, text, float(wait) if wait.isdigit() else None))
+            self._tell(Lost(0, text, seconds_asked(problem.response.headers.get("Retry-After"))))
             return
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI, EOFError) as problem:
             self._tell(Lost(0, f"The server cannot be reached: {problem or type(problem).__name__}"))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from moat_client.backoff import seconds_asked
 from moat_client.errors import MoatError, Unreachable
 from moat_client.login import base_url
 from moat_client.v1.cbor import decode, encode
@@ -117,7 +118,7 @@ def _problem(problem: urllib.error.HTTPError) -> MoatError:
     message = str(body.get("message") or f"The server answered {problem.code}.")
     if problem.code == 429 or problem.code >= 500:
         wait = problem.headers.get("Retry-After") or body.get("retryAfterSeconds")
-        return Unreachable(message, retry_after=float(str(wait)) if str(wait).isdigit() else None)
+        return Unreachable(message, retry_after=seconds_asked(wait))
     code, field = body.get("code"), body.get("field")
     return Refusal(problem.code, code if isinstance(code, int) else 0, message, field if isinstance(field, str) else None)
 
