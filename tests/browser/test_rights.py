@@ -5,6 +5,8 @@ import pytest
 from metadata.models import AccessRule
 from tenants.models import SecurityProfile, Tenant
 from tests.browser.conftest import office
+from tests.browser.engines import DESKTOP
+from tests.browser.fixtures import in_every_engine
 from tests.sync.access_builders import make_member, make_profile
 
 pytestmark = [pytest.mark.slow]
@@ -77,6 +79,7 @@ def inputs(person) -> list[str]:
     return sorted(person.js(script))
 
 
+@in_every_engine
 def test_a_technician_is_offered_what_the_profile_allows_and_nothing_else(at, server, tenant, crew) -> None:
     terry = at().go().log_in("terry").visit("#/o/jobs").sees_row("Boiler service")
     assert terry.titles() == ["Boiler service"]
@@ -104,6 +107,7 @@ def test_a_technician_is_offered_what_the_profile_allows_and_nothing_else(at, se
     assert has_button(tess, "Delete")
 
 
+@in_every_engine
 def test_the_page_and_the_server_agree(at, server, tenant, crew) -> None:
     terry = at().go().log_in("terry")
     trials = [
@@ -127,8 +131,9 @@ def test_the_page_and_the_server_agree(at, server, tenant, crew) -> None:
     assert {outcome for *_, outcome in results} == {"applied", "forbidden"}
 
 
+@in_every_engine
 def test_another_profile_is_followed_while_the_page_is_open_and_kept_without_a_server(at, server, tenant, crew) -> None:
-    terry = at().go().log_in("terry").open("jobs", "j1")
+    terry = at(size=DESKTOP).go().log_in("terry").open("jobs", "j1")  # where the list, and what makes a new record, is beside it
     terry.type("notes", "Half a sent")
     rule = AccessRule.objects.get(profile=crew, object_name="job")
     rule.can_create, rule.can_delete, rule.readable_fields, rule.writable_fields = True, True, None, None
