@@ -96,12 +96,10 @@ class Connection:
 
     async def drain(self, retry_after: float, close_code: int) -> None:
         """Answer what was pushed, say bye, close."""
-        if self._acks:
-            await asyncio.wait([push.results for push in self._acks])
-            await asyncio.sleep(0)  # the callbacks of the futures send the acks
-        if held := [push.mark for push in self._acks if push.mark is not None]:
-            await asyncio.wait(held)
-            await asyncio.sleep(0)
+        while self._acks:
+            first = self._acks[0]
+            await asyncio.wait([first.mark or first.results])
+            await asyncio.sleep(0)  # its callback sends the ack, and looks at the push behind it
         self._perform(self.session.bye("drain", retry_after, close_code))
         await self._outbox.flushed()
 

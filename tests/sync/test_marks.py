@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sync.transports import marks
 from sync.transports.marks import Marks, next_mark
+from sync.transports.runtime import get_runtime
 from tests.rest.api import Api
 from tests.sync.live import serving
 from tests.sync.test_profiles_live import Stage, client, op, patch
@@ -82,6 +83,18 @@ async def test_a_refused_op_is_answered_at_a_mark_and_what_follows_it_after_it(s
         acks = [await tom.until("ack"), await tom.until("ack")]
         assert [ack["ref"] for ack in acks] == [901, 902]
         assert time.perf_counter() - begun >= FAR
+
+
+async def test_a_server_that_goes_down_says_first_what_waits_for_its_mark(stage):
+    async with serving() as port, client(port, stage.devices["tom"]) as tom:
+        await tom.follow()
+        for ref in (801, 802, 803):
+            await tom.say("push", op("jobs", "j9", "delete"), ref=ref, **tom.state)
+        await asyncio.sleep(0.1)
+        draining = asyncio.create_task((await get_runtime()).drain())
+        said = [await tom.hear() for _ in range(4)]
+        assert [message.get("ref") or message["type"] for message in said] == [801, 802, 803, "bye"]
+        await draining
 
 
 async def test_ranges_are_answered_at_marks(stage):
