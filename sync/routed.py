@@ -68,7 +68,7 @@ def channel_for(access: Access, tenant: str) -> Channel:
 def _born(access: Access) -> tuple[int, int, list[Any]] | None:
     statement = "SELECT id, born_cursor, rules FROM sync_channel WHERE tenant_id = %s AND key = %s"
     row = sql.fetch_one(statement, [access.tenant_id, access.channel])
-    # PostgreSQL's driver has parsed JSON by then; in SQLite it is text.
+    # Whether the driver has parsed JSON by then depends on how it is set up.
     return None if row is None else (row[0], row[1], orjson.loads(row[2]) if isinstance(row[2], str) else row[2])
 
 

@@ -45,6 +45,9 @@ class Marks:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         with self._news:
+            if self._stopping:
+                future.set_result(None)
+                return future
             heapq.heappush(self._waiting, (next_mark(begun, time.perf_counter()), next(self._numbers), loop, future))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="moat-marks", daemon=True)

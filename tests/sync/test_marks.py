@@ -1,10 +1,10 @@
 """Refusals to somebody who does not see everything leave at even marks; nothing else waits."""
 
 import asyncio
-import threading
 import time
 
 import pytest
+from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,7 +41,8 @@ async def test_waits_end_in_the_order_of_their_marks_and_all_at_once_when_it_is_
     last = waiting.after(time.perf_counter())
     await asyncio.to_thread(waiting.stop)
     await asyncio.wait_for(last, 5)
-    assert not any(thread.name == "moat-marks" for thread in threading.enumerate())
+    assert not waiting._thread.is_alive()
+    assert waiting.after(time.perf_counter()).done()
 
 
 def test_a_loop_that_has_ended_disturbs_no_other_wait():
@@ -117,8 +118,8 @@ def test_refusals_over_rest_leave_at_marks_and_answers_do_not_wait_for_them(stag
         status = tom(method, path, body).status_code
         return status, time.perf_counter() - begun >= 2.0
 
-    for path in ("jobs/j1/", "jobs/j1/history/", "line_items/?job=j1"):
-        assert took("GET", f"records/{path}") == (200, False)
+    assert took("GET", "records/jobs/j1/") == (200, False)
+    assert took("GET", "records/jobs/?id__in=j1,j2") == (200, True)
     for record in ("j2", "j9"):
         assert took("GET", f"records/jobs/{record}/") == (404, True)
         assert took("GET", f"records/jobs/{record}/history/") == (200, True)
@@ -138,3 +139,15 @@ def test_what_a_cbor_client_may_not_write_is_refused_at_a_mark(stage, monkeypatc
     assert took("l7", {"job": "j1", "text": "ok"}, collection="line_items") == (True, False)
     assert took("j2", {"title": "mine", "technician": "tom"}, collection="jobs") == (False, True)
     assert took("j9", None, collection="jobs") == (False, True)
+
+
+def test_who_is_not_let_in_is_answered_as_anywhere(stage):
+    tom = Api(stage.tenant, stage.users["tom"])
+    tom.token = "moat_wrong"
+    session = Client(raise_request_exception=False)
+    session.force_login(stage.users["tess"])
+    for method, path in (("GET", "records/jobs/"), ("GET", "records/jobs/j1/"), ("GET", "records/jobs/j1/history/"), ("GET", "conflicts/")):
+        refused = tom(method, path)
+        assert (refused.status_code, refused.data["code"]) == (401, "bad_token"), path
+        assert session.generic(method, f"/api/{path}", headers={"X-Moat-Tenant": "elsewhere"}).status_code == 403, path
+    assert tom("POST", "records/jobs/bulk/", {"operations": []}).status_code == 401

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 def seconds_asked(header: object, now: datetime | None = None) -> float | None:
     """Return the seconds that a `Retry-After` asks to wait: of a number of them, or until a date of HTTP; None for anything else."""
-    text = str(header or "").strip()
+    text = ("" if header is None else str(header)).strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])
     try:
