@@ -17,10 +17,16 @@ axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => done
   .filter(({ impact }) => impact === 'serious' || impact === 'critical')
   .map(({ id, nodes }) => id + ': ' + nodes.map((node) => node.html).join(' | '))), (error) => done([String(error)]));
 """
+#: A moving element's box is a float multiplied by its transform, thus 43.99998 px high: it is measured where it comes to rest.
+STILL = """
+const done = arguments[arguments.length - 1];
+const ends = document.getAnimations().filter(({ effect }) => effect.getComputedTiming().iterations !== Infinity).map(({ finished }) => finished);
+Promise.allSettled(ends).then(() => done(true));
+"""
 SMALL = """
 return [...document.querySelectorAll('button, a, input, select, textarea')].filter((e) => e.checkVisibility() && !e.closest('.skip') && !e.matches('.skip')).flatMap((e) => {
   const hit = (e.matches('input[type=checkbox], input[type=radio]') && e.closest('label')) || e;
-  const { width, height } = hit.getBoundingClientRect();
+  const box = hit.getBoundingClientRect(), width = Math.round(box.width * 16) / 16, height = Math.round(box.height * 16) / 16;
   return width && (width < 44 || height < 32 || (height < 44 && !e.matches('.switch'))) ? [`${e.outerHTML.slice(0, 120)} ${Math.round(width)}×${Math.round(height)}`] : [];
 });
 """
@@ -29,6 +35,7 @@ return [...document.querySelectorAll('button, a, input, select, textarea')].filt
 def look(person) -> None:
     """No serious accessibility finding, nothing too small for a finger, nothing wider than the screen."""
     person.driver.execute_script(AXE.read_text())
+    assert person.driver.execute_async_script(STILL)
     assert person.driver.execute_async_script(SEEN) == []
     assert person.js(SMALL) == []
     assert person.js("return document.documentElement.scrollWidth <= innerWidth")
