@@ -58,6 +58,20 @@ def test_development_starts_without_any_environment(tmp_path):
     assert manage(tmp_path, "check").returncode == 0
 
 
+def test_an_empty_database_url_is_none(tmp_path):
+    done = manage(tmp_path, "migrate", "--plan", DATABASE_URL="", REDIS_URL="")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "moat.sqlite3").exists()
+
+
+@pytest.mark.parametrize("url", ["mysql://root:secret@host/name", "host/name", "postgresq://root:secret@host/name"])
+def test_a_database_moat_does_not_run_on_is_refused_by_name(tmp_path, url):
+    done = manage(tmp_path, "check", DATABASE_URL=url)
+    assert done.returncode != 0
+    assert "postgres://user:password@host/name" in done.stderr
+    assert "secret" not in done.stderr.splitlines()[-1]
+
+
 def test_no_migration_is_missing(tmp_path):
     done = manage(tmp_path, "makemigrations", "--check", "--dry-run")
     assert done.returncode == 0, done.stdout

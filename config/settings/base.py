@@ -1,5 +1,6 @@
 """What every environment shares. Every knob an operator turns is an environment variable (docs/guides/operate.md)."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,19 @@ TEMPLATES = [
 ]
 
 
+ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
+
+
 def database(url: str) -> dict[str, Any]:
     """Return Django's settings for a database URL, with what Moat needs of SQLite and PostgreSQL."""
-    settings: dict[str, Any] = environ.Env.db_url_config(url)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what it does not know is refused here, not warned about
+        settings: dict[str, Any] = environ.Env.db_url_config(url)
+    if settings.get("ENGINE") not in ENGINES:
+        kind = url.partition(":")[0]
+        raise ImproperlyConfigured(
+            f"DATABASE_URL begins with {kind!r}; Moat runs on sqlite:////path and postgres://user:password@host/name."
+        )
     if settings["ENGINE"].endswith("sqlite3"):
         settings["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
@@ -102,7 +113,8 @@ def database(url: str) -> dict[str, Any]:
     return settings
 
 
-DATABASES = {"default": database(env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'moat.sqlite3'}"))}
+# Set but empty, as a compose file passes on what it was not given, is not set.
+DATABASES = {"default": database(env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'moat.sqlite3'}")}
 REDIS_URL = env.str("REDIS_URL", default="")
 # Whoever sends it as bearer token may read /metrics; without it only staff may.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

@@ -4,6 +4,7 @@ import pytest
 
 from tenants.models import Device
 from tenants.tokens import revoke
+from tests.browser import engines
 from tests.browser.fixtures import in_every_engine, office
 
 pytestmark = [pytest.mark.slow]
@@ -15,7 +16,7 @@ def conflict(tom, server, tenant, title: str) -> None:
     tom.offline().type("title", title).save()
     office(tenant, "jobs", "j1", "update", [{"op": "replace", "path": "/title", "value": f"Office against {title}"}])
     server.start()
-    tom.says("Someone else changed the same as you.")
+    tom.says("changed the same")
 
 
 @in_every_engine
@@ -23,21 +24,21 @@ def test_a_conflict_raises_an_alert_and_is_settled_by_a_person(at, server, tenan
     tom = at().go().log_in("tom").open("jobs", "j1")
 
     conflict(tom, server, tenant, "Mine")
-    assert tom.find(".alerts [role=alert]").text.startswith("Conflict")
-    tom.click("Decide", within=".alerts")
+    assert tom.find(".notice.warn").text.startswith("Conflict")
+    tom.click("Decide", within=".notice.warn")
     sheet = tom.find("dialog.conflict")
     for said in ("Mine", "Office against Mine", "Before: Boiler service", "olga"):
         assert said in sheet.text
     tom.click("Keep mine")
-    tom.sent().sees("title", "Mine").until("!document.querySelector('.alerts .notice')")
+    tom.sent().sees("title", "Mine").until("!document.querySelector('.notice.warn')")
 
     conflict(tom, server, tenant, "Mine again")
-    tom.click("Decide", within=".alerts")
+    tom.click("Decide", within=".notice.warn")
     tom.click("Take theirs")
-    tom.sent().sees("title", "Office against Mine again").until("!document.querySelector('.alerts .notice')")
+    tom.sent().sees("title", "Office against Mine again").until("!document.querySelector('.notice.warn')")
 
     conflict(tom, server, tenant, "Third")
-    tom.click("Decide", within=".alerts")
+    tom.click("Decide", within=".notice.warn")
     tom.find("dialog input[value=own]").click()
     own = tom.find("dialog .own-value input")
     own.clear()
@@ -45,6 +46,32 @@ def test_a_conflict_raises_an_alert_and_is_settled_by_a_person(at, server, tenan
     tom.click("Save my choice")
     tom.sent().sees("title", "Agreed by both")
     at().go().log_in("tess").open("jobs", "j1").sees("title", "Agreed by both")
+
+
+def test_on_a_phone_a_conflict_is_told_once_on_the_page_in_front(at, server, tenant) -> None:
+    tom = at(size=engines.PHONE).go().log_in("tom").open("jobs", "j1")
+    conflict(tom, server, tenant, "Mine")
+    tom.until("document.querySelectorAll('.notice.warn').length === 2")
+    told = "return [...document.querySelectorAll('.notice.warn')].filter((e) => e.checkVisibility()).map((e) => e.parentElement.className)"
+    assert tom.js(told) == ["notices"]
+    tom.visit("#/o/customers").sees_row("Harbour Hotel")
+    assert tom.js(told) == ["alerts"]
+    tom.click("Decide", within=".alerts")
+    tom.click("Take theirs")
+    tom.sent().until("!document.querySelector('.notice.warn')")
+
+
+def test_that_something_was_done_is_not_said_any_more_once_it_is_refused(at, server, tenant) -> None:
+    tom = at().go().log_in("tom").visit("#/new/customers")
+    tom.sees("name", "").type("name", "Double").type("code", "C-1")
+    # By itself the message would go after six seconds; here it never would.
+    tom.js("const later = setTimeout; window.setTimeout = (act, ms, ...rest) => (ms === 6000 ? 0 : later(act, ms, ...rest))")
+    server.kill()
+    tom.offline().save().says("created.")
+    office(tenant, "customers", "c9", "insert", {"name": "Was here before", "code": "C-1"})
+    server.start()
+    tom.until("document.querySelector('.attention')?.textContent === '1'")
+    tom.until("!document.querySelector('.toast')")
 
 
 def test_an_edit_that_meets_a_delete_asks_whether_the_record_comes_back(at, server, tenant) -> None:

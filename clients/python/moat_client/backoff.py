@@ -4,6 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
+
+LONGEST_ASKED: Final = 3600.0
+"""Seconds. Whoever is asked to wait longer, by a proxy with a wrong clock, looks again after an hour."""
 
 
 def seconds_asked(header: object, now: datetime | None = None) -> float | None:
@@ -23,7 +27,7 @@ def seconds_asked(header: object, now: datetime | None = None) -> float | None:
 class Backoff:
     """Exponential backoff with full jitter: a random moment within a window that doubles up to `cap` seconds.
 
-    `draw` returns a number in [0, 1). What the server asked for (`retry_after`) is never undercut.
+    `draw` returns a number in [0, 1). What the server asked for (`retry_after`) is never undercut, up to `LONGEST_ASKED`.
     """
 
     draw: Callable[[], float]
@@ -36,7 +40,7 @@ class Backoff:
         window = min(self.cap, self.base * 2.0 ** min(self.tries, 30))
         self.tries += 1
         wait = self.draw() * window
-        return wait if retry_after is None else max(0.0, retry_after) + wait * 0.5
+        return wait if retry_after is None else min(max(0.0, retry_after), LONGEST_ASKED) + wait * 0.5
 
     def reset(self) -> None:
         """Start over with the smallest window, after a success."""

@@ -33,3 +33,9 @@ def test_what_the_server_asks_for_is_never_undercut() -> None:
     for draw in (0.0, 0.999):
         backoff = Backoff(lambda draw=draw: draw)
         assert all(backoff.next(30.0) >= 30.0 for _ in range(20))
+
+
+def test_nobody_is_silenced_for_years() -> None:
+    asked = seconds_asked("Thu, 26 Nov 2099 12:00:00 GMT", NOW)
+    assert asked is not None and asked > 10 * 365 * 86400
+    assert 3600.0 <= Backoff(lambda: 0.999).next(asked) <= 3660.0

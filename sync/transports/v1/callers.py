@@ -29,7 +29,7 @@ class Caller:
 
     identity: DeviceIdentity
     channel: Channel
-    begun: float = field(default_factory=time.perf_counter)
+    begun: float = field(default_factory=time.perf_counter, compare=False)
 
     @property
     def database(self) -> str:

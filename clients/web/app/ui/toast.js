@@ -8,17 +8,30 @@ const SHOWN_MS = 6000;
 let place = null;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
+/** @type {(() => void) | null} what takes the present message away */
+let shown = null;
 
 /**
- * Show a message; it takes the place of the one before.
+ * Show a message; it takes the place of the one before. Returns what takes it away again.
  * @param {string} text
- * @param {{action?: string, onaction?: () => void, tone?: 'plain' | 'bad'}} [about]
+ * @param {{action?: string, onaction?: () => void, tone?: 'plain' | 'bad', onclose?: () => void}} [about] `onclose`: it is gone, however
  */
-export function toast(text, { action, onaction, tone = 'plain' } = {}) {
+export function toast(text, { action, onaction, tone = 'plain', onclose } = {}) {
   place ??= document.body.appendChild(h('div', { class: 'toasts', role: 'status', 'aria-live': 'polite' }));
-  const close = () => place?.replaceChildren();
+  shown?.();
+  let there = true;
+  const close = () => {
+    if (!there) return;
+    there = false;
+    clearTimeout(timer);
+    shown = null;
+    message.remove();
+    onclose?.();
+  };
   const act = () => { close(); onaction?.(); };
-  place.replaceChildren(h('div', { class: `toast ${tone}` }, h('span', {}, text), action ? button(action, act) : null, button('Dismiss', close, { icon: 'close', kind: 'icon' })));
-  clearTimeout(timer);
+  const message = h('div', { class: `toast ${tone}` }, h('span', {}, text), action ? button(action, act) : null, button('Dismiss', close, { icon: 'close', kind: 'icon' }));
+  place.append(message);
+  shown = close;
   timer = setTimeout(close, SHOWN_MS);
+  return close;
 }

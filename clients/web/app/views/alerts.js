@@ -75,8 +75,8 @@ export class Alerts {
 }
 
 /** @param {Alert} alert */
-function drawAlert({ tone, title, text, action, onaction }) {
-  return h('div', { class: `notice ${tone}`, role: 'alert' }, icon(tone === 'plain' ? 'info' : 'warning'), h('p', {}, h('strong', {}, title), ' ', text), action && onaction ? button(action, onaction, { kind: 'primary' }) : null);
+function drawAlert({ key, tone, title, text, action, onaction }) {
+  return h('div', { class: `notice ${tone}`, role: 'alert', 'data-about': key.split(':')[0] }, icon(tone === 'plain' ? 'info' : 'warning'), h('p', {}, h('strong', {}, title), ' ', text), action && onaction ? button(action, onaction, { kind: 'primary' }) : null);
 }
 
 /** @param {App} app */

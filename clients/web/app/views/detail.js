@@ -14,7 +14,7 @@ import { back } from './back.js';
 import { openHistory } from './history.js';
 import { Notices } from './notices.js';
 import { beginRepair, endRepair } from './repair.js';
-import { undoable } from './undo.js';
+import { told } from './undo.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -272,7 +272,7 @@ export class DetailView {
     } else if (this.isNew) {
       const id = await app.moat.insert(table, edit.result());
       app.drafts.delete(this.key);
-      toast(`${type.label} created.`, undoable(app, { op: 'insert', table, id }));
+      told(app, `${type.label} created.`, { op: 'insert', table, id });
       if (!this.gone) location.replace(address({ page: 'record', table, id }));
     } else {
       const id = /** @type {string} */ (this.id);
@@ -282,7 +282,7 @@ export class DetailView {
       const op = await app.moat.update(table, id, values);
       edit.saved(values);
       this.showProblems = false;
-      if (op !== null) toast('Saved.', undoable(app, { op: 'update', table, id, before, opId: op }));
+      if (op !== null) told(app, 'Saved.', { op: 'update', table, id, before, opId: op });
     }
   }
 
@@ -310,7 +310,7 @@ export class DetailView {
       const opId = await app.moat.remove(table, id);
       app.drafts.delete(this.key);
       location.hash = address({ page: 'list', table });
-      toast(`${type.label} deleted.`, undoable(app, { op: 'delete', table, id, before, opId }));
+      told(app, `${type.label} deleted.`, { op: 'delete', table, id, before, opId });
     });
   }
 

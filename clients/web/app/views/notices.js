@@ -24,7 +24,7 @@ export class Notices {
   constructor(app, of) {
     this.app = app;
     this.of = of;
-    this.element = h('div', { class: 'notices' });
+    this.element = h('div', { class: 'notices', 'aria-live': 'polite' });
     this.drawn = '';
     this.stop = app.on('overlays', () => void this.read());
     /** @type {ReturnType<typeof setTimeout> | undefined} */

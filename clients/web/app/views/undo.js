@@ -9,28 +9,44 @@ import { toast } from '../ui/toast.js';
  *   `before`: of an update the old values of its fields, of a delete the record
  */
 
+// What the server took neither as it is nor ever will.
+const FAILED = new Set(['conflict', 'rejected', 'parked']);
+
 /**
- * Return the toast's action that takes an op back.
+ * Say what was done, with a way to take it back. Once the server refused it, it was not done: the message goes.
  * @param {App} app
+ * @param {string} text
  * @param {Done} done
  */
-export function undoable(app, done) {
-  return {
-    action: 'Undo',
-    onaction: () => void app.attempt(async () => {
-      await takeBack(app, done);
-      toast('Taken back.');
-    }),
-  };
+export function told(app, text, done) {
+  const onaction = () => void app.attempt(async () => {
+    await takeBack(app, done);
+    toast('Taken back.');
+  });
+  const close = toast(text, { action: 'Undo', onaction, onclose: () => stop() });
+  const stop = app.on('overlays', async () => {
+    const overlays = await app.moat.overlays().catch(() => []);
+    if (overlays.some((overlay) => FAILED.has(overlay.state) && isOf(overlay, done))) close();
+  });
+}
+
+/**
+ * Say whether an overlay holds what was done.
+ * @param {import('../../sdk/types.js').Overlay} overlay
+ * @param {Done} done
+ */
+function isOf(overlay, { op, table, id, opId }) {
+  return opId ? overlay.op_id === opId : overlay.table === table && overlay.id === id && overlay.op === op;
 }
 
 /**
  * @param {App} app
  * @param {Done} done
  */
-async function takeBack(app, { op, table, id, before = {}, opId }) {
+async function takeBack(app, done) {
+  const { op, table, id, before = {} } = done;
   const waiting = await app.moat.overlays('pending');
-  const own = waiting.find((overlay) => (opId ? overlay.op_id === opId : overlay.table === table && overlay.id === id && overlay.op === op));
+  const own = waiting.find((overlay) => isOf(overlay, done));
   if (own && await discarded(app, own.op_id)) return;
   const type = app.types.get(table);
   const rights = app.rights(table);

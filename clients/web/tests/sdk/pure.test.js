@@ -167,6 +167,7 @@ test('waiting grows, has jitter and obeys the server', () => {
   assert.equal(backoff(0, () => 1), 500);
   assert.equal(backoff(50, () => 1), 30_000);
   assert.ok(backoff(0, () => 0.5, 10) >= 10_000);
+  assert.ok(backoff(0, () => 1, 4e9) <= 4_500_000, 'a timer of over 24 days would fire at once');
 });
 
 test('ids sort by the time they were made', () => {
