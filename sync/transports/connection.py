@@ -35,12 +35,17 @@ _ops = {status: metrics.ops.labels(status) for status in get_args(Status)}
 
 @dataclass(slots=True)
 class _Push:
-    """A push that was not acked yet. `mark`, when its ack must not tell by its time, is when it may leave."""
+    """A push that was not acked yet; `mark`: when its ack may leave, where it must not tell by its time."""
 
     ref: int | None
     begun: float
     results: Results
+    answered: bool = False
     mark: "asyncio.Future[None] | None" = None
+
+    def may_leave(self) -> bool:
+        """Whether the writer answered and, if there is a mark, it has come."""
+        return self.answered and (self.mark is None or self.mark.done())
 
 
 class Connection:
@@ -164,12 +169,21 @@ class Connection:
         client.confirmed(message.cursor)
         metrics.pushes.inc()
         future = get_writer().submit(PushJob(client.actor, message.ops, message.schema_version))
-        self._acks.append(_Push(message.ref, time.perf_counter(), future))
-        future.add_done_callback(self._send_acks)
+        push = _Push(message.ref, time.perf_counter(), future)
+        self._acks.append(push)
+        future.add_done_callback(lambda _: self._answered(push))
 
-    def _send_acks(self, _: object) -> None:
+    def _answered(self, push: _Push) -> None:
+        """The writer is done with a push; an op that it refused to somebody who does not see everything waits for a mark."""
+        if self._refuses(push.results):
+            push.mark = self._runtime.marks.after(push.begun)
+            push.mark.add_done_callback(self._send_acks)
+        push.answered = True
+        self._send_acks()
+
+    def _send_acks(self, _: object = None) -> None:
         """Send the acks that may leave, in the order of the pushes."""
-        while self._acks and self._may_leave(self._acks[0]):
+        while self._acks and self._acks[0].may_leave():
             push = self._acks.popleft()
             ref, future = push.ref, push.results
             self.session.push_answered()
@@ -183,15 +197,6 @@ class Connection:
             else:
                 logger.error("push_failed", device=self.device_id, exc_info=error)
                 self.fail(Code.INTERNAL, "The server failed on this push. Try again later.", ref=ref, retry_after=5)
-
-    def _may_leave(self, push: _Push) -> bool:
-        """Whether a push is answered and, where an op was refused to somebody who does not see everything, at its mark."""
-        if not push.results.done():
-            return False
-        if push.mark is None and self._refuses(push.results):
-            push.mark = self._runtime.marks.after(push.begun)
-            push.mark.add_done_callback(self._send_acks)
-        return push.mark is None or push.mark.done()
 
     def _refuses(self, results: Results) -> bool:
         if self.client is None or not self.client.channel.filtered or results.cancelled() or results.exception() is not None:

@@ -86,6 +86,17 @@ async def test_a_refused_op_is_answered_at_a_mark_and_what_follows_it_after_it(s
         assert time.perf_counter() - begun >= FAR
 
 
+async def test_refusals_that_come_together_share_their_mark(stage):
+    """Eight in a row would otherwise wait for eight marks, one after the other."""
+    async with serving() as port, client(port, stage.devices["tom"]) as tom:
+        await tom.follow()
+        begun = time.perf_counter()
+        for ref in range(8):
+            await tom.say("push", op("jobs", "j9", "delete"), ref=ref, **tom.state)
+        assert [(await tom.until("ack"))["ref"] for _ in range(8)] == list(range(8))
+        assert FAR <= time.perf_counter() - begun < 5 * FAR
+
+
 async def test_a_server_that_goes_down_says_first_what_waits_for_its_mark(stage):
     async with serving() as port, client(port, stage.devices["tom"]) as tom:
         await tom.follow()
