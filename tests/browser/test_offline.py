@@ -34,7 +34,7 @@ def test_a_pending_edit_can_be_taken_back_before_it_is_sent(at, server) -> None:
     tom.offline().type("title", "A mistake").save()
     tom.says("Not sent yet").click("Undo", within=".notices")
     tom.sees("title", "Boiler service").until("!document.querySelector('.notices .notice')")
-    assert tom.js("return document.querySelector('.sync-state').dataset.pending") == "0"
+    tom.until("document.querySelector('.sync-state').dataset.pending === '0'")
 
 
 @in_every_engine

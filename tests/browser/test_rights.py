@@ -87,7 +87,7 @@ def test_a_technician_is_offered_what_the_profile_allows_and_nothing_else(at, se
     terry.find("body").send_keys("n")
     terry.open("jobs", "j1")
     assert inputs(terry) == ["notes", "status"]
-    assert terry.js("return document.querySelector('[data-field=title] output').textContent") == "Boiler service"
+    terry.until("document.querySelector('[data-field=title] output')?.textContent === 'Boiler service'")
     assert not terry.js("return document.querySelector('[data-field=price]')")
     terry.until("document.querySelector('[data-field=customer] output a')?.textContent === 'Harbour Hotel'")
     assert not has_button(terry, "Delete") and has_button(terry, "History")
@@ -159,7 +159,7 @@ def test_another_profile_is_followed_while_the_page_is_open_and_kept_without_a_s
     server.start()
     terry.says("it is not sent").says("Your profile does not let you change this job.")
     assert not has_button(terry, "Save")
-    assert terry.js("return document.querySelector('[data-field=title] output').textContent") == "Typed before"
+    terry.until("document.querySelector('[data-field=title] output')?.textContent === 'Typed before'")
     terry.click("Cancel")
     terry.visit("#/o/jobs").sees_row("Boiler service").until("!document.querySelector('.button.new')?.checkVisibility()")
     terry.open("jobs", "j1").says("view only")

@@ -86,7 +86,7 @@ def test_a_record_to_read_only_is_accessible_on_the_smallest_phone(at, tenant) -
     rita = at(size=(320, 640)).go().log_in("rita").visit("#/o/jobs").sees_row(long)
     look(rita)
     rita.open("jobs", "j1").until("document.querySelector('[data-field=customer] output a')")
-    assert rita.js("return document.querySelector('[data-field=title] output').textContent") == long
+    rita.until("document.querySelector('[data-field=title] output').textContent === arguments[0]", long)
     look(rita)
 
 
@@ -94,7 +94,7 @@ def test_a_wide_list_is_a_table_that_sorts_and_shrinks_beside_a_record(at, tenan
     for n, crew in enumerate((3, 1, 2)):
         office(tenant, "jobs", f"n{n}", "insert", {"title": f"Visit {crew}", "crew": crew})
     tom = at().go().log_in("tom").visit("#/o/jobs").sees_row("Visit 1")
-    assert tom.js("return [...document.querySelectorAll('.table-head > *')].every((e) => e.checkVisibility())")
+    tom.until("[...document.querySelectorAll('.table-head > *')].every((e) => e.checkVisibility())")
     by_title = [f"Visit {n}" for n in (1, 2, 3)]
     tom.click("Sort by title")
     tom.until(
@@ -107,9 +107,9 @@ def test_a_wide_list_is_a_table_that_sorts_and_shrinks_beside_a_record(at, tenan
         ",".join(by_title[::-1]),
     )
     tom.open("jobs", "n0")
-    assert not tom.js("return document.querySelector('.table-head').checkVisibility()")
+    tom.until("!document.querySelector('.table-head').checkVisibility()")
     boxes = tom.js(
         "return ['.list', '.detail'].map((css) => document.querySelector(css).getBoundingClientRect()).map(({ left, right }) => [left, right])"
     )
     assert boxes[0][1] <= boxes[1][0] + 1, "side by side"
-    assert tom.js("return document.querySelector('.item[aria-selected=true]').dataset.id") == "n0"
+    tom.until("document.querySelector('.item[aria-selected=true]')?.dataset.id === 'n0'")
