@@ -1,6 +1,9 @@
 """Fixtures and rules for all tests of the server."""
 
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -13,6 +16,10 @@ OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname =
 #: pytest-django lets a test reach the database by these only.
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
 LEFT_OUT = "left to the run on SQLite"
+
+# Where the machine's Node was too old, or none, what tests run takes that of the environment (config/scripts/node.sh).
+if Path(sys.executable).with_name("node").exists():
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 @pytest.fixture(scope="session", autouse=True)
