@@ -7,6 +7,8 @@ import re
 import shutil
 import struct
 import subprocess
+import tarfile
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from config import web
 from config.headers import PREFIX
+from tests.browser.fixtures import skip_if
 from tests.ios.phone import IOS
 
 APP = IOS / "ios" / "App" / "App"
@@ -249,12 +252,22 @@ def test_a_server_built_in_is_checked(bundle, tmp_path, server, built):
         assert not (tmp_path / "ios" / "www").exists()
 
 
-def test_what_the_shell_calls_the_files_is_what_ios_and_capacitor_call_them(bundle):
+@pytest.fixture
+def capacitor(tmp_path) -> Iterator[tarfile.TarFile]:
+    """Capacitor for iOS as the project names it, from npm."""
+    wanted = f"@capacitor/ios@{LOCK['packages']['node_modules/@capacitor/ios']['version']}"
+    npm = shutil.which("npm")
+    if npm is None or subprocess.run([npm, "pack", "--silent", wanted], cwd=tmp_path, capture_output=True, timeout=120).returncode:
+        skip_if(f"npm does not fetch {wanted}")
+    (packed,) = tmp_path.glob("*.tgz")
+    with tarfile.open(packed) as source:
+        yield source
+
+
+def test_what_the_shell_calls_the_files_is_what_ios_and_capacitor_call_them(bundle, capacitor):
     """A module under a wrong type is not run. Capacitor asks iOS, which knows .js and .mjs as JavaScript; the rest is in its own table too."""
-    handler = IOS / "node_modules/@capacitor/ios/Capacitor/Capacitor/WebViewAssetHandler.swift"
-    if not handler.exists():
-        pytest.skip("npm ci in clients/ios brings Capacitor's own table of types")
-    table = dict(re.findall(r'"([a-z0-9]+)": "([^"]+)"', handler.read_text().split("let mimeTypes", 1)[1]))
+    handler = capacitor.extractfile("package/Capacitor/Capacitor/WebViewAssetHandler.swift").read().decode()
+    table = dict(re.findall(r'"([a-z0-9]+)": "([^"]+)"', handler.split("let mimeTypes", 1)[1]))
     suffixes = {path.suffix for path in bundle.rglob("*") if path.is_file()}
     assert suffixes - {f".{each}" for each in table} == {".mjs", ".webmanifest"}
     for suffix in suffixes - {".mjs", ".webmanifest", ".js"}:
