@@ -5,7 +5,7 @@ under this channel or another, is taken from it meanwhile (`sync.v1.lost`).
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from django.db import transaction
@@ -26,6 +26,8 @@ _LOST: Final = (
     sql.Column("record_id", "text"),
     sql.Column("entity_version", "bigint"),
 )
+_ROWS_AT_ONCE: Final = 10_000
+"""It may be every record of a tenant."""
 
 
 class CursorInvalid(Exception):
@@ -133,8 +135,9 @@ def _store(channel: Channel, state: DeviceState, lost: Sequence[Lost]) -> None:
     """Write where a device is. Under the tenant's lock, so that whoever changes rights next knows which channel is held."""
     with transaction.atomic():  # ahead of the lock: it may be much, and is of no use before the state says so
         LostRecord.objects.filter(device_id=state.device_id).delete()
-        if lost:
-            sql.insert_many("v1_lost", _LOST, [(state.device_id, *astuple(one)) for one in lost])
+        for begin in range(0, len(lost), _ROWS_AT_ONCE):
+            some = lost[begin : begin + _ROWS_AT_ONCE]
+            sql.insert_many("v1_lost", _LOST, [(state.device_id, one.cursor, one.table, one.record_id, one.version) for one in some])
     with transaction.atomic():
         if lock_tenant(channel.tenant_id).access_version != channel.access_version:
             raise AccessMoved
