@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -21,8 +20,7 @@ from sync.models import Change
 from sync.ops import Actor, Op
 from sync.rows import records
 from tests.builders import make_tenant
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.contract.servers import ROOT, database_url
 
 
 @pytest.fixture
@@ -265,13 +263,11 @@ def test_a_bad_condition_is_refused(tenant, tmp_path, where):
 def test_a_killed_import_goes_on_and_doubles_nothing(tenant, tmp_path):
     """kill -9 in the middle, run again: every row is there exactly once."""
     path = _file(tmp_path, "n,text\n" + "".join(f"{n},row {n}\n" for n in range(40_000)))
-    settings = connection.settings_dict
-    url = (
-        f"sqlite:///{settings['NAME']}"
-        if connection.vendor == "sqlite"
-        else f"postgres://{settings['USER']}@127.0.0.1:5432/{settings['NAME']}"
-    )
-    env = os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings.dev", "MOAT_DATA_DIR": str(tmp_path / "var")}
+    env = os.environ | {
+        "DATABASE_URL": database_url(),
+        "DJANGO_SETTINGS_MODULE": "config.settings.dev",
+        "MOAT_DATA_DIR": str(tmp_path / "var"),
+    }
     command = [sys.executable, "manage.py", "import_csv", str(path), "--tenant", "acme", "--object", "thing", "--create", "--batch", "500"]
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_until(lambda: Change.objects.filter(tenant=tenant).count() > 1500, process)
