@@ -111,8 +111,14 @@ def _text(value: Any) -> str:
     return value
 
 
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError  # and `bytes` of a number would be that many zeros
+    return value
+
+
 def _big(value: Any) -> int:
-    return int.from_bytes(bytes(value), "big")
+    return int.from_bytes(_bytes(value), "big")
 
 
 _TAGS: Final[dict[int, Callable[[Any], Any]]] = {
@@ -121,7 +127,7 @@ _TAGS: Final[dict[int, Callable[[Any], Any]]] = {
     2: _big,
     3: lambda value: -1 - _big(value),
     4: _fraction,
-    37: lambda value: str(uuid.UUID(bytes=bytes(value))),
+    37: lambda value: str(uuid.UUID(bytes=_bytes(value))),
     100: lambda days: (_EPOCH + timedelta(days=days)).isoformat(),
     1004: _text,
 }

@@ -35,6 +35,9 @@ from tenants.locks import LockedTenant
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_000
+_FAR = 2**62
+_NEAR = 2**20
+"""Versions that one device may make of a record on its own."""
 
 
 class EntityRefused(Exception):
@@ -55,9 +58,12 @@ class _Push:
     lost: list[Lost] = field(default_factory=list)
 
 
-def settle_entities(locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool = False) -> tuple[Pushed, Outcome]:
+def settle_entities(
+    locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool = False, room: int = 8_388_608
+) -> tuple[Pushed, Outcome]:
     """Settle a push and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
 
+    Of conflicts at most `room` bytes of documents are told, but at least one; it is acknowledged no further than told.
     Raises `EntityRefused` when an op cannot be applied, `PushRefused` when the device or its user may not write; then nothing is.
     """
     batch = Batch(locked)
@@ -81,9 +87,10 @@ def settle_entities(locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp],
         raise EntityRefused(tx.position, refused) from None
     tx.commit()
     commit = flush(batch)
-    views = keep(batch, actor, push.lost)
+    views, untold = keep(batch, actor, push.lost, room)
     _remember(device, push.silent, commit)
-    return Pushed(max(push.settled, default=0), views), Outcome([], commit, batch.settlements)
+    acknowledged = max(push.settled, default=0) if untold is None else untold - 1
+    return Pushed(acknowledged, views), Outcome([], commit, batch.settlements)
 
 
 def _tx(batch: Batch, actor: Actor) -> Tx:
@@ -138,8 +145,10 @@ def _take(push: _Push, op: EntityOp, prepared: _Prepared) -> None:
     view = rights.view_for(tx, table)
     if row is not None and _changes_nothing(view, row, op) and guard.in_sight(tx, op.collection, op.entity_id):
         push.silent.append(op.op_id)
+        _settle_earlier(tx, op)
         return
     rights.permit(tx, engine_op, table, row)
+    _require_near(op, row)
     is_newer = row is None or op.version > version_of(row)
     if op.body is not None and (is_newer or row is None or row.deleted):
         rights.require_unlocked(tx, view, engine_op, row, op.body)
@@ -153,6 +162,12 @@ def _take(push: _Push, op: EntityOp, prepared: _Prepared) -> None:
     else:
         tx.add(op.op_id, _resolved(tx, op, engine_op, row, resolution))
         _settle_earlier(tx, op)
+
+
+def _require_near(op: EntityOp, row: Row | None) -> None:
+    """Refuse a version that leaves none above it to whoever edits the record next. Clocks in nanoseconds are well below."""
+    if op.version > _FAR and op.version > _NEAR + (0 if row is None else version_of(row)):
+        raise OpRefused(Code.BAD_VALUE, f"entityVersion is at most {_FAR}.", field="entityVersion")
 
 
 def _changes_nothing(view: DocumentView, row: Row, op: EntityOp) -> bool:

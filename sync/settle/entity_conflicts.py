@@ -109,12 +109,22 @@ def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) ->
     return Resolution("write", given, entities.edited(body_of(row), given, lambda: {**row.values(), **given}))
 
 
-def keep(batch: Batch, actor: Actor, lost: Sequence[Lost]) -> tuple[EntityConflictView, ...]:
-    """Store conflicts and return what their clients are told. After the records and the log were written."""
+def keep(batch: Batch, actor: Actor, lost: Sequence[Lost], room: int) -> tuple[tuple[EntityConflictView, ...], int | None]:
+    """Store conflicts and return what their client is told, with the number of the first op that it is not told of for want of room.
+
+    After the records and the log were written. What is not told is when the op is sent again.
+    """
     times = _times(batch, {each.row.cursor for each in lost})
     for each in lost:
         _store(batch, actor, each)
-    return tuple(EntityConflictView(each.op, version_of(each.row), _state(each), times.get(each.row.cursor)) for each in lost)
+    views: list[EntityConflictView] = []
+    for each in sorted(lost, key=lambda one: one.op.op_id):
+        state = _state(each)
+        room -= len(state) + len(each.op.body or b"")
+        if room < 0 and views:
+            return tuple(views), each.op.op_id
+        views.append(EntityConflictView(each.op, version_of(each.row), state, times.get(each.row.cursor), each.row.deleted))
+    return tuple(views), None
 
 
 def _state(lost: Lost) -> bytes:

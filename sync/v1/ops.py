@@ -21,17 +21,18 @@ class EntityOp:
 
 @dataclass(frozen=True, slots=True)
 class EntityConflictView:
-    """An op that was not applied, and the server's state instead: `body` is empty when the record is deleted."""
+    """An op that was not applied, and the server's state instead: `body` is empty when the record is deleted, and may be when it is not."""
 
     op: EntityOp
     version: int
     body: bytes
     modified_ms: int | None
+    deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What became of a push: the highest op that is settled, and the conflicts."""
+    """What became of a push: the highest op that is settled, with all before it, and their conflicts."""
 
     acknowledged: int
     conflicts: tuple[EntityConflictView, ...]

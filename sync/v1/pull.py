@@ -42,12 +42,12 @@ def pull(channel: Channel, device: str, since: int, limit: int, collections: Seq
     head = head_of(channel.tenant_id)
     state = place_of(channel, device, since, head, stream=stream)
     schema = schema_of(channel.tenant_id, head.schema_version)
-    wanted = frozenset(schema.by_table if collections is None else collections)
+    wanted = frozenset(schema.by_table if collections is None else collections) & frozenset(schema.by_table)
     if since < state.floor:
         page = _records(channel, schema, device, wanted, since, state.floor, limit)
     else:
         try:
-            page = _log(channel, schema, wanted, since, limit)
+            page = _log(channel, schema, wanted, since, head.cursor, limit)
         except LogPruned:
             raise CursorInvalid("The log was pruned past this cursor.") from None
     if _access_version(channel.tenant_id) != channel.access_version:
@@ -61,30 +61,33 @@ def _access_version(tenant_id: int) -> int:
     return found[0] if found else -1
 
 
-def _log(channel: Channel, schema: TenantSchema, wanted: frozenset[str], since: int, limit: int) -> Page:
-    wanted &= frozenset(schema.by_table)
+def _log(channel: Channel, schema: TenantSchema, wanted: frozenset[str], since: int, up_to: int, limit: int) -> Page:
+    """Read the log after a cursor, no further than the schema is known: what a later one brings would be passed over for good."""
     ops: list[Operation] = []
     at, read, room = since, 0, v1_knobs().v1_page_bytes
-    while len(ops) < limit and read < _MOST_READ:
-        changes, to_cursor = _chunk(channel, at, max(_CHUNK, limit - len(ops)))
+    while len(ops) < limit and read < _MOST_READ and at < up_to:
+        changes, to_cursor = _chunk(channel, at, up_to, max(_CHUNK, limit - len(ops)))
         if to_cursor == at:
             break
         found = [change for change in changes if change["table"] in wanted][: limit - len(ops)]
         bodies = Bodies(channel, schema, found, room)
-        ops += [_operation(change, bodies) for change in bodies.affordable(found, first=not ops)]
+        for change in bodies.affordable(found, first=not ops):
+            ops.append(_operation(change, bodies))
+            if bodies.room < 0:  # of bodies made from columns the size is known only now
+                break
         room = bodies.room
-        if len(ops) >= limit or bodies.is_full:
+        if len(ops) >= limit or bodies.is_full or room < 0:
             return _page(channel, ops, ops[-1].cursor)
         at, read = to_cursor, read + _CHUNK
     return _page(channel, ops, at)
 
 
-def _chunk(channel: Channel, at: int, most: int) -> tuple[list[dict[str, Any]], int]:
-    """Return some changes of the channel after a cursor, and the cursor up to which these are all."""
+def _chunk(channel: Channel, at: int, up_to: int, most: int) -> tuple[list[dict[str, Any]], int]:
+    """Return some changes of the channel after a cursor, none after `up_to`, and the cursor up to which these are all."""
     if channel.filtered:
-        piece = routed.read(channel, at, most)
+        piece = routed.read(channel, at, most, up_to=up_to)
         return [decode_line(one.line) for one in piece.lines], piece.to_cursor
-    commits = read_log(channel.tenant_id, at, most)
+    commits = read_log(channel.tenant_id, at, min(most, up_to - at))
     return list(_changes(commits)), commits[-1].to_cursor if commits else at
 
 
@@ -119,9 +122,7 @@ def _operation(change: Mapping[str, Any], bodies: Bodies) -> Operation:
 
 def _records(channel: Channel, schema: TenantSchema, device: str, wanted: frozenset[str], since: int, floor: int, limit: int) -> Page:
     """Return records that changed last in (since, floor], and what a device that starts over may hold and has to let go of."""
-    streams: list[Iterable[Row | LostRecord]] = [
-        _changed(channel, schema, name, since, floor, limit + 1) for name in sorted(wanted & frozenset(schema.by_table))
-    ]
+    streams: list[Iterable[Row | LostRecord]] = [_changed(channel, schema, name, since, floor, limit + 1) for name in sorted(wanted)]
     lost = LostRecord.objects.filter(device_id=device, cursor__gt=since, cursor__lte=floor, table_name__in=wanted)
     streams.append(lost.order_by("cursor")[: limit + 1])
     ops: list[Operation] = []

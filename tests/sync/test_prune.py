@@ -161,6 +161,9 @@ def test_the_command_prunes_every_tenant_or_one(tenant):
     assert Tenant.objects.get(pk=tenant.pk).pruned_cursor == tenant.cursor - 2
     with pytest.raises(CommandError):
         call_command("prune_changes", "--tenant", "nobody")
+    for command in ("prune_changes", "trim_columns", "verify_log", "check_objects"):  # "$SLUG" that was never set is not all of them
+        with pytest.raises(CommandError, match="no tenant ''"):
+            call_command(command, "--tenant", "")
     with pytest.raises(CommandError):
         call_command("prune_changes", "--keep-days", "-1")
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.test import Client
 
-from sync.cbor import decode, encode
+from sync.cbor import Limits, decode, encode
 from sync.transports.v1.negotiation import to_json
 from tenants.models import Tenant
 from tenants.tokens import issue_device
@@ -37,7 +37,7 @@ class Http:
         data = response.content
         if response.headers.get("Content-Encoding") == "gzip":
             data = gzip.decompress(data)
-        return decode(data) if response.headers["Content-Type"] == "application/cbor" else json.loads(data)
+        return decode(data, Limits(size=2**28)) if response.headers["Content-Type"] == "application/cbor" else json.loads(data)
 
     def me(self) -> dict[str, Any]:
         return {"dbId": self.tenant.slug, "deviceId": self.device}

@@ -1,20 +1,22 @@
 """moat_client.v1: what went wrong once, and what a careless server, application or second process might do."""
 
 import asyncio
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moat_client.errors import MoatError
-from moat_client.v1 import Clash, EntityStore, Keep
+from moat_client.errors import MoatError, Unreachable
+from moat_client.v1 import Clash, Config, EntityStore, Keep, SyncEngine
 from sync import cbor
 from sync.models import Change
+from sync.prune import prune
 from tenants.models import Tenant
 from tests.sync.pushing import values
 from tests.v1.http import Http
-from tests.v1.wire import contents, store_at
+from tests.v1.wire import Wire, contents, store_at
 
 pytestmark = pytest.mark.django_db
 
@@ -198,3 +200,98 @@ def test_an_answer_that_cannot_be_read_changes_nothing(notes: Tenant, tmp_path: 
     assert (one.status().state, one.status().pending) == ("failed", 1)
     wire.call = real  # type: ignore[method-assign]
     assert one.sync().pushed == 1
+
+
+@pytest.mark.parametrize("more", [1, 3])
+def test_an_older_copy_of_a_store_loses_no_edit(notes: Tenant, tmp_path: Path, more: int) -> None:
+    """Its numbers go on where the copy was made; the server has taken some of them for other edits since."""
+    http = Http(notes)
+    a, one, _ = store_at(tmp_path / "a.db", http)
+    a.collection("notes").put("n0", {"title": "0"})
+    one.sync()
+    a.con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(tmp_path / "a.db", tmp_path / "backup.db")
+    a.collection("notes").put("n1", {"title": "1"})
+    one.sync()
+    a.close()
+    b, two, _ = store_at(tmp_path / "backup.db", http)
+    for n in range(more):
+        b.collection("notes").put(f"m{n}", {"title": str(n)})
+    two.sync()
+    assert [values(notes, "notes", f"m{n}") for n in range(more)] == [{"title": str(n)} for n in range(more)]
+    assert b.collection("notes").get("n1") == {"title": "1"}
+    sent = b.get_meta("sent")
+    two.sync()
+    assert (b.get_meta("sent"), two.status().pending) == (sent, 0)
+
+
+class Losing(Wire):
+    """Loses the answer to one push."""
+
+    lose = False
+
+    def call(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
+        answer = super().call(path, message)
+        if path == "push" and self.lose:
+            self.lose = False
+            raise Unreachable("The answer was lost.")
+        return answer
+
+
+@pytest.mark.parametrize("how", ["not pulled", "started over"])
+def test_the_newest_edit_stays_when_the_answer_to_the_one_before_it_was_lost(notes: Tenant, tmp_path: Path, how: str) -> None:
+    http = Http(notes)
+    store, wire = EntityStore(tmp_path / "a.db"), Losing(http)
+    config = Config("https://x", notes.slug, http.device, lambda: http.token, collections=("blobs",) if how == "not pulled" else ())
+    engine = SyncEngine(store, config, calls=wire)
+    for title, lost in (("0", False), ("x", True), ("y", False)):
+        store.collection("notes").put("n1", {"title": title})
+        wire.lose = lost
+        if title == "y" and how == "started over":
+            other = Http(notes)
+            other.push(*(other.op(f"o{n}", 1, {"title": "theirs"}) for n in range(5)))
+            prune(notes.pk, 0, 0)
+        if lost:
+            with pytest.raises(Unreachable):
+                engine.sync()
+        else:
+            engine.sync()
+    engine.sync()
+    assert store.collection("notes").get("n1") == {"title": "y"}
+    assert values(notes, "notes", "n1") == {"title": "y"}
+    assert (engine.status().pending, engine.status().conflicts) == (0, 0)
+
+
+def test_many_large_conflicts_are_told_in_several_answers(notes: Tenant, tmp_path: Path) -> None:
+    a, one, _ = store_at(tmp_path / "a.db", Http(notes))
+    b, two, wire = store_at(tmp_path / "b.db", Http(notes))
+    for n in range(400):
+        a.collection("notes").put(f"n{n}", {"body": "x" * 50_000})
+    one.sync()
+    two.sync()
+    for n in range(400):
+        a.collection("notes").put(f"n{n}", {"body": "x" * 50_000, "title": "a"})
+        b.collection("notes").delete(f"n{n}")
+    one.sync()
+    pull, two._pull = two._pull, lambda: None  # the others wrote after this device's last pull
+    wire.sent.clear()
+    assert two.sync().conflicts == 400
+    assert wire.sent.count("push") == 3
+    two._pull = pull
+    two.sync()
+    assert len(contents(b)) == 400
+
+
+def test_a_record_whose_bytes_are_empty_is_not_taken_for_a_deleted_one(notes: Tenant, tmp_path: Path) -> None:
+    a, one, _ = store_at(tmp_path / "a.db", Http(notes))
+    b, two, _ = store_at(tmp_path / "b.db", Http(notes))
+    for store, engine in ((a, one), (b, two)):
+        engine.sync()
+        store.collection("blobs").put_bytes("e", b"" if store is a else b"mine")
+    one.sync()
+    pull, two._pull = two._pull, lambda: None
+    assert two.sync().conflicts == 1
+    assert contents(b) == {("blobs", "e"): b""}
+    two._pull = pull
+    two.sync()
+    assert contents(b) == contents(a)

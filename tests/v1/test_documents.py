@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sync.cbor import CborError, decode, encode
+from sync.cbor import CborError, Tag, decode, encode
 from sync.models import Change
 from tenants.models import Tenant
 from tests.v1.http import Http
@@ -103,3 +103,12 @@ def test_bytes_the_decoder_refuses_are_a_document_all_the_same(notes: Tenant) ->
             decode(body)
         assert http.push(http.op(f"n{n}", 1, body))[0] == 200
         assert http.pull()[1]["ops"][n]["entityCbor"] == body
+
+
+@pytest.mark.parametrize("tag", [Tag(2, 2**36), Tag(2, 1000), Tag(3, 2**36), Tag(37, 2**40), Tag(37, 16), Tag(2, [1, 2])], ids=str)
+@pytest.mark.parametrize("field", ["title", "number", "attrs", "due", "price"])
+def test_a_tag_of_bytes_around_a_number_is_no_value_and_takes_no_memory(notes: Tenant, field: str, tag: Tag) -> None:
+    """`bytes(n)` would be n zeros: a document of fifteen bytes must not ask for gigabytes."""
+    one = Http(notes)
+    status, answer = one.push(one.op("n1", 1, {field: tag}))
+    assert (status, answer["code"], answer["field"]) == (400, 1, f"ops[0].{field}")

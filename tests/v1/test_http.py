@@ -1,13 +1,9 @@
 """The calls over HTTP: encodings, errors, tokens, limits."""
 
 import base64
-import json
-import time
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 
 from sync.cbor import decode, encode
@@ -257,53 +253,6 @@ def test_too_many_requests_are_told_when_to_come_back(notes: Tenant, settings: A
     _, error = one.pull()
     assert error["code"] == 7
     assert int(one.response.headers["Retry-After"]) == error["retryAfterSeconds"] <= 61
-
-
-def claims(one: Http, **more: Any) -> dict[str, Any]:
-    return {"dbId": one.tenant.slug, "deviceId": one.device, "exp": time.time() + 60, **more}
-
-
-SECRET = "a secret of at least thirty-two bytes"
-
-
-def test_json_web_tokens_with_a_secret(notes: Tenant, settings: Any) -> None:
-    settings.V1_JWT = {"secret": SECRET, "jwks_url": "", "issuer": "", "audience": "moat"}
-    one, other = Http(notes), Http(notes)
-
-    def status(given: dict[str, Any], key: Any = SECRET, **more: Any) -> int:
-        one.token = jwt.encode(given, key, **{"algorithm": "HS256", **more})
-        return one.push(one.op("n1", 1, {"title": "A"}))[0]
-
-    good = claims(one, aud="moat")
-    assert status(good) == 200
-    assert status({**good, "sub": one.issued.device.user.username}) == 200
-    assert status({**good, "sub": other.issued.device.user.username}) == 401
-    assert status({**good, "deviceId": other.device}) == 403
-    assert status({**good, "deviceId": "unknown"}) == 401
-    assert status({**good, "dbId": "other"}) == 401
-    assert status({**good, "aud": "else"}) == 401
-    assert status({**good, "exp": time.time() - 60}) == 401
-    assert status({k: v for k, v in good.items() if k != "exp"}) == 401
-    assert status(good, "another secret of thirty-two bytes...") == 401
-    assert status(good, None, algorithm="none") == 401
-    settings.V1_JWT = {"secret": "", "jwks_url": "", "issuer": "", "audience": ""}
-    assert status(claims(one)) == 401
-
-
-def test_json_web_tokens_with_published_keys(notes: Tenant, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.V1_JWT = {"secret": "", "jwks_url": "https://issuer.example/keys", "issuer": "https://issuer.example", "audience": ""}
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
-    monkeypatch.setattr(jwt.PyJWKClient, "fetch_data", lambda self: {"keys": [{**public, "kid": "k1", "use": "sig"}]})
-    one = Http(notes)
-    given = claims(one, iss="https://issuer.example")
-    one.token = jwt.encode(given, key, algorithm="RS256", headers={"kid": "k1"})
-    assert one.pull()[0] == 200
-    one.token = jwt.encode({**given, "iss": "https://else.example"}, key, algorithm="RS256", headers={"kid": "k1"})
-    assert one.pull()[0] == 401
-    # The public key is no secret: a token "signed" with it is worth nothing.
-    one.token = jwt.encode(given, public["n"], algorithm="HS256", headers={"kid": "k1"})
-    assert one.pull()[0] == 401
 
 
 def test_a_thousand_ops_in_one_push(notes: Tenant) -> None:

@@ -170,6 +170,31 @@ def test_each_policy(db: None, settings: object, policy: str, merges: bool, outc
     assert Conflict.objects.filter(tenant=tenant).count() == conflicts
 
 
+def test_a_conflict_is_over_too_when_its_op_comes_again_and_changes_nothing(db: None) -> None:
+    tenant = make_tenant()
+    make_notes(tenant, "manual")
+    a, b = Door(tenant), Door(tenant)
+    a.put("n1", 1, {"title": "A"})
+    assert b.put("n1", 1, {"title": "B"}, op_id=1).conflicts
+    a.put("n1", 2, {"title": "B"})
+    assert not b.put("n1", 3, {"title": "B"}, op_id=1).conflicts
+    conflict = Conflict.objects.get()
+    assert (conflict.state, conflict.resolution) == ("settled", "superseded")
+
+
+def test_no_version_leaves_others_none_above_it(door: Make, notes: Tenant) -> None:
+    one, live = door(), Pusher(notes)
+    for version in (2**62 + 1, 2**63 - 1):
+        with pytest.raises(EntityRefused) as refused:
+            one.put("n1", version, {"title": "A"})
+        assert (refused.value.error.code, refused.value.error.field) == ("bad_value", "entityVersion")
+    one.put("n1", 2**62, {"title": "A"})
+    live.ok(live.update("notes", "n1", 1, title="B"))
+    assert one.pull(0).ops[-1].version == 2**62 + 1
+    assert not one.put("n1", 2**62 + 2, {"title": "C"}).conflicts
+    assert values(notes, "notes", "n1") == {"title": "C"}
+
+
 def test_a_push_is_all_or_nothing_when_an_op_cannot_be(door: Make, notes: Tenant) -> None:
     one = door()
     for bad in (

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from tenants.tokens import revoke
 from tests.builders import make_tenant
 from tests.sync.live import in_thread, serving
 from tests.v1.conftest import Door, make_notes
+from tests.v1.http import Http
 from tests.v1.test_cbor import VECTORS
 
 
@@ -192,6 +194,42 @@ async def test_streams_are_few_per_device_and_end_with_the_server(tenant: Tenant
             assert (await events.of("error"))["code"] == 9
             with pytest.raises(EOFError):
                 await events.next()
+
+
+async def test_streams_that_open_at_once_are_counted_too(tenant: Tenant, make: Callable[[], Any]) -> None:
+    one = await make()
+    headers = {"Authorization": f"Bearer {one.issued.token}"}
+    async with serving() as port, httpx.AsyncClient(timeout=30) as client:
+        request = client.build_request("GET", f"http://127.0.0.1:{port}/v1/stream", headers=headers)
+        answers = await asyncio.gather(*(client.send(request, stream=True) for _ in range(20)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 4 + [429] * 16
+        for answer in answers:
+            await answer.aclose()
+        for _ in range(400):
+            if not stream._open:
+                break
+            await asyncio.sleep(0.05)
+        assert not stream._open
+
+
+def test_a_stream_that_nobody_ever_reads_gives_its_place_back() -> None:
+    caller = SimpleNamespace(device="d1")
+    wanted = stream.Wanted(None, None, bodies=False)
+    opened = stream._Stream(None, caller, wanted)  # type: ignore[arg-type]
+    assert stream._open == {"d1": 1}
+    events = opened.events()
+    del opened, events
+    assert not stream._open
+
+
+@pytest.mark.parametrize("path", ["stream", "events"])
+def test_a_stream_is_asked_for_by_get_and_in_few_words(notes: Tenant, path: str) -> None:
+    one = Http(notes)
+    status, answer = one.call(path, {})
+    assert (status, answer["code"], one.response.headers["Allow"]) == (405, 12, "GET")
+    long = "&".join(["collections=a"] * 1500)
+    response = one.client.get(f"/v1/{path}?{long}", headers={"Authorization": f"Bearer {one.token}"})
+    assert (response.status_code, response.json()["code"]) == (400, 1)
 
 
 async def test_a_slow_reader_holds_back_the_reading_and_gets_everything(tenant: Tenant, make: Callable[[], Any]) -> None:

@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenants = Tenant.objects.order_by("slug")
-        if options["tenant"]:
+        if options["tenant"] is not None:
             tenants = tenants.filter(slug=options["tenant"])
             if not tenants:
                 raise CommandError(f"There is no tenant {options['tenant']!r}.")

@@ -26,8 +26,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["keep_days"] < 0 or options["keep_changes"] < 0:
             raise CommandError("--keep-days and --keep-changes are 0 or more.")
-        tenants = Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] else Tenant.objects.all()
-        if options["tenant"] and not tenants:
+        tenants = Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] is not None else Tenant.objects.all()
+        if options["tenant"] is not None and not tenants:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
         done: dict[str, dict[str, Any]] = {}
         for tenant in tenants:

@@ -19,8 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        tenants = Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] else Tenant.objects.all()
-        if options["tenant"] and not tenants:
+        tenants = Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] is not None else Tenant.objects.all()
+        if options["tenant"] is not None and not tenants:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
         reports = []
         for tenant in tenants:

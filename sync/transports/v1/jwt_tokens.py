@@ -1,8 +1,9 @@
 """JSON Web Tokens instead of device tokens, where the operator wants them: HS256 with a shared secret, RS256 with the issuer's published keys."""
 
+import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
 import jwt
@@ -15,15 +16,18 @@ logger = structlog.get_logger(__name__)
 _LEEWAY: Final = 30
 _KEYS_FOR: Final = 300
 _MOST: Final = 8192
+_NAME: Final = 200
+_ASK_AGAIN: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says: the database and device it is for, and the user if it names one."""
+    """What a token says: the database and device it is for, the user if it names one, and until when, in seconds since 1970, it counts."""
 
     database: str
     device: str
     user: str | None
+    until: float
 
 
 def looks_like_jwt(token: str) -> bool:
@@ -48,7 +52,7 @@ def read(token: str) -> Claims:
     except jwt.PyJWKClientConnectionError as error:
         logger.warning("jwks_unreachable", error=str(error))
         raise V1Error(V1Code.SERVICE_UNAVAILABLE, "The issuer of the token cannot be asked for its keys.", retry_after=5) from None
-    except (jwt.PyJWTError, ValueError):
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
         raise refused() from None
     return _claims(claims)
 
@@ -63,19 +67,44 @@ def _key(token: str, algorithm: object, config: dict[str, str]) -> Any:
     if algorithm == "HS256" and config["secret"]:
         return config["secret"]
     if algorithm == "RS256" and config["jwks_url"]:
-        return _issuer_keys(config["jwks_url"]).get_signing_key_from_jwt(token).key
+        found = _issuer_keys(config["jwks_url"]).get_signing_key_from_jwt(token)
+        if found.key_type == "RSA":
+            return found.key
     raise jwt.InvalidAlgorithmError
+
+
+class _Keys(jwt.PyJWKClient):
+    """The keys of an issuer. One that did not answer is left alone for some seconds: whoever sends tokens would keep threads waiting."""
+
+    _failed: float | None = None
+
+    def fetch_data(self) -> Any:
+        """Fetch the key set. Raises `PyJWKClientConnectionError`."""
+        if self._failed is not None and time.monotonic() - self._failed < _ASK_AGAIN:
+            raise jwt.PyJWKClientConnectionError("The issuer did not answer just now.")
+        try:
+            found = super().fetch_data()
+        except jwt.PyJWKClientConnectionError:
+            self._failed = time.monotonic()
+            raise
+        self._failed = None
+        return found
 
 
 @lru_cache(maxsize=4)
 def _issuer_keys(url: str) -> jwt.PyJWKClient:
     if urlsplit(url).scheme not in ("https", "http"):
         raise jwt.PyJWKClientError("The address of the keys is no web address.")
-    return jwt.PyJWKClient(url, cache_keys=True, lifespan=_KEYS_FOR, timeout=5)
+    # The set is kept for a while, no key by itself: that would outlive its withdrawal by the issuer.
+    return _Keys(url, cache_keys=False, lifespan=_KEYS_FOR, timeout=5)
 
 
 def _claims(claims: dict[str, Any]) -> Claims:
     database, device, user = (claims.get(key) for key in ("dbId", "deviceId", "sub"))
-    if not isinstance(database, str) or not isinstance(device, str) or not (user is None or isinstance(user, str)):
+    if not _is_name(database) or not _is_name(device) or not (user is None or _is_name(user)):
         raise refused()
-    return Claims(database, device, user)
+    return Claims(database, device, user, int(claims["exp"]) + _LEEWAY)
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= _NAME and value.isprintable()

@@ -214,7 +214,7 @@ def _conflict(view: EntityConflictView, database: str, device: str) -> dict[str,
     }
     if op.body is not None:
         sent["entityCbor"] = op.body
-    state: dict[str, Any] = {"entityVersion": view.version, "entityCbor": view.body}
+    state: dict[str, Any] = {"entityVersion": view.version, "entityCbor": view.body, "deleted": view.deleted}
     if view.modified_ms is not None:
         state["lastModified"] = view.modified_ms
     return {"collection": op.collection, "entityId": op.entity_id, "clientOp": sent, "serverState": state}

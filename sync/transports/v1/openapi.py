@@ -103,7 +103,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
         collection=TEXT,
         entityId=TEXT,
         clientOp=a_map([name for name in _TOLD if name != "entityCbor"], **_TOLD),
-        serverState=a_map(["entityVersion", "entityCbor"], entityVersion=WHOLE, entityCbor=BYTES, lastModified=MOMENT),
+        serverState=a_map(
+            ["entityVersion", "entityCbor", "deleted"],
+            entityVersion=WHOLE,
+            entityCbor=BYTES,
+            deleted={"type": "boolean"},
+            lastModified=MOMENT,
+        ),
     ),
     "Version": a_map(["version", "minSupported"], version={"const": 1}, minSupported={"const": 1}),
     "ErrorResponse": a_map(

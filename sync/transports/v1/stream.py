@@ -6,9 +6,11 @@ A client that does not read holds the server's send back, and so the reading; a 
 import asyncio
 import re
 import time
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -22,7 +24,7 @@ from sync.channels import Channel
 from sync.errors import AccessMoved
 from sync.transports.runtime import Runtime, get_runtime
 from sync.transports.v1 import messages
-from sync.transports.v1.callers import Caller, authenticate, count, require_https
+from sync.transports.v1.callers import Caller, authenticate, count, fetch_keys, require_https
 from sync.transports.v1.errors import V1Code, V1Error, invalid
 from sync.transports.v1.negotiation import to_json
 from sync.transports.v1.views import failed, unexpected
@@ -59,6 +61,7 @@ def event(kind: str, data: Mapping[str, Any], event_id: int | None = None) -> by
 async def stream(request: HttpRequest) -> HttpResponseBase:
     """Open a stream, or answer why not."""
     try:
+        _require_get(request)
         if not isinstance(request, ASGIRequest):
             # A runtime begun here would belong to an event loop that ends with this request, and be deaf from then on.
             await sync_to_async(_checked)(request)
@@ -67,25 +70,34 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
         if runtime.draining:
             raise V1Error(V1Code.SERVICE_UNAVAILABLE, "The server is going down.", retry_after=2)
         # Not in a thread of the request's own: a stream would keep that thread's database connection as long as it lasts.
+        # Ahead of it what may wait for an issuer of tokens, which no socket's reads are to wait behind.
+        await asyncio.to_thread(fetch_keys, request)
         caller, wanted = await runtime.pool.run(_checked, request)
         if _open[caller.device] >= v1_knobs().v1_streams:
             raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, "This device has enough streams open.", retry_after=5)
+        opened = _Stream(runtime, caller, wanted)
     except Exception as error:
         return _refused(request, error)
-    response = StreamingHttpResponse(_Stream(runtime, caller, wanted).events(), content_type="text/event-stream; charset=utf-8")
+    response = StreamingHttpResponse(opened.events(), content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
 def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
-    return failed(request, unexpected(error, request.path))
+    response = failed(request, unexpected(error, request.path))
+    if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response["Allow"] = "GET"
+    return response
+
+
+def _require_get(request: HttpRequest) -> None:
+    require_https(request)
+    if request.method != "GET":
+        raise V1Error(V1Code.NOT_SUPPORTED, "Send a GET.", status=HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 def _checked(request: HttpRequest) -> tuple[Caller, Wanted]:
-    require_https(request)
-    if request.method != "GET":
-        raise invalid("Send a GET.")
     caller = authenticate(request)
     count(caller)
     given = {key: value for key in ("dbId", "deviceId") if (value := request.GET.get(key)) is not None}
@@ -105,8 +117,17 @@ def _since(request: HttpRequest) -> int | None:
     return None
 
 
+def _closed(device: str) -> None:
+    _open[device] -= 1
+    if not _open[device]:
+        del _open[device]
+
+
 class _Stream:
-    """One open stream. To the runtime it is a member like a socket, so that it is told when the server goes down."""
+    """One open stream. To the runtime it is a member like a socket, so that it is told when the server goes down.
+
+    It counts among its device's from here on, until it ends or, when nobody ever reads it, is forgotten.
+    """
 
     def __init__(self, runtime: Runtime, caller: Caller, wanted: Wanted) -> None:
         self._runtime, self._caller, self._wanted = runtime, caller, wanted
@@ -114,6 +135,8 @@ class _Stream:
         self._ending: tuple[V1Code, str] | None = None
         self._woken: asyncio.Event | None = None
         self._looked = time.monotonic()
+        _open[caller.device] += 1
+        self._close = weakref.finalize(self, _closed, caller.device)
 
     @property
     def device_id(self) -> str | None:
@@ -137,8 +160,6 @@ class _Stream:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield the events, until the client is gone."""
-        device = self._caller.device
-        _open[device] += 1
         self._runtime.opened(self, lambda: self.end(V1Code.UNKNOWN, "Closed."))  # type: ignore[arg-type]
         try:
             with wakes_of(self._runtime).waiting(self._caller.identity.tenant_id) as woken:
@@ -150,9 +171,7 @@ class _Stream:
             yield event("error", {"code": int(said.code), "message": said.message})
         finally:
             self._runtime.forget(self)  # type: ignore[arg-type]
-            _open[device] -= 1
-            if not _open[device]:
-                del _open[device]
+            self._close()
 
     async def _run(self, woken: asyncio.Event) -> AsyncIterator[bytes]:
         self._at = await self._runtime.pool.run(self._start)
@@ -160,7 +179,7 @@ class _Stream:
         yield event("connected", {"subscriptionId": f"{self._caller.device}-{now}-0", "cursor": self._at})
         while self._ending is None:
             woken.clear()
-            more = True
+            more = not self._has_expired()
             while more and self._ending is None:
                 if time.monotonic() - self._looked >= v1_knobs().v1_ping:  # so busy that no ping is due
                     await self._look()
@@ -202,7 +221,7 @@ class _Stream:
     async def _pause(self, woken: asyncio.Event) -> bytes | None:
         """Wait for news; return a ping when there was none for long, after a look whether the device may stay."""
         try:
-            async with asyncio.timeout(v1_knobs().v1_ping):
+            async with asyncio.timeout(min(v1_knobs().v1_ping, max(0.0, self._caller.until - time.time()))):
                 await woken.wait()
         except TimeoutError:
             await self._look()
@@ -210,8 +229,17 @@ class _Stream:
                 return event("ping", {"timestamp": time.time_ns() // 1_000_000})
         return None
 
+    def _has_expired(self) -> bool:
+        """End when the token does not count any more."""
+        if time.time() < self._caller.until:
+            return False
+        self.end(V1Code.AUTHENTICATION_FAILED, "The token has expired.")
+        return True
+
     async def _look(self) -> None:
         """End when the device may not stay any more."""
+        if self._has_expired():
+            return
         identity = self._caller.identity
         known = await self._runtime.pool.run(identify_device, identity.tenant_slug, identity.device_id)
         self._looked = time.monotonic()

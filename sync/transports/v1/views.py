@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -17,7 +18,7 @@ from sync.log import newest_op_of
 from sync.settle.entity import EntityRefused
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
-from sync.transports.v1.errors import V1Code, V1Error, of_engine
+from sync.transports.v1.errors import V1Code, V1Error, invalid, of_engine
 from sync.transports.v1.negotiation import JSON, read, respond, to_json
 from sync.transports.v1.openapi import document
 from sync.v1.conf import v1_knobs
@@ -50,6 +51,8 @@ def unexpected(error: Exception, path: str) -> V1Error:
         return error
     if isinstance(error, SyncError):
         return of_engine(error)
+    if isinstance(error, SuspiciousOperation):
+        return invalid("There is more to this address than a request may have.")
     if isinstance(error, CursorInvalid):
         return V1Error(V1Code.INVALID_CURSOR, str(error), details="Begin again with sinceCursor 0.", field="sinceCursor")
     if isinstance(error, OperationalError | InterfaceError):

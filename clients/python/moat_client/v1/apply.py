@@ -108,6 +108,9 @@ class Applier:
             self._store.write(replace(before, base_version=op.version, base_cbor=op.cbor))
         elif before.cbor == op.cbor:
             self._take(before, pending, op.version, op.cbor)
+        elif (mine := self._store.pending_with(op.collection, op.id, op.cbor)) is not None:  # the same, but it does not say whose
+            self._store.compact([number for number in pending if number <= mine])
+            self._store.write(replace(before, base_version=op.version, base_cbor=op.cbor))
         else:
             self._meet(round_, before, pending, op.version, op.cbor)
 
@@ -121,9 +124,15 @@ class Applier:
         pending, entity = self._store.pending_of(op.collection, op.id), self._store.entity(op.collection, op.id)
         if op.op_id not in pending or entity is None or round_.is_blocked(op.collection, op.id):
             return  # another process was here first
+        # What it met may be an earlier edit of this store's own: it was taken, and the answer lost.
+        is_own = lost is not None and self._store.pending_with(op.collection, op.id, lost[1]) is not None
         self._store.compact([number for number in pending if number <= op.op_id])
         if lost is not None:
-            self._meet(round_, entity, [number for number in pending if number > op.op_id], *lost)
+            later = [number for number in pending if number > op.op_id]
+            if is_own:
+                self._keep(entity, later, *lost, entity.cbor)
+            else:
+                self._meet(round_, entity, later, *lost)
             return
         # Whether the server made a version of it (it makes none of equal bytes) is learnt when the op comes back by a pull.
         known = entity.base_version if self._is_pulled(op.collection) else version
@@ -141,10 +150,14 @@ class Applier:
         if not isinstance(outcome, Keep):
             self._take(entity, pending, version, theirs)
             return
+        self._keep(entity, pending, version, theirs, outcome.cbor)
+
+    def _keep(self, entity: Entity, pending: Sequence[int], version: int, theirs: bytes | None, cbor: bytes | None) -> None:
+        """Propose this again, above what the server has."""
         self._store.compact(pending)
         following = max(version, entity.version) + 1
-        self._store.append_op(entity.collection, entity.id, following, outcome.cbor)
-        self._store.write(Entity(entity.collection, entity.id, following, outcome.cbor, version, theirs))
+        self._store.append_op(entity.collection, entity.id, following, cbor)
+        self._store.write(Entity(entity.collection, entity.id, following, cbor, version, theirs))
 
     def _take(self, entity: Entity, pending: Sequence[int], version: int, cbor: bytes | None) -> None:
         self._store.compact(pending)

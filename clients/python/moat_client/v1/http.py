@@ -14,12 +14,14 @@ from urllib.parse import urlencode, urlsplit
 from moat_client.backoff import seconds_asked
 from moat_client.errors import MoatError, Unreachable
 from moat_client.login import base_url
-from moat_client.v1.cbor import decode, encode
+from moat_client.v1.cbor import Limits, decode, encode
 
 TIMEOUT_SECONDS = 60.0
 STREAM_TIMEOUT_SECONDS = 60.0
 _PACK_FROM = 2048
 INVALID_CURSOR = 11
+_ANSWER = Limits(size=268_435_456)
+"""Above what a server puts into a page or an answer, which ends only with the document that reaches its bound."""
 # An answer may break off in the middle (no OSError), or be something else than it says.
 _BROKEN = (OSError, ValueError, EOFError, http.client.HTTPException, zlib.error)
 
@@ -106,7 +108,7 @@ def _read(response: Any) -> Any:
     data = response.read()
     if response.headers.get("Content-Encoding") == "gzip":
         data = gzip.decompress(data)
-    return json.loads(data) if "json" in response.headers.get("Content-Type", "") else decode(data)
+    return json.loads(data) if "json" in response.headers.get("Content-Type", "") else decode(data, _ANSWER)
 
 
 def _problem(problem: urllib.error.HTTPError) -> MoatError:

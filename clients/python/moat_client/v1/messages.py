@@ -54,8 +54,10 @@ def pushed(answer: Mapping[str, Any]) -> Pushed:
     lost = {}
     for conflict in _maps(answer, "conflicts"):
         state = _map(conflict, "serverState")
-        # Empty bytes stand for a deleted record: the protocol has no null here.
-        lost[_whole(_map(conflict, "clientOp"), "opId")] = (_whole(state, "entityVersion"), _bytes(state) or None)
+        # The protocol has no null here. Servers that do not say `deleted` mean it by empty bytes, which a record may have as well.
+        cbor = _bytes(state)
+        is_deleted = bool(state.get("deleted", not cbor))
+        lost[_whole(_map(conflict, "clientOp"), "opId")] = (_whole(state, "entityVersion"), None if is_deleted else cbor)
     return Pushed(_whole(answer, "acknowledgedUpToOpId"), lost)
 
 

@@ -254,6 +254,10 @@ class EntityStore:
                 found.append(op)
         return found
 
+    def newest_op(self) -> int:
+        """Return the highest number that an op of this file ever had; 0 for none."""
+        return int(self.query('SELECT coalesce(max("seq"), 0) FROM "sqlite_sequence" WHERE "name" = \'feed\'')[0][0])
+
     def number_after(self, op_id: int) -> None:
         """Let the numbers of ops begin above this one, those in the feed too: they are of a device that used numbers before."""
         if op_id <= 0:
@@ -261,7 +265,7 @@ class EntityStore:
         if op_id >= _LAST_OP_ID:
             raise MoatError("This device has used up its numbers; log in as a new one.", code="bad_device")
         with self.transaction():
-            newest = self.query('SELECT coalesce(max("seq"), 0) FROM "sqlite_sequence" WHERE "name" = \'feed\'')[0][0]
+            newest = self.newest_op()
             self.con.execute('UPDATE "feed" SET "op_id" = -("op_id" + ?)', [op_id])
             self.con.execute('UPDATE "feed" SET "op_id" = -"op_id"')
             self.con.execute('DELETE FROM "sqlite_sequence" WHERE "name" = \'feed\'')
@@ -305,6 +309,12 @@ class EntityStore:
     def pending_of(self, collection: str, entity_id: str) -> list[int]:
         """Return the numbers of an entity's ops in the feed that are still to be sent."""
         return self._ops_of(collection, entity_id, "pending")
+
+    def pending_with(self, collection: str, entity_id: str, cbor: bytes | None) -> int | None:
+        """Return the number of an entity's newest op that is still to be sent and carries these bytes (None: deletes it)."""
+        sql = 'SELECT max("op_id") FROM "feed" WHERE "collection" = ? AND "id" = ? AND "state" = \'pending\' AND "cbor" IS ?'
+        found: int | None = self.query(sql, [collection, entity_id, cbor])[0][0]
+        return found
 
     def refused_of(self, collection: str, entity_id: str) -> list[int]:
         """Return the numbers of an entity's ops in the feed that were refused."""
