@@ -5,6 +5,7 @@ import { App } from './app.js';
 import { native } from './native.js';
 import { register } from './updates.js';
 import { h } from './ui/dom.js';
+import { hush } from './ui/toast.js';
 import { Shell } from './views/shell.js';
 import { signInPage } from './views/sign-in.js';
 
@@ -13,18 +14,32 @@ const place = /** @type {HTMLElement} */ (document.getElementById('app'));
 /** @type {Shell | null} */
 let shell = null;
 let shown = '';
+/** @type {string | null} */
+let person = null;
 
 /** @param {App} app */
 function show(app) {
   // A device whose token was revoked goes on working: only one that never was logged in, or logged out, sees the log-in page.
   const { phase, problem } = app.status;
   const wanted = phase === 'signed_out' && !problem ? `sign-in:${app.status.pending}` : 'shell';
+  if (wanted !== 'shell' && shown === 'shell' || person !== null && app.status.user !== null && app.status.user !== person) leave(app);
+  person = app.status.user ?? person;
   if (wanted === shown) return;
   shown = wanted;
   shell?.destroy();
   shell = wanted === 'shell' ? new Shell(app) : null;
   place.replaceChildren(shell ? shell.element : signInPage(app));
   if (!shell) document.title = 'Log in · Moat';
+}
+
+/**
+ * Somebody logged out, here or in another window, or somebody else logged in: nothing they typed or looked at is left on the screen.
+ * @param {App} app
+ */
+function leave(app) {
+  app.drafts.clear();
+  hush();
+  for (const dialog of /** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]'))) dialog.close();
 }
 
 async function begin() {

@@ -7,11 +7,13 @@ const listeners = new Set();
 /** @type {ServiceWorker | null} */
 let waiting = null;
 let reloading = false;
+/** Another window changed to a new version: this one runs the old one, beside the new one's files. */
+let overtaken = false;
 
 export const update = {
   /** Whether a new version is complete on this device and waits for a reload. */
   get ready() {
-    return waiting !== null;
+    return overtaken || waiting !== null;
   },
 
   /**
@@ -25,6 +27,7 @@ export const update = {
 
   /** Change to the new version now: all windows run it after their next load, this one at once. */
   use() {
+    if (overtaken) return location.reload();
     reloading = true;
     waiting?.postMessage('use-now');
   },
@@ -36,7 +39,13 @@ export const update = {
  */
 export async function register(address) {
   if (!navigator.serviceWorker || native) return;
-  navigator.serviceWorker.addEventListener('controllerchange', () => { if (reloading) location.reload(); });
+  let controlled = navigator.serviceWorker.controller !== null;
+  navigator.serviceWorker.addEventListener('controllerchange', () => {
+    if (reloading) return location.reload();
+    overtaken = controlled;
+    controlled = true;
+    for (const listener of listeners) listener();
+  });
   const registration = await navigator.serviceWorker.register(address, { scope: '/', updateViaCache: 'none' });
   const look = () => {
     // The first version ever does not wait for anybody.

@@ -3,12 +3,13 @@
  * tells them what changed. One at a time per browser and replica name (see `worker.js`).
  */
 
-import { requestHistory, requestToken, revokeToken, serverAddress } from './account.js';
+import { requestHistory } from './account.js';
 import { Engine } from './engine.js';
 import { MoatError } from './errors.js';
 import { fetchSnapshot, moveLocal, openNewest } from './installing.js';
 import { Lists } from './lists.js';
 import * as reading from './reading.js';
+import { SigningIn } from './signing-in.js';
 import { Socket } from './socket.js';
 import { Writing } from './writing.js';
 
@@ -59,6 +60,9 @@ export class Leader {
   #installTook = null;
   /** @type {string[]} what happened lately, for `diagnostics` */
   #journal = [];
+  /** @type {Set<number>} ops that were sent and not answered: the server may have taken them */
+  #unanswered;
+  #account = new SigningIn(this);
 
   /**
    * Open the newest replica and begin to sync.
@@ -80,6 +84,7 @@ export class Leader {
     this.options = options;
     this.replica = replica;
     this.#file = file;
+    this.#unanswered = new Set(replica.local('unanswered') ?? []);
     this.lists = new Lists(() => this.replica, (news) => options.emit(news));
     this.engine = new Engine({
       state: replica.state, device: replica.local('device'), token: replica.local('token'), client: options.client, port: this.#port(),
@@ -127,7 +132,8 @@ export class Leader {
     if (this.#statusTimer) clearTimeout(this.#statusTimer);
     await this.options.storage.flush().catch(() => {});
     this.replica.sql.close();
-    await this.options.storage.close();
+    // One that cannot store is let go of all the same, or no other window could ever take its place.
+    await this.options.storage.close().catch(() => {});
   }
 
   /** @returns {import('./engine.js').Port} */
@@ -155,14 +161,14 @@ export class Leader {
     states: (table) => reading.states(this.replica, table),
     conflicts: () => reading.conflicts(this.replica),
     overlays: (state) => this.replica.overlays.list(state ? '"state" = ?' : '1', state ? [state] : []),
-    write: (wishes, tx, request) => this.#write((writing) => writing.write(wishes, tx), request),
+    write: (wishes, tx, request) => this.#write((writing) => writing.write(wishes, tx), request, (opIds) => this.#withdraw(new Set(opIds), request)),
     resolve: (opId, choice, values, tx, request) => this.#write((writing) => writing.resolve(opId, choice, values, tx), request),
-    discard: (opId, request) => this.#write((writing) => writing.discard(opId, this.#inFlight()), request),
+    discard: (opId, request) => this.#write((writing) => writing.discard(opId, this.#unanswered), request),
     retry: (opId, values, request) => this.#write((writing) => writing.retry(opId, values), request),
     history: (table, id, page) => requestHistory(this.server, this.replica.local('token'), { ...page, table, id }, this.options.fetch),
     status: () => this.status(),
-    login: (credentials) => this.#login(credentials),
-    logout: (options) => this.#logout(options),
+    login: (credentials) => this.#account.login(credentials),
+    logout: (options) => this.#account.logout(options),
     startOver: () => this.event({ on: 'start_over' }),
     wake: () => this.event({ on: 'wake' }),
     verify: () => this.#verify(),
@@ -173,9 +179,10 @@ export class Leader {
    * @template T
    * @param {(writing: Writing) => T} work
    * @param {string | null} request
+   * @param {(result: T) => void} [undo] takes it back when it cannot be made durable: who is told that it failed does it again
    * @returns {Promise<T>}
    */
-  async #write(work, request) {
+  async #write(work, request, undo) {
     /** @type {any} */
     let result;
     const touched = this.replica.change((touched_) => {
@@ -183,12 +190,34 @@ export class Leader {
       if (request) this.replica.setLocal('answers', [...(this.replica.local('answers') ?? []), [request, result]].slice(-KEPT_ANSWERS));
     });
     this.#changed(touched);
+    try {
+      await this.flush();
+    } catch (error) {
+      undo?.(result);
+      throw error;
+    }
+    // Not before: the server must never know an op that a crash could make this browser forget.
     this.event({ on: 'ops' });
-    await this.#flush();
     return result;
   }
 
-  async #flush() {
+  /**
+   * Take edits back that could not be stored.
+   * @param {Set<number | null>} opIds
+   * @param {string | null} request
+   */
+  #withdraw(opIds, request) {
+    this.#changed(this.replica.change((touched) => {
+      for (const { op_id: opId, table, id } of this.replica.overlays.list().filter((overlay) => opIds.has(overlay.op_id))) {
+        this.replica.overlays.remove(opId);
+        touched.add(table, id);
+      }
+      this.replica.setLocal('answers', (this.replica.local('answers') ?? []).filter((/** @type {any[]} */ [id]) => id !== request));
+    }));
+  }
+
+  /** Make everything committed durable, and say so when that cannot be. */
+  async flush() {
     try {
       await this.options.storage.flush();
       this.#storageProblem = null;
@@ -200,69 +229,14 @@ export class Leader {
     }
   }
 
-  #inFlight() {
-    return new Set((this.engine.pushing.inFlight?.ops ?? []).map((op) => op.op_id));
+  /** Keep across restarts what the server may know: after a lost connection that lasts until it is asked again. */
+  #keepUnanswered() {
+    const kept = [...this.#unanswered];
+    if (kept.length || this.replica.local('unanswered')) this.replica.setLocal('unanswered', kept.length ? kept : null);
   }
 
-  /** @param {any} credentials */
-  async #login({ server: named, ...credentials }) {
-    const server = this.#serverFor(named);
-    const elsewhere = this.server !== '' && this.server !== server;
-    const refuse = (/** @type {string} */ other) => {
-      if (this.replica.sql.value('SELECT count(*) FROM main."overlays"')) throw new MoatError(`other_${other}`, `This browser holds unsent edits of another ${other}. Log in as before to send them, or discard them first.`);
-    };
-    if (elsewhere) refuse('server');
-    const { device, token, tenant, user } = await requestToken(server, credentials, elsewhere ? null : this.#former(), this.options.fetch);
-    const replica = this.replica;
-    const other = (elsewhere && 'server') || (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') || (replica.local('user') && replica.local('user') !== user && 'user');
-    if (other) refuse(other);
-    if (other === 'tenant' || other === 'server') this.#reset();
-    // The token of one server is never shown to another.
-    if (elsewhere) this.event({ on: 'signed_in', token: null, device: null });
-    replica.sql.transaction(() => {
-      for (const [key, value] of Object.entries({ device, token, user, server, devices: [...replica.devices, device] })) replica.setLocal(key, value);
-    });
-    replica.devices.add(device);
-    await this.#flush();
-    this.engine.state = { ...replica.state };
-    this.event({ on: 'signed_in', token, device });
-    return { tenant, user, device };
-  }
-
-  /** The device this replica was: the server lets one in again that was revoked, so that no edit it took is taken twice. */
-  #former() {
-    const device = this.replica.local('device');
-    return device ? { device_id: String(device), last_op_id: Number(this.replica.local('last_op_id') ?? 0) } : null;
-  }
-
-  /**
-   * @param {string | undefined} named by the person who logs in
-   * @returns {string}
-   */
-  #serverFor(named) {
-    const server = named === undefined ? this.server : serverAddress(named);
-    if (!server) throw new MoatError('bad_server', 'Say which server to log in to.');
-    if (this.options.server && named !== undefined && server !== this.options.server) throw new MoatError('bad_server', `This replica belongs to ${this.options.server}.`);
-    return server;
-  }
-
-  /** @param {{forget?: boolean}} [options] */
-  async #logout({ forget = false } = {}) {
-    const token = this.replica.local('token');
-    if (token) void revokeToken(this.server, token, this.options.fetch);
-    this.replica.setLocal('token', null);
-    this.event({ on: 'signed_in', token: null, device: null });
-    if (forget) {
-      this.replica.sql.run('DELETE FROM main."overlays"');
-      for (const { file } of this.replica.local('damaged') ?? []) await this.options.storage.remove(file);
-      for (const key of ['user', 'profile', 'access', 'damaged']) this.replica.setLocal(key, null);
-      this.#reset();
-      this.engine.state = { ...this.replica.state };
-    }
-    await this.#flush();
-  }
-
-  #reset() {
+  /** Empty the replica; edits that wait stay. */
+  reset() {
     // What is still coming is of the replica as it was.
     this.#download?.abort.abort();
     this.#download = null;
@@ -348,6 +322,7 @@ export class Leader {
     this.#pumping = true;
     for (let event = this.#events.shift(); event && !this.#closed; event = this.#events.shift()) {
       this.#note(event);
+      if (event.on === 'close') this.#keepUnanswered();
       for (const effect of this.engine.handle(event, Date.now())) await this.#perform(effect);
       this.#showStatus();
     }
@@ -378,7 +353,10 @@ export class Leader {
   /** @type {Record<string, (effect: any) => void | Promise<void>>} */
   #effects = {
     connect: () => this.socket.connect(`${this.server.replace(/^http/, 'ws')}/ws/sync`),
-    disconnect: () => this.socket.disconnect(),
+    disconnect: () => {
+      this.#keepUnanswered();
+      this.socket.disconnect();
+    },
     send: ({ envelope, lines }) => this.#send(envelope, lines),
     timer: ({ name, ms }) => this.#timer(name, ms),
     clear: ({ name }) => this.#clear(name),
@@ -391,8 +369,10 @@ export class Leader {
     rows: ({ frames, end }) => this.#changed(this.replica.applyRows(frames, end)),
     repair: ({ frames }) => this.#changed(this.replica.repair(frames)),
     adopt: ({ state, replayUntil }) => this.replica.adopt(state, replayUntil),
-    reset: () => this.#reset(),
+    reset: () => this.reset(),
     ack: ({ results }) => {
+      for (const { op_id: opId } of results) this.#unanswered.delete(opId);
+      if (this.replica.local('unanswered')) this.#keepUnanswered();
       this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched)));
       this.#events.push({ on: 'ops' });
     },
@@ -412,8 +392,16 @@ export class Leader {
    * @param {unknown[]} lines
    */
   async #send(envelope, lines) {
-    // The server must never know an op that a crash could make this browser forget.
-    if (envelope.type === 'push') await this.options.storage.flush().catch((error) => { this.#storageProblem = MoatError.from(error).message; });
+    if (envelope.type === 'push') {
+      try {
+        // The server must never know an op that a crash could make this browser forget.
+        await this.flush();
+      } catch (error) {
+        const { message } = MoatError.from(error);
+        return void this.#events.push({ on: 'frame', envelope: { type: 'error', code: 'unavailable', message, ref: envelope.ref }, lines: [] });
+      }
+      for (const op of this.engine.pushing.inFlight?.ops ?? []) this.#unanswered.add(op.op_id);
+    }
     this.socket.send(envelope, lines);
   }
 

@@ -66,7 +66,7 @@ export class Writing {
     const group = overlay.state !== 'pending' ? [overlay] : this.replica.overlays.list(`"state" = 'pending'`).filter((other) => other.op_id === opId
       || (overlay.tx !== null && other.tx === overlay.tx)
       || (overlay.op === 'insert' && other.table === overlay.table && other.id === overlay.id && other.op_id > opId));
-    if (group.some((other) => inFlight.has(other.op_id))) throw new MoatError('sending', 'This edit is being sent right now.');
+    if (overlay.state === 'pending' && group.some((other) => inFlight.has(other.op_id))) throw new MoatError('sending', 'This edit is on its way, or at the server already. Change it back instead.');
     for (const other of group) this.#drop(other);
     return group.map((other) => other.op_id);
   }

@@ -11,6 +11,11 @@ let timer;
 /** @type {(() => void) | null} what takes the present message away */
 let shown = null;
 
+/** Take away what is shown. */
+export function hush() {
+  shown?.();
+}
+
 /**
  * Show a message; it takes the place of the one before. Returns what takes it away again.
  * @param {string} text

@@ -5,6 +5,9 @@ import { memoryStorage } from './memory.js';
 import { mirrorStorage } from './mirror.js';
 import { opfsStorage } from './opfs.js';
 
+/** Bytes of a file that the pool of OPFS made ahead and nothing is in. */
+const EMPTY = 4096;
+
 /** @typedef {'auto' | 'opfs' | 'indexeddb' | 'memory'} Wanted */
 
 /**
@@ -24,6 +27,7 @@ export async function chooseStorage(sqlite3, name, wanted) {
     } catch (error) {
       // Someone else holds it: a second replica beside it would hide its pending edits.
       if (error instanceof MoatError) throw error;
+      if (await opfsHolds(name)) throw new MoatError('storage_failed', `The browser did not open the data of this device: ${String(error)}. Load the page again.`);
       return mirrorOrMemory(sqlite3, name, `no OPFS here: ${String(error)}`);
     }
   }
@@ -44,6 +48,24 @@ async function mirrorOrMemory(sqlite3, name, reason) {
 }
 
 const isWebKit = () => /AppleWebKit/.test(navigator.userAgent) && !/Chrom(e|ium)|Edg|OPR|Android/.test(navigator.userAgent);
+
+/**
+ * Whether there is a replica in OPFS: it is not left behind because one start went wrong.
+ * @param {string} name
+ * @returns {Promise<boolean>}
+ */
+async function opfsHolds(name) {
+  try {
+    let folder = await navigator.storage.getDirectory();
+    for (const part of ['.moat', name, '.opaque']) folder = await folder.getDirectoryHandle(part);
+    for await (const entry of /** @type {any} */ (folder).values()) {
+      if (entry.kind === 'file' && (await entry.getFile()).size > EMPTY) return true;
+    }
+    return false;
+  } catch {
+    return false;
+  }
+}
 
 /**
  * A replica that began in IndexedDB stays there: its pending edits are in it.

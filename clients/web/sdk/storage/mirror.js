@@ -189,8 +189,11 @@ export async function mirrorStorage(sqlite3, name, reason = null) {
     },
     flush: () => mirror.flush(),
     async close() {
-      await mirror.flush();
-      store.close();
+      try {
+        await mirror.flush();
+      } finally {
+        store.close();
+      }
     },
     stats: () => ({ ...mirror.stats, reopened: store.reopened }),
   };
