@@ -13,7 +13,8 @@ from tenants.models import Membership
 class NewMemberForm(forms.ModelForm):  # type: ignore[type-arg]
     """Adds a member: a user the admin can see already, or a new one.
 
-    A tenant admin cannot pick, nor find out about, users of other tenants; those an operator adds.
+    A tenant admin cannot pick users of other tenants; those an operator adds. User names are one space for all tenants, so that a
+    name is taken, by somebody somewhere, is all that can be found out.
     """
 
     new_username = forms.CharField(
