@@ -301,10 +301,10 @@ export class Moat {
   }
 
   /**
-   * Send a rejected or parked op again, with other values if given (field → value, over what it set).
+   * Send a rejected or parked op again, with other values if given (field → value, over what it set; undefined takes a field out of it).
    * @param {number} opId
    * @param {RecordValues} [values]
-   * @returns {Promise<number>} the new op_id
+   * @returns {Promise<number | null>} the new op_id, null when it would change nothing any more
    */
   retry(opId, values) {
     return this.#call('retry', opId, values ?? null);

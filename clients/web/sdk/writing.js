@@ -72,13 +72,16 @@ export class Writing {
   }
 
   /**
-   * Send a refused op again, with other values if given. Returns the new op_id.
+   * Send a refused op again, with other values if given. Returns the new op_id, null when it would change nothing any more.
    * @param {number} opId
-   * @param {RecordValues | null} values field → value, over what it set
+   * @param {RecordValues | null} values field → value, over what it set; undefined takes a field out of it
    */
   retry(opId, values) {
     const overlay = this.#overlay(opId, ['rejected', 'parked']);
-    return this.#again(overlay, null, values);
+    const again = this.#again(overlay, null, values);
+    // Nobody asked to give up what it set: it stays in the outbox.
+    if (again === null && !values) throw new MoatError('unknown_field', 'The fields that this edit sets are not there any more.');
+    return again;
   }
 
   /**
@@ -109,8 +112,7 @@ export class Writing {
     const defaults = Object.fromEntries(table.fields.filter((field) => (field.default ?? null) !== null).map((field) => [field.name, field.default]));
     if (type?.subtypes[0]) defaults.object_type = type.subtypes[0].value;
     if (type?.statuses[0]) defaults.status = type.statuses[0].value;
-    const all = { ...defaults, ...this.#cleaned(table, values) };
-    return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
+    return withoutNulls({ ...defaults, ...this.#cleaned(table, values) });
   }
 
   /**
@@ -169,21 +171,29 @@ export class Writing {
   }
 
   /**
+   * Put an op in the place of a refused one. Fields that were retired meanwhile go; an insert has its defaults already, and what
+   * was emptied in it stays empty.
    * @param {Overlay} overlay
    * @param {string | null} tx
-   * @param {RecordValues | null} [values]
-   * @returns {number}
+   * @param {RecordValues | null} [values] as of `retry`
+   * @returns {number | null} null when nothing is left to change
    */
   #again(overlay, tx, values = null) {
     const table = this.#table(overlay.table);
+    const given = Object.entries(values ?? {});
+    const changes = this.#cleaned(table, Object.fromEntries(given.filter(([, value]) => value !== undefined)));
+    const stays = (/** @type {string} */ name) => table.columns.includes(name) && !given.some(([other]) => other === name);
     let { payload } = overlay;
-    const changes = values ? this.#cleaned(table, values) : {};
-    if (overlay.op === 'insert') payload = this.#inserted(table, { ...payload, ...changes });
-    else if (overlay.op === 'update') {
-      const kept = payload.filter((/** @type {{path: string}} */ step) => !Object.hasOwn(changes, pointerParts(step.path)[0]));
-      payload = [...kept, ...Object.entries(changes).map(([name, value]) => ({ op: 'replace', path: `/${name}`, value }))];
+    if (overlay.op === 'insert') {
+      const kept = this.#cleaned(table, Object.fromEntries(Object.entries(payload).filter(([name]) => stays(name))));
+      payload = withoutNulls({ ...kept, ...changes });
+    } else if (overlay.op === 'update') {
+      const kept = payload.filter((/** @type {{path: string}} */ step) => stays(pointerParts(step.path)[0]));
+      const seen = this.#seen(table, overlay.id);
+      payload = [...kept, ...seen ? diff(seen, changes) : Object.entries(changes).map(([name, value]) => ({ op: 'replace', path: `/${name}`, value }))];
     }
     this.#drop(overlay);
+    if (overlay.op === 'update' && !payload.length) return null;
     return this.#add({ op: overlay.op, table: overlay.table, id: overlay.id, payload, tx, settles: overlay.settles });
   }
 
@@ -260,3 +270,9 @@ export class Writing {
  * @param {Table} table
  */
 const pick = (values, table) => Object.fromEntries(Object.entries(values).filter(([name]) => table.columns.includes(name) && name !== 'id' && name !== 'version'));
+
+/**
+ * An insert names what a record has; a key that is missing in it is null.
+ * @param {RecordValues} values
+ */
+const withoutNulls = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null));

@@ -266,9 +266,9 @@ export class DetailView {
   async write(edit, type) {
     const { app, table } = this;
     if (this.fixing) {
-      await endRepair(app, this.fixing);
+      const op = await endRepair(app, this.fixing);
       location.hash = address({ page: 'outbox' });
-      toast('Sent again.');
+      toast(op === null ? 'Nothing is left to send: the record has these values already.' : 'Sent again.');
     } else if (this.isNew) {
       const id = await app.moat.insert(table, edit.result());
       app.drafts.delete(this.key);

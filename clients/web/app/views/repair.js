@@ -1,6 +1,6 @@
 /** Repairing an edit that was refused: the record as it is, with what the edit set typed on top. */
 
-import { Edit } from '../forms/edit.js';
+import { Edit, defaults } from '../forms/edit.js';
 import { fieldsOf, reason, valuesOf } from '../sync/ops.js';
 import { forbiddenFields } from '../sync/rights.js';
 
@@ -31,13 +31,23 @@ export async function beginRepair(app, opId) {
 }
 
 /**
- * Send a refused edit as it is now. A change of fields that would be refused again becomes a new one without them.
+ * Send a refused edit as it is now.
  * @param {App} app
  * @param {Repair} repair
  */
-export async function endRepair({ moat }, { overlay, edit, leftOut }) {
-  const values = edit.result();
-  if (overlay.op === 'insert' || !leftOut.length) return moat.retry(overlay.op_id, values);
-  await moat.update(overlay.table, overlay.id, values);
-  return moat.discard(overlay.op_id);
+export async function endRepair({ moat }, repair) {
+  return moat.retry(repair.overlay.op_id, repaired(repair));
+}
+
+/**
+ * Return what an edit sets after its repair. What it set before and does not any more is undefined, which takes it out; what the
+ * profile forbids falls back to the default in a new record, which everybody may send.
+ * @param {Repair} repair
+ * @returns {Record<string, any>}
+ */
+export function repaired({ overlay, edit, leftOut }) {
+  const wanted = edit.result();
+  const preset = overlay.op === 'insert' ? defaults(edit.type) : {};
+  const names = new Set([...Object.keys(valuesOf(overlay)), ...Object.keys(wanted)]);
+  return Object.fromEntries([...names].map((name) => [name, leftOut.includes(name) ? preset[name] : wanted[name]]));
 }

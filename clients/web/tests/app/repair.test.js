@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { beginRepair, endRepair } from '../../app/views/repair.js';
+import { rightsOf } from '../../sdk/access.js';
+import { get } from '../../sdk/reading.js';
+import { Writing } from '../../sdk/writing.js';
+import { fieldService, JOB } from '../sdk/support.js';
+
+const NOW = () => new Date('2026-11-21T09:00:00.000Z');
+const TYPE = { ...JOB, label: 'Job', label_plural: 'Jobs' };
+
+/** A replica with what a repair asks of the app. */
+function world({ access = null, type = TYPE } = {}) {
+  const { log, replica } = fieldService();
+  const act = (work) => {
+    let result;
+    replica.change((touched) => { result = work(new Writing(replica, touched, NOW)); });
+    return result;
+  };
+  const moat = { overlays: async () => replica.overlays.list(), get: async (table, id) => get(replica, table, id), retry: async (op, values) => act((writing) => writing.retry(op, values)) };
+  /** @type {any} */
+  const app = { moat, drafts: new Map(), types: new Map([['jobs', type]]), rights: (table) => rightsOf(access, table) };
+  const refused = (op, id, values, code, field) => {
+    const [opId] = act((writing) => writing.write([{ op, table: 'jobs', id, values }], 'tx'));
+    replica.change((touched) => replica.overlays.acknowledge([{ op_id: opId, status: 'rejected', code, message: code, field }], replica.state.cursor, touched));
+    return opId;
+  };
+  return { log, replica, act, app, refused, payload: (op) => replica.overlays.get(op).payload };
+}
+
+test('a repaired change leaves out what was set back to what the record has, and ends in one step', async () => {
+  const { replica, app, refused, payload } = world();
+  const op = refused('update', 'j1', { title: 'New', customer: 'gone', attrs: { colour: 'blue', size: { w: 1, h: 2 } } }, 'missing_reference', 'customer');
+  const repair = await beginRepair(app, op);
+  assert.deepEqual([...repair.refused.keys()], ['customer']);
+  repair.edit.set('customer', 'c1');
+  const sent = await endRepair(app, repair);
+  assert.deepEqual(payload(sent).map((step) => [step.path, step.value]), [['/title', 'New'], ['/attrs/colour', 'blue']]);
+  assert.deepEqual(replica.overlays.list().map((overlay) => overlay.op_id), [sent]);
+});
+
+test('a repaired change with nothing left in it is not sent, and does not stay', async () => {
+  const { replica, app, refused } = world();
+  const repair = await beginRepair(app, refused('update', 'j1', { customer: 'gone' }, 'missing_reference', 'customer'));
+  repair.edit.set('customer', 'c1');
+  assert.equal(await endRepair(app, repair), null);
+  assert.deepEqual(replica.overlays.list(), []);
+});
+
+test('what others set meanwhile in a field that a repair took out stays', async () => {
+  const { log, replica, app, refused } = world();
+  const repair = await beginRepair(app, refused('update', 'j1', { title: 'New', hours: 3 }, 'invalid', 'hours'));
+  repair.edit.set('hours', '');
+  log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/hours', value: 7 }]);
+  replica.applyChanges(log.frame());
+  await endRepair(app, repair);
+  assert.deepEqual([get(replica, 'jobs', 'j1').title, get(replica, 'jobs', 'j1').hours], ['New', 7]);
+});
+
+test('a repaired new record leaves out what was emptied, and takes no default for what was empty', async () => {
+  const { app, refused, payload } = world();
+  const repair = await beginRepair(app, refused('insert', 'n', { title: 'New', customer: 'gone', price: null }, 'missing_reference', 'customer'));
+  repair.edit.set('customer', null);
+  assert.deepEqual(payload(await endRepair(app, repair)), { object_type: 'repair', status: 'open', title: 'New' });
+});
+
+test('a repair sends nothing that the profile forbids; a new record then has the default', async () => {
+  const access = { rules: [{ table: 'jobs', verbs: ['create', 'update'], readable: ['title', 'price', 'customer', 'status', 'object_type'], writable: ['title'] }] };
+  const { app, refused, payload } = world({ access });
+  const fresh = await beginRepair(app, refused('insert', 'n', { title: 'New', customer: 'c1', price: '5.00' }, 'forbidden', 'customer'));
+  assert.deepEqual(fresh.leftOut.sort(), ['customer', 'price']);
+  const inserted = payload(await endRepair(app, fresh));
+  assert.deepEqual([inserted.title, inserted.price, inserted.customer], ['New', '0.00', undefined]);
+  const changed = await beginRepair(app, refused('update', 'j1', { title: 'New', price: '5.00' }, 'forbidden', 'price'));
+  assert.deepEqual(payload(await endRepair(app, changed)).map((step) => step.path), ['/title']);
+});
+
+test('what was parked by a retired field goes again without it, repaired or as it is; with nothing else in it, it stays', async () => {
+  const fields = JOB.fields.filter(({ name }) => name !== 'due');
+  const { log, replica, act, app, payload } = world({ type: { ...TYPE, fields } });
+  const [inserted, changed, again, only] = [
+    ['insert', 'n', { title: 'x', due: '2026-01-01' }], ['update', 'j1', { title: 'y', due: '2026-01-01' }], ['update', 'j2', { title: 'z', due: '2026-01-01' }], ['update', 'j2', { due: '2026-02-01' }],
+  ].map(([op, id, values]) => act((writing) => writing.write([{ op, table: 'jobs', id, values }], 'tx'))[0]);
+  log.publish([{ command: 'retire_column', table: 'jobs', field: 'due' }], [{ ...JOB, fields }], 2);
+  replica.applyChanges(log.frame(log.revisions.slice(-1)));
+  assert.deepEqual(replica.overlays.counts().parked, 4);
+  for (const op of [inserted, changed]) {
+    const repair = await beginRepair(app, op);
+    assert.ok(!JSON.stringify(payload(await endRepair(app, repair))).includes('due'));
+  }
+  assert.deepEqual(payload(await app.moat.retry(again)).map((step) => step.path), ['/title']);
+  await assert.rejects(app.moat.retry(only), { code: 'unknown_field' });
+  assert.equal(replica.overlays.get(only).state, 'parked');
+});
