@@ -4,6 +4,7 @@ import { titleField, titleOf } from './forms/titles.js';
 import { address } from './router.js';
 import { canCreate, formRights } from './sync/rights.js';
 import { toast } from './ui/toast.js';
+import { dropRepairs } from './views/repair.js';
 
 /**
  * @typedef {import('../sdk/index.js').Moat} Moat
@@ -33,7 +34,7 @@ export class App {
     this.status = moat.status();
     /** @type {boolean | null} whether the browser promised not to remove the data; null while it was not asked */
     this.kept = null;
-    /** @type {Map<string, Edit>} unsaved edits by `table/id`; they survive going to another record */
+    /** @type {Map<string, Edit>} unsaved edits by `table/id`, or by `repairKey`; they survive going elsewhere in the app */
     this.drafts = new Map();
     /** @type {Map<Topic, Set<(detail: any) => void>>} */
     this.listeners = new Map();
@@ -87,6 +88,7 @@ export class App {
     if (SYSTEM.some((name) => name in changed)) await this.readDefinitions();
     if ('overlays' in changed) this.emit('overlays');
     this.emit('changed', changed);
+    if ('overlays' in changed && await dropRepairs(this).catch(() => false)) this.emit('drafts');
   }
 
   async readDefinitions() {

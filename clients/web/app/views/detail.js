@@ -13,7 +13,7 @@ import { toast } from '../ui/toast.js';
 import { back } from './back.js';
 import { openHistory } from './history.js';
 import { Notices } from './notices.js';
-import { beginRepair, endRepair } from './repair.js';
+import { beginRepair, endRepair, repairKey } from './repair.js';
 import { told } from './undo.js';
 
 /**
@@ -69,7 +69,7 @@ export class DetailView {
   }
 
   get key() {
-    return `${this.table}/${this.fixing ? `fix:${this.fixing.overlay.op_id}` : this.id ?? 'new'}`;
+    return this.fixing ? repairKey(this.fixing.overlay.op_id) : `${this.table}/${this.id ?? 'new'}`;
   }
 
   get type() {
@@ -143,7 +143,7 @@ export class DetailView {
     if (!this.edit) return;
     this.edit.set(field, value);
     this.refused.delete(field);
-    if (this.edit.dirty || this.isNew) this.app.drafts.set(this.key, this.edit);
+    if (this.edit.dirty || this.isNew || this.fixing) this.app.drafts.set(this.key, this.edit);
     else this.app.drafts.delete(this.key);
     this.app.emit('drafts');
     this.draw();

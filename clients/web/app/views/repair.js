@@ -6,28 +6,74 @@ import { forbiddenFields } from '../sync/rights.js';
 
 /**
  * @typedef {import('../app.js').App} App
+ * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Overlay} Overlay
  * @typedef {{overlay: Overlay, edit: Edit, leftOut: string[], refused: Map<string, string>}} Repair
  *   `leftOut`: fields the profile does not let the person set; `refused`: what the server said against a field
  */
 
+const PREFIX = 'fix:';
+
 /**
- * Begin to repair an edit; null when it is not refused (any more).
+ * Return the key of a repair among the drafts; those of records have a `/` in theirs.
+ * @param {number} opId
+ */
+export function repairKey(opId) {
+  return `${PREFIX}${opId}`;
+}
+
+/**
+ * Forget what was typed into repairs of edits that are refused no more: sent again, discarded or settled, wherever that was done.
+ * @param {App} app
+ * @returns {Promise<boolean>} whether there was any
+ */
+export async function dropRepairs({ moat, drafts }) {
+  const keys = [...drafts.keys()].filter((key) => key.startsWith(PREFIX));
+  if (!keys.length) return false;
+  const refused = new Set((await moat.overlays()).filter(isRefused).map((overlay) => repairKey(overlay.op_id)));
+  return keys.filter((key) => !refused.has(key) && drafts.delete(key)).length > 0;
+}
+
+/** @param {Overlay} overlay */
+function isRefused({ state }) {
+  return state === 'rejected' || state === 'parked';
+}
+
+/**
+ * Begin to repair an edit, or go on where it was left; null when it is not refused (any more).
  * @param {App} app
  * @param {number} opId
  * @returns {Promise<Repair | null>}
  */
 export async function beginRepair(app, opId) {
-  const overlay = (await app.moat.overlays()).find((one) => one.op_id === opId && (one.state === 'rejected' || one.state === 'parked'));
+  const overlay = (await app.moat.overlays()).find((one) => one.op_id === opId && isRefused(one));
   const type = overlay && app.types.get(overlay.table);
   if (!overlay || !type) return null;
   const record = overlay.op === 'insert' ? {} : await app.moat.get(overlay.table, overlay.id) ?? {};
-  const known = fieldsOf(type);
   const leftOut = forbiddenFields(app.rights(overlay.table), overlay, type);
+  const begun = begin(type, overlay, record, leftOut);
+  const draft = app.drafts.get(repairKey(opId));
+  if (draft) {
+    draft.use(type);
+    draft.rebase(record);
+  }
+  const { text, field } = reason(type, overlay);
+  // What was said against a field is no longer about what was typed into it since.
+  const open = field && !leftOut.includes(field) && (!draft || JSON.stringify(draft.values[field]) === JSON.stringify(begun.values[field]));
+  return { overlay, edit: draft ?? begun, leftOut, refused: new Map(open ? [[field, text]] : []) };
+}
+
+/**
+ * @param {ObjectType} type
+ * @param {Overlay} overlay
+ * @param {Record<string, any>} record
+ * @param {string[]} leftOut
+ */
+function begin(type, overlay, record, leftOut) {
+  const known = fieldsOf(type);
   const edit = new Edit(type, record, { isNew: overlay.op === 'insert' });
   for (const [name, value] of Object.entries(valuesOf(overlay, record))) if (known.has(name) && !leftOut.includes(name)) edit.set(name, value);
-  const { text, field } = reason(type, overlay);
-  return { overlay, edit, leftOut, refused: new Map(field && !leftOut.includes(field) ? [[field, text]] : []) };
+  return edit;
 }
 
 /**

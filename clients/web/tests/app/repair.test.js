@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { beginRepair, endRepair } from '../../app/views/repair.js';
+import { beginRepair, dropRepairs, endRepair, repairKey } from '../../app/views/repair.js';
 import { rightsOf } from '../../sdk/access.js';
 import { get } from '../../sdk/reading.js';
 import { Writing } from '../../sdk/writing.js';
@@ -92,4 +92,23 @@ test('what was parked by a retired field goes again without it, repaired or as i
   assert.deepEqual(payload(await app.moat.retry(again)).map((step) => step.path), ['/title']);
   await assert.rejects(app.moat.retry(only), { code: 'unknown_field' });
   assert.equal(replica.overlays.get(only).state, 'parked');
+});
+
+test('what was typed into a repair is there again after leaving it, until its edit is refused no more', async () => {
+  const { log, replica, app, refused } = world();
+  const [op, other] = [refused('update', 'j1', { title: 'New', price: '1.00' }, 'invalid', 'title'), refused('insert', 'n', { title: 'Taken' }, 'unique', 'title')];
+  for (const [each, title] of [[op, 'Better'], [other, 'Free']]) {
+    const { edit } = await beginRepair(app, each);
+    edit.set('title', title);
+    app.drafts.set(repairKey(each), edit);
+  }
+  log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/price', value: '7.00' }]);
+  replica.applyChanges(log.frame());
+  const back = await beginRepair(app, op);
+  assert.deepEqual([back.edit.values.title, back.edit.news.get('price'), back.refused.size], ['Better', '7.00', 0]);
+  app.drafts.set('jobs/j1', back.edit);
+  assert.equal(await dropRepairs(app), false);
+  await endRepair(app, back);
+  assert.equal(await dropRepairs(app), true);
+  assert.deepEqual([...app.drafts.keys()], [repairKey(other), 'jobs/j1']);
 });
