@@ -117,13 +117,14 @@ export class Edit {
   }
 
   /**
-   * Return the wire values to save: the changed ones, or all of a new record. Call only without problems.
+   * Return the wire values to save: the changed ones, or all of a new record; one that was emptied is null there, or a default
+   * would come back. Call only without problems.
    * @returns {Record<string, any>}
    */
   result() {
     /** @type {Record<string, any>} */
     const out = {};
-    const names = this.isNew ? [...this.fields.keys()].filter((name) => (this.values[name] ?? null) !== null) : [...this.typed.keys()];
+    const names = this.isNew ? [...this.fields.keys()].filter((name) => this.typed.has(name) || (this.values[name] ?? null) !== null) : [...this.typed.keys()];
     for (const name of names) {
       const value = clean(/** @type {Field} */ (this.fields.get(name)), this.values[name]);
       if (this.isNew || !same(value, this.base[name] ?? null)) out[name] = value;

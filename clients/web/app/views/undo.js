@@ -1,5 +1,6 @@
 /** Taking back what was just done: the op while it still waits, the opposite of it once the server has it. */
 
+import { fieldsOf } from '../sync/ops.js';
 import { allows } from '../sync/rights.js';
 import { toast } from '../ui/toast.js';
 
@@ -54,7 +55,17 @@ async function takeBack(app, done) {
   if (!may) throw new Error('The server has it already, and your profile does not let you take it back.');
   if (op === 'insert') await app.moat.remove(table, id);
   else if (op === 'update') await app.moat.update(table, id, before);
-  else await app.moat.insert(table, Object.fromEntries(Object.entries(before).filter(([name, value]) => name !== 'version' && value !== null)));
+  else await app.moat.insert(table, restored(type, before));
+}
+
+/**
+ * Return the values that bring a deleted record back: those the type still has. What was empty is named, too: it takes no default.
+ * @param {import('../../sdk/types.js').ObjectType | undefined} type
+ * @param {Record<string, any>} before
+ */
+export function restored(type, before) {
+  const known = fieldsOf(type);
+  return Object.fromEntries(Object.entries(before).filter(([name]) => name === 'id' || known.has(name)));
 }
 
 /**

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { Edit, defaults } from '../../app/forms/edit.js';
 import { beginRepair, dropRepairs, endRepair, repairKey } from '../../app/views/repair.js';
+import { restored } from '../../app/views/undo.js';
 import { rightsOf } from '../../sdk/access.js';
 import { get } from '../../sdk/reading.js';
 import { Writing } from '../../sdk/writing.js';
@@ -111,4 +113,22 @@ test('what was typed into a repair is there again after leaving it, until its ed
   await endRepair(app, back);
   assert.equal(await dropRepairs(app), true);
   assert.deepEqual([...app.drafts.keys()], [repairKey(other), 'jobs/j1']);
+});
+
+test('a default that was emptied stays empty: in a new record, one sent again, and one whose deletion is taken back', async () => {
+  const { replica, act, app, refused } = world();
+  const insert = (values, id) => act((writing) => writing.write([{ op: 'insert', table: 'jobs', id, values }], 'tx'));
+  const edit = new Edit(TYPE, defaults(TYPE), { isNew: true });
+  edit.set('title', 'x');
+  edit.set('price', '');
+  edit.set('due', '2026-01-01');
+  edit.set('due', '');
+  insert(edit.result(), 'n');
+  assert.deepEqual([get(replica, 'jobs', 'n').price, get(replica, 'jobs', 'n').status], [null, 'open']);
+  await app.moat.retry(refused('insert', 'm', { title: 'x', price: null }, 'unique', 'title'), null);
+  assert.equal(get(replica, 'jobs', 'm').price, null);
+  const before = get(replica, 'jobs', 'j2');
+  act((writing) => writing.write([{ op: 'delete', table: 'jobs', id: 'j2' }], 'tx'));
+  insert(restored(TYPE, { ...before, retired: 1 }), 'j2');
+  assert.deepEqual({ ...get(replica, 'jobs', 'j2'), version: 0 }, { ...before, version: 0 });
 });
