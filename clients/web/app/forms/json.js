@@ -14,7 +14,7 @@ const DONE_KEYS = ['done', 'checked', 'complete', 'completed'];
  */
 export function shapeOf(value) {
   if (Array.isArray(value) && value.length) {
-    if (value.every((item) => typeof item === 'string')) return { shape: 'words' };
+    if (isTexts(value)) return same(wordsOf(value.join(', ')), value) ? { shape: 'words' } : { shape: 'text' };
     const text = TEXT_KEYS.find((key) => value.every((item) => typeof item?.[key] === 'string'));
     const done = DONE_KEYS.find((key) => value.every((item) => typeof item?.[key] === 'boolean'));
     if (text && done) return { shape: 'checklist', text, done };
@@ -31,7 +31,7 @@ export function shapeOf(value) {
  */
 export function summary(value) {
   const shape = shapeOf(value);
-  if (shape.shape === 'words') return value.join(', ');
+  if (isTexts(value)) return value.join(', ');
   if (shape.shape === 'checklist') return `${value.filter((/** @type {any} */ item) => item[shape.done]).length} of ${value.length} done`;
   if (shape.shape === 'pairs') return Object.entries(value).map(([key, one]) => `${key}: ${one ?? '–'}`).join(', ');
   return JSON.stringify(value);
@@ -57,6 +57,20 @@ export function scalarOf(before, text) {
   if (typeof before === 'number' && text.trim() !== '' && Number.isFinite(Number(text))) return Number(text);
   if (before === null && text === '') return null;
   return text;
+}
+
+/**
+ * A text that has a comma in it, or spaces around it, would be torn or trimmed by reading the words back.
+ * @param {string[] | null} a
+ * @param {string[]} b
+ */
+function same(a, b) {
+  return a !== null && a.length === b.length && a.every((word, at) => word === b[at]);
+}
+
+/** @param {any} value */
+function isTexts(value) {
+  return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string');
 }
 
 /** @param {any} value */

@@ -111,6 +111,12 @@ test('a json value is edited as what it looks like, and read as a person says it
   assert.deepEqual([scalarOf(1, '2.5'), scalarOf(1, 'x'), scalarOf(null, ''), scalarOf('1', '2')], [2.5, 'x', null, '2']);
 });
 
+test('a list of words is edited as words only where reading them back gives the same', () => {
+  for (const value of [['Main St 1, Springfield', 'Elm St'], [' a'], ['a', ''], ['a,']]) assert.equal(shapeOf(value).shape, 'text', JSON.stringify(value));
+  assert.equal(shapeOf(['Elm St', 'a;b']).shape, 'words');
+  assert.equal(summary(['Main St 1, Springfield', 'Elm St']), 'Main St 1, Springfield, Elm St');
+});
+
 test('a record without a title is known by its id, a type without a title field by its first text', () => {
   assert.equal(titleOf(type, { id: 'j1', title: '' }), 'j1');
   assert.equal(titleOf({ ...type, title_field: '' }, { id: 'j1', title: 'T' }), 'T');
