@@ -55,17 +55,15 @@ export class Edit {
   }
 
   /**
-   * What was typed is saved: the record has it now.
+   * What was typed is saved: the record has it now, whichever way it was spelled. A field typed into again meanwhile goes on from there.
    * @param {Record<string, any>} values
    */
   saved(values) {
     this.base = { ...this.base, ...values };
-    for (const [name, value] of Object.entries(values)) {
-      this.news.delete(name);
-      // A field typed into again while it was being saved goes on from there.
-      const typed = this.typed.get(name);
+    for (const name of Object.keys(values)) this.news.delete(name);
+    for (const [name, typed] of this.typed) {
       const field = this.fields.get(name);
-      if (field && problemOf(field, typed) === null && same(clean(field, typed), value)) this.typed.delete(name);
+      if (field && problemOf(field, typed) === null && same(clean(field, typed), this.base[name] ?? null)) this.forget(name);
     }
   }
 

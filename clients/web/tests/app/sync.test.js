@@ -102,6 +102,17 @@ test('what is typed while a save is on its way is not lost with it', () => {
   assert.deepEqual([edit.dirty, edit.values.title], [true, 'bc']);
 });
 
+test('a value typed in another spelling is saved with the rest, and alone is nothing to save', () => {
+  const price = { name: 'price', kind: 'decimal', label: 'Price', decimal_places: 2 };
+  const edit = new Edit({ ...type, fields: [...type.fields, price] }, { title: 'a', price: '95.00' });
+  edit.set('price', '95');
+  edit.set('title', 'b');
+  const sent = edit.result();
+  assert.deepEqual(sent, { title: 'b' });
+  edit.saved(sent);
+  assert.deepEqual([edit.dirty, edit.values.price], [false, '95.00']);
+});
+
 test('a json value is edited as what it looks like, and read as a person says it', () => {
   const list = [{ id: 1, text: 'x', done: true }, { id: 2, text: 'y', done: false }];
   assert.deepEqual(shapeOf(list), { shape: 'checklist', text: 'text', done: 'done' });
