@@ -59,7 +59,8 @@ function reachable(key, values, rights, type, preset) {
 }
 
 /**
- * Return the values a new record starts with: the defaults, and where a row rule asks for something else, that.
+ * Return the values a new record starts with: the defaults, and where a row rule asks for something else, that. A switch that
+ * must be on or off shows off, and is.
  * @param {Rights} rights
  * @param {ObjectType} type
  * @returns {Record<string, any>}
@@ -72,7 +73,18 @@ export function startOf(rights, type) {
     const offered = field.choices?.length ? field.choices.map((choice) => choice.value).filter((value) => allowed.includes(value)) : allowed;
     if (offered.length && (offered.length === 1 || field.choices?.length)) values[field.name] = offered[0];
   }
-  return values;
+  return { ...switchedOff(rights, type), ...values };
+}
+
+/**
+ * Return No for every boolean a new record must have.
+ * @param {Rights} rights
+ * @param {ObjectType} type
+ * @returns {Record<string, boolean>}
+ */
+export function switchedOff(rights, type) {
+  const asked = type.fields.filter(({ name, kind, required }) => kind === 'boolean' && required && rights.canFill(name) && (rights.allowed(name) ?? [false]).includes(false));
+  return Object.fromEntries(asked.map(({ name }) => [name, false]));
 }
 
 /**

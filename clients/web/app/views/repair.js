@@ -2,7 +2,7 @@
 
 import { Edit, defaults } from '../forms/edit.js';
 import { fieldsOf, reason, valuesOf } from '../sync/ops.js';
-import { forbiddenFields } from '../sync/rights.js';
+import { forbiddenFields, switchedOff } from '../sync/rights.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -49,7 +49,7 @@ export async function beginRepair(app, opId) {
   const overlay = (await app.moat.overlays()).find((one) => one.op_id === opId && isRefused(one));
   const type = overlay && app.types.get(overlay.table);
   if (!overlay || !type) return null;
-  const record = overlay.op === 'insert' ? {} : await app.moat.get(overlay.table, overlay.id) ?? {};
+  const record = overlay.op === 'insert' ? switchedOff(app.rights(overlay.table), type) : await app.moat.get(overlay.table, overlay.id) ?? {};
   const leftOut = forbiddenFields(app.rights(overlay.table), overlay, type);
   const begun = begin(type, overlay, record, leftOut);
   const draft = app.drafts.get(repairKey(opId));

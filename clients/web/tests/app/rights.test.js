@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { Edit } from '../../app/forms/edit.js';
 import { controls, planForm } from '../../app/forms/plan.js';
 import { defaultLayout } from '../../app/forms/resolve.js';
 import { allows, canCreate, canRepair, forbiddenFields, formRights, refusedValues, startOf } from '../../app/sync/rights.js';
@@ -45,6 +46,17 @@ test('a new record begins with what its row rules ask for, and says what they re
   assert.deepEqual(startOf(own, type), { urgent: false, status: 'done', technician: 't1' });
   assert.deepEqual([...refusedValues(own, type, { technician: 't2', status: 'open', notes: 'a' })], [['technician', 'Your profile does not let you choose this here.'], ['status', 'Your profile lets you choose only Done.']]);
   assert.equal(refusedValues(own, type, { technician: 't1', status: 'done', notes: 'b' }).size, 0);
+});
+
+test('a switch that a new record must have begins as off, and is saved so, unless the profile asks for on or keeps it away', () => {
+  const safe = { name: 'safe', kind: 'boolean', label: 'Safe', required: true };
+  const more = { ...type, fields: [type.fields[0], safe, { ...safe, name: 'optional', required: false }, { ...safe, name: 'preset', default: true }] };
+  const edit = new Edit(more, startOf(rights({}), more), { isNew: true });
+  edit.set('title', 'x');
+  assert.deepEqual([edit.problems().size, edit.result()], [0, { title: 'x', safe: false, preset: true, status: 'open' }]);
+  assert.equal(startOf(rights({ rows: [['safe', [true]]] }), more).safe, true);
+  assert.equal(startOf(rights({ writable: ['title'] }), more).safe, undefined);
+  assert.ok(!canCreate(rights({ writable: ['title'] }), more), 'the server takes no value that the person may not write');
 });
 
 test('a refused edit is offered again only as the profile allows it', () => {
