@@ -1,6 +1,7 @@
 /** An edit in progress, without a DOM: what the person typed, on top of a record that may change underneath. */
 
 import { clean } from '../../sdk/values.js';
+import { display } from './display.js';
 import { headFields } from './plan.js';
 
 /**
@@ -128,6 +129,30 @@ export class Edit {
       if (this.isNew || !same(value, this.base[name] ?? null)) out[name] = value;
     }
     return out;
+  }
+}
+
+/**
+ * Return what was typed as texts to read and copy, by label.
+ * @param {Edit} edit
+ * @returns {[string, string][]}
+ */
+export function typedTexts(edit) {
+  return [...edit.typed].map(([name, value]) => {
+    const field = edit.fields.get(name) ?? /** @type {Field} */ ({ name, kind: 'text', label: name });
+    return [field.label || name, value instanceof Unparsed ? value.text : textOf(field, value)];
+  });
+}
+
+/**
+ * @param {Field} field
+ * @param {any} value
+ */
+function textOf(field, value) {
+  try {
+    return display(field, clean(field, value)) || 'empty';
+  } catch {
+    return String(value);
   }
 }
 

@@ -1,6 +1,6 @@
 /** One record, drawn by its layout alone: shows it, edits it, creates it, repairs an edit that was refused. What was typed survives everything. */
 
-import { Edit } from '../forms/edit.js';
+import { Edit, typedTexts } from '../forms/edit.js';
 import { planForm } from '../forms/plan.js';
 import { defaultLayout, resolve } from '../forms/resolve.js';
 import { inSentence } from '../forms/titles.js';
@@ -190,6 +190,7 @@ export class DetailView {
     // What is being saved counts until it is durable: the replica shows it before that.
     const dirty = Boolean(this.edit?.dirty) || this.isNew || this.fixing !== null || this.saving;
     const untouched = !this.isNew && !this.fixing;
+    this.saveButton.hidden = false;
     this.historyButton.hidden = !untouched;
     this.deleteButton.hidden = !untouched || !rights.delete;
     this.saveButton.disabled = !dirty || !may || this.saving;
@@ -225,9 +226,19 @@ export class DetailView {
   drawMissing() {
     this.heading.textContent = this.type ? 'This record is not there' : 'This type is not there';
     const text = this.type ? 'It was deleted, or you may not see it any more.' : 'An administrator retired it. Edits of yours that were not sent are kept in the outbox.';
-    this.form.element.replaceChildren(h('p', { class: 'soft' }, text));
-    this.form.shape = '';
-    for (const one of [this.historyButton, this.deleteButton, this.foot]) one.hidden = true;
+    const typed = this.edit ? typedTexts(this.edit) : [];
+    const shape = JSON.stringify([text, typed]);
+    // Drawn anew only when it changed: a text is being selected here, to be copied.
+    if (this.form.shape !== shape) {
+      const kept = typed.length ? [h('p', {}, 'What you typed and did not save:'), ...typed.map(([label, value]) => h('p', {}, h('strong', {}, `${label}: `), value))] : [];
+      this.form.element.replaceChildren(h('p', { class: 'soft' }, text), ...kept);
+      this.form.shape = shape;
+    }
+    for (const one of [this.historyButton, this.deleteButton, this.saveButton]) one.hidden = true;
+    this.saveButton.disabled = true;
+    this.note.textContent = '';
+    // What was typed holds the page open: there must be a way to let go of it.
+    this.foot.hidden = !this.edit || !this.app.drafts.has(this.key);
     if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back('Back', { page: 'home' }));
   }
 
@@ -247,7 +258,8 @@ export class DetailView {
     this.draw();
     try {
       await this.write(edit, type);
-      app.drafts.delete(this.key);
+      // Typed into again while it was being saved: that is still to be saved.
+      if (this.isNew || this.fixing || !edit.dirty) app.drafts.delete(this.key);
       app.emit('drafts');
     } catch (error) {
       const { field, message } = /** @type {{field?: string, message: string}} */ (error);
@@ -289,7 +301,7 @@ export class DetailView {
   cancel() {
     this.app.drafts.delete(this.key);
     this.app.emit('drafts');
-    if (this.isNew || this.fixing) {
+    if (this.isNew || this.fixing || this.missing) {
       location.hash = address(this.fixing ? { page: 'outbox' } : { page: 'list', table: this.table });
       return;
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Edit } from '../../app/forms/edit.js';
+import { Edit, Unparsed, typedTexts } from '../../app/forms/edit.js';
 import { scalarOf, shapeOf, summary, wordsOf } from '../../app/forms/json.js';
 import { inSentence, titleOf } from '../../app/forms/titles.js';
 import { address, parse } from '../../app/router.js';
@@ -100,6 +100,12 @@ test('what is typed while a save is on its way is not lost with it', () => {
   edit.set('title', 'bc');
   edit.saved(sent);
   assert.deepEqual([edit.dirty, edit.values.title], [true, 'bc']);
+});
+
+test('what was typed can be read where its form is gone', () => {
+  const edit = new Edit(type, { title: 'a', status: 'open', crew: 1 });
+  for (const [name, value] of /** @type {[string, any][]} */ ([['title', 'b'], ['status', ''], ['crew', 'two'], ['attrs', new Unparsed('{')], ['gone', 'x']])) edit.set(name, value);
+  assert.deepEqual(typedTexts(edit), [['Title', 'b'], ['Status', 'empty'], ['Crew', 'two'], ['Attributes', '{'], ['gone', 'x']]);
 });
 
 test('a value typed in another spelling is saved with the rest, and alone is nothing to save', () => {
