@@ -9,11 +9,15 @@ import { headFields } from './plan.js';
  * @typedef {import('../../sdk/types.js').Field} Field
  */
 
-/** A text that was to become JSON and is none yet: kept as typed, and a problem until it parses. */
+/** A text that was to become JSON or a number and is none yet: kept as typed, and a problem until it parses. */
 export class Unparsed {
   /** @param {string} text */
   constructor(text) {
     this.text = text;
+  }
+
+  toString() {
+    return this.text;
   }
 }
 
@@ -162,7 +166,7 @@ function textOf(field, value) {
  * @returns {string | null}
  */
 function problemOf(field, value) {
-  if (value instanceof Unparsed) return `${field.label || field.name} is not valid JSON yet.`;
+  if (value instanceof Unparsed && field.kind === 'json') return `${field.label || field.name} is not valid JSON yet.`;
   if (value === null) return field.required ? `${field.label || field.name} is required.` : null;
   try {
     clean(field, value);

@@ -5,6 +5,7 @@
  */
 
 const TEXT_KEYS = ['text', 'label', 'title', 'name'];
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i; // as JSON shows them; not 0x10, which is a text
 const DONE_KEYS = ['done', 'checked', 'complete', 'completed'];
 
 /**
@@ -54,7 +55,7 @@ export function wordsOf(text) {
  * @returns {any}
  */
 export function scalarOf(before, text) {
-  if (typeof before === 'number' && text.trim() !== '' && Number.isFinite(Number(text))) return Number(text);
+  if (typeof before === 'number' && NUMBER.test(text.trim()) && Number.isFinite(Number(text))) return Number(text);
   if (before === null && text === '') return null;
   return text;
 }

@@ -1,6 +1,8 @@
 /** One input per field kind. A widget shows a value, tells of input, and never loses what is being typed. */
 
 import { fromLocalInput, toLocalInput } from '../forms/display.js';
+import { Unparsed } from '../forms/edit.js';
+import { readNumber, typedNumber } from '../forms/numbers.js';
 import { h, isFocused, uid } from './dom.js';
 import { jsonWidget } from './json.js';
 import { referenceWidget } from './reference.js';
@@ -28,9 +30,9 @@ export function widget(field, { oninput, options = {}, references }) {
     case 'json': return jsonWidget(field, oninput);
     case 'date': return textual(line(field, { type: 'date', min: '0001-01-01', max: '9999-12-31' }), oninput);
     case 'datetime': return textual(line(field, { type: 'datetime-local' }), oninput, { read: fromLocalInput, write: toLocalInput });
-    case 'integer': return textual(line(field, { inputMode: 'numeric', class: 'number' }), oninput, { read: parseNumber });
-    case 'real': return textual(line(field, { inputMode: 'decimal', class: 'number' }), oninput, { read: parseNumber });
-    case 'decimal': return textual(line(field, { inputMode: 'decimal', class: 'number' }), oninput);
+    case 'integer':
+    case 'real':
+    case 'decimal': return number(field, oninput);
     default: return textual(options.multi ? area(field, 4) : line(field, {}), oninput);
   }
 }
@@ -72,10 +74,14 @@ function textual(input, oninput, { read = (text) => text, write = String } = {})
   };
 }
 
-/** @param {string} text */
-function parseNumber(text) {
-  const plain = text.trim().replace(',', '.');
-  return plain !== '' && Number.isFinite(Number(plain)) && !/[.,]$/.test(plain) ? Number(plain) : text;
+/**
+ * @param {Field} field
+ * @param {(value: any) => void} oninput
+ * @returns {Widget}
+ */
+function number(field, oninput) {
+  const input = line(field, { inputMode: field.kind === 'integer' ? 'numeric' : 'decimal', class: 'number' });
+  return textual(input, oninput, { read: (text) => readNumber(field.kind, text), write: (value) => (value instanceof Unparsed ? value.text : typedNumber(value)) });
 }
 
 /**

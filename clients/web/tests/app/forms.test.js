@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { ago, display, fromLocalInput, toLocalInput } from '../../app/forms/display.js';
+import { Edit, Unparsed } from '../../app/forms/edit.js';
+import { plainNumber, readNumber, typedNumber } from '../../app/forms/numbers.js';
 import { controls, planForm } from '../../app/forms/plan.js';
 import { defaultLayout, fieldOf, resolve } from '../../app/forms/resolve.js';
 import { evaluate, matches } from '../../app/forms/rules.js';
@@ -72,4 +74,34 @@ test('values read as a person writes them', () => {
   assert.equal(display(field('text'), null), '');
   assert.equal(fromLocalInput(toLocalInput('2026-11-05T13:05:00.000000Z')), '2026-11-05T13:05:00.000000Z');
   assert.equal(ago('2026-11-05T13:00:00Z', Date.parse('2026-11-05T15:30:00Z'), 'en'), '2 hours ago');
+});
+
+test('a number is read as its language writes it, and nothing is guessed', () => {
+  const read = (locale, ...texts) => texts.map((text) => plainNumber(text, locale));
+  assert.deepEqual(read('en', '1,234', '-1,234,567.5', '1234', ' 0.5 ', '.5', '12.', '+7', '1e-7', '1e+21'), ['1234', '-1234567.5', '1234', '0.5', '.5', '12.', '+7', '1e-7', '1e+21']);
+  assert.deepEqual(read('en', '1,23', '12,34', '1,2345', ',234', '1,,234', '1.5,5', '1.2.3', '0x10', '1_000', 'Infinity', '-', '.', '1 234', '1,234e5', 'e5'), Array(15).fill(null));
+  assert.deepEqual(read('de', '1,5', '1.234', '1.234,5', '-0,5', '1,5e-7'), ['1.5', '1234', '1234.5', '-0.5', '1.5e-7']);
+  assert.deepEqual(read('de', '12.5', '1.23', '1,234,567', '1,2.3'), Array(4).fill(null));
+  assert.deepEqual([read('fr', '1 234,5', '1\u202f234,5', '1.234'), read('sv', '\u22121 234,5'), read('de-CH', "1'234.5", '1’234.5', '1,5')], [['1234.5', '1234.5', null], ['-1234.5'], ['1234.5', '1234.5', null]]);
+  assert.deepEqual([read('en-IN', '12,34,567', '123,456'), read('ar-EG', '١٬٢٣٤٫٥', '12.5', '1,5')], [['1234567', null], ['1234.5', '12.5', null]]);
+});
+
+test('what a number’s input shows is read back as the same number, in every language', () => {
+  for (const locale of ['en', 'de', 'fr', 'sv', 'de-CH', 'en-IN', 'es', 'pl', 'ar-EG', 'fa', 'bn-BD', 'he']) {
+    for (const value of [0, 5, -1234.5, 1.234, 1e-7, 1.5e-9, 1e21, 2 ** 40]) assert.equal(readNumber('real', typedNumber(value, locale), locale), value, `${locale} ${value}`);
+    for (const value of ['95.00', '-1234.567', '123456789012.345']) assert.equal(readNumber('decimal', typedNumber(value, locale), locale), value, `${locale} ${value}`);
+    for (const value of [1234, -1234567.5]) assert.equal(readNumber('real', new Intl.NumberFormat(locale).format(value), locale), value, `${locale}: as lists show ${value}`);
+  }
+  assert.deepEqual([readNumber('integer', '1,234', 'en'), readNumber('decimal', '1,234.50', 'en'), readNumber('real', ' ', 'en')], [1234, '1234.50', '']);
+});
+
+test('a text that is no number is a problem of its field and stays as typed', () => {
+  for (const [kind, text] of [['integer', '1,5'], ['real', '0x10'], ['real', '1e999'], ['decimal', '1,23'], ['decimal', '0x10']]) {
+    const value = readNumber(kind, text, 'en');
+    assert.ok(value instanceof Unparsed && value.text === text);
+    const edit = new Edit(/** @type {any} */ ({ subtypes: [], statuses: [], fields: [{ name: 'n', kind, label: 'N', decimal_places: 2 }] }), { n: null });
+    edit.set('n', value);
+    assert.match(edit.problems().get('n'), /^N: a .*number is expected$/);
+  }
+  assert.equal(readNumber('integer', '1.5', 'en'), 1.5);
 });

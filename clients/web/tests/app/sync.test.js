@@ -125,7 +125,7 @@ test('a json value is edited as what it looks like, and read as a person says it
   assert.equal(summary(list), '1 of 2 done');
   assert.deepEqual([shapeOf(['a', 'b']).shape, shapeOf({ a: 1, b: null }).shape, shapeOf({ a: [] }).shape, shapeOf(null).shape, shapeOf([]).shape], ['words', 'pairs', 'text', 'text', 'text']);
   assert.deepEqual([wordsOf(' a, ,b '), wordsOf(' , ')], [['a', 'b'], null]);
-  assert.deepEqual([scalarOf(1, '2.5'), scalarOf(1, 'x'), scalarOf(null, ''), scalarOf('1', '2')], [2.5, 'x', null, '2']);
+  assert.deepEqual([scalarOf(1, '2.5'), scalarOf(1, 'x'), scalarOf(null, ''), scalarOf('1', '2'), scalarOf(1, '0x10')], [2.5, 'x', null, '2', '0x10']);
 });
 
 test('a list of words is edited as words only where reading them back gives the same', () => {
