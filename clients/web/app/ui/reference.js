@@ -49,10 +49,12 @@ class Picker {
     this.found = [];
     this.active = -1;
     this.asked = 0;
+    /** Whether something was typed since the focus came, or since a pick: only then does an empty input mean none. */
+    this.edited = false;
     /** @type {string | null | undefined} */
     this.value = undefined;
     this.title = '';
-    input.addEventListener('input', () => void this.search());
+    input.addEventListener('input', () => { this.edited = true; void this.search(); });
     input.addEventListener('click', () => { if (list.hidden && !input.disabled) { input.select(); void this.search(true); } });
     input.addEventListener('blur', () => this.close());
     input.addEventListener('keydown', (event) => this.onKey(event));
@@ -76,7 +78,7 @@ class Picker {
   }
 
   write() {
-    if (!isFocused(this.input)) this.input.value = this.title;
+    if (!isFocused(this.input) || !this.edited) this.input.value = this.title;
   }
 
   showLink() {
@@ -104,12 +106,14 @@ class Picker {
     this.list.hidden = true;
     this.input.setAttribute('aria-expanded', 'false');
     this.input.removeAttribute('aria-activedescendant');
-    if (this.input.value === '' && !this.field.required && this.value !== null) this.pick({ id: '', title: '' });
+    if (this.edited && this.input.value === '' && !this.field.required && this.value !== null) this.pick({ id: '', title: '' });
+    this.edited = false;
     this.input.value = this.title;
   }
 
   /** @param {Found} item */
   pick(item) {
+    this.edited = false;
     this.value = item.id || null;
     this.title = item.id ? item.title : '';
     this.input.value = this.title;
