@@ -33,6 +33,8 @@ class JsonWidget {
     /** @type {any} */
     this.value = undefined;
     this.drawn = '';
+    /** @type {HTMLInputElement | null} where words are typed */
+    this.line = null;
     this.input = h('textarea', { id: uid(field.name), name: field.name, rows: 5, class: 'code', spellcheck: false });
     this.input.addEventListener('input', () => this.set(parse(this.input.value)));
     this.nice = h('div', { class: 'json-nice' });
@@ -68,8 +70,10 @@ class JsonWidget {
   }
 
   draw() {
+    // What is being typed is not taken from under the cursor because it looks like something else now.
+    if (this.value === null && this.line && isFocused(this.line) && wordsOf(this.line.value) === null) return;
     /** @type {Shape} */
-    const shape = this.raw || this.value instanceof Unparsed ? { shape: 'text' } : shapeOf(this.value);
+    const shape = this.raw || isFocused(this.input) || this.value instanceof Unparsed ? { shape: 'text' } : shapeOf(this.value);
     const nice = shape.shape !== 'text';
     this.nice.hidden = !nice;
     this.input.hidden = nice;
@@ -115,6 +119,7 @@ class JsonWidget {
   words() {
     const input = h('input', { type: 'text', value: this.value.join(', '), readOnly: !this.enabled, 'aria-label': `${this.field.label}, separated by commas` });
     input.addEventListener('input', () => this.set(wordsOf(input.value)));
+    this.line = input;
     return input;
   }
 

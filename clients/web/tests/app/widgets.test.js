@@ -40,6 +40,33 @@ test('a picker that is emptied by hand picks none; what is being typed into it i
   assert.deepEqual([said, input.value], [[null], '']);
 });
 
+test('JSON stays text while it is being typed, and is drawn as what it is afterwards', () => {
+  const { element, input, show, said } = made('json');
+  const [nice] = element.children;
+  input.focus();
+  for (const text of ['{', '{"a":1}', '{"a":1,"b":[]}', '["x"]']) {
+    input.enter(text);
+    assert.deepEqual([input.hidden, nice.hidden, input.value], [false, true, text]);
+  }
+  assert.deepEqual([said[0] instanceof Unparsed, said.slice(1)], [true, [{ a: 1 }, { a: 1, b: [] }, ['x']]]);
+  input.blur();
+  show(['x']);
+  assert.deepEqual([input.hidden, nice.hidden], [true, false]);
+});
+
+test('the last word can be deleted, and another be typed in its place', () => {
+  const { element, input, said } = made('json', ['x']);
+  const [line] = element.querySelectorAll('input');
+  line.focus();
+  line.enter('');
+  assert.deepEqual([input.hidden, element.children[0].hidden], [true, false]);
+  line.enter('y, z');
+  assert.deepEqual(said, [null, ['y', 'z']]);
+  line.enter('');
+  line.blur();
+  assert.equal(element.querySelectorAll('input')[0], line);
+});
+
 test('a number keeps its spelling while it is typed, and shows the value afterwards', () => {
   const { input, show, said } = made('decimal', '95.00');
   input.focus();
