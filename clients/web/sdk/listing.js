@@ -147,11 +147,12 @@ export class Listing {
 
   /**
    * @param {boolean} top whether it is another list than before, to be shown as it comes
+   * @param {boolean} [again] what was shown of it so far stays
    */
-  async #compute(top) {
+  async #compute(top, again = false) {
     const turn = ++this.#turn, begun = performance.now();
     this.#running = true;
-    if (top) {
+    if (top && !again) {
       this.#count = 0;
       this.complete = false;
     }
@@ -169,7 +170,12 @@ export class Listing {
     } catch (error) {
       if (turn !== this.#turn) return;
       const { code, message } = MoatError.from(error);
-      if (code !== 'aborted') this.tell({ count: 0, complete: true, progress: null, top, error: { code, message } });
+      if (code === 'aborted') {
+        // A change that failed, a write that was refused perhaps, ended the scan and nobody else will say so. A list that was stopped has another turn.
+        this.#dirty = false;
+        return void this.#compute(top, true);
+      }
+      this.tell({ count: 0, complete: true, progress: null, top, error: { code, message } });
     }
     this.#running = false;
     this.#finished = performance.now();
@@ -280,12 +286,12 @@ export class Listing {
   }
 
   /**
-   * Show what there is so far, the first screen at once.
+   * Show what there is so far, the first screen at once; a scan that had to begin again shows nothing before it is further than the one before.
    * @param {Float64Array<ArrayBuffer>} keys
    * @param {number} count
    */
   #show(keys, count) {
-    if (count < SCREEN || (this.#count && performance.now() - this.#told < NEWS_MS)) return;
+    if (count < SCREEN || count <= this.#count || (this.#count && performance.now() - this.#told < NEWS_MS)) return;
     const first = this.#count === 0;
     this.keys = keys;
     this.#count = count;

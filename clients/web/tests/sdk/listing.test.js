@@ -17,7 +17,7 @@ const RULES = {
 };
 
 /** A replica of 3000 jobs with its lists, and what they say. */
-function world() {
+function world(hear = () => {}) {
   const { log, replica } = fieldService();
   for (let i = 0; i < 3000; i++) {
     log.add('jobs', `k${String((i * 7919) % 3000).padStart(4, '0')}`, 'insert', 1, { title: TITLES[i % 8], count: i % 5 ? (i * 31) % 97 : null, urgent: i % 3 === 0 });
@@ -25,7 +25,7 @@ function world() {
   replica.applyChanges(log.frame());
   /** @type {any[]} */
   const news = [];
-  const lists = new Lists(() => replica, (message) => news.push(message));
+  const lists = new Lists(() => replica, (message) => { news.push(message); hear(message); });
   const apply = (touched) => (touched.rebuilt ? lists.replaced() : lists.changed(touched.tables));
   return { log, replica, lists, news, apply };
 }
@@ -140,6 +140,31 @@ test('of many lists the one used least recently makes room, and a tab opens it a
   await idle(it, 'l12');
   assert.equal(it.lists.rows('l12', 1, 0, 10).length, 10);
   it.lists.stop();
+});
+
+test('a refused write under a scan does not stop the list, what it has shown stays, and a closed one stays closed', async (t) => {
+  const asked = [];
+  const it = world(({ count }) => { if (count > 1000 && asked.length < 2) refused(count); });
+  let now = 0;
+  t.mock.method(performance, 'now', () => (now += 200)); // every slice is as short as can be
+  const refused = (about) => {
+    asked.push(about);
+    assert.throws(() => it.replica.change((touched) => { new Writing(it.replica, touched, () => new Date()).write([{ op: 'insert', table: 'jobs', id: 'j1', values: {} }], 't'); }), { code: 'exists' });
+  };
+  it.lists.open('l', { table: 'jobs', order: SORTS.title, select: { sql: 'r.id' } }, 1);
+  refused('at once');
+  await idle(it, 'l');
+  assertOrdered(it, 'l', RULES.title);
+  const counts = it.news.map(({ count }) => count);
+  assert.ok(asked[1] > 1000 && asked[1] < 3002);
+  assert.deepEqual(counts, [...counts].sort((a, b) => a - b), 'it never shrank');
+
+  it.lists.open('closed', { table: 'jobs', order: SORTS.title }, 1);
+  it.lists.close('closed');
+  refused('closed');
+  const heard = it.news.length;
+  await new Promise((resolve) => { setTimeout(resolve, 20); });
+  assert.equal(it.news.length, heard);
 });
 
 test('sorting is stable, numbers come before texts and nothing comes last either way', () => {
