@@ -10,7 +10,8 @@ export const STATIC = 0, TRANSIENT = -1;
 const ARENA_BYTES = 65536;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** A text may begin with U+FEFF: without `ignoreBOM` the decoder would take it for a mark of the encoding and leave it out. */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export class Cells {
   #wasm;

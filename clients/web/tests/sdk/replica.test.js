@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Digest } from '../../sdk/digest.js';
 import { moveLocal } from '../../sdk/installing.js';
 import * as reading from '../../sdk/reading.js';
 import { Replica } from '../../sdk/replica.js';
@@ -350,6 +351,17 @@ test('an application’s SQL reads, one statement at a time, and nothing it must
   assert.throws(() => run('SELECT 1; DELETE FROM jobs'), { code: 'sql' });
   assert.throws(() => run('SELECT :nope', { x: 1 }), { code: 'sql' });
   assert.deepEqual(run('SELECT 1 AS x; -- end').rows, [{ x: 1 }]);
+});
+
+test('texts and ids that begin with U+FEFF are read as they were written', () => {
+  const { log, replica } = fieldService();
+  log.add('jobs', '\ufeffj9', 'insert', 1, { title: '\ufeffx', attrs: { '\ufeffk': '\ufeff' } });
+  replica.applyChanges(log.frame());
+  const { id, title, attrs } = reading.get(replica, 'jobs', '\ufeffj9');
+  assert.deepEqual([id, title, attrs], ['\ufeffj9', '\ufeffx', { '\ufeffk': '\ufeff' }]);
+  const digest = new Digest();
+  for (const id of ['j1', 'j2', '\ufeffj9']) digest.add(id, 1);
+  assert.deepEqual(replica.digest('jobs'), [digest.count, digest.hex], 'or comparing with the server would find it different each time');
 });
 
 test('a query names the tables it reads, whatever stands behind the live view', () => {
