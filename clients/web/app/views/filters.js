@@ -1,44 +1,37 @@
 /** The panel of a list: filters by field, sort, columns. */
 
-import { fromLocalInput } from '../forms/display.js';
+import { filterOf, inputType, isSet, needsValue, operatorsOf, shownValue, valueOf } from '../lists/filters.js';
 import { button, h } from '../ui/dom.js';
+import { Kept, arrange } from '../ui/kept.js';
 
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
- * @typedef {import('../lists/query.js').Filter} Filter
+ * @typedef {import('../lists/filters.js').FilterRow} FilterRow
  * @typedef {import('../lists/query.js').Sort} Sort
  * @typedef {{fields: Field[], all: string[], columns: string[], sort: Sort | null, title: string}} Choices
  */
 
-/** @type {Record<string, [Filter['op'], string][]>} */
-const OPERATORS = {
-  text: [['contains', 'contains'], ['eq', 'is'], ['ne', 'is not'], ['empty', 'is empty'], ['filled', 'is filled']],
-  number: [['gte', 'at least'], ['lte', 'at most'], ['eq', 'is'], ['empty', 'is empty'], ['filled', 'is filled']],
-  time: [['gte', 'from'], ['lte', 'until'], ['empty', 'is empty'], ['filled', 'is filled']],
-  choice: [['eq', 'is'], ['ne', 'is not'], ['empty', 'is empty'], ['filled', 'is filled']],
-};
-
-/** @type {Record<string, string>} */
-const GROUP = { integer: 'number', real: 'number', decimal: 'number', date: 'time', datetime: 'time', choice: 'choice', boolean: 'choice' };
-
+/** Everything is drawn again whenever something else about the list changes; what a person works with stays where it is. */
 export class FilterPanel {
+  #kept = new Kept();
+
   /** @param {{changed: () => void}} about */
   constructor({ changed }) {
     this.changed = changed;
-    /** @type {{field: string, op: Filter['op'], value: any}[]} */
+    /** @type {FilterRow[]} */
     this.rows = [];
     /** @type {Choices} */
     this.choices = { fields: [], all: [], columns: [], sort: null, title: '' };
     this.list = h('div', { class: 'filter-rows' });
-    this.sortBox = h('div', { class: 'sort-row' });
-    this.columnBox = h('fieldset', { class: 'column-choice' });
-    this.element = h('div', { class: 'filters', role: 'region', 'aria-label': 'Filter, sort and columns' },
-      this.list, button('Add a filter', () => this.add(), { icon: 'plus' }), this.sortBox, this.columnBox);
+    this.sortBox = h('div', { class: 'sort-row' }, h('span', { class: 'legend' }, 'Sort by'));
+    this.columnBox = h('fieldset', { class: 'column-choice' }, h('legend', {}, 'Show'));
+    this.adder = button('Add a filter', () => this.add(), { icon: 'plus' });
+    this.element = h('div', { class: 'filters', role: 'region', 'aria-label': 'Filter, sort and columns' }, this.list, this.adder, this.sortBox, this.columnBox);
   }
 
   /** What is to be filtered by; a filter without a value filters nothing yet. */
   get filters() {
-    return this.rows.filter(({ op, value }) => op === 'empty' || op === 'filled' || (value !== '' && value !== null && value !== undefined));
+    return this.rows.filter(isSet).map(({ field, op, value }) => ({ field, op, value }));
   }
 
   /** @type {Sort | null} */
@@ -50,9 +43,14 @@ export class FilterPanel {
     return this.choices.columns;
   }
 
-  /** @param {Choices} choices */
+  /**
+   * Take over what may be chosen from. A filter of a field that is not there any more goes: nobody could see what it does.
+   * @param {Choices} choices
+   */
   use(choices) {
     this.choices = choices;
+    const names = new Set(this.filterable().map((field) => field.name));
+    this.rows = this.rows.filter((row) => names.has(row.field));
     this.draw();
   }
 
@@ -68,9 +66,21 @@ export class FilterPanel {
   add() {
     const [field] = this.filterable();
     if (!field) return;
-    this.rows.push({ field: field.name, op: operatorsOf(field)[0][0], value: '' });
+    const row = filterOf(field);
+    this.rows.push(row);
     this.draw();
     /** @type {HTMLElement | null} */ (this.list.lastElementChild?.querySelector('select') ?? null)?.focus();
+    if (isSet(row)) this.changed();
+  }
+
+  /** @param {FilterRow} row */
+  remove(row) {
+    const at = this.rows.indexOf(row);
+    this.rows.splice(at, 1);
+    this.draw();
+    const next = this.list.children[Math.min(at, this.rows.length - 1)];
+    (/** @type {HTMLElement | null | undefined} */ (next?.querySelector('button')) ?? this.adder).focus();
+    this.changed();
   }
 
   filterable() {
@@ -78,95 +88,114 @@ export class FilterPanel {
   }
 
   draw() {
-    this.list.replaceChildren(...this.rows.map((row, at) => this.drawRow(row, at)));
-    this.drawSort();
-    this.drawColumns();
+    this.#kept.draw(() => {
+      arrange(this.list, this.rows.map((row) => this.drawRow(row)));
+      this.drawSort();
+      this.drawColumns();
+    });
   }
 
-  /**
-   * @param {{field: string, op: Filter['op'], value: any}} row
-   * @param {number} at
-   */
-  drawRow(row, at) {
+  /** @param {FilterRow} row */
+  drawRow(row) {
     const fields = this.filterable();
     const field = fields.find((one) => one.name === row.field) ?? fields[0];
     const redraw = () => { this.draw(); this.changed(); };
-    const which = select('Field', fields.map((one) => [one.name, one.label || one.name]), field.name, (name) => {
-      const next = fields.find((one) => one.name === name) ?? field;
-      Object.assign(row, { field: name, op: operatorsOf(next)[0][0], value: '' });
+    const which = this.select(`${row.key} field`, 'Field', namesOf(fields), row.field, (name) => {
+      const next = this.filterable().find((one) => one.name === name);
+      if (next) Object.assign(row, filterOf(next, row.key));
       redraw();
     });
-    const how = select('Condition', operatorsOf(field), row.op, (op) => { row.op = /** @type {Filter['op']} */ (op); redraw(); });
-    const needs = row.op !== 'empty' && row.op !== 'filled';
-    return h('div', { class: 'filter-row' }, which, how, needs ? this.valueInput(field, row) : h('span', {}),
-      button('Remove this filter', () => { this.rows.splice(at, 1); redraw(); }, { icon: 'close', kind: 'icon' }));
+    const how = this.select(`${row.key} condition`, 'Condition', operatorsOf(field), row.op, (op) => { row.op = /** @type {FilterRow['op']} */ (op); redraw(); });
+    const value = needsValue(row.op) ? this.valueInput(field, row) : this.#kept.take(`${row.key} no value`, '', () => h('span', {}));
+    const remove = this.#kept.take(`${row.key} remove`, '', () => button('Remove this filter', () => this.remove(row), { icon: 'close', kind: 'icon' }));
+    const element = this.#kept.take(`${row.key}`, '', () => h('div', { class: 'filter-row' }));
+    arrange(element, [which, how, value, remove]);
+    return element;
   }
 
   /**
    * @param {Field} field
-   * @param {{value: any}} row
+   * @param {FilterRow} row
    */
   valueInput(field, row) {
-    const choices = field.kind === 'boolean' ? [{ value: 'true', label: 'Yes' }, { value: '', label: 'No' }] : field.choices;
+    const set = (/** @type {string} */ text) => { row.value = valueOf(field, text); this.changed(); };
     if (field.kind === 'boolean' || field.kind === 'choice') {
-      if (field.kind === 'boolean') row.value = row.value === true || row.value === '' ? true : row.value;
-      const options = /** @type {[string, string][]} */ ([...(field.kind === 'choice' ? [['', 'Choose …']] : []), ...(choices ?? []).map((one) => [one.value, one.label])]);
-      const value = field.kind === 'boolean' ? (row.value ? 'true' : '') : row.value;
-      return select('Value', options, value, (picked) => { row.value = field.kind === 'boolean' ? picked === 'true' : picked; this.changed(); });
+      /** @type {[string, string][]} */
+      const options = field.kind === 'boolean' ? [['true', 'Yes'], ['', 'No']] : [['', 'Choose …'], ...(field.choices ?? []).map((one) => /** @type {[string, string]} */ ([one.value, one.label]))];
+      return this.select(`${row.key} value`, 'Value', options, shownValue(field, row.value), set, field.name);
     }
-    const type = { date: 'date', datetime: 'datetime-local', integer: 'number', real: 'number', decimal: 'number' }[/** @type {string} */ (field.kind)] ?? 'text';
-    const input = h('input', { type, 'aria-label': 'Value', step: 'any' });
-    input.addEventListener('input', () => {
-      row.value = type === 'number' && input.value !== '' ? Number(input.value) : type === 'datetime-local' ? fromLocalInput(input.value) ?? '' : input.value;
-      this.changed();
+    const type = inputType(field);
+    const input = this.#kept.take(`${row.key} value`, [field.name, field.kind], () => {
+      const made = h('input', { type, 'aria-label': 'Value', ...(type === 'number' ? { step: 'any' } : {}) });
+      made.addEventListener('input', () => set(made.value));
+      return made;
     });
+    // What is being typed stays as it is typed: `1.` and `1.0` are one number.
+    if (valueOf(field, input.value) !== row.value) input.value = shownValue(field, row.value);
     return input;
   }
 
   drawSort() {
     const { fields, sort } = this.choices;
-    const options = /** @type {[string, string][]} */ ([['', 'as stored'], ...fields.filter((field) => field.kind !== 'json' && field.kind !== 'reference').map((field) => [field.name, field.label || field.name])]);
     const set = (/** @type {Sort | null} */ next) => {
       this.choices = { ...this.choices, sort: next };
-      this.drawSort();
+      this.draw();
       this.changed();
     };
-    const field = select('Sort by', options, sort?.field ?? '', (name) => set(name ? { field: name, descending: sort?.descending ?? false } : null));
-    const direction = select('Order', [['', 'Ascending'], ['desc', 'Descending']], sort?.descending ? 'desc' : '', (way) => { if (sort) set({ ...sort, descending: way === 'desc' }); });
+    const sortable = fields.filter((field) => field.kind !== 'json' && field.kind !== 'reference');
+    const field = this.select('sort', 'Sort by', [['', 'as stored'], ...namesOf(sortable)], sort?.field ?? '', (name) => set(name ? { field: name, descending: this.sort?.descending ?? false } : null));
+    const direction = this.select('order', 'Order', [['', 'Ascending'], ['desc', 'Descending']], sort?.descending ? 'desc' : '', (way) => { if (this.sort) set({ ...this.sort, descending: way === 'desc' }); });
     direction.disabled = !sort;
-    this.sortBox.replaceChildren(h('span', { class: 'legend' }, 'Sort by'), field, direction);
+    arrange(this.sortBox, [this.sortBox.children[0], field, direction]);
   }
 
   drawColumns() {
     const { fields, all, columns, title } = this.choices;
     const boxes = all.filter((name) => name !== title).map((name) => {
-      const box = h('input', { type: 'checkbox', checked: columns.includes(name) });
-      box.addEventListener('input', () => {
-        const next = all.filter((one) => one === title || (one === name ? box.checked : this.choices.columns.includes(one)));
-        this.choices = { ...this.choices, columns: next };
-        this.changed();
+      const label = fields.find((field) => field.name === name)?.label || name;
+      const box = this.#kept.take(`column ${name}`, '', () => {
+        const made = h('input', { type: 'checkbox' });
+        made.addEventListener('input', () => this.showColumn(name, made.checked));
+        return made;
       });
-      return h('label', { class: 'check' }, box, h('span', {}, fields.find((field) => field.name === name)?.label || name));
+      box.checked = columns.includes(name);
+      const element = this.#kept.take(`column label ${name}`, label, () => h('label', { class: 'check' }, box, h('span', {}, label)));
+      return element;
     });
-    this.columnBox.replaceChildren(h('legend', {}, 'Show'), ...boxes);
+    arrange(this.columnBox, [this.columnBox.children[0], ...boxes]);
+  }
+
+  /**
+   * @param {string} name
+   * @param {boolean} shown
+   */
+  showColumn(name, shown) {
+    const { all, columns, title } = this.choices;
+    this.choices = { ...this.choices, columns: all.filter((one) => one === title || (one === name ? shown : columns.includes(one))) };
+    this.changed();
+  }
+
+  /**
+   * @param {string} key
+   * @param {string} label
+   * @param {[string, string][]} options
+   * @param {string} value
+   * @param {(value: string) => void} onchange
+   * @param {string} [about] what else it depends on
+   */
+  select(key, label, options, value, onchange, about = '') {
+    const element = this.#kept.take(key, [options, about], () => {
+      const made = h('select', { 'aria-label': label }, ...options.map(([name, text]) => h('option', { value: name }, text)));
+      made.addEventListener('change', () => onchange(made.value));
+      return made;
+    });
+    element.value = value;
+    return element;
   }
 }
 
-/** @param {Field} field */
-function operatorsOf(field) {
-  const all = OPERATORS[GROUP[field.kind] ?? 'text'];
-  return field.kind === 'boolean' ? all.slice(0, 1) : all;
-}
-
 /**
- * @param {string} label
- * @param {[string, string][]} options
- * @param {string} value
- * @param {(value: string) => void} onchange
+ * @param {Field[]} fields
+ * @returns {[string, string][]}
  */
-function select(label, options, value, onchange) {
-  const made = h('select', { 'aria-label': label }, ...options.map(([key, text]) => h('option', { value: key }, text)));
-  made.value = value;
-  made.addEventListener('change', () => onchange(made.value));
-  return made;
-}
+const namesOf = (fields) => fields.map((field) => [field.name, field.label || field.name]);

@@ -8,6 +8,7 @@ import { LiveList } from '../lists/live.js';
 import { TITLE, listColumns } from '../lists/query.js';
 import { address } from '../router.js';
 import { button, h, icon, uid } from '../ui/dom.js';
+import { Kept, arrange } from '../ui/kept.js';
 import { VirtualList } from '../ui/virtual-list.js';
 import { back } from './back.js';
 import { FilterPanel } from './filters.js';
@@ -37,6 +38,8 @@ export class ListView {
   panel = new FilterPanel({ changed: () => this.onPanel() });
   nothing = h('div', { class: 'empty', hidden: true });
   tableHead = h('div', { class: 'table-head', role: 'group', 'aria-label': 'Columns' });
+  /** Chips and column heads stay under the finger that presses them. */
+  kept = { chips: new Kept(), head: new Kept() };
   /** @type {string[]} */
   columns = [];
   wide = false;
@@ -116,14 +119,21 @@ export class ListView {
     if (key === this.drawnHead) return;
     this.drawnHead = key;
     this.element.style.setProperty('--columns', gridOf(this.fitted));
-    const arrow = sort?.descending ? '↓' : '↑';
-    this.tableHead.replaceChildren(...this.fitted.map(({ name, label, number, sortable }) => {
-      const sorted = sort?.field === name;
-      const look = `head-cell${number ? ' number' : ''}${sorted ? ' sorted' : ''}`;
-      return sortable ? h('button', { type: 'button', class: look, 'aria-pressed': String(sorted), 'aria-label': `Sort by ${label}${sorted ? (sort?.descending ? ', descending' : ', ascending') : ''}`, onclick: () => this.sortBy(name) }, h('span', {}, label), sorted ? h('span', { 'aria-hidden': 'true' }, arrow) : null)
-        : h('span', { class: look }, label);
-    }));
+    this.kept.head.draw(() => arrange(this.tableHead, this.fitted.map((column) => this.headCell(column))));
     this.virtual.repaint();
+  }
+
+  /** @param {import('../lists/columns.js').Column} column */
+  headCell({ name, label, number, sortable }) {
+    const { sort } = this.state;
+    const sorted = sort?.field === name;
+    const cell = this.kept.head.take(name, [label, sortable], () => (sortable ? h('button', { type: 'button', onclick: () => this.sortBy(name) }, h('span', {}, label), h('span', { 'aria-hidden': 'true' })) : h('span', {}, label)));
+    cell.className = `head-cell${number ? ' number' : ''}${sorted ? ' sorted' : ''}`;
+    if (!sortable) return cell;
+    cell.setAttribute('aria-pressed', String(sorted));
+    cell.setAttribute('aria-label', `Sort by ${label}${sorted ? (sort?.descending ? ', descending' : ', ascending') : ''}`);
+    cell.children[1].textContent = sorted ? (sort?.descending ? '↓' : '↑') : '';
+    return cell;
   }
 
   /** @param {string} field */
@@ -150,14 +160,28 @@ export class ListView {
     this.create.hidden = !app.canCreate(this.table);
     this.search.setAttribute('aria-label', `Search ${type.label_plural || type.label}`);
     this.create.setAttribute('aria-label', `New ${type.label}`);
-    const choices = type.statuses.length ? [{ value: '', label: 'All' }, ...type.statuses] : [];
-    this.chips.hidden = !choices.length;
-    this.chips.replaceChildren(...choices.map((choice) => h('button', {
-      type: 'button', class: 'chip', 'aria-pressed': String(choice.value === this.status), onclick: () => this.pickStatus(choice.value),
-    }, choice.value ? dot(/** @type {any} */ (choice).colour) : null, choice.label)));
+    this.drawChips();
     const readable = (/** @type {string} */ field) => app.rights(this.table).canRead(field);
     const fields = [...headFields(type), ...type.fields].filter((field) => readable(field.name));
     this.panel.use({ fields, all: listColumns(type, readable, Infinity), columns: columnsOf(type, readable), sort: this.state.sort, title: titleField(type) ?? '' });
+    this.filtered();
+  }
+
+  drawChips() {
+    const { statuses } = this.type;
+    const choices = statuses.length ? [{ value: '', label: 'All', colour: undefined }, ...statuses] : [];
+    this.chips.hidden = !choices.length;
+    this.kept.chips.draw(() => arrange(this.chips, choices.map(({ value, label, colour }) => {
+      const chip = this.kept.chips.take(value, [label, colour], () => h('button', { type: 'button', class: 'chip', onclick: () => this.pickStatus(value) }, value ? dot(colour) : null, label));
+      chip.setAttribute('aria-pressed', String(value === this.status));
+      return chip;
+    })));
+  }
+
+  /** Take over the panel's filters, and say at its button whether there are any. */
+  filtered() {
+    this.state = { ...this.state, filters: this.panel.filters };
+    this.more.classList.toggle('on', this.state.filters.length > 0);
   }
 
   /** @param {KeyboardEvent} event */
@@ -182,10 +206,10 @@ export class ListView {
   }
 
   onPanel() {
-    const { filters, sort, columns } = this.panel;
-    this.state = { ...this.state, filters, sort };
+    const { sort, columns } = this.panel;
+    this.state = { ...this.state, sort };
     choose(this.table, { sort, columns });
-    this.more.classList.toggle('on', filters.length > 0);
+    this.filtered();
     this.show();
   }
 
@@ -233,8 +257,7 @@ export class ListView {
   clear() {
     this.search.value = '';
     this.status = '';
-    this.state = { ...this.state, search: '', filters: [] };
-    this.more.classList.remove('on');
+    this.state = { ...this.state, search: '' };
     this.panel.clear();
     this.drawHead();
     this.show();

@@ -1,0 +1,80 @@
+/** The filters of a list as a person makes them: which conditions a field has, and what an input shows and gives. */
+
+import { fromLocalInput, toLocalInput } from '../forms/display.js';
+
+/**
+ * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('./query.js').Filter} Filter
+ * @typedef {{key: number, field: string, op: Filter['op'], value: any}} FilterRow `key` stays with it while others come and go
+ */
+
+/** @type {Record<string, [Filter['op'], string][]>} */
+const OPERATORS = {
+  text: [['contains', 'contains'], ['eq', 'is'], ['ne', 'is not'], ['empty', 'is empty'], ['filled', 'is filled']],
+  number: [['gte', 'at least'], ['lte', 'at most'], ['eq', 'is'], ['empty', 'is empty'], ['filled', 'is filled']],
+  time: [['gte', 'from'], ['lte', 'until'], ['empty', 'is empty'], ['filled', 'is filled']],
+  choice: [['eq', 'is'], ['ne', 'is not'], ['empty', 'is empty'], ['filled', 'is filled']],
+};
+
+/** @type {Record<string, string>} */
+const GROUP = { integer: 'number', real: 'number', decimal: 'number', date: 'time', datetime: 'time', choice: 'choice', boolean: 'choice' };
+
+/** @type {Record<string, string>} */
+const INPUTS = { date: 'date', datetime: 'datetime-local', integer: 'number', real: 'number', decimal: 'number' };
+
+let keys = 0;
+
+/** @param {Field} field */
+export function operatorsOf(field) {
+  const all = OPERATORS[GROUP[field.kind] ?? 'text'];
+  return field.kind === 'boolean' ? all.slice(0, 1) : all;
+}
+
+/**
+ * Return the filter a field begins with. A boolean is Yes or No from the start: there is no empty choice to show.
+ * @param {Field} field
+ * @param {number} [key]
+ * @returns {FilterRow}
+ */
+export function filterOf(field, key = ++keys) {
+  return { key, field: field.name, op: operatorsOf(field)[0][0], value: field.kind === 'boolean' ? true : '' };
+}
+
+/**
+ * Say whether a filter filters: one without a value does nothing yet.
+ * @param {FilterRow} row
+ */
+export function isSet({ op, value }) {
+  return !needsValue(op) || (value !== '' && value !== null && value !== undefined);
+}
+
+/** @param {Filter['op']} op */
+export const needsValue = (op) => op !== 'empty' && op !== 'filled';
+
+/** @param {Field} field */
+export const inputType = (field) => INPUTS[field.kind] ?? 'text';
+
+/**
+ * Return what a control holds for a filter's value.
+ * @param {Field} field
+ * @param {any} value
+ * @returns {string}
+ */
+export function shownValue(field, value) {
+  if (field.kind === 'boolean') return value ? 'true' : '';
+  if (field.kind === 'datetime') return toLocalInput(value);
+  return String(value ?? '');
+}
+
+/**
+ * Return the filter's value of what a control holds.
+ * @param {Field} field
+ * @param {string} text
+ * @returns {any}
+ */
+export function valueOf(field, text) {
+  if (field.kind === 'boolean') return text === 'true';
+  if (text === '') return '';
+  if (field.kind === 'datetime') return fromLocalInput(text) ?? '';
+  return inputType(field) === 'number' ? Number(text) : text;
+}

@@ -1,0 +1,85 @@
+/** As much of a page as drawing takes: elements with children, attributes, listeners and the focus. As in a browser, what is taken out of the page loses the focus. */
+
+class Element {
+  children = [];
+  parent = null;
+  listeners = {};
+  attributes = {};
+  style = {};
+  dataset = {};
+  value = '';
+
+  constructor(name) {
+    this.name = name;
+  }
+
+  get lastElementChild() {
+    return this.children.at(-1) ?? null;
+  }
+
+  append(...nodes) {
+    for (const node of nodes) this.insertBefore(typeof node === 'string' ? Object.assign(new Element('#text'), { textContent: node }) : node, null);
+  }
+
+  insertBefore(node, before) {
+    node.remove();
+    this.children.splice(before ? this.children.indexOf(before) : this.children.length, 0, node);
+    node.parent = this;
+  }
+
+  replaceChildren(...nodes) {
+    for (const child of [...this.children]) child.remove();
+    this.append(...nodes);
+  }
+
+  remove() {
+    if (!this.parent) return;
+    if (this.contains(document.activeElement)) document.activeElement = document.body;
+    this.parent.children.splice(this.parent.children.indexOf(this), 1);
+    this.parent = null;
+  }
+
+  contains(node) {
+    return node === this || this.children.some((child) => child.contains(node));
+  }
+
+  setAttribute(name, value) {
+    this.attributes[name] = value;
+  }
+
+  addEventListener(name, listener) {
+    (this.listeners[name] ??= []).push(listener);
+  }
+
+  /** A person does something to the element. */
+  act(name, change = {}) {
+    this.focus();
+    Object.assign(this, change);
+    for (const listener of this.listeners[name] ?? []) listener({});
+  }
+
+  focus() {
+    document.activeElement = this;
+  }
+
+  all() {
+    return this.children.flatMap((child) => [child, ...child.all()]);
+  }
+
+  /** Names of elements, with commas. */
+  querySelector(names) {
+    return this.all().find(({ name }) => names.split(', ').includes(name)) ?? null;
+  }
+
+  /** The first element that a screen reader calls so. */
+  called(label) {
+    return this.all().find((each) => each.attributes['aria-label'] === label || each.children.some(({ textContent }) => textContent === label));
+  }
+}
+
+/** Make a page, for the tests of one file. */
+export function page() {
+  const body = new Element('body');
+  globalThis.document = /** @type {any} */ ({ body, activeElement: body, createElement: (name) => new Element(name), createElementNS: (_, name) => new Element(name) });
+  return body;
+}
