@@ -1,5 +1,6 @@
 /** What every view shares: the replica, the published types and layouts, the status, drafts. Views listen, nothing polls. */
 
+import { containing } from '../sdk/likeness.js';
 import { titleField, titleOf } from './forms/titles.js';
 import { address } from './router.js';
 import { canCreate, formRights } from './sync/rights.js';
@@ -137,10 +138,10 @@ export class App {
       const type = this.types.get(field.reference_table ?? '');
       if (!type) return [];
       const title = quote(titleField(type) ?? 'id');
-      const words = text.trim().split(/\s+/).filter(Boolean).map((word) => `%${word.replace(/[\\%_]/g, '\\$&')}%`);
-      const where = words.map(() => `(${title} LIKE ? ESCAPE '\\' OR "id" LIKE ? ESCAPE '\\')`).join(' AND ');
+      const words = text.trim().split(/\s+/).filter(Boolean).map((word) => containing([title, '"id"'], word));
+      const where = words.map(({ sql }) => sql).join(' AND ');
       const sql = `SELECT "id", coalesce(${title}, "id") AS "title" FROM ${quote(type.table_name)}${where ? ` WHERE ${where}` : ''} ORDER BY ${title}, "id" LIMIT ${FOUND}`;
-      const rows = await this.moat.query(sql, words.flatMap((word) => [word, word]));
+      const rows = await this.moat.query(sql, words.flatMap(({ params }) => params));
       return rows.map((row) => ({ id: String(row.id), title: String(row.title) }));
     },
     /**

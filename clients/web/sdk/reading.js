@@ -2,6 +2,7 @@
 
 import { quote } from './ddl.js';
 import { MoatError } from './errors.js';
+import { containing } from './likeness.js';
 
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./schema.js').Table} Table */
@@ -49,9 +50,9 @@ export function findSql(replica, { table: name, where = {}, search = '', order =
   const conditions = Object.entries(where).map(([column, wanted]) => condition(table, column, wanted, values));
   if (search.trim()) {
     const columns = table.system ? [] : table.codecs.filter((field) => SEARCHED.has(field.kind) && field.name !== 'id').map((field) => field.name);
-    conditions.push(`(${columns.map((column) => `${quote(column)} LIKE ? ESCAPE '\\'`).join(' OR ') || '0'})`);
-    const pattern = `%${search.trim().replace(/[\\%_]/g, '\\$&')}%`;
-    columns.forEach(() => values.push(pattern));
+    const found = containing(columns.map(quote), search.trim());
+    conditions.push(found.sql);
+    values.push(...found.params);
   }
   const orders = [order].flat().filter(Boolean).map((key) => {
     const down = key.startsWith('-'), column = key.replace(/^[-+]/, '');

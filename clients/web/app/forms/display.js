@@ -36,6 +36,18 @@ function formatDecimal(text, locale) {
 }
 
 /**
+ * Return a number, or a part of one, that was written as people write it here without what groups its digits and with a point.
+ * @param {string} text
+ * @param {string} [locale]
+ * @returns {string}
+ */
+export function plainNumber(text, locale) {
+  const parts = new Intl.NumberFormat(locale).formatToParts(-1234567.5);
+  const sign = (/** @type {string} */ type) => parts.find((part) => part.type === type)?.value ?? '';
+  return text.replaceAll(sign('group') || ' ', '').replace(sign('decimal') || '.', '.').replace(sign('minusSign') || '-', '-');
+}
+
+/**
  * @param {string} text YYYY-MM-DD
  * @param {string} [locale]
  */

@@ -1,5 +1,7 @@
 /** The SQL of a record list: search, filters, sort. Runs on the live views of the local replica; every value is a parameter. */
 
+import { containing } from '../../sdk/likeness.js';
+import { plainNumber } from '../forms/display.js';
 import { titleField } from '../forms/titles.js';
 
 /**
@@ -11,7 +13,7 @@ import { titleField } from '../forms/titles.js';
  * @typedef {{sql: string, params: any[]}} Query
  */
 
-const SEARCHABLE = new Set(['text', 'choice', 'uuid', 'decimal', 'date']);
+const SEARCHABLE = new Set(['text', 'choice', 'uuid', 'date']);
 
 /** What a reference's title is called in a page: `customer` comes with `customer title`, a name no field can have. */
 export const TITLE = ' title';
@@ -85,9 +87,9 @@ function where(type, state) {
   /** @type {any[]} */
   const params = [];
   for (const word of state.search.trim().split(/\s+/).filter(Boolean)) {
-    const columns = ['id', ...type.fields.filter((field) => SEARCHABLE.has(field.kind)).map((field) => field.name)];
-    terms.push(`(${columns.map((name) => `${quote(name)} LIKE ? ESCAPE '\\'`).join(' OR ')})`);
-    params.push(...columns.map(() => `%${escapeLike(word)}%`));
+    const found = searchTerm(type, word);
+    terms.push(found.sql);
+    params.push(...found.params);
   }
   for (const filter of state.filters) {
     if (!known(type, filter.field)) continue;
@@ -98,10 +100,24 @@ function where(type, state) {
   return terms.length ? { sql: terms.join(' AND '), params } : null;
 }
 
-/** @param {string} text */
-function escapeLike(text) {
-  return text.replace(/[\\%_]/g, '\\$&');
+/**
+ * Return the condition that a word of a search is in a record. Decimals are compared as they are shown, with all their places; only a word that
+ * looks like a number is looked for in them, so that they cost nothing otherwise.
+ * @param {ObjectType} type
+ * @param {string} word
+ * @returns {Query}
+ */
+function searchTerm(type, word) {
+  const texts = containing(['id', ...type.fields.filter((field) => SEARCHABLE.has(field.kind)).map((field) => field.name)].map(quote), word);
+  const decimals = type.fields.filter((field) => field.kind === 'decimal');
+  const shown = decimals.map((field) => `CASE WHEN ${quote(field.name)} IS NOT NULL THEN printf('%.${placesOf(field)}f', ${quote(field.name)}) END`);
+  const numbers = [...new Set([word, plainNumber(word)])].filter((number) => /^-?[\d.]+$/.test(number)).map((number) => containing(shown, number));
+  const all = decimals.length ? [texts, ...numbers] : [texts];
+  return { sql: `(${all.map(({ sql }) => sql).join(' OR ')})`, params: all.flatMap(({ params }) => params) };
 }
+
+/** @param {Field} field */
+const placesOf = ({ decimal_places: places }) => (Number.isInteger(places) ? Math.min(Math.max(Number(places), 0), 30) : 2);
 
 /**
  * @param {Filter} filter
@@ -112,7 +128,10 @@ function filterTerm({ field, op, value }) {
   const cell = typeof value === 'boolean' ? Number(value) : value;
   switch (op) {
     case 'ne': return [`${column} IS NOT ?`, [cell]];
-    case 'contains': return [`${column} LIKE ? ESCAPE '\\'`, [`%${escapeLike(String(cell))}%`]];
+    case 'contains': {
+      const { sql, params } = containing([column], String(cell));
+      return [sql, params];
+    }
     case 'gte': return [`${column} >= ?`, [cell]];
     case 'lte': return [`${column} <= ?`, [cell]];
     case 'empty': return [`(${column} IS NULL OR ${column} = '')`, []];

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { plainNumber } from '../../app/forms/display.js';
 import { gridOf, tableColumns } from '../../app/lists/columns.js';
 import { LiveList } from '../../app/lists/live.js';
 import { listColumns, listOptions } from '../../app/lists/query.js';
 import { scrollTo, windowOf } from '../../app/lists/window.js';
+import { JOB, fieldService } from '../sdk/support.js';
 
 /** @type {any} */
 const type = {
@@ -28,6 +30,27 @@ test('every value of a list is a parameter, and a name the type does not have ne
   assert.equal((sql.match(/\?/g) ?? []).length, where.params.length);
   assert.ok(where.params.includes('%50\\%\\_%') && where.params.includes(`%"x'%`));
   assert.equal(where.params.at(-1), 'held');
+});
+
+const DECIMALS = { ...JOB, label: 'Job', label_plural: 'Jobs', title_field: 'title', conflict_policy: 'field_merge', json_schema: {}, icon: '' };
+/** @param {any} replica */
+const finder = (replica) => (/** @type {any} */ more) => {
+  const where = /** @type {any} */ (listOptions(/** @type {any} */ (DECIMALS), state(more), PAGE).where);
+  return replica.sql.query(`SELECT id FROM jobs WHERE ${where.sql} ORDER BY id`, where.params).rows.flat();
+};
+
+test('a search finds capitals of every alphabet, and numbers as they are shown', () => {
+  const { log, replica } = fieldService();
+  ['Ölwechsel', 'ALTÖL', 'Ёлка', 'Straße 5'].forEach((title, at) => log.add('jobs', `k${at}`, 'insert', 1, { title, price: '1234.50' }));
+  replica.applyChanges(log.frame());
+  const find = finder(replica);
+  assert.deepEqual(['öl', 'ÖL', 'altöl', 'ёЛ', 'STRASSE', 'straße', 'boiler', 'b%'].map((search) => find({ search })), [['k0', 'k1'], ['k0', 'k1'], ['k1'], ['k2'], [], ['k3'], ['j1'], []]);
+  assert.deepEqual(['95.00', '95', '1234.5', '.50', '0.00'].map((search) => find({ search })), [['j1'], ['j1'], ['k0', 'k1', 'k2', 'k3'], ['k0', 'k1', 'k2', 'k3'], []]);
+  assert.deepEqual(find({ search: plainNumber('1.234,5', 'de') }), ['k0', 'k1', 'k2', 'k3']);
+  assert.deepEqual([plainNumber('1,234.5', 'en'), plainNumber('-95,', 'de'), plainNumber('Roof', 'de')], ['1234.5', '-95.', 'Roof']);
+  assert.deepEqual(find({ filters: [{ field: 'title', op: 'contains', value: 'ölw' }] }), ['k0']);
+  const { where } = /** @type {any} */ (listOptions(/** @type {any} */ (DECIMALS), state({ search: 'roof' }), PAGE));
+  assert.ok(!where.sql.includes('printf') && where.params.length === 3, 'a plain word costs one comparison a column');
 });
 
 test('a status sorts in the order in which an administrator declared it', () => {

@@ -383,6 +383,8 @@ test('find filters, searches, sorts and pages', () => {
   assert.deepEqual(ids({ where: { id: ['j1', 'j3'] }, order: ['-id'] }), ['j3', 'j1']);
   assert.deepEqual(ids({ search: 'roof' }), ['j2', 'j3']);
   assert.deepEqual(ids({ search: '0%' }), ['j3']);
+  write(replica, { op: 'insert', table: 'jobs', id: 'j4', values: { title: 'Neue Öfen' } });
+  assert.deepEqual(['öfen', 'NEUE ÖFEN', 'neue öfen', 'e öf'].map((search) => ids({ search })), [['j4'], ['j4'], ['j4'], ['j4']]);
   assert.deepEqual(ids({ order: 'title', limit: 1, offset: 1 }), ['j1']);
   assert.throws(() => ids({ where: { nope: 1 } }), { code: 'unknown_field' });
   assert.throws(() => ids({ order: 'nope' }), { code: 'unknown_field' });
