@@ -136,6 +136,6 @@ function filterTerm({ field, op, value }) {
     case 'lte': return [`${column} <= ?`, [cell]];
     case 'empty': return [`(${column} IS NULL OR ${column} = '')`, []];
     case 'filled': return [`(${column} IS NOT NULL AND ${column} <> '')`, []];
-    default: return [`${column} IS ?`, [cell]];
+    default: return value === false ? [`coalesce(${column}, 0) = 0`, []] : [`${column} IS ?`, [cell]]; // a box nobody ever ticked is not ticked
   }
 }

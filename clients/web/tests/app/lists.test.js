@@ -53,6 +53,12 @@ test('a search finds capitals of every alphabet, and numbers as they are shown',
   assert.ok(!where.sql.includes('printf') && where.params.length === 3, 'a plain word costs one comparison a column');
 });
 
+test('No finds what nobody ever ticked', () => {
+  const find = finder(fieldService().replica);
+  const urgent = (/** @type {boolean} */ value) => find({ filters: [{ field: 'urgent', op: 'eq', value }] });
+  assert.deepEqual([urgent(true), urgent(false)], [['j1'], ['j2']]);
+});
+
 test('a status sorts in the order in which an administrator declared it', () => {
   const { order } = listOptions(type, state({ sort: { field: 'status', descending: true } }), PAGE);
   assert.deepEqual(order, { sql: 'CASE "status" WHEN ? THEN 0 ELSE 1 END', params: ['open'], descending: true });
