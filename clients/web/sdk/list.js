@@ -67,8 +67,18 @@ export class List {
     }
   }
 
-  /** @param {ListNews & {turn: number}} news */
-  heard({ turn, count, complete, progress, top, error }) {
-    if (turn === this.#turn && !this.#closed) this.listener({ count, complete, progress, top, ...(error ? { error } : {}) });
+  /**
+   * @param {import('./lists.js').ListMessage} message
+   */
+  heard({ turn, ...message }) {
+    if (turn !== this.#turn || this.#closed) return;
+    if (!('asked' in message)) {
+      const { count, complete, progress, top, error } = message;
+      this.listener({ count, complete, progress, top, ...(error ? { error } : {}) });
+    } else if (message.asked === 'again') {
+      void this.#open();
+    } else {
+      void this.rows(0, 0).catch(() => {});
+    }
   }
 }

@@ -5,14 +5,22 @@ import { Listing } from './listing.js';
 
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./listing.js').ListOptions} ListOptions */
-/** @typedef {import('./listing.js').ListNews & {type: 'list', list: string, turn: number}} ListMessage */
+/**
+ * @typedef {import('./listing.js').ListNews & {type: 'list', list: string, turn: number}} ListSaid
+ * @typedef {{type: 'list', list: string, turn: number, asked: 'alive' | 'again'}} ListAsked what its owner is to do: say that it lives, by asking for
+ *   rows, or open the list again
+ * @typedef {ListSaid | ListAsked} ListMessage
+ */
 
-/** A tab that died never closes its lists: the one used least recently makes room. Its owner opens it again if it lives. */
+/** A tab that died never closes its lists. Beyond so many, the owners of all are asked whether they live, and those that do not answer make room. */
 const MOST = 12;
+const ANSWER_MS = 5000;
 
 export class Lists {
-  /** @type {Map<string, {listing: Listing, turn: number}>} the one used last stands last */
+  /** @type {Map<string, {listing: Listing, turn: number, asked: boolean}>} the one used last stands last */
   #open = new Map();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #asking = undefined;
 
   /**
    * @param {() => Replica} replica
@@ -31,8 +39,29 @@ export class Lists {
    */
   open(list, options, turn) {
     this.close(list);
-    if (this.#open.size >= MOST) this.close(String(this.#open.keys().next().value));
-    this.#open.set(list, { turn, listing: new Listing(this.replica, options, (news) => this.tell({ type: 'list', list, turn, ...news })) });
+    if (this.#open.size >= MOST) this.#ask();
+    this.#open.set(list, { turn, asked: false, listing: new Listing(this.replica, options, (news) => this.tell({ type: 'list', list, turn, ...news })) });
+  }
+
+  #ask() {
+    if (this.#asking !== undefined) return;
+    this.#asking = setTimeout(() => this.#makeRoom(), ANSWER_MS);
+    /** @type {any} */ (this.#asking).unref?.();
+    for (const [list, open] of [...this.#open]) {
+      open.asked = true;
+      this.tell({ type: 'list', list, turn: open.turn, asked: 'alive' });
+    }
+  }
+
+  /** A tab that only slept hears of it when it wakes, and opens its list again. */
+  #makeRoom() {
+    this.#asking = undefined;
+    for (const [list, { asked, turn }] of [...this.#open]) {
+      if (this.#open.size <= MOST) break;
+      if (!asked) continue;
+      this.close(list);
+      this.tell({ type: 'list', list, turn, asked: 'again' });
+    }
   }
 
   /**
@@ -45,6 +74,7 @@ export class Lists {
   rows(list, turn, from, count) {
     const open = this.#open.get(list);
     if (!open || open.turn !== turn) throw new MoatError('unknown_list', 'The list is not open here.');
+    open.asked = false;
     this.#open.delete(list);
     this.#open.set(list, open);
     return open.listing.rows(from, count);
@@ -69,6 +99,7 @@ export class Lists {
   }
 
   stop() {
+    clearTimeout(this.#asking);
     for (const list of [...this.#open.keys()]) this.close(list);
   }
 }

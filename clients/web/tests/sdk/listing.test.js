@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { List } from '../../sdk/list.js';
 import { Lists } from '../../sdk/lists.js';
 import { Sorter, compare } from '../../sdk/sorting.js';
 import { Writing } from '../../sdk/writing.js';
@@ -133,12 +134,62 @@ test('a newer list gives the older up, a table that goes and comes is told, a st
   it.lists.stop();
 });
 
-test('of many lists the one used least recently makes room, and a tab opens it again', async () => {
-  const it = world();
-  for (let i = 0; i < 13; i++) it.lists.open(`l${i}`, { table: 'jobs' }, 1);
-  assert.throws(() => it.lists.rows('l0', 1, 0, 1), { code: 'unknown_list' });
-  await idle(it, 'l12');
-  assert.equal(it.lists.rows('l12', 1, 0, 10).length, 10);
+/** A tab: its lists ask the leader's, and hear what those say for as long as it lives. */
+function tabOf(it) {
+  const methods = { listOpen: 'open', listRows: 'rows', listClose: 'close' };
+  const tab = { lives: true, opened: 0, news: [], lists: new Map() };
+  const call = async (method, ...args) => {
+    if (method === 'listOpen') tab.opened += 1;
+    return it.lists[methods[method]](...args);
+  };
+  tab.open = (options) => {
+    const list = new List(call, options, (news) => tab.news.push(news));
+    tab.lists.set(list.id, list);
+    return list;
+  };
+  it.tabs = [...it.tabs ?? [], tab];
+  return tab;
+}
+
+test('lists of tabs that died make room, those of living ones stay however many there are, and one that slept opens its list again', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const turn = () => new Promise((resolve) => { setImmediate(resolve); });
+  const it = world((message) => { for (const tab of it.tabs ?? []) if (tab.lives) tab.lists.get(message.list)?.heard(message); });
+  const quiet = tabOf(it), other = tabOf(it);
+  const list = quiet.open({ table: 'jobs' });
+  for (let i = 0; i < 12; i++) it.lists.open(`dead${i}`, { table: 'customers' }, 1);
+  await turn();
+  t.mock.timers.tick(6000);
+  await turn();
+  assert.equal((await list.rows(0, 10)).length, 10);
+  assert.equal(quiet.opened, 1, 'it was never closed');
+  assert.throws(() => it.lists.rows('dead0', 1, 0, 1), { code: 'unknown_list' });
+
+  const many = Array.from({ length: 14 }, () => other.open({ table: 'jobs' }));
+  await turn();
+  t.mock.timers.tick(6000);
+  await turn();
+  t.mock.timers.tick(6000);
+  await turn();
+  assert.deepEqual([quiet.opened, other.opened], [1, 14], 'living lists do not drive each other out');
+  quiet.news.length = 0;
+  it.log.add('jobs', 'k0010', 'update', 2, [{ op: 'replace', path: '/title', value: 'X' }]);
+  it.apply(it.replica.applyChanges(it.log.frame()));
+  assert.equal(quiet.news.length, 1, 'and each hears of changes');
+
+  quiet.lives = false; // it sleeps
+  other.open({ table: 'jobs' });
+  await turn();
+  const told = it.news.length;
+  t.mock.timers.tick(6000);
+  await turn();
+  const missed = it.news.slice(told).filter((message) => message.list === list.id);
+  assert.deepEqual(missed.map(({ asked }) => asked), ['again']);
+  quiet.lives = true;
+  for (const message of missed) list.heard(message);
+  await turn();
+  assert.equal((await list.rows(0, 10)).length, 10);
+  for (const each of many) each.close();
   it.lists.stop();
 });
 
