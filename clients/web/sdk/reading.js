@@ -73,7 +73,7 @@ export function findSql(replica, { table: name, where = {}, search = '', order =
  */
 function condition(table, column, wanted, values) {
   const field = columnOf(table, column), name = quote(column);
-  const bind = (/** @type {any} */ value) => void values.push(typeof value === 'boolean' ? Number(value) : field.kind === 'decimal' ? Number(value) : value);
+  const bind = (/** @type {any} */ value) => void values.push(bound(field, value));
   if (wanted === null || wanted === undefined) return `${name} IS NULL`;
   if (Array.isArray(wanted)) {
     wanted.forEach(bind);
@@ -83,13 +83,30 @@ function condition(table, column, wanted, values) {
     bind(wanted);
     return `${name} = ?`;
   }
-  return Object.entries(wanted).map(([operator, value]) => {
-    if (!OPERATORS.has(operator)) throw new MoatError('bad_filter', `unknown operator ${operator}`);
+  // A Date has no operators either: it would let every record through.
+  const operators = Object.entries(wanted);
+  if (!operators.length) throw notAFilter(field);
+  return operators.map(([operator, value]) => {
+    if (!OPERATORS.has(operator)) throw new MoatError('bad_filter', `unknown operator ${operator}`, { field: column });
     if (value === null) return `${name} IS ${operator === '!=' ? 'NOT ' : ''}NULL`;
     bind(value);
     return `${name} ${operator} ?`;
-  }).join(' AND ') || '1';
+  }).join(' AND ');
 }
+
+/**
+ * @param {Table['codecs'][number]} field
+ * @param {any} value
+ * @returns {Value}
+ */
+function bound(field, value) {
+  if (typeof value === 'object' && value !== null && !(value instanceof Uint8Array)) throw notAFilter(field);
+  if (typeof value === 'boolean') return Number(value);
+  return field.kind === 'decimal' && value !== null ? Number(value) : value;
+}
+
+/** @param {{name: string}} field */
+const notAFilter = ({ name }) => new MoatError('bad_filter', `What ${name} is compared with has to be a value, a list of values or an operator with a value; dates and times are text.`, { field: name });
 
 /**
  * @param {Replica} replica

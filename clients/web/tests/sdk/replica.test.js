@@ -389,6 +389,7 @@ test('find filters, searches, sorts and pages', () => {
   assert.throws(() => ids({ where: { nope: 1 } }), { code: 'unknown_field' });
   assert.throws(() => ids({ order: 'nope' }), { code: 'unknown_field' });
   assert.throws(() => ids({ where: { price: { 'or 1': 1 } } }), { code: 'bad_filter' });
+  for (const wrong of [new Date(), {}, { '>=': new Date() }, [new Date()], { '=': {} }]) assert.throws(() => ids({ where: { due: wrong } }), { code: 'bad_filter', field: 'due' });
 });
 
 test('a snapshot takes over everything local; what it has no place for stays to be sent, with what the record last held', () => {
