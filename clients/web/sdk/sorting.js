@@ -23,10 +23,44 @@ export function compare(a, b, direction) {
  * @type {Comparison}
  */
 export function compareStored(a, b, direction) {
+  return isHigh(a) && isHigh(b) && a !== b ? compareBytes(a, b) * direction : comparePlain(a, b, direction);
+}
+
+/**
+ * The same where no two texts have units that JavaScript sorts otherwise.
+ * @type {Comparison}
+ */
+function comparePlain(a, b, direction) {
   if (a === b) return 0;
   const nulls = Number(b === null) - Number(a === null), numbers = Number(typeof b === 'number') - Number(typeof a === 'number');
   return (nulls || numbers || (/** @type {any} */ (a) < /** @type {any} */ (b) ? -1 : 1)) * direction;
 }
+
+/**
+ * Compare two texts as their bytes in UTF-8 would: JavaScript has 😀, whose halves are surrogates, before ﬀ, which SQLite has before 😀.
+ * @param {string} a
+ * @param {string} b
+ */
+function compareBytes(a, b) {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i), y = b.charCodeAt(i);
+    if (x === y) continue;
+    return x >= SURROGATES && y >= SURROGATES ? raised(x) - raised(y) : x - y;
+  }
+  return a.length - b.length;
+}
+
+/**
+ * Say whether a value is a text that may sort otherwise than JavaScript compares it.
+ * @param {Sortable} value
+ * @returns {value is string}
+ */
+const isHigh = (value) => typeof value === 'string' && /[\ud800-\uffff]/.test(value);
+
+const SURROGATES = 0xd800, BEYOND = 0xe000;
+/** A surrogate stands for a character beyond all that one unit can hold. */
+const raised = (/** @type {number} */ unit) => (unit < BEYOND ? unit + 0x10000 : unit);
 
 const folded = (/** @type {string | number} */ value) => (typeof value === 'string' ? value.toLowerCase() : value);
 
@@ -81,6 +115,7 @@ export class Sorter {
  */
 function ordered(values, direction, by) {
   const all = values.map((_, i) => i);
+  if (by === compareStored && !values.some(isHigh)) by = comparePlain;
   if (by !== compare || values.some((value) => typeof value !== 'string')) return all.sort((a, b) => by(values[a], values[b], direction));
   const texts = values.map((value) => String(value).toLowerCase());
   return all.sort((a, b) => (texts[a] < texts[b] ? -direction : texts[a] > texts[b] ? direction : 0));

@@ -218,6 +218,24 @@ test('a refused write under a scan does not stop the list, what it has shown sta
   assert.equal(it.news.length, heard);
 });
 
+test('in the order of an index a change finds its place whatever the alphabet', async () => {
+  const it = world();
+  const titles = ['\uff21', '\u{1f600}', '\uff22', '\u{1f601}x', '\u{1f601}', 'a\u{1f600}', 'a\uffee', '\ue000', '\ud7ff'];
+  titles.forEach((title, at) => it.log.add('jobs', `x${at}`, 'insert', 1, { title }));
+  it.apply(it.replica.applyChanges(it.log.frame()));
+  for (const order of [SORTS.title, SORTS['title desc']]) it.lists.open(String(Boolean(order.descending)), { table: 'jobs', order, select: { sql: 'r.title' } }, 1);
+  for (const list of ['false', 'true']) await idle(it, list);
+  titles.forEach((title, at) => {
+    it.log.add('jobs', `y${at}`, 'insert', 1, { title });
+    it.log.add('jobs', `z${at}`, 'insert', 1, { title: `${title}z` });
+  });
+  it.apply(it.replica.applyChanges(it.log.frame()));
+  for (const [list, way] of [['false', 'ASC'], ['true', 'DESC']]) {
+    assert.deepEqual(it.lists.rows(list, 1, 0, 9999).map(({ title }) => title), it.replica.sql.rows(`SELECT title FROM main.jobs ORDER BY title ${way}`).flat());
+  }
+  it.lists.stop();
+});
+
 test('sorting is stable, numbers come before texts and nothing comes last either way', () => {
   const sorter = new Sorter();
   const values = ['b', null, 2, 'A', 'a', 1, null, 10, 'B'];
