@@ -46,6 +46,7 @@ export class ListView {
   /** @type {import('../lists/columns.js').Column[]} */
   fitted = [];
   drawnHead = '';
+  drawnNothing = 'null';
   resized = new ResizeObserver(() => this.fit());
   status = '';
   /** @type {Record<string, RecordState>} */
@@ -67,7 +68,7 @@ export class ListView {
       rowHeight: ROW_HEIGHT, label: this.type.label_plural, load: (offset, limit) => this.live.rows(offset, limit), draw: (row, element) => this.drawRow(row, element),
       open: (row) => { location.hash = address({ page: 'record', table, id: row.id }); },
     });
-    this.live = new LiveList({ open: (options, listener) => app.moat.list(options, listener), changed: (how) => this.onList(how), progress: (share) => this.onProgress(share), failed: () => this.onList({ count: 0, top: false }) });
+    this.live = new LiveList({ open: (options, listener) => app.moat.list(options, listener), changed: (how) => this.onList(how), progress: (share) => this.onProgress(share), failed: (error) => this.onFailed(error) });
     this.create = h('a', { class: 'button primary new', href: address({ page: 'new', table }) }, icon('plus'), h('span', {}, 'New'));
     this.search.addEventListener('input', () => this.onSearch());
     this.search.addEventListener('keydown', (event) => this.onSearchKey(event));
@@ -245,13 +246,34 @@ export class ListView {
     this.count.textContent = new Intl.NumberFormat().format(count);
     this.count.setAttribute('aria-label', `${count} records`);
     this.virtual.reset(count, { top });
-    this.nothing.hidden = count > 0;
-    this.virtual.element.hidden = count === 0;
-    if (count) return;
     const narrowed = this.state.search || this.state.filters.length || this.status;
     const many = inSentence(this.type.label_plural) || 'records';
-    this.nothing.replaceChildren(icon(narrowed ? 'search' : this.type.icon), h('h2', {}, narrowed ? 'Nothing matches.' : `No ${many} yet`),
-      narrowed ? button('Show all', () => this.clear()) : h('p', {}, this.create.hidden ? 'They appear here by themselves.' : 'Create the first one with New.'));
+    if (count) this.showNothing(null);
+    else if (narrowed) this.showNothing({ icon: 'search', title: 'Nothing matches.', action: ['Show all', () => this.clear()] });
+    else this.showNothing({ icon: this.type.icon, title: `No ${many} yet`, text: this.create.hidden ? 'They appear here by themselves.' : 'Create the first one with New.' });
+  }
+
+  /** @param {{message: string}} error */
+  onFailed({ message }) {
+    this.count.textContent = '';
+    this.count.removeAttribute('aria-label');
+    this.virtual.reset(0, { top: false });
+    this.showNothing({ icon: 'warning', title: 'The list cannot be shown', text: message, action: ['Try again', () => this.show()] });
+  }
+
+  /**
+   * Say why there are no rows; null when there are. What says the same already stays, with the focus on its button.
+   * @param {{icon: string, title: string, text?: string, action?: [string, () => void]} | null} about
+   */
+  showNothing(about) {
+    const look = JSON.stringify(about), focused = this.nothing.contains(document.activeElement);
+    this.nothing.hidden = !about;
+    this.virtual.element.hidden = Boolean(about);
+    if (look === this.drawnNothing) return;
+    this.drawnNothing = look;
+    this.nothing.replaceChildren(...(about ? [icon(about.icon), h('h2', {}, about.title), ...(about.text ? [h('p', {}, about.text)] : []), ...(about.action ? [button(...about.action)] : [])] : []));
+    if (focused && about) this.nothing.querySelector('button')?.focus();
+    else if (focused) this.focus();
   }
 
   clear() {

@@ -5,8 +5,10 @@ class Element {
   parent = null;
   listeners = {};
   attributes = {};
-  style = {};
+  style = { setProperty() {} };
+  classList = { names: new Set(), toggle: (name, on) => void this.classList.names[on ? 'add' : 'delete'](name) };
   dataset = {};
+  clientWidth = 1200;
   value = '';
 
   constructor(name) {
@@ -47,6 +49,10 @@ class Element {
     this.attributes[name] = value;
   }
 
+  removeAttribute(name) {
+    delete this.attributes[name];
+  }
+
   addEventListener(name, listener) {
     (this.listeners[name] ??= []).push(listener);
   }
@@ -71,6 +77,11 @@ class Element {
     return this.all().find(({ name }) => names.split(', ').includes(name)) ?? null;
   }
 
+  /** All that is written in it. */
+  get text() {
+    return [this.textContent, ...this.children.map(({ text }) => text)].filter(Boolean).join(' ');
+  }
+
   /** The first element that a screen reader calls so. */
   called(label) {
     return this.all().find((each) => each.attributes['aria-label'] === label || each.children.some(({ textContent }) => textContent === label));
@@ -80,6 +91,8 @@ class Element {
 /** Make a page, for the tests of one file. */
 export function page() {
   const body = new Element('body');
+  globalThis.ResizeObserver = /** @type {any} */ (class { observe() {} disconnect() {} });
+  globalThis.requestAnimationFrame = () => 0;
   globalThis.document = /** @type {any} */ ({ body, activeElement: body, createElement: (name) => new Element(name), createElementNS: (_, name) => new Element(name) });
   return body;
 }
