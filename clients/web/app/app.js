@@ -32,6 +32,8 @@ export class App {
     this.types = new Map();
     /** @type {Layout[]} */
     this.layouts = [];
+    /** Whether the definitions have changed since they were read. */
+    this.stale = false;
     this.status = moat.status();
     /** @type {boolean | null} whether the browser promised not to remove the data; null while it was not asked */
     this.kept = null;
@@ -46,6 +48,7 @@ export class App {
   /** Read the definitions for the first time. */
   async begin() {
     await this.readDefinitions();
+    this.emit('definitions');
     if (this.status.user) void this.keep();
   }
 
@@ -86,7 +89,9 @@ export class App {
 
   /** @param {Changed} changed */
   async onChange(changed) {
-    if (SYSTEM.some((name) => name in changed)) await this.readDefinitions();
+    this.stale ||= SYSTEM.some((name) => name in changed);
+    // When they cannot be read, what is known stays in use and the next change reads them.
+    if (this.stale && await this.readAgain()) this.emit('definitions');
     if ('overlays' in changed) this.emit('overlays');
     this.emit('changed', changed);
     if ('overlays' in changed && await dropRepairs(this).catch(() => false)) this.emit('drafts');
@@ -96,7 +101,18 @@ export class App {
     const [types, layouts] = await Promise.all([this.moat.objects(), this.moat.layouts()]);
     this.types = new Map(types.map((type) => [type.table_name, type]));
     this.layouts = layouts;
-    this.emit('definitions');
+  }
+
+  /** @returns {Promise<boolean>} whether they could be read */
+  async readAgain() {
+    this.stale = false;
+    try {
+      await this.readDefinitions();
+      return true;
+    } catch {
+      this.stale = true;
+      return false;
+    }
   }
 
   /** @param {string} table */

@@ -29,13 +29,12 @@ const ASKED = {
  * @param {number} [opId]
  */
 export async function openConflict(app, opId) {
-  const all = await app.moat.conflicts();
-  const conflict = all.find((one) => one.op_id === opId) ?? all[0];
-  if (!conflict) {
-    toast('This conflict is settled already.');
-    return;
-  }
-  await new Sheet(app, conflict).open(all.length);
+  await app.attempt(async () => {
+    const all = await app.moat.conflicts();
+    const conflict = all.find((one) => one.op_id === opId) ?? all[0];
+    if (!conflict) return void toast('This conflict is settled already.');
+    await new Sheet(app, conflict).open(all.length);
+  });
 }
 
 class Sheet {

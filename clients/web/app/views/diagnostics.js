@@ -25,7 +25,7 @@ export class DiagnosticsView {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
     this.stops = [app.on('status', () => this.soon()), app.on('changed', () => this.soon())];
-    void this.draw();
+    void app.attempt(() => this.draw());
   }
 
   title() {
@@ -38,9 +38,12 @@ export class DiagnosticsView {
     for (const stop of this.stops) stop();
   }
 
-  /** Not more than twice a second, however busy the sync is. */
+  /** Not more than twice a second, however busy the sync is. What cannot be read now is read after the next change. */
   soon() {
-    this.timer ??= setTimeout(() => { this.timer = undefined; void this.draw(); }, 500);
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.draw().catch(() => {});
+    }, 500);
   }
 
   async draw() {
@@ -75,7 +78,7 @@ export class DiagnosticsView {
   async persist() {
     const agreed = await this.app.keep();
     toast(agreed ? 'The browser keeps the data.' : 'The browser decides by itself. Installing the app helps.');
-    await this.draw();
+    await this.app.attempt(() => this.draw());
   }
 
   async copy() {

@@ -26,26 +26,43 @@ export async function openHistory(app, type, id, title) {
   const foot = h('div', { class: 'more' });
   const note = h('p', { class: 'soft', role: 'status' }, 'Loading …');
   sheet(`History of ${title}`, { body: [list, note, foot] });
-  const own = (await app.moat.overlays()).filter((overlay) => overlay.table === type.table_name && overlay.id === id && overlay.op !== 'settle').reverse()
-    .map((overlay) => ({ op: overlay.op, payload: overlay.payload, by: app.status.user ?? 'you', at: overlay.created_at, waiting: WAITING[overlay.state] }));
-  /** @type {Entry[]} */
-  const entries = [...own];
+  /** @type {Entry[] | null} this device's own edits, then what the server told, newest first */
+  let entries = null;
+  async function show(/** @type {Entry[]} */ shown) {
+    const titles = await referenceTitles(app, type, shown);
+    list.replaceChildren(...withBefore(shown).map((entry) => draw(type, entry, titles)));
+  }
+  const offer = (/** @type {string} */ label, /** @type {string | undefined} */ cursor) => foot.replaceChildren(button(label, () => void load(cursor), {}));
   async function load(/** @type {string | undefined} */ cursor) {
     note.textContent = 'Loading …';
+    foot.replaceChildren();
     try {
+      entries ??= await ownEdits(app, type, id);
+      await show(entries);
       const page = await app.moat.history(type.table_name, id, { cursor, limit: PAGE });
       entries.push(...page.results);
-      foot.replaceChildren(...(page.next ? [button('Earlier changes', () => void load(page.next ?? undefined), {})] : []));
+      await show(entries);
+      if (page.next) offer('Earlier changes', page.next);
       note.textContent = '';
     } catch (error) {
       const offline = /** @type {any} */ (error).code === 'network' || !app.status.online;
       note.textContent = offline ? 'Offline: earlier changes are on the server.' : `The history cannot be read: ${/** @type {Error} */ (error).message}`;
-      foot.replaceChildren(button('Try again', () => void load(cursor), {}));
+      offer('Try again', cursor);
     }
-    const titles = await referenceTitles(app, type, entries);
-    list.replaceChildren(...withBefore(entries).map((entry) => draw(type, entry, titles)));
   }
   await load(undefined);
+}
+
+/**
+ * @param {App} app
+ * @param {ObjectType} type
+ * @param {string} id
+ * @returns {Promise<Entry[]>} what this device changed and the server has not confirmed, newest first
+ */
+async function ownEdits(app, type, id) {
+  const overlays = await app.moat.overlays();
+  return overlays.filter((overlay) => overlay.table === type.table_name && overlay.id === id && overlay.op !== 'settle').reverse()
+    .map((overlay) => ({ op: overlay.op, payload: overlay.payload, by: app.status.user ?? 'you', at: overlay.created_at, waiting: WAITING[overlay.state] }));
 }
 
 /**

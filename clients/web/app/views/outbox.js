@@ -31,8 +31,8 @@ export class OutboxView {
     this.content = h('div', { class: 'body' });
     this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back('Start', { page: 'home' }), h('h1', {}, 'Outbox')), this.content);
     this.turn = 0;
-    this.stops = [app.on('overlays', () => void this.read()), app.on('definitions', () => void this.read()), app.on('rights', () => void this.read())];
-    void this.read();
+    this.stops = [app.on('overlays', () => this.again()), app.on('definitions', () => this.again()), app.on('rights', () => this.again())];
+    void app.attempt(() => this.read());
   }
 
   title() {
@@ -42,6 +42,11 @@ export class OutboxView {
   destroy() {
     this.turn += 1;
     for (const stop of this.stops) stop();
+  }
+
+  /** Something changed. What cannot be read now stays as it was drawn, until the next change. */
+  again() {
+    this.read().catch(() => {});
   }
 
   async read() {

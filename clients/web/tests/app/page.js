@@ -1,5 +1,7 @@
 /** As much of a page as drawing takes: elements with children, attributes, listeners and the focus. As in a browser, what is taken out of the page loses the focus. */
 
+globalThis.location ??= /** @type {any} */ ({ protocol: 'https:', hash: '' });
+
 class Element {
   children = [];
   parent = null;
@@ -10,9 +12,19 @@ class Element {
   dataset = {};
   clientWidth = 1200;
   value = '';
+  written = '';
 
   constructor(name) {
     this.name = name;
+  }
+
+  get textContent() {
+    return this.written;
+  }
+
+  set textContent(text) {
+    this.replaceChildren();
+    this.written = text;
   }
 
   get lastElementChild() {
@@ -22,6 +34,17 @@ class Element {
   append(...nodes) {
     for (const node of nodes) this.insertBefore(typeof node === 'string' ? Object.assign(new Element('#text'), { textContent: node }) : node, null);
   }
+
+  appendChild(node) {
+    this.append(node);
+    return node;
+  }
+
+  get firstChild() {
+    return this.children[0] ?? null;
+  }
+
+  showModal() {}
 
   insertBefore(node, before) {
     node.remove();
@@ -93,6 +116,8 @@ export function page() {
   const body = new Element('body');
   globalThis.ResizeObserver = /** @type {any} */ (class { observe() {} disconnect() {} });
   globalThis.requestAnimationFrame = () => 0;
-  globalThis.document = /** @type {any} */ ({ body, activeElement: body, createElement: (name) => new Element(name), createElementNS: (_, name) => new Element(name) });
+  globalThis.document = /** @type {any} */ ({ body, activeElement: body, querySelector: () => null, createElement: (name) => new Element(name), createElementNS: (_, name) => new Element(name) });
   return body;
 }
+
+page(); // modules look at it while they are loaded
