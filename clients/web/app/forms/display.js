@@ -41,7 +41,7 @@ function formatDecimal(text, locale) {
  * @param {string} [locale]
  * @returns {string}
  */
-export function plainNumber(text, locale) {
+export function withPoint(text, locale) {
   const parts = new Intl.NumberFormat(locale).formatToParts(-1234567.5);
   const sign = (/** @type {string} */ type) => parts.find((part) => part.type === type)?.value ?? '';
   return text.replaceAll(sign('group') || ' ', '').replace(sign('decimal') || '.', '.').replace(sign('minusSign') || '-', '-');

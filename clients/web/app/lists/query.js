@@ -1,7 +1,7 @@
 /** The SQL of a record list: search, filters, sort. Runs on the live views of the local replica; every value is a parameter. */
 
 import { containing } from '../../sdk/likeness.js';
-import { plainNumber } from '../forms/display.js';
+import { withPoint } from '../forms/display.js';
 import { titleField } from '../forms/titles.js';
 
 /**
@@ -111,7 +111,7 @@ function searchTerm(type, word) {
   const texts = containing(['id', ...type.fields.filter((field) => SEARCHABLE.has(field.kind)).map((field) => field.name)].map(quote), word);
   const decimals = type.fields.filter((field) => field.kind === 'decimal');
   const shown = decimals.map((field) => `CASE WHEN ${quote(field.name)} IS NOT NULL THEN printf('%.${placesOf(field)}f', ${quote(field.name)}) END`);
-  const numbers = [...new Set([word, plainNumber(word)])].filter((number) => /^-?[\d.]+$/.test(number)).map((number) => containing(shown, number));
+  const numbers = [...new Set([word, withPoint(word)])].filter((number) => /^-?[\d.]+$/.test(number)).map((number) => containing(shown, number));
   const all = decimals.length ? [texts, ...numbers] : [texts];
   return { sql: `(${all.map(({ sql }) => sql).join(' OR ')})`, params: all.flatMap(({ params }) => params) };
 }
