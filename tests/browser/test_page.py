@@ -65,6 +65,8 @@ def test_every_page_is_accessible_and_fits(at, size) -> None:
     tom.click("History")
     tom.says("created the record")
     look(tom)
+    tom.driver.back()
+    tom.until("!document.querySelector('dialog')")
     assert tom.js("return window.violations ?? []") == []
 
 

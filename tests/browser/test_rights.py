@@ -164,3 +164,13 @@ def test_another_profile_is_followed_while_the_page_is_open_and_kept_without_a_s
     terry.visit("#/o/jobs").sees_row("Boiler service").until("!document.querySelector('.button.new')?.checkVisibility()")
     terry.open("jobs", "j1").says("view only")
     assert inputs(terry) == [] and has_button(terry, "Delete")
+
+
+def test_the_next_person_at_a_browser_finds_nothing_that_the_last_one_typed(at, tenant) -> None:
+    tom = at().go().log_in("tom").visit("#/new/jobs")
+    tom.sees("title", "").type("title", "Half typed").click("Account and diagnostics")
+    tom.click("Log out", within="dialog")
+    tom.click("Log out, keep data", within="dialog")
+    tess = tom.log_in("tess").visit("#/new/jobs")
+    tess.sees("title", "").sees("notes", "")
+    tess.visit("#/o/jobs").sees_row("Boiler service")

@@ -4,6 +4,7 @@ import { open } from '../sdk/index.js';
 import { App } from './app.js';
 import { native } from './native.js';
 import { register } from './updates.js';
+import { closeSheets } from './ui/dialog.js';
 import { h } from './ui/dom.js';
 import { hush } from './ui/toast.js';
 import { Shell } from './views/shell.js';
@@ -39,7 +40,7 @@ function show(app) {
 function leave(app) {
   app.drafts.clear();
   hush();
-  for (const dialog of /** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]'))) dialog.close();
+  closeSheets();
 }
 
 async function begin() {

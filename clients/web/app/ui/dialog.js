@@ -24,6 +24,11 @@ export function sheet(title, { body, foot = [], onclose, class: className = '' }
   return dialog;
 }
 
+/** Close whatever is open: the page behind it is another one now, or another person's. */
+export function closeSheets() {
+  for (const dialog of /** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]'))) dialog.close();
+}
+
 /**
  * Ask a question; resolves with the key of the answer, null when it was closed without one.
  * @param {string} title

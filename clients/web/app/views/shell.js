@@ -2,7 +2,7 @@
 
 import { address, parse } from '../router.js';
 import { h, icon } from '../ui/dom.js';
-import { sheet } from '../ui/dialog.js';
+import { closeSheets, sheet } from '../ui/dialog.js';
 import { Alerts } from './alerts.js';
 import { DetailView } from './detail.js';
 import { DiagnosticsView } from './diagnostics.js';
@@ -40,11 +40,15 @@ export class Shell {
     this.drawnTypes = '';
     /** @type {Route} */
     this.route = { page: 'home' };
-    this.onHash = () => this.go();
+    this.onHash = () => {
+      closeSheets();
+      this.go();
+    };
+    this.onWidth = () => this.go();
     this.onKey = (/** @type {KeyboardEvent} */ event) => this.key(event);
     addEventListener('hashchange', this.onHash);
     addEventListener('keydown', this.onKey);
-    WIDE.addEventListener('change', this.onHash);
+    WIDE.addEventListener('change', this.onWidth);
     this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('drafts', () => this.drawTypes())];
     this.onDefinitions();
   }
@@ -52,7 +56,7 @@ export class Shell {
   destroy() {
     removeEventListener('hashchange', this.onHash);
     removeEventListener('keydown', this.onKey);
-    WIDE.removeEventListener('change', this.onHash);
+    WIDE.removeEventListener('change', this.onWidth);
     for (const stop of this.stops) stop();
     this.bar.destroy();
     this.alerts.destroy();
