@@ -12,6 +12,7 @@ class Element {
   dataset = {};
   clientWidth = 1200;
   value = '';
+  hidden = false;
   written = '';
 
   constructor(name) {
@@ -84,11 +85,34 @@ class Element {
   act(name, change = {}) {
     this.focus();
     Object.assign(this, change);
+    this.fire(name);
+  }
+
+  /** A text is typed in the place of what is there. */
+  enter(value) {
+    this.act('input', { value });
+  }
+
+  fire(name) {
     for (const listener of this.listeners[name] ?? []) listener({});
   }
 
   focus() {
+    if (document.activeElement === this) return;
+    document.activeElement.blur();
     document.activeElement = this;
+  }
+
+  blur() {
+    if (document.activeElement !== this) return;
+    document.activeElement = document.body;
+    this.fire('blur');
+  }
+
+  select() {}
+
+  getRootNode() {
+    return document;
   }
 
   all() {
@@ -98,6 +122,10 @@ class Element {
   /** Names of elements, with commas. */
   querySelector(names) {
     return this.all().find(({ name }) => names.split(', ').includes(name)) ?? null;
+  }
+
+  querySelectorAll(name) {
+    return this.all().filter((each) => each.name === name);
   }
 
   /** All that is written in it. */
@@ -116,6 +144,7 @@ export function page() {
   const body = new Element('body');
   globalThis.ResizeObserver = /** @type {any} */ (class { observe() {} disconnect() {} });
   globalThis.requestAnimationFrame = () => 0;
+  Object.assign(globalThis, { Element, HTMLElement: Element, ShadowRoot: class {} });
   globalThis.document = /** @type {any} */ ({ body, activeElement: body, querySelector: () => null, createElement: (name) => new Element(name), createElementNS: (_, name) => new Element(name) });
   return body;
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 
-import './dom.js';
+import './page.js';
 
 import { Unparsed } from '../../app/forms/edit.js';
 import { widget } from '../../app/ui/widgets.js';
