@@ -97,7 +97,7 @@ export class Moat {
   }
 
   /**
-   * Log out: revoke the token. The data stays, readable and editable; with `forget` it goes, unsent edits too.
+   * Log out: revoke the token. The data stays for the same person, readable and editable; with `forget` it goes, unsent edits too.
    * @param {{forget?: boolean}} [options]
    * @returns {Promise<void>}
    */
@@ -292,7 +292,7 @@ export class Moat {
   }
 
   /**
-   * Take back a pending, rejected or parked op, and what depends on it. Throws `sending` while it is on its way.
+   * Take back a pending, rejected or parked op, and what depends on it. Throws `sending` while it is on its way, or was when the connection was lost.
    * @param {number} opId
    * @returns {Promise<number[]>} the op_ids that are gone
    */
