@@ -52,7 +52,8 @@ export class SigningIn {
       this.#forget();
       leader.engine.state = { ...replica.state };
       await options.parts.clear();
-      // What was deleted still stands in pages that are free, and in the log ahead of the file.
+      // What was deleted still stands in pages that are free, and in the log ahead of the file. Nothing may be reading meanwhile.
+      replica.sql.abortScans();
       for (const statement of ['VACUUM', 'PRAGMA main.wal_checkpoint(TRUNCATE)']) replica.sql.db.exec(statement);
     }
     await leader.flush();
