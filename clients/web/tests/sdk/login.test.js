@@ -1,7 +1,7 @@
 /** Which server a replica belongs to: named at log-in, remembered in the replica, never left with unsent edits behind. */
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { serverAddress } from '../../sdk/account.js';
 import { Leader } from '../../sdk/leader.js';
 import { memoryStorage } from '../../sdk/storage/memory.js';
@@ -9,6 +9,10 @@ import { memoryParts } from '../../sdk/storage/parts.js';
 import { sqlite3 } from './support.js';
 
 const TOM = { tenant: 'acme', user: 'tom', password: 'secret' };
+
+/** @type {Leader[]} their timers would keep the tests waiting */
+const opened = [];
+after(() => Promise.all(opened.map((each) => each.close())));
 
 /** A leader whose requests and sockets are written down; every server knows tom. */
 async function leader(server = '') {
@@ -26,6 +30,7 @@ async function leader(server = '') {
     return new Response(JSON.stringify({ device: `d${asked.length}`, token: `t${asked.length}`, tenant, user }), { status: 200 });
   };
   const it = await Leader.open({ server, client: 'test', storage: memoryStorage(sqlite3), parts: memoryParts(), emit() {}, fetch, WebSocket });
+  opened.push(it);
   return { leader: it, asked, sockets, bodies };
 }
 
