@@ -112,7 +112,7 @@ export class Writing {
     const defaults = Object.fromEntries(table.fields.filter((field) => (field.default ?? null) !== null).map((field) => [field.name, field.default]));
     if (type?.subtypes[0]) defaults.object_type = type.subtypes[0].value;
     if (type?.statuses[0]) defaults.status = type.statuses[0].value;
-    return withoutNulls({ ...defaults, ...this.#cleaned(table, values) });
+    return insertOf(table, { ...defaults, ...this.#cleaned(table, values) });
   }
 
   /**
@@ -186,7 +186,7 @@ export class Writing {
     let { payload } = overlay;
     if (overlay.op === 'insert') {
       const kept = this.#cleaned(table, Object.fromEntries(Object.entries(payload).filter(([name]) => stays(name))));
-      payload = withoutNulls({ ...kept, ...changes });
+      payload = insertOf(table, { ...kept, ...changes });
     } else if (overlay.op === 'update') {
       const kept = payload.filter((/** @type {{path: string}} */ step) => stays(pointerParts(step.path)[0]));
       const seen = this.#seen(table, overlay.id);
@@ -272,7 +272,11 @@ export class Writing {
 const pick = (values, table) => Object.fromEntries(Object.entries(values).filter(([name]) => table.columns.includes(name) && name !== 'id' && name !== 'version'));
 
 /**
- * An insert names what a record has; a key that is missing in it is null.
+ * Return the payload of an insert: what a record has. A null is named only where there is a default, which would come back.
+ * @param {Table} table
  * @param {RecordValues} values
  */
-const withoutNulls = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null));
+function insertOf(table, values) {
+  const isDefaulted = (/** @type {string} */ name) => (table.fields.find((field) => field.name === name)?.default ?? null) !== null;
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== null || isDefaulted(name)));
+}
