@@ -120,3 +120,12 @@ def test_a_list_of_thousands_is_scrolled_to_its_end(at, tenant) -> None:
     assert tom.js("return document.querySelectorAll('.item').length") < 60
     office(tenant, "customers", "x02999", "update", [{"op": "replace", "path": "/name", "value": "Renamed"}])
     tom.sees_row("Renamed")
+
+
+def test_a_default_that_was_emptied_stays_empty_everywhere(at) -> None:
+    tom = at().go().log_in("tom").visit("#/new/jobs")
+    tom.sees("crew", "1").type("title", "Nobody assigned").type("crew", "").save().sent()
+    tom.until("location.hash.startsWith('#/o/jobs/')")
+    place = tom.js("return location.hash")
+    tom.sees("crew", "").sees("title", "Nobody assigned")
+    at().go().log_in("tess").visit(place).sees("title", "Nobody assigned").sees("crew", "")
