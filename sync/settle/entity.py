@@ -58,9 +58,7 @@ class _Push:
     lost: list[Lost] = field(default_factory=list)
 
 
-def settle_entities(
-    locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool = False, room: int = 8_388_608
-) -> tuple[Pushed, Outcome]:
+def settle_entities(locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool, room: int) -> tuple[Pushed, Outcome]:
     """Settle a push and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
 
     Of conflicts at most `room` bytes of documents are told, but at least one; it is acknowledged no further than told.

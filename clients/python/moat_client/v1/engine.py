@@ -147,7 +147,7 @@ class SyncEngine:
             # Numbers that the server took from another file of this device, or from this one before an older copy of it was put
             # back, are not used again: an edit under one of them would be taken for a repetition.
             taken = messages.last_op_id(answer)
-            if not is_ours or taken > self._newest_sent():
+            if not is_ours or taken > int(self.store.get_meta("sent") or self.store.newest_op()):
                 self.store.number_after(taken)
                 self.store.set_meta("sent", taken)
             if is_ours:
@@ -155,10 +155,6 @@ class SyncEngine:
             # From here on the file is this device's.
             self.store.set_meta("db_id", self.config.db_id)
             self.store.set_meta("device_id", self.config.device_id)
-
-    def _newest_sent(self) -> int:
-        """Return the highest number of an op that this file may have sent."""
-        return int(self.store.get_meta("sent") or self.store.newest_op())
 
     def _is_pulled(self, collection: str) -> bool:
         return not self.config.collections or collection in self.config.collections
@@ -202,7 +198,8 @@ class SyncEngine:
         while batch := self.store.feed(limit=BATCH, most_bytes=BATCH_BYTES):
             newest = {(op.collection, op.id): op for op in batch}
             sent = [(op, self._next_version(op)) for op in sorted(newest.values(), key=lambda op: op.op_id)]
-            self.store.set_meta("sent", max(sent[-1][0].op_id, self._newest_sent()))
+            if sent[-1][0].op_id > int(self.store.get_meta("sent", "0")):
+                self.store.set_meta("sent", sent[-1][0].op_id)
             try:
                 answer = self._calls.call("push", {**self._me(), "ops": [self._wire(op, version) for op, version in sent]})
             except Refusal as refusal:

@@ -230,7 +230,7 @@ export class DetailView {
     const shape = JSON.stringify([text, typed]);
     // Drawn anew only when it changed: a text is being selected here, to be copied.
     if (this.form.shape !== shape) {
-      const kept = typed.length ? [h('p', {}, 'What you typed and did not save:'), ...typed.map(([label, value]) => h('p', {}, h('strong', {}, `${label}: `), value))] : [];
+      const kept = typed.length ? [h('div', { class: 'typed' }, h('p', {}, 'What you typed and did not save:'), ...typed.map(([label, value]) => h('p', {}, h('strong', {}, `${label}: `), value)))] : [];
       this.form.element.replaceChildren(h('p', { class: 'soft' }, text), ...kept);
       this.form.shape = shape;
     }
