@@ -23,9 +23,15 @@ ALL: dict[str, tuple[str, Benchmark]] = {
     "writes": ("durable ops per second", lambda quick: writes.durable(2 if quick else 6)),
     "doors": ("SyncProtocol v1 beside the socket", lambda quick: doors.doors(4_000 if quick else 20_000)),
     "first-sync": ("the first sync of a new replica", lambda quick: replicas.first_sync(20_000 if quick else 336_000)),
-    "catch-up": ("missed changes, chain verified and applied", lambda quick: replicas.catch_up(10_000 if quick else 50_000)),
+    "catch-up": (
+        "missed changes, chain verified and applied",
+        lambda quick: replicas.catch_up(10_000 if quick else 50_000),
+    ),
     "import": ("a CSV file through the engine", lambda quick: imports.csv_file(10_000 if quick else 100_000)),
-    "flat": ("what a change must not cost", lambda quick: flat.flat(100, 10_000, 5, 50) if quick else flat.flat(300, 200_000, 50, 500)),
+    "flat": (
+        "what a change must not cost",
+        lambda quick: flat.flat(100, 10_000, 5, 50) if quick else flat.flat(300, 200_000, 50, 500),
+    ),
     "profiles": (
         "filtered channels",
         lambda quick: (
@@ -34,7 +40,10 @@ ALL: dict[str, tuple[str, Benchmark]] = {
             else profiles.profiles([1, 10, 100, 500], 1000, [100, 1000], 4, 50_000)
         ),
     ),
-    "existence": ("whether time tells that a hidden record exists", lambda quick: existence.existence(150 if quick else 500)),
+    "existence": (
+        "whether time tells that a hidden record exists",
+        lambda quick: existence.existence(150 if quick else 500),
+    ),
     "browser": (
         "the web client in Chromium",
         lambda quick: browser.browser(20_000, 5_000) if quick else browser.browser(336_000, 50_000),
@@ -54,7 +63,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which to run (default: all)")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, for a first look")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="give one benchmark up after so long (default: 600)")
+    parser.add_argument(
+        "--limit", type=float, default=600, metavar="SECONDS", help="give one benchmark up after so long (default: 600)"
+    )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in ALL]
     if unknown:

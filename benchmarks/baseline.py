@@ -46,10 +46,20 @@ def sqlite_ops_per_second(per_commit: int, seconds: float = 1.5) -> float:
                 version = row[0] + 1 if row else 1
                 payload = [{"op": "replace", "path": "/title", "value": f"Job number {cursor}"}]
                 line = orjson.dumps(
-                    {"cursor": cursor, "table": "jobs", "id": record, "op": "update", "version": version, "payload": payload}
+                    {
+                        "cursor": cursor,
+                        "table": "jobs",
+                        "id": record,
+                        "op": "update",
+                        "version": version,
+                        "payload": payload,
+                    }
                 )
                 state = hashlib.sha256(hashlib.sha256(line).digest() + state).digest()
-                db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)", (record, version, f"Job number {cursor}", "Ring twice."))
+                db.execute(
+                    "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)",
+                    (record, version, f"Job number {cursor}", "Ring twice."),
+                )
                 db.execute("INSERT INTO log VALUES (?, ?, ?)", (cursor, line, state))
             db.execute("COMMIT")
         elapsed = time.perf_counter() - started

@@ -16,7 +16,13 @@ from benchmarks.replicas import push_updates
 from benchmarks.report import Figure, at_least, at_most, median, percentile
 from benchmarks.server import Server, moat
 
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-timer-throttling")
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-timer-throttling",
+)
 SCRIPT = Path(__file__).with_name("browser.js").read_text()
 PATIENCE = 600
 
@@ -107,7 +113,11 @@ async def _measure(server: Server, pages: list[Page], records: int, changes: int
         raise RuntimeError("a browser lacks records")
     figures = [
         at_least(
-            f"browser: first sync of {records:,} records, snapshot ready", records / synced[1]["seconds"], "rows/s", 200_000, bare=bare
+            f"browser: first sync of {records:,} records, snapshot ready",
+            records / synced[1]["seconds"],
+            "rows/s",
+            200_000,
+            bare=bare,
         )
     ]
     figures += await _lists(pages[1])
@@ -146,7 +156,9 @@ async def _catch_up(
             beside=bare[0][0],
             ratio=changes / wall / bare[0][1],
         ),
-        at_least("the same, by the browser's processor time", changes / max(cpu, 0.01), "changes/s", 60_000, bare=bare[1]),
+        at_least(
+            "the same, by the browser's processor time", changes / max(cpu, 0.01), "changes/s", 60_000, bare=bare[1]
+        ),
     ]
 
 

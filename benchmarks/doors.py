@@ -123,6 +123,18 @@ async def doors(count: int) -> list[Figure]:
         socket_read = await _read_socket(server, devices[2], head)
         http_read = await asyncio.to_thread(_pull_http, server, devices[3], start, head)
     return [
-        at_least(f"SyncProtocol v1: push, {PER_PUSH} ops a request", http_push, "ops/s", 3_000, bare=("socket, 100 a frame", socket_push)),
-        at_least(f"SyncProtocol v1: pull, {PAGE} ops a page", http_read, "ops/s", 20_000, bare=("socket, catch-up", socket_read)),
+        at_least(
+            f"SyncProtocol v1: push, {PER_PUSH} ops a request",
+            http_push,
+            "ops/s",
+            3_000,
+            bare=("socket, 100 a frame", socket_push),
+        ),
+        at_least(
+            f"SyncProtocol v1: pull, {PAGE} ops a page",
+            http_read,
+            "ops/s",
+            20_000,
+            bare=("socket, catch-up", socket_read),
+        ),
     ]

@@ -96,7 +96,9 @@ def _pong(connection: wire.Connection, frame: bytes) -> None:
         connection.send({"type": "pong", "ref": orjson.loads(frame).get("ref"), "cursor": 0})
 
 
-def over(connection: wire.Connection, answer: str, message: Callable[[str, str], tuple[dict[str, Any], list[dict[str, Any]]]]) -> Ask:
+def over(
+    connection: wire.Connection, answer: str, message: Callable[[str, str], tuple[dict[str, Any], list[dict[str, Any]]]]
+) -> Ask:
     """Return a question on the socket that is answered by a frame of this type."""
 
     async def ask(table: str, record: str) -> float:
@@ -138,8 +140,16 @@ def questions_on(connection: wire.Connection, state: dict[str, Any]) -> dict[str
                 [_op("line_items", f"new-{next(_op_ids)}", "insert", _naming(table, record)) | {"base_version": 0}],
             ),
         ),
-        "verify": over(connection, "verify", lambda table, record: ({"type": "verify", "table": table, "ranges": [[record, record]]}, [])),
-        "repair": over(connection, "rows", lambda table, record: ({"type": "repair", "table": table, "low": record, "high": record}, [])),
+        "verify": over(
+            connection,
+            "verify",
+            lambda table, record: ({"type": "verify", "table": table, "ranges": [[record, record]]}, []),
+        ),
+        "repair": over(
+            connection,
+            "rows",
+            lambda table, record: ({"type": "repair", "table": table, "low": record, "high": record}, []),
+        ),
     }
 
 
@@ -167,10 +177,16 @@ async def existence(samples: int) -> list[Figure]:
         told = await _compare(at_once, "jobs", seen["jobs"][:POOL], _absent(hidden["jobs"], "x"), samples)
         frank.close()
         for name, ask in on_socket.items():
-            figures.append(await _figure(name, ask, TABLES[:1] if name == "push reference" else TABLES, hidden, samples))
+            figures.append(
+                await _figure(name, ask, TABLES[:1] if name == "push reference" else TABLES, hidden, samples)
+            )
         connection.close()
     figures.append(at_most("noise: repair, absent beside absent, off 0.5 by", abs(longer(*noise) - 0.5), "", MOST))
-    figures.append(at_least("control (is it quiet here?): repair, visible beside absent, off 0.5 by", abs(longer(*told) - 0.5), "", 0.2))
+    figures.append(
+        at_least(
+            "control (is it quiet here?): repair, visible beside absent, off 0.5 by", abs(longer(*told) - 0.5), "", 0.2
+        )
+    )
     return figures
 
 
@@ -189,7 +205,9 @@ def _absent(like: Sequence[str], last: str) -> list[str]:
     return [f"{record[:-1]}{last}" for record in like]
 
 
-async def _compare(ask: Ask, table: str, ones: Sequence[str], others: Sequence[str], samples: int) -> tuple[list[float], list[float]]:
+async def _compare(
+    ask: Ask, table: str, ones: Sequence[str], others: Sequence[str], samples: int
+) -> tuple[list[float], list[float]]:
     """Ask about both sorts in random order; the first answers, which fill caches, do not count."""
     times: tuple[list[float], list[float]] = ([], [])
     turns = [(0, ones[n % len(ones)]) for n in range(samples)] + [(1, others[n % len(others)]) for n in range(samples)]

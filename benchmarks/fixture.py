@@ -66,7 +66,9 @@ def _profile(tenant: Tenant, name: str, customers: list[str] | str) -> SecurityP
     profile = SecurityProfile.objects.create(tenant=tenant, name=name, full_access=False)
     shown = ["title", "customer_name", "priority", "scheduled_on", "notes"]
     filtered = {"customer_name": customers}
-    AccessRule.objects.create(profile=profile, object_name="job", can_update=True, readable_fields=shown, row_filter=filtered)
+    AccessRule.objects.create(
+        profile=profile, object_name="job", can_update=True, readable_fields=shown, row_filter=filtered
+    )
     return profile
 
 
@@ -87,7 +89,9 @@ def make_tenant(slug: str, devices: int, records: int, **filtered: int) -> dict[
     profile = SecurityProfile.objects.create(tenant=tenant, name="full")
     user = User.objects.create_user(f"user-{slug}", password="secret")
     Membership.objects.create(tenant=tenant, user=user, profile=profile)
-    job = ObjectMetadata.objects.create(tenant=tenant, object_name="job", table_name="jobs", label="Job", title_field="title")
+    job = ObjectMetadata.objects.create(
+        tenant=tenant, object_name="job", table_name="jobs", label="Job", title_field="title"
+    )
     for position, (name, kind) in enumerate(FIELDS):
         ObjectField.objects.create(object_type=job, position=position, name=name, kind=kind, label=name)
     publish(tenant.pk)
@@ -95,7 +99,17 @@ def make_tenant(slug: str, devices: int, records: int, **filtered: int) -> dict[
     for start in range(0, records, BATCH):
         numbers = range(start, min(start + BATCH, records))
         ops = [
-            Op(op_id=n + 1, tx=None, table="jobs", id=f"job-{n}", op="insert", base_version=0, payload=values(n), at=None, settles=None)
+            Op(
+                op_id=n + 1,
+                tx=None,
+                table="jobs",
+                id=f"job-{n}",
+                op="insert",
+                base_version=0,
+                payload=values(n),
+                at=None,
+                settles=None,
+            )
             for n in numbers
         ]
         refused = [r for r in push(actor, ops) if r.status != "applied"]
@@ -105,7 +119,11 @@ def make_tenant(slug: str, devices: int, records: int, **filtered: int) -> dict[
     tenant.refresh_from_db()
     return {
         **made,
-        "state": {"cursor": tenant.cursor, "state_hash": bytes(tenant.state_hash).hex(), "schema_version": tenant.schema_version},
+        "state": {
+            "cursor": tenant.cursor,
+            "state_hash": bytes(tenant.state_hash).hex(),
+            "schema_version": tenant.schema_version,
+        },
     }
 
 

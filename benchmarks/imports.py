@@ -22,7 +22,17 @@ def _file(rows: int, first: str) -> Iterator[Path]:
             write = csv.writer(out).writerow
             write(["id", "title", "customer_name", "priority", "price", "scheduled_on", "notes"])
             for n in range(rows):
-                write([f"{first}-{n}", f"Job number {n}", f"customer-{n % 1000}", n % 5, f"{n % 900}.50", "2026-01-15", "Ring twice."])
+                write(
+                    [
+                        f"{first}-{n}",
+                        f"Job number {n}",
+                        f"customer-{n % 1000}",
+                        n % 5,
+                        f"{n % 900}.50",
+                        "2026-01-15",
+                        "Ring twice.",
+                    ]
+                )
         yield path
 
 
@@ -33,7 +43,9 @@ async def csv_file(rows: int) -> list[Figure]:
     with database(asked()) as made:
         for n in range(RUNS):
             with _file(rows, f"file-{n}") as path:
-                told = run(made.environment, "manage.py", "import_csv", str(path), "--tenant=bench-0", "--object=job", "--json")
+                told = run(
+                    made.environment, "manage.py", "import_csv", str(path), "--tenant=bench-0", "--object=job", "--json"
+                )
             outcome = json.loads(told)
             if outcome["imported"] != rows:
                 raise RuntimeError(f"{outcome['imported']} of {rows} rows were imported")

@@ -21,7 +21,14 @@ PUSHES_IN_FLIGHT = 8
 def update(number: int, text: str) -> dict[str, Any]:
     """Return an op line that edits one of the fixture's jobs; last writer wins over its own earlier edits."""
     payload = [{"op": "replace", "path": "/title", "value": text}]
-    return {"op_id": next(_op_ids), "table": "jobs", "id": f"job-{number}", "op": "update", "base_version": 1, "payload": payload}
+    return {
+        "op_id": next(_op_ids),
+        "table": "jobs",
+        "id": f"job-{number}",
+        "op": "update",
+        "base_version": 1,
+        "payload": payload,
+    }
 
 
 def push_frame(state: dict[str, Any], ops: list[dict[str, Any]], ref: int = 1) -> bytes:
@@ -48,7 +55,10 @@ async def latency(count: int) -> list[Figure]:
     async with moat(devices=2, records=100) as server:
         one, other = server.tenant["devices"][:2]
         state = server.tenant["state"]
-        sender, receiver = await wire.join(server.port, one, state=state), await wire.join(server.port, other, state=state)
+        sender, receiver = (
+            await wire.join(server.port, one, state=state),
+            await wire.join(server.port, other, state=state),
+        )
         samples = []
         for n in range(count):
             started = time.perf_counter()
@@ -58,8 +68,16 @@ async def latency(count: int) -> list[Figure]:
             await asyncio.sleep(0.005)
     beside = "bare socket, nothing stored"
     return [
-        at_most("write → other client, p50", percentile(samples, 0.5), "ms", 2, bare=(beside, percentile(bare_samples, 0.5))),
-        at_most("write → other client, p99", percentile(samples, 0.99), "ms", 8, bare=(beside, percentile(bare_samples, 0.99))),
+        at_most(
+            "write → other client, p50", percentile(samples, 0.5), "ms", 2, bare=(beside, percentile(bare_samples, 0.5))
+        ),
+        at_most(
+            "write → other client, p99",
+            percentile(samples, 0.99),
+            "ms",
+            8,
+            bare=(beside, percentile(bare_samples, 0.99)),
+        ),
     ]
 
 
@@ -200,6 +218,12 @@ async def fan_out(subscribers: int, seconds: float) -> list[Figure]:
             figures.append(Figure(f"{name}, server CPU", cpu * 1000, "ms/change"))
         runs = [await _saturate(sender, watcher, connections, seconds / 3) for _ in range(3)]
         figures.append(
-            at_least(f"fan-out to {subscribers} at saturation", median(runs), "change deliveries/s", 500_000, spread=spread(runs))
+            at_least(
+                f"fan-out to {subscribers} at saturation",
+                median(runs),
+                "change deliveries/s",
+                500_000,
+                spread=spread(runs),
+            )
         )
     return figures

@@ -79,12 +79,16 @@ async def _channels(name: str, channels: int, seconds: float, **wanted: int) -> 
         return await _measure(server, name, channels, seconds)
 
 
-async def profiles(counts: list[int], customers: int, subscribers: list[int], seconds: float, changes: int) -> list[Figure]:
+async def profiles(
+    counts: list[int], customers: int, subscribers: list[int], seconds: float, changes: int
+) -> list[Figure]:
     """Measure all rows; the first of `counts` is 1, what the others are compared with."""
     rows = [await _channels(_many(count, "profile"), count, seconds, profiles=count) for count in counts]
     rows.append(await _channels(f"{customers:,} parameter values", customers, seconds, members=customers))
     rows += [
-        await _channels(f"a filtered channel with {_many(count, 'subscriber')}", 1, seconds, profiles=1, devices_each=count)
+        await _channels(
+            f"a filtered channel with {_many(count, 'subscriber')}", 1, seconds, profiles=1, devices_each=count
+        )
         for count in subscribers
     ]
     figures = [figure for row in rows for figure in _figures(row, rows[0])]
@@ -104,7 +108,12 @@ async def _catch_up(changes: int) -> list[Figure]:
         filtered = await sync_replica(server, one, paths[0])
         everything = await sync_replica(server, full, paths[1])
     return [
-        at_least(f"catch-up over {changes:,} changes, of which the channel sees 1 %", changes / filtered.wall, "changes/s", 500_000),
+        at_least(
+            f"catch-up over {changes:,} changes, of which the channel sees 1 %",
+            changes / filtered.wall,
+            "changes/s",
+            500_000,
+        ),
         at_most("the same: server CPU", filtered.server * 1000, "ms", 100),
         Figure("the same, with everything: server CPU", everything.server * 1000, "ms"),
     ]

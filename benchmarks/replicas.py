@@ -43,27 +43,46 @@ async def first_sync(records: int) -> list[Figure]:
         devices, state = server.tenant["devices"], server.tenant["state"]
         paths = [server.data / f"replica-{n}.db" for n in range(5)]
         first = await sync_replica(server, devices[0], paths[0])
-        ready = [await sync_replica(server, device, path) for device, path in zip(devices[1:4], paths[1:4], strict=True)]
+        ready = [
+            await sync_replica(server, device, path) for device, path in zip(devices[1:4], paths[1:4], strict=True)
+        ]
         await push_updates(server, devices[5], state, 1000, records)
         last = await sync_replica(server, devices[4], paths[4])
         if {_jobs(path) for path in paths} != {records}:
             raise RuntimeError("a replica lacks records")
     rates = [records / took.wall for took in ready]
     return [
-        at_least(f"first sync of {records:,} records, snapshot ready", median(rates), "rows/s", 500_000, bare=bare, spread=spread(rates)),
+        at_least(
+            f"first sync of {records:,} records, snapshot ready",
+            median(rates),
+            "rows/s",
+            500_000,
+            bare=bare,
+            spread=spread(rates),
+        ),
         Figure("the same, per CPU second of the client", records / median([took.client for took in ready]), "rows/s"),
-        Figure("the same, per CPU second of the server", records / max(median([took.server for took in ready]), 0.01), "rows/s"),
+        Figure(
+            "the same, per CPU second of the server",
+            records / max(median([took.server for took in ready]), 0.01),
+            "rows/s",
+        ),
         at_least("the same, snapshot to be built first", records / first.wall, "rows/s", 100_000, bare=bare),
         Figure("the same, 1,000 changes after the snapshot", records / last.wall, "rows/s"),
     ]
 
 
-async def push_updates(server: Server, device: dict[str, str], state: dict[str, object], count: int, records: int) -> None:
+async def push_updates(
+    server: Server, device: dict[str, str], state: dict[str, object], count: int, records: int
+) -> None:
     """Write so many changes, over the records in turn."""
     sender = await wire.connect(server.port)
     await wire.greet(sender, device, state)
     for start in range(0, count, 500):
-        sender.send_raw(push_frame(state, [update((start + n) % records, f"missed {start + n}") for n in range(min(500, count - start))]))
+        sender.send_raw(
+            push_frame(
+                state, [update((start + n) % records, f"missed {start + n}") for n in range(min(500, count - start))]
+            )
+        )
         await sender.until("ack")
     sender.close()
 
@@ -76,12 +95,22 @@ async def catch_up(changes: int) -> list[Figure]:
     rates, row_rates = [changes / took.wall for took in log], [changes / took.wall for took in rows]
     return [
         at_least(
-            f"catch-up of {changes:,} missed changes, by the log", median(rates), "changes/s", 60_000, bare=bare, spread=spread(rates)
+            f"catch-up of {changes:,} missed changes, by the log",
+            median(rates),
+            "changes/s",
+            60_000,
+            bare=bare,
+            spread=spread(rates),
         ),
         Figure("the same, per CPU second of the client", changes / median([took.client for took in log]), "changes/s"),
         Figure("the same, per CPU second of the server", changes / median([took.server for took in log]), "changes/s"),
         at_least(
-            f"the same of {changes // 5:,} records, by rows", median(row_rates), "changes/s", 60_000, bare=bare, spread=spread(row_rates)
+            f"the same of {changes // 5:,} records, by rows",
+            median(row_rates),
+            "changes/s",
+            60_000,
+            bare=bare,
+            spread=spread(row_rates),
         ),
     ]
 

@@ -31,17 +31,23 @@ Bare = tuple[str, float]
 Spread = tuple[float, float]
 
 
-def at_least(name: str, value: float, unit: str, floor: float, *, bare: Bare | None = None, spread: Spread | None = None) -> Figure:
+def at_least(
+    name: str, value: float, unit: str, floor: float, *, bare: Bare | None = None, spread: Spread | None = None
+) -> Figure:
     """Return a figure that should be `floor` or more."""
     return _figure(name, value, unit, f"≥ {floor:,g}", value >= floor, bare, spread)
 
 
-def at_most(name: str, value: float, unit: str, ceiling: float, *, bare: Bare | None = None, spread: Spread | None = None) -> Figure:
+def at_most(
+    name: str, value: float, unit: str, ceiling: float, *, bare: Bare | None = None, spread: Spread | None = None
+) -> Figure:
     """Return a figure that should be `ceiling` or less."""
     return _figure(name, value, unit, f"≤ {ceiling:,g}", value <= ceiling, bare, spread)
 
 
-def _figure(name: str, value: float, unit: str, target: str, met: bool, bare: Bare | None, spread: Spread | None) -> Figure:
+def _figure(
+    name: str, value: float, unit: str, target: str, met: bool, bare: Bare | None, spread: Spread | None
+) -> Figure:
     beside, ratio = (bare[0], value / bare[1]) if bare and bare[1] else ("", None)
     low, high = spread or (None, None)
     return Figure(name, value, unit, target, met, beside, ratio, low, high)

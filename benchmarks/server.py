@@ -80,7 +80,18 @@ async def _wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path)
 
 
 def _start(app: str, port: int, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--ws", "websockets-sansio", "--ws-per-message-deflate", "false"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        app,
+        "--port",
+        str(port),
+        "--ws",
+        "websockets-sansio",
+        "--ws-per-message-deflate",
+        "false",
+    ]
     command += ["--log-level", "warning"]
     core = {CORES[0]}
     return subprocess.Popen(
@@ -117,7 +128,9 @@ MOST_SECONDS = 600
 
 def run(environment: dict[str, str], *command: str) -> bytes:
     """Run a Python command to its end and return what it printed; raises RuntimeError with what it complained of."""
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False, timeout=MOST_SECONDS)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False, timeout=MOST_SECONDS
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)[:200]}: {done.stderr.decode()[-2000:]}")
     return done.stdout

@@ -170,7 +170,9 @@ async def connect(port: int, path: str = "/ws/sync") -> Connection:
 
 async def greet(connection: Connection, device: dict[str, str], at: dict[str, Any]) -> dict[str, Any]:
     """Say hello and return the welcome."""
-    connection.send({"type": "hello", "protocol": "moat.v1", **device, **at, "client": {"name": "benchmark", "pid": os.getpid()}})
+    connection.send(
+        {"type": "hello", "protocol": "moat.v1", **device, **at, "client": {"name": "benchmark", "pid": os.getpid()}}
+    )
     return await connection.until("welcome")
 
 

@@ -12,7 +12,12 @@ from benchmarks.server import moat
 
 
 async def _pusher(
-    connection: wire.Connection, state: dict[str, Any], mine: range, per_frame: int, until: float, latencies: list[float]
+    connection: wire.Connection,
+    state: dict[str, Any],
+    mine: range,
+    per_frame: int,
+    until: float,
+    latencies: list[float],
 ) -> int:
     accepted = 0
     while time.perf_counter() < until:
@@ -33,13 +38,16 @@ async def _run(connections: int, per_frame: int, seconds: float) -> tuple[float,
         state = server.tenant["state"]
         joined = [await wire.connect(server.port) for _ in range(connections)]
         for connection, device in zip(joined, server.tenant["devices"], strict=True):
-            connection.send({"type": "hello", "protocol": "moat.v1", **device, **state, "client": {"name": "benchmark"}})
+            connection.send(
+                {"type": "hello", "protocol": "moat.v1", **device, **state, "client": {"name": "benchmark"}}
+            )
             await connection.until("welcome")
         latencies: list[float] = []
         started = time.perf_counter()
         share = 5000 // connections  # records of its own, so that nobody conflicts
         pushers = [
-            _pusher(c, state, range(n * share, (n + 1) * share), per_frame, started + seconds, latencies) for n, c in enumerate(joined)
+            _pusher(c, state, range(n * share, (n + 1) * share), per_frame, started + seconds, latencies)
+            for n, c in enumerate(joined)
         ]
         accepted = sum(await asyncio.gather(*pushers))
         return accepted / (time.perf_counter() - started), latencies
@@ -51,7 +59,13 @@ async def durable(seconds: float) -> list[Figure]:
     single, latencies = await _run(50, 1, seconds)
     bulk, _ = await _run(4, 100, seconds)
     return [
-        at_least("durable ops, 50 connections × 1 in flight", single, "ops/s", 8_000, bare=("bare SQLite, 50 a commit", bare_50)),
+        at_least(
+            "durable ops, 50 connections × 1 in flight",
+            single,
+            "ops/s",
+            8_000,
+            bare=("bare SQLite, 50 a commit", bare_50),
+        ),
         at_most("ack of one op among 50 connections, p50", percentile(latencies, 0.5), "ms", 5),
         at_least("durable ops, 100 a frame", bulk, "ops/s", 20_000, bare=("bare SQLite, 100 a commit", bare_100)),
     ]

@@ -37,9 +37,7 @@ def service_worker(request: HttpRequest) -> HttpResponse:
     """Return the service worker with the list of files it keeps. Its text changes when any of them does: that is how browsers notice."""
     files = precache()
     version = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
-    begin = (
-        f"const VERSION = {json.dumps(version)};\nconst PAGE = {json.dumps(_page_path())};\nconst FILES = {json.dumps(files, indent=1)};\n"
-    )
+    begin = f"const VERSION = {json.dumps(version)};\nconst PAGE = {json.dumps(_page_path())};\nconst FILES = {json.dumps(files, indent=1)};\n"
     script = WORKER.read_text()
     response = _fresh(HttpResponse(begin + script, content_type="text/javascript; charset=utf-8"))
     response["Content-Security-Policy"] = content_security_policy(request.get_host())

@@ -59,7 +59,9 @@ class LayoutAdmin(TenantScopedAdmin):
                 field.widget = binding_widgets(schema_of(tenants[0].pk, tenants[0].schema_version))[db_field.name]
         return field
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> HttpResponse:
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         """Tell the preview where to ask for an object type, and the tenants' names there."""
         slugs = {tenant.pk: tenant.slug for tenant in self._tenants(request)}
         field = context["adminform"].form.fields.get("layout_json")
@@ -111,7 +113,12 @@ class LayoutAdmin(TenantScopedAdmin):
             made = sum(self._create_default(request, tenant, spec) for tenant, spec in chosen)
             self.message_user(request, f"Created {made} default layout{'' if made == 1 else 's'}.", messages.SUCCESS)
             return HttpResponseRedirect(reverse("admin:layouts_layoutdefinition_changelist"))
-        context = {**self.admin_site.each_context(request), "title": "Create default layouts", "opts": self.opts, "missing": missing}
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Create default layouts",
+            "opts": self.opts,
+            "missing": missing,
+        }
         return TemplateResponse(request, "admin/layouts/layoutdefinition/create_defaults.html", context)
 
     def _missing(self, request: HttpRequest) -> list[tuple[Tenant, ObjectSpec]]:
@@ -126,7 +133,10 @@ class LayoutAdmin(TenantScopedAdmin):
 
     def _create_default(self, request: HttpRequest, tenant: Tenant, spec: ObjectSpec) -> bool:
         layout = LayoutDefinition(
-            tenant=tenant, object_name=spec.object_name, label=spec.label or spec.object_name, layout_json=default_layout(spec)
+            tenant=tenant,
+            object_name=spec.object_name,
+            label=spec.label or spec.object_name,
+            layout_json=default_layout(spec),
         )
         try:
             publish.save(layout, request.user.get_username())

@@ -63,8 +63,12 @@ class LayoutForm(forms.ModelForm):  # type: ignore[type-arg]
         encoder=PrettyEncoder,
         decoder=StrictDecoder,
         help_text=LAYOUT_HELP,
-        error_messages={"invalid": "This is not valid JSON (a name may appear only once in an object, and NaN is no number)."},
-        widget=forms.Textarea(attrs={"rows": 28, "cols": 100, "spellcheck": "false", "style": "font-family: monospace", "data-layout": ""}),
+        error_messages={
+            "invalid": "This is not valid JSON (a name may appear only once in an object, and NaN is no number)."
+        },
+        widget=forms.Textarea(
+            attrs={"rows": 28, "cols": 100, "spellcheck": "false", "style": "font-family: monospace", "data-layout": ""}
+        ),
     )
 
     class Meta:
@@ -101,7 +105,8 @@ class LayoutForm(forms.ModelForm):  # type: ignore[type-arg]
         others = LayoutDefinition.objects.filter(tenant=tenant, **binding).exclude(pk=self.instance.pk)
         if others.exists():
             self.add_error(
-                "object_name", ValidationError("There is a layout for this object type, subtype and status already.", "duplicate")
+                "object_name",
+                ValidationError("There is a layout for this object type, subtype and status already.", "duplicate"),
             )
 
 
@@ -109,7 +114,9 @@ def binding_widgets(schema: TenantSchema) -> dict[str, forms.Select]:
     """Return select boxes for the three binding fields that offer what the tenant has published."""
     objects = [(spec.object_name, f"{spec.label or spec.object_name} ({spec.object_name})") for spec in schema.objects]
     types = [(spec.label or spec.object_name, [(c.value, c.label) for c in spec.subtypes]) for spec in schema.objects]
-    statuses = [(spec.label or spec.object_name, [(c.value, c.label) for c in spec.statuses]) for spec in schema.objects]
+    statuses = [
+        (spec.label or spec.object_name, [(c.value, c.label) for c in spec.statuses]) for spec in schema.objects
+    ]
     return {
         "object_name": forms.Select(choices=[("", "---------"), *objects]),
         "object_type": forms.Select(choices=[(ANY, "* any"), *_groups(types)]),

@@ -27,7 +27,9 @@ class LayoutDefinition(models.Model):
         ordering: ClassVar = ["tenant", "object_name", "object_type", "status"]
         verbose_name = "layout"
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["tenant", "object_name", "object_type", "status"], name="one_layout_per_binding"),
+            models.UniqueConstraint(
+                fields=["tenant", "object_name", "object_type", "status"], name="one_layout_per_binding"
+            ),
         ]
 
     def __str__(self) -> str:

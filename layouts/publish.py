@@ -28,7 +28,9 @@ def save(layout: LayoutDefinition, by: str) -> LayoutDefinition:
         old = _stored(layout)
         _store(layout)
         if old != record(layout):
-            layout_changed.send(LayoutDefinition, locked=locked, layout_id=str(layout.pk), old=old, new=record(layout), by=by)
+            layout_changed.send(
+                LayoutDefinition, locked=locked, layout_id=str(layout.pk), old=old, new=record(layout), by=by
+            )
     return layout
 
 
@@ -54,10 +56,15 @@ def problems(layout: LayoutDefinition, schema: TenantSchema) -> list[Problem]:
 
 def _binding_problems(layout: LayoutDefinition, spec: ObjectSpec) -> list[Problem]:
     found = []
-    for where, value, choices in (("object_type", layout.object_type, spec.subtypes), ("status", layout.status, spec.statuses)):
+    for where, value, choices in (
+        ("object_type", layout.object_type, spec.subtypes),
+        ("status", layout.status, spec.statuses),
+    ):
         if value != ANY and value not in {choice.value for choice in choices}:
             known = ", ".join([ANY, *(choice.value for choice in choices)])
-            found.append(Problem(where, "bad_value", f"{spec.object_name} has no {where} {value!r}; known are {known}."))
+            found.append(
+                Problem(where, "bad_value", f"{spec.object_name} has no {where} {value!r}; known are {known}.")
+            )
     return found
 
 

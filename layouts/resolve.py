@@ -32,7 +32,9 @@ def rank(layout: Bound, object_type: str | None, status: str | None) -> int | No
     return 2 * (layout.object_type != ANY) + (layout.status != ANY)
 
 
-def resolve(layouts: Iterable[L], object_name: str, *, object_type: str | None = None, status: str | None = None) -> L | None:
+def resolve(
+    layouts: Iterable[L], object_name: str, *, object_type: str | None = None, status: str | None = None
+) -> L | None:
     """Return the most specific layout for a record, None when none matches. A record without a subtype matches `*` only."""
     best: L | None = None
     best_rank = -1

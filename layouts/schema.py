@@ -11,7 +11,17 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from layouts.elements import CONDITION, DEFINITIONS, ELEMENTS, LAYOUTS, MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS, MAX_JSON_DEPTH, RULE
+from layouts.elements import (
+    CONDITION,
+    DEFINITIONS,
+    ELEMENTS,
+    LAYOUTS,
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    MAX_JSON_DEPTH,
+    RULE,
+)
 from metadata.schema import ObjectSpec
 from tenants.errors import Problem
 
@@ -31,7 +41,11 @@ def problems(layout: object, spec: ObjectSpec | None = None) -> list[Problem]:
     found: list[Problem] = []
     for elements, (pointer, element, allowed, depth) in enumerate(_walk(layout), start=1):
         if elements > MAX_ELEMENTS or depth > MAX_DEPTH:
-            what = f"more than {MAX_ELEMENTS} elements" if elements > MAX_ELEMENTS else f"elements nested deeper than {MAX_DEPTH}"
+            what = (
+                f"more than {MAX_ELEMENTS} elements"
+                if elements > MAX_ELEMENTS
+                else f"elements nested deeper than {MAX_DEPTH}"
+            )
             return [*found, Problem(pointer, "too_large", f"The layout has {what}.")]
         found += _element_problems(pointer, element, allowed, spec)
         if len(found) >= MAX_PROBLEMS:
@@ -63,7 +77,9 @@ def _measure(layout: object) -> Problem | None:
         size = len(json.dumps(layout, allow_nan=False, ensure_ascii=False).encode())
     except (TypeError, ValueError):
         return Problem("", "bad_layout", "The layout is not JSON.")
-    return Problem("", "too_large", f"The layout has {size} bytes, more than {MAX_BYTES}.") if size > MAX_BYTES else None
+    return (
+        Problem("", "too_large", f"The layout has {size} bytes, more than {MAX_BYTES}.") if size > MAX_BYTES else None
+    )
 
 
 def _inside(item: object) -> list[object]:
@@ -81,10 +97,14 @@ def _walk(layout: object) -> Iterator[tuple[str, object, tuple[str, ...], int]]:
         children = element.get("elements") if isinstance(element, dict) else None
         if isinstance(children, list):
             inner = ("Category",) if isinstance(element, dict) and element.get("type") == "Categorization" else ELEMENTS
-            stack += [(f"{pointer}/elements/{i}", child, inner, depth + 1) for i, child in reversed(list(enumerate(children)))]
+            stack += [
+                (f"{pointer}/elements/{i}", child, inner, depth + 1) for i, child in reversed(list(enumerate(children)))
+            ]
 
 
-def _element_problems(pointer: str, element: object, allowed: tuple[str, ...], spec: ObjectSpec | None) -> list[Problem]:
+def _element_problems(
+    pointer: str, element: object, allowed: tuple[str, ...], spec: ObjectSpec | None
+) -> list[Problem]:
     kind = element.get("type") if isinstance(element, dict) else None
     if not isinstance(kind, str) or kind not in allowed:
         said = f"not {json.dumps(kind)[:60]}" if isinstance(element, dict) and "type" in element else "with a type"

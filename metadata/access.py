@@ -186,7 +186,11 @@ def problems_of(access: ObjectAccess, schema: TenantSchema) -> list[Problem]:
     if spec is None:
         return [Problem(name, "unknown_object", "There is no published object type of this name.")]
     problems = [
-        Problem(f"{name}.{attribute}", "unknown_field", f"{spec.object_name} has no field {field}.{hint(field, [*spec.by_name, *extra])}")
+        Problem(
+            f"{name}.{attribute}",
+            "unknown_field",
+            f"{spec.object_name} has no field {field}.{hint(field, [*spec.by_name, *extra])}",
+        )
         for attribute, fields, extra in (
             ("readable_fields", access.readable, ()),
             ("writable_fields", access.writable, WRITABLE_SYSTEM_FIELDS),

@@ -16,7 +16,9 @@ Record = dict[str, Any]
 
 
 @receiver(object_types_published, dispatch_uid="metadata.access")
-def raise_revisions(sender: object, *, locked: LockedTenant, changes: list[tuple[str, Record | None, Record | None]], **_: Any) -> None:
+def raise_revisions(
+    sender: object, *, locked: LockedTenant, changes: list[tuple[str, Record | None, Record | None]], **_: Any
+) -> None:
     """Raise the revision of every filtered profile whose rules mean something else after a publish, in the publisher's transaction.
 
     So a channel's rules never change while it lives, and what it was sent can be told from the log alone.

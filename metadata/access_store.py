@@ -133,7 +133,9 @@ def _resolved(membership: Membership, access_version: int, schema_version: int) 
     schema = schema_of(tenant_id, schema_version)
     resolved = resolve(accesses_of(profile), schema, subject_of(membership.user, membership))
     key = channel_key(tenant_id, profile.pk, profile.revision, resolved.parameters)
-    return Access(tenant_id, key, resolved.rules, profile.pk, profile.name, profile.revision, resolved.parameters, access_version)
+    return Access(
+        tenant_id, key, resolved.rules, profile.pk, profile.name, profile.revision, resolved.parameters, access_version
+    )
 
 
 def rules_of_profiles(tenant_id: int, schema_version: int) -> list[Rules]:

@@ -131,7 +131,9 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
         names = () if now.published else ("object_name", "table_name")
         obj.save(update_fields=[*DRAFT_COLUMNS, *names])
 
-    def changeform_view(self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None) -> Any:
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
         """Offer the policies where one is typed."""
         context = {**(extra_context or {}), "conflict_policies": POLICIES}
         return super().changeform_view(request, object_id, form_url, context)

@@ -35,13 +35,19 @@ def schema_of(tenant_id: int, schema_version: int) -> TenantSchema:
 
 def published_types(tenant_id: int) -> list[ObjectMetadata]:
     """Return the rows of a tenant's object types that were ever published, retired ones too."""
-    return list(ObjectMetadata.objects.filter(Q(tenant_id=tenant_id) & Q(published__isnull=False)).order_by("object_name"))
+    return list(
+        ObjectMetadata.objects.filter(Q(tenant_id=tenant_id) & Q(published__isnull=False)).order_by("object_name")
+    )
 
 
 def _read(tenant_id: int, schema_version: int) -> TenantSchema:
     rows = published_types(tenant_id)
-    newest = max((version for row in rows for version in (row.published_version, row.retired_version) if version), default=0)
-    objects = tuple(ObjectSpec.from_record(row.object_name, row.published or {}) for row in rows if row.retired_version is None)
+    newest = max(
+        (version for row in rows for version in (row.published_version, row.retired_version) if version), default=0
+    )
+    objects = tuple(
+        ObjectSpec.from_record(row.object_name, row.published or {}) for row in rows if row.retired_version is None
+    )
     return TenantSchema(tenant_id, max(newest, schema_version), objects)
 
 

@@ -22,7 +22,9 @@ def atomic_requests_are_off(app_configs: object, **kwargs: Any) -> Iterable[Chec
 
 
 @register(Tags.database)
-def not_too_many_tables(app_configs: object, *, databases: Iterable[str] | None = None, **kwargs: Any) -> Iterable[CheckMessage]:
+def not_too_many_tables(
+    app_configs: object, *, databases: Iterable[str] | None = None, **kwargs: Any
+) -> Iterable[CheckMessage]:
     """Warn when SQLite has so many tables that opening it takes long: every new connection parses all of their definitions."""
     for alias in databases or ():
         connection = connections[alias]

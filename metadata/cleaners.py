@@ -28,7 +28,9 @@ DECIMAL_DIGITS = 15
 """Significant digits that survive SQLite's numbers exactly."""
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})")
+_DATETIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 _WIRE_DATETIME_LENGTH = len("2026-11-21T09:00:00.000000Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?")
@@ -236,7 +238,14 @@ _PLAIN: dict[str, Cleaner] = {
     "reference": clean_id,
 }
 
-_KINDS_IN_WORDS = {bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+_KINDS_IN_WORDS = {
+    bool: "true/false",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def _kind_of(value: Any) -> str:

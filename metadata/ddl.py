@@ -51,7 +51,10 @@ def _explained(error: DatabaseError, statement: str) -> DdlFailed:
     )
     if busy:
         return DdlFailed("busy", "The table is being read and could not be locked; nothing was changed. Try again.")
-    return DdlFailed("ddl_failed", f"The database refused {statement!r}: {error}. Nothing was changed; check_objects tells what differs.")
+    return DdlFailed(
+        "ddl_failed",
+        f"The database refused {statement!r}: {error}. Nothing was changed; check_objects tells what differs.",
+    )
 
 
 def add_system_columns() -> list[str]:

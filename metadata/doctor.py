@@ -53,7 +53,10 @@ def _tenant(tenant: Tenant, tables: dict[str, TableFacts]) -> Iterator[Drift]:
         name = physical_name(tenant.pk, spec.table_name)
         claimed.add(name)
         if row.retired_version is None:
-            yield from (Drift(tenant.slug, name, code, message) for code, message in _type(tenant.pk, row, spec, tables.get(name)))
+            yield from (
+                Drift(tenant.slug, name, code, message)
+                for code, message in _type(tenant.pk, row, spec, tables.get(name))
+            )
     prefix = physical_name(tenant.pk, "")
     for name in sorted(tables):
         if name.startswith(prefix) and name not in claimed:
@@ -65,9 +68,13 @@ def _revisions(tenant: Tenant) -> Iterator[Drift]:
     versions = set(SchemaRevision.objects.filter(tenant=tenant).values_list("schema_version", flat=True))
     expected = set(range(1, tenant.schema_version + 1))
     for version in sorted(expected - versions):
-        yield Drift(tenant.slug, "schema_revision", "missing_revision", f"There is no revision for schema version {version}.")
+        yield Drift(
+            tenant.slug, "schema_revision", "missing_revision", f"There is no revision for schema version {version}."
+        )
     for version in sorted(versions - expected):
-        yield Drift(tenant.slug, "schema_revision", "extra_revision", f"Revision {version} is past the tenant's schema version.")
+        yield Drift(
+            tenant.slug, "schema_revision", "extra_revision", f"Revision {version} is past the tenant's schema version."
+        )
 
 
 Difference = tuple[str, str]
@@ -79,7 +86,9 @@ def _type(tenant_id: int, row: ObjectMetadata, spec: ObjectSpec, facts: TableFac
         return
     yield from _columns(spec, {field["name"] for field in row.retired_fields}, facts)
     yield from _indexes(tenant_id, spec, facts)
-    expected = {(field.name, physical_name(tenant_id, field.reference_table)) for field in spec.fields if field.reference_table}
+    expected = {
+        (field.name, physical_name(tenant_id, field.reference_table)) for field in spec.fields if field.reference_table
+    }
     for column, target in sorted(expected - facts.links):
         yield "missing_link", f"Column {column} has no deferred foreign key to {target}."
     live = {field.name for field in spec.fields}
@@ -128,4 +137,7 @@ def _extra(expected: dict[str, IndexFacts], actual: Iterable[tuple[str, IndexFac
     # An index somebody added for speed is their business; a unique one refuses records that the definitions allow.
     for name, index in actual:
         if index.unique and name not in expected:
-            yield "extra_unique_index", f"Index {name} on {', '.join(index.columns)} refuses what the definitions allow."
+            yield (
+                "extra_unique_index",
+                f"Index {name} on {', '.join(index.columns)} refuses what the definitions allow.",
+            )

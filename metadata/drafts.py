@@ -39,7 +39,9 @@ class ObjectDraft:
 
 def drafts_of(tenant_id: int) -> list[ObjectDraft]:
     """Return every draft of a tenant, those of retired types too."""
-    rows = ObjectMetadata.objects.filter(tenant_id=tenant_id).order_by("object_name").prefetch_related("fields__reference")
+    rows = (
+        ObjectMetadata.objects.filter(tenant_id=tenant_id).order_by("object_name").prefetch_related("fields__reference")
+    )
     return [_object(row) for row in rows]
 
 
@@ -71,7 +73,11 @@ def _object(row: ObjectMetadata) -> ObjectDraft:
 
 def published_spec(row: ObjectMetadata) -> ObjectSpec | None:
     """Return what was published of an object type, under the name it was published with."""
-    return ObjectSpec.from_record(row.published.get("object_name", row.object_name), row.published) if row.published else None
+    return (
+        ObjectSpec.from_record(row.published.get("object_name", row.object_name), row.published)
+        if row.published
+        else None
+    )
 
 
 def _labelled(spec: ObjectSpec) -> ObjectSpec:

@@ -195,7 +195,11 @@ def json_schema_of(spec: ObjectSpec) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for name, values in (("object_type", spec.subtypes), ("status", spec.statuses)):
         if values:
-            properties[name] = {"type": "string", "enum": [choice.value for choice in values], "title": name.replace("_", " ").capitalize()}
+            properties[name] = {
+                "type": "string",
+                "enum": [choice.value for choice in values],
+                "title": name.replace("_", " ").capitalize(),
+            }
     properties.update({field.name: _property(field) for field in spec.fields})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

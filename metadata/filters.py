@@ -68,7 +68,9 @@ def value_key(wire: Any) -> str:
 def parse_filter(row_filter: Any, spec: ObjectSpec, schema: TenantSchema) -> tuple[Condition, ...]:
     """Read a filter of an object type. Raises `FilterRefused`."""
     if not isinstance(row_filter, dict):
-        raise FilterRefused('A filter is an object in braces, such as {"technician": "$user.username"}; {} lets every record through.')
+        raise FilterRefused(
+            'A filter is an object in braces, such as {"technician": "$user.username"}; {} lets every record through.'
+        )
     return tuple(_condition(key, value, spec, schema) for key, value in sorted(row_filter.items()))
 
 
@@ -132,11 +134,15 @@ def _parse_up(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchem
 def _parse_down(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
     child = schema.by_object.get(parts[0])
     if child is None:
-        raise FilterRefused(f"{text}: {parts[0]} is not a published object type.{hint(parts[0], list(schema.by_object))}")
+        raise FilterRefused(
+            f"{text}: {parts[0]} is not a published object type.{hint(parts[0], list(schema.by_object))}"
+        )
     reference = child.by_name.get(parts[1])
     if reference is None or reference.reference != spec.object_name:
         known = [f.name for f in child.fields if f.reference == spec.object_name]
-        raise FilterRefused(f"{text}: {parts[1]} of {parts[0]} does not refer to {spec.object_name}.{hint(parts[1], known)}")
+        raise FilterRefused(
+            f"{text}: {parts[1]} of {parts[0]} does not refer to {spec.object_name}.{hint(parts[1], known)}"
+        )
     return RouteKey(text, DOWN, parts[2], parts[1], child.table_name), _comparable(text, child, parts[2])
 
 
@@ -156,7 +162,9 @@ def hint(name: str, known: Sequence[str]) -> str:
     """Return a sentence that leads from a wrong name to right ones; empty when there is none."""
     if close := get_close_matches(name, known, 1):
         return f" Did you mean {close[0]}?"
-    return f" There are: {', '.join(known[:_SHOWN_NAMES])}{', …' if len(known) > _SHOWN_NAMES else ''}." if known else ""
+    return (
+        f" There are: {', '.join(known[:_SHOWN_NAMES])}{', …' if len(known) > _SHOWN_NAMES else ''}." if known else ""
+    )
 
 
 def _shown(operand: Any) -> str:
@@ -195,7 +203,11 @@ def fitting_key(field: FieldSpec, value: Any) -> str | None:
     """Return the value key of a constant as this field would hold it, or None when the field can never hold it."""
     if isinstance(value, str) and value.startswith("$$"):
         value = value[1:]
-    if isinstance(value, int) and not isinstance(value, bool) and field.kind in (Kind.TEXT, Kind.CHOICE, Kind.REFERENCE):
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and field.kind in (Kind.TEXT, Kind.CHOICE, Kind.REFERENCE)
+    ):
         value = str(value)
     try:
         return value_key(clean(field, value))

@@ -42,7 +42,9 @@ class ChoicesField(forms.CharField):
         if not isinstance(value, list):
             return value
         choices, messages = parse_choices(value)
-        lines = [choice.value if choice.label == choice.value else f"{choice.value}: {choice.label}" for choice in choices]
+        lines = [
+            choice.value if choice.label == choice.value else f"{choice.value}: {choice.label}" for choice in choices
+        ]
         plain = not messages and not any(
             choice.colour or ":" in choice.value or "\n" in line for choice, line in zip(choices, lines, strict=True)
         )
@@ -106,7 +108,9 @@ class ObjectFieldForm(_FieldForm):
     """A field of a draft. What clients already rely on is read-only."""
 
     choices = ChoicesField(help_text=f"For kind choice. {_CHOICES_HELP}")
-    default = forms.CharField(required=False, strip=False, help_text="The value itself, e.g. open, 12.50 or true; for kind JSON, as JSON.")
+    default = forms.CharField(
+        required=False, strip=False, help_text="The value itself, e.g. open, 12.50 or true; for kind JSON, as JSON."
+    )
 
     class Meta:
         model = ObjectField
@@ -124,7 +128,9 @@ class ObjectFieldForm(_FieldForm):
     def published(self) -> FieldSpec | None:
         """Return what clients have of this field, or None for one they never had."""
         spec = published_spec(self.instance.object_type) if self.instance.pk else None
-        retired = {field["name"]: field for field in self.instance.object_type.retired_fields} if self.instance.pk else {}
+        retired = (
+            {field["name"]: field for field in self.instance.object_type.retired_fields} if self.instance.pk else {}
+        )
         found = spec.by_name.get(self.instance.name) if spec else None
         gone = retired.get(self.instance.name)
         return found or (FieldSpec.from_record(gone) if gone else None)
@@ -138,7 +144,9 @@ class ObjectFieldForm(_FieldForm):
         kind.disabled = len(kinds) == 1
         self.fields["reference"].disabled = published.kind == "reference"
         self.fields["decimal_places"].disabled = published.kind == "decimal"
-        self.fields["retired"].disabled = any(field["name"] == published.name for field in self.instance.object_type.retired_fields)
+        self.fields["retired"].disabled = any(
+            field["name"] == published.name for field in self.instance.object_type.retired_fields
+        )
 
     def clean_name(self) -> str:
         """Check the name."""

@@ -32,7 +32,9 @@ _SQLITE = {
         {_SQLITE_TABLES} AND i.origin = 'c' ORDER BY m.name, i.name, c.seqno""",
     "links": f"""SELECT m.name, f."from", f."table" FROM pragma_foreign_key_list(m.name) f, {_SQLITE_TABLES}""",
 }
-_POSTGRESQL_TABLES = "pg_class t WHERE t.relkind = 'r' AND t.relnamespace = current_schema()::regnamespace AND t.relname ~ '^t[0-9]+_'"
+_POSTGRESQL_TABLES = (
+    "pg_class t WHERE t.relkind = 'r' AND t.relnamespace = current_schema()::regnamespace AND t.relname ~ '^t[0-9]+_'"
+)
 _POSTGRESQL = {
     "columns": f"""SELECT t.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a, {_POSTGRESQL_TABLES}
         AND a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY t.relname, a.attnum""",

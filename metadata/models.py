@@ -23,11 +23,17 @@ class ObjectMetadata(models.Model):
     label = models.CharField(max_length=80, blank=True)
     label_plural = models.CharField(max_length=80, blank=True)
     icon = models.CharField(max_length=40, blank=True)
-    title_field = models.CharField(max_length=40, blank=True, help_text="The field that names a record in lists and pickers.")
-    subtypes = models.JSONField(
-        default=list, blank=True, help_text='Values of object_type: [{"value": "job_residential", "label": "Residential"}]'
+    title_field = models.CharField(
+        max_length=40, blank=True, help_text="The field that names a record in lists and pickers."
     )
-    statuses = models.JSONField(default=list, blank=True, help_text='Values of status: [{"value": "open", "label": "Open"}]')
+    subtypes = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Values of object_type: [{"value": "job_residential", "label": "Residential"}]',
+    )
+    statuses = models.JSONField(
+        default=list, blank=True, help_text='Values of status: [{"value": "open", "label": "Open"}]'
+    )
     conflict_policy = models.CharField(
         max_length=200,
         default="field_merge",
@@ -53,7 +59,9 @@ class ObjectMetadata(models.Model):
         db_table = "object_metadata"
         ordering: ClassVar = ["tenant", "object_name"]
         verbose_name = "object type"
-        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "object_name"], name="object_name_per_tenant")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "object_name"], name="object_name_per_tenant")
+        ]
         permissions: ClassVar = [("publish_objectmetadata", "Can publish object types")]
 
     def __str__(self) -> str:
@@ -67,23 +75,32 @@ class ObjectField(models.Model):
     position = models.PositiveIntegerField(default=0)
     name = models.CharField(max_length=40, help_text="a-z, 0-9 and _, starting with a letter. Fixed once published.")
     label = models.CharField(max_length=80, blank=True)
-    kind = models.CharField(max_length=12, choices=[(kind.value, label) for kind, label in LABELS.items()], default=Kind.TEXT.value)
+    kind = models.CharField(
+        max_length=12, choices=[(kind.value, label) for kind, label in LABELS.items()], default=Kind.TEXT.value
+    )
     required = models.BooleanField(default=False)
     unique = models.BooleanField(default=False)
     indexed = models.BooleanField(default=False)
     default = models.JSONField(null=True, blank=True)
     help_text = models.CharField(max_length=300, blank=True)
     choices = models.JSONField(default=list, blank=True, help_text='For kind choice: [{"value": "a", "label": "A"}]')
-    reference = models.ForeignKey(ObjectMetadata, null=True, blank=True, on_delete=models.PROTECT, related_name="referenced_by")
-    decimal_places = models.PositiveSmallIntegerField(null=True, blank=True, help_text="For kind decimal; 2 when left empty.")
+    reference = models.ForeignKey(
+        ObjectMetadata, null=True, blank=True, on_delete=models.PROTECT, related_name="referenced_by"
+    )
+    decimal_places = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="For kind decimal; 2 when left empty."
+    )
     retired = models.BooleanField(
-        default=False, help_text="Take this field away from all clients at the next publish. Its column is kept until trimmed."
+        default=False,
+        help_text="Take this field away from all clients at the next publish. Its column is kept until trimmed.",
     )
 
     class Meta:
         db_table = "object_field"
         ordering: ClassVar = ["object_type", "position", "id"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["object_type", "name"], name="field_name_per_object_type")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["object_type", "name"], name="field_name_per_object_type")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -103,7 +120,9 @@ class SchemaRevision(models.Model):
     class Meta:
         db_table = "schema_revision"
         ordering: ClassVar = ["tenant", "-schema_version"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "schema_version"], name="one_revision_per_version")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "schema_version"], name="one_revision_per_version")
+        ]
 
     def __str__(self) -> str:
         return f"{self.tenant} v{self.schema_version}"
@@ -118,22 +137,30 @@ class AccessRule(models.Model):
     can_create = models.BooleanField("create", default=False)
     can_update = models.BooleanField("update", default=False)
     can_delete = models.BooleanField("delete", default=False)
-    readable_fields = models.JSONField(null=True, blank=True, help_text='["title", "notes"]; empty: every field, also those yet to come.')
+    readable_fields = models.JSONField(
+        null=True, blank=True, help_text='["title", "notes"]; empty: every field, also those yet to come.'
+    )
     writable_fields = models.JSONField(
-        null=True, blank=True, help_text='["status", "notes"]; may name status and object_type; empty: every readable one.'
+        null=True,
+        blank=True,
+        help_text='["status", "notes"]; may name status and object_type; empty: every readable one.',
     )
     row_filter = models.JSONField(
         default=dict,
         blank=True,
         help_text='{"technician": "$user.username"}, {"job.technician": "$membership.technician"}, {"region": ["north", "west"]}; {}: all.',
     )
-    subtypes = models.JSONField(default=list, blank=True, help_text='Only these subtypes: ["job_residential"]; empty: all.')
+    subtypes = models.JSONField(
+        default=list, blank=True, help_text='Only these subtypes: ["job_residential"]; empty: all.'
+    )
     statuses = models.JSONField(default=list, blank=True, help_text='Only these statuses: ["open"]; empty: all.')
 
     class Meta:
         db_table = "access_rule"
         ordering: ClassVar = ["profile", "object_name"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["profile", "object_name"], name="rule_per_object_type")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["profile", "object_name"], name="rule_per_object_type")
+        ]
 
     def __str__(self) -> str:
         return self.object_name

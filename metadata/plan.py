@@ -38,14 +38,20 @@ class Plan:
     problems: tuple[Problem, ...] = ()
 
 
-def make_plan(drafts: Sequence[ObjectDraft], object_names: Iterable[str] | None = None, *, importable: Importable) -> Plan:
+def make_plan(
+    drafts: Sequence[ObjectDraft], object_names: Iterable[str] | None = None, *, importable: Importable
+) -> Plan:
     """Plan the publish of some object types, or of all; `importable` says whether a dotted path leads to something.
 
     `drafts` are all of the tenant, so that names and references can be checked against those not published now.
     """
     by_name = {draft.name: draft for draft in drafts}
     chosen = list(by_name) if object_names is None else list(dict.fromkeys(object_names))
-    problems = [Problem(name, "unknown_object", "There is no object type of this name.") for name in chosen if name not in by_name]
+    problems = [
+        Problem(name, "unknown_object", "There is no object type of this name.")
+        for name in chosen
+        if name not in by_name
+    ]
     targets = {name: _target(by_name[name], by_name) for name in chosen if name in by_name}
     after = {draft.name: draft.live for draft in drafts if draft.live is not None and draft.name not in targets}
     after |= {name: target for name, target in targets.items() if target is not None}
@@ -64,7 +70,9 @@ def make_plan(drafts: Sequence[ObjectDraft], object_names: Iterable[str] | None 
     return Plan(
         operations=tuple(operation for _, operation in steps),
         changes=tuple(changes),
-        checks=tuple(chain.from_iterable(_checks(old, new) for _, old, new in changes if old is not None and new is not None)),
+        checks=tuple(
+            chain.from_iterable(_checks(old, new) for _, old, new in changes if old is not None and new is not None)
+        ),
     )
 
 
@@ -85,7 +93,9 @@ def _differs(draft: ObjectDraft, target: ObjectSpec | None) -> bool:
 
 def _problems(draft: ObjectDraft, target: ObjectSpec | None, importable: Importable) -> Iterator[Problem]:
     if draft.gone and not draft.retired:
-        yield Problem(draft.name, "was_retired", "Was retired and cannot come back. Make a new object type under another name.")
+        yield Problem(
+            draft.name, "was_retired", "Was retired and cannot come back. Make a new object type under another name."
+        )
     if target is None:
         return
     yield from draft.problems
@@ -170,7 +180,9 @@ def _described(old: ObjectSpec, new: ObjectSpec) -> Iterator[str]:
     for field in new.fields:
         before = old.by_name.get(field.name)
         if before is not None:
-            yield from (f"{name} of {field.name}" for name in _FIELD_ATTRIBUTES if getattr(before, name) != getattr(field, name))
+            yield from (
+                f"{name} of {field.name}" for name in _FIELD_ATTRIBUTES if getattr(before, name) != getattr(field, name)
+            )
 
 
 def _checks(old: ObjectSpec, new: ObjectSpec) -> Iterator[DataCheck]:
@@ -178,7 +190,13 @@ def _checks(old: ObjectSpec, new: ObjectSpec) -> Iterator[DataCheck]:
     for column, before, after in (("object_type", old.subtypes, new.subtypes), ("status", old.statuses, new.statuses)):
         lost = _lost(before, after)
         if lost:
-            yield DataCheck("not_used", f"{name}.{'subtypes' if column == 'object_type' else 'statuses'}", table, column, values=lost)
+            yield DataCheck(
+                "not_used",
+                f"{name}.{'subtypes' if column == 'object_type' else 'statuses'}",
+                table,
+                column,
+                values=lost,
+            )
     for field in new.fields:
         before_field = old.by_name.get(field.name)
         yield from _field_checks(f"{name}.{field.name}", table, before_field, field)

@@ -35,20 +35,28 @@ def object_problems(draft: ObjectDraft, target: ObjectSpec, importable: Importab
             yield Problem(f"{name}{part}", "bad_name", problem)
     live = draft.live
     if live is not None and live.object_name != name:
-        yield Problem(name, "renamed", f"Was published as {live.object_name}; the name cannot change. Change the label instead.")
+        yield Problem(
+            name, "renamed", f"Was published as {live.object_name}; the name cannot change. Change the label instead."
+        )
     if live is not None and live.table_name != target.table_name:
         yield Problem(f"{name}.table_name", "renamed", f"Was published as {live.table_name}; the name cannot change.")
     if target.title_field and target.title_field not in target.by_name:
         yield Problem(f"{name}.title_field", "unknown_field", f"There is no field {target.title_field!r}.")
     if target.conflict_policy not in POLICIES and not importable(target.conflict_policy):
         yield Problem(
-            f"{name}.conflict_policy", "unknown_policy", f"Not one of {', '.join(POLICIES)}, nor a resolver this installation allows."
+            f"{name}.conflict_policy",
+            "unknown_policy",
+            f"Not one of {', '.join(POLICIES)}, nor a resolver this installation allows.",
         )
     if len(target.fields) > MAX_FIELDS:
         yield Problem(name, "too_many_fields", f"At most {MAX_FIELDS} fields; this has {len(target.fields)}.")
     yield from _removed(draft)
-    repeated = {field.name for i, field in enumerate(target.fields) if field.name in {f.name for f in target.fields[:i]}}
-    yield from (Problem(f"{name}.{field}", "repeated", "There are two fields of this name.") for field in sorted(repeated))
+    repeated = {
+        field.name for i, field in enumerate(target.fields) if field.name in {f.name for f in target.fields[:i]}
+    }
+    yield from (
+        Problem(f"{name}.{field}", "repeated", "There are two fields of this name.") for field in sorted(repeated)
+    )
 
 
 def _removed(draft: ObjectDraft) -> Iterator[Problem]:
@@ -56,7 +64,11 @@ def _removed(draft: ObjectDraft) -> Iterator[Problem]:
     known = {field.name for field in draft.wanted.fields} | draft.retiring
     for field in live.fields if live else ():
         if field.name not in known:
-            yield Problem(f"{draft.name}.{field.name}", "removed", "Clients have this field. Mark it retired instead of deleting it.")
+            yield Problem(
+                f"{draft.name}.{field.name}",
+                "removed",
+                "Clients have this field. Mark it retired instead of deleting it.",
+            )
 
 
 def field_problems(draft: ObjectDraft, field: FieldSpec) -> Iterator[Problem]:
@@ -66,7 +78,9 @@ def field_problems(draft: ObjectDraft, field: FieldSpec) -> Iterator[Problem]:
     if problem:
         yield Problem(where, "bad_name", problem)
     if field.name in draft.burnt:
-        yield Problem(where, "name_was_retired", "A field of this name was retired; its name is never used again. Choose another.")
+        yield Problem(
+            where, "name_was_retired", "A field of this name was retired; its name is never used again. Choose another."
+        )
     if field.kind not in KINDS:
         yield Problem(where, "unknown_kind", f"There is no field kind {field.kind!r}.")
         return
@@ -92,7 +106,11 @@ def _default_problems(where: str, field: FieldSpec) -> Iterator[Problem]:
     if field.default is None:
         return
     if field.kind == "reference":
-        yield Problem(where, "bad_default", "A reference can have no default: existing records would point to one that may not exist.")
+        yield Problem(
+            where,
+            "bad_default",
+            "A reference can have no default: existing records would point to one that may not exist.",
+        )
     elif field.unique:
         yield Problem(where, "bad_default", "A unique field can have no default: two records would share it.")
     elif field.kind != "decimal" or 0 <= (field.decimal_places or 0) <= MAX_DECIMAL_PLACES:
@@ -108,7 +126,9 @@ def _default_problems(where: str, field: FieldSpec) -> Iterator[Problem]:
 def _has_huge_number(value: Any) -> bool:
     if isinstance(value, int | float):
         return abs(value) > MAX_INTEGER
-    return any(map(_has_huge_number, value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()))
+    return any(
+        map(_has_huge_number, value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
+    )
 
 
 def _change_problems(where: str, old: FieldSpec, new: FieldSpec) -> Iterator[Problem]:
@@ -120,10 +140,14 @@ def _change_problems(where: str, old: FieldSpec, new: FieldSpec) -> Iterator[Pro
     elif old.kind == new.kind == "reference" and old.reference != new.reference:
         yield Problem(where, "reference_changed", f"Was published as a reference to {old.reference}. {advice}")
     elif old.kind == new.kind == "decimal" and old.decimal_places != new.decimal_places:
-        yield Problem(where, "decimal_places_changed", f"Was published with {old.decimal_places} digits after the point. {advice}")
+        yield Problem(
+            where, "decimal_places_changed", f"Was published with {old.decimal_places} digits after the point. {advice}"
+        )
 
 
-def reference_problems(target: ObjectSpec, after: dict[str, ObjectSpec], drafts: dict[str, ObjectDraft]) -> Iterator[Problem]:
+def reference_problems(
+    target: ObjectSpec, after: dict[str, ObjectSpec], drafts: dict[str, ObjectDraft]
+) -> Iterator[Problem]:
     """Find references to object types that are not there once this publish is done."""
     for field in target.fields:
         if field.kind != "reference" or field.reference is None or field.reference in after:
@@ -133,10 +157,14 @@ def reference_problems(target: ObjectSpec, after: dict[str, ObjectSpec], drafts:
         if other is None:
             yield Problem(where, "unknown_reference", f"There is no object type {field.reference}.")
         elif other.retired or other.gone:
-            yield Problem(where, "retired_reference", f"Refers to {field.reference}, which is retired. Retire this field too.")
+            yield Problem(
+                where, "retired_reference", f"Refers to {field.reference}, which is retired. Retire this field too."
+            )
         else:
             yield Problem(
-                where, "unpublished_reference", f"Refers to {field.reference}, which is not published: publish it in the same run."
+                where,
+                "unpublished_reference",
+                f"Refers to {field.reference}, which is not published: publish it in the same run.",
             )
 
 
@@ -149,5 +177,7 @@ def clashes(after: Iterable[ObjectSpec], drafts: Sequence[ObjectDraft]) -> Itera
     for spec in after:
         table = spec.table_name.lower()
         if table in tables:
-            yield Problem(f"{spec.object_name}.table_name", "table_taken", f"{tables[table]} has the table {spec.table_name}.")
+            yield Problem(
+                f"{spec.object_name}.table_name", "table_taken", f"{tables[table]} has the table {spec.table_name}."
+            )
         tables.setdefault(table, spec.object_name)

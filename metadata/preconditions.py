@@ -35,7 +35,11 @@ def _count(table: str, condition: str, parameters: list[Any]) -> int:
 
 
 def _no_records(table: str, column: str, check: DataCheck) -> Rule:
-    return "1 = 1", [], "{n} would have no value: give it a default, or publish it as not required, fill it in, then require it."
+    return (
+        "1 = 1",
+        [],
+        "{n} would have no value: give it a default, or publish it as not required, fill it in, then require it.",
+    )
 
 
 def _no_nulls(table: str, column: str, check: DataCheck) -> Rule:

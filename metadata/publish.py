@@ -83,12 +83,19 @@ def _perform(locked: LockedTenant, names: list[str] | None, by: User | None) -> 
     ddl.execute(done.sql)
     locked.schema_version = done.schema_version
     SchemaRevision.objects.create(
-        tenant_id=locked.id, schema_version=done.schema_version, commands=done.commands, plan=done.plan, sql=done.sql, by=by
+        tenant_id=locked.id,
+        schema_version=done.schema_version,
+        commands=done.commands,
+        plan=done.plan,
+        sql=done.sql,
+        by=by,
     )
     records = [(name, _record(old), _record(new)) for name, old, new in plan.changes]
     for change in plan.changes:
         _mark_published(locked, change)
-    object_types_published.send(ObjectMetadata, locked=locked, changes=records, by=by.get_username() if by else "system")
+    object_types_published.send(
+        ObjectMetadata, locked=locked, changes=records, by=by.get_username() if by else "system"
+    )
     return done
 
 
@@ -139,4 +146,13 @@ def _mark_published(locked: LockedTenant, change: Change) -> None:
         row.table_name = new.table_name
         lost = [field.record() for field in (old.fields if old else ()) if field.name not in new.by_name]
         row.retired_fields = [*row.retired_fields, *lost]
-    row.save(update_fields=["retired_version", "published", "published_version", "published_at", "table_name", "retired_fields"])
+    row.save(
+        update_fields=[
+            "retired_version",
+            "published",
+            "published_version",
+            "published_at",
+            "table_name",
+            "retired_fields",
+        ]
+    )

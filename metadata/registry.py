@@ -27,7 +27,20 @@ _models: OrderedDict[tuple[int, int, str], tuple[ObjectSpec, type[models.Model]]
 _lock = Lock()
 
 LOOKUPS: dict[str, tuple[str, ...]] = {
-    "text": ("exact", "iexact", "in", "contains", "icontains", "startswith", "istartswith", "gt", "gte", "lt", "lte", "isnull"),
+    "text": (
+        "exact",
+        "iexact",
+        "in",
+        "contains",
+        "icontains",
+        "startswith",
+        "istartswith",
+        "gt",
+        "gte",
+        "lt",
+        "lte",
+        "isnull",
+    ),
     "integer": ("exact", "in", "gt", "gte", "lt", "lte", "isnull"),
     "real": ("exact", "in", "gt", "gte", "lt", "lte", "isnull"),
     "decimal": ("exact", "in", "gt", "gte", "lt", "lte", "isnull"),

@@ -99,7 +99,11 @@ def _create_table(spec: ObjectSpec, tenant_id: int, vendor: str) -> list[str]:
     return [
         f"CREATE TABLE {table} ({columns})",
         f'CREATE INDEX {quote(cursor_index(tenant_id, spec.table_name))} ON {table} ("_cursor")',
-        *(_index(tenant_id, spec.table_name, field.name, unique=field.unique) for field in spec.fields if field.has_index),
+        *(
+            _index(tenant_id, spec.table_name, field.name, unique=field.unique)
+            for field in spec.fields
+            if field.has_index
+        ),
     ]
 
 

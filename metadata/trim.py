@@ -63,7 +63,9 @@ def trim(tenant_id: int) -> list[Remnant]:
 def _drop_tables(tenant_id: int, tables: list[str]) -> list[str]:
     drops = [drop_table(tenant_id, table) for table in tables]
     if connection.vendor == "postgresql":
-        return [f"{drop} CASCADE" for drop in drops]  # takes foreign keys that point here along, no rows and no other table
+        return [
+            f"{drop} CASCADE" for drop in drops
+        ]  # takes foreign keys that point here along, no rows and no other table
     # SQLite has no CASCADE, but asks of a dropped table's rows whether another table still needs them.
     return [*(f"DELETE FROM {quote(physical_name(tenant_id, table))}" for table in tables), *drops]
 

@@ -166,7 +166,9 @@ def check_chain(reader: Reader, state: TenantState, position: Position) -> Chain
     if position.cursor == state.cursor:
         known = state.state_hash
     else:
-        found = reader.all("SELECT state_hash FROM changes WHERE tenant_id = %s AND cursor = %s", [state.id, position.cursor])
+        found = reader.all(
+            "SELECT state_hash FROM changes WHERE tenant_id = %s AND cursor = %s", [state.id, position.cursor]
+        )
         if not found:
             return "pruned"
         known = bytes(found[0][0])
@@ -200,7 +202,9 @@ def plan(reader: Reader, state: TenantState, position: Position) -> Plan:
 def changed_counts(reader: Reader, schema: TenantSchema, since: int) -> dict[str, int]:
     """Count the records of each type table, tombstones included, that changed after a cursor."""
     return {
-        spec.table_name: reader.all(f'SELECT count(*) FROM {table_of(schema.tenant_id, spec)} WHERE "_cursor" > %s', [since])[0][0]
+        spec.table_name: reader.all(
+            f'SELECT count(*) FROM {table_of(schema.tenant_id, spec)} WHERE "_cursor" > %s', [since]
+        )[0][0]
         for spec in schema.objects
     }
 
@@ -265,7 +269,14 @@ def log_frames(channel: Channel, commits: Iterable[Commit]) -> list[SharedFrame]
     """Encode a chunk of the log, as `read_log` returns it, as one `changes` frame for each schema version in it."""
     return [
         encode(
-            channel, Piece(commit.lines[0][0], [line for _, line in commit.lines], commit.from_cursor, commit.to_cursor, commit.state_hash)
+            channel,
+            Piece(
+                commit.lines[0][0],
+                [line for _, line in commit.lines],
+                commit.from_cursor,
+                commit.to_cursor,
+                commit.state_hash,
+            ),
         )
         for commit in commits
     ]

@@ -27,7 +27,9 @@ def checkpoint_all(locked: LockedTenant, cursor: int) -> None:
 
 def channel_of_row(row: models.Channel, locked: LockedTenant) -> Channel:
     """Return a stored channel, under the rights in force."""
-    return Channel(locked.id, locked.slug, row.key, Rules.from_data(row.rules), row.pk, row.born_cursor, locked.access_version)
+    return Channel(
+        locked.id, locked.slug, row.key, Rules.from_data(row.rules), row.pk, row.born_cursor, locked.access_version
+    )
 
 
 def drop_beside(tenant_id: int, upto: int) -> None:
@@ -61,4 +63,6 @@ def _outdated(tenant_id: int) -> QuerySet[models.Channel]:
 
 def _held(tenant_id: int) -> Any:
     # Revoked devices too: one that signs in again goes on from what it holds.
-    return DeviceState.objects.filter(device__tenant_id=tenant_id, sent__gte=F("device__tenant__pruned_cursor")).values("channel")
+    return DeviceState.objects.filter(device__tenant_id=tenant_id, sent__gte=F("device__tenant__pruned_cursor")).values(
+        "channel"
+    )

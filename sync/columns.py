@@ -33,7 +33,12 @@ def column_names(spec: ObjectSpec) -> list[str]:
 
 def selected(spec: ObjectSpec, vendor: str, *, prefix: str = "") -> str:
     """Return the select list that yields a record in a replica's stored form."""
-    return ", ".join([*(prefix + quote(name) for name in RECORD_COLUMNS), *(_expression(field, vendor, prefix) for field in spec.fields)])
+    return ", ".join(
+        [
+            *(prefix + quote(name) for name in RECORD_COLUMNS),
+            *(_expression(field, vendor, prefix) for field in spec.fields),
+        ]
+    )
 
 
 def _expression(field: FieldSpec, vendor: str, prefix: str) -> str:
@@ -50,7 +55,9 @@ def line_encoder(spec: ObjectSpec) -> Callable[[Sequence[Any]], bytes]:
     """Return the function that turns a row in stored form into a line of a `rows` frame: a JSON array of wire values."""
     base = len(RECORD_COLUMNS)
     converters = [
-        (base + n, _to_wire(field)) for n, field in enumerate(spec.fields) if field.kind in ("boolean", "decimal", "json", "real")
+        (base + n, _to_wire(field))
+        for n, field in enumerate(spec.fields)
+        if field.kind in ("boolean", "decimal", "json", "real")
     ]
     if not converters:
         return orjson.dumps

@@ -37,7 +37,12 @@ def knobs() -> EngineKnobs:
     global _read
     given = settings.MOAT
     if _read is None or _read[0] is not given:
-        _read = given, EngineKnobs(**{name: given[name.upper()] for name in EngineKnobs.__dataclass_fields__ if name.upper() in given})
+        _read = (
+            given,
+            EngineKnobs(
+                **{name: given[name.upper()] for name in EngineKnobs.__dataclass_fields__ if name.upper() in given}
+            ),
+        )
     return _read[1]
 
 
@@ -74,7 +79,9 @@ class StreamKnobs:
 def stream_knobs() -> StreamKnobs:
     """Return the knobs in force: `MOAT["OUTBOX_BYTES"]` and so on, or the defaults."""
     given = settings.MOAT
-    return StreamKnobs(**{name: given[name.upper()] for name in StreamKnobs.__dataclass_fields__ if name.upper() in given})
+    return StreamKnobs(
+        **{name: given[name.upper()] for name in StreamKnobs.__dataclass_fields__ if name.upper() in given}
+    )
 
 
 def limits_given() -> dict[str, int | float]:

@@ -78,7 +78,11 @@ def apply_patch(record: Mapping[str, Any], patch: Patch) -> dict[str, Any]:
         segments = step["path"].split("/")[1:]
         field = unescape(segments[0])
         value = None if step["op"] == "remove" else step["value"]
-        out[field] = value if len(segments) == 1 else _apply(out.get(field), [unescape(s) for s in segments[1:]], step["op"], value)
+        out[field] = (
+            value
+            if len(segments) == 1
+            else _apply(out.get(field), [unescape(s) for s in segments[1:]], step["op"], value)
+        )
     return out
 
 

@@ -34,7 +34,13 @@ def digest_of(records: Iterable[tuple[str, int]]) -> Digest:
 
 
 def table_digest(
-    reader: Reader, channel: Channel, schema: TenantSchema, table: str, *, low: str | None = None, high: str | None = None
+    reader: Reader,
+    channel: Channel,
+    schema: TenantSchema,
+    table: str,
+    *,
+    low: str | None = None,
+    high: str | None = None,
 ) -> Digest:
     """Return count and digest of the records of a table that a channel sees, or of those with ids in [low, high].
 
@@ -46,7 +52,13 @@ def table_digest(
         return _system_digest(reader, channel, table, low, high)
     physical = table_of(schema.tenant_id, schema.by_table[table])
     seen, params = view.condition(channel, schema, table, reader.vendor, few=low is not None and high is not None)
-    source: tuple[str, str, str, str, list[Any]] = (physical, f'{physical}."id"', '"version"', f'NOT "_deleted" AND ({seen})', params)
+    source: tuple[str, str, str, str, list[Any]] = (
+        physical,
+        f'{physical}."id"',
+        '"version"',
+        f'NOT "_deleted" AND ({seen})',
+        params,
+    )
     if low is not None or high is not None:
         return _scan(reader, *source, low, high)
     key = (f"{physical} {channel.key}", reader.all(f'SELECT COALESCE(MAX("_cursor"), 0) FROM {physical}')[0][0])
@@ -76,11 +88,24 @@ def _system_digest(reader: Reader, channel: Channel, table: str, low: str | None
 
 
 def _system_source(tenant_id: int, table: str) -> tuple[str, str, str, str, list[Any]]:
-    return "sync_systemrecord", "record_id", "version", "NOT deleted AND tenant_id = %s AND table_name = %s", [tenant_id, table]
+    return (
+        "sync_systemrecord",
+        "record_id",
+        "version",
+        "NOT deleted AND tenant_id = %s AND table_name = %s",
+        [tenant_id, table],
+    )
 
 
 def _scan(
-    reader: Reader, source: str, key: str, version: str, condition: str, params: list[Any], low: str | None, high: str | None
+    reader: Reader,
+    source: str,
+    key: str,
+    version: str,
+    condition: str,
+    params: list[Any],
+    low: str | None,
+    high: str | None,
 ) -> Digest:
     condition, params = id_range(reader.vendor, key, condition, params, low, high)
     where = f"FROM {source} WHERE {condition}"
@@ -91,7 +116,9 @@ def _scan(
     return digest_of(pair for chunk in reader.stream(f"SELECT {key}, {version} {where}", params) for pair in chunk)
 
 
-def id_range(vendor: str, key: str, condition: str, params: list[Any], low: str | None, high: str | None) -> tuple[str, list[Any]]:
+def id_range(
+    vendor: str, key: str, condition: str, params: list[Any], low: str | None, high: str | None
+) -> tuple[str, list[Any]]:
     """Narrow a condition to ids in [low, high], compared as UTF-8 bytes; None is an open end."""
     collated = f'{key} COLLATE "C"' if vendor == "postgresql" else key
     params = list(params)

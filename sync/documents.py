@@ -72,13 +72,20 @@ class DocumentView:
         """Return a document after a member replaced what is theirs to choose in it; the rest keeps what it holds."""
         if self.free:
             return mine
-        merged = _encoded([p for p in keys_of(mine) or () if self.writes(p[0])] + [p for p in keys_of(data) or () if not self.writes(p[0])])
+        merged = _encoded(
+            [p for p in keys_of(mine) or () if self.writes(p[0])]
+            + [p for p in keys_of(data) or () if not self.writes(p[0])]
+        )
         return mine if merged == canonical(mine) else merged
 
     def locked(self, data: bytes | None) -> dict[bytes, Pair]:
         """Return what is shown, no field, and not the member's to choose: by encoded key, the key and its encoded value."""
         pairs = (keys_of(data) or ()) if data is not None else ()
-        return {encode(k): (k, encode(v)) for k, v in pairs if self.reads(k) and not self.writes(k) and not self._declares(k)}
+        return {
+            encode(k): (k, encode(v))
+            for k, v in pairs
+            if self.reads(k) and not self.writes(k) and not self._declares(k)
+        }
 
     def _declares(self, key: Any) -> bool:
         return type(key) is str and key in self.declared

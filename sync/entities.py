@@ -61,7 +61,11 @@ def plain(value: Any, kind: str = "json") -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, bytes):
-        return str(uuid.UUID(bytes=value)) if kind == "uuid" and len(value) == 16 else base64.urlsafe_b64encode(value).decode().rstrip("=")
+        return (
+            str(uuid.UUID(bytes=value))
+            if kind == "uuid" and len(value) == 16
+            else base64.urlsafe_b64encode(value).decode().rstrip("=")
+        )
     if isinstance(value, list):
         return [plain(each) for each in value]
     if isinstance(value, dict):

@@ -33,7 +33,8 @@ def _rechain(tenant_id: int, state: bytes) -> bytes:
     with connection.cursor() as cursor:
         while True:
             cursor.execute(
-                "SELECT cursor, line FROM changes WHERE tenant_id = %s AND cursor > %s ORDER BY cursor LIMIT %s", [tenant_id, after, CHUNK]
+                "SELECT cursor, line FROM changes WHERE tenant_id = %s AND cursor > %s ORDER BY cursor LIMIT %s",
+                [tenant_id, after, CHUNK],
             )
             rows = cursor.fetchall()
             if not rows:

@@ -35,7 +35,9 @@ class Exported:
     ambiguous: int
 
 
-def export_csv(tenant_id: int, spec: ObjectSpec, out: Writable, *, where: Sequence[str] = (), null: str = "") -> Exported:
+def export_csv(
+    tenant_id: int, spec: ObjectSpec, out: Writable, *, where: Sequence[str] = (), null: str = ""
+) -> Exported:
     """Write a header and one row per record: id, object_type and status where the type has them, then the fields.
 
     Values are in wire form, so `import_csv` with the same null mark gives the same records. Raises MoatError for a bad condition.
@@ -74,7 +76,9 @@ def _records(tenant_id: int, spec: ObjectSpec, where: Sequence[str]) -> Iterator
         live = 'NOT "_deleted"' if database.vendor == "postgresql" else '"_deleted" = 0'
         conditions = [_condition(spec, text, database.vendor) for text in where]
         sql = " AND ".join([live, *(c for c, _ in conditions)])
-        statement = f'SELECT {selected(spec, database.vendor)} FROM {table_of(tenant_id, spec)} WHERE {sql} ORDER BY "id"'
+        statement = (
+            f'SELECT {selected(spec, database.vendor)} FROM {table_of(tenant_id, spec)} WHERE {sql} ORDER BY "id"'
+        )
         for chunk in database.stream(statement, [v for _, values in conditions for v in values]):
             for row in chunk:
                 record = dict(zip(names, row, strict=True))
@@ -94,7 +98,8 @@ def _condition(spec: ObjectSpec, text: str, vendor: str) -> tuple[str, list[Any]
     field = match and (spec.by_name.get(match[1]) or _COLUMNS.get(match[1]))
     if match is None or field is None or field.kind == "json":
         raise MoatError(
-            "bad_condition", f"{text!r} is not a condition on a field of {spec.object_name}: use status=done, price>=10 or technician="
+            "bad_condition",
+            f"{text!r} is not a condition on a field of {spec.object_name}: use status=done, price>=10 or technician=",
         )
     name, sign, value = match.groups()
     if not value and sign in ("=", "!="):

@@ -67,7 +67,12 @@ class Flow:
         for line in lines:
             state = link(state, line)
         text = frames.changes(
-            self.channel.key, lines, schema_version=schema_version, from_cursor=self.position, to_cursor=to_cursor, state_hash=state
+            self.channel.key,
+            lines,
+            schema_version=schema_version,
+            from_cursor=self.position,
+            to_cursor=to_cursor,
+            state_hash=state,
         )
         frame = SharedFrame(text, self.position, to_cursor, state)
         self.position, self._state, self.schema_version = to_cursor, state, schema_version

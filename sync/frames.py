@@ -34,7 +34,9 @@ def ack(results: Iterable[Mapping[str, Any]], *, ref: int | None) -> str:
     return orjson.dumps(body).decode()
 
 
-def changes(channel: str, lines: Sequence[bytes], *, schema_version: int, from_cursor: int, to_cursor: int, state_hash: bytes) -> str:
+def changes(
+    channel: str, lines: Sequence[bytes], *, schema_version: int, from_cursor: int, to_cursor: int, state_hash: bytes
+) -> str:
     """Encode the changes of a channel with cursors in (from_cursor, to_cursor], all made under one schema version."""
     head = orjson.dumps(
         {

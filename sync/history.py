@@ -12,7 +12,9 @@ from sync.projection import Side, project
 from sync.rows import records
 
 
-def changes_of(tenant_id: int, spec: ObjectSpec, record_id: str, *, limit: int = 200, before: int | None = None) -> list[dict[str, Any]]:
+def changes_of(
+    tenant_id: int, spec: ObjectSpec, record_id: str, *, limit: int = 200, before: int | None = None
+) -> list[dict[str, Any]]:
     """Return a record's newest changes as decoded lines, newest first, as far back as the log reaches.
 
     `before` leaves out that version and later ones: the last version of a page starts the next. Deleted records have a
@@ -29,7 +31,9 @@ def changes_seen(channel: Channel, changes: Sequence[dict[str, Any]]) -> list[di
     if channel.rules is None:
         return list(changes)
     cursors = [change["cursor"] for change in changes]
-    found = sql.fetch_in("SELECT cursor, side FROM change_side WHERE tenant_id = %s AND cursor IN", cursors, [channel.tenant_id])
+    found = sql.fetch_in(
+        "SELECT cursor, side FROM change_side WHERE tenant_id = %s AND cursor IN", cursors, [channel.tenant_id]
+    )
     sides = {cursor: Side.decode(side) for cursor, side in found}
     lines = [project(encode_line(change), sides.get(change["cursor"]), channel.rules, change) for change in changes]
     return [decode_line(line) for line in lines if line is not None]

@@ -35,7 +35,14 @@ class Feed:
     """The ordered flow of one tenant's changes through this process."""
 
     def __init__(
-        self, tenant_id: int, head: int, state_hash: bytes, read: LogReader, *, access_version: int = 0, backing: Backing | None = None
+        self,
+        tenant_id: int,
+        head: int,
+        state_hash: bytes,
+        read: LogReader,
+        *,
+        access_version: int = 0,
+        backing: Backing | None = None,
     ) -> None:
         self.tenant_id = tenant_id
         self.head = self.flushed = head

@@ -71,18 +71,48 @@ def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime
     entries, recorded = (entries, None) if plan is None else _with_rekeys(plan, locked, list(entries))
     at = at or datetime.now(UTC)
     at_wire, at_stored = wire_time(at), sql.time_binder()(at)
-    start, cursor, state, schema_version, tenant = locked.cursor, locked.cursor, locked.state_hash, locked.schema_version, locked.id
+    start, cursor, state, schema_version, tenant = (
+        locked.cursor,
+        locked.cursor,
+        locked.state_hash,
+        locked.schema_version,
+        locked.id,
+    )
     rows: list[tuple[Any, ...]] = []
     lines: list[tuple[int, bytes]] = []
     for e in entries:
         cursor += 1
         line = encode_change(
-            cursor, schema_version, e.table, e.record_id, e.op, e.version, e.payload, at_wire, e.by, e.device, e.op_id, e.made_at
+            cursor,
+            schema_version,
+            e.table,
+            e.record_id,
+            e.op,
+            e.version,
+            e.payload,
+            at_wire,
+            e.by,
+            e.device,
+            e.op_id,
+            e.made_at,
         )
         state = link(state, line)
         lines.append((schema_version, line))
         rows.append(
-            (tenant, cursor, schema_version, e.table, e.record_id, e.version, e.device, e.op_id, at_stored, e.previous or None, line, state)
+            (
+                tenant,
+                cursor,
+                schema_version,
+                e.table,
+                e.record_id,
+                e.version,
+                e.device,
+                e.op_id,
+                at_stored,
+                e.previous or None,
+                line,
+                state,
+            )
         )
     if rows:
         sql.insert_many("changes", _COLUMNS, rows)
@@ -101,7 +131,9 @@ def _with_rekeys(plan: RoutePlan, locked: LockedTenant, entries: list[Entry]) ->
     return entries, recorded
 
 
-def _keep_sides(plan: RoutePlan, locked: LockedTenant, commit: Commit, recorded: Recorded, rows: Sequence[tuple[Any, ...]]) -> Commit:
+def _keep_sides(
+    plan: RoutePlan, locked: LockedTenant, commit: Commit, recorded: Recorded, rows: Sequence[tuple[Any, ...]]
+) -> Commit:
     """Store what filtered channels need, and write the re-keyed records' versions: nobody else knows of them."""
     changes = [(row[1], row[3], side) for row, side in zip(rows, recorded.sides, strict=True)]
     recording.store(plan, locked.id, changes)
@@ -176,7 +208,9 @@ def record_lines(tenant_id: int, cursor: int, limit: int, *, before: int | None 
 
 def find_accepted(device_id: str, op_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Return which of a device's ops are in the log: {op_id: (version, cursor)}."""
-    found = sql.fetch_in("SELECT op_id, version, cursor FROM changes WHERE device_id = %s AND op_id IN", op_ids, [device_id])
+    found = sql.fetch_in(
+        "SELECT op_id, version, cursor FROM changes WHERE device_id = %s AND op_id IN", op_ids, [device_id]
+    )
     return {op_id: (version, cursor) for op_id, version, cursor in found}
 
 

@@ -158,5 +158,9 @@ def _merge_lists(base: list[Any], mine: list[Any], theirs: list[Any]) -> list[An
     # The order is theirs, unless only mine re-ordered what both still have.
     shared = [key for key in before if key in ours and key in others]
     theirs_kept_order = [key for key in others if key in shared] == shared
-    order = [*ours, *(k for k in others if k not in ours)] if theirs_kept_order else [*others, *(k for k in ours if k not in others)]
+    order = (
+        [*ours, *(k for k in others if k not in ours)]
+        if theirs_kept_order
+        else [*others, *(k for k in ours if k not in others)]
+    )
     return [merged[key] for key in order if key in merged]

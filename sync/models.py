@@ -34,7 +34,9 @@ class Change(models.Model):
         # No index by record: a record knows its last change, and each change the one before. That spares the hot path
         # one scattered index page per op.
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["device_id", "op_id"], condition=models.Q(device_id__isnull=False), name="changes_device_op"),
+            models.UniqueConstraint(
+                fields=["device_id", "op_id"], condition=models.Q(device_id__isnull=False), name="changes_device_op"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -53,7 +55,9 @@ class SystemRecord(models.Model):
     data = models.JSONField()
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "table_name", "record_id"], name="system_record_key")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "table_name", "record_id"], name="system_record_key")
+        ]
         indexes: ClassVar = [models.Index(fields=["tenant", "cursor"], name="system_record_cursor")]
 
     def __str__(self) -> str:
@@ -86,7 +90,9 @@ class Conflict(models.Model):
     theirs_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
-    resolution = models.CharField(max_length=20, blank=True, help_text="mine, theirs, edit, or the policy that settled it.")
+    resolution = models.CharField(
+        max_length=20, blank=True, help_text="mine, theirs, edit, or the policy that settled it."
+    )
     settled_by = models.CharField(max_length=150, blank=True)
     settled_at = models.DateTimeField(null=True)
     told_device = models.BooleanField(default=False, help_text="The device knows that it was settled.")
@@ -95,7 +101,9 @@ class Conflict(models.Model):
         ordering: ClassVar = ["-created_at"]
         indexes: ClassVar = [models.Index(fields=["tenant", "state", "-created_at"], name="conflict_inbox")]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["device_id", "op_id"], condition=models.Q(device_id__isnull=False), name="conflict_device_op"),
+            models.UniqueConstraint(
+                fields=["device_id", "op_id"], condition=models.Q(device_id__isnull=False), name="conflict_device_op"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -149,7 +157,9 @@ class ChannelCheckpoint(models.Model):
     state_hash = models.BinaryField(max_length=32)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["channel", "cursor"], name="one_checkpoint_per_cursor")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["channel", "cursor"], name="one_checkpoint_per_cursor")
+        ]
 
     def __str__(self) -> str:
         return f"{self.channel_id}@{self.cursor}"

@@ -112,7 +112,11 @@ class Notifier:
             try:
                 await work()
             except (RedisError, OSError) as error:
-                wait = RETRY_SECONDS if asyncio.get_running_loop().time() - begun > MAX_RETRY_SECONDS else min(wait * 2, MAX_RETRY_SECONDS)
+                wait = (
+                    RETRY_SECONDS
+                    if asyncio.get_running_loop().time() - begun > MAX_RETRY_SECONDS
+                    else min(wait * 2, MAX_RETRY_SECONDS)
+                )
                 logger.warning("redis_down", error=str(error), retry_seconds=wait)
                 await asyncio.sleep(wait)
 

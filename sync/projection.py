@@ -174,7 +174,9 @@ def _is_hidden_control(element: Any, rule: TableRule) -> bool:
 
 def _is_hidden_scope(scope: Any, rule: TableRule) -> bool:
     prefix = "#/properties/"
-    return isinstance(scope, str) and scope.startswith(prefix) and not rule.can_read(scope[len(prefix) :].split("/", 1)[0])
+    return (
+        isinstance(scope, str) and scope.startswith(prefix) and not rule.can_read(scope[len(prefix) :].split("/", 1)[0])
+    )
 
 
 def _names_hidden(value: Any, rule: TableRule) -> bool:
@@ -194,7 +196,8 @@ def project_spec(spec: ObjectSpec, rules: Rules | None) -> ObjectSpec | None:
         return None
     shown = (f for f in spec.fields if rule.can_read(f.name))
     fields = tuple(
-        f if f.reference is None or f.reference in rules.by_object else replace(f, reference=None, reference_table=None) for f in shown
+        f if f.reference is None or f.reference in rules.by_object else replace(f, reference=None, reference_table=None)
+        for f in shown
     )
     return replace(spec, fields=fields, title_field=spec.title_field if rule.can_read(spec.title_field) else "")
 
@@ -213,5 +216,9 @@ def _project_command(command: dict[str, Any], rules: Rules) -> dict[str, Any] | 
         columns = [_readable_field(f, rules) for f in command["columns"] if rule.can_read(f["name"])]
         return {**command, "columns": columns, "indexes": [name for name in command["indexes"] if rule.can_read(name)]}
     if "column" in command:
-        return {**command, "column": _readable_field(command["column"], rules)} if rule.can_read(command["column"]["name"]) else None
+        return (
+            {**command, "column": _readable_field(command["column"], rules)}
+            if rule.can_read(command["column"]["name"])
+            else None
+        )
     return command if "field" not in command or rule.can_read(command["field"]) else None

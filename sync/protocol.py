@@ -297,7 +297,9 @@ def _verify(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Verify 
     if "table" in body:
         ranges = body.get("ranges")
         if not isinstance(ranges, list) or not 0 < len(ranges) <= limits.ranges_per_verify:
-            raise ProtocolError(Code.MALFORMED, f"ranges is not a list of 1 to {limits.ranges_per_verify} ranges", ref=ref)
+            raise ProtocolError(
+                Code.MALFORMED, f"ranges is not a list of 1 to {limits.ranges_per_verify} ranges", ref=ref
+            )
         return VerifyRanges(_text(body, "table", ref), tuple(_span(item, ref) for item in ranges), ref)
     tables = body.get("tables")
     if tables is None:
@@ -331,7 +333,9 @@ def _push(frame: Frame, limits: Limits) -> Push:
     if len(frame.lines) > limits.ops:
         raise ProtocolError(Code.TOO_MANY_OPS, f"a push may have {limits.ops} ops", ref=ref)
     schema_version, cursor = _count(frame.body, "schema_version", ref), _count(frame.body, "cursor", ref)
-    ops = tuple(_op(_object(line, limits.depth, ref, f"op line {number}"), ref) for number, line in enumerate(frame.lines, 1))
+    ops = tuple(
+        _op(_object(line, limits.depth, ref, f"op line {number}"), ref) for number, line in enumerate(frame.lines, 1)
+    )
     _check_order(ops, ref)
     return Push(schema_version, cursor, ops, ref)
 

@@ -126,12 +126,16 @@ def _count_tombstones(tenant_id: int, spec: ObjectSpec, floor: int) -> int:
 def _empty_tombstones(tenant_id: int, spec: ObjectSpec, floor: int) -> Iterator[int]:
     """Drop the values of tombstones that every live client has seen; id, version and cursor stay, to tell late ones."""
     name = physical_name(tenant_id, spec.table_name)
-    emptied = ", ".join(f'"{column}" = NULL' for column in (*RECORD_FIELDS, "_entity_cbor", *(field.name for field in spec.fields)))
+    emptied = ", ".join(
+        f'"{column}" = NULL' for column in (*RECORD_FIELDS, "_entity_cbor", *(field.name for field in spec.fields))
+    )
     some = f'SELECT "id" FROM "{name}" WHERE {_FULL} LIMIT %s'
     chunk = knobs().prune_chunk
     while True:
         with tenant_transaction(tenant_id):
-            count = sql.run(f"""UPDATE "{name}" SET {emptied}, "_versions" = '{{}}' WHERE "id" IN ({some})""", [floor, chunk])
+            count = sql.run(
+                f"""UPDATE "{name}" SET {emptied}, "_versions" = '{{}}' WHERE "id" IN ({some})""", [floor, chunk]
+            )
         yield count
         if count < chunk:
             return

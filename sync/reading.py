@@ -110,7 +110,9 @@ def _sqlite() -> Iterator[sqlite3.Connection]:
 def database_uri() -> str:
     """Return the SQLite URI that opens the server's database for reading only."""
     name = str(connection.settings_dict["NAME"])
-    return f"{name}{'&' if '?' in name else '?'}mode=ro" if name.startswith("file:") else f"file:{_escaped(name)}?mode=ro"
+    return (
+        f"{name}{'&' if '?' in name else '?'}mode=ro" if name.startswith("file:") else f"file:{_escaped(name)}?mode=ro"
+    )
 
 
 def _escaped(path: str) -> str:

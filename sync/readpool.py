@@ -23,7 +23,9 @@ class ReadPool:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in one of the threads and return what it returns."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: self._call(function, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, lambda: self._call(function, *args, **kwargs)
+        )
 
     def stop(self) -> None:
         """Wait for what runs, drop what waits, and close the connections."""

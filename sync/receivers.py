@@ -30,19 +30,25 @@ def object_types_published_to_log(
 
 
 @receiver(layout_changed, dispatch_uid="sync.layouts")
-def layout_changed_to_log(sender: object, *, locked: LockedTenant, layout_id: str, new: Record | None, by: str, **_: Any) -> None:
+def layout_changed_to_log(
+    sender: object, *, locked: LockedTenant, layout_id: str, new: Record | None, by: str, **_: Any
+) -> None:
     """Write a change for a layout that was saved or deleted."""
     _write(locked, LAYOUT_DEFINITION, [(layout_id, new)], by)
 
 
 def _write(locked: LockedTenant, table: str, wanted: list[tuple[str, Record | None]], by: str) -> None:
     """Bring the records clients have to what is wanted (None: gone), and append a change for each."""
-    mine = SystemRecord.objects.filter(tenant_id=locked.id, table_name=table, record_id__in=[name for name, _ in wanted])
+    mine = SystemRecord.objects.filter(
+        tenant_id=locked.id, table_name=table, record_id__in=[name for name, _ in wanted]
+    )
     known = {row.record_id: row for row in mine}
     rows: list[SystemRecord] = []
     entries: list[Entry] = []
     for record_id, record in wanted:
-        row = known.get(record_id) or SystemRecord(tenant_id=locked.id, table_name=table, record_id=record_id, version=0, deleted=True)
+        row = known.get(record_id) or SystemRecord(
+            tenant_id=locked.id, table_name=table, record_id=record_id, version=0, deleted=True
+        )
         entry = _change(row, record, by)
         if entry is not None:
             entry.previous = row.cursor or 0

@@ -67,7 +67,9 @@ def links(table: rows.Table, reference: str, field: str, ids: Iterable[str]) -> 
     if field not in table.index and field not in SYSTEM_FIELDS:
         return
     names = ", ".join(f'"{table.name}"."{name}"' for name in ("id", reference, field))
-    statement = f'SELECT {names} FROM "{table.name}" WHERE NOT "{table.name}"."_deleted" AND "{table.name}"."{reference}" IN'
+    statement = (
+        f'SELECT {names} FROM "{table.name}" WHERE NOT "{table.name}"."_deleted" AND "{table.name}"."{reference}" IN'
+    )
     read = table.readers.get(field)
     for child, parent, value in sql.fetch_in(statement, sorted(set(ids))):
         yield child, parent, value if read is None or value is None else read(value)
@@ -89,7 +91,9 @@ class Recorded:
 Mark = tuple[str, Step | Side | None]
 
 
-def record(plan: RoutePlan, locked: LockedTenant, marks: Sequence[Mark], versions: Mapping[tuple[str, str], int]) -> Recorded:
+def record(
+    plan: RoutePlan, locked: LockedTenant, marks: Sequence[Mark], versions: Mapping[tuple[str, str], int]
+) -> Recorded:
     """Work out the sides of changes, given for each as its table and the `Step` of a type table or the `Side` of a system table.
 
     `versions` are those of the records the changes leave behind; a re-key raises its record's by one.

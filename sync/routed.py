@@ -62,7 +62,9 @@ def channel_for(access: Access, tenant: str) -> Channel:
         return Channel(access.tenant_id, tenant, access.channel, access_version=access.access_version)
     row_id, born_cursor, rules = _born(access) or _give_birth(access)
     # Not `access.rules`: a channel's chain rests on the rules it was born with.
-    return Channel(access.tenant_id, tenant, access.channel, Rules.from_data(rules), row_id, born_cursor, access.access_version)
+    return Channel(
+        access.tenant_id, tenant, access.channel, Rules.from_data(rules), row_id, born_cursor, access.access_version
+    )
 
 
 def _born(access: Access) -> tuple[int, int, list[Any]] | None:
@@ -105,7 +107,9 @@ def chain_at(channel: Channel, cursor: int) -> ChainAt | None:
 def tenant_hash_at(tenant_id: int, cursor: int) -> bytes | None:
     """Return the tenant's own chain at a cursor, also at a head whose change was pruned; None when the log no longer says."""
     found = sql.fetch_one("SELECT state_hash FROM changes WHERE tenant_id = %s AND cursor = %s", [tenant_id, cursor])
-    found = found or sql.fetch_one("SELECT state_hash FROM tenants_tenant WHERE id = %s AND cursor = %s", [tenant_id, cursor])
+    found = found or sql.fetch_one(
+        "SELECT state_hash FROM tenants_tenant WHERE id = %s AND cursor = %s", [tenant_id, cursor]
+    )
     return None if found is None else bytes(found[0])
 
 
@@ -153,13 +157,17 @@ def read(channel: Channel, after: int, limit: int = _CHUNK, *, up_to: int | None
 
 def schema_version_at(tenant_id: int, cursor: int) -> int:
     """Return the schema version in force at a cursor: that of the change there, or the tenant's where the log was pruned."""
-    found = sql.fetch_one("SELECT schema_version FROM changes WHERE tenant_id = %s AND cursor = %s", [tenant_id, cursor])
+    found = sql.fetch_one(
+        "SELECT schema_version FROM changes WHERE tenant_id = %s AND cursor = %s", [tenant_id, cursor]
+    )
     found = found or sql.fetch_one("SELECT schema_version FROM tenants_tenant WHERE id = %s", [tenant_id])
     return int(found[0]) if found else 0
 
 
 def _tenant(channel: Channel) -> tuple[int, int, int]:
-    row = sql.fetch_one("SELECT cursor, pruned_cursor, access_version FROM tenants_tenant WHERE id = %s", [channel.tenant_id])
+    row = sql.fetch_one(
+        "SELECT cursor, pruned_cursor, access_version FROM tenants_tenant WHERE id = %s", [channel.tenant_id]
+    )
     if row is None:
         raise MoatError("forbidden", "There is no such tenant any more.")
     return row[0], row[1], row[2]

@@ -107,7 +107,9 @@ def build_plan(all_rules: Iterable[Rules]) -> RoutePlan | None:
                 indexed.setdefault(rule.table, set()).add(term.key.text)
     if not any_rules:
         return None
-    tables = (TablePlan(t, tuple(sorted(k)), frozenset(indexed.get(t, ())), t in whole) for t, k in sorted(keys.items()))
+    tables = (
+        TablePlan(t, tuple(sorted(k)), frozenset(indexed.get(t, ())), t in whole) for t, k in sorted(keys.items())
+    )
     return RoutePlan(tuple(tables))
 
 

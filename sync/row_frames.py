@@ -65,7 +65,9 @@ def changed_rows(reader: Reader, schema: TenantSchema, since: int, total: int) -
         changed = system_records(reader, schema.tenant_id, table, "cursor > %s", [since])
         batch = _Batch(spool, table, SYSTEM_COLUMNS[table])
         for record_id, version, deleted, data in changed:
-            batch.delete(record_id) if deleted else batch.add(orjson.dumps(system_values(table, record_id, version, data)))
+            batch.delete(record_id) if deleted else batch.add(
+                orjson.dumps(system_values(table, record_id, version, data))
+            )
         batch.flush(remaining)
     for spec in schema.objects:
         batch, encode = _Batch(spool, spec.table_name, column_names(spec)), line_encoder(spec)
@@ -78,7 +80,9 @@ def changed_rows(reader: Reader, schema: TenantSchema, since: int, total: int) -
     return spool.rewind()
 
 
-def range_rows(reader: Reader, channel: Channel, schema: TenantSchema, table: str, span: Span, *, most: int, ref: int | None) -> str | None:
+def range_rows(
+    reader: Reader, channel: Channel, schema: TenantSchema, table: str, span: Span, *, most: int, ref: int | None
+) -> str | None:
     """Return the `rows` frame of a repair: every record with an id in the span that the channel sees. None when there are more than `most`."""
     if table in SYSTEM_COLUMNS:
         condition, params = id_range(reader.vendor, "record_id", "NOT deleted", [], *span)
@@ -89,7 +93,9 @@ def range_rows(reader: Reader, channel: Channel, schema: TenantSchema, table: st
     if spec is None:
         raise KeyError(table)
     seen, values = view.condition(channel, schema, table, reader.vendor, few=None not in span)
-    condition, params = id_range(reader.vendor, f'{table_of(schema.tenant_id, spec)}."id"', f'NOT "_deleted" AND ({seen})', values, *span)
+    condition, params = id_range(
+        reader.vendor, f'{table_of(schema.tenant_id, spec)}."id"', f'NOT "_deleted" AND ({seen})', values, *span
+    )
     encode, lines = line_encoder(spec), []
     for chunk in _type_records(reader, schema.tenant_id, spec, condition, params, limit=most + 1):
         lines.extend(encode(row[1:]) for row in chunk)
@@ -132,5 +138,7 @@ class _Batch:
     def flush(self, remaining: int) -> None:
         """Make a frame of what is there, if anything."""
         if self._lines or self._deleted:
-            self._spool.add(frames.rows(self._table, self._columns, self._lines, deleted=self._deleted, remaining=remaining))
+            self._spool.add(
+                frames.rows(self._table, self._columns, self._lines, deleted=self._deleted, remaining=remaining)
+            )
             self._lines, self._deleted, self._size = [], [], 0

@@ -43,14 +43,18 @@ class Table:
         self.fields: tuple[str, ...] = (*RECORD_FIELDS, *(f.name for f in spec.fields))
         self.index = {name: position for position, name in enumerate(self.fields, len(_READ))}
         texts = {name: FieldSpec(name, "text") for name in RECORD_FIELDS}
-        self.cleaners = {f.name: cleaner(f) for f in spec.fields} | {name: partial(clean_text, limit=CHOICE_LENGTH) for name in texts}
+        self.cleaners = {f.name: cleaner(f) for f in spec.fields} | {
+            name: partial(clean_text, limit=CHOICE_LENGTH) for name in texts
+        }
         plain = _READ_AS_THEY_ARE[vendor]
         self.readers: dict[str, Convert] = {f.name: reader(f, vendor) for f in spec.fields if f.kind not in plain}
         self.binders: dict[str, Convert] = {f.name: binder(f, vendor) for f in spec.fields}
         self.converted = frozenset(f.name for f in spec.fields if f.kind not in _BOUND_AS_THEY_ARE[vendor])
         self.types = {f.name: column_type(f, vendor) for f in spec.fields} | dict.fromkeys(texts, "text")
         self.required = tuple(f.name for f in spec.fields if f.required)
-        self.references = tuple((f.name, f.reference_table) for f in spec.fields if f.kind == "reference" and f.reference_table)
+        self.references = tuple(
+            (f.name, f.reference_table) for f in spec.fields if f.kind == "reference" and f.reference_table
+        )
         self.unique = tuple(f.name for f in spec.fields if f.unique)
         self.json_fields = frozenset(f.name for f in spec.fields if f.kind == "json")
         self.defaults = tuple((f.name, cleaner(f)(f.default)) for f in spec.fields if f.default is not None)
@@ -68,7 +72,12 @@ class Table:
 
     def columns(self, fields: Iterable[str], *, entity: bool = False) -> list[sql.Column]:
         """Return the columns to write when these fields change, the key last; with `entity` those of CBOR clients too."""
-        return [*(sql.Column(name, self.types[name]) for name in fields), *(_ENTITY if entity else ()), *_SYSTEM[1:], _SYSTEM[0]]
+        return [
+            *(sql.Column(name, self.types[name]) for name in fields),
+            *(_ENTITY if entity else ()),
+            *_SYSTEM[1:],
+            _SYSTEM[0],
+        ]
 
 
 _tables: dict[tuple[int, str], Table] = {}
@@ -130,7 +139,11 @@ class Row:
         other = Row.__new__(Row)
         other.table, other.raw, other.id, other.is_new = self.table, self.raw, self.id, self.is_new
         other.version, other.cursor, other.deleted = self.version, self.cursor, self.deleted
-        other.entity_version, other.entity_cbor, other.entity_changed = self.entity_version, self.entity_cbor, self.entity_changed
+        other.entity_version, other.entity_cbor, other.entity_changed = (
+            self.entity_version,
+            self.entity_cbor,
+            self.entity_changed,
+        )
         other.changed = dict(self.changed)
         other._versions, other.versions_text = self._versions, self.versions_text
         return other
@@ -188,7 +201,9 @@ def owners(table: Table, field: str, values: Sequence[Any]) -> Iterator[tuple[An
     """Yield (wire value, id) of the live records that have one of these values in a field."""
     bind, read = table.binders[field], table.readers.get(field)
     column = f'"{table.name}"."{field}"'
-    statement = f'SELECT {column}, "{table.name}"."id" FROM "{table.name}" WHERE NOT "{table.name}"."_deleted" AND {column} IN'
+    statement = (
+        f'SELECT {column}, "{table.name}"."id" FROM "{table.name}" WHERE NOT "{table.name}"."_deleted" AND {column} IN'
+    )
     for value, record_id in sql.fetch_in(statement, [bind(value) for value in values]):
         yield (read(value) if read else value), record_id
 
@@ -206,13 +221,17 @@ def write(rows: Iterable[Row]) -> None:
         if row.is_new:
             inserts.setdefault((row.table, row.entity_changed), []).append(row)
         else:
-            updates.setdefault((row.table, not row.deleted, row.entity_changed, tuple(sorted(row.changed))), []).append(row)
+            updates.setdefault((row.table, not row.deleted, row.entity_changed, tuple(sorted(row.changed))), []).append(
+                row
+            )
     _free_unique_values(updates)
     # Deletes first: they give up unique values that others may take.
     for (table, _, entity, fields), changed in sorted(updates.items(), key=lambda item: item[0][1]):
         sql.update_many(table.name, table.columns(fields, entity=entity), _bound(table, fields, changed, entity=entity))
     for (table, entity), new in inserts.items():
-        sql.insert_many(table.name, table.columns(table.fields, entity=entity), _bound(table, table.fields, new, entity=entity))
+        sql.insert_many(
+            table.name, table.columns(table.fields, entity=entity), _bound(table, table.fields, new, entity=entity)
+        )
 
 
 def _bound(table: Table, fields: Sequence[str], rows: Iterable[Row], *, entity: bool) -> list[tuple[Any, ...]]:

@@ -145,7 +145,11 @@ class SideBuilder:
     def _load_children_of_moved(self, steps: Sequence[Step], touched: set[_Key]) -> None:
         for table, hops in self._plan.parents.items():
             for child, hop in hops:
-                moved = {s.record_id for s in steps if s.table == table and (_differs(s, hop.field) or s.alive != s.was_alive)}
+                moved = {
+                    s.record_id
+                    for s in steps
+                    if s.table == table and (_differs(s, hop.field) or s.alive != s.was_alive)
+                }
                 if moved:
                     self._follow(child, self._source.referring(child, hop.reference, moved), touched)
 
@@ -170,7 +174,9 @@ class SideBuilder:
 
     def _load_below(self, plan: TablePlan, steps: Sequence[Step]) -> None:
         for hop in plan.by_kind[DOWN]:
-            parents = {i for table, i in self._state if table == plan.table} | {s.record_id for s in steps if s.table == plan.table}
+            parents = {i for table, i in self._state if table == plan.table} | {
+                s.record_id for s in steps if s.table == plan.table
+            }
             if not parents:
                 continue
             for child_id, parent, value in self._source.links(hop.table, hop.reference, hop.field, parents):

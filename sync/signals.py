@@ -28,6 +28,12 @@ def send_conflict_settled(settlement: Settlement) -> None:
     """Tell whoever listens; a receiver that fails is logged by Django and disturbs nobody."""
     conflict: Conflict = settlement.conflict
     settled = Settled(
-        conflict.tenant_id, conflict.device_id, str(conflict.pk), settlement.resolution, settlement.by, settlement.at, settlement.told
+        conflict.tenant_id,
+        conflict.device_id,
+        str(conflict.pk),
+        settlement.resolution,
+        settlement.by,
+        settlement.at,
+        settlement.told,
     )
     conflict_settled.send_robust(sender=Conflict, settled=settled)

@@ -63,7 +63,13 @@ def _written_keys(text: str, parsed: int) -> int:
     Where no blank follows a quote, `":` is never rarer than keys, so as many of them as parsed keys settles it: nearly
     every line. Otherwise (a string that begins with a colon, a blank) the tokens are counted one by one.
     """
-    if '" ' not in text and '"\t' not in text and '"\r' not in text and '"\n' not in text and text.count('":') == parsed:
+    if (
+        '" ' not in text
+        and '"\t' not in text
+        and '"\r' not in text
+        and '"\n' not in text
+        and text.count('":') == parsed
+    ):
         return parsed
     return sum(1 for colon in _STRING_TOKENS.findall(text) if colon)
 

@@ -69,12 +69,16 @@ class _Check:
         types = published_types(tenant.pk)
         self.tables = {row.table_name: physical_name(tenant.pk, row.table_name) for row in types}
         if self.state is None:
-            self.problem(self.cursor, "no_anchor", "The change the log was pruned to is missing, so the chain has no start.")
+            self.problem(
+                self.cursor, "no_anchor", "The change the log was pruned to is missing, so the chain has no start."
+            )
 
     def _start(self) -> bytes | None:
         if self.cursor == 0:
             return genesis(self.tenant.server_epoch, self.tenant.slug)
-        row = sql.fetch_one("SELECT state_hash FROM changes WHERE tenant_id = %s AND cursor = %s", [self.tenant.pk, self.cursor])
+        row = sql.fetch_one(
+            "SELECT state_hash FROM changes WHERE tenant_id = %s AND cursor = %s", [self.tenant.pk, self.cursor]
+        )
         return bytes(row[0]) if row else None
 
     def problem(self, cursor: int, code: str, message: str) -> None:
@@ -91,7 +95,9 @@ class _Check:
             if (not rows or rows[0][0] != self.cursor + 1) and self._pruned_meanwhile():
                 continue
             if not rows:
-                self.problem(self.cursor + 1, "gap", f"The log ends at {self.cursor}, but the tenant's cursor is {self.head}.")
+                self.problem(
+                    self.cursor + 1, "gap", f"The log ends at {self.cursor}, but the tenant's cursor is {self.head}."
+                )
                 return
             yield rows
 
@@ -110,7 +116,9 @@ class _Check:
             if cursor != self.cursor + 1:
                 self.problem(self.cursor + 1, "gap", f"The change after {self.cursor} is {cursor}.")
             elif self.state is not None and link(self.state, line) != state_hash:
-                self.problem(cursor, "chain", "The line does not lead to the stored chain value: one of them was altered.")
+                self.problem(
+                    cursor, "chain", "The line does not lead to the stored chain value: one of them was altered."
+                )
             self._columns(cursor, columns, line)
             self.cursor, self.state = cursor, state_hash
             self.report.changes += 1
@@ -133,7 +141,11 @@ class _Check:
             found = self._versions(table, list(wanted))
             for record_id, (version, cursor) in wanted.items():
                 if found is not None and found.get(record_id, 0) < version:
-                    self.problem(cursor, "record", f"{table} {record_id!a} is at version {found.get(record_id, 0)}, the log has {version}.")
+                    self.problem(
+                        cursor,
+                        "record",
+                        f"{table} {record_id!a} is at version {found.get(record_id, 0)}, the log has {version}.",
+                    )
 
     def _versions(self, table: str, ids: list[str]) -> dict[str, int] | None:
         if table in (OBJECT_METADATA, LAYOUT_DEFINITION):
@@ -156,4 +168,6 @@ class _Check:
                 [self.tenant.pk, self.tenant.pk, table, MOST_PROBLEMS],
             )
             for record_id, version, cursor in wrong:
-                self.problem(cursor, "record", f"{table} {record_id!a} says version {version} at {cursor}; the log does not.")
+                self.problem(
+                    cursor, "record", f"{table} {record_id!a} says version {version} at {cursor}; the log does not."
+                )

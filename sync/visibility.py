@@ -47,7 +47,9 @@ def _term(schema: TenantSchema, table: str, term: Term, vendor: str, few: bool) 
         return _among(f"{own}.{_column(key.field)}", _field(schema, table, key.field), term, vendor)
     other = quote(physical_name(schema.tenant_id, key.table))
     passing, values = _beyond(schema, other, term, vendor)
-    mine, theirs = (f'{own}."id"', quote(key.reference)) if key.kind == DOWN else (f"{own}.{quote(key.reference)}", '"id"')
+    mine, theirs = (
+        (f'{own}."id"', quote(key.reference)) if key.kind == DOWN else (f"{own}.{quote(key.reference)}", '"id"')
+    )
     if few:
         return f"EXISTS (SELECT 1 FROM {other} WHERE {other}.{theirs} = {mine} AND {passing})", values
     known = f" AND {other}.{theirs} IS NOT NULL" if key.kind == DOWN else ""
@@ -64,7 +66,9 @@ def over_hop(schema: TenantSchema, term: Term, vendor: str) -> Condition:
 
 
 def _beyond(schema: TenantSchema, other: str, term: Term, vendor: str) -> Condition:
-    condition, values = _among(f"{other}.{_column(term.key.field)}", _field(schema, term.key.table, term.key.field), term, vendor)
+    condition, values = _among(
+        f"{other}.{_column(term.key.field)}", _field(schema, term.key.table, term.key.field), term, vendor
+    )
     return f'NOT {other}."_deleted" AND ({condition})', values
 
 

@@ -134,7 +134,12 @@ class Writer:
         room, taken = knobs().batch_ops, [queue.waiting.popleft()]
         room -= len(taken[0].job.ops)
         # What failed repeatedly is tried alone, so that it holds nobody else up.
-        while queue.waiting and taken[0].attempts < 2 and queue.waiting[0].attempts < 2 and len(queue.waiting[0].job.ops) <= room:
+        while (
+            queue.waiting
+            and taken[0].attempts < 2
+            and queue.waiting[0].attempts < 2
+            and len(queue.waiting[0].job.ops) <= room
+        ):
             taken.append(queue.waiting.popleft())
             room -= len(taken[-1].job.ops)
         if queue.waiting:
@@ -175,7 +180,9 @@ class Writer:
             try:
                 outcome = self._settle(tenant_id, [(actor, ops)])
             except Exception:
-                logger.exception("ops_failed", tenant_id=tenant_id, device=actor.device_id, op_ids=[op.op_id for op in ops])
+                logger.exception(
+                    "ops_failed", tenant_id=tenant_id, device=actor.device_id, op_ids=[op.op_id for op in ops]
+                )
                 message = "The server failed on this op; its log has the details."
                 results += [OpResult(op.op_id, "rejected", code=Code.INTERNAL, message=message) for op in ops]
                 continue
@@ -195,7 +202,9 @@ class Writer:
         late = [each for each in batch if now - each.since > limit]
         rest = [each for each in batch if now - each.since <= limit]
         attempts = max(each.attempts for each in batch)
-        logger.warning("write_postponed", tenant_id=tenant_id, attempts=attempts + 1, error=str(error), given_up=len(late))
+        logger.warning(
+            "write_postponed", tenant_id=tenant_id, attempts=attempts + 1, error=str(error), given_up=len(late)
+        )
         unavailable = PushRefused(Code.UNAVAILABLE, "The database did not answer in time.", retry_after=5)
         _deliver([(each, unavailable) for each in late])
         with self._news:

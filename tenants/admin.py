@@ -117,7 +117,9 @@ class MembershipAdmin(TenantScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
         """Make the new user first; let a tenant admin into this site."""
         if not change and form.cleaned_data.get("new_username"):
-            obj.user = User.objects.create_user(form.cleaned_data["new_username"], password=form.cleaned_data["new_password"])
+            obj.user = User.objects.create_user(
+                form.cleaned_data["new_username"], password=form.cleaned_data["new_password"]
+            )
         super().save_model(request, obj, form, change)
         open_admin(obj)
 

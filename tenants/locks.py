@@ -14,10 +14,10 @@ from django.db.transaction import TransactionManagementError
 
 from tenants.errors import MoatError
 
-_SELECT = (
-    "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor, access_version FROM tenants_tenant WHERE id = %s"
+_SELECT = "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor, access_version FROM tenants_tenant WHERE id = %s"
+_UPDATE = (
+    "UPDATE tenants_tenant SET schema_version = %s, cursor = %s, state_hash = %s, pruned_cursor = %s WHERE id = %s"
 )
-_UPDATE = "UPDATE tenants_tenant SET schema_version = %s, cursor = %s, state_hash = %s, pruned_cursor = %s WHERE id = %s"
 
 
 @dataclass(slots=True)
@@ -50,7 +50,13 @@ def lock_tenant(tenant_id: int) -> LockedTenant:
 
 def store(locked: LockedTenant) -> None:
     """Write the counters of a locked tenant back, in the transaction that locked it."""
-    values: list[int | bytes] = [locked.schema_version, locked.cursor, locked.state_hash, locked.pruned_cursor, locked.id]
+    values: list[int | bytes] = [
+        locked.schema_version,
+        locked.cursor,
+        locked.state_hash,
+        locked.pruned_cursor,
+        locked.id,
+    ]
     with connection.cursor() as cursor:
         cursor.execute(_UPDATE, values)
 

@@ -18,11 +18,20 @@ def create_tenant(slug: str, name: str = "") -> Tenant:
 
 @transaction.atomic
 def create_member(
-    tenant: Tenant, username: str, *, password: str, role: str = Membership.Role.MEMBER, profile: SecurityProfile | None = None
+    tenant: Tenant,
+    username: str,
+    *,
+    password: str,
+    role: str = Membership.Role.MEMBER,
+    profile: SecurityProfile | None = None,
 ) -> Membership:
     """Create a user and make them a member, under the tenant's first full-access profile unless another is given."""
     user = User.objects.create_user(username, password=password)
-    profile = profile or tenant.profiles.filter(full_access=True).order_by("pk").first() or tenant.profiles.create(name="Full access")
+    profile = (
+        profile
+        or tenant.profiles.filter(full_access=True).order_by("pk").first()
+        or tenant.profiles.create(name="Full access")
+    )
     member = Membership.objects.create(tenant=tenant, user=user, role=role, profile=profile)
     open_admin(member)
     return member

@@ -35,7 +35,9 @@ def check_attributes(value: Any) -> None:
         if not ATTRIBUTE.fullmatch(name):
             raise ValidationError(f"{name!r} is not a name: use 1 to 40 of a-z, 0-9 and _, starting with a letter.")
         if len(items) > MAX_ATTRIBUTE_VALUES or not all(isinstance(i, str | bool | int | None) for i in items):
-            raise ValidationError(f"{name}: a text, a whole number, yes or no, or a list of at most {MAX_ATTRIBUTE_VALUES} of these.")
+            raise ValidationError(
+                f"{name}: a text, a whole number, yes or no, or a list of at most {MAX_ATTRIBUTE_VALUES} of these."
+            )
 
 
 def access_changed_in(tenant_ids: Iterable[int]) -> None:
@@ -68,7 +70,9 @@ class Tenant(models.Model):
     access_version = models.BigIntegerField(
         default=0, editable=False, help_text="Rises whenever what somebody in the tenant may see could have changed."
     )
-    pruned_cursor = models.BigIntegerField(default=0, editable=False, help_text="Changes up to here were pruned from the log.")
+    pruned_cursor = models.BigIntegerField(
+        default=0, editable=False, help_text="Changes up to here were pruned from the log."
+    )
     state_hash = models.BinaryField(max_length=32, editable=False, help_text="Chain value at cursor.")
     server_epoch = models.CharField(max_length=32, default=new_epoch, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -158,9 +162,15 @@ class Device(models.Model):
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
-    last_cursor = models.BigIntegerField(default=0, editable=False, help_text="The device confirmed everything up to here.")
-    channel = models.CharField(max_length=64, blank=True, editable=False, help_text="Key of the channel its replica holds.")
-    pruned_op_id = models.BigIntegerField(default=0, editable=False, help_text="Accepted ops up to here left the log by pruning.")
+    last_cursor = models.BigIntegerField(
+        default=0, editable=False, help_text="The device confirmed everything up to here."
+    )
+    channel = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="Key of the channel its replica holds."
+    )
+    pruned_op_id = models.BigIntegerField(
+        default=0, editable=False, help_text="Accepted ops up to here left the log by pruning."
+    )
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -171,5 +181,9 @@ class Device(models.Model):
 
     def clean(self) -> None:
         """Refuse a user who is no member of the tenant."""
-        if self.user_id and self.tenant_id and not Membership.objects.filter(tenant_id=self.tenant_id, user_id=self.user_id).exists():
+        if (
+            self.user_id
+            and self.tenant_id
+            and not Membership.objects.filter(tenant_id=self.tenant_id, user_id=self.user_id).exists()
+        ):
             raise ValidationError({"user": "This user is not a member of the tenant."})

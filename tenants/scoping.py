@@ -35,7 +35,9 @@ def administered_ids(user: User | AnonymousUser) -> frozenset[int]:
         return frozenset()
     found: frozenset[int] | None = getattr(user, "_moat_administered", None)
     if found is None:
-        rows = Membership.objects.filter(user_id=user.pk, role=Membership.Role.ADMIN).values_list("tenant_id", flat=True)
+        rows = Membership.objects.filter(user_id=user.pk, role=Membership.Role.ADMIN).values_list(
+            "tenant_id", flat=True
+        )
         found = frozenset(rows)
         user._moat_administered = found  # type: ignore[attr-defined]
     return found
@@ -95,7 +97,9 @@ class _Scope:
             kwargs.setdefault("empty_label", None)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc,no-any-return]
 
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> "ModelMultipleChoiceField[Any] | None":
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> "ModelMultipleChoiceField[Any] | None":
         """Offer only rows the user may see."""
         kwargs.setdefault("queryset", scoped_rows(self.admin_site, db_field.remote_field.model, request))
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc,no-any-return]
@@ -153,7 +157,11 @@ class TenantScopedAdmin(_Scope, _ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
         """Fix the tenant of a row that exists."""
         fields = tuple(super().get_readonly_fields(request, obj))
-        return (*fields, "tenant") if obj is not None and self.tenant_path == "tenant" and "tenant" not in fields else fields
+        return (
+            (*fields, "tenant")
+            if obj is not None and self.tenant_path == "tenant" and "tenant" not in fields
+            else fields
+        )
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """Make sidebar filters by related rows list visible rows only."""

@@ -92,7 +92,12 @@ def _clean(name: str) -> str:
 
 def identify(token: object) -> DeviceIdentity | None:
     """Return who a token belongs to; None when it is unknown or revoked, its user inactive or no longer a member."""
-    if not isinstance(token, str) or not token.startswith(PREFIX) or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+    if (
+        not isinstance(token, str)
+        or not token.startswith(PREFIX)
+        or len(token) > MAX_TOKEN_LENGTH
+        or not token.isascii()
+    ):
         return None
     digest = hash_token(token)
     found = _identity("d.token_hash = %s", digest)

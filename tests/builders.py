@@ -30,16 +30,22 @@ def make_user(tenant: Tenant, username: str | None = None, *, role: str = "membe
 
 def make_object_type(tenant: Tenant, object_name: str, fields: dict[str, Any], **attributes: Any) -> ObjectMetadata:
     """A draft object type. `fields` maps a name to a kind, or to a dict of ObjectField attributes."""
-    draft = ObjectMetadata.objects.create(tenant=tenant, object_name=object_name, label=object_name.replace("_", " ").title(), **attributes)
+    draft = ObjectMetadata.objects.create(
+        tenant=tenant, object_name=object_name, label=object_name.replace("_", " ").title(), **attributes
+    )
     for position, (name, about) in enumerate(fields.items()):
         about = {"kind": about} if isinstance(about, str) else dict(about)
-        ObjectField.objects.create(object_type=draft, position=position, name=name, label=about.pop("label", name), **about)
+        ObjectField.objects.create(
+            object_type=draft, position=position, name=name, label=about.pop("label", name), **about
+        )
     return draft
 
 
 def make_field_service(tenant: Tenant) -> dict[str, ObjectMetadata]:
     """Drafts of customers, jobs (a field of every kind, subtypes, statuses) and line items."""
-    customer = make_object_type(tenant, "customer", {"name": {"kind": "text", "required": True}, "code": {"kind": "text", "unique": True}})
+    customer = make_object_type(
+        tenant, "customer", {"name": {"kind": "text", "required": True}, "code": {"kind": "text", "unique": True}}
+    )
     job = make_object_type(
         tenant,
         "job",
@@ -55,11 +61,16 @@ def make_field_service(tenant: Tenant) -> dict[str, ObjectMetadata]:
             "starts_at": "datetime",
             "serial": "uuid",
             "attrs": "json",
-            "priority": {"kind": "choice", "choices": [{"value": "low", "label": "Low"}, {"value": "high", "label": "High"}]},
+            "priority": {
+                "kind": "choice",
+                "choices": [{"value": "low", "label": "Low"}, {"value": "high", "label": "High"}],
+            },
         },
         title_field="title",
         subtypes=[{"value": "residential", "label": "Residential"}, {"value": "commercial", "label": "Commercial"}],
         statuses=[{"value": "open", "label": "Open"}, {"value": "done", "label": "Done"}],
     )
-    item = make_object_type(tenant, "line_item", {"job": {"kind": "reference", "reference": job}, "text": "text", "quantity": "integer"})
+    item = make_object_type(
+        tenant, "line_item", {"job": {"kind": "reference", "reference": job}, "text": "text", "quantity": "integer"}
+    )
     return {"customer": customer, "job": job, "line_item": item}

@@ -14,7 +14,13 @@ from sync.transports import runtime
 
 OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 #: pytest-django lets a test reach the database by these only.
-DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
+DATABASE_FIXTURES = {
+    "db",
+    "transactional_db",
+    "django_db_reset_sequences",
+    "django_db_serialized_rollback",
+    "live_server",
+}
 LEFT_OUT = "left to the run on SQLite"
 
 # Where the machine's Node was too old, or none, what tests run takes that of the environment (config/scripts/node.sh).
@@ -83,10 +89,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print what tests measured, and how many were left out."""
-    measured = [each for report in terminalreporter.getreports("passed") for each in report.user_properties if report.when == "call"]
+    measured = [
+        each
+        for report in terminalreporter.getreports("passed")
+        for each in report.user_properties
+        if report.when == "call"
+    ]
     if measured:
         terminalreporter.section("measured")
         for name, value in sorted(measured):
             terminalreporter.line(f"{name}: {value}")
     if count := config.stash.get(_left_out, 0):
-        terminalreporter.line(f"{count} tests {LEFT_OUT}: they reach no database, or drive a browser, which does not see it")
+        terminalreporter.line(
+            f"{count} tests {LEFT_OUT}: they reach no database, or drive a browser, which does not see it"
+        )

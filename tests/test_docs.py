@@ -14,7 +14,9 @@ FIRST_PARTY = {"metadata", "layouts", "sync", "tenants"}
 
 
 def test_every_promise_names_a_test_that_exists() -> None:
-    rows = re.findall(r"^\| (I\d+) \|.*`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/spec/invariants.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| (I\d+) \|.*`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/spec/invariants.md").read_text(), re.M
+    )
     assert len(rows) >= 11
     for promise, path, name in rows:
         tree = ast.parse((ROOT / path).read_text())

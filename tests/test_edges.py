@@ -16,7 +16,9 @@ pytestmark = pytest.mark.django_db
 
 
 def use_redis(settings, url):
-    settings.CACHES = {"default": {"BACKEND": "config.caches.RedisOrLocalCache", "LOCATION": url, "KEY_PREFIX": "moat-test"}}
+    settings.CACHES = {
+        "default": {"BACKEND": "config.caches.RedisOrLocalCache", "LOCATION": url, "KEY_PREFIX": "moat-test"}
+    }
     config_caches._left_alone_until.clear()
 
 

@@ -21,6 +21,8 @@ def test_help_lists_every_target():
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_a_missing_python_is_said_at_once():
-    done = subprocess.run(["make", "--silent", "check-python", "PYTHON=python-none"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "--silent", "check-python", "PYTHON=python-none"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode != 0
     assert "Moat needs Python 3.11 or newer" in done.stderr

@@ -46,7 +46,11 @@ def test_the_deployment_check_is_clean(tmp_path, settings):
 
 @pytest.mark.parametrize(
     "environment",
-    [{"DEBUG": "0"}, {"DJANGO_SETTINGS_MODULE": "config.settings.prod"}, {"DJANGO_SETTINGS_MODULE": "config.settings.prod", "DEBUG": "1"}],
+    [
+        {"DEBUG": "0"},
+        {"DJANGO_SETTINGS_MODULE": "config.settings.prod"},
+        {"DJANGO_SETTINGS_MODULE": "config.settings.prod", "DEBUG": "1"},
+    ],
 )
 def test_without_debug_the_default_key_is_refused(tmp_path, environment):
     done = manage(tmp_path, "check", **environment)

@@ -9,15 +9,21 @@ import pytest
 from config import web
 
 STATIC = "/static/web/"
-IMPORT = re.compile(r"""(?:^import .*?|^export .*? from |^\} from |import\(|new URL\()\s*['"](\.[^'"]+)['"]""", re.MULTILINE)
+IMPORT = re.compile(
+    r"""(?:^import .*?|^export .*? from |^\} from |import\(|new URL\()\s*['"](\.[^'"]+)['"]""", re.MULTILINE
+)
 
-pytestmark = pytest.mark.skipif(not web.VENDORED.exists(), reason="the web client is not built: npm ci && npm run build in clients/web")
+pytestmark = pytest.mark.skipif(
+    not web.VENDORED.exists(), reason="the web client is not built: npm ci && npm run build in clients/web"
+)
 
 
 def reached(path: Path, seen: set[Path]) -> set[Path]:
     """Every file a module names, and what those name."""
     seen.add(path)
-    for name in IMPORT.findall(path.read_text()) if path.suffix in (".js", ".mjs") and "vendor" not in path.parts else []:
+    for name in (
+        IMPORT.findall(path.read_text()) if path.suffix in (".js", ".mjs") and "vendor" not in path.parts else []
+    ):
         target = (path.parent / name).resolve()
         if target not in seen and target.is_file():
             reached(target, seen)

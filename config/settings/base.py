@@ -20,7 +20,9 @@ DEFAULT_SECRET_KEY = "insecure-key-for-development-only-never-in-production"  # 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default=DEFAULT_SECRET_KEY)
 if not DEBUG and SECRET_KEY == DEFAULT_SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY is the development default and DEBUG is off: set SECRET_KEY to 50 or more random characters.")
+    raise ImproperlyConfigured(
+        "SECRET_KEY is the development default and DEBUG is off: set SECRET_KEY to 50 or more random characters."
+    )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Origins of apps that carry the web client inside (docs/guides/ios.md). They may call the API and open the WebSocket with a device's
@@ -129,7 +131,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
 ]
 
 LANGUAGE_CODE = "en-us"
@@ -157,7 +164,10 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["sync.transports.rest.auth.InTenant"],
     "DEFAULT_PARSER_CLASSES": ["sync.transports.rest.parsers.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "sync.transports.rest.renderers.BrowsableRenderer"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "sync.transports.rest.renderers.BrowsableRenderer",
+    ],
     "EXCEPTION_HANDLER": "sync.transports.rest.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
     # Attempts to log in per address and user, and per address.

@@ -10,7 +10,8 @@ os.environ.setdefault("LOGIN_ADDRESS_RATE", "1000/min")
 os.environ.setdefault("MOAT_DATA_DIR", tempfile.mkdtemp(prefix="moat-test-"))
 # Each process of pytest-xdist has a database of its own, so also its files: snapshots' folders and locks are named by tenants' ids.
 os.environ["MOAT_DATA_DIR"] = str(
-    Path(os.environ["MOAT_DATA_DIR"].removesuffix(os.environ.get("PYTEST_XDIST_WORKER", ""))) / os.environ.get("PYTEST_XDIST_WORKER", "")
+    Path(os.environ["MOAT_DATA_DIR"].removesuffix(os.environ.get("PYTEST_XDIST_WORKER", "")))
+    / os.environ.get("PYTEST_XDIST_WORKER", "")
 )
 
 from config.settings.base import *  # noqa: F403

@@ -42,7 +42,9 @@ def main() -> None:
     port = _free_port()
     environment = {**os.environ, "MOAT_DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "config.settings.dev"}
     for command in ("migrate", "demo_data"):
-        subprocess.run([sys.executable, "manage.py", command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "manage.py", command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
+        )
     server = subprocess.Popen(
         [sys.executable, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"],
         cwd=ROOT,
@@ -98,7 +100,9 @@ def _log_in(browser: webdriver.Chrome, user: str, app: str) -> None:
 
 def _picture(tom: webdriver.Chrome, olga: webdriver.Chrome) -> bytes:
     """Tom begins a job that the office has open: both screens as they are then, in one picture."""
-    tom.execute_script("[...document.querySelectorAll('.chip')].find((chip) => chip.textContent === 'Scheduled').click()")
+    tom.execute_script(
+        "[...document.querySelectorAll('.chip')].find((chip) => chip.textContent === 'Scheduled').click()"
+    )
     _until(tom, "document.querySelector('.item .status')?.textContent === 'Scheduled'")
     tom.execute_script("document.querySelector('.item').click()")
     _until(tom, RECORD)
@@ -115,7 +119,8 @@ def _picture(tom: webdriver.Chrome, olga: webdriver.Chrome) -> bytes:
     _screen_of(olga, SIZE, 1.5)
     page = PAGE.format(width=SIZE[0], height=SIZE[1], desk=desk, phone=phone)
     olga.execute_script(
-        "document.documentElement.innerHTML = arguments[0]; return Promise.all([...document.images].map((image) => image.decode()))", page
+        "document.documentElement.innerHTML = arguments[0]; return Promise.all([...document.images].map((image) => image.decode()))",
+        page,
     )
     return base64.b64decode(_screenshot(olga))
 

@@ -50,7 +50,9 @@ class RowFilterField(forms.CharField):
     """A row filter as JSON text. What is wrong with it is said with its place: nobody should have to count braces."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(required=False, widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"}), **kwargs)
+        super().__init__(
+            required=False, widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "spellcheck": "false"}), **kwargs
+        )
 
     def prepare_value(self, value: Any) -> Any:
         """Show a stored filter."""
@@ -66,7 +68,9 @@ class RowFilterField(forms.CharField):
         except json.JSONDecodeError as error:
             raise forms.ValidationError(_explained(text, error)) from None
         except RecursionError:
-            raise forms.ValidationError("This is nested too deeply: a value is a constant or a list of constants.") from None
+            raise forms.ValidationError(
+                "This is nested too deeply: a value is a constant or a list of constants."
+            ) from None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare filters, not spellings."""
@@ -79,7 +83,9 @@ class RowFilterField(forms.CharField):
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     twice = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
     if twice:
-        raise forms.ValidationError(f"{twice[0]} is there twice. For several values write a list: {{{json.dumps(twice[0])}: [1, 2]}}.")
+        raise forms.ValidationError(
+            f"{twice[0]} is there twice. For several values write a list: {{{json.dumps(twice[0])}: [1, 2]}}."
+        )
     return dict(pairs)
 
 
@@ -103,7 +109,9 @@ def published(tenant_id: int) -> TenantSchema:
 class AccessRuleForm(_RuleForm):
     """A rule; refused with a message per field where it does not fit the published object types."""
 
-    readable_fields = NamesField(empty=None, rows=2, help_text="Names with commas. Empty: every field. A single - : none.")
+    readable_fields = NamesField(
+        empty=None, rows=2, help_text="Names with commas. Empty: every field. A single - : none."
+    )
     writable_fields = NamesField(
         empty=None, rows=2, help_text="May name status and object_type. Empty: every readable field. A single - : none."
     )
@@ -125,7 +133,10 @@ class AccessRuleForm(_RuleForm):
 
     def offer(self, schema: TenantSchema) -> None:
         """Let the object type be chosen from what is published; one that is not any more stays as it is until it is changed."""
-        names = [(spec.object_name, f"{spec.object_name} ({spec.label_plural or spec.table_name})") for spec in schema.objects]
+        names = [
+            (spec.object_name, f"{spec.object_name} ({spec.label_plural or spec.table_name})")
+            for spec in schema.objects
+        ]
         current = self.instance.object_name
         gone = [(current, f"{current} (not published)")] if current and current not in schema.by_object else []
         self.fields["object_name"].widget = forms.Select(choices=[("", "---------"), *gone, *names])

@@ -25,11 +25,15 @@ def change_log(request: HttpRequest, slug: str) -> HttpResponseBase:
     rows = list(changes.order_by("-cursor").values_list("line", "state_hash")[: SHOWN + 1])
     lines = [{**decode_line(line), "hash": bytes(state_hash).hex()} for line, state_hash in rows[:SHOWN]]
     names = dict(
-        Device.objects.filter(tenant=tenant, pk__in={line["device"] for line in lines if "device" in line}).values_list("pk", "name")
+        Device.objects.filter(tenant=tenant, pk__in={line["device"] for line in lines if "device" in line}).values_list(
+            "pk", "name"
+        )
     )
     for line in lines:
         line["written"] = line["at"][:19].replace("T", " ")
         line["what"] = json.dumps(line["payload"], ensure_ascii=False) if line.get("payload") else ""
         line["device_name"] = names.get(line.get("device", ""), line.get("device", ""))
     older = lines[-1]["cursor"] if len(rows) > SHOWN else None
-    return page(request, "log.html", None, title=f"Log of {tenant}", tenant=tenant, lines=lines, older=older, table=table)
+    return page(
+        request, "log.html", None, title=f"Log of {tenant}", tenant=tenant, lines=lines, older=older, table=table
+    )

@@ -50,7 +50,19 @@ class ConflictAdmin(TenantScopedAdmin):
     search_fields = ("record_id", "table_name", "by", "theirs_by")
     date_hierarchy = "created_at"
     actions = ("settle_mine", "settle_theirs")
-    fields = ("tenant", "record", "op", "sides", "by", "device_id", "created_at", "theirs_by", "theirs_at", "outcome", "settled_at")
+    fields = (
+        "tenant",
+        "record",
+        "op",
+        "sides",
+        "by",
+        "device_id",
+        "created_at",
+        "theirs_by",
+        "theirs_at",
+        "outcome",
+        "settled_at",
+    )
     readonly_fields = fields
 
     @admin.display(description="record", ordering="record_id")

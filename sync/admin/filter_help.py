@@ -40,7 +40,9 @@ def parameters_of(tenant_id: int) -> list[Parameter]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for member in members:
         for attribute, value in sorted((member.attributes or {}).items()):
-            found[f"$membership.{attribute}"].append(f"{member.user.get_username()}: {json.dumps(value, ensure_ascii=False)}")
+            found[f"$membership.{attribute}"].append(
+                f"{member.user.get_username()}: {json.dumps(value, ensure_ascii=False)}"
+            )
     shown = [Parameter(name, _some(values)) for name, values in sorted(found.items())]
     shown.append(Parameter("$membership.role", "admin or member"))
     for attribute in sorted(USER_ATTRIBUTES):
@@ -57,7 +59,9 @@ def _some(values: list[str]) -> str:
 def help_of(schema: TenantSchema, parameters: list[Parameter]) -> list[TypeHelp]:
     """Return the help for every published object type."""
     names = [
-        parameter.name for parameter in parameters if parameter.name.startswith("$membership.") and parameter.name != "$membership.role"
+        parameter.name
+        for parameter in parameters
+        if parameter.name.startswith("$membership.") and parameter.name != "$membership.role"
     ]
     return [_type_help(spec, schema, names) for spec in schema.objects]
 

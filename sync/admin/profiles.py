@@ -102,7 +102,9 @@ class Seen:
     sights: list[Sight]
 
     def __str__(self) -> str:
-        return f"as {self.username}: " + (", ".join(f"{s.records} {s.name}, {s.fields} fields" for s in self.sights) or "nothing")
+        return f"as {self.username}: " + (
+            ", ".join(f"{s.records} {s.name}, {s.fields} fields" for s in self.sights) or "nothing"
+        )
 
 
 def sights_of(schema: TenantSchema, rules: Rules | None) -> list[Sight]:
@@ -173,10 +175,15 @@ class SecurityProfileAdmin(PlainProfileAdmin):
     @admin.display(description="subscribers per channel")
     def channels_in_use(self, obj: SecurityProfile) -> str:
         """How many devices share each of its channels."""
-        keys = {channel.key: channel.parameters for channel in obj.channels.all() if channel.profile_revision == obj.revision}
+        keys = {
+            channel.key: channel.parameters
+            for channel in obj.channels.all()
+            if channel.profile_revision == obj.revision
+        }
         counted = devices_by_channel(obj.tenant_id)
         shown = [
-            f"{', '.join(f'{k}={v}' for k, v in sorted(parameters.items())) or 'all'}: {counted[key]}" for key, parameters in keys.items()
+            f"{', '.join(f'{k}={v}' for k, v in sorted(parameters.items())) or 'all'}: {counted[key]}"
+            for key, parameters in keys.items()
         ]
         return "; ".join(shown[:20]) + (f"; and {len(shown) - 20} more" if len(shown) > 20 else "") if shown else "-"
 
@@ -184,13 +191,21 @@ class SecurityProfileAdmin(PlainProfileAdmin):
     def preview(self, obj: SecurityProfile) -> str:
         """Lead to what its members see."""
         return (
-            format_html('<a href="{}">what members see</a>', reverse("admin:tenants_securityprofile_preview", args=[obj.pk]))
+            format_html(
+                '<a href="{}">what members see</a>', reverse("admin:tenants_securityprofile_preview", args=[obj.pk])
+            )
             if obj.pk
             else "-"
         )
 
     def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], add: bool = False, change: bool = False, form_url: str = "", obj: Any = None
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
     ) -> HttpResponse:
         """Put beside the filters what they can compare."""
         if obj is not None:
@@ -204,7 +219,11 @@ class SecurityProfileAdmin(PlainProfileAdmin):
         filters = list(form.instance.rules.values_list("row_filter", flat=True))
         for name in unknown_attributes(filters, parameters_of(form.instance.tenant_id)):
             attribute = name.rpartition(".")[2]
-            self.message_user(request, f"No member has {name} yet: add {attribute} to the attributes of memberships.", messages.WARNING)
+            self.message_user(
+                request,
+                f"No member has {name} yet: add {attribute} to the attributes of memberships.",
+                messages.WARNING,
+            )
 
     def get_urls(self) -> list[URLPattern]:
         """Add the preview."""
@@ -217,7 +236,9 @@ class SecurityProfileAdmin(PlainProfileAdmin):
         if not self.has_view_permission(request, profile):
             raise PermissionDenied
         sharing = devices_by_channel(profile.tenant_id)
-        members = profile.memberships.filter(user__is_active=True).select_related("user").order_by("user__username")[:100]
+        members = (
+            profile.memberships.filter(user__is_active=True).select_related("user").order_by("user__username")[:100]
+        )
         context = {
             **self.admin_site.each_context(request),
             "title": f"What members of {profile.name} see",

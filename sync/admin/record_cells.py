@@ -51,7 +51,9 @@ def value_cell(tenant: str, field: FieldSpec, value: Any, titles: Titles) -> Cel
         return _choice(value, field.choices)
     if field.kind == "reference" and field.reference_table:
         title = titles.get((field.reference_table, value), value)
-        return Cell(_short(title), url=reverse("admin:records_change", args=[tenant, field.reference_table, quote(value)]))
+        return Cell(
+            _short(title), url=reverse("admin:records_change", args=[tenant, field.reference_table, quote(value)])
+        )
     if field.kind == "datetime":
         return Cell(date_format(datetime.fromisoformat(value), "Y-m-d H:i"), kind="nowrap")
     kind = {"integer": "number", "real": "number", "decimal": "number", "date": "nowrap"}.get(field.kind, "")
@@ -83,7 +85,9 @@ def _choice(value: Any, choices: tuple[Choice, ...]) -> Cell:
         return Cell("—", kind="empty")
     found = next((c for c in choices if c.value == value), None)
     return Cell(
-        found.label if found else str(value), colour=(found.colour or "") if found else "", kind="nowrap" if found and found.colour else ""
+        found.label if found else str(value),
+        colour=(found.colour or "") if found else "",
+        kind="nowrap" if found and found.colour else "",
     )
 
 

@@ -33,7 +33,9 @@ class Side:
 def record_conflict(request: HttpRequest, place: Place, record_id: str, conflict_id: uuid.UUID) -> HttpResponseBase:
     """Show both sides; a POST settles: `mine` or `theirs` as a whole, or `edit` with a choice per field."""
     record_id = unquote(record_id)
-    conflict = Conflict.objects.filter(pk=conflict_id, tenant=place.tenant, table_name=place.spec.table_name, record_id=record_id).first()
+    conflict = Conflict.objects.filter(
+        pk=conflict_id, tenant=place.tenant, table_name=place.spec.table_name, record_id=record_id
+    ).first()
     if conflict is None:
         raise Http404("There is no such conflict.")
     if request.method == "POST" and conflict.state == Conflict.State.OPEN:
@@ -63,7 +65,10 @@ def _settle(request: HttpRequest, place: Place, conflict: Conflict) -> HttpRespo
         messages.error(request, problem)
         return HttpResponseRedirect(request.get_full_path())
     messages.success(
-        request, {"mine": "Your version was kept.", "theirs": "Their version was kept."}.get(resolution, "Your choice was saved.")
+        request,
+        {"mine": "Your version was kept.", "theirs": "Their version was kept."}.get(
+            resolution, "Your choice was saved."
+        ),
     )
     return HttpResponseRedirect(place.url("list"))
 

@@ -137,7 +137,12 @@ class RecordForm(forms.Form):
     def patch(self) -> Patch:
         """Return what this person changed, as the payload of an update."""
         changed = set(self.changed_data)
-        return [step for n, value in self._record().items() if n in changed for step in field_patch(n, self._shown(n), value)]
+        return [
+            step
+            for n, value in self._record().items()
+            if n in changed
+            for step in field_patch(n, self._shown(n), value)
+        ]
 
     def _shown(self, name: str) -> Any:
         """Return what a json field showed, so that a change inside it stays a small one; of others it does not matter."""
@@ -156,7 +161,11 @@ def form_for(
     fields: dict[str, forms.Field] = {BASE_VERSION: forms.IntegerField(widget=forms.HiddenInput, required=False)}
     if record is None:
         fields["id"] = forms.CharField(
-            label="ID", required=False, max_length=128, widget=widgets.AdminTextInputWidget, help_text="Left empty, one is made."
+            label="ID",
+            required=False,
+            max_length=128,
+            widget=widgets.AdminTextInputWidget,
+            help_text="Left empty, one is made.",
         )
     for name, label, choices in (("object_type", "Type", spec.subtypes), ("status", "Status", spec.statuses)):
         if choices:
@@ -188,15 +197,24 @@ def defaults_of(spec: ObjectSpec) -> dict[str, Any]:
 
 
 def _form_field(field: FieldSpec, tenant: str, label_of: str | None, value: Any) -> forms.Field:
-    common: dict[str, Any] = {"label": field.label or field.name, "required": field.required, "help_text": field.help_text}
+    common: dict[str, Any] = {
+        "label": field.label or field.name,
+        "required": field.required,
+        "help_text": field.help_text,
+    }
     match field.kind:
         case "integer":
-            return forms.IntegerField(min_value=-_MAX_INTEGER, max_value=_MAX_INTEGER, widget=widgets.AdminBigIntegerFieldWidget, **common)
+            return forms.IntegerField(
+                min_value=-_MAX_INTEGER, max_value=_MAX_INTEGER, widget=widgets.AdminBigIntegerFieldWidget, **common
+            )
         case "real":
             return forms.FloatField(widget=forms.NumberInput(attrs={"step": "any", "class": "vTextField"}), **common)
         case "decimal":
             return forms.DecimalField(
-                max_digits=15, decimal_places=decimal_places(field), widget=forms.NumberInput(attrs={"class": "vTextField"}), **common
+                max_digits=15,
+                decimal_places=decimal_places(field),
+                widget=forms.NumberInput(attrs={"class": "vTextField"}),
+                **common,
             )
         case "boolean":
             return forms.TypedChoiceField(
@@ -224,7 +242,10 @@ def _form_field(field: FieldSpec, tenant: str, label_of: str | None, value: Any)
 def _choice_field(label: str, choices: tuple[Choice, ...], *, required: bool, help_text: str = "") -> forms.ChoiceField:
     offered = [(c.value, c.label) for c in choices]
     return forms.ChoiceField(
-        choices=offered if required else [("", "---------"), *offered], label=label, required=required, help_text=help_text
+        choices=offered if required else [("", "---------"), *offered],
+        label=label,
+        required=required,
+        help_text=help_text,
     )
 
 

@@ -43,7 +43,11 @@ def history(tenant_id: int, schema: TenantSchema, spec: ObjectSpec, record_id: s
     """Return the newest changes of a record, newest first; at most 200, as far back as the log reaches."""
     lines = changes_of(tenant_id, spec, record_id, limit=SHOWN)
     titles = titles_of(tenant_id, schema, _pointed_at(spec, lines))
-    names = dict(Device.objects.filter(tenant_id=tenant_id, pk__in={d["device"] for d in lines if "device" in d}).values_list("pk", "name"))
+    names = dict(
+        Device.objects.filter(tenant_id=tenant_id, pk__in={d["device"] for d in lines if "device" in d}).values_list(
+            "pk", "name"
+        )
+    )
     return list(_events(spec, lines[::-1], names, titles))[::-1]
 
 

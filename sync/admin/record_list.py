@@ -140,7 +140,9 @@ class Listing:
         today = self.today
         since = {"Today": today, "Past 7 days": today - timedelta(days=7), "This month": today.replace(day=1)}
         since["This year"] = today.replace(month=1, day=1)
-        return self._links(item.label, SINCE + item.name, [(None, "Any date"), *((d.isoformat(), label) for label, d in since.items())])
+        return self._links(
+            item.label, SINCE + item.name, [(None, "Any date"), *((d.isoformat(), label) for label, d in since.items())]
+        )
 
     def _links(self, title: str, key: str, choices: list[tuple[str | None, str]]) -> Filter:
         now = self.query.get(key)
@@ -154,7 +156,9 @@ class Listing:
             pg = table.vendor == "postgresql"
             like = "ILIKE" if pg else "LIKE"
             self._where.append(
-                "(" + " OR ".join(f'"{table.name}"."{n}"{"::text" if pg else ""} {like} %s ESCAPE \'\\\'' for n in names) + ")"
+                "("
+                + " OR ".join(f'"{table.name}"."{n}"{"::text" if pg else ""} {like} %s ESCAPE \'\\\'' for n in names)
+                + ")"
             )
             self._values += [pattern.replace("\0", "")] * len(names)
 
@@ -208,7 +212,9 @@ def title_of(spec: ObjectSpec, row: Row) -> str:
     return str(title) if title not in (None, "") else row.id
 
 
-def reference_titles(tenant_id: int, schema: TenantSchema, spec: ObjectSpec, rows: list[Row]) -> dict[tuple[str, str], str]:
+def reference_titles(
+    tenant_id: int, schema: TenantSchema, spec: ObjectSpec, rows: list[Row]
+) -> dict[tuple[str, str], str]:
     """Return the titles of all records that these rows point at, by (table, id)."""
     wanted: dict[str, set[str]] = {}
     for item in spec.fields:

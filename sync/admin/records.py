@@ -40,13 +40,23 @@ def record_list(request: HttpRequest, place: Place) -> HttpResponseBase:
     listing = Listing(place.tenant.pk, place.spec, request.GET)
     titles = reference_titles(place.tenant.pk, place.schema, place.spec, listing.rows)
     rows = [
-        (row.id, place.url("change", row.id), [cell(place.tenant.slug, place.spec, row, name, titles) for name in listing.columns])
+        (
+            row.id,
+            place.url("change", row.id),
+            [cell(place.tenant.slug, place.spec, row, name, titles) for name in listing.columns],
+        )
         for row in listing.rows
     ]
     for problem in listing.problems:
         messages.warning(request, problem)
     return page(
-        request, "list.html", place, title=f"Select {_name(place)} to change", listing=listing, rows=rows, pages=_page_links(listing)
+        request,
+        "list.html",
+        place,
+        title=f"Select {_name(place)} to change",
+        listing=listing,
+        rows=rows,
+        pages=_page_links(listing),
     )
 
 
@@ -59,7 +69,9 @@ def record_add(request: HttpRequest, place: Place) -> HttpResponseBase:
     form = form_class(request.POST)
     if form.is_valid():
         record_id = form.cleaned_data["id"] or str(uuid.uuid4())
-        (result,) = push(place.actor(request), [Op(1, None, place.spec.table_name, record_id, "insert", 0, form.values())])
+        (result,) = push(
+            place.actor(request), [Op(1, None, place.spec.table_name, record_id, "insert", 0, form.values())]
+        )
         if result.accepted:
             return _saved(request, place, record_id, "added")
         _explain(form, result)
@@ -159,16 +171,23 @@ def _delete_selected(request: HttpRequest, place: Place) -> HttpResponseBase:
     if request.POST.get("_confirmed") != "yes":
         titles = [title_of(place.spec, row) for row in found]
         return page(
-            request, "delete_selected.html", place, title="Are you sure?", rows=[(row.id, t) for row, t in zip(found, titles, strict=True)]
+            request,
+            "delete_selected.html",
+            place,
+            title="Are you sure?",
+            rows=[(row.id, t) for row, t in zip(found, titles, strict=True)],
         )
     results = push(
-        place.actor(request), [Op(n, None, place.spec.table_name, row.id, "delete", row.version) for n, row in enumerate(found, 1)]
+        place.actor(request),
+        [Op(n, None, place.spec.table_name, row.id, "delete", row.version) for n, row in enumerate(found, 1)],
     )
     done = sum(result.accepted for result in results)
     messages.success(request, f"{done} deleted.")
     for row, result in zip(found, results, strict=True):
         if not result.accepted:
-            messages.error(request, f"{title_of(place.spec, row)}: {result.message or 'changed meanwhile; look at it again.'}")
+            messages.error(
+                request, f"{title_of(place.spec, row)}: {result.message or 'changed meanwhile; look at it again.'}"
+            )
     return HttpResponseRedirect(place.url("list"))
 
 
@@ -214,15 +233,28 @@ def _form_page(request: HttpRequest, place: Place, form: RecordForm, row: Row | 
 
 def _explain(form: RecordForm, result: OpResult) -> None:
     """Put the engine's reason at the field it is about."""
-    where = result.field if result.field in form.fields else "id" if result.code in ("bad_id", "exists") and "id" in form.fields else None
+    where = (
+        result.field
+        if result.field in form.fields
+        else "id"
+        if result.code in ("bad_id", "exists") and "id" in form.fields
+        else None
+    )
     form.add_error(where, result.message or result.code or "The engine refused this.")
 
 
-def _saved(request: HttpRequest, place: Place, record_id: str, verb: str, *, merged: bool = False) -> HttpResponseRedirect:
+def _saved(
+    request: HttpRequest, place: Place, record_id: str, verb: str, *, merged: bool = False
+) -> HttpResponseRedirect:
     row = _row(place, record_id)
     more = " Others changed it meanwhile; both are kept." if merged else ""
     text = format_html(
-        'The {} “<a href="{}">{}</a>” was {}.{}', _name(place), place.url("change", record_id), title_of(place.spec, row), verb, more
+        'The {} “<a href="{}">{}</a>” was {}.{}',
+        _name(place),
+        place.url("change", record_id),
+        title_of(place.spec, row),
+        verb,
+        more,
     )
     messages.success(request, text)
     return _after(request, place, record_id)
@@ -243,5 +275,7 @@ def _page_links(listing: Listing) -> list[tuple[str, str | None]]:
         if number > previous + 1:
             links.append(("…", None))
         base = listing.with_query()
-        links.append((str(number), None if number == listing.page else f"{base}{'&' if len(base) > 1 else ''}p={number}"))
+        links.append(
+            (str(number), None if number == listing.page else f"{base}{'&' if len(base) > 1 else ''}p={number}")
+        )
     return links if listing.pages > 1 else []

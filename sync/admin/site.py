@@ -42,7 +42,11 @@ class MoatAdminSite(AdminSite):
             ("records/<slug:slug>/<str:table>/<str:record_id>/change/", "change", records.record_change),
             ("records/<slug:slug>/<str:table>/<str:record_id>/delete/", "delete", records.record_delete),
             ("records/<slug:slug>/<str:table>/<str:record_id>/history/", "history", records.record_history),
-            ("records/<slug:slug>/<str:table>/<str:record_id>/conflict/<uuid:conflict_id>/", "conflict", record_conflict.record_conflict),
+            (
+                "records/<slug:slug>/<str:table>/<str:record_id>/conflict/<uuid:conflict_id>/",
+                "conflict",
+                record_conflict.record_conflict,
+            ),
         ]
         own = [path(route, self.admin_view(view), name=f"records_{name}") for route, name, view in pages]
         return [*own, *super().get_urls()]
@@ -57,13 +61,20 @@ def _sections(request: HttpRequest) -> list[dict[str, Any]]:
     tenants = list(visible_tenants(request)[: MOST_SECTIONS + 1])
     sections = [_section(tenant) for tenant in tenants[:MOST_SECTIONS]]
     if len(tenants) > MOST_SECTIONS:
-        every = {"name": "Every tenant", "object_name": "every_tenant", "admin_url": reverse("admin:records_tenants"), "view_only": True}
+        every = {
+            "name": "Every tenant",
+            "object_name": "every_tenant",
+            "admin_url": reverse("admin:records_tenants"),
+            "view_only": True,
+        }
         sections.append(_app("Records", "records", reverse("admin:records_tenants"), [every]))
     return sections
 
 
 def _section(tenant: Tenant) -> dict[str, Any]:
-    types = sorted(schema_of(tenant.pk, tenant.schema_version).objects, key=lambda spec: spec.label_plural or spec.table_name)
+    types = sorted(
+        schema_of(tenant.pk, tenant.schema_version).objects, key=lambda spec: spec.label_plural or spec.table_name
+    )
     url = reverse("admin:records_index", args=[tenant.slug])
     return _app(f"Records: {tenant}", f"records-{tenant.slug}", url, [_entry(tenant, spec) for spec in types])
 

@@ -13,7 +13,13 @@ CUSTOMER = DraftType(
     title_field="name",
     fields=(
         F("name", label="Name", required=True, indexed=True),
-        F("segment", "choice", "Segment", choices=(("residential", "Residential"), ("commercial", "Commercial")), default="residential"),
+        F(
+            "segment",
+            "choice",
+            "Segment",
+            choices=(("residential", "Residential"), ("commercial", "Commercial")),
+            default="residential",
+        ),
         F("email", label="E-mail"),
         F("phone", label="Phone"),
         F("street", label="Street"),
@@ -84,7 +90,13 @@ JOB = DraftType(
         F("title", label="Title", required=True, indexed=True),
         F("customer", "reference", "Customer", required=True, reference="customer"),
         F("technician", "reference", "Technician", reference="technician"),
-        F("priority", "choice", "Priority", choices=(("low", "Low"), ("normal", "Normal"), ("high", "High")), default="normal"),
+        F(
+            "priority",
+            "choice",
+            "Priority",
+            choices=(("low", "Low"), ("normal", "Normal"), ("high", "High")),
+            default="normal",
+        ),
         F("scheduled_at", "datetime", "Scheduled for", indexed=True),
         F("duration_hours", "real", "Hours planned"),
         F("address", label="Address"),
@@ -122,7 +134,12 @@ INVOICE = DraftType(
     "Invoices",
     icon="receipt",
     title_field="number",
-    statuses=(("draft", "Draft", "#8a8f98"), ("sent", "Sent", "#5b8def"), ("paid", "Paid", "#3aa76d"), ("void", "Void", "#c0504d")),
+    statuses=(
+        ("draft", "Draft", "#8a8f98"),
+        ("sent", "Sent", "#5b8def"),
+        ("paid", "Paid", "#3aa76d"),
+        ("void", "Void", "#c0504d"),
+    ),
     fields=(
         F("number", label="Number", required=True, unique=True),
         F("customer", "reference", "Customer", required=True, reference="customer"),

@@ -52,7 +52,10 @@ def tabs(*categories: Element) -> Element:
 
 def when(element: Element, field: str, value: Any, *, effect: str = "SHOW") -> Element:
     """Return the element under a rule: the effect holds while the field has the value."""
-    return {**element, "rule": {"effect": effect, "condition": {"scope": f"#/properties/{field}", "schema": {"const": value}}}}
+    return {
+        **element,
+        "rule": {"effect": effect, "condition": {"scope": f"#/properties/{field}", "schema": {"const": value}}},
+    }
 
 
 _WORK = category(
@@ -121,7 +124,9 @@ INVOICE_PAID = stack(
     when(row("customer", "job"), "status", "paid", effect="DISABLE"),
     control("notes", multi=True),
 )
-TECHNICIAN = stack(row("name", "active"), row("username", "phone"), group("Work", control("hired_on"), control("skills")))
+TECHNICIAN = stack(
+    row("name", "active"), row("username", "phone"), group("Work", control("hired_on"), control("skills"))
+)
 INVENTORY_ITEM = stack(
     row("name", "sku"),
     group("Price", row("unit_price", "unit")),

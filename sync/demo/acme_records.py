@@ -19,7 +19,16 @@ _PLACES = (
     ("Dunmere", "1210", 52.31, 1.29),
     ("Eastgate", "1260", 52.19, 1.55),
 )
-_STREETS = ("Mill Lane", "Oak Street", "Station Road", "Harbour Row", "Church Hill", "Orchard Close", "Canal Street", "Market Square")
+_STREETS = (
+    "Mill Lane",
+    "Oak Street",
+    "Station Road",
+    "Harbour Row",
+    "Church Hill",
+    "Orchard Close",
+    "Canal Street",
+    "Market Square",
+)
 _BUSINESSES = (
     "Bakery",
     "Dental Practice",
@@ -156,7 +165,9 @@ def _jobs(rng: random.Random, customers: list[dict[str, Any]]) -> Iterator[dict[
             "status": status,
             "title": f"{task}, {customer['city']}",
             "customer": customer["id"],
-            "technician": None if status == "new" else rng.choice(("tech-tom", "tech-tess", "tech-tess", "tech-tom", "tech-standby")),
+            "technician": None
+            if status == "new"
+            else rng.choice(("tech-tom", "tech-tess", "tech-tess", "tech-tom", "tech-standby")),
             "priority": "high" if task.startswith("Emergency") else rng.choice(("low", "normal", "normal", "normal")),
             "scheduled_at": None if status == "new" else _moment(start),
             "duration_hours": hours,
@@ -181,11 +192,17 @@ def _status(rng: random.Random, day: date) -> str:
     return rng.choices(("scheduled", "new", "cancelled"), (70, 25, 5))[0]
 
 
-def _line_items(rng: random.Random, jobs: list[dict[str, Any]], items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _line_items(
+    rng: random.Random, jobs: list[dict[str, Any]], items: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     worked = [j for j in jobs if j["status"] in ("done", "in_progress")]
     for n in range(1, LINE_ITEMS + 1):
         item = rng.choice(items)
-        quantity = Decimal(rng.choice(("0.50", "1.00", "1.50", "2.00"))) if item["unit"] == "hour" else Decimal(rng.randint(1, 6))
+        quantity = (
+            Decimal(rng.choice(("0.50", "1.00", "1.50", "2.00")))
+            if item["unit"] == "hour"
+            else Decimal(rng.randint(1, 6))
+        )
         yield {
             "id": f"line-{n:05}",
             "job": worked[n % len(worked)]["id"],

@@ -63,7 +63,10 @@ def is_complete() -> bool:
     if tenant is None or User.objects.filter(username__in=[SUPERUSER, *MEMBERS]).count() < len(MEMBERS) + 1:
         return False
     schema = schema_of(tenant.pk, tenant.schema_version)
-    return all(table in schema.by_table and existing_ids(tenant.pk, table, [records[-1]["id"]]) for table, records in acme_records.tables())
+    return all(
+        table in schema.by_table and existing_ids(tenant.pk, table, [records[-1]["id"]])
+        for table, records in acme_records.tables()
+    )
 
 
 @transaction.atomic
@@ -73,7 +76,9 @@ def remove_tenant(slug: str) -> bool:
     if tenant is None:
         return False
     published = ObjectMetadata.objects.filter(tenant=tenant, published__isnull=False)
-    tables = list(published.order_by("-pk").values_list("table_name", flat=True))  # children were made after their parents
+    tables = list(
+        published.order_by("-pk").values_list("table_name", flat=True)
+    )  # children were made after their parents
     with connection.cursor() as cursor:
         for table in tables:
             cascade = " CASCADE" if connection.vendor == "postgresql" else ""
@@ -128,7 +133,12 @@ def _object_types(tenant: Tenant) -> int:
 def _layouts(tenant: Tenant) -> int:
     made = 0
     for item in acme_layouts.LAYOUTS:
-        binding = {"tenant": tenant, "object_name": item.object_name, "object_type": item.object_type, "status": item.status}
+        binding = {
+            "tenant": tenant,
+            "object_name": item.object_name,
+            "object_type": item.object_type,
+            "status": item.status,
+        }
         if not LayoutDefinition.objects.filter(**binding).exists():
             save_layout(LayoutDefinition(**binding, label=item.label, layout_json=item.layout_json), by=SUPERUSER)
             made += 1
@@ -148,7 +158,15 @@ def _records(tenant: Tenant) -> int:
 
 def _insert(tenant: Tenant, table: str, records: list[dict[str, object]]) -> int:
     ops = [
-        Op(n, None, table, str(record["id"]), "insert", 0, {k: v for k, v in record.items() if k != "id" and v is not None})
+        Op(
+            n,
+            None,
+            table,
+            str(record["id"]),
+            "insert",
+            0,
+            {k: v for k, v in record.items() if k != "id" and v is not None},
+        )
         for n, record in enumerate(records, start=1)
     ]
     for record, result in zip(records, push(Actor(tenant.pk, "olga"), ops), strict=True):

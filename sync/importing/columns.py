@@ -111,7 +111,9 @@ def plan_existing(
 def _check_header(header: Sequence[str]) -> None:
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
-        raise BadColumns(f"the header names {', '.join(map(repr, twice))} more than once; every column needs a name of its own.")
+        raise BadColumns(
+            f"the header names {', '.join(map(repr, twice))} more than once; every column needs a name of its own."
+        )
 
 
 def _mapped(header: Sequence[str], mapping: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]:
@@ -125,7 +127,9 @@ def _mapped(header: Sequence[str], mapping: Iterable[tuple[str, str]]) -> Mappin
 def _known(header: Sequence[str], names: Iterable[str], option: str) -> set[str]:
     names = set(names)
     if missing := sorted(names - set(header)):
-        raise BadColumns(f"{option} names {', '.join(map(repr, missing))}, which is not a column. The columns are {', '.join(header)}.")
+        raise BadColumns(
+            f"{option} names {', '.join(map(repr, missing))}, which is not a column. The columns are {', '.join(header)}."
+        )
     return names
 
 

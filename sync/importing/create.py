@@ -40,14 +40,24 @@ class Inferred:
 
 
 def infer(
-    opened: OpenCsv, names: tuple[str, str], plan: ColumnPlan, *, wishes: Wishes, nulls: frozenset[str], key: frozenset[str]
+    opened: OpenCsv,
+    names: tuple[str, str],
+    plan: ColumnPlan,
+    *,
+    wishes: Wishes,
+    nulls: frozenset[str],
+    key: frozenset[str],
 ) -> Inferred:
     """Read the whole file and return the object type that holds all of it. Raises BadColumns for wishes that do not fit.
 
     `names` are the object's and the table's; an empty table name is proposed from the object's.
     """
     _check_wishes(plan, wishes)
-    guesses = {c.target: ColumnGuess() for c in plan.fields if c.target not in wishes.kinds and c.target not in wishes.references}
+    guesses = {
+        c.target: ColumnGuess()
+        for c in plan.fields
+        if c.target not in wishes.kinds and c.target not in wishes.references
+    }
     choices: dict[str, dict[str, None]] = {c.target: {} for c in plan.columns if c.target in ("object_type", "status")}
     for lines, columns in _chunks(opened):
         for column in plan.columns:
@@ -55,7 +65,9 @@ def infer(
                 guesses[column.target].feed(columns[column.index], lines, nulls)
             elif column.target in choices and len(choices[column.target]) <= MOST_CHOICES:
                 choices[column.target].update(dict.fromkeys(v for v in columns[column.index] if v not in nulls))
-    fields = tuple(_field(c.target, c.header, guesses.get(c.target), wishes, required=c.target in key) for c in plan.fields)
+    fields = tuple(
+        _field(c.target, c.header, guesses.get(c.target), wishes, required=c.target in key) for c in plan.fields
+    )
     object_name, table_name = names[0], names[1] or propose_table_name(names[0])
     draft = DraftType(
         object_name,
@@ -117,7 +129,9 @@ def _title_field(names: list[str], key: frozenset[str]) -> str:
 def _choices(name: str, found: Mapping[str, Mapping[str, None]]) -> tuple[tuple[str, str], ...]:
     values = found.get(name, {})
     if len(values) > MOST_CHOICES:
-        raise BadColumns(f"the column {name!r} has more than {MOST_CHOICES} values; import it as text with --map {name}={name}_text.")
+        raise BadColumns(
+            f"the column {name!r} has more than {MOST_CHOICES} values; import it as text with --map {name}={name}_text."
+        )
     return tuple((value, _words(value)) for value in values)
 
 

@@ -29,7 +29,9 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)\.([0-9]+)")
 _REAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?")
+_DATETIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 # Single letters stay text: a column that says only F, or N, is rarely an answer to a yes-or-no question.
 _BOOLEANS = frozenset({"true", "false", "yes", "no"})
@@ -60,7 +62,12 @@ class ColumnGuess:
     def _take(self, value: str) -> None:
         stripped = value.strip()
         shape = shape_of(stripped)
-        if self.spoiler is None and self.allowed & NUMBERS and not shape & NUMBERS and not any(c.isdigit() for c in value):
+        if (
+            self.spoiler is None
+            and self.allowed & NUMBERS
+            and not shape & NUMBERS
+            and not any(c.isdigit() for c in value)
+        ):
             self.spoiler = (0, value)
         self.allowed &= shape
         if self.allowed & DECIMAL and shape & DECIMAL:

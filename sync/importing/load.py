@@ -68,7 +68,9 @@ class Importer:
     _seen: set[int] = field(default_factory=set)
     _op_id: int = 0
 
-    def run(self, rows: Iterable[tuple[int, list[str]]], *, progress: Callable[[Report], None] = lambda report: None) -> Report:
+    def run(
+        self, rows: Iterable[tuple[int, list[str]]], *, progress: Callable[[Report], None] = lambda report: None
+    ) -> Report:
         """Import every row; `progress` is called after each batch."""
         parents = Parents(self.actor.tenant_id, self.parents) if self.parents else None
         for line, cells in rows:
@@ -124,7 +126,8 @@ class Importer:
 
     def _push(self, rows: list[tuple[int, str, dict[str, Any]]]) -> None:
         ops = [
-            Op(n, None, self.spec.table_name, record_id, "insert", 0, payload) for n, (_, record_id, payload) in enumerate(rows, start=1)
+            Op(n, None, self.spec.table_name, record_id, "insert", 0, payload)
+            for n, (_, record_id, payload) in enumerate(rows, start=1)
         ]
         for (line, _, _), result in zip(rows, push(self.actor, ops), strict=True):
             if result.accepted:

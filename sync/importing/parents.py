@@ -18,7 +18,9 @@ class Parents:
 
     def null_missing(self, payloads: Collection[dict[str, Any]]) -> dict[str, int]:
         """Take references to records that do not exist out of the payloads; return how many, by field."""
-        return {field: count for field, spec in self._targets.items() if (count := self._null_field(field, spec, payloads))}
+        return {
+            field: count for field, spec in self._targets.items() if (count := self._null_field(field, spec, payloads))
+        }
 
     def _null_field(self, field: str, spec: ObjectSpec, payloads: Collection[dict[str, Any]]) -> int:
         there, missing = self._there[field], self._missing[field]

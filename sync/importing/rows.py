@@ -68,13 +68,17 @@ class RowReader:
         if len(cells) != self.width:
             raise BadCell(f"the row has {len(cells)} cells, the header has {self.width}")
         try:
-            payload = {target: value for index, target, values in self._cells if (value := values[cells[index]]) is not None}
+            payload = {
+                target: value for index, target, values in self._cells if (value := values[cells[index]]) is not None
+            }
         except ValueError:
             raise self._bad_cell(cells) from None
         return self._record_id(line, cells), payload
 
     def _bad_cell(self, cells: Sequence[str]) -> BadCell:
-        for column, (index, _, values) in zip((c for c in self.plan.columns if c.target != "id"), self._cells, strict=True):
+        for column, (index, _, values) in zip(
+            (c for c in self.plan.columns if c.target != "id"), self._cells, strict=True
+        ):
             try:
                 values[cells[index]]
             except ValueError as error:
@@ -84,7 +88,11 @@ class RowReader:
     def _record_id(self, line: int, cells: Sequence[str]) -> str:
         if self.key:
             parts = [self._key_part(column, cells) for column in self.key]
-            return parts[0] if len(parts) == 1 else SEPARATOR.join(p.replace("%", "%25").replace(SEPARATOR, "%7E") for p in parts)
+            return (
+                parts[0]
+                if len(parts) == 1
+                else SEPARATOR.join(p.replace("%", "%25").replace(SEPARATOR, "%7E") for p in parts)
+            )
         if self._id is not None:
             return self._key_part(self._id, cells)
         digest = hashlib.sha256("\x1f".join(cells).encode("utf-8", "surrogatepass")).hexdigest()
@@ -104,6 +112,8 @@ def key_columns(plan: ColumnPlan, names: Sequence[str]) -> tuple[Column, ...]:
     for name in names:
         column = next((c for c in plan.columns if name in (c.header, c.target)), None)
         if column is None:
-            raise BadColumns(f"--key names {name!r}, which is not a column. The columns are {', '.join(c.header for c in plan.columns)}.")
+            raise BadColumns(
+                f"--key names {name!r}, which is not a column. The columns are {', '.join(c.header for c in plan.columns)}."
+            )
         found.append(column)
     return tuple(found)

@@ -111,7 +111,9 @@ def import_file(
             dry_run=options.dry_run,
             table_exists=inferred is None or not options.dry_run,
         )
-        report = importer.run(opened.rows, progress=lambda so_far: progress("importing", opened.position(), opened.size, so_far))
+        report = importer.run(
+            opened.rows, progress=lambda so_far: progress("importing", opened.position(), opened.size, so_far)
+        )
     notes = [*plan.notes, *(inferred.notes if inferred else ())]
     seconds = time.monotonic() - began
     made = inferred is not None and not options.dry_run
@@ -132,14 +134,17 @@ def _parents(tenant: Tenant, spec: ObjectSpec) -> dict[str, ObjectSpec]:
 def _infer(tenant: Tenant, object_name: str, path: Path, options: Options, progress: Progress) -> Inferred:
     if not options.create:
         raise MoatError(
-            "unknown_object", f"{tenant.slug} has no published object type {object_name!r}. To make it from the file, say --create."
+            "unknown_object",
+            f"{tenant.slug} has no published object type {object_name!r}. To make it from the file, say --create.",
         )
     if problem := object_name_problem(object_name):
         raise MoatError("bad_name", problem)
     known = schema_of(tenant.pk, tenant.schema_version).by_object
     for name, target in options.references:
         if target not in known:
-            raise BadColumns(f"{name} cannot refer to {target!r}: {tenant.slug} has no published object type of that name.")
+            raise BadColumns(
+                f"{name} cannot refer to {target!r}: {tenant.slug} has no published object type of that name."
+            )
     with open_csv(path, encoding=options.encoding, delimiter=options.delimiter) as opened:
         plan = _plan(opened.header, None, options)
         key = frozenset(c.target for c in key_columns(plan, options.key))
@@ -162,7 +167,9 @@ def _as_spec(draft: DraftType) -> ObjectSpec:
         "title_field": draft.title_field,
         "subtypes": [{"value": v, "label": label} for v, label in draft.subtypes],
         "statuses": [{"value": s[0], "label": s[1]} for s in draft.statuses],
-        "fields": [{"name": f.name, "kind": f.kind, "label": f.label, "decimal_places": f.decimal_places} for f in draft.fields],
+        "fields": [
+            {"name": f.name, "kind": f.kind, "label": f.label, "decimal_places": f.decimal_places} for f in draft.fields
+        ],
     }
     return ObjectSpec.from_record(draft.object_name, record)
 

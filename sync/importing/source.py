@@ -50,7 +50,9 @@ def open_csv(path: Path, *, encoding: str = "utf-8", delimiter: str = "") -> Ite
             codecs.lookup(encoding)
         except LookupError:
             raise BadFile(path, f"the encoding {encoding!r} is not known.") from None
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline="")
+        text = io.TextIOWrapper(
+            stream, encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline=""
+        )
         csv.field_size_limit(MAX_CELL)
         reader = _Rows(path, text, encoding, delimiter)
         yield OpenCsv(header=reader.header, rows=iter(reader), position=position, size=size)
@@ -67,7 +69,9 @@ class _Rows:
         except UnicodeError as error:
             raise self._undecodable() from error
         if not first.strip():
-            raise BadFile(path, "the file is empty, or its first line is: a header line with the column names is needed.")
+            raise BadFile(
+                path, "the file is empty, or its first line is: a header line with the column names is needed."
+            )
         self._reader = csv.reader(_prepend(first, text), delimiter=delimiter or _delimiter_of(first), strict=True)
         self.header = [name.strip() for name in next(self._guarded())]
 
@@ -85,13 +89,17 @@ class _Rows:
                     return
                 yield cells
         except csv.Error as error:
-            raise BadFile(self._path, f"{error}. Is a quotation mark missing or not doubled?", line=self._line) from error
+            raise BadFile(
+                self._path, f"{error}. Is a quotation mark missing or not doubled?", line=self._line
+            ) from error
         except UnicodeError as error:
             raise self._undecodable() from error
 
     def _undecodable(self) -> BadFile:
         hint = "The file may be cp1252 (Windows) or latin-1: say so with --encoding."
-        return BadFile(self._path, f"not valid {self._encoding}. {hint}", line=_first_bad_line(self._path, self._encoding))
+        return BadFile(
+            self._path, f"not valid {self._encoding}. {hint}", line=_first_bad_line(self._path, self._encoding)
+        )
 
 
 def _prepend(first: str, rest: IO[str]) -> Iterator[str]:
@@ -125,7 +133,11 @@ def _binary(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int], 
 
 
 def _only_csv(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    members = [m for m in archive.infolist() if m.filename.lower().endswith((".csv", ".tsv", ".txt")) and "__MACOSX" not in m.filename]
+    members = [
+        m
+        for m in archive.infolist()
+        if m.filename.lower().endswith((".csv", ".tsv", ".txt")) and "__MACOSX" not in m.filename
+    ]
     if len(members) != 1:
         raise BadFile(path, f"the archive holds {len(members)} CSV files; it must hold exactly one.")
     return members[0]

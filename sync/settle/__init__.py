@@ -44,7 +44,9 @@ def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]]) -
     load_devices(batch, {actor.device_id for actor, _ in pushes if actor.device_id is not None})
     refused = [_refusal(batch, actor, ops) for actor, ops in pushes]
     prefetch(batch, [push for push, refusal in zip(pushes, refused, strict=True) if refusal is None])
-    results: list[PushResult] = [refusal or _settle_push(batch, actor, ops) for (actor, ops), refusal in zip(pushes, refused, strict=True)]
+    results: list[PushResult] = [
+        refusal or _settle_push(batch, actor, ops) for (actor, ops), refusal in zip(pushes, refused, strict=True)
+    ]
     return Outcome(results, flush(batch), batch.settlements)
 
 
@@ -104,7 +106,9 @@ def _settle_tx(tx: Tx, ops: Sequence[Op]) -> list[OpResult]:
         tx.check()
     except OpRefused as refused:
         error = guard.without_hidden(refused, tx.rules, ops[tx.position].table)
-        known[tx.position] = OpResult(ops[tx.position].op_id, "rejected", code=error.code, message=error.message, field=error.field)
+        known[tx.position] = OpResult(
+            ops[tx.position].op_id, "rejected", code=error.code, message=error.message, field=error.field
+        )
     except InConflict as clash:
         known[tx.position] = _keep_conflict(tx, ops[tx.position], clash.conflict)
     else:
@@ -162,7 +166,10 @@ def _keep_conflict(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
 
 def _conflict_result(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
     view = guard.readable_view(
-        view_of(conflict), tx.rules, conflict.table_name, in_sight=guard.in_sight(tx, conflict.table_name, conflict.record_id)
+        view_of(conflict),
+        tx.rules,
+        conflict.table_name,
+        in_sight=guard.in_sight(tx, conflict.table_name, conflict.record_id),
     )
     return OpResult(op.op_id, "conflict", cursor=tx.batch.cursor, conflict=view)
 

@@ -90,7 +90,9 @@ class Batch:
         found = self._accesses.get(actor.user_id)
         if found is None:
             locked = self.locked
-            found = self._accesses[actor.user_id] = access_at(locked.id, actor.user_id, locked.access_version, locked.schema_version)
+            found = self._accesses[actor.user_id] = access_at(
+                locked.id, actor.user_id, locked.access_version, locked.schema_version
+            )
         return found.rules
 
     @property
@@ -182,7 +184,11 @@ class Batch:
         name = row.table.spec.table_name
         lines = log.record_lines(self.tenant_id, row.raw[2], self.knobs.base_lines) if row.raw is not None else []
         steps = [step_of(line) for line in lines]
-        steps += [Step(e.version, e.op, e.payload, e.by, None, e.device) for e in self.entries if e.record_id == row.id and e.table == name]
+        steps += [
+            Step(e.version, e.op, e.payload, e.by, None, e.device)
+            for e in self.entries
+            if e.record_id == row.id and e.table == name
+        ]
         return steps
 
     def unknown_field(self, table: Table, name: str) -> OpRefused:
@@ -216,5 +222,10 @@ def _step(before: Row | None, after: Row) -> RouteStep:
     then = None if before is None else {"id": before.id, **before.values()}
     table = after.table.spec.table_name
     return RouteStep(
-        table, after.id, then, before is not None and not before.deleted, {"id": after.id, **after.values()}, not after.deleted
+        table,
+        after.id,
+        then,
+        before is not None and not before.deleted,
+        {"id": after.id, **after.values()},
+        not after.deleted,
     )

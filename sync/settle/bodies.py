@@ -34,7 +34,9 @@ def _after(before: Row, row: Row, entry: Entry) -> bytes | None:
     if entry.op == "insert" or before.entity_cbor is None:
         return entities.document(row.values())
     names = {unescape(step["path"].split("/", 2)[1]) for step in entry.payload}
-    return entities.edited(before.entity_cbor, {name: row.get(name) for name in row.table.fields if name in names}, row.values)
+    return entities.edited(
+        before.entity_cbor, {name: row.get(name) for name in row.table.fields if name in names}, row.values
+    )
 
 
 def store(tenant_id: int, start: int, entries: Sequence[Entry]) -> None:

@@ -18,7 +18,9 @@ def find(tx: Tx, named: Any) -> Conflict:
     """Return a conflict of the tenant that the actor may settle: a device, those of its own user; the server, any."""
     conflict = tx.batch.conflict(named) if isinstance(named, str) else None
     if conflict is None or (tx.actor.device_id is not None and conflict.by != tx.actor.by):
-        raise OpRefused(Code.UNKNOWN_CONFLICT, "There is no such conflict, or it is not yours to settle.", field="settles")
+        raise OpRefused(
+            Code.UNKNOWN_CONFLICT, "There is no such conflict, or it is not yours to settle.", field="settles"
+        )
     return conflict
 
 
@@ -46,7 +48,9 @@ def settle_theirs(tx: Tx, op: Op) -> None:
     """Take a `settle` op in; marking a settled conflict again changes nothing."""
     payload = op.payload if isinstance(op.payload, dict) else {}
     if payload.get("resolution") != "theirs":
-        raise OpRefused(Code.BAD_OP, 'A settle op settles with {"conflict": id, "resolution": "theirs"}.', field="resolution")
+        raise OpRefused(
+            Code.BAD_OP, 'A settle op settles with {"conflict": id, "resolution": "theirs"}.', field="resolution"
+        )
     tx.settlements.append(_settlement(tx, find(tx, payload.get("conflict")), "theirs"))
     tx.settle_ops.append((tx.position, op.op_id))
 

@@ -57,7 +57,9 @@ class Contention:
         """Return what a resolver is shown."""
         theirs = None if self.row.deleted else self.row.values()
         actor = self.tx.actor
-        return Meeting(self.op.table, self.op.id, mine, theirs, self.known, frozenset(contested), actor.by, actor.device_id)
+        return Meeting(
+            self.op.table, self.op.id, mine, theirs, self.known, frozenset(contested), actor.by, actor.device_id
+        )
 
     def conflict(self, fields: Iterable[str], mine: Mapping[str, Any] | None) -> Conflict:
         """Return the conflict to keep: all three sides of the fields the op sets, or of the whole record when one side deletes it."""

@@ -9,7 +9,17 @@ from sync.diff import field_patch, same
 from sync.errors import OpRefused
 from sync.lines import made_at_of
 from sync.log import Entry
-from sync.merge import MANUAL, POLICIES, SERVER_WINS, Clash, Merged, Update, merge_delete, merge_update, merge_with_deleted
+from sync.merge import (
+    MANUAL,
+    POLICIES,
+    SERVER_WINS,
+    Clash,
+    Merged,
+    Update,
+    merge_delete,
+    merge_update,
+    merge_with_deleted,
+)
 from sync.models import Conflict
 from sync.ops import Op
 from sync.resolvers import Accept, Answer, Reject, ask, resolver_of
@@ -60,7 +70,11 @@ def table_for(tx: Tx, op: Op) -> Table:
 
 def _from_the_future(op: Op, row: Row | None) -> OpRefused:
     newest = row.version if row else 0
-    return OpRefused(Code.BASE_VERSION, f"base_version is {op.base_version}, but the newest version is {newest}.", field="base_version")
+    return OpRefused(
+        Code.BASE_VERSION,
+        f"base_version is {op.base_version}, but the newest version is {newest}.",
+        field="base_version",
+    )
 
 
 def _effect(tx: Tx, op: Op, row: Row, verb: Verb, payload: Any, fields: dict[str, Any]) -> Effect:
@@ -69,7 +83,9 @@ def _effect(tx: Tx, op: Op, row: Row, verb: Verb, payload: Any, fields: dict[str
     except ValueError:
         raise OpRefused(Code.BAD_VALUE, "at is not a time like 2026-11-21T09:00:00.000000Z.", field="at") from None
     device = tx.actor.device_id
-    entry = Entry(op.table, op.id, verb, row.version, payload, tx.actor.by, device, None if device is None else op.op_id, made_at)
+    entry = Entry(
+        op.table, op.id, verb, row.version, payload, tx.actor.by, device, None if device is None else op.op_id, made_at
+    )
     return Effect(row, entry, fields)
 
 
@@ -100,7 +116,9 @@ def write_whole(tx: Tx, op: Op, new: Row, values: dict[str, Any]) -> Effect:
 
 def _update(tx: Tx, op: Op, row: Row, base: int) -> Effect:
     table = row.table
-    changes = read_update(table, op.payload, lambda: Contention(tx, op, row, base).document(), tx.batch.knobs, tx.batch.unknown_field)
+    changes = read_update(
+        table, op.payload, lambda: Contention(tx, op, row, base).document(), tx.batch.knobs, tx.batch.unknown_field
+    )
     check_values(table, changes)
     if base == row.version and not row.deleted:
         return write_fields(tx, op, row, changes)
@@ -167,7 +185,9 @@ def _lost(meeting: Contention, fields: tuple[str, ...], mine: Mapping[str, Any] 
 def _update_deleted(meeting: Contention, changes: dict[str, Any]) -> Effect:
     tx, op, row = meeting.tx, meeting.op, meeting.row
     if not meeting.deleted_by_others:
-        raise OpRefused(Code.DELETED, f"The record is deleted. Insert it with base_version {row.version} to bring it back.")
+        raise OpRefused(
+            Code.DELETED, f"The record is deleted. Insert it with base_version {row.version} to bring it back."
+        )
     mine = {**row.values(), **changes}
     policy = row.table.spec.conflict_policy
     if policy not in POLICIES:
@@ -235,7 +255,9 @@ def _resolved(meeting: Contention, mine: dict[str, Any] | None, contested: froze
     if isinstance(answer, Reject):
         raise OpRefused(Code.RESOLVER, str(answer.message)[:500])
     if isinstance(answer, ResolverMerged):
-        given = {name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()}
+        given = {
+            name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()
+        }
         check_values(row.table, given)
         effect = _revive(meeting, {**row.values(), **given}) if row.deleted else write_fields(tx, op, row, given)
     elif isinstance(answer, Accept):

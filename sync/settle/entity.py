@@ -58,7 +58,9 @@ class _Push:
     lost: list[Lost] = field(default_factory=list)
 
 
-def settle_entities(locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool, room: int) -> tuple[Pushed, Outcome]:
+def settle_entities(
+    locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool, room: int
+) -> tuple[Pushed, Outcome]:
     """Settle a push and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
 
     Of conflicts at most `room` bytes of documents are told, but at least one; it is acknowledged no further than told.
@@ -227,4 +229,7 @@ def _remember(device: str, op_ids: Sequence[int], commit: Commit) -> None:
         if not PrunedOps.objects.filter(device_id=device, high=op_id - 1).update(high=op_id):
             PrunedOps.objects.create(device_id=device, low=op_id, high=op_id, cursor=commit.to_cursor)
     if op_ids:
-        sql.run("UPDATE tenants_device SET pruned_op_id = %s WHERE id = %s AND pruned_op_id < %s", [max(op_ids), device, max(op_ids)])
+        sql.run(
+            "UPDATE tenants_device SET pruned_op_id = %s WHERE id = %s AND pruned_op_id < %s",
+            [max(op_ids), device, max(op_ids)],
+        )

@@ -77,7 +77,9 @@ def _merged(tx: Tx, op: EntityOp, row: Row, view: DocumentView) -> Resolution:
         return _PERSON
     from_body = entities.declared(merged, kinds_for(view, row.table))
     only = None if view.free else view.writable_fields()
-    return Resolution("write", read_insert(row.table, from_body, tx.batch.unknown_field, only), view.overlaid(stored, merged))
+    return Resolution(
+        "write", read_insert(row.table, from_body, tx.batch.unknown_field, only), view.overlaid(stored, merged)
+    )
 
 
 def _before(tx: Tx, op: EntityOp, row: Row) -> bytes | None:
@@ -94,7 +96,9 @@ def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) ->
     """Let the object type's own resolver decide."""
     mine = None if op.verb == "delete" else {**row.values(), **values_for(tx, view, engine_op, row)}
     theirs, policy = None if row.deleted else row.values(), row.table.spec.conflict_policy
-    contested = frozenset(name for name in row.table.fields if mine is None or theirs is None or mine.get(name) != theirs.get(name))
+    contested = frozenset(
+        name for name in row.table.fields if mine is None or theirs is None or mine.get(name) != theirs.get(name)
+    )
     resolver = resolver_of(policy)
     meeting = Meeting(op.collection, op.entity_id, mine, theirs, None, contested, tx.actor.by, tx.actor.device_id)
     answer = ask(resolver, meeting) if resolver else Ask()
@@ -109,7 +113,9 @@ def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) ->
     return Resolution("write", given, entities.edited(body_of(row), given, lambda: {**row.values(), **given}))
 
 
-def keep(batch: Batch, actor: Actor, lost: Sequence[Lost], room: int) -> tuple[tuple[EntityConflictView, ...], int | None]:
+def keep(
+    batch: Batch, actor: Actor, lost: Sequence[Lost], room: int
+) -> tuple[tuple[EntityConflictView, ...], int | None]:
     """Store conflicts and return what their client is told, with the number of the first op that it is not told of for want of room.
 
     After the records and the log were written. What is not told is when the op is sent again.
@@ -123,7 +129,9 @@ def keep(batch: Batch, actor: Actor, lost: Sequence[Lost], room: int) -> tuple[t
         room -= len(state) + len(each.op.body or b"")
         if room < 0 and views:
             return tuple(views), each.op.op_id
-        views.append(EntityConflictView(each.op, version_of(each.row), state, times.get(each.row.cursor), each.row.deleted))
+        views.append(
+            EntityConflictView(each.op, version_of(each.row), state, times.get(each.row.cursor), each.row.deleted)
+        )
     return tuple(views), None
 
 
@@ -133,7 +141,9 @@ def _state(lost: Lost) -> bytes:
 
 
 def _times(batch: Batch, cursors: set[int]) -> dict[int, int]:
-    found = sql.fetch_in("SELECT cursor, line FROM changes WHERE tenant_id = %s AND cursor IN", sorted(cursors), [batch.tenant_id])
+    found = sql.fetch_in(
+        "SELECT cursor, line FROM changes WHERE tenant_id = %s AND cursor IN", sorted(cursors), [batch.tenant_id]
+    )
     return {cursor: round(datetime.fromisoformat(decode_line(line)["at"]).timestamp() * 1000) for cursor, line in found}
 
 
@@ -169,13 +179,19 @@ def _store(batch: Batch, actor: Actor, lost: Lost) -> None:
     }.items():
         setattr(conflict, name, value)
     conflict.save()
-    EntityConflict.objects.update_or_create(conflict=conflict, defaults={"op_type": op.verb, "entity_version": op.version, "cbor": op.body})
+    EntityConflict.objects.update_or_create(
+        conflict=conflict, defaults={"op_type": op.verb, "entity_version": op.version, "cbor": op.body}
+    )
 
 
 def _is_same(conflict: Conflict, op: EntityOp) -> bool:
     """Whether a conflict is kept already for the very same op: it was sent again because its answer was lost."""
     kept = EntityConflict.objects.filter(conflict_id=conflict.pk).first()
-    return kept is not None and (kept.op_type, kept.entity_version) == (op.verb, op.version) and _bytes(kept.cbor) == op.body
+    return (
+        kept is not None
+        and (kept.op_type, kept.entity_version) == (op.verb, op.version)
+        and _bytes(kept.cbor) == op.body
+    )
 
 
 def _bytes(value: bytes | memoryview | None) -> bytes | None:

@@ -48,7 +48,9 @@ def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
 def require_verb(rule: TableRule, *, update: bool) -> None:
     """Refuse to change, or else to delete, a record that is there."""
     if not (rule.update if update else rule.delete):
-        raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow this record to be {'changed' if update else 'deleted'}.")
+        raise OpRefused(
+            Code.FORBIDDEN, f"Your profile does not allow this record to be {'changed' if update else 'deleted'}."
+        )
 
 
 def _permit_values(rule: TableRule, table: Table, payload: Any) -> None:
@@ -65,7 +67,10 @@ def _permit_patch(rule: TableRule, table: Table, payload: Any) -> None:
     for step in payload if isinstance(payload, list) else ():
         if not isinstance(step, dict):
             continue
-        for pointer, writes in ((step.get("path"), step.get("op") != "test"), (step.get("from"), step.get("op") == "move")):
+        for pointer, writes in (
+            (step.get("path"), step.get("op") != "test"),
+            (step.get("from"), step.get("op") == "move"),
+        ):
             if isinstance(pointer, str):
                 name = pointer.removeprefix("/").split("/", 1)[0]
                 require_readable(rule, table, name)
@@ -125,11 +130,18 @@ def _check_effect(tx: Tx, rules: Rules, effect: Effect) -> None:
 def without_hidden(refused: OpRefused, rules: Rules | None, table: Any) -> OpRefused:
     """Return a refusal that names no hidden field."""
     rule = rules.by_table.get(table) if rules is not None and isinstance(table, str) else None
-    if rule is None or refused.field is None or rule.can_read(refused.field) or refused.code in (Code.UNKNOWN_FIELD, Code.UNKNOWN_CONFLICT):
+    if (
+        rule is None
+        or refused.field is None
+        or rule.can_read(refused.field)
+        or refused.code in (Code.UNKNOWN_FIELD, Code.UNKNOWN_CONFLICT)
+    ):
         return refused
     if refused.field in ("at", "base_version", "settles", "resolution"):
         return refused
-    return OpRefused(Code.FORBIDDEN, "Your profile does not allow this: a field that it does not show would have to be set.")
+    return OpRefused(
+        Code.FORBIDDEN, "Your profile does not allow this: a field that it does not show would have to be set."
+    )
 
 
 def in_sight(tx: Tx, table_name: str, record_id: str) -> bool:

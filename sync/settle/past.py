@@ -41,7 +41,14 @@ def known_to(
     `steps` are the record's changes in order, up to now; `now` its present values. None when the log does not reach back
     far enough, or the device's own changes cannot be told apart from others'.
     """
-    start = next((i for i in reversed(range(len(steps))) if steps[i].op == "insert" and steps[i].version <= max(base_version, 1)), None)
+    start = next(
+        (
+            i
+            for i in reversed(range(len(steps)))
+            if steps[i].op == "insert" and steps[i].version <= max(base_version, 1)
+        ),
+        None,
+    )
     if start is None:
         return None
     record = _first(steps[start:], now, defaults)

@@ -79,7 +79,9 @@ def check_values(table: Table, values: Mapping[str, Any]) -> None:
             raise OpRefused(Code.REQUIRED, f"{name} is required: give it a value.", field=name)
     for name, allowed in table.choices:
         if name in values and (values[name] not in allowed if allowed else values[name] is not None):
-            offer = f"must be one of {', '.join(allowed)}" if allowed else "has no values in this object type, leave it out"
+            offer = (
+                f"must be one of {', '.join(allowed)}" if allowed else "has no values in this object type, leave it out"
+            )
             raise OpRefused(Code.BAD_VALUE, f"{name} {offer}.", field=name)
 
 
@@ -113,7 +115,9 @@ def read_update(
     return changes
 
 
-def _read_patch(table: Table, payload: list[Any], document: dict[str, Any], limits: EngineKnobs, unknown: Unknown) -> dict[str, Any]:
+def _read_patch(
+    table: Table, payload: list[Any], document: dict[str, Any], limits: EngineKnobs, unknown: Unknown
+) -> dict[str, Any]:
     steps, result = _copied(payload), _copied(document)
     for step in steps:
         _check_step(table, step, unknown)
@@ -127,7 +131,9 @@ def _read_patch(table: Table, payload: list[Any], document: dict[str, Any], limi
             ValueError,
             AttributeError,
         ) as error:
-            raise OpRefused(Code.BAD_PATCH, f"{step['op']} at {_short(step['path'])} cannot be applied to the record.") from error
+            raise OpRefused(
+                Code.BAD_PATCH, f"{step['op']} at {_short(step['path'])} cannot be applied to the record."
+            ) from error
         if step["op"] in ("copy", "move"):
             _check_size(result, limits)
     return {
@@ -148,7 +154,9 @@ def _copied(value: Any) -> Any:
 def _check_step(table: Table, step: Any, unknown: Unknown) -> None:
     """Check an operation's form, and that every pointer in it begins at a field."""
     if type(step) is not dict or step.get("op") not in _PATCH_OPS:
-        raise OpRefused(Code.BAD_PATCH, "Each operation of a patch is an object with op: add, remove, replace, move, copy or test.")
+        raise OpRefused(
+            Code.BAD_PATCH, "Each operation of a patch is an object with op: add, remove, replace, move, copy or test."
+        )
     pointers = [step.get("path")] + ([step.get("from")] if step["op"] in ("move", "copy") else [])
     for pointer in pointers:
         if type(pointer) is not str or not pointer.startswith("/") or len(pointer) > 2000:

@@ -61,7 +61,11 @@ def prefetch(batch: Batch, pushes: Pushes) -> None:
 
 
 def _judge_targets(
-    batch: Batch, rules: Rules, pointed: Mapping[str, set[str]], ids: defaultdict[Table, set[str]], judged: defaultdict[TableRule, set[str]]
+    batch: Batch,
+    rules: Rules,
+    pointed: Mapping[str, set[str]],
+    ids: defaultdict[Table, set[str]],
+    judged: defaultdict[TableRule, set[str]],
 ) -> None:
     """Note what a filtered actor refers to: those records are judged like the ones that are written."""
     for name, found in pointed.items():
@@ -126,7 +130,9 @@ def _pruned(device_id: str, op_ids: Sequence[int]) -> Iterator[tuple[int, tuple[
                 yield op_id, (None, cursor)
 
 
-def _collect(table: Table, payload: Any, targets: defaultdict[str, set[str]], values: defaultdict[tuple[Table, str], list[Any]]) -> None:
+def _collect(
+    table: Table, payload: Any, targets: defaultdict[str, set[str]], values: defaultdict[tuple[Table, str], list[Any]]
+) -> None:
     """Note the reference targets and unique values an op names openly; what a nested patch hides is read later, one by one."""
     for name, value in _named(payload, table.watched):
         if (target := table.watched[name]) is not None:

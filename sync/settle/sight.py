@@ -25,7 +25,11 @@ def look_over(batch: Batch, rule: TableRule, table: Table, ids: Iterable[str]) -
     seen.update(wanted)
     found = [row for record_id in wanted if (row := batch.row(table, record_id)) is not None]
     for term in hops:
-        _ask(batch, term, wanted if term.key.kind == DOWN else [p for row in found if (p := row.get(term.key.reference)) is not None])
+        _ask(
+            batch,
+            term,
+            wanted if term.key.kind == DOWN else [p for row in found if (p := row.get(term.key.reference)) is not None],
+        )
 
 
 def _ask(batch: Batch, term: Term, ids: Iterable[str]) -> None:
@@ -75,7 +79,9 @@ def _passes(tx: Tx, term: Term, row: Row, before: bool) -> bool:
 def _passes_below(tx: Tx, term: Term, table: Table, record_id: str, before: bool) -> bool:
     """Ask the database's records, but for those the batch has changed."""
     key = term.key
-    changed = {r.id: r for (t, _), r in [*tx.batch.dirty.items(), *(() if before else tx.overlay.items())] if t is table}
+    changed = {
+        r.id: r for (t, _), r in [*tx.batch.dirty.items(), *(() if before else tx.overlay.items())] if t is table
+    }
     for child in changed.values():
         if not child.deleted and child.get(key.reference) == record_id and _key_of(child, key.field) in term.allowed:
             return True

@@ -105,11 +105,17 @@ class Tx:
         batch, table, key = self.batch, final.table, unique_key(value)
         batch.load_owners(table, name, [value])
         owner = batch.owners[table, name][key]
-        holders = self._takers.get((table, name, key), set()) | batch.takers[table, name, key] | ({owner} if owner is not None else set())
+        holders = (
+            self._takers.get((table, name, key), set())
+            | batch.takers[table, name, key]
+            | ({owner} if owner is not None else set())
+        )
         for holder in holders - {final.id}:
             row = self.overlay.get((table, holder)) or batch.dirty.get((table, holder))
             if row is None or (not row.deleted and unique_key(row.get(name)) == key):
-                raise OpRefused(Code.UNIQUE, f"{name}: another record has this value already; choose another one.", field=name)
+                raise OpRefused(
+                    Code.UNIQUE, f"{name}: another record has this value already; choose another one.", field=name
+                )
 
     def _told(self, effect: Effect) -> tuple[str, ...]:
         """Return the kept fields that the actor may see."""

@@ -63,7 +63,9 @@ def build(path: Path, channel: Channel, base: Base | None = None) -> Built:
     raise AssertionError("unreachable")
 
 
-def _fill_or_refresh(target: sqlite3.Connection, channel: Channel, base: Base | None) -> tuple[TenantState, TenantSchema]:
+def _fill_or_refresh(
+    target: sqlite3.Connection, channel: Channel, base: Base | None
+) -> tuple[TenantState, TenantSchema]:
     with _source(target) as reader:
         target.execute("BEGIN")
         state = tenant_state(reader, channel.tenant_id)
@@ -166,7 +168,9 @@ def _copy_system(target: sqlite3.Connection, source: _From, table: str, since: i
     for record_id, version, deleted, data in view.system_rows(source.channel, table, found):
         target.execute(f'DELETE FROM main.{quote(table)} WHERE "id" = ?', [record_id])
         if not deleted:
-            target.execute(f"INSERT INTO main.{quote(table)} VALUES ({places})", system_row(table, record_id, version, data))
+            target.execute(
+                f"INSERT INTO main.{quote(table)} VALUES ({places})", system_row(table, record_id, version, data)
+            )
 
 
 def _stamp(target: sqlite3.Connection, channel: Channel, state: TenantState) -> None:

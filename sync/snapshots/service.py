@@ -42,7 +42,9 @@ def make(channel: Channel) -> Snapshot:
 def _newest(channel: Channel, state: TenantState) -> Snapshot | None:
     """Return the newest snapshot that the log still connects to the head, and whose files are on this machine."""
     oldest = max(state.pruned_cursor, channel.born_cursor)
-    candidates = Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key, cursor__lte=state.cursor, cursor__gte=oldest)
+    candidates = Snapshot.objects.filter(
+        tenant_id=channel.tenant_id, channel=channel.key, cursor__lte=state.cursor, cursor__gte=oldest
+    )
     for snapshot in candidates.order_by("-cursor", "-created_at"):
         if snapshot.manifest["server_epoch"] == state.server_epoch and (store.home(snapshot) / store.REPLICA).exists():
             return snapshot
@@ -74,7 +76,13 @@ def _build(channel: Channel) -> Snapshot:
     metrics.snapshot_seconds.observe(seconds)
     records = sum(count for count, _ in built.tables.values())
     logger.info(
-        "snapshot_built", tenant=channel.tenant, channel=channel.key, how=how, cursor=snapshot.cursor, records=records, seconds=seconds
+        "snapshot_built",
+        tenant=channel.tenant,
+        channel=channel.key,
+        how=how,
+        cursor=snapshot.cursor,
+        records=records,
+        seconds=seconds,
     )
     return snapshot
 

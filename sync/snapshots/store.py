@@ -92,7 +92,10 @@ def _cut(folder: Path, previous: Snapshot | None) -> tuple[int, str, list[dict[s
     whole, size = hashlib.sha256(), 0
     parts: list[dict[str, Any]] = []
     before = None if previous is None else home(previous)
-    with (folder / REPLICA).open("rb") as replica, (before / REPLICA if before else Path(os.devnull)).open("rb") as older:
+    with (
+        (folder / REPLICA).open("rb") as replica,
+        (before / REPLICA if before else Path(os.devnull)).open("rb") as older,
+    ):
         while data := replica.read(PART_BYTES):
             whole.update(data)
             size += len(data)

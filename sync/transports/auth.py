@@ -88,7 +88,9 @@ def untold(device_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Return, for each of the devices, its conflicts that were settled without its knowing, as `settled` tells them."""
     found: dict[str, list[dict[str, Any]]] = {}
     # Most have none, and everybody who says hello is asked about.
-    waiting = "SELECT DISTINCT device_id FROM sync_conflict WHERE state = 'settled' AND NOT told_device AND device_id IN"
+    waiting = (
+        "SELECT DISTINCT device_id FROM sync_conflict WHERE state = 'settled' AND NOT told_device AND device_id IN"
+    )
     concerned = sorted({device_id for (device_id,) in sql.fetch_in(waiting, device_ids)})
     for start in range(0, len(concerned), _CHUNK):
         chunk = concerned[start : start + _CHUNK]
@@ -125,7 +127,10 @@ def mark_seen(cursors: Mapping[str, int]) -> None:
     further = "CASE WHEN last_cursor < %s THEN %s ELSE last_cursor END"
     with transaction.atomic():
         for device_id, cursor in cursors.items():
-            sql.run(f"UPDATE tenants_device SET last_seen_at = %s, last_cursor = {further} WHERE id = %s", [now, cursor, cursor, device_id])
+            sql.run(
+                f"UPDATE tenants_device SET last_seen_at = %s, last_cursor = {further} WHERE id = %s",
+                [now, cursor, cursor, device_id],
+            )
 
 
 def origin_allowed(headers: Iterable[tuple[bytes, bytes]]) -> bool:

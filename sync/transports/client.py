@@ -115,7 +115,9 @@ class Client:
         self._schema_version = message.schema_version
         self.confirmed_cursor = max(self.confirmed_cursor, message.cursor)
         held = message.channel or self._held
-        await self._begin(Position(message.schema_version, message.cursor, message.state_hash, self._epoch, held), message.ref)
+        await self._begin(
+            Position(message.schema_version, message.cursor, message.state_hash, self._epoch, held), message.ref
+        )
 
     async def _begin_again(self) -> None:
         """The log was pruned under a client that was reading it: choose another way."""
@@ -135,7 +137,9 @@ class Client:
             case "log":
                 self._outbox.put(frames.message("catch_up", ref, mode=mode, **span))
                 await self._holds()
-                self.stream.start(position.cursor, position.state_hash if position.cursor and position.state_hash else state.genesis)
+                self.stream.start(
+                    position.cursor, position.state_hash if position.cursor and position.state_hash else state.genesis
+                )
             case "rows":
                 stamp = {"schema_version": state.schema_version, "state_hash": state.state_hash.hex()}
                 self._outbox.put(frames.message("catch_up", ref, mode=mode, **span, **stamp, total=chosen.plan.total))
@@ -148,7 +152,9 @@ class Client:
                 self._held = None  # what it subscribes with next stems from this snapshot, or says otherwise
                 self._outbox.put(frames.message("catch_up", ref, mode=mode, manifest=manifest))
             case "repair":
-                self._outbox.put(frames.message("catch_up", ref, mode=mode, cursor=state.cursor, state_hash=state.state_hash.hex()))
+                self._outbox.put(
+                    frames.message("catch_up", ref, mode=mode, cursor=state.cursor, state_hash=state.state_hash.hex())
+                )
 
     async def _holds(self) -> None:
         """The client's replica is of this channel: its chain says so."""

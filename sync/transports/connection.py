@@ -199,7 +199,12 @@ class Connection:
                 self.fail(Code.INTERNAL, "The server failed on this push. Try again later.", ref=ref, retry_after=5)
 
     def _refuses(self, results: Results) -> bool:
-        if self.client is None or not self.client.channel.filtered or results.cancelled() or results.exception() is not None:
+        if (
+            self.client is None
+            or not self.client.channel.filtered
+            or results.cancelled()
+            or results.exception() is not None
+        ):
             return False
         return any(result.status == "rejected" for result in results.result())
 
@@ -243,7 +248,9 @@ class Connection:
     async def _greet(self, hello: Hello) -> None:
         self._hello_timer.cancel()
         if self._runtime.draining:
-            raise SyncError(Code.SHUTTING_DOWN, "The server is going down.", retry_after=self._runtime.knobs.drain_seconds)
+            raise SyncError(
+                Code.SHUTTING_DOWN, "The server is going down.", retry_after=self._runtime.knobs.drain_seconds
+            )
         try:
             greeting = await self._runtime.pool.run(greet, hello)
         except SyncError as refused:

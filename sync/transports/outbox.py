@@ -48,7 +48,10 @@ class Outbox:
             return
         self._queue.append(frame)
         self.waiting_bytes += len(frame)
-        if self.waiting_bytes > HARD_BOUND * self._knobs.outbox_bytes or len(self._queue) > HARD_BOUND * self._knobs.outbox_frames:
+        if (
+            self.waiting_bytes > HARD_BOUND * self._knobs.outbox_bytes
+            or len(self._queue) > HARD_BOUND * self._knobs.outbox_frames
+        ):
             self._break(slow=True)
         else:
             self._wake()
@@ -61,7 +64,9 @@ class Outbox:
 
     async def room(self) -> None:
         """Wait until at most half of what may wait is waiting."""
-        while not self._dead and (self.waiting_bytes * 2 > self._knobs.outbox_bytes or len(self._queue) * 2 > self._knobs.outbox_frames):
+        while not self._dead and (
+            self.waiting_bytes * 2 > self._knobs.outbox_bytes or len(self._queue) * 2 > self._knobs.outbox_frames
+        ):
             await self._wait()
 
     async def flushed(self) -> None:

@@ -92,9 +92,13 @@ def verify_ranges(channel: Channel, message: VerifyRanges) -> str:
     with read_transaction() as reader:
         state, schema = _state(reader, channel)
         _known(channel, schema, message.table)
-        found = [table_digest(reader, channel, schema, message.table, low=low, high=high) for low, high in message.ranges]
+        found = [
+            table_digest(reader, channel, schema, message.table, low=low, high=high) for low, high in message.ranges
+        ]
     state = in_channel(channel, state)
-    return frames.message("verify", message.ref, cursor=state.cursor, state_hash=state.state_hash.hex(), table=message.table, ranges=found)
+    return frames.message(
+        "verify", message.ref, cursor=state.cursor, state_hash=state.state_hash.hex(), table=message.table, ranges=found
+    )
 
 
 def repair(channel: Channel, message: Repair) -> str:
@@ -116,7 +120,9 @@ def schema_commands(channel: Channel, message: SchemaRequest) -> str:
     if channel.rules is not None:
         found = [{**one, "commands": project_commands(one["commands"], channel.rules)} for one in found]
     newest = found[-1]["schema_version"] if found else message.from_version
-    return frames.envelope("schema", message.ref, **{"from": message.from_version, "to": newest, "revisions": found}).decode()
+    return frames.envelope(
+        "schema", message.ref, **{"from": message.from_version, "to": newest, "revisions": found}
+    ).decode()
 
 
 def part(channel: Channel, message: PartRequest) -> bytes:

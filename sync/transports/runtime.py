@@ -126,7 +126,8 @@ class Runtime:
         logger.info("draining", connections=len(self.aborts))
         async with asyncio.timeout(self.knobs.drain_timeout):
             await asyncio.gather(
-                *(member.drain(self.knobs.drain_seconds, RESTARTING) for member in list(self.aborts)), return_exceptions=True
+                *(member.drain(self.knobs.drain_seconds, RESTARTING) for member in list(self.aborts)),
+                return_exceptions=True,
             )
 
     # Connections

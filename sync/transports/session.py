@@ -104,7 +104,9 @@ class Session:
             closing = FORBIDDEN_AT_HELLO
         self._errors += 1
         if closing is None and self._errors > self.limits.errors:
-            actions.append(Reply(frames.error(Code.TOO_MANY_ERRORS, "too many errors on this connection"), Code.TOO_MANY_ERRORS))
+            actions.append(
+                Reply(frames.error(Code.TOO_MANY_ERRORS, "too many errors on this connection"), Code.TOO_MANY_ERRORS)
+            )
             closing = CLOSE_CODES[Code.TOO_MANY_ERRORS]
         if closing is not None:
             self.state = State.CLOSED

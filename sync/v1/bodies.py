@@ -75,12 +75,16 @@ class Bodies:
         return found
 
     def _read_sizes(self, cursors: Sequence[int]) -> dict[int, int]:
-        found = sql.fetch_in("SELECT cursor, length(cbor) FROM v1_changes WHERE tenant_id = %s AND cursor IN", cursors, [self._tenant])
+        found = sql.fetch_in(
+            "SELECT cursor, length(cbor) FROM v1_changes WHERE tenant_id = %s AND cursor IN", cursors, [self._tenant]
+        )
         return {cursor: size or 0 for cursor, size in found}
 
     def _read(self, cursors: Sequence[int]) -> dict[int, Body]:
         found = sql.fetch_in(
-            "SELECT cursor, entity_version, cbor, timestamp_ms FROM v1_changes WHERE tenant_id = %s AND cursor IN", cursors, [self._tenant]
+            "SELECT cursor, entity_version, cbor, timestamp_ms FROM v1_changes WHERE tenant_id = %s AND cursor IN",
+            cursors,
+            [self._tenant],
         )
         return {cursor: _body(version, cbor, moment) for cursor, version, cbor, moment in found}
 
@@ -97,7 +101,11 @@ class Bodies:
         if found is not None:
             return _body(*found)
         # The log was pruned: what it held of the record stands in its row, unless somebody changed it since.
-        return Body(row.entity_version, row.entity_cbor) if row.version == change["version"] and row.entity_cbor is not None else None
+        return (
+            Body(row.entity_version, row.entity_cbor)
+            if row.version == change["version"] and row.entity_cbor is not None
+            else None
+        )
 
     @property
     def _tenant(self) -> int:

@@ -86,7 +86,9 @@ def _channel_held(channel: Channel, key: str) -> Channel | None:
 
 def _carried(state: DeviceState) -> Iterator[Lost]:
     """Yield what the device had to let go of before it started over once more."""
-    kept = LostRecord.objects.filter(device_id=state.device_id).values_list("cursor", "table_name", "record_id", "entity_version")
+    kept = LostRecord.objects.filter(device_id=state.device_id).values_list(
+        "cursor", "table_name", "record_id", "entity_version"
+    )
     return (Lost(*row) for row in kept)
 
 
@@ -136,7 +138,9 @@ def _changes(old: Channel, since: int) -> Iterator[dict[str, Any]]:
 def _before(tenant_id: int, held: Mapping[Key, Lost]) -> dict[Key, Lost]:
     """Return records as they were ahead of a change that the device is not to hear of."""
     found = sql.fetch_in(
-        "SELECT cursor, previous FROM changes WHERE tenant_id = %s AND cursor IN", [one.cursor for one in held.values()], [tenant_id]
+        "SELECT cursor, previous FROM changes WHERE tenant_id = %s AND cursor IN",
+        [one.cursor for one in held.values()],
+        [tenant_id],
     )
     previous = dict(found)
     return {

@@ -22,7 +22,9 @@ class EntityChange(models.Model):
 
     class Meta:
         db_table = "v1_changes"
-        indexes: ClassVar = [models.Index(fields=["tenant", "table_name", "record_id", "cursor"], name="v1_changes_record")]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "table_name", "record_id", "cursor"], name="v1_changes_record")
+        ]
 
     def __str__(self) -> str:
         return f"{self.table_name}/{self.record_id} v{self.entity_version} @{self.cursor}"
@@ -87,7 +89,10 @@ class TenantSettings(models.Model):
 
     tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, primary_key=True, related_name="v1")
     unknown_collections = models.CharField(
-        max_length=10, choices=Unknown.choices, default=Unknown.REFUSE, help_text="A push into a collection that no object type has."
+        max_length=10,
+        choices=Unknown.choices,
+        default=Unknown.REFUSE,
+        help_text="A push into a collection that no object type has.",
     )
 
     class Meta:

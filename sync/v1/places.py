@@ -137,7 +137,9 @@ def _store(channel: Channel, state: DeviceState, lost: Sequence[Lost]) -> None:
         LostRecord.objects.filter(device_id=state.device_id).delete()
         for begin in range(0, len(lost), _ROWS_AT_ONCE):
             some = lost[begin : begin + _ROWS_AT_ONCE]
-            sql.insert_many("v1_lost", _LOST, [(state.device_id, one.cursor, one.table, one.record_id, one.version) for one in some])
+            sql.insert_many(
+                "v1_lost", _LOST, [(state.device_id, one.cursor, one.table, one.record_id, one.version) for one in some]
+            )
     with transaction.atomic():
         if lock_tenant(channel.tenant_id).access_version != channel.access_version:
             raise AccessMoved

@@ -33,7 +33,15 @@ _CHUNK: Final = 200
 _MOST_READ: Final = 20_000
 
 
-def pull(channel: Channel, device: str, since: int, limit: int, collections: Sequence[str] | None = None, *, stream: bool = False) -> Page:
+def pull(
+    channel: Channel,
+    device: str,
+    since: int,
+    limit: int,
+    collections: Sequence[str] | None = None,
+    *,
+    stream: bool = False,
+) -> Page:
     """Return at most `limit` changes after a cursor, of some collections or all. Reads in a few statements.
 
     `stream` says that the device confirms nothing by asking. Raises `CursorInvalid`, and `AccessMoved` when rights changed
@@ -120,9 +128,13 @@ def _operation(change: Mapping[str, Any], bodies: Bodies) -> Operation:
     )
 
 
-def _records(channel: Channel, schema: TenantSchema, device: str, wanted: frozenset[str], since: int, floor: int, limit: int) -> Page:
+def _records(
+    channel: Channel, schema: TenantSchema, device: str, wanted: frozenset[str], since: int, floor: int, limit: int
+) -> Page:
     """Return records that changed last in (since, floor], and what a device that starts over may hold and has to let go of."""
-    streams: list[Iterable[Row | LostRecord]] = [_changed(channel, schema, name, since, floor, limit + 1) for name in sorted(wanted)]
+    streams: list[Iterable[Row | LostRecord]] = [
+        _changed(channel, schema, name, since, floor, limit + 1) for name in sorted(wanted)
+    ]
     lost = LostRecord.objects.filter(device_id=device, cursor__gt=since, cursor__lte=floor, table_name__in=wanted)
     streams.append(lost.order_by("cursor")[: limit + 1])
     ops: list[Operation] = []
@@ -138,7 +150,9 @@ def _records(channel: Channel, schema: TenantSchema, device: str, wanted: frozen
 
 def _record(channel: Channel, row: Row) -> Operation:
     body = None if row.deleted else view_of(channel, row.table).shown(body_of(row), row.values)
-    return Operation(row.cursor, row.table.spec.table_name, row.id, "delete" if body is None else "upsert", version_of(row), body, 0)
+    return Operation(
+        row.cursor, row.table.spec.table_name, row.id, "delete" if body is None else "upsert", version_of(row), body, 0
+    )
 
 
 def _let_go(lost: LostRecord) -> Operation:
@@ -150,6 +164,8 @@ def _changed(channel: Channel, schema: TenantSchema, name: str, since: int, floo
     table = rows.table_of(channel.tenant_id, schema.by_table[name])
     shown, values = condition(channel, schema, name, table.vendor)
     living = f'NOT "{table.name}"."_deleted" AND ' if channel.filtered else ""
-    statement = f'{table.select} WHERE "_cursor" > %s AND "_cursor" <= %s AND {living}({shown}) ORDER BY "_cursor" LIMIT %s'
+    statement = (
+        f'{table.select} WHERE "_cursor" > %s AND "_cursor" <= %s AND {living}({shown}) ORDER BY "_cursor" LIMIT %s'
+    )
     for raw in sql.fetch(statement, [since, floor, *values, limit]):
         yield Row(table, raw)

@@ -28,7 +28,9 @@ def push_entities(actor: Actor, ops: Sequence[EntityOp]) -> Pushed:
     _make_room(actor, {op.collection for op in ops})
     knobs = v1_knobs()
     with tenant_transaction(actor.tenant_id) as locked:
-        pushed, outcome = settle_entities(locked, actor, ops, field_merge=knobs.v1_field_merge, room=knobs.v1_page_bytes)
+        pushed, outcome = settle_entities(
+            locked, actor, ops, field_merge=knobs.v1_field_merge, room=knobs.v1_page_bytes
+        )
     transaction.on_commit(lambda: engine.announce(outcome))
     return pushed
 

@@ -26,11 +26,17 @@ __all__ = ["engine", "office", "pytest_runtest_makereport", "pytest_runtest_setu
 JOB = {
     "type": "VerticalLayout",
     "elements": [
-        {"type": "HorizontalLayout", "elements": [{"type": "Control", "scope": f"#/properties/{name}"} for name in ("title", "status")]},
+        {
+            "type": "HorizontalLayout",
+            "elements": [{"type": "Control", "scope": f"#/properties/{name}"} for name in ("title", "status")],
+        },
         {
             "type": "Group",
             "label": "Work",
-            "elements": [{"type": "Control", "scope": f"#/properties/{name}"} for name in ("customer", "notes", "crew", "price", "urgent")],
+            "elements": [
+                {"type": "Control", "scope": f"#/properties/{name}"}
+                for name in ("customer", "notes", "crew", "price", "urgent")
+            ],
         },
     ],
 }
@@ -44,7 +50,13 @@ def tenant(transactional_db: None) -> Tenant:
     tenant = make_acme()
     layouts.save(LayoutDefinition(tenant=tenant, object_name="job", label="Job", layout_json=JOB), "olga")
     office(tenant, "customers", "c1", "insert", {"name": "Harbour Hotel"})
-    office(tenant, "jobs", "j1", "insert", {"title": "Boiler service", "customer": "c1", "price": "95.00", "notes": "Ring twice."})
+    office(
+        tenant,
+        "jobs",
+        "j1",
+        "insert",
+        {"title": "Boiler service", "customer": "c1", "price": "95.00", "notes": "Ring twice."},
+    )
     return tenant
 
 

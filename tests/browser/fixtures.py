@@ -36,7 +36,11 @@ W = TypeVar("W", bound=Window)
 @functools.cache
 def not_built() -> str:
     """Say that there is no web client to test; nothing when there is."""
-    return "" if all(path.exists() for path in BUILT) else "the web client is not built (npm ci && npm run build in clients/web)"
+    return (
+        ""
+        if all(path.exists() for path in BUILT)
+        else "the web client is not built (npm ci && npm run build in clients/web)"
+    )
 
 
 def skip_if(reason: str) -> None:
@@ -53,7 +57,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep evidence the moment a test fails, while its browsers are still there."""
     report = yield
     opened: list[Window] = getattr(item, "funcargs", {}).get("windows", [])

@@ -39,7 +39,9 @@ class Person(Window):
 
     def find(self, css: str) -> WebElement:
         """Wait for an element that can be seen."""
-        found: WebElement = self.until("[...document.querySelectorAll(arguments[0])].find((e) => e.checkVisibility())", css)
+        found: WebElement = self.until(
+            "[...document.querySelectorAll(arguments[0])].find((e) => e.checkVisibility())", css
+        )
         return found
 
     def button(self, name: str, within: str = "body") -> WebElement:
@@ -113,7 +115,10 @@ class Person(Window):
         """Open a record."""
         place = f"#/o/{table}/{quote(record)}"
         self.visit(place)
-        self.until(f"location.hash === arguments[0] && document.querySelector('article:not([hidden]) [data-field] {_INPUT}')", place)
+        self.until(
+            f"location.hash === arguments[0] && document.querySelector('article:not([hidden]) [data-field] {_INPUT}')",
+            place,
+        )
         return self
 
     def live(self) -> "Person":

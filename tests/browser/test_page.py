@@ -99,7 +99,12 @@ def test_everything_is_done_without_a_mouse(at) -> None:
         """Press Tab until what has the focus has this name."""
         for _ in range(60):
             tom.keys(Keys.TAB)
-            if tom.js("return (document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).trim()") == name:
+            if (
+                tom.js(
+                    "return (document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).trim()"
+                )
+                == name
+            ):
                 return
         raise AssertionError(f"Tab never comes to {name}")
 

@@ -18,7 +18,12 @@ TECHNICIAN = {
         "writable_fields": ["status", "notes"],
         "row_filter": {"crew": "$membership.crew"},
     },
-    "line_item": {"can_create": True, "can_update": True, "can_delete": True, "row_filter": {"job.crew": "$membership.crew"}},
+    "line_item": {
+        "can_create": True,
+        "can_update": True,
+        "can_delete": True,
+        "row_filter": {"job.crew": "$membership.crew"},
+    },
     "customer": {"readable_fields": ["name"], "row_filter": {"<job.customer.crew": "$membership.crew"}},
 }
 #: What the page would offer, and what the server then does: for every verb of every table, and a field either way.
@@ -126,14 +131,18 @@ def test_the_page_and_the_server_agree(at, server, tenant, crew) -> None:
     ]
     results = terry.driver.execute_async_script(TRIALS, trials)
     assert len(results) == len(trials), results
-    assert [(*what, offered) for *what, offered, _ in results] == [(*what, outcome == "applied") for *what, _, outcome in results], results
+    assert [(*what, offered) for *what, offered, _ in results] == [
+        (*what, outcome == "applied") for *what, _, outcome in results
+    ], results
     assert sum(offered for *_, offered, _ in results) == 5
     assert {outcome for *_, outcome in results} == {"applied", "forbidden"}
 
 
 @in_every_engine
 def test_another_profile_is_followed_while_the_page_is_open_and_kept_without_a_server(at, server, tenant, crew) -> None:
-    terry = at(size=DESKTOP).go().log_in("terry").open("jobs", "j1")  # where the list, and what makes a new record, is beside it
+    terry = (
+        at(size=DESKTOP).go().log_in("terry").open("jobs", "j1")
+    )  # where the list, and what makes a new record, is beside it
     terry.type("notes", "Half a sent")
     rule = AccessRule.objects.get(profile=crew, object_name="job")
     rule.can_create, rule.can_delete, rule.readable_fields, rule.writable_fields = True, True, None, None
@@ -161,7 +170,9 @@ def test_another_profile_is_followed_while_the_page_is_open_and_kept_without_a_s
     assert not has_button(terry, "Save")
     terry.until("document.querySelector('[data-field=title] output')?.textContent === 'Typed before'")
     terry.click("Cancel")
-    terry.visit("#/o/jobs").sees_row("Boiler service").until("!document.querySelector('.button.new')?.checkVisibility()")
+    terry.visit("#/o/jobs").sees_row("Boiler service").until(
+        "!document.querySelector('.button.new')?.checkVisibility()"
+    )
     terry.open("jobs", "j1").says("view only")
     assert inputs(terry) == [] and has_button(terry, "Delete")
 

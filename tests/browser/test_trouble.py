@@ -65,7 +65,9 @@ def test_that_something_was_done_is_not_said_any_more_once_it_is_refused(at, ser
     tom = at().go().log_in("tom").visit("#/new/customers")
     tom.sees("name", "").type("name", "Double").type("code", "C-1")
     # By itself the message would go after six seconds; here it never would.
-    tom.js("const later = setTimeout; window.setTimeout = (act, ms, ...rest) => (ms === 6000 ? 0 : later(act, ms, ...rest))")
+    tom.js(
+        "const later = setTimeout; window.setTimeout = (act, ms, ...rest) => (ms === 6000 ? 0 : later(act, ms, ...rest))"
+    )
     server.kill()
     tom.offline().save().says("created.")
     office(tenant, "customers", "c9", "insert", {"name": "Was here before", "code": "C-1"})

@@ -15,7 +15,9 @@ from tests.browser import engines
 
 PATIENCE = 60.0
 #: What a stopped server, a missing icon and the lookup of a profile make the console say.
-NOISE = re.compile(r"favicon|DEBUG|ERR_CONNECTION_REFUSED|Could not connect|WebSocket connection to|WebSocket network error|net::ERR_")
+NOISE = re.compile(
+    r"favicon|DEBUG|ERR_CONNECTION_REFUSED|Could not connect|WebSocket connection to|WebSocket network error|net::ERR_"
+)
 _VIOLATIONS = """
 window.violations = [];
 document.addEventListener('securitypolicyviolation', (event) => violations.push(`${event.violatedDirective} ${event.blockedURI}`));
@@ -45,7 +47,9 @@ def eventually(probe: Callable[[], Any], what: Callable[[], str], *, seconds: fl
 class Window:
     """One browser. Its tabs are window handles; its profile outlives it."""
 
-    def __init__(self, url: str, profile: Path, *, engine: str = "chromium", size: engines.Size | None = None, screen: str = "") -> None:
+    def __init__(
+        self, url: str, profile: Path, *, engine: str = "chromium", size: engines.Size | None = None, screen: str = ""
+    ) -> None:
         self.url, self.profile, self.engine = url, profile, engine
         self.driver = self.start_driver(size or engines.ENGINES[engine][1], screen)
         self.driver.set_script_timeout(PATIENCE * 2)
@@ -75,7 +79,9 @@ class Window:
     def state(self) -> str:
         """Say what there is to see, for a failure."""
         with contextlib.suppress(WebDriverException, HTTPError):
-            return f"{self.driver.current_url}\n{self.js('return document.body?.innerText')}\n" + "\n".join(self.console())
+            return f"{self.driver.current_url}\n{self.js('return document.body?.innerText')}\n" + "\n".join(
+                self.console()
+            )
         return "the browser does not answer"
 
     def tab(self) -> str:
@@ -102,7 +108,11 @@ class Window:
 
     def problems(self) -> list[str]:
         """What no test may leave in the console: errors nobody caught, and what the page's policy forbade."""
-        return [line for line in self.console() if "Content Security Policy" in line or "Uncaught" in line or "Unhandled" in line]
+        return [
+            line
+            for line in self.console()
+            if "Content Security Policy" in line or "Uncaught" in line or "Unhandled" in line
+        ]
 
     def leave_evidence(self, folder: Path, name: str) -> None:
         """Save a picture and the console of a failed test."""

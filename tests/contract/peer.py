@@ -80,7 +80,11 @@ class Peer:
     def at(self, tenant: Any) -> "Peer":
         """Pretend to have everything up to the tenant's head."""
         tenant.refresh_from_db()
-        self.cursor, self.state_hash, self.schema_version = tenant.cursor, bytes(tenant.state_hash), tenant.schema_version
+        self.cursor, self.state_hash, self.schema_version = (
+            tenant.cursor,
+            bytes(tenant.state_hash),
+            tenant.schema_version,
+        )
         return self
 
     def hello(self, **changed: Any) -> dict[str, Any]:
@@ -102,10 +106,20 @@ class Peer:
         self.until("live")
         return self
 
-    def op(self, table: str, record: str, op: str, payload: Any = None, *, base: int = 0, **more: Any) -> dict[str, Any]:
+    def op(
+        self, table: str, record: str, op: str, payload: Any = None, *, base: int = 0, **more: Any
+    ) -> dict[str, Any]:
         """An op line with this peer's next op_id."""
         self.op_id += 1
-        line = {"op_id": self.op_id, "table": table, "id": record, "op": op, "base_version": base, "payload": payload, **more}
+        line = {
+            "op_id": self.op_id,
+            "table": table,
+            "id": record,
+            "op": op,
+            "base_version": base,
+            "payload": payload,
+            **more,
+        }
         return {k: v for k, v in line.items() if v is not None}
 
     def push(self, *ops: dict[str, Any]) -> list[dict[str, Any]]:
@@ -127,7 +141,13 @@ def replace(field: str, value: Any) -> list[dict[str, Any]]:
 
 
 def storm(
-    port: int, device: str, token: str, start: dict[str, int | str], name: str, count: int, out: "multiprocessing.Queue[int]"
+    port: int,
+    device: str,
+    token: str,
+    start: dict[str, int | str],
+    name: str,
+    count: int,
+    out: "multiprocessing.Queue[int]",
 ) -> None:
     """Push `count` frames of five inserts, for a process of its own, and put how many were applied."""
     with Peer(port, device, token) as peer:

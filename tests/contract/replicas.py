@@ -64,7 +64,9 @@ class Client:
 
     def log_in_as_itself(self) -> None:
         """Put server, device and token into the replica, as `moat login` does."""
-        remember_login(self.replica, url=self.url, tenant=self.tenant.slug, user="", device=self.device, token=self.token)
+        remember_login(
+            self.replica, url=self.url, tenant=self.tenant.slug, user="", device=self.device, token=self.token
+        )
 
     def reopen(self) -> None:
         """As after a crash of the process."""

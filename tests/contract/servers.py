@@ -62,12 +62,23 @@ class ServerProcess:
     def _command(self) -> list[str]:
         if self.kind == "daphne":
             return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "config.asgi:application"]
-        command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(self.port), "--log-level", "warning"]
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "config.asgi:application",
+            "--port",
+            str(self.port),
+            "--log-level",
+            "warning",
+        ]
         return [*command, "--ws", "websockets-sansio", "--ws-per-message-deflate", "false"]
 
     def start(self) -> "ServerProcess":
         with (self.data / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(self._command(), cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                self._command(), cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+            )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.process.poll() is not None:

@@ -12,7 +12,9 @@ from tests.contract.servers import ServerProcess
 PATIENCE = 90
 
 
-def storm_until_killed(server: ServerProcess, storms: Sequence[Callable[[], object]], enough: Callable[[], bool]) -> None:
+def storm_until_killed(
+    server: ServerProcess, storms: Sequence[Callable[[], object]], enough: Callable[[], bool]
+) -> None:
     """Run every storm in a thread, kill -9 the server once enough was answered, wait for the storms to notice, and start it again."""
     threads = [threading.Thread(target=storm) for storm in storms]
     for thread in threads:

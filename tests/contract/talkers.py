@@ -73,14 +73,27 @@ class OverSocket:
     def reopen(self) -> None:
         self.peer.socket.close()
         old, self.peer = self.peer, Peer(self.port, self.device, self.token)
-        self.peer.cursor, self.peer.state_hash, self.peer.schema_version = old.cursor, old.state_hash, old.schema_version
+        self.peer.cursor, self.peer.state_hash, self.peer.schema_version = (
+            old.cursor,
+            old.state_hash,
+            old.schema_version,
+        )
         self.peer.lines, self.peer.op_id = old.lines, old.op_id
         self.peer.live()
 
     def is_let_in(self) -> bool:
         self.peer.socket.close()
         with Peer(self.port, self.device, self.token) as peer:
-            peer.send({"type": "hello", "protocol": "moat.v1", "token": self.token, "device": self.device, "client": {}, **peer.state()})
+            peer.send(
+                {
+                    "type": "hello",
+                    "protocol": "moat.v1",
+                    "token": self.token,
+                    "device": self.device,
+                    "client": {},
+                    **peer.state(),
+                }
+            )
             return peer.receive()["type"] == "welcome"
 
     def close(self) -> None:
@@ -177,7 +190,11 @@ class OverHttp:
 
 def _plain(values: Values) -> Values:
     """Leave out what is null, and the default of `crew`: that is the column's, a document that does not name it has none."""
-    named = {name: value for name, value in values.items() if value is not None and name not in ("object_type", "status", "id")}
+    named = {
+        name: value
+        for name, value in values.items()
+        if value is not None and name not in ("object_type", "status", "id")
+    }
     if named.get("crew") == 1:
         del named["crew"]
     return named

@@ -36,7 +36,9 @@ def opened(stack: ExitStack, kind: str, tenant: Tenant, server: ServerProcess) -
 
 
 @pytest.fixture(params=["ws-ws", "http-http", "ws-http", "http-ws"])
-def pair(request: pytest.FixtureRequest, stack: ExitStack, tenant: Tenant, server: ServerProcess) -> tuple[Talker, Talker]:
+def pair(
+    request: pytest.FixtureRequest, stack: ExitStack, tenant: Tenant, server: ServerProcess
+) -> tuple[Talker, Talker]:
     """Two devices, each over its own protocol."""
     one, two = (opened(stack, kind, tenant, server) for kind in request.param.split("-"))
     return one, two
@@ -110,7 +112,9 @@ def test_a_revoked_device_is_not_let_in_and_the_other_goes_on(pair: tuple[Talker
     assert two.insert("a", {"title": "A"}) == "applied"
 
 
-def test_tenants_do_not_see_each_other(pair: tuple[Talker, Talker], stack: ExitStack, server: ServerProcess, other_tenant: Tenant) -> None:
+def test_tenants_do_not_see_each_other(
+    pair: tuple[Talker, Talker], stack: ExitStack, server: ServerProcess, other_tenant: Tenant
+) -> None:
     one, two = pair
     strangers = [opened(stack, kind, other_tenant, server) for kind in KINDS]
     one.insert("a", {"title": "secret"})
@@ -123,7 +127,9 @@ def test_tenants_do_not_see_each_other(pair: tuple[Talker, Talker], stack: ExitS
 
 
 @pytest.mark.slow
-def test_nothing_acked_is_lost_when_the_server_is_killed(stack: ExitStack, tenant: Tenant, own_server: ServerProcess) -> None:
+def test_nothing_acked_is_lost_when_the_server_is_killed(
+    stack: ExitStack, tenant: Tenant, own_server: ServerProcess
+) -> None:
     """Both doors are stormed at once; what either was told is there once, and everybody sees the same."""
     acked: list[str] = []
     for round_ in range(3):

@@ -51,7 +51,9 @@ def stage(server: ServerProcess, transactional_db: None) -> Stage:
 class Caller:
     """Somebody at a command line."""
 
-    def __init__(self, server: ServerProcess, issued: IssuedDevice, tenant: str, folder: Path, words: tuple[str, ...]) -> None:
+    def __init__(
+        self, server: ServerProcess, issued: IssuedDevice, tenant: str, folder: Path, words: tuple[str, ...]
+    ) -> None:
         self.server, self.issued, self.tenant, self.words = server, issued, tenant, words
         self.db, self.v1_db, self.token_file = folder / "replica.db", folder / "v1.db", folder / "token"
         self.token_file.write_text(issued.token)
@@ -78,9 +80,21 @@ class Caller:
 
     def watch(self) -> None:
         """Run `moat v1 watch`, which goes on until it is interrupted, for a while."""
-        given = [sys.executable, "-m", "moat_client", "v1", "watch", "--json", "--db", str(self.v1_db), *self.v1_settings()]
+        given = [
+            sys.executable,
+            "-m",
+            "moat_client",
+            "v1",
+            "watch",
+            "--json",
+            "--db",
+            str(self.v1_db),
+            *self.v1_settings(),
+        ]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'clients/python'}"}
-        process = subprocess.Popen(given, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            given, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         time.sleep(2)
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=20)
@@ -102,7 +116,14 @@ def subcommands(parser: argparse.ArgumentParser) -> set[str]:
 def everything_moat_can(caller: Caller) -> None:
     """Every subcommand, pointed at what is hidden."""
     caller.run(
-        "login", caller.server.url, "--tenant", caller.tenant, "--token", caller.issued.token, "--device", str(caller.issued.device.pk)
+        "login",
+        caller.server.url,
+        "--tenant",
+        caller.tenant,
+        "--token",
+        caller.issued.token,
+        "--device",
+        str(caller.issued.device.pk),
     )
     caller.run("sync", "--once", "--timeout", "20")
     for style in ((), ("--json",)):
@@ -114,12 +135,26 @@ def everything_moat_can(caller: Caller) -> None:
             ("tail", "--once", "--lines", "500"),
             ("export",),
             *(("export", table) for table in ("jobs", "vaults")),
-            *(("ls", table) for table in ("jobs", "customers", "line_items", "vaults", "nothing", "object_metadata", "layout_definition")),
+            *(
+                ("ls", table)
+                for table in (
+                    "jobs",
+                    "customers",
+                    "line_items",
+                    "vaults",
+                    "nothing",
+                    "object_metadata",
+                    "layout_definition",
+                )
+            ),
             ("ls", "jobs", "--columns", "id,price"),
             ("ls", "jobs", "--where", "price=7777.00"),
             ("ls", "jobs", "--order", "-price"),
             ("ls", "customers", "--where", "secret=hush"),
-            *(("get", table, one) for table, one in (("jobs", "job-mine"), ("jobs", "job-hidden"), ("vaults", "vault-1"))),
+            *(
+                ("get", table, one)
+                for table, one in (("jobs", "job-mine"), ("jobs", "job-hidden"), ("vaults", "vault-1"))
+            ),
             ("get", "object_metadata", "job"),
         ):
             caller.run(*arguments, *(style if arguments[0] != "export" else ()))
@@ -146,7 +181,12 @@ def everything_moat_can(caller: Caller) -> None:
 
 def _v1(caller: Caller) -> None:
     caller.run("v1", "sync", *caller.v1_settings())
-    for collection, one in (("jobs", "job-mine"), ("jobs", "job-hidden"), ("vaults", "vault-1"), ("line_items", "item-hidden")):
+    for collection, one in (
+        ("jobs", "job-mine"),
+        ("jobs", "job-hidden"),
+        ("vaults", "vault-1"),
+        ("line_items", "item-hidden"),
+    ):
         caller.run("v1", "get", collection, one)
         caller.run("v1", "get", collection)
         caller.run("v1", "put", collection, one, "title=x")
@@ -176,13 +216,23 @@ def hidden_records(stage: Stage) -> list[tuple[str, int]]:
     schema = schema_of(stage.tenant.pk, stage.tenant.schema_version)
     found = []
     with connection.cursor() as cursor:
-        for table, record in (("jobs", "job-hidden"), ("line_items", "item-hidden"), ("vaults", "vault-1"), ("customers", "c1")):
-            cursor.execute(f'SELECT "id", "version" FROM {table_of(stage.tenant.pk, schema.by_table[table])} WHERE "id" = %s', [record])
+        for table, record in (
+            ("jobs", "job-hidden"),
+            ("line_items", "item-hidden"),
+            ("vaults", "vault-1"),
+            ("customers", "c1"),
+        ):
+            cursor.execute(
+                f'SELECT "id", "version" FROM {table_of(stage.tenant.pk, schema.by_table[table])} WHERE "id" = %s',
+                [record],
+            )
             found += cursor.fetchall()
     return found
 
 
-def test_i8_no_subcommand_of_moat_tells_a_lower_profile_what_it_hides(stage: Stage, server: ServerProcess, tmp_path: Path) -> None:
+def test_i8_no_subcommand_of_moat_tells_a_lower_profile_what_it_hides(
+    stage: Stage, server: ServerProcess, tmp_path: Path
+) -> None:
     before = hidden_records(stage)
     tom = Caller(server, stage.device, stage.tenant.slug, tmp_path, TOM)
     everything_moat_can(tom)
@@ -194,7 +244,9 @@ def test_i8_no_subcommand_of_moat_tells_a_lower_profile_what_it_hides(stage: Sta
 
 
 @pytest.mark.parametrize("names", ["own", "theirs"])
-def test_i8_no_subcommand_of_moat_tells_another_tenant_anything(stage: Stage, server: ServerProcess, tmp_path: Path, names: str) -> None:
+def test_i8_no_subcommand_of_moat_tells_another_tenant_anything(
+    stage: Stage, server: ServerProcess, tmp_path: Path, names: str
+) -> None:
     """With a token of one's own, for one's own tenant and for the other's name."""
     before = Change.objects.filter(tenant=stage.tenant).count()
     slug = stage.other.slug if names == "own" else stage.tenant.slug
@@ -288,7 +340,9 @@ def test_every_command_is_walked() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(MANAGE))
-def test_i8_a_command_for_one_tenant_names_and_touches_nothing_of_another(transactional_db: None, tmp_path: Path, name: str) -> None:
+def test_i8_a_command_for_one_tenant_names_and_touches_nothing_of_another(
+    transactional_db: None, tmp_path: Path, name: str
+) -> None:
     mine, theirs = (furnish(make_tenant(word, name=word), word) for word in ("mine", WORD))
     for things in (mine, theirs):  # a field to publish and one to trim, on either side
         kind = ObjectMetadata.objects.get(pk=things[ObjectMetadata].pk)

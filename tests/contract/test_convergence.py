@@ -63,7 +63,9 @@ class World:
 
     def edit_on_the_server(self) -> None:
         record = self.rng.choice(self.ids)
-        versions = Change.objects.filter(tenant=self.tenant, table_name="jobs", record_id=record).values_list("version", flat=True)
+        versions = Change.objects.filter(tenant=self.tenant, table_name="jobs", record_id=record).values_list(
+            "version", flat=True
+        )
         patch = [{"op": "replace", "path": "/notes", "value": f"office {self.rng.choice(WORDS)}"}]
         op = Op(
             op_id=1,

@@ -77,14 +77,19 @@ HOSTILE_OPS = {
     "a long id": ({"id": "x" * 129}, "bad_id"),
     "control characters in an id": ({"id": "a\nb"}, "bad_id"),
     "payload of a wrong kind": ({"payload": [1, 2]}, "bad_op"),
-    "a patch for a record that is not there": ({"op": "update", "payload": replace("title", "x"), "base_version": 1}, "not_found"),
+    "a patch for a record that is not there": (
+        {"op": "update", "payload": replace("title", "x"), "base_version": 1},
+        "not_found",
+    ),
     "a base version from the future": ({"base_version": 9}, "base_version"),
     "a negative base version": ({"base_version": -1}, "bad_op"),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE_OPS)
-def test_a_hostile_op_is_rejected_with_a_code_and_its_neighbours_go_through(name: str, peer: Connect, tenant: Tenant) -> None:
+def test_a_hostile_op_is_rejected_with_a_code_and_its_neighbours_go_through(
+    name: str, peer: Connect, tenant: Tenant
+) -> None:
     bad = peer(tenant).live()
     before = bad.op("jobs", "before", "insert", {"title": "before"})
     hostile = {**bad.op("jobs", "hostile", "insert", GOOD), **HOSTILE_OPS[name][0]}
@@ -158,9 +163,22 @@ def test_another_tenants_records_do_not_exist_for_a_client(peer: Connect, tenant
 
 
 def test_a_bad_token_and_a_silent_client_are_turned_away(server, peer: Connect, tenant: Tenant) -> None:
-    for change, code, close in (({"token": "nonsense"}, "bad_token", 4401), ({"protocol": "moat.v9"}, "protocol", 4426)):
+    for change, code, close in (
+        ({"token": "nonsense"}, "bad_token", 4401),
+        ({"protocol": "moat.v9"}, "protocol", 4426),
+    ):
         bad = peer(tenant)
-        bad.send({"type": "hello", "protocol": "moat.v1", "token": bad.token, "device": bad.device, "client": {}, **bad.state(), **change})
+        bad.send(
+            {
+                "type": "hello",
+                "protocol": "moat.v1",
+                "token": bad.token,
+                "device": bad.device,
+                "client": {},
+                **bad.state(),
+                **change,
+            }
+        )
         assert bad.receive()["code"] == code
         with pytest.raises(ConnectionClosed) as closed:
             bad.receive()

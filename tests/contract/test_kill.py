@@ -76,7 +76,9 @@ def test_i1_nothing_acked_is_lost_when_the_server_is_killed_in_a_push_storm(
 def _moat(client: Client, *arguments: str) -> subprocess.Popen[bytes]:
     """The command line `moat` in a process of its own."""
     command = [sys.executable, "-m", "moat_client", *arguments, "--db", str(client.path)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": CLIENT_FOLDER})
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": CLIENT_FOLDER}
+    )
 
 
 def test_i6_a_client_killed_while_applying_reopens_consistent(
@@ -93,8 +95,15 @@ def test_i6_a_client_killed_while_applying_reopens_consistent(
     def pour() -> None:
         n = 0
         while not stop.is_set():
-            writer.push(*(writer.op("jobs", f"srv-{n + k}", "insert", {"title": "t" * 200, "attrs": {"k": k}}) for k in range(100)))
-            writer.push(*(writer.op("jobs", f"srv-{n + k}", "update", replace("crew", k), base=1) for k in range(0, 100, 3)))
+            writer.push(
+                *(
+                    writer.op("jobs", f"srv-{n + k}", "insert", {"title": "t" * 200, "attrs": {"k": k}})
+                    for k in range(100)
+                )
+            )
+            writer.push(
+                *(writer.op("jobs", f"srv-{n + k}", "update", replace("crew", k), base=1) for k in range(0, 100, 3))
+            )
             n += 100
 
     thread = threading.Thread(target=pour)

@@ -34,7 +34,11 @@ class Member(Client):
         return asyncio.run(Sync(self.replica, self.url, token=self.token, device=self.device).once(within=60))
 
     def ids(self, table):
-        return {r["id"] for r in self.replica.find(table)} if table in {o.table_name for o in self.replica.objects()} else set()
+        return (
+            {r["id"] for r in self.replica.find(table)}
+            if table in {o.table_name for o in self.replica.objects()}
+            else set()
+        )
 
 
 class World:
@@ -51,7 +55,9 @@ class World:
         )
 
     def write(self, *ops):
-        results = push(Actor(self.tenant.pk, "olga"), [Op(n, None, *op[:3], None, op[3]) for n, op in enumerate(ops, 1)])
+        results = push(
+            Actor(self.tenant.pk, "olga"), [Op(n, None, *op[:3], None, op[3]) for n, op in enumerate(ops, 1)]
+        )
         assert all(r.accepted for r in results), results
 
     def member(self, name, suffix=""):
@@ -114,7 +120,9 @@ def test_another_profile_moves_an_offline_replica_to_another_channel(world: Worl
     assert not tom.replica.rights("jobs").delete and tom.replica.rights("jobs").can_write("status")
     assert not tom.replica.rights("jobs").can_write("customer") and not tom.replica.rights("jobs").can_read("price")
     tom.replica.update("jobs", "j1", {"title": "typed offline"})
-    readers = make_profile(world.tenant, "readers", {"job": {"readable_fields": ["title", "price"], "row_filter": {"technician": "tess"}}})
+    readers = make_profile(
+        world.tenant, "readers", {"job": {"readable_fields": ["title", "price"], "row_filter": {"technician": "tess"}}}
+    )
     Membership.objects.filter(user=world.users["tom"])[0].delete()
     Membership.objects.create(tenant=world.tenant, user=world.users["tom"], profile=readers)
     issued = issue_device(world.tenant, world.users["tom"], "again")
@@ -172,8 +180,15 @@ def test_rest_and_snapshots_show_a_member_what_the_channel_shows(world: World) -
         for path in ("/api/records/jobs/j2/", "/api/records/jobs/j9/"):
             assert api.get(path).status_code == 404
             assert api.get(path).json() == api.get("/api/records/jobs/j9/").json()
-        assert api.get("/api/records/jobs/?price=8.00").json()["code"] == api.get("/api/records/jobs/?nothing=8.00").json()["code"]
-        assert api.get("/api/records/jobs/?order=price").status_code == api.get("/api/records/jobs/?order=nothing").status_code == 400
+        assert (
+            api.get("/api/records/jobs/?price=8.00").json()["code"]
+            == api.get("/api/records/jobs/?nothing=8.00").json()["code"]
+        )
+        assert (
+            api.get("/api/records/jobs/?order=price").status_code
+            == api.get("/api/records/jobs/?order=nothing").status_code
+            == 400
+        )
         assert api.get("/api/records/jobs/j2/history/").json() == {"results": [], "next": None}
         assert api.patch("/api/records/jobs/j1/", json={"customer": None}).status_code == 403
         assert api.patch("/api/records/jobs/j1/", json={"title": "Fixed"}).status_code == 200
@@ -186,16 +201,29 @@ def test_a_cbor_member_and_a_live_member_of_one_profile_end_with_the_same_record
     tom = world.member("tom").sync()
     issued = issue_device(world.tenant, world.users["tom"], "cbor")
     store = EntityStore(tmp_path / "tom-cbor.store")
-    config = Config(world.server.url.replace("ws", "http", 1), world.tenant.slug, issued.device.pk, lambda: issued.token)
+    config = Config(
+        world.server.url.replace("ws", "http", 1), world.tenant.slug, issued.device.pk, lambda: issued.token
+    )
     other = SyncEngine(store, config)
 
     def alike() -> None:
         other.sync()
         tom.follow()
         other.sync()
-        for table, fields in (("jobs", ("title", "technician", "customer")), ("customers", ("name",)), ("line_items", ("job", "text"))):
-            live = {r["id"]: {f: r[f] for f in fields if r[f] is not None} for r in tom.replica.find(table)} if tom.ids(table) else {}
-            documents = {i: {k: v for k, v in d.items() if k in fields and v is not None} for i, d in store.collection(table).items()}
+        for table, fields in (
+            ("jobs", ("title", "technician", "customer")),
+            ("customers", ("name",)),
+            ("line_items", ("job", "text")),
+        ):
+            live = (
+                {r["id"]: {f: r[f] for f in fields if r[f] is not None} for r in tom.replica.find(table)}
+                if tom.ids(table)
+                else {}
+            )
+            documents = {
+                i: {k: v for k, v in d.items() if k in fields and v is not None}
+                for i, d in store.collection(table).items()
+            }
             assert documents == live, table
 
     alike()
@@ -204,7 +232,10 @@ def test_a_cbor_member_and_a_live_member_of_one_profile_end_with_the_same_record
     tom.replica.update("line_items", "l1", {"text": "typed live"})
     alike()
     assert store.collection("jobs").get("j1")["title"] == "typed in CBOR"
-    world.write(("jobs", "j2", "update", patch(technician="tom")), ("jobs", "j1", "update", patch(technician="tess", price="1.00")))
+    world.write(
+        ("jobs", "j2", "update", patch(technician="tom")),
+        ("jobs", "j1", "update", patch(technician="tess", price="1.00")),
+    )
     alike()
     assert {i for i, _ in store.collection("line_items").items()} == {"l2"}
     rule = AccessRule.objects.get(profile=world.profile, object_name="job")

@@ -73,7 +73,9 @@ def test_i4_every_subscriber_sees_every_change_once_and_in_order(peer: Connect, 
     def write(number: int) -> None:
         while not stop.is_set():
             n = pushed[number]
-            results = writers[number].push(*(writers[number].op("jobs", f"w{number}-{n + k}", "insert", {"title": "t"}) for k in range(3)))
+            results = writers[number].push(
+                *(writers[number].op("jobs", f"w{number}-{n + k}", "insert", {"title": "t"}) for k in range(3))
+            )
             assert {r["status"] for r in results} == {"applied"}
             pushed[number] += 3
 
@@ -104,7 +106,9 @@ def test_i4_every_subscriber_sees_every_change_once_and_in_order(peer: Connect, 
     assert len(seen) == len(set(seen)) == sum(pushed)
 
 
-def test_i10_a_tenant_under_load_or_with_bad_data_does_not_stop_another(peer: Connect, tenant: Tenant, other_tenant: Tenant) -> None:
+def test_i10_a_tenant_under_load_or_with_bad_data_does_not_stop_another(
+    peer: Connect, tenant: Tenant, other_tenant: Tenant
+) -> None:
     noisy, quiet, stop = peer(other_tenant).live(), peer(tenant).live(), threading.Event()
 
     def make_noise() -> None:
@@ -163,12 +167,15 @@ def test_a_conflict_is_kept_and_settled_by_a_new_op(peer: Connect, tenant: Tenan
     one.push(one.op("jobs", "a", "insert", {"title": "first", "notes": "n"}))
     assert two.push(two.op("jobs", "a", "update", replace("notes", "two"), base=1))[0]["status"] == "applied"
     merged, conflict = one.push(
-        one.op("jobs", "a", "update", replace("title", "one"), base=1), one.op("jobs", "a", "update", replace("notes", "one"), base=1)
+        one.op("jobs", "a", "update", replace("title", "one"), base=1),
+        one.op("jobs", "a", "update", replace("notes", "one"), base=1),
     )
     assert merged["status"] == "merged"
     assert conflict["status"] == "conflict"
     assert (conflict["mine"]["notes"], conflict["theirs"]["notes"], conflict["base"]["notes"]) == ("one", "two", "n")
-    settled = one.push(one.op("jobs", "a", "update", replace("notes", "both"), base=conflict["version"], settles=conflict["conflict"]))[0]
+    settled = one.push(
+        one.op("jobs", "a", "update", replace("notes", "both"), base=conflict["version"], settles=conflict["conflict"])
+    )[0]
     assert settled["status"] == "applied"
 
 
@@ -186,13 +193,23 @@ def test_i5_a_snapshot_and_the_changes_after_it_equal_a_later_snapshot(
     writer = peer(tenant).live()
     client.sync()
     for round_ in range(5):
-        values = {"title": f"t{round_}", "attrs": {"n": [round_, {"x": 1.5}]}, "price": "12.50", "starts_at": "2026-03-01T10:00:00.000000Z"}
+        values = {
+            "title": f"t{round_}",
+            "attrs": {"n": [round_, {"x": 1.5}]},
+            "price": "12.50",
+            "starts_at": "2026-03-01T10:00:00.000000Z",
+        }
         writer.push(*(writer.op("jobs", f"job-{round_}-{n}", "insert", values) for n in range(20)))
         writer.push(*(writer.op("jobs", f"job-{round_}-{n}", "update", replace("crew", n), base=1) for n in range(10)))
         writer.push(*(writer.op("jobs", f"job-{round_}-{n}", "delete", base=1) for n in range(10, 15)))
         job = ObjectMetadata.objects.get(tenant=tenant, object_name="job")
         ObjectField.objects.create(
-            object_type=job, position=90 + round_, name=f"late_{round_}", kind="integer", label="Late", default=round_ or None
+            object_type=job,
+            position=90 + round_,
+            name=f"late_{round_}",
+            kind="integer",
+            label="Late",
+            default=round_ or None,
         )
         publish(tenant.pk)
         if round_ % 2:
@@ -202,7 +219,9 @@ def test_i5_a_snapshot_and_the_changes_after_it_equal_a_later_snapshot(
     writer.socket.close()
 
 
-def test_i7_pending_overlays_survive_publishes_and_a_new_start(client: Client, peer: Connect, tenant: Tenant, tmp_path: Path) -> None:
+def test_i7_pending_overlays_survive_publishes_and_a_new_start(
+    client: Client, peer: Connect, tenant: Tenant, tmp_path: Path
+) -> None:
     """Work done offline outlives a publish that adds a field, one that retires a field it touches, a new snapshot, and a conflict."""
     other = peer(tenant).live()
     client.sync()

@@ -21,10 +21,14 @@ from tests.contract.servers import ServerProcess
 pytestmark = pytest.mark.contract
 
 
-def test_an_op_whose_ack_was_lost_before_a_revocation_is_not_applied_twice(server: ServerProcess, tenant: Tenant, tmp_path: Path) -> None:
+def test_an_op_whose_ack_was_lost_before_a_revocation_is_not_applied_twice(
+    server: ServerProcess, tenant: Tenant, tmp_path: Path
+) -> None:
     """Neither by the log nor, where the replica takes rows instead of it, by op_id."""
     user = make_user(tenant, "wanda")
-    user.password = PBKDF2PasswordHasher().encode("secret", "a salt of its own")  # the server's hasher is not the tests'
+    user.password = PBKDF2PasswordHasher().encode(
+        "secret", "a salt of its own"
+    )  # the server's hasher is not the tests'
     user.save()
 
     def sign_in(replica: Replica) -> dict[str, str]:
@@ -43,7 +47,9 @@ def test_an_op_whose_ack_was_lost_before_a_revocation_is_not_applied_twice(serve
             (taken,) = wire.push(wire.op("jobs", job, "insert", {"title": "mine"}))
             assert taken["status"] == "applied"
         revoke(Device.objects.get(pk=first["device"]))
-        Device.objects.filter(pk=first["device"]).update(revoked_at=timezone.now() - timedelta(minutes=1))  # all its connections are closed
+        Device.objects.filter(pk=first["device"]).update(
+            revoked_at=timezone.now() - timedelta(minutes=1)
+        )  # all its connections are closed
         again = sign_in(replica)
         assert again["device"] == first["device"]
         assert Device.objects.filter(tenant=tenant, user=user).count() == 1
@@ -53,5 +59,9 @@ def test_an_op_whose_ack_was_lost_before_a_revocation_is_not_applied_twice(serve
         assert not replica.conflicts()
         replica.update("jobs", job, {"title": "later"})
         assert asyncio.run(Sync(replica, server.url, **again).once(within=60)).pending == 0
-    changes = Change.objects.filter(tenant=tenant, table_name="jobs").order_by("cursor").values_list("device_id", "op_id", "version")
+    changes = (
+        Change.objects.filter(tenant=tenant, table_name="jobs")
+        .order_by("cursor")
+        .values_list("device_id", "op_id", "version")
+    )
     assert list(changes) == [(first["device"], 1, 1), (first["device"], 2, 2)]

@@ -44,7 +44,16 @@ def moat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def where(tenant: Tenant, server: ServerProcess, tmp_path: Path) -> list[str]:
     issued = issue_device(tenant, make_user(tenant), "cli")
     (tmp_path / "token").write_text(f"{issued.token}\n")
-    return ["--url", server.url, "--db-id", tenant.slug, "--device", issued.device.pk, "--token-file", str(tmp_path / "token")]
+    return [
+        "--url",
+        server.url,
+        "--db-id",
+        tenant.slug,
+        "--device",
+        issued.device.pk,
+        "--token-file",
+        str(tmp_path / "token"),
+    ]
 
 
 def read(answer: tuple[int, str, str]) -> Any:
@@ -52,7 +61,9 @@ def read(answer: tuple[int, str, str]) -> Any:
     return json.loads(answer[1])
 
 
-def test_a_day_with_the_command_line(moat: Moat, where: list[str], tenant: Tenant, server: ServerProcess, tmp_path: Path) -> None:
+def test_a_day_with_the_command_line(
+    moat: Moat, where: list[str], tenant: Tenant, server: ServerProcess, tmp_path: Path
+) -> None:
     token = ["--token-file", str(tmp_path / "token")]
     assert moat("put", "jobs", "a", "title=A", "crew:=3")[0] == 0
     assert read(moat("put", "jobs", "b", "-", "--json", given='{"title": "B", "attrs": {"k": [1]}}')) == {

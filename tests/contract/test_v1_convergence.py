@@ -102,7 +102,17 @@ class World:
     def step(self) -> None:
         self.count += 1
         self.rng.choice(
-            (self.edit, self.edit, self.edit, self.edit_live, self.edit_live, self.sync, self.sync, self.sync_live, self.late)
+            (
+                self.edit,
+                self.edit,
+                self.edit,
+                self.edit_live,
+                self.edit_live,
+                self.sync,
+                self.sync,
+                self.sync_live,
+                self.late,
+            )
         )()
 
     def edit(self) -> None:
@@ -113,7 +123,14 @@ class World:
             jobs.delete(record)
         else:
             kept = before if before is not None and self.rng.random() < 0.7 else {"title": "new"}
-            jobs.put(record, {**kept, self.rng.choice(("title", "notes")): f"{self.rng.choice(WORDS)} {self.count}", "own": self.count})
+            jobs.put(
+                record,
+                {
+                    **kept,
+                    self.rng.choice(("title", "notes")): f"{self.rng.choice(WORDS)} {self.count}",
+                    "own": self.count,
+                },
+            )
 
     def edit_live(self) -> None:
         replica, record = self.live.replica, self.rng.choice(self.ids)
@@ -124,7 +141,11 @@ class World:
         elif self.rng.random() < 0.2:
             replica.delete("jobs", record)
         else:
-            replica.update("jobs", record, {self.rng.choice(("title", "notes")): f"live {self.count}", "crew": self.rng.randrange(5)})
+            replica.update(
+                "jobs",
+                record,
+                {self.rng.choice(("title", "notes")): f"live {self.count}", "crew": self.rng.randrange(5)},
+            )
 
     def sync(self) -> None:
         self.rng.choice(self.devices).sync()
@@ -178,11 +199,21 @@ def test_two_v1_devices_and_a_live_replica_converge(world: World, tmp_path: Path
     assert rows.keys() == one.keys()
     for record, document in one.items():
         shown = {name: rows[record][name] for name in ("title", "notes", "crew")}
-        assert shown == {"notes": None, "crew": 1, **{name: value for name, value in document.items() if name in shown}}, record
+        assert shown == {
+            "notes": None,
+            "crew": 1,
+            **{name: value for name, value in document.items() if name in shown},
+        }, record
     for device in world.devices:
         assert device.store.counts().pending == device.store.counts().refused == 0
-        sent = list(Change.objects.filter(tenant=world.tenant, device_id=device.engine.config.device_id).values_list("op_id", flat=True))
+        sent = list(
+            Change.objects.filter(tenant=world.tenant, device_id=device.engine.config.device_id).values_list(
+                "op_id", flat=True
+            )
+        )
         assert len(sent) == len(set(sent)), "an op was applied twice"
-    assert not Conflict.objects.filter(tenant=world.tenant, state=Conflict.State.OPEN, device_id=world.live.device).exists()
+    assert not Conflict.objects.filter(
+        tenant=world.tenant, state=Conflict.State.OPEN, device_id=world.live.device
+    ).exists()
     assert not verify_log(world.tenant.pk).problems
     verify_replica(world.live, tmp_path)

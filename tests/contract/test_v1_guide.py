@@ -20,7 +20,16 @@ from tests.contract.servers import ROOT, ServerProcess
 pytestmark = pytest.mark.contract
 GUIDE = (ROOT / "docs/guides/syncprotocol-v1.md").read_text()
 #: Without what it would compile or download when it is installed: the plain JavaScript of it will do.
-CBOR_X = ["install", "--no-save", "--no-package-lock", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "cbor-x@1.6.9"]
+CBOR_X = [
+    "install",
+    "--no-save",
+    "--no-package-lock",
+    "--omit=optional",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "cbor-x@1.6.9",
+]
 
 
 def block(language: str, containing: str) -> str:
@@ -58,18 +67,29 @@ def test_the_python_client_of_the_guide(environment: dict[str, str], tenant: Ten
 def cbor_x(tmp_path: Path) -> None:
     """Fetch `cbor-x` as the guide's reader does; where there is no npm or registry the test skips, unless CI asks for it."""
     npm = shutil.which("npm")
-    if npm is None or subprocess.run([npm, *CBOR_X], cwd=tmp_path, capture_output=True, timeout=120, check=False).returncode:
+    if (
+        npm is None
+        or subprocess.run([npm, *CBOR_X], cwd=tmp_path, capture_output=True, timeout=120, check=False).returncode
+    ):
         skip_if("npm cannot install cbor-x")
 
 
 @pytest.mark.usefixtures("cbor_x")
 def test_the_javascript_client_of_the_guide(environment: dict[str, str], tenant: Tenant, tmp_path: Path) -> None:
     (tmp_path / "client.mjs").write_text(block("javascript", "cbor-x"))
-    assert run(["node", "client.mjs"], tmp_path, environment) == "pushed 1 in conflict 0\nupsert notes js { title: 'Milk' }\n"
+    assert (
+        run(["node", "client.mjs"], tmp_path, environment)
+        == "pushed 1 in conflict 0\nupsert notes js { title: 'Milk' }\n"
+    )
     # As an encoder in a browser writes byte strings unless it is told not to: with the tag of a typed array.
-    tagged = block("javascript", "cbor-x").replace(", tagUint8Array: false", "").replace("entityCbor: cbor.encode(", "entityCbor: bytes(")
     tagged = (
-        tagged.replace('entityId: "js"', 'entityId: "browser"') + "\nfunction bytes(value) { return new Uint8Array(cbor.encode(value)); }\n"
+        block("javascript", "cbor-x")
+        .replace(", tagUint8Array: false", "")
+        .replace("entityCbor: cbor.encode(", "entityCbor: bytes(")
+    )
+    tagged = (
+        tagged.replace('entityId: "js"', 'entityId: "browser"')
+        + "\nfunction bytes(value) { return new Uint8Array(cbor.encode(value)); }\n"
     )
     (tmp_path / "browser.mjs").write_text(tagged)
     assert "upsert notes browser { title: 'Milk' }\n" in run(["node", "browser.mjs"], tmp_path, environment)
@@ -77,7 +97,11 @@ def test_the_javascript_client_of_the_guide(environment: dict[str, str], tenant:
 
 
 def test_the_store_of_the_guide(environment: dict[str, str], tenant: Tenant, tmp_path: Path) -> None:
-    text = block("python", "EntityStore").replace("https://moat.example", environment["MOAT_URL"]).replace('"acme"', repr(tenant.slug))
+    text = (
+        block("python", "EntityStore")
+        .replace("https://moat.example", environment["MOAT_URL"])
+        .replace('"acme"', repr(tenant.slug))
+    )
     text = text.replace("DEVICE", repr(environment["MOAT_DEVICE"])).replace("TOKEN", repr(environment["MOAT_TOKEN"]))
     (tmp_path / "store.py").write_text(text + "\nprint(engine.status().pending, sorted(notes.get('n1').items()))\n")
     assert run([sys.executable, "store.py"], tmp_path, {**environment, "PYTHONPATH": str(ROOT / "clients/python")}) == (

@@ -82,7 +82,11 @@ def test_a_client_killed_at_any_step_loses_nothing_and_sends_nothing_twice(
         arguments = [str(path), server.url, tenant.slug, issued.device.pk, issued.token, moment]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{CLIENT_FOLDER}"}
         done = subprocess.run(
-            [sys.executable, "-m", "tests.contract.v1_victim", *arguments], cwd=ROOT, env=environment, timeout=60, capture_output=True
+            [sys.executable, "-m", "tests.contract.v1_victim", *arguments],
+            cwd=ROOT,
+            env=environment,
+            timeout=60,
+            capture_output=True,
         )
         assert done.returncode == (0 if moment == "never" else -signal.SIGKILL), done.stderr[-2000:]
         if moment in ("apply:1", "apply:3", "cursor:1"):
@@ -97,7 +101,11 @@ def test_a_client_killed_at_any_step_loses_nothing_and_sends_nothing_twice(
 def _state(path: Path) -> tuple[Any, ...]:
     with closing(sqlite3.connect(path)) as con:
         cursor = con.execute('SELECT "value" FROM "meta" WHERE "key" = \'cursor\'').fetchall()
-        return cursor, con.execute('SELECT * FROM "entities"').fetchall(), con.execute('SELECT "op_id" FROM "feed"').fetchall()
+        return (
+            cursor,
+            con.execute('SELECT * FROM "entities"').fetchall(),
+            con.execute('SELECT "op_id" FROM "feed"').fetchall(),
+        )
 
 
 def test_a_command_that_is_killed_at_random_moments_ends_in_step(
@@ -106,7 +114,12 @@ def test_a_command_that_is_killed_at_random_moments_ends_in_step(
     """`moat v1 watch` dies again and again while others write and `moat v1 put` adds documents to the same file."""
     issued, path, stop = device_of(tenant), tmp_path / "watched.db", threading.Event()
     other = peer_of(tenant, server)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{CLIENT_FOLDER}", "MOAT_V1_TOKEN": issued.token, "MOAT_V1_DB": str(path)}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}:{CLIENT_FOLDER}",
+        "MOAT_V1_TOKEN": issued.token,
+        "MOAT_V1_DB": str(path),
+    }
     where = ["--url", server.url, "--db-id", tenant.slug, "--device", issued.device.pk]
 
     def moat(*arguments: str) -> subprocess.Popen[bytes]:
@@ -143,7 +156,9 @@ def test_a_command_that_is_killed_at_random_moments_ends_in_step(
     assert sorted(mine) == sorted(added), "an op was lost, or applied twice"
 
 
-def test_pushes_are_whole_or_not_at_all_when_the_server_is_killed(peer_of: Open, tenant: Tenant, own_server: ServerProcess) -> None:
+def test_pushes_are_whole_or_not_at_all_when_the_server_is_killed(
+    peer_of: Open, tenant: Tenant, own_server: ServerProcess
+) -> None:
     """20 devices push ops in lots of 7; a lot is in the log in one piece or not there, and sent again it is there once."""
     acked: set[str] = set()
     lots: dict[str, tuple[V1Peer, list[dict[str, Any]]]] = {}
@@ -177,7 +192,9 @@ def test_pushes_are_whole_or_not_at_all_when_the_server_is_killed(peer_of: Open,
 def _lots(tenant: Tenant) -> dict[str, int]:
     """How many ops of each push are in the log; a push's changes follow each other there."""
     found: dict[str, int] = {}
-    records = Change.objects.filter(tenant=tenant, table_name="jobs").order_by("cursor").values_list("record_id", flat=True)
+    records = (
+        Change.objects.filter(tenant=tenant, table_name="jobs").order_by("cursor").values_list("record_id", flat=True)
+    )
     for lot, group in itertools.groupby(records, key=lambda record: record.rsplit("-", 1)[0]):
         assert lot not in found, "another push is in the middle of one"
         found[lot] = len(list(group))
@@ -221,7 +238,9 @@ def test_twenty_devices_push_at_once_while_pages_of_every_limit_are_read(
     assert len(stored) == len(set(stored)) == 240
 
 
-def test_a_stream_loses_nothing_when_the_server_is_killed_and_comes_back(peer_of: Open, tenant: Tenant, own_server: ServerProcess) -> None:
+def test_a_stream_loses_nothing_when_the_server_is_killed_and_comes_back(
+    peer_of: Open, tenant: Tenant, own_server: ServerProcess
+) -> None:
     reader, start = peer_of(tenant, own_server), tenant.cursor
     seen: list[int] = []
     state = {"last": None, "head": 0}
@@ -271,7 +290,9 @@ def test_a_slow_reader_of_a_stream_costs_bounded_memory_and_gets_everything(
     def storm(name: str) -> None:
         writer.close()  # the server may have closed what was not used for long
         for n in range(40):
-            writer.push(*(writer.op("jobs", f"{name}-{n}-{k}", 1, {"title": "t", "data": os.urandom(5000)}) for k in range(100)))
+            writer.push(
+                *(writer.op("jobs", f"{name}-{n}-{k}", 1, {"title": "t", "data": os.urandom(5000)}) for k in range(100))
+            )
 
     storm("warm")
     for _ in range(2):  # what reading itself costs, before it is measured
@@ -289,7 +310,9 @@ def test_a_slow_reader_of_a_stream_costs_bounded_memory_and_gets_everything(
         storm("job")
         time.sleep(1)
         grown = own_server.memory_kib() - before
-        assert grown - max(alone, 0) < 16 * 1024, f"{grown} KiB more for a reader that did not read, {alone} KiB without it"
+        assert grown - max(alone, 0) < 16 * 1024, (
+            f"{grown} KiB more for a reader that did not read, {alone} KiB without it"
+        )
         seen: list[str] = []
         while len(seen) < 4000:
             kind, data, _ = next(events)

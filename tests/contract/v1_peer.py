@@ -53,7 +53,9 @@ class V1Peer:
             self.close()
             raise
 
-    def op(self, collection: str, record: str, version: int, document: Any = None, *, op_id: int | None = None) -> dict[str, Any]:
+    def op(
+        self, collection: str, record: str, version: int, document: Any = None, *, op_id: int | None = None
+    ) -> dict[str, Any]:
         """An op with this device's next op_id: an upsert of a document (or of bytes as they are), or a delete without one."""
         if op_id is None:
             self.op_id += 1
@@ -61,7 +63,11 @@ class V1Peer:
         out = {"opId": op_id, "collection": collection, "entityId": record, "entityVersion": version, "timestampMs": 1}
         if document is None:
             return {**out, "opType": "delete"}
-        return {**out, "opType": "PUT", "entityCbor": document if isinstance(document, bytes) else cbor2.dumps(document)}
+        return {
+            **out,
+            "opType": "PUT",
+            "entityCbor": document if isinstance(document, bytes) else cbor2.dumps(document),
+        }
 
     def push(self, *ops: dict[str, Any]) -> dict[str, Any]:
         return self.call("push", {"ops": list(ops)})
@@ -81,7 +87,9 @@ class V1Peer:
         return found
 
     @contextmanager
-    def stream(self, last_id: str | None = None, query: str = "") -> Iterator[Iterator[tuple[str, dict[str, Any], str | None]]]:
+    def stream(
+        self, last_id: str | None = None, query: str = ""
+    ) -> Iterator[Iterator[tuple[str, dict[str, Any], str | None]]]:
         """The event stream as (type, data, id); it ends when the server ends it, or breaks off."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Authorization": f"Bearer {self.token}"} | ({"Last-Event-ID": last_id} if last_id else {})

@@ -37,7 +37,9 @@ def serve(request: WebKit2.URISchemeRequest) -> None:
     path = request.get_path()
     file = folder / (path.lstrip("/") if Path(path).suffix else "index.html")
     if not file.is_file() or folder not in file.resolve().parents:
-        request.finish_error(GLib.Error.new_literal(Gio.io_error_quark(), f"{path} is not there", Gio.IOErrorEnum.NOT_FOUND))
+        request.finish_error(
+            GLib.Error.new_literal(Gio.io_error_quark(), f"{path} is not there", Gio.IOErrorEnum.NOT_FOUND)
+        )
         return
     data = file.read_bytes()
     response = WebKit2.URISchemeResponse.new(Gio.MemoryInputStream.new_from_bytes(GLib.Bytes.new(data)), len(data))

@@ -12,7 +12,9 @@ IOS = ROOT / "clients" / "ios"
 SHELL = Path(__file__).with_name("appshell.py")
 ORIGIN = "capacitor://localhost"
 #: WKWebView in an app does not call itself Safari.
-WKWEBVIEW = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+WKWEBVIEW = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+)
 
 
 class Phone(Person):

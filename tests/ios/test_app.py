@@ -44,7 +44,9 @@ def eventually_on_server(tenant: Tenant, job: str, **expected: object) -> None:
 
 def metric(server: ServerProcess, name: str) -> float:
     """A figure of the server's."""
-    request = urllib.request.Request(f"{server.url}/metrics", headers={"Authorization": f"Bearer {server.environment['METRICS_TOKEN']}"})
+    request = urllib.request.Request(
+        f"{server.url}/metrics", headers={"Authorization": f"Bearer {server.environment['METRICS_TOKEN']}"}
+    )
     with urllib.request.urlopen(request, timeout=10) as response:
         found = re.search(rf"^{re.escape(name)} (\S+)$", response.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0
@@ -53,7 +55,12 @@ def metric(server: ServerProcess, name: str) -> float:
 def test_the_first_start_asks_for_a_server_and_takes_only_https(take: Take, server: ServerProcess) -> None:
     phone = take().launch()
     phone.find("input[name=server]")
-    assert phone.js("return [location.origin, isSecureContext, innerWidth, innerHeight]") == ["capacitor://localhost", True, 390, 844]
+    assert phone.js("return [location.origin, isSecureContext, innerWidth, innerHeight]") == [
+        "capacitor://localhost",
+        True,
+        390,
+        844,
+    ]
     phone.fill_log_in(tenant="acme", user="tom", password="secret")
     phone.says("Server, company, user and password are all needed.")
     for address in ("http://moat.example", "https://tom:secret@moat.example", "not a server"):

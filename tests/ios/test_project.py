@@ -93,7 +93,12 @@ def test_every_object_that_the_project_names_is_there(project):
     assert len(objects) > 25
     assert named == set(objects)
     kinds = {each["isa"] for each in objects.values()}
-    assert {"PBXNativeTarget", "PBXResourcesBuildPhase", "PBXSourcesBuildPhase", "XCLocalSwiftPackageReference"} <= kinds
+    assert {
+        "PBXNativeTarget",
+        "PBXResourcesBuildPhase",
+        "PBXSourcesBuildPhase",
+        "XCLocalSwiftPackageReference",
+    } <= kinds
 
 
 def test_every_file_of_the_project_is_in_the_repository_or_made_by_sync(project):
@@ -185,10 +190,14 @@ def test_every_picture_exists_in_its_size():
 
 def test_the_bundle_is_the_web_client_byte_for_byte(bundle):
     served = {
-        address.removeprefix(f"/static/{PREFIX}"): sha256 for address, sha256 in web.precache().items() if address.startswith("/static")
+        address.removeprefix(f"/static/{PREFIX}"): sha256
+        for address, sha256 in web.precache().items()
+        if address.startswith("/static")
     }
     assembled = {
-        str(path.relative_to(bundle)): hashlib.sha256(path.read_bytes()).hexdigest() for path in bundle.rglob("*") if path.is_file()
+        str(path.relative_to(bundle)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in bundle.rglob("*")
+        if path.is_file()
     }
     assert len(served) > 60
     del assembled["index.html"]
@@ -210,7 +219,11 @@ class Page(HTMLParser):
         self.addresses += [of[name] for name in ("href", "src") if name in of]
         if tag == "meta":
             self.meta[of.get("http-equiv") or of.get("name") or "charset"] = of.get("content", "")
-        if tag == "style" or (tag == "script" and "src" not in of) or any(name == "style" or name.startswith("on") for name in of):
+        if (
+            tag == "style"
+            or (tag == "script" and "src" not in of)
+            or any(name == "style" or name.startswith("on") for name in of)
+        ):
             self.inline.append(tag)
 
 
@@ -235,7 +248,8 @@ def test_the_page_is_self_contained_and_as_strict_as_the_servers(bundle):
 
 
 @pytest.mark.parametrize(
-    ("server", "built"), [("moat.example", "https://moat.example"), ("http://moat.example", None), ('https://"><script>', None)]
+    ("server", "built"),
+    [("moat.example", "https://moat.example"), ("http://moat.example", None), ('https://"><script>', None)],
 )
 def test_a_server_built_in_is_checked(bundle, tmp_path, server, built):
     shutil.copytree(bundle.parent / "scripts", tmp_path / "ios" / "scripts")
@@ -257,7 +271,10 @@ def capacitor(tmp_path) -> Iterator[tarfile.TarFile]:
     """Capacitor for iOS as the project names it, from npm."""
     wanted = f"@capacitor/ios@{LOCK['packages']['node_modules/@capacitor/ios']['version']}"
     npm = shutil.which("npm")
-    if npm is None or subprocess.run([npm, "pack", "--silent", wanted], cwd=tmp_path, capture_output=True, timeout=120).returncode:
+    if (
+        npm is None
+        or subprocess.run([npm, "pack", "--silent", wanted], cwd=tmp_path, capture_output=True, timeout=120).returncode
+    ):
         skip_if(f"npm does not fetch {wanted}")
     (packed,) = tmp_path.glob("*.tgz")
     with tarfile.open(packed) as source:

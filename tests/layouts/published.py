@@ -22,5 +22,9 @@ def publish_spec(tenant: Tenant, spec: ObjectSpec = JOB) -> None:
     ObjectMetadata.objects.update_or_create(
         tenant=tenant,
         object_name=spec.object_name,
-        defaults={"table_name": spec.table_name, "published": spec.record({}), "published_version": tenant.schema_version},
+        defaults={
+            "table_name": spec.table_name,
+            "published": spec.record({}),
+            "published_version": tenant.schema_version,
+        },
     )

@@ -44,7 +44,15 @@ def told():
 
 def form(tenant, **fields):
     text = fields.pop("layout_json", json.dumps(default_layout(JOB)))
-    return {"tenant": tenant.pk, "object_name": "job", "object_type": "*", "status": "*", "label": "", "layout_json": text, **fields}
+    return {
+        "tenant": tenant.pk,
+        "object_name": "job",
+        "object_type": "*",
+        "status": "*",
+        "label": "",
+        "layout_json": text,
+        **fields,
+    }
 
 
 def test_a_layout_is_added_changed_and_deleted_through_the_use_case(browser, tenant, told):
@@ -55,7 +63,10 @@ def test_a_layout_is_added_changed_and_deleted_through_the_use_case(browser, ten
     change = reverse("admin:layouts_layoutdefinition_change", args=[layout.pk])
     assert '"scope": "#/properties/title"' in browser.get(change).context["adminform"].form["layout_json"].value()
     assert browser.post(change, form(tenant, object_type="residential", label="Homes")).status_code == 302
-    assert browser.post(reverse("admin:layouts_layoutdefinition_delete", args=[layout.pk]), {"post": "yes"}).status_code == 302
+    assert (
+        browser.post(reverse("admin:layouts_layoutdefinition_delete", args=[layout.pk]), {"post": "yes"}).status_code
+        == 302
+    )
     assert told == [(False, True, "ada"), (True, True, "ada"), (True, False, "ada")]
 
 
@@ -77,17 +88,27 @@ def test_an_empty_layout_starts_from_the_default(browser, tenant):
     ("fields", "field", "message"),
     [
         ({"layout_json": "{"}, "layout_json", "not valid JSON"),
-        ({"layout_json": '{"type": "VerticalLayout", "elements": [], "elements": []}'}, "layout_json", "not valid JSON"),
+        (
+            {"layout_json": '{"type": "VerticalLayout", "elements": [], "elements": []}'},
+            "layout_json",
+            "not valid JSON",
+        ),
         ({"layout_json": '{"type": "Label", "text": NaN}'}, "layout_json", "not valid JSON"),
         ({"layout_json": "[" * 100_000}, "layout_json", "not valid JSON"),
         ({"layout_json": "[" * 50_000 + "]" * 50_000}, "layout_json", "not valid JSON"),
         ({"layout_json": '{"x": "' + "y" * 3_000_000 + '"}'}, None, None),
         (
-            {"layout_json": '{"type": "VerticalLayout", "elements": [{"type": "Control", "scope": "#/properties/gone"}]}'},
+            {
+                "layout_json": '{"type": "VerticalLayout", "elements": [{"type": "Control", "scope": "#/properties/gone"}]}'
+            },
             "layout_json",
             "/elements/0/scope: job has no field gone.",
         ),
-        ({"layout_json": r'{"type": "VerticalLayout", "elements": [{"type": "Label", "text": "\u0000"}]}'}, "layout_json", "NUL"),
+        (
+            {"layout_json": r'{"type": "VerticalLayout", "elements": [{"type": "Label", "text": "\u0000"}]}'},
+            "layout_json",
+            "NUL",
+        ),
         ({"object_name": "gone"}, "object_name", "gone"),
         ({"status": "lost"}, "status", "lost"),
         ({"object_type": ""}, "object_type", "required"),
@@ -117,7 +138,9 @@ def test_a_layout_with_a_retired_field_warns_in_the_list_and_keeps_its_binding_i
     browser.post(reverse(ADD), form(tenant, status="done"))
     publish_spec(tenant, replace(JOB, fields=JOB.fields[:1], statuses=JOB.statuses[:1]))
     assert "job has no field price" in browser.get(reverse(LIST)).content.decode()
-    page = browser.get(reverse("admin:layouts_layoutdefinition_change", args=[LayoutDefinition.objects.get().pk])).content.decode()
+    page = browser.get(
+        reverse("admin:layouts_layoutdefinition_change", args=[LayoutDefinition.objects.get().pk])
+    ).content.decode()
     assert '<option value="done" selected>done (not published)</option>' in page
 
 
@@ -139,7 +162,9 @@ def test_a_publish_between_checking_and_saving_is_told_not_a_crash(browser, tena
 
     monkeypatch.setattr("layouts.forms.LayoutForm.clean", clean)
     answer = browser.post(
-        reverse(ADD), form(tenant, object_name="job", status="open", layout_json='{"type": "VerticalLayout"}'), follow=True
+        reverse(ADD),
+        form(tenant, object_name="job", status="open", layout_json='{"type": "VerticalLayout"}'),
+        follow=True,
     )
     assert answer.status_code == 200
     assert "elements" in answer.content.decode()

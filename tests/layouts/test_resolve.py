@@ -16,14 +16,18 @@ class Layout:
 
 
 TYPES, STATUSES = ["residential", "commercial"], ["open", "done", "residential"]
-bindings = st.builds(Layout, st.sampled_from(["job", "customer"]), st.sampled_from([ANY, *TYPES]), st.sampled_from([ANY, *STATUSES]))
+bindings = st.builds(
+    Layout, st.sampled_from(["job", "customer"]), st.sampled_from([ANY, *TYPES]), st.sampled_from([ANY, *STATUSES])
+)
 records = st.tuples(st.sampled_from([None, *TYPES]), st.sampled_from([None, *STATUSES]))
 
 
 def test_the_most_specific_layout_wins():
     layouts = [Layout(), Layout(status="open"), Layout("job", "residential"), Layout("job", "residential", "open")]
     assert resolve(layouts, "job", object_type="residential", status="open") == layouts[3]
-    assert resolve(layouts[:3], "job", object_type="residential", status="open") == layouts[2], "a subtype counts more than a status"
+    assert resolve(layouts[:3], "job", object_type="residential", status="open") == layouts[2], (
+        "a subtype counts more than a status"
+    )
     assert resolve(layouts, "job", object_type="commercial", status="open") == layouts[1]
     assert resolve(layouts, "job", object_type="commercial", status="done") == layouts[0]
 

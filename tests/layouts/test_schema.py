@@ -18,7 +18,11 @@ JOB = ObjectSpec(
     title_field="title",
     subtypes=(Choice("residential", "Residential"),),
     statuses=(Choice("open", "Open"), Choice("done", "Done")),
-    fields=(FieldSpec("customer", "reference"), FieldSpec("title", "text"), FieldSpec("price", "decimal", decimal_places=2)),
+    fields=(
+        FieldSpec("customer", "reference"),
+        FieldSpec("title", "text"),
+        FieldSpec("price", "decimal", decimal_places=2),
+    ),
 )
 
 
@@ -37,7 +41,10 @@ GOOD = [
     {"type": "HorizontalLayout", "elements": [control("object_type"), control("status")]},
     {"type": "Group", "label": "Money", "elements": [control("price", rule=RULE)]},
     vertical({"type": "Label", "text": "Read the manual", "rule": RULE}),
-    {"type": "Categorization", "elements": [{"type": "Category", "label": "One", "elements": [control("title")], "rule": RULE}]},
+    {
+        "type": "Categorization",
+        "elements": [{"type": "Category", "label": "One", "elements": [control("title")], "rule": RULE}],
+    },
     vertical(
         control(
             "price",
@@ -74,12 +81,21 @@ BAD = [
     (vertical(control("title", rule={**RULE, "effect": "BLINK"})), "/elements/0/rule/effect", "bad_layout"),
     (vertical(control("title", rule={"effect": "HIDE"})), "/elements/0/rule", "bad_layout"),
     (
-        vertical(control("title", rule={"effect": "HIDE", "condition": {"scope": "#/properties/gone", "schema": {"const": 1}}})),
+        vertical(
+            control(
+                "title", rule={"effect": "HIDE", "condition": {"scope": "#/properties/gone", "schema": {"const": 1}}}
+            )
+        ),
         "/elements/0/rule/condition/scope",
         "unknown_field",
     ),
     (
-        vertical(control("title", rule={"effect": "HIDE", "condition": {"scope": "#/properties/status", "schema": {"pattern": "(a+)+$"}}})),
+        vertical(
+            control(
+                "title",
+                rule={"effect": "HIDE", "condition": {"scope": "#/properties/status", "schema": {"pattern": "(a+)+$"}}},
+            )
+        ),
         "/elements/0/rule/condition/schema",
         "bad_layout",
     ),
@@ -150,7 +166,9 @@ json_values = st.recursive(
     | st.sampled_from(["Control", "VerticalLayout", "#/properties/title"]),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["type", "elements", "scope", "rule", "label", "x", "condition"]), inner, max_size=5)
+        | st.dictionaries(
+            st.sampled_from(["type", "elements", "scope", "rule", "label", "x", "condition"]), inner, max_size=5
+        )
     ),
     max_leaves=25,
 )

@@ -43,7 +43,9 @@ def form_data(tenant, **changes):
 
 def test_a_draft_is_made_previewed_and_published(operator):
     tenant = make_tenant()
-    answer = operator.post(f"{LIST}add/", form_data(tenant, subtypes='["a", {"value": "b", "label": "B"}]', statuses="open\ndone: Done!"))
+    answer = operator.post(
+        f"{LIST}add/", form_data(tenant, subtypes='["a", {"value": "b", "label": "B"}]', statuses="open\ndone: Done!")
+    )
     assert answer.status_code == 302, answer.content.decode()
     job = ObjectMetadata.objects.get()
     assert (job.table_name, job.subtypes[0]) == ("jobs", {"value": "a", "label": "a"})
@@ -102,7 +104,13 @@ def test_names_and_kinds_are_fixed_once_published(operator):
     tenant = make_tenant()
     job = make_object_type(tenant, "job", {"a": "text", "n": "integer"})
     publish(tenant.pk)
-    data = {**change_data(operator, job), "object_name": "task", "fields-0-name": "b", "fields-0-kind": "integer", "fields-0-DELETE": "on"}
+    data = {
+        **change_data(operator, job),
+        "object_name": "task",
+        "fields-0-name": "b",
+        "fields-0-kind": "integer",
+        "fields-0-DELETE": "on",
+    }
     assert operator.post(f"{LIST}{job.pk}/change/", {**data, "fields-1-kind": "decimal"}).status_code == 302
     job.refresh_from_db()
     assert job.object_name == "job"
@@ -151,11 +159,22 @@ def test_a_bad_draft_is_refused_at_the_field_that_is_wrong(operator, changes, me
 
 @pytest.mark.parametrize(
     ("kind", "typed", "stored"),
-    [("text", "it's", "it's"), ("integer", "5", 5), ("decimal", "1.5", "1.50"), ("boolean", "yes", True), ("json", '{"a": 1}', {"a": 1})],
+    [
+        ("text", "it's", "it's"),
+        ("integer", "5", 5),
+        ("decimal", "1.5", "1.50"),
+        ("boolean", "yes", True),
+        ("json", '{"a": 1}', {"a": 1}),
+    ],
 )
 def test_a_default_is_typed_plainly_and_shown_again(operator, kind, typed, stored):
     tenant = make_tenant()
-    assert operator.post(f"{LIST}add/", form_data(tenant, **{"fields-0-kind": kind, "fields-0-default": typed})).status_code == 302
+    assert (
+        operator.post(
+            f"{LIST}add/", form_data(tenant, **{"fields-0-kind": kind, "fields-0-default": typed})
+        ).status_code
+        == 302
+    )
     assert ObjectField.objects.get().default == stored
     job = ObjectMetadata.objects.get()
     assert operator.post(f"{LIST}{job.pk}/change/", change_data(operator, job)).status_code == 302
@@ -183,7 +202,9 @@ def test_a_reference_to_another_tenants_type_cannot_be_chosen(client):
     mine, other = make_tenant(), make_tenant()
     client.force_login(make_user(mine, role="admin", is_staff=True))
     foreign = make_object_type(other, "secret", {})
-    page = client.post(f"{LIST}add/", form_data(mine, **{"fields-0-kind": "reference", "fields-0-reference": foreign.pk}))
+    page = client.post(
+        f"{LIST}add/", form_data(mine, **{"fields-0-kind": "reference", "fields-0-reference": foreign.pk})
+    )
     assert page.status_code == 200
     assert not ObjectMetadata.objects.filter(tenant=mine).exists()
 
@@ -210,7 +231,9 @@ def test_revisions_can_only_be_read(operator):
     assert operator.get(reverse("admin:metadata_schemarevision_add")).status_code == 403
 
 
-@pytest.mark.parametrize("stored", [[{"value": "a", "label": "A"}], [{"value": "a", "label": "a", "colour": "red"}], [], ["a"]])
+@pytest.mark.parametrize(
+    "stored", [[{"value": "a", "label": "A"}], [{"value": "a", "label": "a", "colour": "red"}], [], ["a"]]
+)
 def test_choices_survive_being_shown_and_sent_back(stored):
     field = ChoicesField()
     once = field.clean(field.prepare_value(stored))

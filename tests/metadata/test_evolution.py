@@ -59,7 +59,9 @@ class World:
     def edit(self):
         types = self.types()
         actions = (
-            [self.add_type] if len(types) < 2 else [self.add_type, self.add_field, self.add_field, self.change_field, self.change_field]
+            [self.add_type]
+            if len(types) < 2
+            else [self.add_type, self.add_field, self.add_field, self.change_field, self.change_field]
         )
         actions += [self.retire_field, self.retire_type] if len(types) > 2 else []
         self.pick(actions)()
@@ -153,7 +155,10 @@ def shape(replica):
     """Tables with their columns, and indexes with theirs. A widened column keeps its type, so numbers count as one type."""
     tables = [name for (name,) in replica.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     numbers = {"INTEGER": "number", "REAL": "number", "NUMERIC": "number"}
-    columns = {t: [(c[1], numbers.get(c[2], c[2]), c[3], c[5]) for c in replica.execute(f'PRAGMA table_info("{t}")')] for t in tables}
+    columns = {
+        t: [(c[1], numbers.get(c[2], c[2]), c[3], c[5]) for c in replica.execute(f'PRAGMA table_info("{t}")')]
+        for t in tables
+    }
     indexes = set(replica.execute("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"))
     return columns, indexes
 
@@ -169,7 +174,10 @@ def fresh(schema):
 @pytest.mark.django_db
 # No shrinking: every example makes tables, and a failing one names its edits well enough.
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 @given(st.data())
 def test_random_legal_evolution_keeps_database_replicas_and_definitions_equal(data):

@@ -100,7 +100,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [(kind, value) for kind, values in HOSTILE.items() for value in values], ids=lambda v: ascii(v)[:40]
+    ("kind", "value"),
+    [(kind, value) for kind, values in HOSTILE.items() for value in values],
+    ids=lambda v: ascii(v)[:40],
 )
 def test_a_hostile_value_is_refused_with_a_code(kind, value):
     with pytest.raises(ValueRefused) as refused:
@@ -123,10 +125,17 @@ def test_an_indexed_text_is_kept_short_enough_for_an_index():
     assert refused.value.code == "too_large"
 
 
-plain = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="utf-8"), max_size=20)
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(st.characters(codec="utf-8"), max_size=20)
+)
 number = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: abs(x) < 2**53 or abs(x) >= 1e21)
 keys = st.text(st.characters(codec="utf-8"), max_size=5).filter(lambda key: key != "__proto__")
-documents = st.recursive(plain | number, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=8)
+documents = st.recursive(
+    plain | number, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=8
+)
 
 
 @given(documents)

@@ -43,12 +43,16 @@ def test_an_ordinary_name_is_fine_everywhere(name):
     assert quote(name) == f'"{name}"'
 
 
-@pytest.mark.parametrize("name", ["id", "version", "object_type", "status", "pk", "rowid", "xmin", "constructor", "null", "select", "save"])
+@pytest.mark.parametrize(
+    "name", ["id", "version", "object_type", "status", "pk", "rowid", "xmin", "constructor", "null", "select", "save"]
+)
 def test_a_reserved_field_name_is_refused_with_its_reason(name):
     assert "SQL" in field_name_problem(name) or "reserved" in field_name_problem(name)
 
 
-@pytest.mark.parametrize("name", ["object_metadata", "overlays", "changes", "sqlite_master", "ix_jobs_a", "table", "pg_class"])
+@pytest.mark.parametrize(
+    "name", ["object_metadata", "overlays", "changes", "sqlite_master", "ix_jobs_a", "table", "pg_class"]
+)
 def test_a_reserved_table_name_is_refused(name):
     assert table_name_problem(name)
 
@@ -72,7 +76,9 @@ def test_a_table_name_is_proposed_from_the_object_name(object_name, table_name):
     assert propose_table_name(object_name) == table_name
 
 
-slugs = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True).filter(lambda name: "__" not in name and not name.endswith("_"))
+slugs = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True).filter(
+    lambda name: "__" not in name and not name.endswith("_")
+)
 
 
 @given(slugs)

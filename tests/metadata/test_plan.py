@@ -93,7 +93,11 @@ def test_a_replica_hears_of_an_index_only_when_its_own_changes(before, after, co
 def test_a_kind_may_widen_and_nothing_else(old, new, legal):
     def field(kind):
         return FieldSpec(
-            "f", kind, choices=AB, reference="job" if kind == "reference" else None, decimal_places=2 if kind == "decimal" else None
+            "f",
+            kind,
+            choices=AB,
+            reference="job" if kind == "reference" else None,
+            decimal_places=2 if kind == "decimal" else None,
         )
 
     found = codes(published(job(field(old)), job(field(new))))
@@ -155,7 +159,9 @@ def test_a_reference_to_a_type_outside_the_run_is_refused_until_it_is_published(
 
 
 def test_types_may_refer_to_each_other_and_to_themselves():
-    a = ObjectSpec("a", "a_list", fields=(FieldSpec("b", "reference", reference="b"), FieldSpec("me", "reference", reference="a")))
+    a = ObjectSpec(
+        "a", "a_list", fields=(FieldSpec("b", "reference", reference="b"), FieldSpec("me", "reference", reference="a"))
+    )
     b = ObjectSpec("b", "bs", fields=(FieldSpec("a", "reference", reference="a"),))
     words = [operation.words() for operation in plan(ObjectDraft(a), ObjectDraft(b)).operations]
     assert words[2:] == ["Link a_list.b to bs", "Link a_list.me to a_list", "Link bs.a to a_list"]
@@ -168,7 +174,11 @@ def test_a_type_cannot_be_retired_while_a_field_refers_to_it():
     assert codes(published(before, before), gone) == {("job.customer", "retired_reference")}
     assert codes(published(before, before), gone, names=["customer"]) == {("job.customer", "retired_reference")}
     without = published(before, job(), retiring=frozenset({"customer"}))
-    assert [operation.words().split()[0] for operation in plan(without, gone).operations] == ["Drop", "Retire", "Retire"]
+    assert [operation.words().split()[0] for operation in plan(without, gone).operations] == [
+        "Drop",
+        "Retire",
+        "Retire",
+    ]
 
 
 def test_a_retired_types_table_name_is_never_used_again():
@@ -186,7 +196,9 @@ def test_an_unknown_object_name_is_refused():
 
 
 def test_changes_that_depend_on_the_data_are_checked_against_it():
-    before = job(text("a"), text("b"), FieldSpec("n", "integer"), FieldSpec("c", "choice", choices=AB), subtypes=AB, statuses=AB)
+    before = job(
+        text("a"), text("b"), FieldSpec("n", "integer"), FieldSpec("c", "choice", choices=AB), subtypes=AB, statuses=AB
+    )
     after = job(
         text("a", required=True),
         text("b", unique=True),

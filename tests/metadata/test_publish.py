@@ -41,7 +41,9 @@ def insert(tenant, table, **values):
     columns = ", ".join(f'"{name}"' for name in values)
     marks = ", ".join(["%s"] * len(values))
     with connection.cursor() as cursor:
-        cursor.execute(f'INSERT INTO "{physical_name(tenant.pk, table)}" ({columns}) VALUES ({marks})', list(values.values()))
+        cursor.execute(
+            f'INSERT INTO "{physical_name(tenant.pk, table)}" ({columns}) VALUES ({marks})', list(values.values())
+        )
 
 
 def version_of(tenant):
@@ -50,7 +52,9 @@ def version_of(tenant):
 
 def edit(tenant, path, **changes):
     object_name, name = path.split(".")
-    ObjectField.objects.filter(object_type__tenant=tenant, object_type__object_name=object_name, name=name).update(**changes)
+    ObjectField.objects.filter(object_type__tenant=tenant, object_type__object_name=object_name, name=name).update(
+        **changes
+    )
 
 
 def refusal(tenant, *names):
@@ -245,7 +249,9 @@ def test_other_tightening_is_refused_while_records_are_in_the_way():
     ObjectMetadata.objects.update(subtypes=["s"], statuses=["open"])
     assert [where for where, _ in refusal(tenant)] == ["job.subtypes", "job.statuses", "job.a", "job.n", "job.c"]
     with connection.cursor() as cursor:
-        cursor.execute(f"""UPDATE "t{tenant.pk}_jobs" SET "a" = 'x', "n" = -5, "c" = 'x', "object_type" = 's', "status" = 'open'""")
+        cursor.execute(
+            f"""UPDATE "t{tenant.pk}_jobs" SET "a" = 'x', "n" = -5, "c" = 'x', "object_type" = 's', "status" = 'open'"""
+        )
     publish(tenant.pk)
     assert examine(tenant) == []
 

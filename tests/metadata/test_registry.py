@@ -39,13 +39,16 @@ def table():
     schema = schema_of(tenant.pk, version)
     spec = schema.by_table["things"]
     with connection.cursor() as cursor:
-        cursor.executemany(f'INSERT INTO "t{tenant.pk}_targets" ("id", "version", "_cursor") VALUES (%s, 1, 1)', [["r1"], ["r2"]])
+        cursor.executemany(
+            f'INSERT INTO "t{tenant.pk}_targets" ("id", "version", "_cursor") VALUES (%s, 1, 1)', [["r1"], ["r2"]]
+        )
         columns = ", ".join(f'"{field.name}"' for field in spec.fields)
         marks = ", ".join(["%s"] * len(spec.fields))
         for i in (0, 1):
             row = [to_db(field, VALUES[field.kind][i], connection.vendor) for field in spec.fields]
             cursor.execute(
-                f'INSERT INTO "t{tenant.pk}_things" ("id", "version", "_cursor", {columns}) VALUES (%s, 1, 1, {marks})', [f"x{i}", *row]
+                f'INSERT INTO "t{tenant.pk}_things" ("id", "version", "_cursor", {columns}) VALUES (%s, 1, 1, {marks})',
+                [f"x{i}", *row],
             )
         cursor.execute(f'INSERT INTO "t{tenant.pk}_things" ("id", "version", "_cursor") VALUES (%s, 1, 1)', ["x2"])
     return model_for(tenant.pk, "things", schema)
@@ -59,7 +62,9 @@ def test_a_model_reads_the_wire_value_that_was_stored(table, kind):
     assert getattr(table.objects.get(id="x1"), f"f_{kind}") == VALUES[kind][1]
 
 
-@pytest.mark.parametrize(("kind", "lookup"), [(kind, lookup) for kind, lookups in LOOKUPS.items() for lookup in lookups])
+@pytest.mark.parametrize(
+    ("kind", "lookup"), [(kind, lookup) for kind, lookups in LOOKUPS.items() for lookup in lookups]
+)
 def test_every_lookup_that_is_promised_works(table, kind, lookup):
     low, high = VALUES[kind]
     value = {"in": [low], "isnull": False}.get(lookup, low)
@@ -74,7 +79,9 @@ def test_every_lookup_that_is_promised_works(table, kind, lookup):
 
 @pytest.mark.parametrize("kind", ["integer", "real", "decimal", "date", "datetime"])
 def test_a_model_orders_by_value(table, kind):
-    assert list(table.objects.filter(**{f"f_{kind}__isnull": False}).order_by(f"-f_{kind}").values_list("id", flat=True)) == ["x1", "x0"]
+    assert list(
+        table.objects.filter(**{f"f_{kind}__isnull": False}).order_by(f"-f_{kind}").values_list("id", flat=True)
+    ) == ["x1", "x0"]
 
 
 def test_a_filter_with_a_bad_value_is_refused_with_a_code(table):

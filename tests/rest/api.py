@@ -16,7 +16,14 @@ class Api:
         self.client = Client(raise_request_exception=False)
 
     def __call__(
-        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, kind: str = "application/json", **headers: str
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        kind: str = "application/json",
+        **headers: str,
     ):
         """Send a request under `/api/` and return the response; `.data` is its JSON."""
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
@@ -24,7 +31,11 @@ class Api:
         response = self.client.generic(
             method, f"/api/{path}", data, content_type=kind, headers={"Authorization": f"Bearer {self.token}", **names}
         )
-        response.data = json.loads(response.content) if response.content and "json" in response.headers.get("Content-Type", "") else None
+        response.data = (
+            json.loads(response.content)
+            if response.content and "json" in response.headers.get("Content-Type", "")
+            else None
+        )
         return response
 
     def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Any:

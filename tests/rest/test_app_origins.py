@@ -19,7 +19,9 @@ STRANGERS = [
     "http://localhost",
     "null",
 ]
-ALLOW, EXPOSE, CREDENTIALS = (f"Access-Control-{name}" for name in ("Allow-Origin", "Expose-Headers", "Allow-Credentials"))
+ALLOW, EXPOSE, CREDENTIALS = (
+    f"Access-Control-{name}" for name in ("Allow-Origin", "Expose-Headers", "Allow-Credentials")
+)
 
 
 def preflight(path, origin, *, method="POST", headers="authorization,content-type"):
@@ -81,8 +83,12 @@ def test_a_session_of_the_admin_cannot_be_used_from_an_app(settings):
     assert browser.get("/api/me/").status_code == 200
     answer = browser.get("/api/me/", headers={"Origin": APP})
     assert (answer.status_code, CREDENTIALS in answer, answer.json()["code"]) == (401, False, "unauthenticated")
-    written = browser.post("/api/records/customers/", json.dumps({}), content_type="application/json", headers={"Origin": APP})
+    written = browser.post(
+        "/api/records/customers/", json.dumps({}), content_type="application/json", headers={"Origin": APP}
+    )
     assert written.status_code == 401
     settings.APP_ORIGINS = []
-    written = browser.post("/api/records/customers/", json.dumps({}), content_type="application/json", headers={"Origin": APP})
+    written = browser.post(
+        "/api/records/customers/", json.dumps({}), content_type="application/json", headers={"Origin": APP}
+    )
     assert written.status_code == 403

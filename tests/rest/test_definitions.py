@@ -68,9 +68,14 @@ def test_the_history_of_a_record_says_who_did_what_also_after_its_end(api, stran
 def conflict(api, tenant):
     """A conflict of olga's: she and someone else named the same customer."""
     api.ok("POST", "records/customers/", {"id": "c", "name": "Ann"})
-    push(Actor(tenant.pk, "tom"), [Op(1, None, "customers", "c", "update", 1, [{"op": "replace", "path": "/name", "value": "Tom's"}])])
+    push(
+        Actor(tenant.pk, "tom"),
+        [Op(1, None, "customers", "c", "update", 1, [{"op": "replace", "path": "/name", "value": "Tom's"}])],
+    )
     answer = api.ok(
-        "POST", "records/customers/bulk/", {"operations": [{"op": "update", "id": "c", "base_version": 1, "values": {"name": "Olga's"}}]}
+        "POST",
+        "records/customers/bulk/",
+        {"operations": [{"op": "update", "id": "c", "base_version": 1, "values": {"name": "Olga's"}}]},
     )
     return answer["results"][0]["conflict"]
 
@@ -88,14 +93,21 @@ def test_a_conflict_is_in_the_inbox_of_its_maker_and_of_tenant_admins_only(api, 
     member = Api(tenant, make_user(tenant))
     for caller in (member, stranger):
         assert caller.ok("GET", "conflicts/")["results"] == []
-        for answer in (caller("GET", f"conflicts/{conflict}/"), caller("POST", f"conflicts/{conflict}/resolve/", {"resolution": "mine"})):
+        for answer in (
+            caller("GET", f"conflicts/{conflict}/"),
+            caller("POST", f"conflicts/{conflict}/resolve/", {"resolution": "mine"}),
+        ):
             assert (answer.status_code, answer.data) == (404, caller("GET", "conflicts/nope/").data)
             assert answer.data["code"] == "unknown_conflict"
 
 
 @pytest.mark.parametrize(
     ("body", "name"),
-    [({"resolution": "mine"}, "Olga's"), ({"resolution": "theirs"}, "Tom's"), ({"resolution": "edit", "values": {"name": "Both"}}, "Both")],
+    [
+        ({"resolution": "mine"}, "Olga's"),
+        ({"resolution": "theirs"}, "Tom's"),
+        ({"resolution": "edit", "values": {"name": "Both"}}, "Both"),
+    ],
 )
 def test_a_conflict_is_settled(api, conflict, body, name):
     settled = api.ok("POST", f"conflicts/{conflict}/resolve/", body)

@@ -26,7 +26,9 @@ def jobs(api):
         "records/jobs/bulk/",
         {
             "atomic": True,
-            "operations": [{"op": "insert", "id": j["id"], "values": {k: v for k, v in j.items() if k != "id"}} for j in JOBS],
+            "operations": [
+                {"op": "insert", "id": j["id"], "values": {k: v for k, v in j.items() if k != "id"}} for j in JOBS
+            ],
         },
     )
     return api
@@ -135,12 +137,27 @@ values = st.fixed_dictionaries(
         "urgent": st.none() | st.booleans(),
         "due": st.none() | st.sampled_from(["0001-01-01", "9999-12-31", "2026-01-01"]),
         "starts_at": st.none() | st.sampled_from(["2026-01-01T00:00:00.000001Z", "2026-01-01T00:00:00.000000Z"]),
-        "serial": st.none() | st.sampled_from(["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
+        "serial": st.none()
+        | st.sampled_from(["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
         "priority": st.none() | st.sampled_from(["low", "high"]),
     },
 )
 orders = st.sampled_from(
-    ["id", "version", "title", "crew", "distance", "price", "urgent", "due", "starts_at", "serial", "priority", "status", "customer"]
+    [
+        "id",
+        "version",
+        "title",
+        "crew",
+        "distance",
+        "price",
+        "urgent",
+        "due",
+        "starts_at",
+        "serial",
+        "priority",
+        "status",
+        "customer",
+    ]
 )
 
 

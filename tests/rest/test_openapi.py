@@ -64,7 +64,9 @@ def test_the_description_of_one_tenant_shows_nothing_of_another(api, other):
     assert "secret_plan" not in str(api.ok("GET", "schema"))
 
 
-@pytest.mark.parametrize("query", ["?lang=x%00", "?version=a%0d%0ab", "?lang=" + "x" * 5000, "?format=json", "?format=nope"])
+@pytest.mark.parametrize(
+    "query", ["?lang=x%00", "?version=a%0d%0ab", "?lang=" + "x" * 5000, "?format=json", "?format=nope"]
+)
 def test_odd_parameters_of_the_description_do_no_harm(client, query):
     assert client.get(f"/api/schema{query}").status_code in (200, 404)
 
@@ -97,7 +99,9 @@ def test_the_api_can_be_browsed_from_its_root(client, api, tenant):
         assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page.content.decode()), path
 
 
-@pytest.mark.parametrize("path", ["nope", "nope/", "records/", "records/jobs", "objects/a/b/", "%00", "..%2f..%2fadmin"])
+@pytest.mark.parametrize(
+    "path", ["nope", "nope/", "records/", "records/jobs", "objects/a/b/", "%00", "..%2f..%2fadmin"]
+)
 def test_an_address_that_does_not_exist_is_answered_in_the_same_shape(api, path):
     answer = api("GET", path)
     if answer.status_code != 301:

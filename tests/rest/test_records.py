@@ -48,7 +48,13 @@ def test_a_record_of_every_kind_is_created_read_changed_and_deleted(api, tenant)
     assert api.ok("GET", path) == made.data
     changed = api("PATCH", path, {"title": "Fix the gate", "notes": None, "attrs": {"colour": "blue"}})
     assert (changed.status_code, changed["ETag"]) == (200, '"2"')
-    assert changed.data == {**made.data, "version": 2, "title": "Fix the gate", "notes": None, "attrs": {"colour": "blue"}}
+    assert changed.data == {
+        **made.data,
+        "version": 2,
+        "title": "Fix the gate",
+        "notes": None,
+        "attrs": {"colour": "blue"},
+    }
     assert api("DELETE", path).status_code == 204
     assert (api("GET", path).status_code, api("DELETE", path).status_code) == (404, 404)
     assert api("PATCH", path, {"title": "x"}).status_code == 404
@@ -143,7 +149,13 @@ def test_a_body_that_is_no_proper_json_is_refused(api, tenant, raw, status, code
 
 @pytest.mark.parametrize(
     "kind",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", "application/json-patch+json"],
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "nonsense",
+        "application/json-patch+json",
+    ],
 )
 def test_other_kinds_of_body_are_refused(api, kind):
     answer = api("POST", "records/jobs/", raw=b'{"title": "x"}', kind=kind)
@@ -152,7 +164,13 @@ def test_other_kinds_of_body_are_refused(api, kind):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PUT", "records/jobs/"), ("DELETE", "records/jobs/"), ("PUT", "records/jobs/x/"), ("POST", "objects/"), ("GET", "login")],
+    [
+        ("PUT", "records/jobs/"),
+        ("DELETE", "records/jobs/"),
+        ("PUT", "records/jobs/x/"),
+        ("POST", "objects/"),
+        ("GET", "login"),
+    ],
 )
 def test_an_unknown_method_is_told(api, method, path):
     answer = api(method, path, {})
@@ -180,7 +198,11 @@ def test_a_bad_json_patch_is_refused(api, tenant, patch):
     made = api.ok("POST", "records/jobs/", FULL)
     before = state(tenant)
     answer = api(
-        "PATCH", f"records/jobs/{made['id']}/", raw=b"null" if patch is None else None, body=patch, kind="application/json-patch+json"
+        "PATCH",
+        f"records/jobs/{made['id']}/",
+        raw=b"null" if patch is None else None,
+        body=patch,
+        kind="application/json-patch+json",
     )
     assert answer.status_code in (400, 403, 413), answer.content
     assert state(tenant) == before
@@ -221,7 +243,9 @@ def test_a_reader_who_has_the_version_gets_304(api):
     assert api("GET", path, If_None_Match='"2"').status_code == 200
 
 
-@pytest.mark.parametrize("table", ["customers", "nope", "t1_jobs", "object_metadata", "changes", "auth_user", "jobs;drop", "Jobs", "%00"])
+@pytest.mark.parametrize(
+    "table", ["customers", "nope", "t1_jobs", "object_metadata", "changes", "auth_user", "jobs;drop", "Jobs", "%00"]
+)
 def test_an_unknown_table_and_anothers_get_the_same_404(api, stranger, table):
     made = stranger.ok("POST", "records/customers/", {"name": "Their customer"})
     if table == "customers":
@@ -240,7 +264,9 @@ def test_an_unknown_table_and_anothers_get_the_same_404(api, stranger, table):
         api("DELETE", f"records/{table}/x/"),
         api("POST", f"records/{table}/bulk/", {}),
     ]
-    assert {(a.status_code, a.data["code"], a.data["message"]) for a in answers} == {(404, "unknown_table", "There is no such table.")}
+    assert {(a.status_code, a.data["code"], a.data["message"]) for a in answers} == {
+        (404, "unknown_table", "There is no such table.")
+    }
 
 
 def test_a_reference_to_anothers_record_is_a_missing_one(api, stranger):
@@ -309,7 +335,11 @@ def test_a_bulk_update_of_an_old_version_merges_or_ends_in_the_inbox(api):
     made = api.ok("POST", "records/customers/", {"name": "Ann", "code": "A"})
     api.ok("PATCH", f"records/customers/{made['id']}/", {"name": "Anna"})
     old = {"op": "update", "id": made["id"], "base_version": 1}
-    done = api("POST", "records/customers/bulk/", {"operations": [{**old, "values": {"code": "B"}}, {**old, "values": {"name": "Anne"}}]})
+    done = api(
+        "POST",
+        "records/customers/bulk/",
+        {"operations": [{**old, "values": {"code": "B"}}, {**old, "values": {"name": "Anne"}}]},
+    )
     merged, conflict = done.data["results"]
     assert merged["status"] == "merged"
     assert (conflict["status"], conflict["mine"]["name"], conflict["theirs"]["name"]) == ("conflict", "Anne", "Anna")

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.django_db
 
 def login(body, client=None):
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    response = (client or Client(raise_request_exception=False)).generic("POST", "/api/login", data, content_type="application/json")
+    response = (client or Client(raise_request_exception=False)).generic(
+        "POST", "/api/login", data, content_type="application/json"
+    )
     response.data = json.loads(response.content)
     return response
 
@@ -48,13 +50,24 @@ def test_each_login_is_another_device(olga):
 
 
 @pytest.mark.parametrize(
-    "change", [{"password": "wrong"}, {"user": "nobody"}, {"tenant": "nope"}, {"tenant": "other"}, {"user": "idle"}, {"user": "OLGA"}]
+    "change",
+    [
+        {"password": "wrong"},
+        {"user": "nobody"},
+        {"tenant": "nope"},
+        {"tenant": "other"},
+        {"user": "idle"},
+        {"user": "OLGA"},
+    ],
 )
 def test_every_wrong_login_gets_the_same_answer_and_no_device(olga, change):
     make_user(make_tenant("other"), "stranger")
     make_user(olga.memberships.get().tenant, "idle", is_active=False)
     answer = login({**GOOD, **change})
-    assert (answer.status_code, answer.data) == (401, {"code": "bad_login", "message": "Tenant, user or password is wrong."})
+    assert (answer.status_code, answer.data) == (
+        401,
+        {"code": "bad_login", "message": "Tenant, user or password is wrong."},
+    )
     assert not Device.objects.exists()
 
 
@@ -118,7 +131,9 @@ def test_a_forged_forwarded_address_does_not_help(olga, monkeypatch):
     monkeypatch.setattr(LoginThrottle, "THROTTLE_RATES", {"login": "1/min", "login_address": "100/min"})
     body = json.dumps({**GOOD, "password": "wrong"})
     answers = [
-        Client().post("/api/login", body, content_type="application/json", headers={"X-Forwarded-For": f"10.0.0.{n}"}).status_code
+        Client()
+        .post("/api/login", body, content_type="application/json", headers={"X-Forwarded-For": f"10.0.0.{n}"})
+        .status_code
         for n in range(3)
     ]
     assert answers == [401, 429, 429]
@@ -133,7 +148,9 @@ def test_logging_out_ends_the_token(olga):
     assert answer["WWW-Authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer moat_x", "Bearer a b c", "bearer moat_\xff", "Bearer " + "x" * 5000])
+@pytest.mark.parametrize(
+    "header", ["Bearer", "Bearer ", "Bearer moat_x", "Bearer a b c", "bearer moat_\xff", "Bearer " + "x" * 5000]
+)
 def test_a_bad_token_is_told_apart_from_no_token(olga, header):
     answer = Client().get("/api/me/", headers={"Authorization": header})
     assert (answer.status_code, answer.json()["code"]) == (401, "bad_token")
@@ -144,7 +161,13 @@ def test_a_bad_token_is_told_apart_from_no_token(olga, header):
 def test_me_says_who_calls(olga):
     tenant = olga.memberships.get().tenant
     api = Api(tenant, olga)
-    assert api.ok("GET", "me/") == {"user": "olga", "tenant": "acme", "role": "member", "device": api.device.pk, "tenants": ["acme"]}
+    assert api.ok("GET", "me/") == {
+        "user": "olga",
+        "tenant": "acme",
+        "role": "member",
+        "device": api.device.pk,
+        "tenants": ["acme"],
+    }
 
 
 def test_a_session_acts_in_its_only_tenant_or_in_the_one_it_names(client, olga):
@@ -152,7 +175,13 @@ def test_a_session_acts_in_its_only_tenant_or_in_the_one_it_names(client, olga):
     assert client.get("/api/me/").json()["tenant"] == "acme"
     other = make_tenant("other")
     Membership.objects.create(tenant=other, user=olga, profile=other.profiles.get())
-    assert client.get("/api/me/").json() == {"user": "olga", "tenant": None, "role": None, "device": None, "tenants": ["acme", "other"]}
+    assert client.get("/api/me/").json() == {
+        "user": "olga",
+        "tenant": None,
+        "role": None,
+        "device": None,
+        "tenants": ["acme", "other"],
+    }
     answer = client.get("/api/objects/")
     assert (answer.status_code, answer.json()["code"]) == (400, "no_tenant")
     assert client.get("/api/me/", headers={"X-Moat-Tenant": "other"}).json()["tenant"] == "other"
@@ -209,7 +238,9 @@ def test_a_revoked_device_signs_in_again_under_its_old_id(olga):
     assert (device.name, device.revoked_at) == ("renamed", None)
 
 
-@pytest.mark.parametrize("case", ["in use", "revoked just now", "another user", "another tenant", "unknown", "an older copy"])
+@pytest.mark.parametrize(
+    "case", ["in use", "revoked just now", "another user", "another tenant", "unknown", "an older copy"]
+)
 def test_only_its_user_gets_a_device_back_and_only_when_nobody_else_is_it(olga, case):
     tenant = olga.memberships.get().tenant
     mine, device = login(GOOD).data["device"], Device.objects.get()
@@ -224,7 +255,9 @@ def test_only_its_user_gets_a_device_back_and_only_when_nobody_else_is_it(olga, 
     elif case == "another tenant":
         make_user(make_tenant("other"), "stranger")
         Membership.objects.create(
-            tenant=Tenant.objects.get(slug="other"), user=olga, profile=SecurityProfile.objects.get(tenant__slug="other")
+            tenant=Tenant.objects.get(slug="other"),
+            user=olga,
+            profile=SecurityProfile.objects.get(tenant__slug="other"),
         )
         given["tenant"] = "other"
     elif case == "unknown":
@@ -239,7 +272,9 @@ def test_only_its_user_gets_a_device_back_and_only_when_nobody_else_is_it(olga, 
         assert device.revoked_at is not None
 
 
-@pytest.mark.parametrize("wrong", [{"device_id": "d1"}, {"device_id": "d1", "last_op_id": "1"}, {"device_id": 5, "last_op_id": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"device_id": "d1"}, {"device_id": "d1", "last_op_id": "1"}, {"device_id": 5, "last_op_id": 1}]
+)
 def test_a_former_device_is_named_with_its_highest_op(olga, wrong):
     answer = login({**GOOD, **wrong})
     assert (answer.status_code, answer.data["code"]) == (400, "bad_request")

@@ -57,7 +57,12 @@ def technician_rules() -> dict[str, dict]:
             "writable_fields": ["status", "title", "technician"],
             "row_filter": {"technician": "$user.username"},
         },
-        "line_item": {"can_create": True, "can_update": True, "can_delete": True, "row_filter": {"job.technician": "$user.username"}},
+        "line_item": {
+            "can_create": True,
+            "can_update": True,
+            "can_delete": True,
+            "row_filter": {"job.technician": "$user.username"},
+        },
         "customer": {"readable_fields": ["name"], "row_filter": {"<job.customer.technician": "$user.username"}},
     }
 
@@ -81,7 +86,9 @@ def everything(tenant: Tenant):
     for spec in schema.objects:
         table = rows.table_of(tenant.pk, spec)
         read = [rows.Row(table, raw) for raw in sql.fetch(table.select)]
-        found[spec.table_name] = {r.id: {"id": r.id, "version": r.version, **r.values(), "_deleted": r.deleted} for r in read}
+        found[spec.table_name] = {
+            r.id: {"id": r.id, "version": r.version, **r.values(), "_deleted": r.deleted} for r in read
+        }
     return found
 
 
@@ -121,12 +128,21 @@ def shown(tenant: Tenant, rules: dict[str, dict], user: User, membership: Member
             if record["_deleted"]:
                 continue
             conditions = dict(rule.get("row_filter") or {})
-            passes = all(any(v in allowed(wanted) for v in reached(table, record, key)) for key, wanted in conditions.items())
+            passes = all(
+                any(v in allowed(wanted) for v in reached(table, record, key)) for key, wanted in conditions.items()
+            )
             passes = passes and (not rule.get("subtypes") or record["object_type"] in rule["subtypes"])
             passes = passes and (not rule.get("statuses") or record["status"] in rule["statuses"])
             if passes:
-                hidden = {"id", "version", "_deleted"} if readable is None else {*record} - {*readable, "object_type", "status"}
-                out[table][record["id"]] = (record["version"], {k: v for k, v in record.items() if k not in hidden and v is not None})
+                hidden = (
+                    {"id", "version", "_deleted"}
+                    if readable is None
+                    else {*record} - {*readable, "object_type", "status"}
+                )
+                out[table][record["id"]] = (
+                    record["version"],
+                    {k: v for k, v in record.items() if k not in hidden and v is not None},
+                )
     return out
 
 

@@ -26,7 +26,9 @@ _op_ids = itertools.count(1)
 @asynccontextmanager
 async def serving() -> AsyncIterator[int]:
     """Serve the real application with uvicorn on a free port, in this event loop."""
-    config = uvicorn.Config(application, port=0, ws="websockets-sansio", ws_per_message_deflate=False, log_level="warning", lifespan="on")
+    config = uvicorn.Config(
+        application, port=0, ws="websockets-sansio", ws_per_message_deflate=False, log_level="warning", lifespan="on"
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
@@ -54,7 +56,8 @@ async def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 def write(tenant: Tenant, *records: str, by: str = "admin") -> int:
     """Insert jobs by the engine, as the admin would; return how many were applied."""
     results = push(
-        Actor(tenant.pk, by), [Op(n, None, "jobs", record, "insert", 0, {"title": record}) for n, record in enumerate(records, 1)]
+        Actor(tenant.pk, by),
+        [Op(n, None, "jobs", record, "insert", 0, {"title": record}) for n, record in enumerate(records, 1)],
     )
     return sum(result.status == "applied" for result in results)
 
@@ -182,5 +185,7 @@ def insert(record: str, **values: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def connected(port: int, issued: IssuedDevice, **options: Any) -> AsyncIterator[Live]:
     """Open a connection."""
-    async with connect(f"ws://127.0.0.1:{port}/ws/sync", max_size=None, compression=None, close_timeout=1, **options) as socket:
+    async with connect(
+        f"ws://127.0.0.1:{port}/ws/sync", max_size=None, compression=None, close_timeout=1, **options
+    ) as socket:
         yield Live(socket, issued)

@@ -25,13 +25,28 @@ class Pusher:
         self._numbers = itertools.count(1)
 
     def op(self, verb: str, table: str, record_id: str, base: int = 0, payload: Any = None, **more: Any) -> Op:
-        return Op(more.pop("op_id", None) or next(self._numbers), more.pop("tx", None), table, record_id, verb, base, payload, **more)
+        return Op(
+            more.pop("op_id", None) or next(self._numbers),
+            more.pop("tx", None),
+            table,
+            record_id,
+            verb,
+            base,
+            payload,
+            **more,
+        )
 
     def insert(self, table: str, record_id: str, base: int = 0, /, **values: Any) -> Op:
         return self.op("insert", table, record_id, base, values)
 
     def update(self, table: str, record_id: str, base: int, /, **values: Any) -> Op:
-        return self.op("update", table, record_id, base, [{"op": "replace", "path": f"/{k}", "value": v} for k, v in values.items()])
+        return self.op(
+            "update",
+            table,
+            record_id,
+            base,
+            [{"op": "replace", "path": f"/{k}", "value": v} for k, v in values.items()],
+        )
 
     def patch(self, table: str, record_id: str, base: int, *steps: dict[str, Any]) -> Op:
         return self.op("update", table, record_id, base, list(steps))

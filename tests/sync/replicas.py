@@ -24,13 +24,18 @@ def contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         assert replica.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found: dict[str, list[tuple[Any, ...]]] = {
             "pragmas": [replica.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "application_id")],
-            "indexes": sorted(replica.execute("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index'").fetchall()),
+            "indexes": sorted(
+                replica.execute("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index'").fetchall()
+            ),
         }
         for (name,) in replica.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             columns = sorted((c[1], c[2], c[4]) for c in replica.execute(f'PRAGMA table_info("{name}")'))
             names = ", ".join(f'"{c[0]}"' for c in columns)
             types = ", ".join(f'typeof("{c[0]}")' for c in columns)
-            found[name] = [tuple(columns), *sorted(replica.execute(f'SELECT {names}, {types} FROM "{name}"').fetchall(), key=repr)]
+            found[name] = [
+                tuple(columns),
+                *sorted(replica.execute(f'SELECT {names}, {types} FROM "{name}"').fetchall(), key=repr),
+            ]
     return found
 
 
@@ -69,13 +74,20 @@ def _apply(replica: sqlite3.Connection, line: dict[str, Any]) -> None:
         record = line["payload"]
         names = ["id", "version", *record]
         values = [key, line["version"], *map(_stored, record.values())]
-        replica.execute(f'INSERT INTO "{table}" ({", ".join(_quoted(n) for n in names)}) VALUES ({", ".join("?" * len(names))})', values)
-        missing = [c[1] for c in replica.execute(f'PRAGMA table_info("{table}")') if c[1] not in names and c[4] is not None]
+        replica.execute(
+            f'INSERT INTO "{table}" ({", ".join(_quoted(n) for n in names)}) VALUES ({", ".join("?" * len(names))})',
+            values,
+        )
+        missing = [
+            c[1] for c in replica.execute(f'PRAGMA table_info("{table}")') if c[1] not in names and c[4] is not None
+        ]
         for name in missing:  # a missing key is null, not the column's default
             replica.execute(f'UPDATE "{table}" SET {_quoted(name)} = NULL WHERE id = ?', [key])
     elif line["op"] == "update":
         columns = [c[1] for c in replica.execute(f'PRAGMA table_info("{table}")')]
-        row = dict(zip(columns, replica.execute(f'SELECT * FROM "{table}" WHERE id = ?', [key]).fetchone(), strict=True))
+        row = dict(
+            zip(columns, replica.execute(f'SELECT * FROM "{table}" WHERE id = ?', [key]).fetchone(), strict=True)
+        )
         for step in line["payload"]:
             field, *rest = step["path"].removeprefix("/").split("/")
             if rest:

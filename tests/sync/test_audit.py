@@ -42,11 +42,15 @@ def test_rules_and_channels_are_rows_that_can_be_read_with_sql(stage):
         "SELECT t.slug, p.name, p.revision, r.object_name, r.row_filter FROM access_rule r "
         "JOIN tenants_securityprofile p ON p.id = r.profile_id JOIN tenants_tenant t ON t.id = p.tenant_id ORDER BY r.object_name"
     )
-    assert [(r[0], r[1], r[3]) for r in rules] == [("audited", "technician", name) for name in ("customer", "job", "line_item")]
+    assert [(r[0], r[1], r[3]) for r in rules] == [
+        ("audited", "technician", name) for name in ("customer", "job", "line_item")
+    ]
     assert json.loads(rules[1][4]) == {"technician": "$user.username"}
     channel = routed.channel_for(access_of(tenant.pk, tom.pk), tenant.slug)
     ((key, parameters, born, of_rules),) = asked(
-        'SELECT "key", parameters, born_cursor, rules FROM sync_channel WHERE tenant_id = %s AND profile_id = %s', tenant.pk, profile.pk
+        'SELECT "key", parameters, born_cursor, rules FROM sync_channel WHERE tenant_id = %s AND profile_id = %s',
+        tenant.pk,
+        profile.pk,
     )
     assert (key, json.loads(parameters), born) == (channel.key, {"user.username": "tom"}, tenant.cursor)
     assert [rule["object_name"] for rule in json.loads(of_rules)] == ["customer", "job", "line_item"]
@@ -59,7 +63,8 @@ def test_every_change_of_rights_counts_up_and_the_admin_says_who_made_it(stage, 
     before = tenant.access_version
     profile.rules.all().delete()
     answer = client.post(
-        reverse("admin:tenants_securityprofile_change", args=[profile.pk]), form(profile, row_filter='{"technician": "tom"}')
+        reverse("admin:tenants_securityprofile_change", args=[profile.pk]),
+        form(profile, row_filter='{"technician": "tom"}'),
     )
     assert answer.status_code == 302
     revision = profile.revision
@@ -82,7 +87,9 @@ def test_the_history_of_a_record_names_who_and_the_device_and_the_chain_is_recom
     phone = issue_device(tenant, tom, "Tom's old phone").device
     push(Actor(tenant.pk, "olga"), [Op(1, None, "jobs", "j1", "insert", None, {"title": "Fix", "technician": "tom"})])
     change = [{"op": "replace", "path": "/title", "value": "Mend"}]
-    (result,) = push(Actor(tenant.pk, "tom", phone.pk, user_id=tom.pk), [Op(1, None, "jobs", "j1", "update", 1, change)])
+    (result,) = push(
+        Actor(tenant.pk, "tom", phone.pk, user_id=tom.pk), [Op(1, None, "jobs", "j1", "update", 1, change)]
+    )
     assert result.accepted
     client.force_login(boss)
     page = client.get(reverse("admin:records_history", args=[tenant.slug, "jobs", "j1"])).content.decode()

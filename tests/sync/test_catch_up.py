@@ -42,7 +42,12 @@ def chosen(tenant: Tenant, position: Position) -> Plan:
 
 
 def position(tenant: Tenant, **changed: Any) -> Position:
-    state = {"schema_version": tenant.schema_version, "cursor": tenant.cursor, "state_hash": bytes(tenant.state_hash), "server_epoch": None}
+    state = {
+        "schema_version": tenant.schema_version,
+        "cursor": tenant.cursor,
+        "state_hash": bytes(tenant.state_hash),
+        "server_epoch": None,
+    }
     return Position(**{**state, **changed})
 
 
@@ -65,7 +70,15 @@ def test_the_cheapest_way_is_chosen(acme: Tenant, settings) -> None:
         push(
             Actor(acme.pk, "x"),
             [
-                Op(n + 1, None, "jobs", f"job-{n}", "update", None, [{"op": "replace", "path": "/crew", "value": random.randrange(10**6)}])
+                Op(
+                    n + 1,
+                    None,
+                    "jobs",
+                    f"job-{n}",
+                    "update",
+                    None,
+                    [{"op": "replace", "path": "/crew", "value": random.randrange(10**6)}],
+                )
                 for n in range(10)
             ],
         )
@@ -101,7 +114,9 @@ def stored(path: Path, table: str) -> list[tuple[Any, ...]]:
         return [tuple(columns), *sorted(replica.execute(f'SELECT * FROM "{table}"').fetchall())]
 
 
-async def test_rows_bring_a_late_client_to_the_head_deletes_and_all(acme: Tenant, device, settings, tmp_path: Path) -> None:
+async def test_rows_bring_a_late_client_to_the_head_deletes_and_all(
+    acme: Tenant, device, settings, tmp_path: Path
+) -> None:
     """What a client has after applying the rows over what it had is what a fresh snapshot has."""
     settings.MOAT = {"LOG_ALWAYS": 5}
     full = {
@@ -120,9 +135,12 @@ async def test_rows_bring_a_late_client_to_the_head_deletes_and_all(acme: Tenant
     def after() -> None:
         for n in range(20):
             push(
-                Actor(acme.pk, "x"), [Op(1, None, "jobs", f"job-{n % 3}", "update", None, [{"op": "replace", "path": "/crew", "value": n}])]
+                Actor(acme.pk, "x"),
+                [Op(1, None, "jobs", f"job-{n % 3}", "update", None, [{"op": "replace", "path": "/crew", "value": n}])],
             )
-        push(Actor(acme.pk, "x"), [Op(1, None, "jobs", "job-7", "delete"), Op(2, None, "jobs", "new", "insert", 0, full)])
+        push(
+            Actor(acme.pk, "x"), [Op(1, None, "jobs", "job-7", "delete"), Op(2, None, "jobs", "new", "insert", 0, full)]
+        )
 
     await in_thread(before)
     await in_thread(acme.refresh_from_db)
@@ -155,12 +173,22 @@ def apply_rows(path: Path, client: Live) -> None:
             for record in records:
                 values = [canonical_json(v) if isinstance(v, dict | list) else v for v in record]
                 names = ", ".join(f'"{c}"' for c in message["columns"])
-                replica.execute(f'INSERT OR REPLACE INTO "{table}" ({names}) VALUES ({", ".join("?" * len(values))})', values)
+                replica.execute(
+                    f'INSERT OR REPLACE INTO "{table}" ({names}) VALUES ({", ".join("?" * len(values))})', values
+                )
         replica.commit()
 
 
-async def test_a_client_whose_part_of_the_log_is_pruned_while_it_reads_is_served_another_way(acme: Tenant, device, settings) -> None:
-    settings.MOAT = {"CHUNK_LINES": 1, "CHUNK_BYTES": 100, "OUTBOX_FRAMES": 2, "OUTBOX_BYTES": 1000, "WINDOW_BYTES": 1000}
+async def test_a_client_whose_part_of_the_log_is_pruned_while_it_reads_is_served_another_way(
+    acme: Tenant, device, settings
+) -> None:
+    settings.MOAT = {
+        "CHUNK_LINES": 1,
+        "CHUNK_BYTES": 100,
+        "OUTBOX_FRAMES": 2,
+        "OUTBOX_BYTES": 1000,
+        "WINDOW_BYTES": 1000,
+    }
     await in_thread(write, acme, *(f"job-{n}" for n in range(50)))
     async with serving() as port, connected(port, await device()) as client:
         await client.at(acme).hello()
@@ -187,7 +215,12 @@ async def test_verify_in_a_write_storm_is_exact(acme: Tenant, device) -> None:
             for n in range(60):
                 await writer.push(*(insert(f"job-{n}-{k}") for k in range(4)))
                 await writer.push(
-                    {**insert(f"job-{n}-0"), "op": "update", "base_version": 1, "payload": [{"op": "replace", "path": "/crew", "value": n}]}
+                    {
+                        **insert(f"job-{n}-0"),
+                        "op": "update",
+                        "base_version": 1,
+                        "payload": [{"op": "replace", "path": "/crew", "value": n}],
+                    }
                 )
                 await writer.push({**insert(f"job-{n}-1"), "op": "delete", "base_version": 1, "payload": None})
             done.set()
@@ -210,7 +243,9 @@ async def test_verify_in_a_write_storm_is_exact(acme: Tenant, device) -> None:
 
 def folded(client: Live) -> dict[str, tuple[int, str]]:
     """Counts and digests of what the client's lines add up to."""
-    tables: dict[str, dict[str, int]] = {name: {} for name in ("object_metadata", "layout_definition", "customers", "jobs", "line_items")}
+    tables: dict[str, dict[str, int]] = {
+        name: {} for name in ("object_metadata", "layout_definition", "customers", "jobs", "line_items")
+    }
     for line in client.lines:
         if line["op"] == "delete":
             del tables[line["table"]][line["id"]]
@@ -243,7 +278,12 @@ async def test_a_difference_is_found_by_halving_ranges_and_repaired_without_a_wi
 async def bisect(client: Live, mine: dict[str, int], low: str | None, high: str | None) -> None:
     """Compare a range; halve it until it is small, then have it repaired."""
     inside = sorted(
-        (k for k in mine if (low is None or k.encode() >= low.encode()) and (high is None or k.encode() <= high.encode())), key=str.encode
+        (
+            k
+            for k in mine
+            if (low is None or k.encode() >= low.encode()) and (high is None or k.encode() <= high.encode())
+        ),
+        key=str.encode,
     )
     await client.say("verify", table="jobs", ranges=[[low, high]])
     (found,) = (await client.until("verify"))["ranges"]

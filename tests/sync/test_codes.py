@@ -12,7 +12,9 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs/spec/errors.md").read_text()
 def test_every_code_is_on_the_page_with_its_meaning_its_status_and_its_close_code():
     rows = re.findall(r"^\| `(\w+)` \| (.+) \| (\d+) \| (\d*) \|$", PAGE, re.M)
     told = {code: (meaning, status, close) for code, meaning, status, close in rows}
-    assert told == {code.value: (code.meaning, str(int(http_status(code))), str(CLOSE_CODES.get(code, ""))) for code in Code}
+    assert told == {
+        code.value: (code.meaning, str(int(http_status(code))), str(CLOSE_CODES.get(code, ""))) for code in Code
+    }
     assert len(rows) == len(told)
 
 

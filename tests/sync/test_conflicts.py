@@ -86,7 +86,9 @@ def test_a_conflict_takes_its_whole_tx_with_it_however_often_it_is_sent():
 def test_a_devices_own_queue_is_never_in_conflict_with_itself():
     tenant, _, tom = meet()
     results = tom.push(
-        tom.update("notes", "n", 1, title="1"), tom.update("notes", "n", 1, title="2"), tom.update("notes", "n", 1, title="3")
+        tom.update("notes", "n", 1, title="1"),
+        tom.update("notes", "n", 1, title="2"),
+        tom.update("notes", "n", 1, title="3"),
     )
     assert [r.status for r in results] == ["applied"] * 3
     assert values(tenant, "notes", "n")["title"] == "3"
@@ -97,11 +99,21 @@ def test_the_device_settles_with_its_own_value():
     olga.ok(olga.update("notes", "n", 1, title="A"))
     conflict = tom.one(tom.update("notes", "n", 1, title="T")).wire()
     op = tom.op(
-        "update", "notes", "n", conflict["version"], [{"op": "replace", "path": "/title", "value": "T"}], settles=conflict["conflict"]
+        "update",
+        "notes",
+        "n",
+        conflict["version"],
+        [{"op": "replace", "path": "/title", "value": "T"}],
+        settles=conflict["conflict"],
     )
     assert tom.one(op).status == "applied"
     kept = Conflict.objects.get()
-    assert (kept.state, kept.resolution, kept.settled_by, kept.told_device) == ("settled", "mine", tom.user.username, True)
+    assert (kept.state, kept.resolution, kept.settled_by, kept.told_device) == (
+        "settled",
+        "mine",
+        tom.user.username,
+        True,
+    )
     assert values(tenant, "notes", "n")["title"] == "T"
 
 
@@ -109,7 +121,14 @@ def test_the_device_settles_with_an_edit():
     _, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     conflict = tom.one(tom.update("notes", "n", 1, title="T")).wire()
-    op = tom.op("update", "notes", "n", 2, [{"op": "replace", "path": "/title", "value": "A and T"}], settles=conflict["conflict"])
+    op = tom.op(
+        "update",
+        "notes",
+        "n",
+        2,
+        [{"op": "replace", "path": "/title", "value": "A and T"}],
+        settles=conflict["conflict"],
+    )
     assert tom.one(op).status == "applied"
     assert Conflict.objects.get().resolution == "edit"
 
@@ -132,7 +151,9 @@ def test_a_settling_op_that_meets_new_changes_is_a_conflict_that_takes_the_place
     olga.ok(olga.update("notes", "n", 1, title="A"))
     first = tom.one(tom.update("notes", "n", 1, title="T")).wire()
     olga.ok(olga.update("notes", "n", 2, title="AA"))
-    op = tom.op("update", "notes", "n", 2, [{"op": "replace", "path": "/title", "value": "T"}], settles=first["conflict"])
+    op = tom.op(
+        "update", "notes", "n", 2, [{"op": "replace", "path": "/title", "value": "T"}], settles=first["conflict"]
+    )
     assert tom.one(op).status == "conflict"
     assert sorted(Conflict.objects.values_list("state", "resolution")) == [("open", ""), ("settled", "superseded")]
 
@@ -141,16 +162,23 @@ def test_nobody_else_settles_a_persons_conflict():
     tenant, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     conflict = tom.one(tom.update("notes", "n", 1, title="T")).wire()["conflict"]
-    assert olga.one(olga.op("settle", "notes", "n", 0, {"conflict": conflict, "resolution": "theirs"})).code == Code.UNKNOWN_CONFLICT
+    assert (
+        olga.one(olga.op("settle", "notes", "n", 0, {"conflict": conflict, "resolution": "theirs"})).code
+        == Code.UNKNOWN_CONFLICT
+    )
     stolen = olga.op("update", "notes", "n", 2, [{"op": "replace", "path": "/title", "value": "T"}], settles=conflict)
     assert olga.one(stolen).code == Code.UNKNOWN_CONFLICT
     stranger = Pusher(noted())
     assert (
-        stranger.one(stranger.op("settle", "notes", "n", 0, {"conflict": conflict, "resolution": "theirs"})).code == Code.UNKNOWN_CONFLICT
+        stranger.one(stranger.op("settle", "notes", "n", 0, {"conflict": conflict, "resolution": "theirs"})).code
+        == Code.UNKNOWN_CONFLICT
     )
     # Another device of the same person may.
     second = Pusher(tenant, like=tom)
-    assert second.one(second.op("settle", "notes", "n", 0, {"conflict": conflict, "resolution": "theirs"})).status == "applied"
+    assert (
+        second.one(second.op("settle", "notes", "n", 0, {"conflict": conflict, "resolution": "theirs"})).status
+        == "applied"
+    )
     assert Conflict.objects.get().told_device is False
 
 
@@ -161,7 +189,9 @@ def test_a_conflict_is_settled_only_by_an_op_on_its_own_record():
     assert tom.one(tom.op("insert", "notes", "m", 0, {"title": "x"}, settles=conflict)).code == Code.UNKNOWN_CONFLICT
 
 
-@pytest.mark.parametrize(("resolution", "given", "title"), [("mine", None, "T"), ("theirs", None, "A"), ("edit", {"title": "E"}, "E")])
+@pytest.mark.parametrize(
+    ("resolution", "given", "title"), [("mine", None, "T"), ("theirs", None, "A"), ("edit", {"title": "E"}, "E")]
+)
 def test_the_inbox_settles_a_conflict_and_tells(resolution, given, title, django_capture_on_commit_callbacks):
     tenant, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
@@ -258,12 +288,20 @@ def test_json_merges_from_the_inside_with_the_base_read_from_the_log():
     results = tom.push(
         tom.patch("notes", "n", 1, {"op": "add", "path": "/attrs/list/-", "value": {"id": 3, "n": "tom"}}),
         tom.patch(
-            "notes", "n", 1, {"op": "replace", "path": "/attrs/list/0/n", "value": "first"}, {"op": "add", "path": "/attrs/b", "value": 2}
+            "notes",
+            "n",
+            1,
+            {"op": "replace", "path": "/attrs/list/0/n", "value": "first"},
+            {"op": "add", "path": "/attrs/b", "value": 2},
         ),
         tom.patch("notes", "n", 1, {"op": "remove", "path": "/attrs/list/1"}),
     )
     assert [r.status for r in results] == ["merged"] * 3
-    assert values(tenant, "notes", "n")["attrs"] == {"a": 1, "b": 2, "list": [{"id": 1, "n": "first"}, {"id": 2, "n": "olga"}]}
+    assert values(tenant, "notes", "n")["attrs"] == {
+        "a": 1,
+        "b": 2,
+        "list": [{"id": 1, "n": "first"}, {"id": 2, "n": "olga"}],
+    }
 
 
 def test_a_devices_second_op_cannot_wipe_out_what_its_first_was_merged_with():

@@ -16,7 +16,11 @@ from sync.importing.inference import ColumnGuess, guess
 from sync.importing.rows import BadCell, RowReader, key_columns
 from sync.importing.source import BadFile, open_csv
 
-JOB = ObjectSpec("job", "jobs", fields=(FieldSpec("title", "text", "Title"), FieldSpec("price", "decimal", "Price", decimal_places=2)))
+JOB = ObjectSpec(
+    "job",
+    "jobs",
+    fields=(FieldSpec("title", "text", "Title"), FieldSpec("price", "decimal", "Price", decimal_places=2)),
+)
 
 
 @pytest.mark.parametrize(

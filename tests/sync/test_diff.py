@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 from metadata.canonical import canonical_json
 from sync.diff import PatchFailed, apply_patch, escape, field_patch, flat_patch, same, unescape
 
-scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-2, 2).map(lambda x: x + 0.0) | st.text("ab~/", max_size=3)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats(-2, 2).map(lambda x: x + 0.0)
+    | st.text("ab~/", max_size=3)
+)
 json_values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab~/", max_size=2), inner, max_size=4), max_leaves=12
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab~/", max_size=2), inner, max_size=4),
+    max_leaves=12,
 )
 records = st.dictionaries(st.sampled_from(["title", "attrs", "count"]), json_values, max_size=3)
 
@@ -49,16 +57,22 @@ def test_a_key_survives_its_pointer(key):
 
 def test_a_change_inside_an_object_is_told_from_the_inside_when_that_is_shorter():
     before = {"long": "x" * 50, "colour": "red"}
-    assert field_patch("attrs", before, {**before, "colour": "blue"}) == [{"op": "replace", "path": "/attrs/colour", "value": "blue"}]
+    assert field_patch("attrs", before, {**before, "colour": "blue"}) == [
+        {"op": "replace", "path": "/attrs/colour", "value": "blue"}
+    ]
     assert field_patch("attrs", {"a": 1}, {"b": 2}) == [{"op": "replace", "path": "/attrs", "value": {"b": 2}}]
 
 
 def test_a_list_is_replaced_as_a_whole():
     before = {"long": "x" * 80, "items": [1, 2]}
-    assert field_patch("attrs", before, {**before, "items": [1, 2, 3]}) == [{"op": "replace", "path": "/attrs/items", "value": [1, 2, 3]}]
+    assert field_patch("attrs", before, {**before, "items": [1, 2, 3]}) == [
+        {"op": "replace", "path": "/attrs/items", "value": [1, 2, 3]}
+    ]
 
 
-@pytest.mark.parametrize("step", [{"op": "replace", "path": "/attrs/x/y", "value": 1}, {"op": "remove", "path": "/attrs/missing"}])
+@pytest.mark.parametrize(
+    "step", [{"op": "replace", "path": "/attrs/x/y", "value": 1}, {"op": "remove", "path": "/attrs/missing"}]
+)
 def test_a_patch_that_does_not_fit_is_refused(step):
     with pytest.raises(PatchFailed):
         apply_patch({"attrs": {"x": 1}}, [step])

@@ -28,7 +28,9 @@ def test_a_tenant_that_does_not_exist_is_named(db) -> None:
         call_command("new_epoch", tenant=["nobody"])
 
 
-async def test_a_client_that_knew_the_old_life_is_told_and_a_new_one_starts_from_the_genesis(acme: Tenant, device) -> None:
+async def test_a_client_that_knew_the_old_life_is_told_and_a_new_one_starts_from_the_genesis(
+    acme: Tenant, device
+) -> None:
     issued = await device()
     await in_thread(write, acme, "a")
     await in_thread(call_command, "new_epoch", all=True)

@@ -38,7 +38,13 @@ def insert(table, record_id, **values):
 
 
 def update(table, record_id, **values):
-    return (table, record_id, "update", None, [{"op": "replace", "path": f"/{k}", "value": v} for k, v in values.items()])
+    return (
+        table,
+        record_id,
+        "update",
+        None,
+        [{"op": "replace", "path": f"/{k}", "value": v} for k, v in values.items()],
+    )
 
 
 def delete(table, record_id):
@@ -62,7 +68,12 @@ def visible_ids(tenant, rules, table):
 
     def found(few):
         condition, values = visible(schema, table, rules, vendor, few=few)
-        return {i for (i,) in sql.fetch(f'SELECT {name}."id" FROM {name} WHERE NOT {name}."_deleted" AND ({condition})', values)}
+        return {
+            i
+            for (i,) in sql.fetch(
+                f'SELECT {name}."id" FROM {name} WHERE NOT {name}."_deleted" AND ({condition})', values
+            )
+        }
 
     assert found(few=True) == found(few=False)
     return found(few=False)
@@ -79,7 +90,9 @@ def service(db):
 def test_a_record_moved_through_a_hop_has_the_version_its_line_says(service):
     tenant, _, people = service
     channel = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
-    office(tenant, insert("jobs", "j1", title="Fix", technician="tess"), insert("line_items", "l1", job="j1", text="pipe"))
+    office(
+        tenant, insert("jobs", "j1", title="Fix", technician="tess"), insert("line_items", "l1", job="j1", text="pipe")
+    )
     office(tenant, update("jobs", "j1", technician="tom"))
     told = next(line for line in map(decode_line, read_all(channel, channel.born_cursor)[0]) if line["id"] == "l1")
     spec = schema_of(tenant.pk, tenant.schema_version).by_table["line_items"]
@@ -95,11 +108,19 @@ def test_a_technician_sees_own_jobs_their_customers_and_line_items(service):
         insert("customers", "c1", name="Ada", secret="x"),
         insert("jobs", "j1", title="Fix", technician="tom", customer="c1", price="9.00"),
     )
-    office(tenant, insert("line_items", "l1", job="j1", text="pipe"), insert("jobs", "j2", title="Other", technician="tess"))
+    office(
+        tenant,
+        insert("line_items", "l1", job="j1", text="pipe"),
+        insert("jobs", "j2", title="Other", technician="tess"),
+    )
     replica = Fold()
     lines, at = read_all(channel, channel.born_cursor)
     replica.apply(lines)
-    assert {t: set(r) for t, r in replica.types().items()} == {"customers": {"c1"}, "jobs": {"j1"}, "line_items": {"l1"}}
+    assert {t: set(r) for t, r in replica.types().items()} == {
+        "customers": {"c1"},
+        "jobs": {"j1"},
+        "line_items": {"l1"},
+    }
     assert all(secret not in b"".join(lines) for secret in (b"secret", b"price", b"Other"))
     office(tenant, update("jobs", "j1", technician="tess"))
     more, _ = read_all(channel, at)
@@ -137,9 +158,15 @@ def test_i8_to_point_at_a_hidden_record_does_not_bring_it_into_sight(service):
     answers = one(update("jobs", "j1", customer="cust-0001"), update("customers", "cust-0001", name="mine"), tx="t")
     assert answers[0] == refused and answers[1][0] == "rejected"
     assert one(update("jobs", "j2", customer="c1")) == [("applied", None)], "one that they see"
-    new = (insert("customers", "c-new", name="New"), insert("jobs", "j-new", title="x", technician="tim", customer="c-new"))
+    new = (
+        insert("customers", "c-new", name="New"),
+        insert("jobs", "j-new", title="x", technician="tim", customer="c-new"),
+    )
     assert one(*new, tx="u") == [("applied", None)] * 2, "one that the tx itself makes"
-    assert one(update("jobs", "j1", customer="c-new"), update("jobs", "j2", customer="c-new"), tx="v") == [("applied", None)] * 2
+    assert (
+        one(update("jobs", "j1", customer="c-new"), update("jobs", "j2", customer="c-new"), tx="v")
+        == [("applied", None)] * 2
+    )
     assert one(update("jobs", "j1", customer="c1")) == [refused], "out of sight by now"
 
 
@@ -147,7 +174,11 @@ def test_i8_to_point_at_a_hidden_record_does_not_bring_it_into_sight(service):
 def test_a_record_made_and_deleted_in_one_tx_cannot_refer_to_what_is_not_there_or_hidden(service, who):
     """Its tombstone keeps the reference: the database would refuse the whole batch; and a hidden id would be told from a free one."""
     tenant, _, people = service
-    office(tenant, insert("jobs", "j-mine", title="a", technician="tom"), insert("jobs", "j-hidden", title="b", technician="tess"))
+    office(
+        tenant,
+        insert("jobs", "j-mine", title="a", technician="tom"),
+        insert("jobs", "j-hidden", title="b", technician="tess"),
+    )
     actor = Actor(tenant.pk, "olga") if who == "office" else Actor(tenant.pk, "tom", user_id=people["tom"].pk)
 
     def in_one_tx(job, first):
@@ -184,17 +215,31 @@ edits = st.one_of(
     st.tuples(
         st.just("line_items"),
         st.sampled_from(IDS["line_items"]),
-        st.fixed_dictionaries({}, optional={"job": st.sampled_from(["j1", "j2", "j3", None]), "text": st.sampled_from(["a", "b"])}),
+        st.fixed_dictionaries(
+            {}, optional={"job": st.sampled_from(["j1", "j2", "j3", None]), "text": st.sampled_from(["a", "b"])}
+        ),
     ),
     st.tuples(
-        st.just("customers"), st.sampled_from(IDS["customers"]), st.fixed_dictionaries({}, optional={"secret": st.sampled_from(["s", "t"])})
+        st.just("customers"),
+        st.sampled_from(IDS["customers"]),
+        st.fixed_dictionaries({}, optional={"secret": st.sampled_from(["s", "t"])}),
     ),
     st.tuples(st.sampled_from(sorted(IDS)), st.integers(0, 1), st.none()),
 )
 
 filters = {
-    "job": [{}, {"technician": "$user.username"}, {"technician": ["$user.username", None]}, {"customer": "c1", "technician": "tom"}],
-    "line_item": [{}, {"job.technician": "$user.username"}, {"job.status": "open"}, {"text": "a", "job.customer": ["c1"]}],
+    "job": [
+        {},
+        {"technician": "$user.username"},
+        {"technician": ["$user.username", None]},
+        {"customer": "c1", "technician": "tom"},
+    ],
+    "line_item": [
+        {},
+        {"job.technician": "$user.username"},
+        {"job.status": "open"},
+        {"text": "a", "job.customer": ["c1"]},
+    ],
     "customer": [{}, {"<job.customer.technician": "$user.username"}, {"<job.customer.status": ["done"]}],
 }
 
@@ -220,7 +265,13 @@ def applied(tenant, present, table, record_id, values):
     if (table, record_id) in present:
         return office(tenant, update(table, record_id, **values))[0]
     return office(
-        tenant, insert(table, record_id, **({"title": "t"} if table == "jobs" else {"name": "n"} if table == "customers" else {}), **values)
+        tenant,
+        insert(
+            table,
+            record_id,
+            **({"title": "t"} if table == "jobs" else {"name": "n"} if table == "customers" else {}),
+            **values,
+        ),
     )[0]
 
 
@@ -266,7 +317,12 @@ def _walk(first, second, batches):
             member = Membership.objects.get(user=people[name])
             expected = shown(tenant, rules[name], people[name], member)
             got = replicas[name].types()
-            assert {t: r for t, r in got.items() if r} == {t: r for t, r in expected.items() if r}, (name, table, record_id, values)
+            assert {t: r for t, r in got.items() if r} == {t: r for t, r in expected.items() if r}, (
+                name,
+                table,
+                record_id,
+                values,
+            )
             for object_table, records in expected.items():
                 assert visible_ids(tenant, channel.rules, object_table) == set(records)
             assert routed.hash_at(channel, at[name]) == chains[name]

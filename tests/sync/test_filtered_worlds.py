@@ -39,7 +39,12 @@ NAMES = ("tom", "tess")
 SYSTEM = ("object_metadata", "layout_definition")
 OBJECTS = {"jobs": "job", "customers": "customer", "line_items": "line_item"}
 MORE_FILTERS = {
-    "job": [{"technician": "$membership.who"}, {"customer.name": "n"}, {"<line_item.job.text": ["a", "$membership.who"]}, {"status": None}],
+    "job": [
+        {"technician": "$membership.who"},
+        {"customer.name": "n"},
+        {"<line_item.job.text": ["a", "$membership.who"]},
+        {"status": None},
+    ],
     "line_item": [{"job.technician": "$membership.who"}, {"job.price": "1.00"}],
     "customer": [{"<job.customer.technician": "$membership.who", "name": ["n", "m"]}, {"id": ["c1", "c9"]}],
 }
@@ -85,7 +90,15 @@ class World:
     def step(self):
         luck = self.luck
         act = luck.choices(
-            [self.edit, self.member_edit, self.stale_edit, self.change_rules, self.change_member, self.swap, self.publish],
+            [
+                self.edit,
+                self.member_edit,
+                self.stale_edit,
+                self.change_rules,
+                self.change_member,
+                self.swap,
+                self.publish,
+            ],
             [8, 4, 3, 1, 2, 1, 1],
         )[0]
         act()
@@ -95,7 +108,11 @@ class World:
         luck, table = self.luck, self.luck.choice(list(IDS))
         record = luck.choice(IDS[table])
         values = {
-            "jobs": {"title": "t", "technician": luck.choice(["tom", "tess", None]), "customer": luck.choice(["c1", "c2", None])}
+            "jobs": {
+                "title": "t",
+                "technician": luck.choice(["tom", "tess", None]),
+                "customer": luck.choice(["c1", "c2", None]),
+            }
             | {"price": luck.choice(["1.00", "2.00"]), "status": luck.choice(["open", "done"])},
             "line_items": {"job": luck.choice(["j1", "j2", "j3", None]), "text": luck.choice(["a", "b"])},
             "customers": {"name": luck.choice(["n", "m"]), "secret": luck.choice(["s", "t"])},
@@ -106,7 +123,13 @@ class World:
         if verb == "delete":
             return table, record, verb, base, None
         names = luck.sample(sorted(values), luck.randint(1, len(values)))
-        return table, record, verb, base, [{"op": "replace", "path": f"/{name}", "value": values[name]} for name in names]
+        return (
+            table,
+            record,
+            verb,
+            base,
+            [{"op": "replace", "path": f"/{name}", "value": values[name]} for name in names],
+        )
 
     def ops(self, base=None):
         tx = "t" if self.luck.random() < 0.3 else None
@@ -188,9 +211,9 @@ class World:
         self.serial += 1
         ObjectField.objects.create(object_type=kind, position=50, name=f"extra{self.serial}", label="x", kind="text")
         if self.luck.random() < 0.2:
-            ObjectField.objects.filter(object_type__tenant=self.tenant, name=self.luck.choice(["text", "price", "secret"])).update(
-                retired=True
-            )
+            ObjectField.objects.filter(
+                object_type__tenant=self.tenant, name=self.luck.choice(["text", "price", "secret"])
+            ).update(retired=True)
         publish(self.tenant.pk)
 
     def member(self, name):
@@ -236,7 +259,11 @@ class World:
             with read_transaction() as reader:
                 digest = table_digest(reader, channel, schema, table)
                 low_high = table_digest(reader, channel, schema, table, low="a", high="z")
-            assert digest == low_high == digest_of((i, version) for i, (version, _) in records.items()), (name, table, about)
+            assert digest == low_high == digest_of((i, version) for i, (version, _) in records.items()), (
+                name,
+                table,
+                about,
+            )
 
     def check_rest(self, name, about):
         api, expected = self.apis[name], self.expected(name)
@@ -246,7 +273,10 @@ class World:
                 assert answer.status_code == 404, (name, about)
                 continue
             found = {record.pop("id"): record for record in answer.data["results"]}
-            assert {i: found[i]["version"] for i in found} == {i: v for i, (v, _) in expected[table].items()}, (name, about)
+            assert {i: found[i]["version"] for i in found} == {i: v for i, (v, _) in expected[table].items()}, (
+                name,
+                about,
+            )
             readable = self.rules[self.has[name]][OBJECTS[table]].get("readable_fields")
             for record_id in IDS[table]:
                 history = api("GET", f"records/{table}/{record_id}/history/").data["results"]
@@ -286,12 +316,18 @@ class Replica:
             names = [column[0] for column in found.description]
             rows = [dict(zip(names, row, strict=True)) for row in found]
             tables[name] = {
-                row["id"]: (row["version"], {k: v for k, v in row.items() if k not in ("id", "version") and v is not None}) for row in rows
+                row["id"]: (
+                    row["version"],
+                    {k: v for k, v in row.items() if k not in ("id", "version") and v is not None},
+                )
+                for row in rows
             }
         raw.close()
         for table in SYSTEM:
             for record, (version, values) in tables.get(table, {}).items():
-                read = {k: json.loads(v) if isinstance(v, str) and v[:1] in ("{", "[") else v for k, v in values.items()}
+                read = {
+                    k: json.loads(v) if isinstance(v, str) and v[:1] in ("{", "[") else v for k, v in values.items()
+                }
                 tables[table][record] = (version, read)
         return tables
 
@@ -312,7 +348,8 @@ def published_only(records, spec):
 def plain(records):
     """System records without what is empty or false: SQLite has no booleans."""
     return {
-        i: (version, {k: v for k, v in values.items() if v not in (None, False, 0)}) for i, (version, values) in (records or {}).items()
+        i: (version, {k: v for k, v in values.items() if v not in (None, False, 0)})
+        for i, (version, values) in (records or {}).items()
     }
 
 

@@ -21,7 +21,9 @@ def commits_of(versions: list[list[int]], cursor: int = 10) -> list[Commit]:
 
 
 @given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=5), max_size=6), st.integers(1, 200))
-def test_pieces_hold_every_line_once_in_order_under_one_version_with_the_right_chain(versions: list[list[int]], max_bytes: int) -> None:
+def test_pieces_hold_every_line_once_in_order_under_one_version_with_the_right_chain(
+    versions: list[list[int]], max_bytes: int
+) -> None:
     commits = commits_of(versions)
     lines = [line for commit in commits for line in commit.lines]
     got, cursor, state = [], 10, START

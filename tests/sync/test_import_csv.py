@@ -31,7 +31,18 @@ def tenant(transactional_db):
 def _import(tenant, path, *options, object_name="thing"):
     out = io.StringIO()
     try:
-        call_command("import_csv", str(path), "--tenant", tenant.slug, "--object", object_name, "--json", *options, stdout=out, stderr=out)
+        call_command(
+            "import_csv",
+            str(path),
+            "--tenant",
+            tenant.slug,
+            "--object",
+            object_name,
+            "--json",
+            *options,
+            stdout=out,
+            stderr=out,
+        )
     finally:
         tenant.refresh_from_db()
     return json.loads(out.getvalue())
@@ -144,7 +155,17 @@ def test_bad_rows_can_be_left_out(tenant, tmp_path):
     out = io.StringIO()
     with pytest.raises(CommandError, match=r"6 of 8 rows were refused, the first at line 2"):
         call_command(
-            "import_csv", str(path), "--tenant", "acme", "--object", "thing", "--key", "n", "--continue-on-error", "--json", stdout=out
+            "import_csv",
+            str(path),
+            "--tenant",
+            "acme",
+            "--object",
+            "thing",
+            "--key",
+            "n",
+            "--continue-on-error",
+            "--json",
+            stdout=out,
         )
     errors = {e["line"]: (e["column"], e["reason"]) for e in json.loads(out.getvalue())["errors"]}
     assert errors[2] == ("price", "'x' is not a number")
@@ -208,7 +229,9 @@ def test_kinds_and_columns_can_be_said(tenant, tmp_path):
 
 def _export(tenant, *options, object_name="thing"):
     out = io.StringIO()
-    call_command("export_csv", "--tenant", tenant.slug, "--object", object_name, *options, stdout=out, stderr=io.StringIO())
+    call_command(
+        "export_csv", "--tenant", tenant.slug, "--object", object_name, *options, stdout=out, stderr=io.StringIO()
+    )
     return out.getvalue()
 
 
@@ -224,7 +247,9 @@ def test_an_export_imports_to_the_same_records(tenant, tmp_path):
 def test_with_a_mark_for_null_even_empty_texts_come_back(tenant, tmp_path):
     _import(tenant, _file(tmp_path, "id,a,b\n1,x,true\n"), "--create", "--kind", "b=json")
     values = [{"a": "", "b": {"k": [1, "é", None]}}, {"a": "NA"}, {"a": 'q"\n,', "b": "text"}, {"b": 0.1}]
-    results = push(Actor(tenant.pk, "t"), [Op(n, None, "things", f"r{n}", "insert", 0, v) for n, v in enumerate(values, 1)])
+    results = push(
+        Actor(tenant.pk, "t"), [Op(n, None, "things", f"r{n}", "insert", 0, v) for n, v in enumerate(values, 1)]
+    )
     assert all(r.accepted for r in results)
     path = tmp_path / "out.csv"
     _export(tenant, "--out", str(path), "--null", "\\N")
@@ -268,7 +293,19 @@ def test_a_killed_import_goes_on_and_doubles_nothing(tenant, tmp_path):
         "DJANGO_SETTINGS_MODULE": "config.settings.dev",
         "MOAT_DATA_DIR": str(tmp_path / "var"),
     }
-    command = [sys.executable, "manage.py", "import_csv", str(path), "--tenant", "acme", "--object", "thing", "--create", "--batch", "500"]
+    command = [
+        sys.executable,
+        "manage.py",
+        "import_csv",
+        str(path),
+        "--tenant",
+        "acme",
+        "--object",
+        "thing",
+        "--create",
+        "--batch",
+        "500",
+    ]
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_until(lambda: Change.objects.filter(tenant=tenant).count() > 1500, process)
     process.send_signal(signal.SIGKILL)

@@ -45,7 +45,9 @@ def test_the_inbox_lists_what_is_open_and_shows_both_sides(tenant):
 @pytest.mark.parametrize(("action", "title"), [("settle_mine", "<b>device side</b>"), ("settle_theirs", "server side")])
 def test_many_are_settled_with_one_action(tenant, action, title):
     client = browser(tenant)
-    answer = client.post(INBOX, {"action": action, "_selected_action": [str(c.pk) for c in Conflict.objects.all()]}, follow=True)
+    answer = client.post(
+        INBOX, {"action": action, "_selected_action": [str(c.pk) for c in Conflict.objects.all()]}, follow=True
+    )
     assert "2 settled." in answer.content.decode()
     assert values(tenant, "notes", "n")["title"] == title
     assert "0 conflicts" in client.get(INBOX).content.decode()

@@ -51,11 +51,18 @@ class Stage:
         self.device = issue_device(self.tenant, self.tom, "tom")
         for name, scope in (("job", "price"), ("vault", "vaultname")):
             element = {"type": "VerticalLayout", "elements": [{"type": "Control", "scope": f"#/properties/{scope}"}]}
-            save_layout(LayoutDefinition(tenant=self.tenant, object_name=name, label="x", layout_json=element), by="olga")
+            save_layout(
+                LayoutDefinition(tenant=self.tenant, object_name=name, label="x", layout_json=element), by="olga"
+            )
         self.write(
             ("vaults", "vault-1", "insert", {"vaultname": "Vault of gold"}),
             ("customers", "c1", "insert", {"name": "Ada", "secret": "hush"}),
-            ("jobs", "job-mine", "insert", {"title": "Fix", "technician": "tom", "customer": "c1", "price": "7777.00", "vault": "vault-1"}),
+            (
+                "jobs",
+                "job-mine",
+                "insert",
+                {"title": "Fix", "technician": "tom", "customer": "c1", "price": "7777.00", "vault": "vault-1"},
+            ),
             ("jobs", "job-hidden", "insert", {"title": "Hidden-title", "technician": "tess", "price": "7777.00"}),
             ("line_items", "item-mine", "insert", {"job": "job-mine", "text": "pipe"}),
             ("line_items", "item-hidden", "insert", {"job": "job-hidden", "text": "hidden-brush"}),
@@ -113,7 +120,15 @@ def walk(client, token, conflicts):
         if address.endswith(("login", "logout")):
             continue
         listing = address.endswith(tuple(f"/records/{table}/" for table in TABLES))
-        queries = ("", "?order=price", "?price=7777.00", "?price__isnull=true", "?q=Hidden", "?vaultname=x", "?order=-secret")
+        queries = (
+            "",
+            "?order=price",
+            "?price=7777.00",
+            "?price__isnull=true",
+            "?q=Hidden",
+            "?vaultname=x",
+            "?order=-secret",
+        )
         for query in queries if listing else ("",):
             yield address + query, client.get(address + query, **headers)
         bodies = [
@@ -122,7 +137,12 @@ def walk(client, token, conflicts):
             {"technician": "tom"},
             {"job": "job-hidden"},
             {"resolution": "mine"},
-            {"operations": [{"op": "update", "id": "job-hidden", "values": {"title": "x"}}, {"op": "delete", "id": "item-hidden"}]},
+            {
+                "operations": [
+                    {"op": "update", "id": "job-hidden", "values": {"title": "x"}},
+                    {"op": "delete", "id": "item-hidden"},
+                ]
+            },
         ]
         for body in bodies if "/records/" in address or "/resolve" in address else bodies[:1]:
             for method in ("post", "patch"):
@@ -130,8 +150,14 @@ def walk(client, token, conflicts):
                     f"{method} {address} {body}",
                     getattr(client, method)(address, json.dumps(body), content_type="application/json", **headers),
                 )
-        copy = [{"op": "copy", "from": "/price", "path": "/title"}, {"op": "test", "path": "/price", "value": "7777.00"}]
-        yield f"json-patch {address} {copy}", client.patch(address, json.dumps(copy), content_type="application/json-patch+json", **headers)
+        copy = [
+            {"op": "copy", "from": "/price", "path": "/title"},
+            {"op": "test", "path": "/price", "value": "7777.00"},
+        ]
+        yield (
+            f"json-patch {address} {copy}",
+            client.patch(address, json.dumps(copy), content_type="application/json-patch+json", **headers),
+        )
         yield f"delete {address}", client.delete(address, **headers)
 
 
@@ -148,7 +174,9 @@ def test_i8_no_rest_endpoint_tells_a_lower_profile_what_it_hides(stage, client):
         assert answer.status_code < 500, (about, text)
         leaked = set(found_in(text)) - set(echoes(about))
         assert not leaked, (about, leaked, text[:500])
-        if not any(word in about for word in ("job-hidden", "item-hidden", "/conflicts/")):  # one's own old conflicts name their record
+        if not any(
+            word in about for word in ("job-hidden", "item-hidden", "/conflicts/")
+        ):  # one's own old conflicts name their record
             assert not found_in(text, ("job-hidden", "item-hidden")), (about, text[:500])
         walked += 1
     assert walked > 200
@@ -189,7 +217,13 @@ def test_i8_hidden_and_missing_are_answered_alike(stage, client):
 def syncprotocol_calls(http, cursor):
     """Every call of SyncProtocol v1, with ops on what the member sees and on what they do not."""
     yield "handshake", http.me()
-    for asked in ({}, {"limit": 1}, {"collections": ["vaults", "jobs"]}, {"collections": ["nothing"]}, {"sinceCursor": cursor}):
+    for asked in (
+        {},
+        {"limit": 1},
+        {"collections": ["vaults", "jobs"]},
+        {"collections": ["nothing"]},
+        {"sinceCursor": cursor},
+    ):
         yield "pull", {"dbId": http.tenant.slug, "sinceCursor": 0, **asked}
     for table, record in itertools.product((*TABLES, "customers"), (*RECORDS, "item-mine", "c1")):
         for body in (
@@ -213,10 +247,14 @@ def test_i8_no_call_of_syncprotocol_tells_a_lower_profile_what_it_hides(stage):
         for change in answer.get("ops", ()):
             change["entityCbor"] = change.get("entityCbor") and decode(change["entityCbor"])
         for conflict in answer.get("conflicts", ()):
-            conflict["serverState"]["entityCbor"] = conflict["serverState"]["entityCbor"] and decode(conflict["serverState"]["entityCbor"])
+            conflict["serverState"]["entityCbor"] = conflict["serverState"]["entityCbor"] and decode(
+                conflict["serverState"]["entityCbor"]
+            )
         text, asked = str(answer), str(message)
         # What the caller said may come back in an error about it.
-        leaked = {word for word in (*SECRETS, *HIDDEN_IDS) if word in text} - {word for word in (*SECRETS, *HIDDEN_IDS) if word in asked}
+        leaked = {word for word in (*SECRETS, *HIDDEN_IDS) if word in text} - {
+            word for word in (*SECRETS, *HIDDEN_IDS) if word in asked
+        }
         assert not leaked, (path, message, answer)
         walked.add((path, status))
     assert walked >= {("handshake", 200), ("pull", 200), ("push", 200), ("push", 400), ("push", 403)}

@@ -145,7 +145,8 @@ def test_i8_every_admin_address_keeps_its_secrets_from_a_lower_profile(stage, cl
     stage.tom.save()
     client.force_login(stage.tom)
     model_keys = {
-        f"{m._meta.app_label}_{m._meta.model_name}": list(m._default_manager.values_list("pk", flat=True)) for m in admin.site._registry
+        f"{m._meta.app_label}_{m._meta.model_name}": list(m._default_manager.values_list("pk", flat=True))
+        for m in admin.site._registry
     }
     walked = 0
     for name, arguments in patterns(admin.site.get_urls()):
@@ -180,7 +181,9 @@ def test_i8_every_admin_address_keeps_its_secrets_from_a_lower_profile(stage, cl
                 text = answer.content.decode()
                 assert answer.status_code < 500, address
                 leaked = [
-                    w for w in (*SECRETS, "Ada", "acme-leaks") if w in text and w not in address and w not in ("price", "secret", "Vault")
+                    w
+                    for w in (*SECRETS, "Ada", "acme-leaks")
+                    if w in text and w not in address and w not in ("price", "secret", "Vault")
                 ]
                 assert not leaked, (address, leaked)
     assert walked > 60

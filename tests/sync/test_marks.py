@@ -80,7 +80,9 @@ async def test_a_refused_op_is_answered_at_a_mark_and_what_follows_it_after_it(s
             assert took >= FAR
         begun = time.perf_counter()
         await tom.say("push", op("jobs", "j9", "delete"), ref=901, **tom.state)
-        await tom.say("push", op("line_items", "l7", "insert", {"job": "j1", "text": "ok"}, base=0), ref=902, **tom.state)
+        await tom.say(
+            "push", op("line_items", "l7", "insert", {"job": "j1", "text": "ok"}, base=0), ref=902, **tom.state
+        )
         acks = [await tom.until("ack"), await tom.until("ack")]
         assert [ack["ref"] for ack in acks] == [901, 902]
         assert time.perf_counter() - begun >= FAR
@@ -113,7 +115,10 @@ async def test_ranges_are_answered_at_marks(stage):
     async with serving() as port, client(port, stage.devices["tom"]) as tom:
         await tom.follow()
         for record in ("j1", "j2", "j9"):
-            for kind, about in (("verify", {"ranges": [[record, record]]}), ("repair", {"low": record, "high": record})):
+            for kind, about in (
+                ("verify", {"ranges": [[record, record]]}),
+                ("repair", {"low": record, "high": record}),
+            ):
                 begun = time.perf_counter()
                 await tom.say(kind, table="jobs", ref=7, **about)
                 await tom.until("verify" if kind == "verify" else "rows")
@@ -157,7 +162,12 @@ def test_who_is_not_let_in_is_answered_as_anywhere(stage):
     tom.token = "moat_wrong"
     session = Client(raise_request_exception=False)
     session.force_login(stage.users["tess"])
-    for method, path in (("GET", "records/jobs/"), ("GET", "records/jobs/j1/"), ("GET", "records/jobs/j1/history/"), ("GET", "conflicts/")):
+    for method, path in (
+        ("GET", "records/jobs/"),
+        ("GET", "records/jobs/j1/"),
+        ("GET", "records/jobs/j1/history/"),
+        ("GET", "conflicts/"),
+    ):
         refused = tom(method, path)
         assert (refused.status_code, refused.data["code"]) == (401, "bad_token"), path
         assert session.generic(method, f"/api/{path}", headers={"X-Moat-Tenant": "elsewhere"}).status_code == 403, path

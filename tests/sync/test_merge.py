@@ -24,7 +24,9 @@ from sync.merge import (
 )
 
 scalars = st.none() | st.booleans() | st.integers(0, 3) | st.text("ab", max_size=2)
-items = st.lists(st.fixed_dictionaries({"id": st.integers(0, 4), "v": scalars}), max_size=4, unique_by=lambda item: item["id"])
+items = st.lists(
+    st.fixed_dictionaries({"id": st.integers(0, 4), "v": scalars}), max_size=4, unique_by=lambda item: item["id"]
+)
 documents = st.recursive(
     scalars | items,
     lambda inner: st.dictionaries(st.sampled_from("abcd"), inner, max_size=4) | st.lists(inner, max_size=2),
@@ -45,7 +47,11 @@ def unordered(value):
         return {key: unordered(inner) for key, inner in value.items()}
     if isinstance(value, list):
         inner = [unordered(item) for item in value]
-        return sorted(inner, key=lambda item: str(item["id"])) if all(isinstance(i, dict) and "id" in i for i in inner) else inner
+        return (
+            sorted(inner, key=lambda item: str(item["id"]))
+            if all(isinstance(i, dict) and "id" in i for i in inner)
+            else inner
+        )
     return value
 
 
@@ -150,7 +156,9 @@ def test_a_person_decides_under_manual():
 
 
 def test_json_fields_merge_from_the_inside_only_while_the_base_is_known():
-    contested = update({"attrs": {"a": 1, "b": 2}}, {"attrs": {"a": 1, "c": 3}}, {"attrs"}, {"attrs": {"a": 1}}, {"attrs"})
+    contested = update(
+        {"attrs": {"a": 1, "b": 2}}, {"attrs": {"a": 1, "c": 3}}, {"attrs"}, {"attrs": {"a": 1}}, {"attrs"}
+    )
     assert merge_update(FIELD_MERGE, contested) == Merged({"attrs": {"a": 1, "b": 2, "c": 3}})
     unknown = update({"attrs": {"b": 2}}, {"attrs": {"c": 3}}, {"attrs"}, None, {"attrs"})
     assert merge_update(FIELD_MERGE, unknown) == Clash(("attrs",))
@@ -158,7 +166,12 @@ def test_json_fields_merge_from_the_inside_only_while_the_base_is_known():
 
 @pytest.mark.parametrize(
     ("policy", "delete", "deleted"),
-    [(LAST_WRITE_WINS, "delete", "revive"), (FIELD_MERGE, "clash", "clash"), (SERVER_WINS, "keep", "keep"), (MANUAL, "clash", "clash")],
+    [
+        (LAST_WRITE_WINS, "delete", "revive"),
+        (FIELD_MERGE, "clash", "clash"),
+        (SERVER_WINS, "keep", "keep"),
+        (MANUAL, "clash", "clash"),
+    ],
 )
 def test_a_delete_that_meets_an_update(policy, delete, deleted):
     assert merge_delete(policy, foreign=True) == delete
@@ -166,7 +179,9 @@ def test_a_delete_that_meets_an_update(policy, delete, deleted):
     assert merge_with_deleted(policy) == deleted
 
 
-changes = st.lists(st.tuples(st.sampled_from(["d1", "d2", None]), st.sets(st.sampled_from("ab"), min_size=1)), max_size=8)
+changes = st.lists(
+    st.tuples(st.sampled_from(["d1", "d2", None]), st.sets(st.sampled_from("ab"), min_size=1)), max_size=8
+)
 
 
 @given(changes, st.integers(1, 9), st.sampled_from(["d1", "d2", "d3"]))

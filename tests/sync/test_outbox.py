@@ -53,7 +53,11 @@ async def test_frames_leave_in_order_and_the_close_comes_last(made) -> None:
     outbox.close(4409)
     outbox.put("too late")
     await outbox.flushed()
-    assert [e.get("text") or e.get("bytes") or e["code"] for e in socket.sent] == [*(f"frame {n}" for n in range(5)), b"binary", 4409]
+    assert [e.get("text") or e.get("bytes") or e["code"] for e in socket.sent] == [
+        *(f"frame {n}" for n in range(5)),
+        b"binary",
+        4409,
+    ]
 
 
 async def test_room_is_given_only_when_half_of_it_is_free(made) -> None:

@@ -71,7 +71,9 @@ def measured(server: ServerProcess, name: str) -> float:
 
 
 @pytest.mark.parametrize("redis", ["there", "down", "none"])
-def test_i3_i4_changes_of_one_process_reach_the_clients_of_another(acme: Tenant, start: Start, peer, redis: str) -> None:
+def test_i3_i4_changes_of_one_process_reach_the_clients_of_another(
+    acme: Tenant, start: Start, peer, redis: str
+) -> None:
     """With Redis the other process is woken at once; without it the poll finds the change, and no less surely."""
     if redis == "there":
         if (url := redis_url()) is None:
@@ -101,7 +103,9 @@ def test_with_redis_down_people_log_in_and_the_log_and_the_metrics_say_why(acme:
     server = start(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0", METRICS_TOKEN="watching")
     body = json.dumps({"tenant": acme.slug, "user": "olga", "password": "right"}).encode()
     for _ in range(2):
-        with urlopen(Request(f"{server.url}/api/login", body, {"Content-Type": "application/json"}), timeout=10) as answer:
+        with urlopen(
+            Request(f"{server.url}/api/login", body, {"Content-Type": "application/json"}), timeout=10
+        ) as answer:
             assert json.load(answer)["user"] == "olga"
     assert measured(server, "moat_cache_fallbacks_total") >= 4
     assert server.log.count("cache_down") == 1

@@ -27,16 +27,36 @@ def service():
     tom = make_member(profile, "tom")
     push(
         Actor(tenant.pk, "olga"),
-        [Op(n, None, "jobs", f"j{n}", "insert", None, {"title": "x", "technician": "tom" if n < 4 else "tess"}) for n in range(1, 8)],
+        [
+            Op(n, None, "jobs", f"j{n}", "insert", None, {"title": "x", "technician": "tom" if n < 4 else "tess"})
+            for n in range(1, 8)
+        ],
     )
     admin = make_user(tenant, "boss", role="admin", is_staff=True)
     return tenant, profile, tom, admin
 
 
 def form(profile, **rule):
-    rule = {"object_name": "job", "can_read": "on", "row_filter": "{}", "readable_fields": "", "writable_fields": "", **rule}
-    management = {"rules-TOTAL_FORMS": "1", "rules-INITIAL_FORMS": "0", "rules-MIN_NUM_FORMS": "0", "rules-MAX_NUM_FORMS": "1000"}
-    return {"name": profile.name, "tenant": profile.tenant_id, **management, **{f"rules-0-{k}": v for k, v in rule.items()}}
+    rule = {
+        "object_name": "job",
+        "can_read": "on",
+        "row_filter": "{}",
+        "readable_fields": "",
+        "writable_fields": "",
+        **rule,
+    }
+    management = {
+        "rules-TOTAL_FORMS": "1",
+        "rules-INITIAL_FORMS": "0",
+        "rules-MIN_NUM_FORMS": "0",
+        "rules-MAX_NUM_FORMS": "1000",
+    }
+    return {
+        "name": profile.name,
+        "tenant": profile.tenant_id,
+        **management,
+        **{f"rules-0-{k}": v for k, v in rule.items()},
+    }
 
 
 def test_the_preview_says_in_plain_words_what_a_member_sees(service, client):
@@ -56,7 +76,10 @@ def test_a_rule_is_saved_and_raises_the_revision(service, client):
     profile = SecurityProfile.objects.create(tenant=tenant, name="readers", full_access=False)
     client.force_login(admin)
     url = reverse("admin:tenants_securityprofile_change", args=[profile.pk])
-    answer = client.post(url, form(profile, readable_fields="title, price", row_filter='{"technician": "$user.username"}', statuses="open"))
+    answer = client.post(
+        url,
+        form(profile, readable_fields="title, price", row_filter='{"technician": "$user.username"}', statuses="open"),
+    )
     assert answer.status_code == 302, answer.context["adminform"].errors
     rule = AccessRule.objects.get(profile=profile)
     assert rule.readable_fields == ["title", "price"] and rule.writable_fields is None and rule.statuses == ["open"]
@@ -147,7 +170,11 @@ def test_a_publish_that_changes_what_a_filter_means_raises_the_revision(service)
         ("row_filter", '{"zzz": "tom"}', "job has no field zzz. There are: title, technician, customer, price"),
         ("row_filter", '{"custmer.name": "x"}', "custmer is not a reference of job. Did you mean customer?"),
         ("row_filter", '{"customer.nam": "x"}', "customer has no field nam. Did you mean name?"),
-        ("row_filter", '{"<line_itm.job.text": "x"}', "line_itm is not a published object type. Did you mean line_item?"),
+        (
+            "row_filter",
+            '{"<line_itm.job.text": "x"}',
+            "line_itm is not a published object type. Did you mean line_item?",
+        ),
         ("row_filter", '{"<line_item.jb.text": "x"}', "jb of line_item does not refer to job. Did you mean job?"),
         ("row_filter", '{"price": "dear"}', "&quot;dear&quot; is not a value of a field of kind decimal."),
         ("row_filter", '{"technician": "$user.nmae"}', "$user.nmae is not a parameter"),
@@ -159,7 +186,9 @@ def test_what_is_wrong_with_a_rule_is_said_with_the_way_out(service, client, fie
     tenant, _, _, admin = service
     profile = SecurityProfile.objects.create(tenant=tenant, name="readers", full_access=False)
     client.force_login(admin)
-    answer = client.post(reverse("admin:tenants_securityprofile_change", args=[profile.pk]), form(profile, **{field: text}))
+    answer = client.post(
+        reverse("admin:tenants_securityprofile_change", args=[profile.pk]), form(profile, **{field: text})
+    )
     assert said in answer.content.decode()
     assert not AccessRule.objects.filter(profile=profile).exists()
 
@@ -188,8 +217,14 @@ def test_the_page_offers_the_tenants_own_fields_parameters_and_examples_that_hol
         for key in (*one.own, *one.up, *one.down):
             parse_filter({key: None}, spec, schema)
     assert '{"technician": "$membership.technician"}' in next(one for one in helps if one.object_name == "job").examples
-    assert '{"job.technician": "$membership.technician"}' in next(one for one in helps if one.object_name == "line_item").examples
-    assert '{"<job.customer.technician": "$membership.technician"}' in next(o for o in helps if o.object_name == "customer").examples
+    assert (
+        '{"job.technician": "$membership.technician"}'
+        in next(one for one in helps if one.object_name == "line_item").examples
+    )
+    assert (
+        '{"<job.customer.technician": "$membership.technician"}'
+        in next(o for o in helps if o.object_name == "customer").examples
+    )
 
 
 def test_a_parameter_that_no_member_has_is_saved_with_a_warning(service, client):
@@ -197,7 +232,9 @@ def test_a_parameter_that_no_member_has_is_saved_with_a_warning(service, client)
     profile = SecurityProfile.objects.create(tenant=tenant, name="readers", full_access=False)
     client.force_login(admin)
     url = reverse("admin:tenants_securityprofile_change", args=[profile.pk])
-    page = client.post(url, form(profile, row_filter='{"technician": ["$membership.regoin", "x"]}'), follow=True).content.decode()
+    page = client.post(
+        url, form(profile, row_filter='{"technician": ["$membership.regoin", "x"]}'), follow=True
+    ).content.decode()
     assert "No member has $membership.regoin yet" in page
     assert AccessRule.objects.get(profile=profile).row_filter == {"technician": ["$membership.regoin", "x"]}
 

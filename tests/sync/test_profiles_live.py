@@ -130,7 +130,13 @@ def add(table, record_id, **values):
 
 
 def change(table, record_id, **values):
-    return (table, record_id, "update", None, [{"op": "replace", "path": f"/{k}", "value": v} for k, v in values.items()])
+    return (
+        table,
+        record_id,
+        "update",
+        None,
+        [{"op": "replace", "path": f"/{k}", "value": v} for k, v in values.items()],
+    )
 
 
 def op(table, record_id, verb, payload=None, base=1):
@@ -149,7 +155,11 @@ class Stage:
         self.profile = make_profile(self.tenant, "technician", technician_rules())
         self.users = {name: make_member(self.profile, name) for name in ("tom", "tess")}
         self.devices = {name: issue_device(self.tenant, user, name) for name, user in self.users.items()}
-        office(self.tenant, add("customers", "c1", name="Ada", secret="hush"), add("customers", "c2", name="Bob", secret="hush"))
+        office(
+            self.tenant,
+            add("customers", "c1", name="Ada", secret="hush"),
+            add("customers", "c2", name="Bob", secret="hush"),
+        )
         office(
             self.tenant,
             add("jobs", "j1", title="Fix", technician="tom", customer="c1", price="9.00"),
@@ -170,7 +180,11 @@ def stage(transactional_db):
 
 
 async def test_a_technician_gets_own_work_live_and_it_leaves_when_it_is_given_away(stage):
-    async with serving() as port, client(port, stage.devices["tom"]) as tom, client(port, stage.devices["tess"]) as tess:
+    async with (
+        serving() as port,
+        client(port, stage.devices["tom"]) as tom,
+        client(port, stage.devices["tess"]) as tess,
+    ):
         await tom.follow()
         await tess.follow()
         assert tom.types() == await in_thread(stage.expected, "tom")
@@ -185,7 +199,11 @@ async def test_a_technician_gets_own_work_live_and_it_leaves_when_it_is_given_aw
             await tom.hear()
         spoken = b"".join(tom.words)
         assert (
-            b"hush" not in spoken and b"price" not in spoken and b"brush" not in spoken and b"secret" not in spoken and b"tap" not in spoken
+            b"hush" not in spoken
+            and b"price" not in spoken
+            and b"brush" not in spoken
+            and b"secret" not in spoken
+            and b"tap" not in spoken
         )
 
 
@@ -228,10 +246,16 @@ async def test_what_is_hidden_is_refused_as_if_it_did_not_exist(stage):
         assert (await one("jobs", "j2", "delete"))["code"] == "not_found"
         assert (await one("jobs", "j1", "delete"))["code"] == "forbidden"
         assert (await one("jobs", "j1", "update", patch(price="1.00")))["code"] == "unknown_field"
-        assert (await one("jobs", "j1", "update", [{"op": "copy", "from": "/price", "path": "/title"}]))["code"] == "unknown_field"
-        assert (await one("jobs", "j1", "update", [{"op": "test", "path": "/price", "value": "9.00"}]))["code"] == "unknown_field"
+        assert (await one("jobs", "j1", "update", [{"op": "copy", "from": "/price", "path": "/title"}]))[
+            "code"
+        ] == "unknown_field"
+        assert (await one("jobs", "j1", "update", [{"op": "test", "path": "/price", "value": "9.00"}]))[
+            "code"
+        ] == "unknown_field"
         assert (await one("jobs", "j1", "update", patch(customer="c2")))["code"] == "forbidden"
-        assert (await one("jobs", "j7", "insert", {"title": "mine", "technician": "tom"}, base=0))["code"] == "forbidden"
+        assert (await one("jobs", "j7", "insert", {"title": "mine", "technician": "tom"}, base=0))[
+            "code"
+        ] == "forbidden"
         assert (await one("line_items", "l7", "insert", {"job": "j1", "text": "ok"}, base=0))["status"] == "applied"
         refs = [plain(await one("line_items", f"l{ref}", "insert", {"job": ref}, base=0)) for ref in ("j2", "j9")]
         assert json.loads(json.dumps(refs[0]).replace("j2", "j9")) == refs[1]
@@ -245,9 +269,9 @@ async def test_verification_counts_only_what_the_channel_shows(stage):
         await tom.say("verify", ref=5)
         found = await tom.until("verify")
         assert set(found["tables"]) == {"object_metadata", "layout_definition", "jobs", "customers", "line_items"}
-        assert {t: n for t, (n, _) in found["tables"].items() if t in ("jobs", "customers", "line_items")} == dict.fromkeys(
-            ("jobs", "customers", "line_items"), 1
-        )
+        assert {
+            t: n for t, (n, _) in found["tables"].items() if t in ("jobs", "customers", "line_items")
+        } == dict.fromkeys(("jobs", "customers", "line_items"), 1)
         assert found["state_hash"] == tom.state_hash
         await tom.say("verify", table="jobs", ranges=[["j2", "j2"]], ref=6)
         assert (await tom.until("verify"))["ranges"] == [[0, "0" * 16]]
@@ -324,8 +348,12 @@ async def test_a_client_that_was_away_catches_up_on_its_channel(stage):
         async with client(port, stage.devices["tom"]) as tom:
             await tom.follow()
         for n in range(30):
-            await in_thread(office, stage.tenant, add("jobs", f"t{n}", title="x", technician="tom" if n % 10 == 0 else "tess"))
-        await in_thread(office, stage.tenant, change("jobs", "j2", technician="tom"), change("jobs", "j1", technician=None))
+            await in_thread(
+                office, stage.tenant, add("jobs", f"t{n}", title="x", technician="tom" if n % 10 == 0 else "tess")
+            )
+        await in_thread(
+            office, stage.tenant, change("jobs", "j2", technician="tom"), change("jobs", "j1", technician=None)
+        )
         async with client(port, stage.devices["tom"], tom) as again:
             await again.follow()
             assert again.mode == "log"

@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.codes import Code
-from sync.protocol import Hello, Limits, Ping, ProtocolError, Push, Subscribe, Verify, VerifyRanges, open_frame, parse, utf8_size
+from sync.protocol import (
+    Hello,
+    Limits,
+    Ping,
+    ProtocolError,
+    Push,
+    Subscribe,
+    Verify,
+    VerifyRanges,
+    open_frame,
+    parse,
+    utf8_size,
+)
 from sync.strict_json import NotStrict, loads
 
 LIMITS = Limits()
@@ -36,14 +48,17 @@ JSON = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=4)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=4)
     ),
     max_leaves=20,
 )
 
 
 @given(JSON, st.sampled_from([None, 1]), st.sampled_from([(",", ":"), (", ", ": ")]), st.booleans())
-def test_json_without_repeated_keys_is_read_as_the_standard_library_reads_it(value, indent, separators, ascii_only) -> None:
+def test_json_without_repeated_keys_is_read_as_the_standard_library_reads_it(
+    value, indent, separators, ascii_only
+) -> None:
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=ascii_only)
     assert loads(text, depth=64) == value
 
@@ -180,7 +195,9 @@ def test_small_requests_are_read() -> None:
     assert read('{"type":"ping","ref":3}') == Ping(3)
     assert read('{"type":"subscribe","schema_version":0,"cursor":0,"state_hash":""}') == Subscribe(0, 0, None)
     assert read('{"type":"verify"}') == Verify(None)
-    assert read('{"type":"verify","table":"jobs","ranges":[[null,"m"],["n",null]]}') == VerifyRanges("jobs", ((None, "m"), ("n", None)))
+    assert read('{"type":"verify","table":"jobs","ranges":[[null,"m"],["n",null]]}') == VerifyRanges(
+        "jobs", ((None, "m"), ("n", None))
+    )
 
 
 @given(st.text(max_size=200))

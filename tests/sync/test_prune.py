@@ -85,7 +85,9 @@ def test_what_a_live_device_has_not_confirmed_is_kept(tenant):
 def test_a_revoked_device_needs_nothing(tenant):
     pusher = fill(tenant)
     age(tenant, 40)
-    Device.objects.filter(pk=pusher.device.pk).update(last_cursor=4, last_seen_at=timezone.now(), revoked_at=timezone.now())
+    Device.objects.filter(pk=pusher.device.pk).update(
+        last_cursor=4, last_seen_at=timezone.now(), revoked_at=timezone.now()
+    )
     assert prune(tenant.pk, 30).floor == tenant.cursor
 
 
@@ -144,7 +146,12 @@ def test_a_base_that_left_the_log_makes_a_conflict_without_it(tenant):
     age(tenant, 40)
     prune(tenant.pk, 30)
     seen = other.one(other.update("notes", "n0", 1, title="B")).wire()
-    assert (seen["status"], seen["base"], seen["mine"], seen["theirs"]) == ("conflict", None, {"title": "B"}, {"title": "A"})
+    assert (seen["status"], seen["base"], seen["mine"], seen["theirs"]) == (
+        "conflict",
+        None,
+        {"title": "B"},
+        {"title": "A"},
+    )
 
 
 def test_the_command_prunes_every_tenant_or_one(tenant):
@@ -161,7 +168,12 @@ def test_the_command_prunes_every_tenant_or_one(tenant):
     assert Tenant.objects.get(pk=tenant.pk).pruned_cursor == tenant.cursor - 2
     with pytest.raises(CommandError):
         call_command("prune_changes", "--tenant", "nobody")
-    for command in ("prune_changes", "trim_columns", "verify_log", "check_objects"):  # "$SLUG" that was never set is not all of them
+    for command in (
+        "prune_changes",
+        "trim_columns",
+        "verify_log",
+        "check_objects",
+    ):  # "$SLUG" that was never set is not all of them
         with pytest.raises(CommandError, match="no tenant ''"):
             call_command(command, "--tenant", "")
     with pytest.raises(CommandError):

@@ -34,7 +34,9 @@ def test_a_publish_is_a_change_under_the_new_schema_version():
 def test_a_second_publish_is_an_update_that_patches_to_the_new_record():
     tenant = noted()
     first = SystemRecord.objects.get(tenant=tenant).data
-    ObjectField.objects.create(object_type=ObjectMetadata.objects.get(tenant=tenant), name="extra", kind="date", position=9)
+    ObjectField.objects.create(
+        object_type=ObjectMetadata.objects.get(tenant=tenant), name="extra", kind="date", position=9
+    )
     publish(tenant.pk)
     _, line = told(tenant, "object_metadata")[-1]
     assert (line["op"], line["version"], line["schema_version"]) == ("update", 2, 2)
@@ -53,7 +55,9 @@ def test_a_retired_type_is_a_delete():
 
 def test_a_layout_is_inserted_patched_and_deleted():
     tenant = noted()
-    layout = LayoutDefinition(tenant=tenant, object_name="note", label="Plain", layout_json={"type": "VerticalLayout", "elements": []})
+    layout = LayoutDefinition(
+        tenant=tenant, object_name="note", label="Plain", layout_json={"type": "VerticalLayout", "elements": []}
+    )
     save(layout, "olga")
     layout.label = "Wide"
     save(layout, "olga")
@@ -72,7 +76,9 @@ def test_publishes_and_pushes_share_one_gap_free_log():
     tenant = noted()
     pusher = Pusher(tenant)
     pusher.ok(pusher.insert("notes", "n", title="x"))
-    ObjectField.objects.create(object_type=ObjectMetadata.objects.get(tenant=tenant), name="extra", kind="date", position=9)
+    ObjectField.objects.create(
+        object_type=ObjectMetadata.objects.get(tenant=tenant), name="extra", kind="date", position=9
+    )
     publish(tenant.pk)
     pusher.ok(pusher.update("notes", "n", 1, extra="2026-01-01"))
     found = read(tenant.pk, 0)

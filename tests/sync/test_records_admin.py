@@ -151,7 +151,10 @@ def test_an_object_types_page_leads_to_its_records(acme, admin_client):
 
 
 def test_a_long_list_comes_in_pages(acme, browser):
-    push(Actor(acme.pk, "tess"), [Op(n, None, "customers", f"x{n:03}", "insert", 0, {"name": f"N{n:03}"}) for n in range(1, 251)])
+    push(
+        Actor(acme.pk, "tess"),
+        [Op(n, None, "customers", f"x{n:03}", "insert", 0, {"name": f"N{n:03}"}) for n in range(1, 251)],
+    )
     first = browser.get("/admin/records/acme/customers/?o=name").content.decode()
     third = browser.get("/admin/records/acme/customers/?o=name&p=3").content.decode()
     assert "251 customer" in first
@@ -406,13 +409,16 @@ def test_a_record_of_one_tenant_cannot_point_at_another_tenants(acme, browser):
 
 
 @pytest.mark.parametrize(
-    "url", ["/admin/records/acme/none/", "/admin/records/acme/jobs/none/change/", "/admin/records/acme/jobs/none/history/"]
+    "url",
+    ["/admin/records/acme/none/", "/admin/records/acme/jobs/none/change/", "/admin/records/acme/jobs/none/history/"],
 )
 def test_what_is_not_there_is_not_found(browser, url):
     assert browser.get(url).status_code == 404
 
 
 def test_a_value_with_markup_is_shown_as_text(acme, browser):
-    _write(acme, "jobs", "job-1", "update", [{"op": "replace", "path": "/title", "value": "<script>x()</script>"}], base=1)
+    _write(
+        acme, "jobs", "job-1", "update", [{"op": "replace", "path": "/title", "value": "<script>x()</script>"}], base=1
+    )
     for url in (*PAGES[1:2], CHANGE, *PAGES[5:7]):
         assert "<script>x()" not in browser.get(url).content.decode()

@@ -20,13 +20,19 @@ JOB = ObjectSpec(
     ),
 )
 ITEM = ObjectSpec(
-    "line_item", "line_items", fields=(FieldSpec("job", "reference", reference="job", reference_table="jobs"), FieldSpec("text", "text"))
+    "line_item",
+    "line_items",
+    fields=(FieldSpec("job", "reference", reference="job", reference_table="jobs"), FieldSpec("text", "text")),
 )
 SCHEMA = TenantSchema(1, 1, (CUSTOMER, JOB, ITEM))
 
 TECHNICIAN = (
     ObjectAccess(
-        "job", update=True, readable=("technician", "customer"), writable=("status",), row_filter={"technician": "$user.username"}
+        "job",
+        update=True,
+        readable=("technician", "customer"),
+        writable=("status",),
+        row_filter={"technician": "$user.username"},
     ),
     ObjectAccess("line_item", create=True, row_filter={"job.technician": "$user.username"}),
     ObjectAccess("customer", row_filter={"<job.customer.technician": "$user.username"}),
@@ -114,7 +120,9 @@ def visible(memory, username):
         "jobs": set(living),
         "line_items": {i for i, f in memory.tables["line_items"].items() if f.alive and f.values.get("job") in living},
         "customers": {
-            i for i, f in memory.tables["customers"].items() if f.alive and i in {j.values.get("customer") for j in living.values()}
+            i
+            for i, f in memory.tables["customers"].items()
+            if f.alive and i in {j.values.get("customer") for j in living.values()}
         },
     }
 
@@ -130,7 +138,10 @@ def edits(draw):
         return table, record_id, None
     values = {"id": record_id}
     if table == "jobs":
-        values |= {"technician": draw(st.sampled_from(["tom", "tess", None])), "customer": draw(st.sampled_from(["c1", "c2", None]))}
+        values |= {
+            "technician": draw(st.sampled_from(["tom", "tess", None])),
+            "customer": draw(st.sampled_from(["c1", "c2", None])),
+        }
     if table == "line_items":
         values |= {"job": draw(st.sampled_from(["j1", "j2", "j3", None]))}
     return table, record_id, values
@@ -152,7 +163,9 @@ def test_what_follows_from_the_sides_is_what_the_rules_say(batches):
             if values is None and (old is None or not old.alive):
                 continue
             new = Found(old.values if values is None else values, values is not None)
-            steps.append(Step(table, record_id, old.values if old else None, bool(old and old.alive), new.values, new.alive))
+            steps.append(
+                Step(table, record_id, old.values if old else None, bool(old and old.alive), new.values, new.alive)
+            )
             after[table][record_id] = new
         sides, rekeys = SideBuilder(plan, memory).build(steps)
         memory.tables = after

@@ -33,7 +33,11 @@ class Stage:
     def __init__(self):
         self.tenant = make_service()
         rules = technician_rules()
-        rules["job"] |= {"can_create": True, "can_delete": True, "writable_fields": ["status", "title", "technician", "customer"]}
+        rules["job"] |= {
+            "can_create": True,
+            "can_delete": True,
+            "writable_fields": ["status", "title", "technician", "customer"],
+        }
         rules["customer"] |= {"can_update": True, "can_delete": True}
         self.tom = make_member(make_profile(self.tenant, "technician", rules), "tom")
         self.issued = issue_device(self.tenant, self.tom, "x")
@@ -47,13 +51,21 @@ class Stage:
             ("line_items", "item-hidde2", {"job": "job-hidden", "text": "pipe"}),
             ("line_items", "item-loose1", {"text": "pipe"}),
             *(("customers", f"cust-{n:03}", {"name": "x"}) for n in range(40)),
-            *(("jobs", f"job-{n:04}", {"title": "t", "technician": "tess", "customer": f"cust-{n % 40:03}"}) for n in range(OTHERS)),
-            *(("jobs", f"own-{n:04}", {"title": "t", "technician": "tom", "customer": "cust-mine"}) for n in range(OTHERS)),
+            *(
+                ("jobs", f"job-{n:04}", {"title": "t", "technician": "tess", "customer": f"cust-{n % 40:03}"})
+                for n in range(OTHERS)
+            ),
+            *(
+                ("jobs", f"own-{n:04}", {"title": "t", "technician": "tom", "customer": "cust-mine"})
+                for n in range(OTHERS)
+            ),
         )
         self.channel = routed.channel_for(access_of(self.tenant.pk, self.tom.pk), self.tenant.slug)
 
     def write(self, *records):
-        results = push(Actor(self.tenant.pk, "olga"), [Op(next(_op_ids), None, *r[:2], "insert", None, r[2]) for r in records])
+        results = push(
+            Actor(self.tenant.pk, "olga"), [Op(next(_op_ids), None, *r[:2], "insert", None, r[2]) for r in records]
+        )
         assert all(r.accepted for r in results), results
 
 
@@ -121,7 +133,10 @@ class Questions:
         return answer.status_code, answer.content.decode()
 
     def push(self, *ops):
-        results = push(Actor(self.stage.tenant.pk, "tom", user_id=self.stage.tom.pk), [Op(n, None, *op) for n, op in enumerate(ops, 1)])
+        results = push(
+            Actor(self.stage.tenant.pk, "tom", user_id=self.stage.tom.pk),
+            [Op(n, None, *op) for n, op in enumerate(ops, 1)],
+        )
         assert not any(r.accepted for r in results), results
         return [(r.status, r.code, r.message, r.field) for r in results]
 
@@ -136,10 +151,14 @@ class Questions:
             "push update": lambda: self.push((table, record, "update", None, change)),
             "push delete": lambda: self.push((table, record, "delete", None, None)),
             "push old update": lambda: self.push((table, record, "update", 1, change)),
-            "push two": lambda: self.push((table, record, "delete", 1, None), (table, f"{record[:-1]}2", "update", None, change)),
+            "push two": lambda: self.push(
+                (table, record, "delete", 1, None), (table, f"{record[:-1]}2", "update", None, change)
+            ),
             "verify": lambda: requests.verify_ranges(self.stage.channel, VerifyRanges(table, ((record, record),), 1)),
             "repair": lambda: requests.repair(self.stage.channel, Repair(table, (record, record), 1)),
-            "verify after": lambda: requests.verify_ranges(self.stage.channel, VerifyRanges(table, ((record, record + "!"),), 1)),
+            "verify after": lambda: requests.verify_ranges(
+                self.stage.channel, VerifyRanges(table, ((record, record + "!"),), 1)
+            ),
         }
 
     def naming(self, job, customer):
@@ -174,7 +193,11 @@ def work_of(question):
 def assert_alike(hidden, absent, about):
     (answer, work), (other_answer, other_work) = hidden, absent
     assert work["statements"], about
-    assert len(work["statements"]) == len(other_work["statements"]), (about, work["statements"], other_work["statements"])
+    assert len(work["statements"]) == len(other_work["statements"]), (
+        about,
+        work["statements"],
+        other_work["statements"],
+    )
     assert work["statements"] == other_work["statements"], about
     assert plain(answer) == plain(other_answer), about
     assert abs(work["steps"] - other_work["steps"]) < 150, (about, work["steps"], other_work["steps"])

@@ -9,7 +9,9 @@ from sync.codes import Code
 from sync.protocol import Hello, Limits, Push
 from sync.transports.session import Action, Close, Do, Reply, Session, State
 
-HELLO = json.dumps({"type": "hello", "protocol": "moat.v1", "token": "t", "device": "d", "schema_version": 0, "cursor": 0})
+HELLO = json.dumps(
+    {"type": "hello", "protocol": "moat.v1", "token": "t", "device": "d", "schema_version": 0, "cursor": 0}
+)
 PUSH = '{"type":"push","ref":7,"schema_version":1,"cursor":0}\n{"op_id":1}'
 
 
@@ -70,7 +72,10 @@ def test_errors_do_not_close_until_they_are_too_many() -> None:
 
 def test_pushes_in_flight_are_bounded() -> None:
     session = ready(pushes_in_flight=2)
-    assert [isinstance(a, Do) and isinstance(a.message, Push) for _ in range(2) for a in session.receive(PUSH)] == [True, True]
+    assert [isinstance(a, Do) and isinstance(a.message, Push) for _ in range(2) for a in session.receive(PUSH)] == [
+        True,
+        True,
+    ]
     assert codes(session.receive(PUSH)) == [Code.OVERLOADED]
     session.push_answered()
     assert isinstance(session.receive(PUSH)[0], Do)
@@ -92,7 +97,13 @@ def test_bye_from_either_side_ends_it() -> None:
     assert session.bye("drain", 2, 1012) == []
 
 
-@given(st.lists(st.sampled_from([HELLO, PUSH, "rubbish", '{"type":"ping"}', '{"type":"bye"}', '{"type":"verify"}', "greeted", "binary"])))
+@given(
+    st.lists(
+        st.sampled_from(
+            [HELLO, PUSH, "rubbish", '{"type":"ping"}', '{"type":"bye"}', '{"type":"verify"}', "greeted", "binary"]
+        )
+    )
+)
 def test_whatever_comes_nothing_is_done_before_the_hello_is_good_or_after_the_close(steps: list[str]) -> None:
     session = Session(Limits(errors=5))
     greeted = closed = False

@@ -97,7 +97,13 @@ def test_all_six_operations_of_a_patch_are_understood(acme, phone):
 def test_a_payload_is_left_as_it_was_sent(phone):
     phone.ok(phone.insert("jobs", "j1", **JOB))
     value = {"x": [1]}
-    op = phone.patch("jobs", "j1", 1, {"op": "add", "path": "/attrs/n", "value": value}, {"op": "add", "path": "/attrs/n/x/-", "value": 2})
+    op = phone.patch(
+        "jobs",
+        "j1",
+        1,
+        {"op": "add", "path": "/attrs/n", "value": value},
+        {"op": "add", "path": "/attrs/n/x/-", "value": 2},
+    )
     phone.ok(op)
     assert value == {"x": [1]}
 
@@ -149,13 +155,25 @@ def test_deleting_what_is_deleted_already_is_accepted(phone):
         (("update", "jobs", "there", 1, {"title": "x"}), Code.BAD_PATCH, None),
         (("update", "jobs", "there", 1, [{"op": "replace", "path": "/title", "value": None}]), Code.REQUIRED, "title"),
         (("update", "jobs", "there", 1, [{"op": "remove", "path": "/title"}]), Code.REQUIRED, "title"),
-        (("update", "jobs", "there", 1, [{"op": "replace", "path": "/version", "value": 9}]), Code.READ_ONLY, "version"),
-        (("update", "jobs", "there", 1, [{"op": "replace", "path": "/colour", "value": 9}]), Code.UNKNOWN_FIELD, "colour"),
+        (
+            ("update", "jobs", "there", 1, [{"op": "replace", "path": "/version", "value": 9}]),
+            Code.READ_ONLY,
+            "version",
+        ),
+        (
+            ("update", "jobs", "there", 1, [{"op": "replace", "path": "/colour", "value": 9}]),
+            Code.UNKNOWN_FIELD,
+            "colour",
+        ),
         (("update", "jobs", "there", 1, [{"op": "replace", "path": "", "value": {}}]), Code.BAD_PATCH, None),
         (("update", "jobs", "there", 1, [{"op": "replace", "path": "/title"}]), Code.BAD_PATCH, None),
         (("update", "jobs", "there", 1, [{"op": "test", "path": "/title", "value": "y"}]), Code.BAD_PATCH, None),
         (("update", "jobs", "there", 1, [{"op": "remove", "path": "/attrs/none"}]), Code.BAD_PATCH, None),
-        (("update", "jobs", "there", 1, [{"op": "copy", "from": "/colour", "path": "/title"}]), Code.UNKNOWN_FIELD, "colour"),
+        (
+            ("update", "jobs", "there", 1, [{"op": "copy", "from": "/colour", "path": "/title"}]),
+            Code.UNKNOWN_FIELD,
+            "colour",
+        ),
         (("update", "jobs", "there", 1, ["title"]), Code.BAD_PATCH, None),
         (("update", "jobs", "there", 1, [{"op": "test", "path": "/title", "value": "x"}] * 501), Code.TOO_LARGE, None),
         (("delete", "jobs", "nowhere", 0, None), Code.NOT_FOUND, None),
@@ -215,7 +233,11 @@ def test_a_tx_is_applied_whole_or_not_at_all(acme, phone):
 
 
 def test_later_ops_of_a_push_see_earlier_ones(acme, phone):
-    ops = [phone.insert("jobs", "j1", title="a"), phone.update("jobs", "j1", 0, title="b"), phone.update("jobs", "j1", 0, notes="c")]
+    ops = [
+        phone.insert("jobs", "j1", title="a"),
+        phone.update("jobs", "j1", 0, title="b"),
+        phone.update("jobs", "j1", 0, notes="c"),
+    ]
     assert [r.version for r in phone.push(*ops)] == [1, 2, 3]
     assert values(acme, "jobs", "j1")["title"] == "b"
     assert [line["cursor"] for line in lines(acme)] == [4, 5, 6]
@@ -253,7 +275,11 @@ def test_a_unique_value_can_be_taken_over_in_the_push_that_frees_it(phone):
 
 
 def test_sending_again_changes_nothing(acme, phone):
-    ops = [phone.insert("jobs", "j1", **JOB), phone.update("jobs", "j1", 1, title="b"), phone.insert("jobs", "j1", title="again")]
+    ops = [
+        phone.insert("jobs", "j1", **JOB),
+        phone.update("jobs", "j1", 1, title="b"),
+        phone.insert("jobs", "j1", title="again"),
+    ]
     first = phone.push(*ops)
     before = lines(acme)
     second = phone.push(*ops)
@@ -313,7 +339,9 @@ def test_the_chain_of_the_log_can_be_recomputed(acme, phone):
         phone.ok(phone.insert("jobs", f"j{n}", title="a"))
     acme.refresh_from_db()
     found = read(acme.pk, 0)
-    assert fold(genesis(acme.server_epoch, acme.slug), [line for run in found.runs for line in run.lines]) == bytes(acme.state_hash)
+    assert fold(genesis(acme.server_epoch, acme.slug), [line for run in found.runs for line in run.lines]) == bytes(
+        acme.state_hash
+    )
     assert found.to_cursor == acme.cursor
     assert hash_at(acme.pk, acme.cursor) == bytes(acme.state_hash)
     assert hash_at(acme.pk, 0) == genesis(acme.server_epoch, acme.slug)
@@ -334,7 +362,10 @@ def test_an_op_of_the_server_itself_needs_no_version(acme, phone):
     phone.ok(phone.update("jobs", "j1", 1, title="b"))
     actor = type(phone.actor)(acme.pk, "olga")
     phone.actor = actor
-    assert phone.ok(Op(1, None, "jobs", "j1", "update", None, [{"op": "replace", "path": "/title", "value": "c"}])).version == 3
+    assert (
+        phone.ok(Op(1, None, "jobs", "j1", "update", None, [{"op": "replace", "path": "/title", "value": "c"}])).version
+        == 3
+    )
     assert "device" not in lines(acme)[-1]
 
 
@@ -349,6 +380,8 @@ def test_every_kind_comes_back_from_the_database_as_it_was_told(acme, phone):
     }
     phone.ok(phone.insert("jobs", "j1", **everything))
     assert values(acme, "jobs", "j1") == lines(acme)[-1]["payload"]
-    phone.ok(phone.update("jobs", "j1", 1, **{**everything, "title": "other", "distance": -1e-7, "attrs": [1, {"x": None}]}))
+    phone.ok(
+        phone.update("jobs", "j1", 1, **{**everything, "title": "other", "distance": -1e-7, "attrs": [1, {"x": None}]})
+    )
     now = values(acme, "jobs", "j1")
     assert (now["distance"], now["attrs"], now["starts_at"]) == (-1e-7, [1, {"x": None}], "2026-01-31T07:00:00.000000Z")

@@ -33,9 +33,12 @@ step = st.tuples(
     st.integers(0, 3),  # 0: sent again afterwards
 )
 scenarios = st.tuples(
-    st.sampled_from(["field_merge", "field_merge", "last_write_wins", "server_wins", "manual"]), st.lists(step, min_size=1, max_size=14)
+    st.sampled_from(["field_merge", "field_merge", "last_write_wins", "server_wins", "manual"]),
+    st.lists(step, min_size=1, max_size=14),
 )
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+few = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def play(scenario):
@@ -64,8 +67,13 @@ def play(scenario):
             before = Change.objects.filter(tenant=tenant).count(), Conflict.objects.filter(tenant=tenant).count()
             repeated = pusher.push(*ops)
             assert [r.status in ("duplicate", "rejected", "conflict") for r in repeated] == [True] * len(ops)
-            assert all(r.status != "duplicate" or r.cursor == first.cursor for r, first in zip(repeated, results, strict=True))
-            assert (Change.objects.filter(tenant=tenant).count(), Conflict.objects.filter(tenant=tenant).count()) == before
+            assert all(
+                r.status != "duplicate" or r.cursor == first.cursor for r, first in zip(repeated, results, strict=True)
+            )
+            assert (
+                Change.objects.filter(tenant=tenant).count(),
+                Conflict.objects.filter(tenant=tenant).count(),
+            ) == before
     return tenant, told
 
 
@@ -100,7 +108,9 @@ def test_replaying_the_log_gives_exactly_the_records(scenario):
         assert (found.version, found.deleted) == (version, now is None)
         if now is not None:
             expected = {name: value for name, value in now.items() if value is not None}
-            assert canonical_json({k: v for k, v in found.values().items() if v is not None}) == canonical_json(expected)
+            assert canonical_json({k: v for k, v in found.values().items() if v is not None}) == canonical_json(
+                expected
+            )
     report = verify_log(tenant.pk)
     assert report.problems == []
 

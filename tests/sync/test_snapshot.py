@@ -75,7 +75,9 @@ def busy(tenant: Tenant, rnd: random.Random, count: int) -> None:
 def evolve(tenant: Tenant) -> None:
     """Publish a new field with a default, another type, and take a field away."""
     job = ObjectMetadata.objects.get(tenant=tenant, object_name="job")
-    ObjectField.objects.create(object_type=job, position=90, name="rating", kind="decimal", decimal_places=1, default="3.0", indexed=True)
+    ObjectField.objects.create(
+        object_type=job, position=90, name="rating", kind="decimal", decimal_places=1, default="3.0", indexed=True
+    )
     ObjectField.objects.filter(object_type=job, name="notes").update(retired=True)
     truck = ObjectMetadata.objects.create(tenant=tenant, object_name="truck")
     ObjectField.objects.create(object_type=truck, position=0, name="plate", kind="text", unique=True)
@@ -84,7 +86,8 @@ def evolve(tenant: Tenant) -> None:
 
 def test_a_snapshot_holds_every_kind_of_value_as_replicas_store_it(acme: Tenant, tmp_path: Path) -> None:
     push(
-        Actor(acme.pk, "olga"), [Op(1, None, "jobs", "full", "insert", 0, FULL), Op(2, None, "jobs", "empty", "insert", 0, {"title": "t"})]
+        Actor(acme.pk, "olga"),
+        [Op(1, None, "jobs", "full", "insert", 0, FULL), Op(2, None, "jobs", "empty", "insert", 0, {"title": "t"})],
     )
     built = build(tmp_path / "file", channel(acme))
     with closing(sqlite3.connect(tmp_path / "file")) as replica:
@@ -92,7 +95,15 @@ def test_a_snapshot_holds_every_kind_of_value_as_replicas_store_it(acme: Tenant,
         full = dict(replica.execute("SELECT * FROM jobs WHERE id = 'full'").fetchone())
         empty = dict(replica.execute("SELECT * FROM jobs WHERE id = 'empty'").fetchone())
         state = dict(replica.execute("SELECT * FROM sync_state").fetchone())
-    assert full == {**FULL, "id": "full", "version": 1, "customer": None, "urgent": 1, "price": 12.5, "attrs": '{"b":[1,2.5,null],"ä":"€"}'}
+    assert full == {
+        **FULL,
+        "id": "full",
+        "version": 1,
+        "customer": None,
+        "urgent": 1,
+        "price": 12.5,
+        "attrs": '{"b":[1,2.5,null],"ä":"€"}',
+    }
     assert (empty["crew"], empty["status"], empty["notes"]) == (1, "open", None)
     assert state["cursor"] == built.state.cursor == acme.cursor + 2
     assert (state["tenant"], state["channel"], state["server_epoch"]) == (acme.slug, "full", acme.server_epoch)
@@ -101,7 +112,9 @@ def test_a_snapshot_holds_every_kind_of_value_as_replicas_store_it(acme: Tenant,
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_i5_snapshot_plus_log_is_the_later_snapshot_and_so_is_a_refreshed_one(acme: Tenant, tmp_path: Path, seed: int) -> None:
+def test_i5_snapshot_plus_log_is_the_later_snapshot_and_so_is_a_refreshed_one(
+    acme: Tenant, tmp_path: Path, seed: int
+) -> None:
     """Random work and a publish between C and D: replaying the log over snapshot@C, and refreshing it, both give snapshot@D."""
     rnd = random.Random(seed)
     busy(acme, rnd, 40)
@@ -147,7 +160,10 @@ def test_a_snapshot_is_made_once_reused_while_the_tail_is_cheap_and_then_refresh
 def test_a_refresh_compresses_only_the_parts_that_changed(acme: Tenant, settings, monkeypatch) -> None:
     settings.MOAT = {"SNAPSHOT_TAIL": 0}
     monkeypatch.setattr(store, "PART_BYTES", 8192)
-    push(Actor(acme.pk, "x"), [Op(n, None, "jobs", f"job-{n:04}", "insert", 0, {"title": "t", "notes": "x" * 500}) for n in range(1, 400)])
+    push(
+        Actor(acme.pk, "x"),
+        [Op(n, None, "jobs", f"job-{n:04}", "insert", 0, {"title": "t", "notes": "x" * 500}) for n in range(1, 400)],
+    )
     first = service.make(channel(acme))
     write(acme, *(f"late-{n}" for n in range(60)))  # more than a tenth
     second = service.make(channel(acme))
@@ -155,7 +171,8 @@ def test_a_refresh_compresses_only_the_parts_that_changed(acme: Tenant, settings
     same = [a for a, b in zip(first.manifest["parts"], second.manifest["parts"], strict=False) if a == b]
     assert len(same) > len(first.manifest["parts"]) // 2
     whole = b"".join(
-        gzip.decompress(store.read_part(acme.pk, "full", str(second.pk), n) or b"") for n in range(len(second.manifest["parts"]))
+        gzip.decompress(store.read_part(acme.pk, "full", str(second.pk), n) or b"")
+        for n in range(len(second.manifest["parts"]))
     )
     assert hashlib.sha256(whole).hexdigest() == second.manifest["sha256"]
 
@@ -230,7 +247,9 @@ def test_building_never_blocks_a_writer(acme: Tenant, tmp_path: Path, monkeypatc
     assert built[0].state.cursor == acme.cursor + 100
 
 
-async def test_a_newcomer_of_a_large_tenant_installs_a_snapshot_and_goes_on_live(acme: Tenant, device, settings, tmp_path: Path) -> None:
+async def test_a_newcomer_of_a_large_tenant_installs_a_snapshot_and_goes_on_live(
+    acme: Tenant, device, settings, tmp_path: Path
+) -> None:
     settings.MOAT = {"SNAPSHOT_ROWS": 50}
     await in_thread(write, acme, *(f"job-{n}" for n in range(300)))
     async with serving() as port, connected(port, await device()) as client:
@@ -245,7 +264,11 @@ async def test_a_newcomer_of_a_large_tenant_installs_a_snapshot_and_goes_on_live
         assert (await client.hear())["code"] == "snapshot_gone"
         await client.say("part", snapshot="../../etc/passwd", part=0)
         assert (await client.hear())["code"] == "snapshot_gone"
-        client.cursor, client.state_hash, client.schema_version = manifest["cursor"], manifest["state_hash"], manifest["schema_version"]
+        client.cursor, client.state_hash, client.schema_version = (
+            manifest["cursor"],
+            manifest["state_hash"],
+            manifest["schema_version"],
+        )
         await client.say("subscribe", **client.state)
         await client.until("live")
         await client.push(insert("live"))

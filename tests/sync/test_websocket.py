@@ -40,7 +40,12 @@ async def test_a_new_client_gets_the_whole_log_and_then_lives(acme: Tenant, devi
         assert result["status"] == "applied"
         await client.reach(result["cursor"])
         line = client.lines[-1]
-        assert (line["table"], line["id"], line["device"], line["by"]) == ("jobs", "job-1", other.device.pk, other.device.user.username)
+        assert (line["table"], line["id"], line["device"], line["by"]) == (
+            "jobs",
+            "job-1",
+            other.device.pk,
+            other.device.user.username,
+        )
 
 
 async def test_the_pusher_gets_its_own_line_back(acme: Tenant, device) -> None:
@@ -49,7 +54,9 @@ async def test_the_pusher_gets_its_own_line_back(acme: Tenant, device) -> None:
         await client.at(acme).live()
         (op, *_), results = (ops := [insert("a"), insert("b")]), await client.push(*ops)
         await client.reach(results[-1]["cursor"])
-        assert [(line["device"], line["op_id"]) for line in client.lines] == [(issued.device.pk, o["op_id"]) for o in ops]
+        assert [(line["device"], line["op_id"]) for line in client.lines] == [
+            (issued.device.pk, o["op_id"]) for o in ops
+        ]
         assert op["op_id"] == results[0]["op_id"]
 
 
@@ -64,7 +71,11 @@ async def test_what_the_admin_writes_is_seen_at_once(acme: Tenant, device) -> No
 async def test_bad_tokens_are_turned_away_with_their_close_codes(acme: Tenant, device) -> None:
     issued, other = await device(), await device()
     async with serving() as port:
-        for change, code in (({"token": "moat_x"}, 4401), ({"token": other.token}, 4401), ({"protocol": "moat.v9"}, 4426)):
+        for change, code in (
+            ({"token": "moat_x"}, 4401),
+            ({"token": other.token}, 4401),
+            ({"protocol": "moat.v9"}, 4426),
+        ):
             async with connected(port, issued) as client:
                 with pytest.raises(AssertionError, match="error"):
                     await client.hello(**change)
@@ -86,7 +97,9 @@ async def test_a_browser_page_of_a_stranger_cannot_connect_and_ours_can(acme: Te
             await client.hello()
 
 
-async def test_an_app_may_connect_when_its_origin_is_listed_whatever_the_hosts_are(acme: Tenant, device, settings) -> None:
+async def test_an_app_may_connect_when_its_origin_is_listed_whatever_the_hosts_are(
+    acme: Tenant, device, settings
+) -> None:
     settings.ALLOWED_HOSTS = ["localhost"]
     issued = await device()
     async with serving() as port:
@@ -228,7 +241,9 @@ async def test_a_slow_reader_falls_back_to_the_log_and_gets_everything_once(acme
         assert len(slow.lines) == len(fast.lines) == 60 * 20
 
 
-async def test_i4_two_hundred_subscribers_see_every_change_in_order_while_twenty_writers_push(acme: Tenant, device) -> None:
+async def test_i4_two_hundred_subscribers_see_every_change_in_order_while_twenty_writers_push(
+    acme: Tenant, device
+) -> None:
     """Each frame is checked for its place in the stream and its chain by every subscriber."""
     issued = [await device() for _ in range(200)]
     async with serving() as port:
@@ -251,12 +266,18 @@ async def test_i4_two_hundred_subscribers_see_every_change_in_order_while_twenty
         async with asyncio.timeout(120), asyncio.TaskGroup() as group:
             for number, client in enumerate(clients):
                 group.create_task(take_part(client, number))
-        assert {tuple(line["cursor"] for line in client.lines) for client in clients} == {tuple(range(acme.cursor + 1, head + 1))}
+        assert {tuple(line["cursor"] for line in client.lines) for client in clients} == {
+            tuple(range(acme.cursor + 1, head + 1))
+        }
         assert len({client.state_hash for client in clients}) == 1
     stored = [
         json.loads(bytes(line))
         for line in await in_thread(
-            lambda: list(Change.objects.filter(tenant=acme, cursor__gt=acme.cursor).order_by("cursor").values_list("line", flat=True))
+            lambda: list(
+                Change.objects.filter(tenant=acme, cursor__gt=acme.cursor)
+                .order_by("cursor")
+                .values_list("line", flat=True)
+            )
         )
     ]
     assert clients[0].lines == stored

@@ -247,7 +247,10 @@ def test_threads_and_the_writer_together_keep_cursors_gap_free(loom):
     def directly(pusher, name):
         try:
             for n in range(8):
-                push(pusher.actor, [pusher.insert("notes", f"{name}-{n}", title="x"), pusher.insert("notes", "contested", title=name)])
+                push(
+                    pusher.actor,
+                    [pusher.insert("notes", f"{name}-{n}", title="x"), pusher.insert("notes", "contested", title=name)],
+                )
         finally:
             connections.close_all()
 

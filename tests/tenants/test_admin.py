@@ -76,7 +76,9 @@ def test_a_bad_new_person_is_refused_and_nobody_is_made(browser, tenant, fields,
 
 def test_a_person_cannot_be_both_old_and_new(browser, tenant):
     ada = User.objects.get(username="ada")
-    assert "user" in errors(browser.post(reverse(MEMBER_ADD), member(tenant, user=ada.pk, new_username="tom", new_password=PASSWORD)))
+    assert "user" in errors(
+        browser.post(reverse(MEMBER_ADD), member(tenant, user=ada.pk, new_username="tom", new_password=PASSWORD))
+    )
 
 
 def test_nobody_is_a_member_twice(browser, tenant):
@@ -113,7 +115,9 @@ def test_a_device_is_created_and_its_token_shown_once(browser, tenant):
 
 def test_only_a_member_gets_a_device(admin_client, tenant):
     stranger = make_user(make_tenant("other"))
-    assert "user" in errors(admin_client.post(reverse("admin:tenants_device_add"), {"tenant": tenant.pk, "user": stranger.pk, "name": "x"}))
+    assert "user" in errors(
+        admin_client.post(reverse("admin:tenants_device_add"), {"tenant": tenant.pk, "user": stranger.pk, "name": "x"})
+    )
     assert not Device.objects.exists()
 
 
@@ -137,7 +141,10 @@ def test_devices_are_revoked_by_an_action(browser, tenant):
     page = browser.post(reverse("admin:tenants_device_changelist"), data, follow=True).content.decode()
     assert "2 devices revoked" in page
     assert [identify(i.token) for i in issued] == [None, None]
-    assert browser.post(reverse("admin:tenants_device_delete", args=[issued[0].device.pk]), {"post": "yes"}).status_code == 403
+    assert (
+        browser.post(reverse("admin:tenants_device_delete", args=[issued[0].device.pk]), {"post": "yes"}).status_code
+        == 403
+    )
 
 
 def test_a_tenant_admin_renames_the_tenant_and_nothing_else(browser, tenant):
@@ -151,7 +158,9 @@ def test_a_tenant_admin_renames_the_tenant_and_nothing_else(browser, tenant):
 
 
 def test_an_operator_makes_a_tenant_with_a_profile_and_a_chain(admin_client):
-    assert admin_client.post(reverse("admin:tenants_tenant_add"), {"slug": "newco", "name": "New Co"}).status_code == 302
+    assert (
+        admin_client.post(reverse("admin:tenants_tenant_add"), {"slug": "newco", "name": "New Co"}).status_code == 302
+    )
     tenant = Tenant.objects.get(slug="newco")
     assert tenant.profiles.get().full_access
     assert len(bytes(tenant.state_hash)) == 32
@@ -162,13 +171,22 @@ def test_a_tenant_admin_edits_accounts_of_the_tenant_but_takes_no_rights(browser
     tom = make_user(tenant, "tom")
     url = reverse("admin:auth_user_change", args=[tom.pk])
     answer = browser.post(
-        url, {"username": "tom", "first_name": "Tom", "is_active": "on", "is_superuser": "on", "is_staff": "on", "groups": ""}
+        url,
+        {
+            "username": "tom",
+            "first_name": "Tom",
+            "is_active": "on",
+            "is_superuser": "on",
+            "is_staff": "on",
+            "groups": "",
+        },
     )
     assert answer.status_code == 302
     tom.refresh_from_db()
     assert (tom.first_name, tom.is_superuser, tom.is_staff) == ("Tom", False, False)
     answer = browser.post(
-        reverse("admin:auth_user_password_change", args=[tom.pk]), {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
+        reverse("admin:auth_user_password_change", args=[tom.pk]),
+        {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"},
     )
     tom.refresh_from_db()
     assert tom.check_password(PASSWORD)
@@ -183,10 +201,18 @@ def test_an_account_with_other_rights_cannot_be_taken_over(browser, tenant, why)
     if why == "group":
         user.groups.add(Group.objects.create(name="support"))
     assert "both" in browser.get(reverse("admin:auth_user_changelist")).content.decode()
-    assert browser.post(reverse("admin:auth_user_change", args=[user.pk]), {"username": "mine", "is_active": "on"}).status_code == 403
+    assert (
+        browser.post(
+            reverse("admin:auth_user_change", args=[user.pk]), {"username": "mine", "is_active": "on"}
+        ).status_code
+        == 403
+    )
     for method in (browser.get, browser.post):
         assert (
-            method(reverse("admin:auth_user_password_change", args=[user.pk]), {"password1": PASSWORD, "password2": PASSWORD}).status_code
+            method(
+                reverse("admin:auth_user_password_change", args=[user.pk]),
+                {"password1": PASSWORD, "password2": PASSWORD},
+            ).status_code
             == 403
         )
     user.refresh_from_db()
@@ -201,9 +227,13 @@ def test_who_lost_the_admin_role_is_out_at_once(browser, tenant):
 
 def test_an_admin_of_two_tenants_keeps_them_apart(browser, tenant):
     other = make_tenant("other")
-    Membership.objects.create(tenant=other, user=User.objects.get(username="ada"), role="admin", profile=other.profiles.get())
+    Membership.objects.create(
+        tenant=other, user=User.objects.get(username="ada"), role="admin", profile=other.profiles.get()
+    )
     page = browser.get(reverse("admin:tenants_membership_changelist")).content.decode()
     assert "acme" in page.lower()
     assert "other" in page.lower()
     tom = make_user(tenant, "tom")
-    assert "user" in errors(browser.post(reverse("admin:tenants_device_add"), {"tenant": other.pk, "user": tom.pk, "name": "x"}))
+    assert "user" in errors(
+        browser.post(reverse("admin:tenants_device_add"), {"tenant": other.pk, "user": tom.pk, "name": "x"})
+    )

@@ -37,15 +37,21 @@ def furnish(tenant, word):
     user = make_user(tenant, f"{word}-user", first_name=word)
     device = issue_device(tenant, user, f"{word} phone").device
     subtypes = [{"value": word, "label": word}]
-    kind = make_object_type(tenant, word, {"title": {"kind": "text", "label": word}}, label_plural=f"{word}s", subtypes=subtypes)
+    kind = make_object_type(
+        tenant, word, {"title": {"kind": "text", "label": word}}, label_plural=f"{word}s", subtypes=subtypes
+    )
     forget(tenant.pk)
     publish(tenant.pk)
     kind.refresh_from_db()
     tenant.refresh_from_db()
-    results = push(Actor(tenant.pk, user.username), [Op(1, None, kind.table_name, f"{word}-1", "insert", 0, {"title": word})])
+    results = push(
+        Actor(tenant.pk, user.username), [Op(1, None, kind.table_name, f"{word}-1", "insert", 0, {"title": word})]
+    )
     assert results[0].accepted, results
     spec = schema_of(tenant.pk, tenant.schema_version).by_object[word]
-    layout = LayoutDefinition.objects.create(tenant=tenant, object_name=word, label=word, layout_json=default_layout(spec))
+    layout = LayoutDefinition.objects.create(
+        tenant=tenant, object_name=word, label=word, layout_json=default_layout(spec)
+    )
     conflict = Conflict.objects.create(
         tenant=tenant, table_name=kind.table_name, record_id=f"{word}-1", op="update", fields=["title"], base={}, mine={"title": word},
         theirs={"title": word}, base_version=1, server_version=1, device_id=device.pk, op_id=1, by=word, theirs_by=word,
@@ -152,7 +158,11 @@ def test_no_address_of_another_tenants_thing_answers(browser, theirs):
     for name, url, points in addresses(theirs):
         if not points:
             continue
-        for answer in (browser.get(url), browser.post(url, {"post": "yes"}), browser.post(url, {"name": "taken", "_save": "Save"})):
+        for answer in (
+            browser.get(url),
+            browser.post(url, {"post": "yes"}),
+            browser.post(url, {"name": "taken", "_save": "Save"}),
+        ):
             tried += 1
             assert answer.status_code in (302, 403, 404), (name, url, answer.status_code)
             assert WORD not in answer.content.decode(), (name, url)
@@ -167,7 +177,13 @@ def test_actions_do_not_reach_another_tenants_rows(browser, theirs):
             continue
         url = reverse(f"admin:{names_of(model)}_changelist")
         for action in ["delete_selected", *(a if isinstance(a, str) else a.__name__ for a in site_admin.actions or ())]:
-            data = {"action": action, "_selected_action": [str(theirs[model].pk)], "post": "yes", "confirm": "yes", "apply": "yes"}
+            data = {
+                "action": action,
+                "_selected_action": [str(theirs[model].pk)],
+                "post": "yes",
+                "confirm": "yes",
+                "apply": "yes",
+            }
             page = browser.post(url, data, follow=True)
             assert WORD not in page.content.decode(), (model.__name__, action)
         assert model.objects.filter(pk=theirs[model].pk).exists(), model.__name__
@@ -179,7 +195,12 @@ def test_autocomplete_offers_no_row_of_another_tenant(browser, mine, theirs):
         for field in model._meta.get_fields():
             if isinstance(field, models.ForeignKey):
                 query = urlencode(
-                    {"app_label": model._meta.app_label, "model_name": model._meta.model_name, "field_name": field.name, "term": ""}
+                    {
+                        "app_label": model._meta.app_label,
+                        "model_name": model._meta.model_name,
+                        "field_name": field.name,
+                        "term": "",
+                    }
                 )
                 answer = browser.get(f"{reverse('admin:autocomplete')}?{query}")
                 assert answer.status_code in (200, 403, 404)
@@ -199,7 +220,10 @@ def test_a_form_does_not_take_a_row_of_another_tenant(browser, mine, theirs):
         assert answer.status_code == 200
         assert answer.context["adminform"].form.errors
         assert WORD not in answer.content.decode()
-    for data in ({"tenant": theirs[Tenant].pk, "user": theirs[User].pk}, {"tenant": tenant.pk, "user": theirs[User].pk}):
+    for data in (
+        {"tenant": theirs[Tenant].pk, "user": theirs[User].pk},
+        {"tenant": tenant.pk, "user": theirs[User].pk},
+    ):
         assert browser.post(reverse("admin:tenants_device_add"), {**data, "name": "x"}).status_code == 200
     assert Device.objects.count() == 2
     assert not Membership.objects.filter(role="admin", tenant=theirs[Tenant]).exists()

@@ -56,7 +56,20 @@ def test_two_devices_never_share_a_token():
 
 
 @pytest.mark.parametrize(
-    "token", [None, "", "moat_", "moat_nonsense", 7, b"moat_x", "moat_\x00", "moat_é", "moat_" + "a" * 10_000, ["moat_x"], "\ud800"]
+    "token",
+    [
+        None,
+        "",
+        "moat_",
+        "moat_nonsense",
+        7,
+        b"moat_x",
+        "moat_\x00",
+        "moat_é",
+        "moat_" + "a" * 10_000,
+        ["moat_x"],
+        "\ud800",
+    ],
 )
 def test_nonsense_identifies_nobody(token):
     assert tokens.identify(token) is None
@@ -136,7 +149,12 @@ def test_create_tenant_makes_a_profile_and_an_admin_who_may_log_in_to_the_site()
     tenant = Tenant.objects.get(slug="acme")
     assert len(bytes(tenant.state_hash)) == 32
     member = tenant.memberships.get()
-    assert (member.role, member.user.is_staff, member.user.is_superuser, member.profile.full_access) == ("admin", True, False, True)
+    assert (member.role, member.user.is_staff, member.user.is_superuser, member.profile.full_access) == (
+        "admin",
+        True,
+        False,
+        True,
+    )
     for bad in ("acme", "Upper", "", "-x", "a b"):
         with pytest.raises(CommandError):
             call_command("create_tenant", bad, stdout=StringIO())

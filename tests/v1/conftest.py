@@ -16,7 +16,14 @@ from tenants.models import Tenant
 from tenants.tokens import issue_device
 from tests.builders import make_object_type, make_tenant, make_user
 
-FIELDS: dict[str, Any] = {"title": "text", "body": "text", "number": "integer", "attrs": "json", "due": "datetime", "price": "decimal"}
+FIELDS: dict[str, Any] = {
+    "title": "text",
+    "body": "text",
+    "number": "integer",
+    "attrs": "json",
+    "due": "datetime",
+    "price": "decimal",
+}
 
 
 def make_notes(tenant: Tenant, policy: str = "field_merge") -> None:
@@ -37,13 +44,17 @@ class Door:
         self.actor = Actor(tenant.pk, self.user.username, self.issued.device.pk, user_id=self.user.pk)
         self.number = 0
 
-    def op(self, record: str, version: int, body: Any = None, *, collection: str = "notes", op_id: int | None = None) -> EntityOp:
+    def op(
+        self, record: str, version: int, body: Any = None, *, collection: str = "notes", op_id: int | None = None
+    ) -> EntityOp:
         """An upsert of a map (or of bytes as they are), or a delete without one."""
         if op_id is None:
             self.number += 1
             op_id = self.number
         data = body if isinstance(body, bytes) or body is None else encode(body)
-        return EntityOp(op_id, collection, record, "delete" if data is None else "upsert", version, data, 1_700_000_000_000)
+        return EntityOp(
+            op_id, collection, record, "delete" if data is None else "upsert", version, data, 1_700_000_000_000
+        )
 
     def push(self, *ops: EntityOp) -> Pushed:
         return push_entities(self.actor, ops)

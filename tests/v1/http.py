@@ -30,14 +30,20 @@ class Http:
         given = {"Authorization": f"Bearer {self.token}", **headers}
         if packed:
             data, given["Content-Encoding"] = gzip.compress(data), "gzip"
-        self.response = self.client.post(f"/v1/{path}", data=data, content_type=f"application/{self.kind}", headers=given)
+        self.response = self.client.post(
+            f"/v1/{path}", data=data, content_type=f"application/{self.kind}", headers=given
+        )
         return self.response.status_code, self.read(self.response)
 
     def read(self, response: Any) -> Any:
         data = response.content
         if response.headers.get("Content-Encoding") == "gzip":
             data = gzip.decompress(data)
-        return decode(data, Limits(size=2**28)) if response.headers["Content-Type"] == "application/cbor" else json.loads(data)
+        return (
+            decode(data, Limits(size=2**28))
+            if response.headers["Content-Type"] == "application/cbor"
+            else json.loads(data)
+        )
 
     def me(self) -> dict[str, Any]:
         return {"dbId": self.tenant.slug, "deviceId": self.device}

@@ -34,7 +34,9 @@ class Member(Door):
     def channel(self) -> Channel:
         return routed.channel_for(access_of(self.tenant.pk, self.user.pk), self.tenant.slug)
 
-    def pull(self, since: int = 0, limit: int = 1000, collections: list[str] | None = None, *, stream: bool = False) -> Page:
+    def pull(
+        self, since: int = 0, limit: int = 1000, collections: list[str] | None = None, *, stream: bool = False
+    ) -> Page:
         while True:
             try:
                 return pull(self.channel(), self.actor.device_id or "", since, limit, collections, stream=stream)

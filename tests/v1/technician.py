@@ -33,7 +33,12 @@ def office(service: Tenant) -> Door:
     one.push(
         one.op("c1", 1, {"name": "Ada", "secret": "x1x", "undeclared": "y1y"}, collection="customers"),
         one.op("c2", 1, {"name": "hush"}, collection="customers"),
-        one.op("j1", 5, {"title": "Fix", "technician": "tom", "customer": "c1", "price": "9.00", "undeclared": "y1y"}, collection="jobs"),
+        one.op(
+            "j1",
+            5,
+            {"title": "Fix", "technician": "tom", "customer": "c1", "price": "9.00", "undeclared": "y1y"},
+            collection="jobs",
+        ),
         one.op("j2", 5, {"title": "Other", "technician": "tess", "customer": "c2", "price": "9.00"}, collection="jobs"),
         one.op("l1", 1, {"job": "j1", "text": "pipe", "free": [1]}, collection="line_items"),
         one.op("l2", 1, {"job": "j2", "text": "hush"}, collection="line_items"),

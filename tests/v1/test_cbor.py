@@ -30,7 +30,9 @@ BOTH = pytest.mark.parametrize("codec", [server, clients], ids=["server", "clien
 
 @BOTH
 @pytest.mark.parametrize("case", VECTORS["messages"], ids=lambda case: case["id"])
-def test_every_message_of_a_real_client_is_read_and_is_sent_in_deterministic_form(codec: Any, case: dict[str, Any]) -> None:
+def test_every_message_of_a_real_client_is_read_and_is_sent_in_deterministic_form(
+    codec: Any, case: dict[str, Any]
+) -> None:
     wanted = logical(case["logical"])
     for form in ("hex_dart", "hex_canonical"):
         assert codec.decode(bytes.fromhex(case[form])) == wanted
@@ -89,7 +91,14 @@ def test_what_is_encoded_is_read_back_and_encoded_alike(value: Any) -> None:
 
 @given(
     st.recursive(
-        st.one_of(st.none(), st.booleans(), st.integers(-(2**64), 2**64 - 1), st.floats(allow_nan=False), st.text(), st.binary()),
+        st.one_of(
+            st.none(),
+            st.booleans(),
+            st.integers(-(2**64), 2**64 - 1),
+            st.floats(allow_nan=False),
+            st.text(),
+            st.binary(),
+        ),
         lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(st.text(max_size=40), inner, max_size=6)),
     )
 )
@@ -111,16 +120,26 @@ def test_noise_is_a_value_or_a_cbor_error(data: bytes) -> None:
 @st.composite
 def loose(draw: st.DrawFn, depth: int = 4) -> bytes:
     """Valid CBOR as no deterministic encoder writes it: indefinite lengths, long heads."""
-    kind = draw(st.sampled_from(["int", "text", "bytes", "array", "map", "tag", "float"] if depth else ["int", "text", "float"]))
+    kind = draw(
+        st.sampled_from(["int", "text", "bytes", "array", "map", "tag", "float"] if depth else ["int", "text", "float"])
+    )
 
     def head(major: int, n: int) -> bytes:
         size = draw(st.sampled_from([s for s in (0, 1, 2, 4, 8) if n < (24 if s == 0 else 1 << 8 * s)]))
-        return bytes([major << 5 | n]) if size == 0 else bytes([major << 5 | {1: 24, 2: 25, 4: 26, 8: 27}[size]]) + n.to_bytes(size, "big")
+        return (
+            bytes([major << 5 | n])
+            if size == 0
+            else bytes([major << 5 | {1: 24, 2: 25, 4: 26, 8: 27}[size]]) + n.to_bytes(size, "big")
+        )
 
     if kind == "int":
         return head(draw(st.integers(0, 1)), draw(st.integers(0, 2**64 - 1)))
     if kind == "float":
-        return draw(st.sampled_from([b"\xf9\x7e\x01", b"\xfa\x7f\xc0\x00\x01", b"\xfb" + bytes(8), b"\xf9\x00\x01", b"\xf7", b"\xf8\x20"]))
+        return draw(
+            st.sampled_from(
+                [b"\xf9\x7e\x01", b"\xfa\x7f\xc0\x00\x01", b"\xfb" + bytes(8), b"\xf9\x00\x01", b"\xf7", b"\xf8\x20"]
+            )
+        )
     if kind in ("text", "bytes"):
         major = 3 if kind == "text" else 2
         parts = [p.encode() for p in draw(st.lists(st.text(max_size=8), max_size=3))]

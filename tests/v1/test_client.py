@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from metadata.catalog import schema_of
 from moat_client.errors import MoatError, Unreachable
-from moat_client.v1 import Clash, Config, EntityStore, Keep, Refusal, SyncEngine, Yield, field_merge, last_write_wins, server_wins
+from moat_client.v1 import (
+    Clash,
+    Config,
+    EntityStore,
+    Keep,
+    Refusal,
+    SyncEngine,
+    Yield,
+    field_merge,
+    last_write_wins,
+    server_wins,
+)
 from sync import cbor, rows
 from sync.models import Change
 from sync.prune import prune
@@ -132,7 +143,11 @@ def test_a_pruned_cursor_leads_to_a_fresh_start_that_keeps_pending_work(notes: T
     assert b.collection("notes").get("n0") is None
 
 
-STEP = st.tuples(st.sampled_from(["a", "b", "live"]), st.sampled_from(["put", "put", "delete", "sync", "sync", "late"]), st.integers(0, 3))
+STEP = st.tuples(
+    st.sampled_from(["a", "b", "live"]),
+    st.sampled_from(["put", "put", "delete", "sync", "sync", "late"]),
+    st.integers(0, 3),
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -142,7 +157,11 @@ STEP = st.tuples(st.sampled_from(["a", "b", "live"]), st.sampled_from(["put", "p
     resolvers=st.tuples(*[st.sampled_from([server_wins, last_write_wins, field_merge])] * 2),
 )
 def test_devices_converge_whatever_gets_lost_comes_twice_or_late(
-    db: None, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int]], seed: int, resolvers: tuple[Any, Any]
+    db: None,
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[str, str, int]],
+    seed: int,
+    resolvers: tuple[Any, Any],
 ) -> None:
     tenant = make_tenant()
     make_notes(tenant)
@@ -165,7 +184,9 @@ def test_devices_converge_whatever_gets_lost_comes_twice_or_late(
             tenant.refresh_from_db()
             found = rows.record(tenant.pk, schema_of(tenant.pk, tenant.schema_version), "notes", record)
             if found is None or found.deleted:
-                live.one(live.op("insert", "notes", record, found.version if found else 0, {"title": f"live {counter}"}))
+                live.one(
+                    live.op("insert", "notes", record, found.version if found else 0, {"title": f"live {counter}"})
+                )
             elif what == "delete":
                 live.one(live.delete("notes", record, found.version))
             else:

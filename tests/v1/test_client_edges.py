@@ -38,7 +38,9 @@ def test_a_new_file_for_a_device_that_had_another_loses_nothing(notes: Tenant, t
     assert (values(notes, "notes", "n9"), values(notes, "notes", "n8")) == ({"title": "new"}, {"title": "new"})
     b.collection("notes").put("n8", {"title": "newer"})
     two.sync()
-    sources = list(Change.objects.filter(tenant=notes, device_id=http.device).order_by("cursor").values_list("op_id", flat=True))
+    sources = list(
+        Change.objects.filter(tenant=notes, device_id=http.device).order_by("cursor").values_list("op_id", flat=True)
+    )
     assert sources == sorted(set(sources))
     assert len(sources) == 6
 
@@ -99,7 +101,9 @@ def test_a_resolver_that_fails_leaves_everything_as_it_was(notes: Tenant, tmp_pa
     assert b.collection("notes").get("n1") == {"title": "b"}
 
 
-def test_a_newer_edit_takes_the_place_of_one_that_was_refused_and_versions_stay_true(notes: Tenant, tmp_path: Path) -> None:
+def test_a_newer_edit_takes_the_place_of_one_that_was_refused_and_versions_stay_true(
+    notes: Tenant, tmp_path: Path
+) -> None:
     a, one, _ = store_at(tmp_path / "a.db", Http(notes))
     b, two, _ = store_at(tmp_path / "b.db", Http(notes))
     a.collection("notes").put("n1", {"title": "0"})
@@ -190,7 +194,9 @@ def test_large_edits_are_sent_in_pushes_the_server_takes(notes: Tenant, tmp_path
         ("handshake", {"lastOpId": 2**63}),
     ],
 )
-def test_an_answer_that_cannot_be_read_changes_nothing(notes: Tenant, tmp_path: Path, path: str, answer: dict[str, Any]) -> None:
+def test_an_answer_that_cannot_be_read_changes_nothing(
+    notes: Tenant, tmp_path: Path, path: str, answer: dict[str, Any]
+) -> None:
     a, one, wire = store_at(tmp_path / "a.db", Http(notes))
     a.collection("notes").put("n1", {"title": "a"})
     real = wire.call
@@ -239,10 +245,14 @@ class Losing(Wire):
 
 
 @pytest.mark.parametrize("how", ["not pulled", "started over"])
-def test_the_newest_edit_stays_when_the_answer_to_the_one_before_it_was_lost(notes: Tenant, tmp_path: Path, how: str) -> None:
+def test_the_newest_edit_stays_when_the_answer_to_the_one_before_it_was_lost(
+    notes: Tenant, tmp_path: Path, how: str
+) -> None:
     http = Http(notes)
     store, wire = EntityStore(tmp_path / "a.db"), Losing(http)
-    config = Config("https://x", notes.slug, http.device, lambda: http.token, collections=("blobs",) if how == "not pulled" else ())
+    config = Config(
+        "https://x", notes.slug, http.device, lambda: http.token, collections=("blobs",) if how == "not pulled" else ()
+    )
     engine = SyncEngine(store, config, calls=wire)
     for title, lost in (("0", False), ("x", True), ("y", False)):
         store.collection("notes").put("n1", {"title": title})

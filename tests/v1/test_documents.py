@@ -18,8 +18,28 @@ from tests.v1.test_cbor import VALUES, loose
 
 pytestmark = pytest.mark.django_db
 
-NAMES = ["title", "body", "number", "attrs", "due", "price", "object_type", "status", "id", "version", "ändern", "a\x00b", ""]
-NANS = [b"\xf9\x7e\x00", b"\xf9\x7e\x01", b"\xfa\x7f\xc0\x00\x01", b"\xfb\x7f\xf0\x00\x00\x00\x00\x00\x01", b"\xfb\xff\xf8" + bytes(6)]
+NAMES = [
+    "title",
+    "body",
+    "number",
+    "attrs",
+    "due",
+    "price",
+    "object_type",
+    "status",
+    "id",
+    "version",
+    "ändern",
+    "a\x00b",
+    "",
+]
+NANS = [
+    b"\xf9\x7e\x00",
+    b"\xf9\x7e\x01",
+    b"\xfa\x7f\xc0\x00\x01",
+    b"\xfb\x7f\xf0\x00\x00\x00\x00\x00\x01",
+    b"\xfb\xff\xf8" + bytes(6),
+]
 
 
 @st.composite
@@ -35,14 +55,22 @@ def monsters(draw: st.DrawFn) -> bytes:
     """Deep, long, or both; valid."""
     depth = draw(st.sampled_from([30, 33, 64, 65, 200, 5000, 100_000]))
     opening, closing = draw(
-        st.sampled_from([(b"\x81", b""), (b"\x9f", b"\xff"), (b"\xa1\x61a", b""), (b"\xbf\x61a", b"\xff"), (b"\xc1", b"")])
+        st.sampled_from(
+            [(b"\x81", b""), (b"\x9f", b"\xff"), (b"\xa1\x61a", b""), (b"\xbf\x61a", b"\xff"), (b"\xc1", b"")]
+        )
     )
-    inner = draw(st.sampled_from([b"\x00", b"\xf6", b"\x5a\x00\x01\x00\x00" + bytes(65536), b"\x9a\x00\x01\x86\xa1" + b"\x00" * 100_001]))
+    inner = draw(
+        st.sampled_from(
+            [b"\x00", b"\xf6", b"\x5a\x00\x01\x00\x00" + bytes(65536), b"\x9a\x00\x01\x86\xa1" + b"\x00" * 100_001]
+        )
+    )
     nested = opening * depth + inner + closing * depth
     return b"\xa1" + encode(draw(st.sampled_from(["attrs", "other"]))) + nested if draw(st.booleans()) else nested
 
 
-DOCUMENTS = st.one_of(loose(), field_maps(), monsters(), VALUES.map(encode), st.sampled_from(NANS), st.binary(max_size=60))
+DOCUMENTS = st.one_of(
+    loose(), field_maps(), monsters(), VALUES.map(encode), st.sampled_from(NANS), st.binary(max_size=60)
+)
 
 
 @pytest.fixture
@@ -52,7 +80,9 @@ def devices(notes: Tenant) -> Callable[[str], Http]:
 
 
 @pytest.mark.parametrize("kind", ["cbor", "json"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @example(body=b"")
 @example(body=encode({"title": "a\x00b"}))
 @example(body=encode({"number": 2**64 - 1}))
@@ -60,14 +90,18 @@ def devices(notes: Tenant) -> Callable[[str], Http]:
 @example(body=b"\xa1\x65attrs" + struct.pack(">Bd", 0xFB, float("nan")))
 @example(body=b"\xa2\x65title\x61a\x65title\x61b")
 @given(body=DOCUMENTS)
-def test_a_document_round_trips_or_is_refused(notes: Tenant, devices: Callable[[str], Http], kind: str, body: bytes) -> None:
+def test_a_document_round_trips_or_is_refused(
+    notes: Tenant, devices: Callable[[str], Http], kind: str, body: bytes
+) -> None:
     http = devices(kind)
     notes.refresh_from_db()
     start = notes.cursor
     taken: list[tuple[str, bytes]] = []
     for collection in ("blobs", "notes"):
         record = f"{http.number}-{collection}"
-        status, answer = http.push(http.op(record, 1, body, collection=collection), http.op(f"{record}-2", 1, {}, collection=collection))
+        status, answer = http.push(
+            http.op(record, 1, body, collection=collection), http.op(f"{record}-2", 1, {}, collection=collection)
+        )
         if status == 200:
             assert answer == {"acknowledgedUpToOpId": http.number, "conflicts": []}
             taken += [(record, body), (f"{record}-2", b"\xa0")]
@@ -105,7 +139,9 @@ def test_bytes_the_decoder_refuses_are_a_document_all_the_same(notes: Tenant) ->
         assert http.pull()[1]["ops"][n]["entityCbor"] == body
 
 
-@pytest.mark.parametrize("tag", [Tag(2, 2**36), Tag(2, 1000), Tag(3, 2**36), Tag(37, 2**40), Tag(37, 16), Tag(2, [1, 2])], ids=str)
+@pytest.mark.parametrize(
+    "tag", [Tag(2, 2**36), Tag(2, 1000), Tag(3, 2**36), Tag(37, 2**40), Tag(37, 16), Tag(2, [1, 2])], ids=str
+)
 @pytest.mark.parametrize("field", ["title", "number", "attrs", "due", "price"])
 def test_a_tag_of_bytes_around_a_number_is_no_value_and_takes_no_memory(notes: Tenant, field: str, tag: Tag) -> None:
     """`bytes(n)` would be n zeros: a document of fifteen bytes must not ask for gigabytes."""

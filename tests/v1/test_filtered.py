@@ -40,7 +40,12 @@ documents = {
         },
     ),
     "line_items": st.fixed_dictionaries(
-        {}, optional={"job": st.sampled_from(["j1", "j2", "j3"]), "text": st.sampled_from(["a", "b"]), "undeclared": st.integers(0, 3)}
+        {},
+        optional={
+            "job": st.sampled_from(["j1", "j2", "j3"]),
+            "text": st.sampled_from(["a", "b"]),
+            "undeclared": st.integers(0, 3),
+        },
     ),
     "customers": st.fixed_dictionaries({"name": st.just("n")}, optional={"secret": st.sampled_from(["s", "t"])}),
 }
@@ -82,7 +87,9 @@ class World:
     def set_rules(self, name: str, rules: Mapping[str, Any]) -> None:
         profile = self.profiles[name]
         profile.rules.all().delete()
-        given = {key: {"can_create": True, "can_update": True, "can_delete": True, **about} for key, about in rules.items()}
+        given = {
+            key: {"can_create": True, "can_update": True, "can_delete": True, **about} for key, about in rules.items()
+        }
         for object_name, about in given.items():
             AccessRule.objects.create(profile=profile, object_name=object_name, **about)
         self.rules[name] = given
@@ -102,7 +109,9 @@ class World:
         with contextlib.suppress(EntityRefused):
             door.put(record, next(_versions), body, collection=table)
         self.tenant.refresh_from_db()
-        found = rows.records(self.tenant.pk, schema_of(self.tenant.pk, self.tenant.schema_version).by_table[table], [record]).get(record)
+        found = rows.records(
+            self.tenant.pk, schema_of(self.tenant.pk, self.tenant.schema_version).by_table[table], [record]
+        ).get(record)
         (self.present.add if found is not None and not found.deleted else self.present.discard)((table, record))
 
     def do(self, kind: str, about: Any) -> None:
@@ -137,7 +146,9 @@ class World:
         assert set(device.held) == set(expected)
         for key, body in device.documents().items():
             self._check_document(key, body, expected[key])
-        assert not {(op.collection, op.entity_id) for op in device.told} - self.allowed, "named what the member never was allowed to see"
+        assert not {(op.collection, op.entity_id) for op in device.told} - self.allowed, (
+            "named what the member never was allowed to see"
+        )
         self._check_pages(limit)
 
     def _check_document(self, key: Key, body: dict[str, Any], values: dict[str, Any]) -> None:
@@ -149,7 +160,10 @@ class World:
             assert not undeclared
         assert {name: value for name, value in body.items() if value is not None}.items() <= values.items()
         # A key that its writer left out is null in the column, or its default.
-        assert {(name, value) for name, value in values.items() if name not in body} <= {("status", "open"), ("object_type", "home")}
+        assert {(name, value) for name, value in values.items() if name not in body} <= {
+            ("status", "open"),
+            ("object_type", "home"),
+        }
 
     def _check_pages(self, limit: int) -> None:
         """Pages are the same log in order for every limit."""

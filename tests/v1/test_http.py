@@ -26,9 +26,17 @@ def test_handshake_push_pull_in_either_encoding(notes: Tenant, kind: str) -> Non
     notes.refresh_from_db()
     assert (status, answer) == (
         200,
-        {"serverCursor": 0, "headCursor": notes.cursor, "lastOpId": 0, "capabilities": {"pull": True, "push": True, "sse": True}},
+        {
+            "serverCursor": 0,
+            "headCursor": notes.cursor,
+            "lastOpId": 0,
+            "capabilities": {"pull": True, "push": True, "sse": True},
+        },
     )
-    assert one.push(one.op("n1", 1, {"title": "A"}), one.op("n1", 2, {"title": "B"})) == (200, {"acknowledgedUpToOpId": 2, "conflicts": []})
+    assert one.push(one.op("n1", 1, {"title": "A"}), one.op("n1", 2, {"title": "B"})) == (
+        200,
+        {"acknowledgedUpToOpId": 2, "conflicts": []},
+    )
     status, page = one.pull()
     body = encode({"title": "B"})
     sent = body if kind == "cbor" else base64.b64encode(body).decode()
@@ -70,7 +78,14 @@ def test_the_vectors_ops_are_taken_and_come_back_byte_for_byte(notes: Tenant) ->
     sent = []
     for n, name in enumerate(["dart_op_message", "dart_op_delete"]):
         sent.append({**by_id[name], **one.me(), "opId": n + 1, "collection": "blobs"})
-    sent.append({**by_id["dart_push_response_conflict"]["conflicts"][0]["clientOp"], **one.me(), "opId": 3, "collection": "notes"})
+    sent.append(
+        {
+            **by_id["dart_push_response_conflict"]["conflicts"][0]["clientOp"],
+            **one.me(),
+            "opId": 3,
+            "collection": "notes",
+        }
+    )
     for op in sent:
         assert one.push(op)[0] == 200
     back = one.pull()[1]["ops"]
@@ -151,7 +166,9 @@ def test_wrong_requests_get_an_error_in_their_own_encoding(
 ) -> None:
     one = Http(notes, kind)
     if isinstance(message, dict):
-        message = {k: {"T": notes.slug, "D": one.device}.get(v, v) if isinstance(v, str) else v for k, v in message.items()}
+        message = {
+            k: {"T": notes.slug, "D": one.device}.get(v, v) if isinstance(v, str) else v for k, v in message.items()
+        }
     found = one.call(path, message)
     assert (found[0], found[1]["code"]) == (status, code), found
     assert one.response.headers["Content-Type"] == f"application/{kind}"
@@ -175,7 +192,9 @@ def test_noise_is_refused_politely(notes: Tenant) -> None:
 
 def test_json_takes_bytes_as_base64_and_as_numbers(notes: Tenant) -> None:
     one = Http(notes, "json")
-    assert one.push(one.op("n1", 1, {}, entityCbor=[161, 97, 97, 1]), one.op("n2", 1, {}, entityCbor="oWFhAQ"))[0] == 200
+    assert (
+        one.push(one.op("n1", 1, {}, entityCbor=[161, 97, 97, 1]), one.op("n2", 1, {}, entityCbor="oWFhAQ"))[0] == 200
+    )
     assert [op["entityCbor"] for op in one.pull()[1]["ops"]] == ["oWFhAQ==", "oWFhAQ=="]
     assert one.push(one.op("n1", 1, {}, entityCbor="***"))[0] == 400
     assert one.push(one.op("n1", 1, {}, entityCbor=[256]))[0] == 400
@@ -217,7 +236,9 @@ def test_plain_http_is_refused_but_on_this_machine(notes: Tenant, settings: Any)
 
 def test_a_stream_without_asgi_is_refused_and_leaves_nothing_behind(notes: Tenant) -> None:
     one = Http(notes)
-    answer = one.client.get("/v1/stream", headers={"Authorization": f"Bearer {one.token}", "Accept": "application/json"})
+    answer = one.client.get(
+        "/v1/stream", headers={"Authorization": f"Bearer {one.token}", "Accept": "application/json"}
+    )
     assert (answer.status_code, answer.json()["code"]) == (503, 9)
     assert "ASGI" in answer.json()["message"]
     assert current_runtime() is None

@@ -54,7 +54,12 @@ def test_json_web_tokens_with_a_secret(notes: Tenant, settings: Any) -> None:
 
 
 def test_json_web_tokens_with_published_keys(notes: Tenant, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.V1_JWT = {"secret": "", "jwks_url": "https://issuer.example/keys", "issuer": "https://issuer.example", "audience": ""}
+    settings.V1_JWT = {
+        "secret": "",
+        "jwks_url": "https://issuer.example/keys",
+        "issuer": "https://issuer.example",
+        "audience": "",
+    }
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     monkeypatch.setattr(jwt.PyJWKClient, "fetch_data", lambda self: {"keys": [{**public, "kid": "k1", "use": "sig"}]})
@@ -136,7 +141,9 @@ def test_ends_that_are_no_moment_are_refused_or_far(notes: Tenant, settings: Any
     assert one.pull()[0] == (200 if until == 10**30 else 401)
 
 
-def test_an_issuer_that_does_not_answer_is_left_alone_for_a_while(notes: Tenant, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_issuer_that_does_not_answer_is_left_alone_for_a_while(
+    notes: Tenant, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.V1_JWT = {"secret": "", "jwks_url": "https://issuer.example/down", "issuer": "", "audience": ""}
     asked: list[float] = []
 
@@ -161,7 +168,9 @@ async def test_a_stream_ends_with_its_token(tenant: Tenant, settings: Any) -> No
     door = await in_thread(Door, tenant)
     async with serving() as port:
         ends = int(time.time()) - 25  # thirty seconds are allowed for clocks that differ
-        token = jwt.encode({"exp": ends, "dbId": tenant.slug, "deviceId": door.actor.device_id}, SECRET, algorithm="HS256")
+        token = jwt.encode(
+            {"exp": ends, "dbId": tenant.slug, "deviceId": door.actor.device_id}, SECRET, algorithm="HS256"
+        )
         door.issued = replace(door.issued, token=token)
         async with opened(port, door) as events:
             await events.of("connected")

@@ -30,7 +30,13 @@ from tenants.models import Tenant
 from tests.v1.http import Http
 
 pytestmark = pytest.mark.django_db
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance, negative_data_rejection]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
 
 
 def with_bytes(value: Any, key: str = "") -> Any:
@@ -89,7 +95,11 @@ TRIED = [(GenerationMode.POSITIVE, *each) for each in [*WITH_BODY, ("version", N
 
 def named(properties: dict[str, Any], **own: str) -> dict[str, Any]:
     """The caller's own names for those of a message; null stays where it is as good as none."""
-    return {name: {"enum": [value, None] if "anyOf" in properties[name] else [value]} for name, value in own.items() if name in properties}
+    return {
+        name: {"enum": [value, None] if "anyOf" in properties[name] else [value]}
+        for name, value in own.items()
+        if name in properties
+    }
 
 
 @pytest.fixture
@@ -134,12 +144,21 @@ def test_made_up_requests_are_answered_as_described(
     response = case.call_and_validate(headers={"Authorization": f"Bearer {http.token}"}, checks=CHECKS)
     answered.add(response.status_code)
     if mode is GenerationMode.POSITIVE:
-        assert response.status_code in (200, 400, 409), "400: a value its column cannot hold; 409: a cursor past the head"
+        assert response.status_code in (200, 400, 409), (
+            "400: a value its column cannot hold; 409: a cursor past the head"
+        )
 
 
 def test_made_up_ops_are_applied(notes: Tenant) -> None:
     """Valid pushes are really taken: what is described is enough to write."""
     http = Http(notes, "json")
-    op = {"opId": 1, "collection": "notes", "entityId": "n1", "opType": "upsert", "entityVersion": 1, "entityCbor": "oWV0aXRsZWFB"}
+    op = {
+        "opId": 1,
+        "collection": "notes",
+        "entityId": "n1",
+        "opType": "upsert",
+        "entityVersion": 1,
+        "entityCbor": "oWV0aXRsZWFB",
+    }
     assert http.call("push", {**http.me(), "ops": [op]})[0] == 200
     assert Change.objects.filter(tenant=notes, record_id="n1").count() == 1

@@ -45,7 +45,12 @@ def test_i8_no_answer_holds_what_the_profile_hides(service: Tenant, tom: Member,
     page = pulled(0)
     first = {op["entityId"]: op for op in page["ops"]}
     assert set(first) == {"c1", "j1", "l1"}
-    office.put("j1", 6, {"title": "Fix", "technician": "tom", "customer": "c1", "price": "9.00", "undeclared": ["y1y"]}, collection="jobs")
+    office.put(
+        "j1",
+        6,
+        {"title": "Fix", "technician": "tom", "customer": "c1", "price": "9.00", "undeclared": ["y1y"]},
+        collection="jobs",
+    )
     live(service, "customers", "c1", secret="x1x2")
     live(service, "jobs", "j2", title="Other", price="9.00")
     office.put("c3", 1, {"name": "hush"}, collection="customers")
@@ -114,7 +119,9 @@ def test_what_fields_held_before_does_not_come_by_the_history(service: Tenant, t
     assert one.documents()["line_items", "l1"] == {"job": "j1", "text": "later", "free": [1]}
 
 
-def test_a_record_no_cbor_client_wrote_is_shown_as_it_was_and_not_as_it_became_out_of_sight(service: Tenant, tom: Member) -> None:
+def test_a_record_no_cbor_client_wrote_is_shown_as_it_was_and_not_as_it_became_out_of_sight(
+    service: Tenant, tom: Member
+) -> None:
     push(Actor(service.pk, "olga"), [Op(1, None, "jobs", "j5", "insert", None, {"title": "t", "technician": "tom"})])
     live(service, "jobs", "j5", title="u")
     one = Holder(tom).sync()
@@ -137,10 +144,16 @@ def test_what_was_null_and_set_later_is_not_told_early(service: Tenant, office: 
     live(service, "jobs", "j5", title="u")
     live(service, "jobs", "j5", price="9.00")
     told = [decode(op.body) for op in office.all() if op.entity_id == "j5"]
-    assert [(document["title"], document.get("price")) for document in told] == [("t", None), ("u", None), ("u", "9.00")]
+    assert [(document["title"], document.get("price")) for document in told] == [
+        ("t", None),
+        ("u", None),
+        ("u", "9.00"),
+    ]
 
 
-def test_a_pull_reads_only_what_is_routed_to_its_channel(service: Tenant, tom: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pull_reads_only_what_is_routed_to_its_channel(
+    service: Tenant, tom: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = Holder(tom).sync()
     for n in range(40):
         push(
@@ -179,7 +192,11 @@ def test_what_is_written_here_reaches_filtered_channels_without_what_they_hide(s
     first = lines_of(channel, channel.born_cursor)
     replica = Fold()
     replica.apply(first)
-    assert {table: set(found) for table, found in replica.types().items()} == {"customers": {"c1"}, "jobs": {"j1"}, "line_items": {"l1"}}
+    assert {table: set(found) for table, found in replica.types().items()} == {
+        "customers": {"c1"},
+        "jobs": {"j1"},
+        "line_items": {"l1"},
+    }
     assert not [word for word in (b"x1x", b"y1y", b"9.00", b"Other", b"cbor") if word in b"".join(first)]
 
 
@@ -188,12 +205,18 @@ def test_records_moved_through_a_hop_keep_their_bytes_and_their_version_for_cbor
     one = Door(service)
     channel = routed.channel_for(access(service, tom), service.slug)
     line = encode({"job": "j1", "text": "pipe", "undeclared": [1, 2]})
-    one.push(one.op("j1", 5, {"title": "Fix", "technician": "tom"}, collection="jobs"), one.op("l1", 7, line, collection="line_items"))
+    one.push(
+        one.op("j1", 5, {"title": "Fix", "technician": "tom"}, collection="jobs"),
+        one.op("l1", 7, line, collection="line_items"),
+    )
     service.refresh_from_db()
     at = service.cursor
     one.put("j1", 6, {"title": "Fix", "technician": "tess", "note": "n"}, collection="jobs")
     assert sum(b'"evict"' in line for line in lines_of(channel, at)) == 2
-    push(Actor(service.pk, "olga"), [Op(1, None, "jobs", "j1", "update", None, [{"op": "replace", "path": "/technician", "value": "tom"}])])
+    push(
+        Actor(service.pk, "olga"),
+        [Op(1, None, "jobs", "j1", "update", None, [{"op": "replace", "path": "/technician", "value": "tom"}])],
+    )
     assert sum(b'"insert"' in line for line in lines_of(channel, at)) == 2
     moved: list[Any] = [(op.version, op.body) for op in one.pull(at).ops if op.entity_id == "l1"]
     assert moved == [(7, line), (7, line)]
@@ -212,7 +235,9 @@ async def _stage() -> tuple[Tenant, Door, Member]:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_stream_carries_what_its_channel_shows_and_names_nobody_who_takes_it_away(transactional_db: None) -> None:
+async def test_a_stream_carries_what_its_channel_shows_and_names_nobody_who_takes_it_away(
+    transactional_db: None,
+) -> None:
     tenant, writer, tom = await _stage()
     mine = {"title": "Fix", "technician": tom.user.username, "price": "9.00", "undeclared": "y1y"}
     async with serving() as port, opened(port, tom, "stream?bodies=1") as events:
@@ -225,13 +250,20 @@ async def test_a_stream_carries_what_its_channel_shows_and_names_nobody_who_take
         assert not [word for word in (*SECRETS, "price") if word in json.dumps(data)]
         await in_thread(writer.put, "j1", 2, {**mine, "technician": "tess"}, collection="jobs")
         (op,) = (await events.of("operations"))["operations"]
-        assert (op["opType"], op["deviceId"], "sourceOpId" in op, "entityCbor" in op) == ("delete", "server", False, False)
+        assert (op["opType"], op["deviceId"], "sourceOpId" in op, "entityCbor" in op) == (
+            "delete",
+            "server",
+            False,
+            False,
+        )
     assert tenant.pk == writer.tenant.pk
 
 
 @pytest.mark.parametrize("becomes", ["less", "more"])
 @pytest.mark.django_db(transaction=True)
-async def test_an_open_stream_ends_when_its_channel_changes(transactional_db: None, settings: Any, becomes: str) -> None:
+async def test_an_open_stream_ends_when_its_channel_changes(
+    transactional_db: None, settings: Any, becomes: str
+) -> None:
     settings.MOAT = {"V1_PING": 0.3}
     tenant, writer, tom = await _stage()
     async with serving() as port:
@@ -239,7 +271,9 @@ async def test_an_open_stream_ends_when_its_channel_changes(transactional_db: No
             await events.of("connected")
             if becomes == "less":
                 await in_thread(lambda: AccessRule.objects.get(object_name="job").delete())
-                await in_thread(writer.put, "j1", 1, {"title": "hush", "technician": tom.user.username}, collection="jobs")
+                await in_thread(
+                    writer.put, "j1", 1, {"title": "hush", "technician": tom.user.username}, collection="jobs"
+                )
             else:
                 await in_thread(demote, tenant, tom.user.username, "full")
             kind, data = await events.next()
@@ -255,5 +289,7 @@ async def test_an_open_stream_ends_when_its_channel_changes(transactional_db: No
             await events.of("connected")
         async with AsyncClient(timeout=30) as client:
             await in_thread(lambda: Membership.objects.filter(user=tom.user).delete())
-            answer = await client.get(f"http://127.0.0.1:{port}/v1/stream", headers={"Authorization": f"Bearer {tom.issued.token}"})
+            answer = await client.get(
+                f"http://127.0.0.1:{port}/v1/stream", headers={"Authorization": f"Bearer {tom.issued.token}"}
+            )
             assert answer.status_code in (401, 403)

@@ -62,7 +62,9 @@ def test_what_left_in_an_answer_that_was_lost_is_taken_all_the_same(service: Ten
     assert one.starts == 1
 
 
-def test_what_was_handed_out_last_is_taken_though_nobody_confirmed_it(service: Tenant, tom: Member, office: Door) -> None:
+def test_what_was_handed_out_last_is_taken_though_nobody_confirmed_it(
+    service: Tenant, tom: Member, office: Door
+) -> None:
     one = Holder(tom).sync()
     office.put("j5", 1, {"title": "New", "technician": "tom"}, collection="jobs")
     one.sync()
@@ -89,7 +91,9 @@ def test_a_second_change_while_a_device_starts_over_forgets_nothing(service: Ten
     assert (one.starts, set(one.held)) == (2, {("customers", "c1"), ("line_items", "l1")})
 
 
-def test_an_outdated_channel_stays_known_as_long_as_a_device_holds_it(service: Tenant, tom: Member, office: Door) -> None:
+def test_an_outdated_channel_stays_known_as_long_as_a_device_holds_it(
+    service: Tenant, tom: Member, office: Door
+) -> None:
     one = Holder(tom).sync()
     old = tom.channel().key
     rule = AccessRule.objects.get(object_name="job")
@@ -104,7 +108,9 @@ def test_an_outdated_channel_stays_known_as_long_as_a_device_holds_it(service: T
     assert retire_outdated(service.pk) == 1
 
 
-def test_a_demoted_device_lets_go_of_everything_else_and_a_promoted_one_gets_it_back(service: Tenant, office: Door) -> None:
+def test_a_demoted_device_lets_go_of_everything_else_and_a_promoted_one_gets_it_back(
+    service: Tenant, office: Door
+) -> None:
     one = Holder(Member(service, office.user)).sync()
     assert len(one.held) == 6
     type(office.user).objects.filter(pk=office.user.pk).update(username="tom")
@@ -129,7 +135,9 @@ def test_a_cursor_from_another_life_is_refused(service: Tenant, tom: Member, off
         fresh.pull(0, stream=True)
 
 
-def test_the_client_changes_channel_with_its_queue_and_its_edits(service: Tenant, tom: Member, office: Door, tmp_path: Path) -> None:
+def test_the_client_changes_channel_with_its_queue_and_its_edits(
+    service: Tenant, tom: Member, office: Door, tmp_path: Path
+) -> None:
     http = Http(service, user=tom.user)
     store, engine_, _ = store_at(tmp_path / "s.db", http)
     engine_.sync()

@@ -38,8 +38,18 @@ def test_what_is_hidden_is_refused_as_if_it_did_not_exist(service: Tenant, tom: 
         return missing[0]
 
     mine = {"title": "Fix", "technician": "tom", "customer": "c1"}
-    assert alike(say(tom.op("j2", 9, None, collection="jobs")), say(tom.op("j9", 9, None, collection="jobs")), ("j2", "j9")) == "not_found"
-    assert alike(say(tom.op("j2", 9, mine, collection="jobs")), say(tom.op("j9", 9, mine, collection="jobs")), ("j2", "j9")) == "forbidden"
+    assert (
+        alike(
+            say(tom.op("j2", 9, None, collection="jobs")), say(tom.op("j9", 9, None, collection="jobs")), ("j2", "j9")
+        )
+        == "not_found"
+    )
+    assert (
+        alike(
+            say(tom.op("j2", 9, mine, collection="jobs")), say(tom.op("j9", 9, mine, collection="jobs")), ("j2", "j9")
+        )
+        == "forbidden"
+    )
     # Whatever version is proposed: a conflict would tell that there is something.
     assert say(tom.op("j2", 1, mine, collection="jobs"))[0] == "forbidden"
     assert say(tom.op("l2", 1, {"job": "j1"}, collection="line_items"))[0] == "forbidden"
@@ -89,9 +99,18 @@ def test_codes_and_words_are_those_of_the_socket(service: Tenant, tom: Member) -
     ):  # fmt: skip
         error = refusal(lambda op=op: tom.push(op))  # type: ignore[misc]
         (live_result,) = push(tom.actor, [Op(1_000_000 + op.op_id, None, *same[:3], None, same[3])])
-        assert (str(error.code), error.message, error.field) == (live_result.code, live_result.message, live_result.field), op
+        assert (str(error.code), error.message, error.field) == (
+            live_result.code,
+            live_result.message,
+            live_result.field,
+        ), op
     refused = Http(service, user=tom.user).push(Http(service).op("j1", 9, None, collection="jobs", deviceId=None))
-    assert (refused[0], refused[1]["code"], refused[1]["details"], refused[1]["field"]) == (403, 3, "forbidden", "ops[0]")
+    assert (refused[0], refused[1]["code"], refused[1]["details"], refused[1]["field"]) == (
+        403,
+        3,
+        "forbidden",
+        "ops[0]",
+    )
 
 
 def test_an_upsert_leaves_what_its_maker_does_not_see_as_it_is(service: Tenant, tom: Member, office: Door) -> None:
@@ -100,14 +119,26 @@ def test_an_upsert_leaves_what_its_maker_does_not_see_as_it_is(service: Tenant, 
     found = row(service, "jobs", "j1")
     assert (found.get("title"), found.get("price"), found.entity_version) == ("Mended", "9.00", 6)
     whole = {op.entity_id: op for op in office.all()}["j1"]
-    assert decode(whole.body) == {"title": "Mended", "technician": "tom", "customer": "c1", "price": "9.00", "undeclared": "y1y"}
+    assert decode(whole.body) == {
+        "title": "Mended",
+        "technician": "tom",
+        "customer": "c1",
+        "price": "9.00",
+        "undeclared": "y1y",
+    }
     assert whole.body == encode(decode(whole.body))
     assert one.sync().documents()["jobs", "j1"] == {"title": "Mended", "technician": "tom", "customer": "c1"}
     assert one.told[-1].device == tom.actor.device_id
     # A key that is left out is emptied, as far as it is theirs.
-    push(Actor(service.pk, "olga"), [Op(1, None, "jobs", "j6", "insert", None, {"title": "t", "technician": "tom", "price": "9.00"})])
+    push(
+        Actor(service.pk, "olga"),
+        [Op(1, None, "jobs", "j6", "insert", None, {"title": "t", "technician": "tom", "price": "9.00"})],
+    )
     tom.put("j6", 2, {"title": "u", "technician": "tom"}, collection="jobs")
-    assert (row(service, "jobs", "j6").get("price"), decode(row(service, "jobs", "j6").entity_cbor or b"")["price"]) == ("9.00", "9.00")
+    assert (
+        row(service, "jobs", "j6").get("price"),
+        decode(row(service, "jobs", "j6").entity_cbor or b"")["price"],
+    ) == ("9.00", "9.00")
 
 
 def test_bytes_are_kept_as_sent_where_everything_may_be_written(service: Tenant, tom: Member, office: Door) -> None:
@@ -135,7 +166,9 @@ def test_keys_that_are_shown_and_locked_stay_as_they_are(service: Tenant, office
     assert row(service, "jobs", "j7").get("title") == "t"
 
 
-def test_an_older_op_that_the_policy_lets_through_leaves_locked_keys_to_the_server(service: Tenant, tom: Member, office: Door) -> None:
+def test_an_older_op_that_the_policy_lets_through_leaves_locked_keys_to_the_server(
+    service: Tenant, tom: Member, office: Door
+) -> None:
     ObjectMetadata.objects.filter(tenant=service, object_name="job").update(conflict_policy="last_write_wins")
     publish(service.pk)
     service.refresh_from_db()
@@ -162,9 +195,16 @@ def test_what_a_member_sees_already_adds_no_change(service: Tenant, tom: Member,
     assert service.cursor == head
 
 
-def test_a_conflict_shows_what_the_member_may_read_on_every_door(service: Tenant, tom: Member, office: Door, client: Any) -> None:
+def test_a_conflict_shows_what_the_member_may_read_on_every_door(
+    service: Tenant, tom: Member, office: Door, client: Any
+) -> None:
     Holder(tom).sync()
-    office.put("j1", 8, {"title": "Theirs", "technician": "tom", "customer": "c1", "price": "9.00", "undeclared": "y1y"}, collection="jobs")
+    office.put(
+        "j1",
+        8,
+        {"title": "Theirs", "technician": "tom", "customer": "c1", "price": "9.00", "undeclared": "y1y"},
+        collection="jobs",
+    )
     op = tom.op("j1", 6, {"title": "Mine", "technician": "tom", "customer": "c1"}, collection="jobs")
     for _ in range(2):
         (lost,) = tom.push(op).conflicts
@@ -178,13 +218,16 @@ def test_a_conflict_shows_what_the_member_may_read_on_every_door(service: Tenant
     tom.push(tom.op("j1", 6, {"title": "x", "technician": "tom", "customer": "c1"}, collection="jobs"))
     headers = {"HTTP_AUTHORIZATION": f"Bearer {tom.issued.token}"}
     text = (
-        client.get("/api/conflicts/?state=settled", **headers).content.decode() + client.get("/api/conflicts/", **headers).content.decode()
+        client.get("/api/conflicts/?state=settled", **headers).content.decode()
+        + client.get("/api/conflicts/", **headers).content.decode()
     )
     assert "Mine" in text
     assert not [word for word in ("9.00", "price", "y1y") if word in text]
 
 
-def test_a_person_who_settles_a_conflict_for_a_member_writes_nothing_they_did_not_see(service: Tenant, tom: Member, office: Door) -> None:
+def test_a_person_who_settles_a_conflict_for_a_member_writes_nothing_they_did_not_see(
+    service: Tenant, tom: Member, office: Door
+) -> None:
     ObjectMetadata.objects.filter(tenant=service, object_name="job").update(conflict_policy="manual")
     publish(service.pk)
     service.refresh_from_db()
@@ -219,7 +262,10 @@ def test_rights_that_change_between_the_check_and_the_work_are_noticed(service: 
         with pytest.raises((AccessMoved, CursorInvalid)):
             pull(before, one.actor.device_id or "", since, 100)
     assert not DeviceState.objects.filter(device_id=one.actor.device_id).exists()
-    assert refusal(lambda: push_entities(one.actor, [one.op("c2", 1, {"name": "Bob"}, collection="customers")])).code == "forbidden"
+    assert (
+        refusal(lambda: push_entities(one.actor, [one.op("c2", 1, {"name": "Bob"}, collection="customers")])).code
+        == "forbidden"
+    )
     Membership.objects.filter(user=one.user).delete()
     with pytest.raises(PushRefused):
         push_entities(one.actor, [one.op("c2", 1, {"name": "Bob"}, collection="customers")])

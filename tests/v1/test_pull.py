@@ -41,7 +41,9 @@ def rest(door: Door, since: int) -> list[Any]:
     return found
 
 
-def test_changes_of_a_type_published_meanwhile_are_not_passed_over(notes: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_of_a_type_published_meanwhile_are_not_passed_over(
+    notes: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, other = Door(notes), Door(notes)
     since = one.pull(0).next_cursor
 
@@ -54,7 +56,9 @@ def test_changes_of_a_type_published_meanwhile_are_not_passed_over(notes: Tenant
     assert [(op.collection, op.entity_id) for op in rest(one, since)] == [("tasks", "t1")]
 
 
-def test_a_field_published_meanwhile_is_in_the_documents_it_was_written_to(notes: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_published_meanwhile_is_in_the_documents_it_was_written_to(
+    notes: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, live = Door(notes), Pusher(notes)
     since = one.pull(0).next_cursor
 

@@ -30,7 +30,13 @@ def test_bytes_come_back_as_they_went_and_declared_fields_are_columns(door: Make
     assert one.put("n1", 1_700_000_000_000, ODD).acknowledged == 1
     assert values(notes, "notes", "n1") == {"title": "A"}
     (op,) = one.all()
-    assert (op.body, op.version, op.verb, op.source_op_id, op.timestamp_ms) == (ODD, 1_700_000_000_000, "upsert", 1, 1_700_000_000_000)
+    assert (op.body, op.version, op.verb, op.source_op_id, op.timestamp_ms) == (
+        ODD,
+        1_700_000_000_000,
+        "upsert",
+        1,
+        1_700_000_000_000,
+    )
     assert not verify_log(notes.pk).problems
 
 
@@ -61,7 +67,9 @@ def test_a_live_edit_changes_its_key_and_keeps_the_others(door: Make, notes: Ten
     assert values(notes, "notes", "n1") == {"title": "C"}
 
 
-def test_a_record_of_live_clients_is_served_as_its_columns_as_they_were_after_each_change(door: Make, notes: Tenant) -> None:
+def test_a_record_of_live_clients_is_served_as_its_columns_as_they_were_after_each_change(
+    door: Make, notes: Tenant
+) -> None:
     live, one = Pusher(notes), door()
     live.ok(live.insert("notes", "n1", title="A", price="1.50", attrs={"a": [1]}))
     live.ok(live.update("notes", "n1", 1, title="B"))
@@ -121,7 +129,9 @@ def test_an_upsert_of_the_same_bytes_adds_no_change_and_is_known_for_ever(door: 
     assert values(notes, "notes", "n1") == {"title": "B"}
 
 
-def test_conflicts_are_kept_once_and_end_when_the_op_comes_again_with_a_higher_version(door: Make, notes: Tenant) -> None:
+def test_conflicts_are_kept_once_and_end_when_the_op_comes_again_with_a_higher_version(
+    door: Make, notes: Tenant
+) -> None:
     one, other = door(), door()
     make_object_type(notes, "asked", {"title": "text"}, conflict_policy="manual", table_name="asked")
     publish(notes.pk)
@@ -230,7 +240,9 @@ def test_pages_concatenate_to_the_log_and_filters_move_on(door: Make, notes: Ten
         one.put(f"b{n}", 1, {"n": n}, collection="blobs")
     everything = one.all(limit)
     assert [op.cursor for op in everything] == list(
-        Change.objects.filter(tenant=notes, table_name__in=["notes", "blobs"]).order_by("cursor").values_list("cursor", flat=True)
+        Change.objects.filter(tenant=notes, table_name__in=["notes", "blobs"])
+        .order_by("cursor")
+        .values_list("cursor", flat=True)
     )
     page = one.pull(0, limit, ["blobs"])
     found = list(page.ops)

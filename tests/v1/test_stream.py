@@ -90,7 +90,9 @@ def make(tenant: Tenant) -> Callable[[], Any]:
     return lambda: in_thread(Door, tenant)
 
 
-async def test_changes_arrive_as_they_happen_and_a_reconnect_loses_nothing(tenant: Tenant, make: Callable[[], Any]) -> None:
+async def test_changes_arrive_as_they_happen_and_a_reconnect_loses_nothing(
+    tenant: Tenant, make: Callable[[], Any]
+) -> None:
     one, writer = await make(), await make()
     done = asyncio.Event()
     async with serving() as port:
@@ -123,7 +125,9 @@ async def test_changes_arrive_as_they_happen_and_a_reconnect_loses_nothing(tenan
         assert done.is_set()
 
 
-async def test_pings_and_the_end_of_a_device_that_is_revoked(tenant: Tenant, make: Callable[[], Any], settings: Any) -> None:
+async def test_pings_and_the_end_of_a_device_that_is_revoked(
+    tenant: Tenant, make: Callable[[], Any], settings: Any
+) -> None:
     settings.MOAT = {"V1_PING": 0.3}
     one = await make()
     async with serving() as port, opened(port, one) as events:
@@ -134,7 +138,9 @@ async def test_pings_and_the_end_of_a_device_that_is_revoked(tenant: Tenant, mak
             await events.next()
 
 
-async def test_a_revoked_device_is_turned_away_from_a_busy_stream_too(tenant: Tenant, make: Callable[[], Any], settings: Any) -> None:
+async def test_a_revoked_device_is_turned_away_from_a_busy_stream_too(
+    tenant: Tenant, make: Callable[[], Any], settings: Any
+) -> None:
     """There news never pauses for long enough to ping."""
     settings.MOAT = {"V1_PING": 1.0}
     one, writer = await make(), await make()
@@ -169,19 +175,25 @@ async def test_filters_bodies_and_bad_starts(tenant: Tenant, make: Callable[[], 
             assert (await events.of("error"))["code"] == 11
         async with httpx.AsyncClient() as client:
             for path, status in (("stream?sinceCursor=x", 400), ("stream?deviceId=other", 403)):
-                answer = await client.get(f"http://127.0.0.1:{port}/v1/{path}", headers={"Authorization": f"Bearer {one.issued.token}"})
+                answer = await client.get(
+                    f"http://127.0.0.1:{port}/v1/{path}", headers={"Authorization": f"Bearer {one.issued.token}"}
+                )
                 assert answer.status_code == status
             assert (await client.get(f"http://127.0.0.1:{port}/v1/stream")).status_code == 401
 
 
-async def test_streams_are_few_per_device_and_end_with_the_server(tenant: Tenant, make: Callable[[], Any], settings: Any) -> None:
+async def test_streams_are_few_per_device_and_end_with_the_server(
+    tenant: Tenant, make: Callable[[], Any], settings: Any
+) -> None:
     settings.MOAT = {"V1_STREAMS": 1}
     one = await make()
     async with serving() as port:
         async with opened(port, one) as events:
             await events.of("connected")
             async with httpx.AsyncClient() as client:
-                answer = await client.get(f"http://127.0.0.1:{port}/v1/stream", headers={"Authorization": f"Bearer {one.issued.token}"})
+                answer = await client.get(
+                    f"http://127.0.0.1:{port}/v1/stream", headers={"Authorization": f"Bearer {one.issued.token}"}
+                )
                 assert answer.status_code == 429
         for _ in range(100):
             if not stream._open:
@@ -232,7 +244,9 @@ def test_a_stream_is_asked_for_by_get_and_in_few_words(notes: Tenant, path: str)
     assert (response.status_code, response.json()["code"]) == (400, 1)
 
 
-async def test_a_slow_reader_holds_back_the_reading_and_gets_everything(tenant: Tenant, make: Callable[[], Any]) -> None:
+async def test_a_slow_reader_holds_back_the_reading_and_gets_everything(
+    tenant: Tenant, make: Callable[[], Any]
+) -> None:
     one, writer = await make(), await make()
     read: list[int] = []
     real = stream.pull
@@ -247,7 +261,9 @@ async def test_a_slow_reader_holds_back_the_reading_and_gets_everything(tenant: 
         async with serving() as port, opened(port, one, "stream?bodies=1") as events:
             start = (await events.of("connected"))["cursor"]
             for batch in range(20):
-                await in_thread(writer.push, *(writer.op(f"b{batch}-{n}", 1, bytes(20_000), collection="blobs") for n in range(50)))
+                await in_thread(
+                    writer.push, *(writer.op(f"b{batch}-{n}", 1, bytes(20_000), collection="blobs") for n in range(50))
+                )
             await asyncio.sleep(1)
             held = max(read, default=0) - start
             assert held < 900, "the server read on although nobody took what it had"

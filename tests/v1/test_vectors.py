@@ -20,18 +20,30 @@ def op(message: dict[str, Any]) -> None:
     assert (read.op_id, read.collection, read.entity_id, read.verb) == (
         message["opId"], message["collection"], message["entityId"], message["opType"],
     )  # fmt: skip
-    assert (read.version, read.body, read.timestamp_ms) == (message["entityVersion"], message.get("entityCbor"), message["timestampMs"])
+    assert (read.version, read.body, read.timestamp_ms) == (
+        message["entityVersion"],
+        message.get("entityCbor"),
+        message["timestampMs"],
+    )
 
 
 def pull_request(message: dict[str, Any]) -> None:
     read = server.pull_request(message, BOUNDS)
-    assert (read.since, read.limit, list(read.collections or ())) == (message["sinceCursor"], message["limit"], message["collections"])
+    assert (read.since, read.limit, list(read.collections or ())) == (
+        message["sinceCursor"],
+        message["limit"],
+        message["collections"],
+    )
 
 
 def handshake_response(message: dict[str, Any]) -> None:
     ours = server.handshake_response(message["serverCursor"], 99999, 7)
     assert message["capabilities"].keys() == ours["capabilities"].keys()
-    assert (ours["serverCursor"], clients.last_op_id(ours), clients.last_op_id(message)) == (message["serverCursor"], 7, 0)
+    assert (ours["serverCursor"], clients.last_op_id(ours), clients.last_op_id(message)) == (
+        message["serverCursor"],
+        7,
+        0,
+    )
 
 
 def pull_response(message: dict[str, Any]) -> None:
@@ -41,7 +53,11 @@ def pull_response(message: dict[str, Any]) -> None:
     assert (read.collection, read.id, read.version, read.device) == (
         theirs["collection"], theirs["entityId"], theirs["entityVersion"], theirs["deviceId"],
     )  # fmt: skip
-    assert (page.next_cursor, page.has_more, read.cbor) == (message["nextCursor"], message["hasMore"], theirs.get("entityCbor"))
+    assert (page.next_cursor, page.has_more, read.cbor) == (
+        message["nextCursor"],
+        message["hasMore"],
+        theirs.get("entityCbor"),
+    )
     op({**theirs, "opId": 1})
 
 
@@ -56,7 +72,9 @@ def push_response(message: dict[str, Any]) -> None:
 
 def error(message: dict[str, Any]) -> None:
     more = {"details": "details", "field": "field", "retry_after": "retryAfterSeconds", "request_id": "requestId"}
-    raised = V1Error(V1Code(message["code"]), message["message"], **{ours: message.get(key) for ours, key in more.items()})
+    raised = V1Error(
+        V1Code(message["code"]), message["message"], **{ours: message.get(key) for ours, key in more.items()}
+    )
     assert raised.body() == message
 
 

@@ -62,7 +62,9 @@ class Browser(Window):
             replica = str(self.run(_STATE))
         return f"{replica}\n{super().state()}"
 
-    def open(self, *, name: str = "main", storage: str = "auto", user: str | None = None, tenant: str | None = None) -> "Browser":
+    def open(
+        self, *, name: str = "main", storage: str = "auto", user: str | None = None, tenant: str | None = None
+    ) -> "Browser":
         """Open the replica in a blank page as `window.moat`; log in when a user is given."""
         self.page()
         self.run(_OPEN, {"name": name, "storage": storage})

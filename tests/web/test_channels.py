@@ -69,7 +69,9 @@ TABLES = "return (await moat.objects()).map((type) => type.table_name)"
 FIELDS = "return (await moat.objects()).find((type) => type.table_name === 'jobs').fields.map((field) => field.name)"
 
 
-def test_a_job_given_to_somebody_else_moves_with_all_that_hangs_on_it(browser: Open, tenant: Tenant, meanwhile: Meanwhile) -> None:
+def test_a_job_given_to_somebody_else_moves_with_all_that_hangs_on_it(
+    browser: Open, tenant: Tenant, meanwhile: Meanwhile
+) -> None:
     page = browser().open(user="tom", tenant="acme").live()
     assert shown(page) == {"jobs": {"j1"}, "line_items": {"l1"}, "customers": {"c1"}}
     meanwhile(page, lambda: assign(tenant, "j1", "tess"))
@@ -81,7 +83,9 @@ def test_a_job_given_to_somebody_else_moves_with_all_that_hangs_on_it(browser: O
     assert page.run("return moat.verify()")["equal"]
 
 
-def test_an_edit_of_a_job_that_went_away_is_refused_and_stays_readable(browser: Open, tenant: Tenant, server: ServerProcess) -> None:
+def test_an_edit_of_a_job_that_went_away_is_refused_and_stays_readable(
+    browser: Open, tenant: Tenant, server: ServerProcess
+) -> None:
     page = browser().open(user="tom", tenant="acme").live()
     server.kill()
     page.until("moat.status().phase === 'offline'")
@@ -90,7 +94,11 @@ def test_an_edit_of_a_job_that_went_away_is_refused_and_stays_readable(browser: 
     server.start()
     page.until("moat.status().rejected === 1")
     (op,) = page.run("return moat.overlays()")
-    assert (op["code"], op["payload"][0]["value"], op["details"]["last"]["title"]) == ("not_found", "Typed offline", "Boiler")
+    assert (op["code"], op["payload"][0]["value"], op["details"]["last"]["title"]) == (
+        "not_found",
+        "Typed offline",
+        "Boiler",
+    )
     assert "price" not in op["details"]["last"]
     assert page.titles() == {}
 
@@ -116,9 +124,13 @@ def test_a_field_gained_and_lost_comes_and_goes(browser: Open, tenant: Tenant, m
     page.settled()
 
 
-def test_a_type_gained_and_lost_comes_and_goes_and_its_edits_stay_readable(browser: Open, tenant: Tenant, meanwhile: Meanwhile) -> None:
+def test_a_type_gained_and_lost_comes_and_goes_and_its_edits_stay_readable(
+    browser: Open, tenant: Tenant, meanwhile: Meanwhile
+) -> None:
     page = browser().open(user="tom", tenant="acme").live()
-    page.run("window.seen = []; moat.watch({ table: 'customers' }, (rows) => seen.push(rows.length), (error) => seen.push(error.code))")
+    page.run(
+        "window.seen = []; moat.watch({ table: 'customers' }, (rows) => seen.push(rows.length), (error) => seen.push(error.code))"
+    )
     page.until("seen.length")
     rule = AccessRule.objects.get(profile__name="technician", object_name="customer")
     kept = {"readable_fields": rule.readable_fields, "row_filter": rule.row_filter}
@@ -127,7 +139,9 @@ def test_a_type_gained_and_lost_comes_and_goes_and_its_edits_stay_readable(brows
         AccessRule.objects.get(profile__name="technician", object_name="customer").delete()
 
     def gain() -> None:
-        AccessRule.objects.create(profile=SecurityProfile.objects.get(name="technician"), object_name="customer", **kept)
+        AccessRule.objects.create(
+            profile=SecurityProfile.objects.get(name="technician"), object_name="customer", **kept
+        )
 
     meanwhile(page, lose)
     page.until(f"!(await (async () => {{ {TABLES} }})()).includes('customers')")
@@ -141,11 +155,15 @@ def test_a_type_gained_and_lost_comes_and_goes_and_its_edits_stay_readable(brows
     assert page.run("return moat.verify()")["equal"]
 
 
-def test_pending_edits_outlive_another_profile_and_are_answered_under_it(browser: Open, tenant: Tenant, server: ServerProcess) -> None:
+def test_pending_edits_outlive_another_profile_and_are_answered_under_it(
+    browser: Open, tenant: Tenant, server: ServerProcess
+) -> None:
     page = browser().open(user="tom", tenant="acme").live()
     server.kill()
     page.until("moat.status().phase === 'offline'")
-    page.run("await moat.update('jobs', 'j1', { title: 'Stays' }); await moat.update('line_items', 'l1', { text: 'Lost' })")
+    page.run(
+        "await moat.update('jobs', 'j1', { title: 'Stays' }); await moat.update('line_items', 'l1', { text: 'Lost' })"
+    )
     readers = make_profile(tenant, "readers", {"job": {"can_update": True, "row_filter": {}}})
     member = Membership.objects.get(user__username="tom")
     member.profile = readers

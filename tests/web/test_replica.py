@@ -30,7 +30,10 @@ def in_every_store(test: Callable[..., None]) -> Callable[..., None]:
 
 def insert_jobs(tenant: Tenant, count: int, *, prefix: str = "job", size: int = 10) -> None:
     """Insert jobs on the server."""
-    ops = [Op(i + 1, None, "jobs", f"{prefix}-{i:05d}", "insert", 0, {"title": f"{prefix} {i} " + "x" * size}) for i in range(count)]
+    ops = [
+        Op(i + 1, None, "jobs", f"{prefix}-{i:05d}", "insert", 0, {"title": f"{prefix} {i} " + "x" * size})
+        for i in range(count)
+    ]
     for start in range(0, count, 500):
         assert all(result.accepted for result in push(Actor(tenant.pk, "olga"), ops[start : start + 500]))
 
@@ -85,7 +88,10 @@ def test_edits_made_offline_survive_a_reload_and_merge_when_the_server_is_back(
     server.start()
     page = browser(profile)
     page.page()  # the page itself is not cached here; that is the service worker's part
-    page.run("const { open } = await import('/static/web/sdk/index.js'); window.moat = await open({ storage: args })", storage)
+    page.run(
+        "const { open } = await import('/static/web/sdk/index.js'); window.moat = await open({ storage: args })",
+        storage,
+    )
     page.settled()
     expected = {"job-00000": "Offline", "job-00002": on_server(tenant)["job-00002"], "mine": "Mine"}
     assert page.titles() == on_server(tenant) == expected
@@ -117,7 +123,9 @@ def test_a_browser_killed_while_it_writes_loses_nothing_it_confirmed_and_doubles
 
 
 @in_every_store
-def test_the_next_tab_takes_over_when_the_leader_goes_and_no_write_is_lost_or_doubled(browser: Open, tenant: Tenant, storage: str) -> None:
+def test_the_next_tab_takes_over_when_the_leader_goes_and_no_write_is_lost_or_doubled(
+    browser: Open, tenant: Tenant, storage: str
+) -> None:
     page = browser().open(storage=storage, user="tom", tenant="acme").live()
     leader = page.driver.current_window_handle
     follower = page.tab()
@@ -140,7 +148,9 @@ def test_the_next_tab_takes_over_when_the_leader_goes_and_no_write_is_lost_or_do
     assert set(changes_of(tenant).values()) == {1}
 
 
-def test_a_server_killed_again_and_again_loses_and_doubles_nothing(browser: Open, tenant: Tenant, server: ServerProcess) -> None:
+def test_a_server_killed_again_and_again_loses_and_doubles_nothing(
+    browser: Open, tenant: Tenant, server: ServerProcess
+) -> None:
     page = browser().open(user="tom", tenant="acme").live()
     page.run(
         """
@@ -184,7 +194,17 @@ def test_a_true_conflict_shows_both_sides_and_is_settled_mine_theirs_or_by_an_ed
         page.run("await moat.update('jobs', args, { title: 'Tom says' })", f"job-{i:05d}")
         push(
             Actor(tenant.pk, "olga"),
-            [Op(1, None, "jobs", f"job-{i:05d}", "update", None, [{"op": "replace", "path": "/title", "value": "Olga says"}])],
+            [
+                Op(
+                    1,
+                    None,
+                    "jobs",
+                    f"job-{i:05d}",
+                    "update",
+                    None,
+                    [{"op": "replace", "path": "/title", "value": "Olga says"}],
+                )
+            ],
         )
     server.start()
     page.until("moat.status().conflicts === 3")
@@ -197,7 +217,11 @@ def test_a_true_conflict_shows_both_sides_and_is_settled_mine_theirs_or_by_an_ed
     for conflict, choice in zip(conflicts, ["mine", "theirs", {"title": "Both say"}], strict=True):
         page.run("await moat.resolve(args[0], args[1])", [conflict["op_id"], choice])
     page.until("!(await moat.overlays()).length")
-    assert page.titles() == on_server(tenant) == {"job-00000": "Tom says", "job-00001": "Olga says", "job-00002": "Both say"}
+    assert (
+        page.titles()
+        == on_server(tenant)
+        == {"job-00000": "Tom says", "job-00001": "Olga says", "job-00002": "Both say"}
+    )
     assert not Conflict.objects.filter(state=Conflict.State.OPEN).exists()
 
 
@@ -216,7 +240,9 @@ def test_a_type_and_a_field_published_while_a_page_is_open_are_there_without_rel
     publish(tenant.pk)
     server.start()
     page.settled()
-    assert page.rows("SELECT title, crew, colour FROM jobs") == [{"title": "Pending across the publish", "crew": 7, "colour": "red"}]
+    assert page.rows("SELECT title, crew, colour FROM jobs") == [
+        {"title": "Pending across the publish", "crew": 7, "colour": "red"}
+    ]
     page.run("await moat.insert('vans', { plate: 'M-1' })")
     page.settled()
     assert list(on_server(tenant, "vans", "plate").values()) == ["M-1"]

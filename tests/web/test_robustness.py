@@ -50,7 +50,9 @@ def test_without_space_a_write_says_so_and_what_was_there_stays(browser: Open, t
     page = browser()
 
     def quota(size: int | None) -> None:
-        page.driver.execute_cdp_cmd("Storage.overrideQuotaForOrigin", {"origin": page.url, **({} if size is None else {"quotaSize": size})})
+        page.driver.execute_cdp_cmd(
+            "Storage.overrideQuotaForOrigin", {"origin": page.url, **({} if size is None else {"quotaSize": size})}
+        )
 
     quota(12_000_000)  # from the start: a browser that has looked once looks again much later
     page.open(storage=storage, user="tom", tenant="acme").live()
@@ -129,7 +131,9 @@ def _follow(page: Browser) -> None:
 
 
 @in_every_store
-def test_a_list_in_one_tab_follows_what_others_write_also_when_the_leader_goes(browser: Open, tenant: Tenant, storage: str) -> None:
+def test_a_list_in_one_tab_follows_what_others_write_also_when_the_leader_goes(
+    browser: Open, tenant: Tenant, storage: str
+) -> None:
     insert_jobs(tenant, 1200)
     page = browser().open(storage=storage, user="tom", tenant="acme").live()
     leader = page.driver.current_window_handle
@@ -138,7 +142,9 @@ def test_a_list_in_one_tab_follows_what_others_write_also_when_the_leader_goes(b
     _follow(page)
     assert page.run("return heard.at(-1).count") == 1200
     titles = on_server(tenant)
-    assert [row["id"] for row in page.run("return list.rows(600, 2)")] == sorted(titles, key=lambda job: titles[job])[600:602]
+    assert [row["id"] for row in page.run("return list.rows(600, 2)")] == sorted(titles, key=lambda job: titles[job])[
+        600:602
+    ]
     change = Op(1, None, "jobs", "job-00005", "update", None, [{"op": "replace", "path": "/title", "value": "zz last"}])
     push(Actor(tenant.pk, "olga"), [change])
     page.until("(await list.rows(1199, 1))[0].id === 'job-00005'")

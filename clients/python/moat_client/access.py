@@ -36,7 +36,9 @@ class Rights:
 
     def would_keep(self, record: Mapping[str, Any]) -> bool:
         """Whether a record with these values would stay in sight, as far as its own fields tell."""
-        return all(canonical_json(record[key]) in map(canonical_json, allowed) for key, allowed in self.rows if key in record)
+        return all(
+            canonical_json(record[key]) in map(canonical_json, allowed) for key, allowed in self.rows if key in record
+        )
 
     def _may_hold(self, field: str) -> bool:
         return self.can_read(field) and (self.writable is None or field in self.writable)

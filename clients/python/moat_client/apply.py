@@ -14,7 +14,16 @@ from moat_client.errors import Diverged
 from moat_client.fold import Folded, fold_changes
 from moat_client.lines import decode_change, decode_changes
 from moat_client.messages import Changes, Rows
-from moat_client.overlays import Key, all_active, drop_own, drop_reached, overlaid_keys, park_retired, remember_last_seen, repatch
+from moat_client.overlays import (
+    Key,
+    all_active,
+    drop_own,
+    drop_reached,
+    overlaid_keys,
+    park_retired,
+    remember_last_seen,
+    repatch,
+)
 from moat_client.position import Position
 from moat_client.store import get_state, read_position, set_state, write_position
 from moat_client.tables import Catalog, Table
@@ -50,7 +59,12 @@ def apply_changes(work: Applying, frame: Changes, revisions: Revisions = ()) -> 
         touched.add(table)
     keys |= _drop_confirmed(work, changes, frame.to)
     repatch(work.con, work.catalog(), keys)
-    after = replace(before, cursor=frame.to, state_hash=frame.state_hash, schema_version=max(before.schema_version, frame.schema_version))
+    after = replace(
+        before,
+        cursor=frame.to,
+        state_hash=frame.state_hash,
+        schema_version=max(before.schema_version, frame.schema_version),
+    )
     write_position(work.con, after)
     keep_recent(work.con, frame)
     return after, touched | {table for table, _ in keys}
@@ -64,7 +78,8 @@ def keep_recent(con: sqlite3.Connection, frame: Changes) -> None:
     if len(frame.lines) != frame.to - frame.start:  # a filtered channel leaves cursors out
         cursors = [decode_change(line).cursor for line in newest]
     con.executemany(
-        'INSERT OR REPLACE INTO main."_recent" VALUES (?, ?)', [(c, line.decode()) for c, line in zip(cursors, newest, strict=True)]
+        'INSERT OR REPLACE INTO main."_recent" VALUES (?, ?)',
+        [(c, line.decode()) for c, line in zip(cursors, newest, strict=True)],
     )
 
 
@@ -106,7 +121,9 @@ def _current_json(work: Applying) -> Callable[[str, str, str], Any]:
         target = catalog.synced(table)
         if target is None or field not in target.columns:
             raise KeyError(field)
-        found = work.con.execute(f'SELECT {quoted(field)} FROM main.{quoted(table)} WHERE "id" = ?', [record_id]).fetchone()
+        found = work.con.execute(
+            f'SELECT {quoted(field)} FROM main.{quoted(table)} WHERE "id" = ?', [record_id]
+        ).fetchone()
         if found is None:
             raise Diverged(f"{table}/{record_id} is changed but missing")
         return None if found[0] is None else loads(found[0])
@@ -209,7 +226,9 @@ def apply_rows(work: Applying, frames: Iterable[Rows], end: RowSet) -> tuple[Pos
         keys |= write_rows(work, rows)
         touched.add(rows.table)
     before = read_position(work.con)
-    after = replace(before, cursor=end.to, state_hash=end.state_hash, schema_version=max(before.schema_version, end.schema_version))
+    after = replace(
+        before, cursor=end.to, state_hash=end.state_hash, schema_version=max(before.schema_version, end.schema_version)
+    )
     return _finish(work, after, keys), touched | {table for table, _ in keys}
 
 

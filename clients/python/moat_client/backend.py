@@ -8,7 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from moat_client.access import ACCESS
-from moat_client.apply import Applying, RowSet, adopt, apply_changes, apply_repair, apply_rows, range_where, run_revisions
+from moat_client.apply import (
+    Applying,
+    RowSet,
+    adopt,
+    apply_changes,
+    apply_repair,
+    apply_rows,
+    range_where,
+    run_revisions,
+)
 from moat_client.canonical import canonical_json
 from moat_client.ddl import patched_name, quoted
 from moat_client.engine import events as ev
@@ -102,7 +111,12 @@ class Backend:
 
     def _meet(self, action: ev.Meet) -> Event:
         with self.store.write() as writing:
-            position = replace(read_position(writing.con), tenant=action.tenant, channel=action.channel, server_epoch=action.server_epoch)
+            position = replace(
+                read_position(writing.con),
+                tenant=action.tenant,
+                channel=action.channel,
+                server_epoch=action.server_epoch,
+            )
             write_position(writing.con, position)
         return ev.Applied(position)
 
@@ -145,14 +159,18 @@ class Backend:
     def _record_results(self, action: ev.RecordResults) -> None:
         with self.store.write() as writing:
             cursor = read_position(writing.con).cursor
-            keys = record_results(writing.con, self.store.catalog(), action.results, cursor=cursor, fresh_after=action.fresh_after)
+            keys = record_results(
+                writing.con, self.store.catalog(), action.results, cursor=cursor, fresh_after=action.fresh_after
+            )
             writing.touched |= {table for table, _ in keys}
 
     def _refuse_ops(self, action: ev.RefuseOps) -> None:
         with self.store.write() as writing:
             keys = set()
             for op_id in action.op_ids:
-                found = writing.con.execute('SELECT "table_name", "record_id" FROM main."overlays" WHERE "op_id" = ?', [op_id]).fetchone()
+                found = writing.con.execute(
+                    'SELECT "table_name", "record_id" FROM main."overlays" WHERE "op_id" = ?', [op_id]
+                ).fetchone()
                 if found:
                     set_problem(writing.con, op_id, "rejected", action.code, action.message)
                     keys.add((found[0], found[1]))
@@ -176,12 +194,16 @@ class Backend:
     def _compute_digests(self, action: ev.ComputeDigests) -> Event:
         with self.store.read() as (con, catalog):
             known = [name for name in action.tables if catalog.synced(name) is not None]
-            return ev.DigestsReady({n: table_digest(con.execute(f'SELECT "id", "version" FROM main.{quoted(n)}')) for n in known})
+            return ev.DigestsReady(
+                {n: table_digest(con.execute(f'SELECT "id", "version" FROM main.{quoted(n)}')) for n in known}
+            )
 
     def _cut_range(self, action: ev.CutRange) -> Event:
         where, bounds = range_where(action.span)
         with self.store.read() as (con, _):
-            rows = con.execute(f'SELECT "id", "version" FROM main.{quoted(action.table)} WHERE {where} ORDER BY "id"', bounds).fetchall()
+            rows = con.execute(
+                f'SELECT "id", "version" FROM main.{quoted(action.table)} WHERE {where} ORDER BY "id"', bounds
+            ).fetchall()
         return ev.RangesReady(action.table, tuple(cut(rows, action.span, action.pieces)))
 
     def _digest_ranges(self, action: ev.DigestRanges) -> Event:
@@ -201,7 +223,11 @@ class Backend:
         with self.store.write() as writing:
             before = read_position(writing.con)
             after = replace(
-                before, cursor=action.cursor, state_hash=action.state_hash, channel=action.channel, server_epoch=action.server_epoch
+                before,
+                cursor=action.cursor,
+                state_hash=action.state_hash,
+                channel=action.channel,
+                server_epoch=action.server_epoch,
             )
             return ev.Applied(adopt(self._work(writing), after, action.replay_until))
 
@@ -214,7 +240,9 @@ class Backend:
             con.execute('DELETE FROM main."object_metadata"')
             con.execute('DELETE FROM main."layout_definition"')
             # Accepted ops are in the server's log, unless it was restored to before them: then they are sent again.
-            con.execute('UPDATE main."overlays" SET "state" = \'pending\', "acked_cursor" = NULL WHERE "state" = \'acked\'')
+            con.execute(
+                'UPDATE main."overlays" SET "state" = \'pending\', "acked_cursor" = NULL WHERE "state" = \'acked\''
+            )
             set_state(con, "replay_until", 0)
             position = Position(tenant=read_position(con).tenant)
             write_position(con, position)

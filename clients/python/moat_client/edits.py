@@ -57,7 +57,9 @@ class Transaction:
         if visible(self._writing.con, target, record_id) is not None:
             raise Refused(f"{table} has a record {record_id!r} already.", code="exists", field="id")
         # A null is left out, except where the server would fill a default in.
-        sent = {k: v for k, v in payload.items() if v is not None or (k in given and object_type.default_of(k) is not None)}
+        sent = {
+            k: v for k, v in payload.items() if v is not None or (k in given and object_type.default_of(k) is not None)
+        }
         self._add(table, record_id, "insert", sent)
         return record_id
 

@@ -25,7 +25,9 @@ class Folded:
         return self.rows.keys() | self.patches.keys() | self.gone
 
 
-def fold_changes(changes: Iterable[Mapping[str, Any]], *, current: Current, known: Known | None = None) -> dict[str, Folded]:
+def fold_changes(
+    changes: Iterable[Mapping[str, Any]], *, current: Current, known: Known | None = None
+) -> dict[str, Folded]:
     """Fold parsed change lines, in order, by table and record.
 
     `current(table, id, field)` gives the json value of a base row that a nested patch starts from. `known(table, id)`, given
@@ -78,7 +80,9 @@ def _fold_update(folded: Folded, change: Mapping[str, Any], current: Current) ->
             target[name] = step["value"]
 
 
-def _fold_nested(folded: Folded, target: dict[str, Any], change: Mapping[str, Any], step: Mapping[str, Any], current: Current) -> None:
+def _fold_nested(
+    folded: Folded, target: dict[str, Any], change: Mapping[str, Any], step: Mapping[str, Any], current: Current
+) -> None:
     name, *inner = split_pointer(step["path"])
     record_id = change["id"]
     if name in target:

@@ -8,10 +8,16 @@ from moat_client.diff import Record
 _ANY = "*"
 
 
-def resolve_layout(layouts: Iterable[Record], object_name: str, object_type: str | None, status: str | None) -> Record | None:
+def resolve_layout(
+    layouts: Iterable[Record], object_name: str, object_type: str | None, status: str | None
+) -> Record | None:
     """Return the most specific layout that fits; the subtype weighs more than the status, ties go to the lowest id."""
     wanted = (object_name, object_type, status)
-    fitting = [layout for layout in layouts if all(_fits(layout, name, value) for name, value in zip(_KEYS, wanted, strict=True))]
+    fitting = [
+        layout
+        for layout in layouts
+        if all(_fits(layout, name, value) for name, value in zip(_KEYS, wanted, strict=True))
+    ]
     return min(fitting, key=_rank, default=None)
 
 

@@ -5,7 +5,9 @@ from typing import IO
 
 try:
     import fcntl
-except ImportError:  # pragma: no cover - Windows has no such lock; there the server's rule of one connection per device stands alone
+except (
+    ImportError
+):  # pragma: no cover - Windows has no such lock; there the server's rule of one connection per device stands alone
     fcntl = None  # type: ignore[assignment]
 
 

@@ -28,7 +28,9 @@ def socket_url(url: str) -> str:
     return "ws" + base_url(url).removeprefix("http") + "/ws/sync"
 
 
-def login(url: str, *, tenant: str, user: str, password: str, device_name: str = "", replica: Replica | None = None) -> dict[str, str]:
+def login(
+    url: str, *, tenant: str, user: str, password: str, device_name: str = "", replica: Replica | None = None
+) -> dict[str, str]:
     """Ask the server for a device token; returns `device` and `token`. Raises LoginFailed or Unreachable.
 
     With the `replica` that is to have it: one whose device was revoked gets the same device again, and what it sent before stays known.
@@ -88,10 +90,18 @@ def remember_login(replica: Replica, *, url: str, tenant: str, user: str, device
         con = writing.con
         known = replica.position().tenant or get_state(con, "tenant")
         if known and known != tenant:
-            raise MoatError(f"This replica belongs to tenant {known}; use another file for {tenant}.", code="wrong_tenant")
+            raise MoatError(
+                f"This replica belongs to tenant {known}; use another file for {tenant}.", code="wrong_tenant"
+            )
         before = get_state(con, "device")
         if before and before != device:
             past = {*json.loads(get_state(con, "past_devices", "[]")), before}
             set_state(con, "past_devices", json.dumps(sorted(past)))
-        for key, value in {"url": base_url(url), "tenant": tenant, "user": user, "device": device, "token": token}.items():
+        for key, value in {
+            "url": base_url(url),
+            "tenant": tenant,
+            "user": user,
+            "device": device,
+            "token": token,
+        }.items():
             set_state(con, key, value)

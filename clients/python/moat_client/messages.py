@@ -342,7 +342,9 @@ def _verified(body: dict[str, Any], _: list[bytes]) -> Verified:
 
 def _error(body: dict[str, Any], _: list[bytes]) -> ServerError:
     wait = body.get("retry_after")
-    return ServerError(str(body["code"]), str(body.get("message") or ""), body.get("ref"), None if wait is None else float(wait))
+    return ServerError(
+        str(body["code"]), str(body.get("message") or ""), body.get("ref"), None if wait is None else float(wait)
+    )
 
 
 def _bye(body: dict[str, Any], _: list[bytes]) -> Bye:

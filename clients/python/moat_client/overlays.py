@@ -20,12 +20,26 @@ _OP_ID_GAP = 1_000_000
 Key = tuple[str, str]
 
 
-def add_overlay(con: sqlite3.Connection, op: PendingOp, schema_version: int, details: dict[str, Any] | None = None) -> None:
+def add_overlay(
+    con: sqlite3.Connection, op: PendingOp, schema_version: int, details: dict[str, Any] | None = None
+) -> None:
     """Store a new pending op; its op_id comes from `next_op_id`."""
     con.execute(
         'INSERT INTO main."overlays" ("op_id", "tx", "table_name", "record_id", "op", "payload", "base_version", "schema_version", "created_at", '
         '"settles", "details") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
-        [op.op_id, op.tx, op.table, op.record_id, op.op, op.payload, op.base_version, schema_version, op.at, op.settles, as_json(details)],
+        [
+            op.op_id,
+            op.tx,
+            op.table,
+            op.record_id,
+            op.op,
+            op.payload,
+            op.base_version,
+            schema_version,
+            op.at,
+            op.settles,
+            as_json(details),
+        ],
     )
 
 
@@ -75,7 +89,10 @@ def _repatch_table(con: sqlite3.Connection, table: Table, ids: Sequence[str]) ->
     base = read_records(con, table, overlaid)
     shown = (patched(i, base.get(i), active_ops(con, table.name, i), table.columns) for i in overlaid)
     marks = ", ".join("?" * len(table.columns))
-    con.executemany(f"INSERT INTO main.{name} ({table.column_list}) VALUES ({marks})", [table.row(r) for r in shown if r is not None])
+    con.executemany(
+        f"INSERT INTO main.{name} ({table.column_list}) VALUES ({marks})",
+        [table.row(r) for r in shown if r is not None],
+    )
 
 
 def _has_active(con: sqlite3.Connection, table: str, record_id: str) -> bool:
@@ -105,7 +122,8 @@ def overlaid_keys(con: sqlite3.Connection, table: str, ids: Iterable[str]) -> se
     if len(wanted) < 200:
         return {(table, i) for i in wanted if _has_active(con, table, i)}
     rows = con.execute(
-        'SELECT DISTINCT "record_id" FROM main."overlays" WHERE "table_name" = ? AND "state" IN (\'pending\', \'acked\')', [table]
+        'SELECT DISTINCT "record_id" FROM main."overlays" WHERE "table_name" = ? AND "state" IN (\'pending\', \'acked\')',
+        [table],
     )
     return {(table, i) for (i,) in rows if i in wanted}
 
@@ -113,7 +131,8 @@ def overlaid_keys(con: sqlite3.Connection, table: str, ids: Iterable[str]) -> se
 def drop_reached(con: sqlite3.Connection, cursor: int) -> set[Key]:
     """Delete the overlays whose accepted change the base rows now hold; returns their records."""
     rows = con.execute(
-        'DELETE FROM main."overlays" WHERE "state" = \'acked\' AND "acked_cursor" <= ? RETURNING "table_name", "record_id"', [cursor]
+        'DELETE FROM main."overlays" WHERE "state" = \'acked\' AND "acked_cursor" <= ? RETURNING "table_name", "record_id"',
+        [cursor],
     ).fetchall()
     return set(rows)
 
@@ -127,7 +146,9 @@ def drop_own(con: sqlite3.Connection, own: Sequence[tuple[int, str, str]]) -> se
     dropped: set[Key] = set()
     raise_op_ids(con, max(op_id for op_id, *_ in own))
     for op_id, table, record_id in own:
-        found = con.execute('SELECT "table_name", "record_id" FROM main."overlays" WHERE "op_id" = ?', [op_id]).fetchone()
+        found = con.execute(
+            'SELECT "table_name", "record_id" FROM main."overlays" WHERE "op_id" = ?', [op_id]
+        ).fetchone()
         if found == (table, record_id):
             con.execute('DELETE FROM main."overlays" WHERE "op_id" = ?', [op_id])
             dropped.add((table, record_id))
@@ -145,14 +166,18 @@ def renumber(con: sqlite3.Connection, start: int) -> None:
         con.execute('UPDATE main."overlays" SET "op_id" = ? WHERE "op_id" = ?', [next_op_id(con), op_id])
 
 
-def record_results(con: sqlite3.Connection, catalog: Catalog, results: Iterable[OpResult], *, cursor: int, fresh_after: int) -> set[Key]:
+def record_results(
+    con: sqlite3.Connection, catalog: Catalog, results: Iterable[OpResult], *, cursor: int, fresh_after: int
+) -> set[Key]:
     """Take the answers to a push: confirm, drop, or keep as a problem. Returns the records that now look different.
 
     `cursor` is where the replica stands; ops with op_ids above `fresh_after` had never been sent before.
     """
     keys: set[Key] = set()
     for result in results:
-        found = con.execute('SELECT "table_name", "record_id", "op" FROM main."overlays" WHERE "op_id" = ?', [result.op_id]).fetchone()
+        found = con.execute(
+            'SELECT "table_name", "record_id", "op" FROM main."overlays" WHERE "op_id" = ?', [result.op_id]
+        ).fetchone()
         if found is None:  # its own line came first, or the user discarded it
             continue
         table, record_id, op = found
@@ -167,7 +192,9 @@ def record_results(con: sqlite3.Connection, catalog: Catalog, results: Iterable[
     return keys
 
 
-def _confirm(con: sqlite3.Connection, catalog: Catalog, result: OpResult, key: Key, op: str, *, cursor: int, fresh_after: int) -> None:
+def _confirm(
+    con: sqlite3.Connection, catalog: Catalog, result: OpResult, key: Key, op: str, *, cursor: int, fresh_after: int
+) -> None:
     reached = result.wire.get("cursor")
     fresh = op != "settle" and result.op_id > fresh_after
     if fresh and result.status == "duplicate" and not _shows_already(con, catalog, key):
@@ -192,11 +219,17 @@ def _shows_already(con: sqlite3.Connection, catalog: Catalog, key: Key) -> bool:
 def _refused(con: sqlite3.Connection, result: OpResult) -> None:
     code = "conflict" if result.status == "conflict" else str(result.wire.get("code") or result.status)
     state = "conflict" if result.status == "conflict" else "parked" if code == "retired" else "rejected"
-    message = "Someone else changed the same." if state == "conflict" else str(result.wire.get("message") or "The server refused it.")
+    message = (
+        "Someone else changed the same."
+        if state == "conflict"
+        else str(result.wire.get("message") or "The server refused it.")
+    )
     set_problem(con, result.op_id, state, code, message, result.wire)
 
 
-def set_problem(con: sqlite3.Connection, op_id: int, state: str, code: str, message: str, details: dict[str, Any] | None = None) -> None:
+def set_problem(
+    con: sqlite3.Connection, op_id: int, state: str, code: str, message: str, details: dict[str, Any] | None = None
+) -> None:
     """Keep an op as a problem that a person decides about, under a number that stays its own."""
     found = con.execute('SELECT "details" FROM main."overlays" WHERE "op_id" = ?', [op_id]).fetchone()
     known = loads(found[0]) if found and found[0] else {}
@@ -206,25 +239,32 @@ def set_problem(con: sqlite3.Connection, op_id: int, state: str, code: str, mess
     con.execute(sql, [state, code, message, as_json(merged), op_id])
 
 
-def remember_last_seen(con: sqlite3.Connection, table: Table, ids: Iterable[str], *, source: sqlite3.Connection | None = None) -> None:
+def remember_last_seen(
+    con: sqlite3.Connection, table: Table, ids: Iterable[str], *, source: sqlite3.Connection | None = None
+) -> None:
     """Keep, with the ops of records that are about to vanish, what those records last held: "mine" may bring them back.
 
     The records are read from `source`, where that is another file.
     """
     for record_id, record in read_records(source or con, table, ids).items():
         rows = con.execute(
-            'SELECT "op_id", "details" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ?', [table.name, record_id]
+            'SELECT "op_id", "details" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ?',
+            [table.name, record_id],
         )
         for op_id, details in rows.fetchall():
             known = loads(details) if details else {}
             if "last" not in known:
-                con.execute('UPDATE main."overlays" SET "details" = ? WHERE "op_id" = ?', [as_json(known | {"last": record}), op_id])
+                con.execute(
+                    'UPDATE main."overlays" SET "details" = ? WHERE "op_id" = ?',
+                    [as_json(known | {"last": record}), op_id],
+                )
 
 
 def park_retired(con: sqlite3.Connection, table: str, field: str | None) -> set[Key]:
     """Park the pending ops that touch a retired field (or table), with the rest of their tx; returns their records."""
     rows = con.execute(
-        'SELECT "op_id", "tx", "record_id", "op", "payload" FROM main."overlays" WHERE "table_name" = ? AND "state" = \'pending\'', [table]
+        'SELECT "op_id", "tx", "record_id", "op", "payload" FROM main."overlays" WHERE "table_name" = ? AND "state" = \'pending\'',
+        [table],
     ).fetchall()
     hit = [row for row in rows if row[3] != "settle" and (field is None or touches(row[3], row[4], field))]
     what = f"{table}.{field}" if field else table
@@ -242,7 +282,13 @@ def _park_siblings(con: sqlite3.Connection, tx: str, what: str) -> set[Key]:
         'SELECT "op_id", "table_name", "record_id" FROM main."overlays" WHERE "tx" = ? AND "state" = \'pending\'', [tx]
     ).fetchall()
     for op_id, *_ in rows:
-        set_problem(con, op_id, "parked", "tx_aborted", f"It belongs together with a change to {what}, which was retired by an admin.")
+        set_problem(
+            con,
+            op_id,
+            "parked",
+            "tx_aborted",
+            f"It belongs together with a change to {what}, which was retired by an admin.",
+        )
     return {(table, record_id) for _, table, record_id in rows}
 
 
@@ -258,9 +304,17 @@ def touches(op: str, payload: str | None, field: str) -> bool:
 
 def all_active(con: sqlite3.Connection) -> set[Key]:
     """Return every record that has active overlays."""
-    return set(con.execute('SELECT DISTINCT "table_name", "record_id" FROM main."overlays" WHERE "state" IN (\'pending\', \'acked\')'))
+    return set(
+        con.execute(
+            'SELECT DISTINCT "table_name", "record_id" FROM main."overlays" WHERE "state" IN (\'pending\', \'acked\')'
+        )
+    )
 
 
-def new_pending(con: sqlite3.Connection, key: Key, op: str, payload: Any, *, base_version: int, **more: Any) -> PendingOp:
+def new_pending(
+    con: sqlite3.Connection, key: Key, op: str, payload: Any, *, base_version: int, **more: Any
+) -> PendingOp:
     """Make a pending op with a fresh op_id, made now; `more` are `tx` and `settles`."""
-    return PendingOp(next_op_id(con), more.get("tx"), *key, op, base_version, as_json(payload), now_text(), more.get("settles"))
+    return PendingOp(
+        next_op_id(con), more.get("tx"), *key, op, base_version, as_json(payload), now_text(), more.get("settles")
+    )

@@ -89,7 +89,9 @@ def find_problem(con: sqlite3.Connection, n: int) -> Problem:
     raise MoatError(f"There is no problem number {n}.", code="no_problem")
 
 
-def resolve(store: Store, writing: Writing, problem: Problem, resolution: str, edit: Mapping[str, Any] | None = None) -> None:
+def resolve(
+    store: Store, writing: Writing, problem: Problem, resolution: str, edit: Mapping[str, Any] | None = None
+) -> None:
     """Settle a conflict: `mine` writes my op again over theirs, `theirs` lets it go, `edit` writes mine with other values.
 
     The new op takes the conflict's place, and is refused as a new conflict if the record has changed again meanwhile.
@@ -101,7 +103,9 @@ def resolve(store: Store, writing: Writing, problem: Problem, resolution: str, e
     siblings = _aborted_siblings(con, problem) if resolution != "theirs" else []
     con.execute('DELETE FROM main."overlays" WHERE "op_id" = ?', [problem.op_id])
     if resolution == "theirs":
-        _queue(writing, problem.key, "settle", {"conflict": problem.conflict, "resolution": "theirs"}, problem.base_version)
+        _queue(
+            writing, problem.key, "settle", {"conflict": problem.conflict, "resolution": "theirs"}, problem.base_version
+        )
     else:
         _write_again(store, writing, problem, edit or {}, tx=problem.tx if siblings else None)
     for sibling in siblings:
@@ -159,7 +163,9 @@ def _aborted_siblings(con: sqlite3.Connection, problem: Problem) -> list[Problem
     return rest if all(p.code == "tx_aborted" for p in rest) else []
 
 
-def _requeue(con: sqlite3.Connection, problem: Problem, *, payload: Any = None, base_version: int | None = None) -> None:
+def _requeue(
+    con: sqlite3.Connection, problem: Problem, *, payload: Any = None, base_version: int | None = None
+) -> None:
     """Make a refused op pending again, under a fresh op_id."""
     con.execute(
         'UPDATE main."overlays" SET "op_id" = ?, "state" = \'pending\', "code" = NULL, "message" = NULL, "details" = NULL, '
@@ -179,9 +185,13 @@ def retry(store: Store, writing: Writing, problem: Problem, edit: Mapping[str, A
         raise MoatError(f"Number {problem.n} is a conflict; resolve it.", code="is_conflict")
     con = writing.con
     values = _checked(store, problem.table, edit or {})
-    group = [p for p in list_problems(con) if p.op_id == problem.op_id or (problem.tx is not None and p.tx == problem.tx)]
+    group = [
+        p for p in list_problems(con) if p.op_id == problem.op_id or (problem.tx is not None and p.tx == problem.tx)
+    ]
     if any(p.state == "conflict" for p in group):
-        raise MoatError("Another op of the same transaction is in conflict; resolve that one first.", code="is_conflict")
+        raise MoatError(
+            "Another op of the same transaction is in conflict; resolve that one first.", code="is_conflict"
+        )
     for each in group:
         payload = _edited(each, values) if each.op_id == problem.op_id and values else each.payload
         current = _base_version(store, con, each)
@@ -210,7 +220,9 @@ def discard(store: Store, writing: Writing, problem: Problem) -> None:
         resolve(store, writing, problem, "theirs")
         return
     con = writing.con
-    group = [p for p in list_problems(con) if p.op_id == problem.op_id or (problem.tx is not None and p.tx == problem.tx)]
+    group = [
+        p for p in list_problems(con) if p.op_id == problem.op_id or (problem.tx is not None and p.tx == problem.tx)
+    ]
     for each in group:
         if each.state != "conflict":
             con.execute('DELETE FROM main."overlays" WHERE "op_id" = ?', [each.op_id])

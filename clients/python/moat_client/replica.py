@@ -231,7 +231,9 @@ class Replica:
 
     # Watching
 
-    def watch(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), callback: Callable[[Rows], None] | None = None) -> Watch:
+    def watch(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), callback: Callable[[Rows], None] | None = None
+    ) -> Watch:
         """Run a query now and again whenever a table it reads changes: `async for rows in replica.watch(…)`, or a callback.
 
         What other processes change is noticed by `poll()`, which a running `Sync` calls.
@@ -292,7 +294,9 @@ class Replica:
         """Return counts of what is held back, and who this replica belongs to."""
         with self.store.read() as (con, _):
             at = read_position(con)
-            counts: dict[str, int] = dict(con.execute('SELECT "state", count(*) FROM main."overlays" GROUP BY "state"').fetchall())
+            counts: dict[str, int] = dict(
+                con.execute('SELECT "state", count(*) FROM main."overlays" GROUP BY "state"').fetchall()
+            )
             known = {key: get_state(con, key) for key in ("user", "url", "device", "tenant")}
         return ReplicaStatus(
             tenant=at.tenant or known["tenant"],

@@ -90,7 +90,10 @@ class ObjectType:
     @classmethod
     def from_record(cls, data: Mapping[str, Any]) -> "ObjectType":
         """Read a record of `object_metadata` whose json columns are parsed already."""
-        plain = {k: data.get(k) or "" for k in ("table_name", "label", "label_plural", "icon", "title_field", "conflict_policy")}
+        plain = {
+            k: data.get(k) or ""
+            for k in ("table_name", "label", "label_plural", "icon", "title_field", "conflict_policy")
+        }
         return cls(
             object_name=str(data["id"]),
             **plain,

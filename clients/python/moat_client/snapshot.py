@@ -94,7 +94,11 @@ class Download:
     def finish(self) -> Path:
         """Return the assembled file, checked against the manifest; raises BadSnapshot."""
         self._assembled.close()
-        if self._unpacked != len(self.manifest.parts) or self._size != self.manifest.size or self._hash.hexdigest() != self.manifest.sha256:
+        if (
+            self._unpacked != len(self.manifest.parts)
+            or self._size != self.manifest.size
+            or self._hash.hexdigest() != self.manifest.sha256
+        ):
             self.discard()
             raise BadSnapshot("the snapshot's parts do not make the file its manifest promises")
         return Path(self._assembled.name)
@@ -125,7 +129,11 @@ def check_snapshot(con: sqlite3.Connection, manifest: Manifest) -> None:
         if [row[0] for row in con.execute("PRAGMA quick_check(1)")] != ["ok"]:
             raise BadSnapshot("the snapshot is damaged")
         at = read_position(con)
-        if (at.cursor, at.state_hash, at.schema_version) != (manifest.cursor, manifest.state_hash, manifest.schema_version):
+        if (at.cursor, at.state_hash, at.schema_version) != (
+            manifest.cursor,
+            manifest.state_hash,
+            manifest.schema_version,
+        ):
             raise BadSnapshot("the snapshot stands elsewhere than its manifest says")
         for table, (count, _) in manifest.tables.items():
             if con.execute(f"SELECT count(*) FROM main.{quoted(table)}").fetchone()[0] != count:

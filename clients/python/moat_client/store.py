@@ -217,7 +217,14 @@ def write_position(con: sqlite3.Connection, position: Position) -> None:
     con.execute(
         'INSERT OR REPLACE INTO main."sync_state" ("id", "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch") '
         "VALUES (1, ?, ?, ?, ?, ?, ?)",
-        [position.tenant, position.channel, position.cursor, position.state_hash, position.schema_version, position.server_epoch],
+        [
+            position.tenant,
+            position.channel,
+            position.cursor,
+            position.state_hash,
+            position.schema_version,
+            position.server_epoch,
+        ],
     )
 
 

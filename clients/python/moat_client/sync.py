@@ -46,7 +46,9 @@ class Stopped(MoatError):
 class Sync:
     """Keeps one replica in step with its server. One Sync at a time per replica file, whatever the process."""
 
-    def __init__(self, replica: Replica, url: str = "", *, token: str = "", device: str = "", hooks: Hooks | None = None) -> None:
+    def __init__(
+        self, replica: Replica, url: str = "", *, token: str = "", device: str = "", hooks: Hooks | None = None
+    ) -> None:
         with replica.store.read() as (con, _):
             known = {key: get_state(con, key) for key in ("url", "token", "device")}
         if not (url or known["url"]) or not (token or known["token"]):
@@ -218,7 +220,9 @@ class Sync:
         if timer := self._timers.pop(action.name, None):
             timer.cancel()
         event = ev.TimerFired(action.name)
-        self._timers[action.name] = asyncio.get_running_loop().call_later(action.seconds, self._inbox.put_nowait, (None, event))
+        self._timers[action.name] = asyncio.get_running_loop().call_later(
+            action.seconds, self._inbox.put_nowait, (None, event)
+        )
 
     async def _poll(self) -> None:
         """Notice what other processes write to the file."""
@@ -240,7 +244,12 @@ class Sync:
 
     def _answer_verify(self, found: ev.Verified) -> None:
         """Leave the outcome in the file, for a process that asked for it there."""
-        answer = {"for": self._read_state("verify_taken"), "cursor": found.cursor, "records": found.records, "differing": found.differing}
+        answer = {
+            "for": self._read_state("verify_taken"),
+            "cursor": found.cursor,
+            "records": found.records,
+            "differing": found.differing,
+        }
         self._write_state("verify_answer", dumps(answer).decode())
 
     async def _ask_other_to_verify(self, within: float | None) -> ev.Verified:
@@ -278,7 +287,9 @@ class Sync:
             if not self._lock.is_held_elsewhere():
                 return await self.once(within=within)
             if late or (deadline is None and state.get("state") in (State.OFFLINE, State.ERROR)):
-                raise Unreachable(str(state.get("message") or "The process that keeps this replica in step is not getting through."))
+                raise Unreachable(
+                    str(state.get("message") or "The process that keeps this replica in step is not getting through.")
+                )
             await asyncio.sleep(POLL_SECONDS)
 
 

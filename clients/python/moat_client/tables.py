@@ -58,7 +58,10 @@ class Table:
 
     def record(self, row: Sequence[Any]) -> Record:
         """Return the wire values of a row that was selected in the order of `columns`."""
-        return {c: from_sql(self.kinds[c], v, decimal_places=self.places.get(c)) for c, v in zip(self.columns, row, strict=True)}
+        return {
+            c: from_sql(self.kinds[c], v, decimal_places=self.places.get(c))
+            for c, v in zip(self.columns, row, strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -119,17 +122,25 @@ def _table(con: sqlite3.Connection, name: str, object_type: ObjectType | None) -
     columns = tuple(row[1] for row in con.execute(f"PRAGMA main.table_info({quoted(name)})"))
     fields: dict[str, Field] = object_type.by_name if object_type else {}
     kinds = {c: fields[c].kind if c in fields else "text" for c in columns} | {"version": "integer"}
-    places = {n: DEFAULT_PLACES if f.decimal_places is None else f.decimal_places for n, f in fields.items() if f.kind == "decimal"}
+    places = {
+        n: DEFAULT_PLACES if f.decimal_places is None else f.decimal_places
+        for n, f in fields.items()
+        if f.kind == "decimal"
+    }
     return Table(name, columns, kinds, places, object_type)
 
 
-def read_records(con: sqlite3.Connection, table: Table, ids: Iterable[str], *, source: str | None = None) -> dict[str, Record]:
+def read_records(
+    con: sqlite3.Connection, table: Table, ids: Iterable[str], *, source: str | None = None
+) -> dict[str, Record]:
     """Return base records by id (or those of `source`, a table with the same columns); absent ones are left out."""
     found: dict[str, Record] = {}
     wanted = list(ids)
     for at in range(0, len(wanted), _CHUNK):
         part = wanted[at : at + _CHUNK]
         marks = ", ".join("?" * len(part))
-        rows = con.execute(f'SELECT {table.column_list} FROM main.{quoted(source or table.name)} WHERE "id" IN ({marks})', part)
+        rows = con.execute(
+            f'SELECT {table.column_list} FROM main.{quoted(source or table.name)} WHERE "id" IN ({marks})', part
+        )
         found |= {row[0]: table.record(row) for row in rows}
     return found

@@ -49,7 +49,12 @@ class Socket:
     async def _run(self) -> None:
         try:
             socket = await connect(
-                self._url, max_size=MAX_FRAME, compression=None, ping_interval=None, open_timeout=OPEN_SECONDS, close_timeout=1
+                self._url,
+                max_size=MAX_FRAME,
+                compression=None,
+                ping_interval=None,
+                open_timeout=OPEN_SECONDS,
+                close_timeout=1,
             )
         except InvalidStatus as problem:
             text = f"The server answered {problem.response.status_code}."
@@ -70,7 +75,12 @@ class Socket:
                 self._tell(Received(message.encode()) if isinstance(message, str) else ReceivedBinary(message))
         except ConnectionClosed as closed:
             received = closed.rcvd
-            self._tell(Lost(received.code if received else 0, (received.reason if received else "") or "The connection was lost."))
+            self._tell(
+                Lost(
+                    received.code if received else 0,
+                    (received.reason if received else "") or "The connection was lost.",
+                )
+            )
         finally:
             writer.cancel()
             await socket.close()

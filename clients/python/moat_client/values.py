@@ -219,9 +219,20 @@ def parse_text(field: Field, text: str) -> Any:
         try:
             return clean(field, loads(text))
         except ValueError:
-            raise Refused(f"{field.name}: {text!r} is not {'JSON' if field.kind == 'json' else 'a number'}.", field=field.name) from None
+            raise Refused(
+                f"{field.name}: {text!r} is not {'JSON' if field.kind == 'json' else 'a number'}.", field=field.name
+            ) from None
     if field.kind == "boolean":
-        words = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+        words = {
+            "true": True,
+            "yes": True,
+            "1": True,
+            "on": True,
+            "false": False,
+            "no": False,
+            "0": False,
+            "off": False,
+        }
         if text.strip().lower() not in words:
             raise Refused(f"{field.name}: {text!r} is not true or false.", field=field.name)
         return words[text.strip().lower()]

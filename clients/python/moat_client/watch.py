@@ -37,7 +37,9 @@ class Watch:
     The first result comes at once, later ones only when they differ. A callback runs in the thread that made the change.
     """
 
-    def __init__(self, run: Callable[[], Rows], tables: frozenset[str], callback: Callable[[Rows], None] | None) -> None:
+    def __init__(
+        self, run: Callable[[], Rows], tables: frozenset[str], callback: Callable[[Rows], None] | None
+    ) -> None:
         self.tables = tables
         self._run = run
         self._callback = callback

@@ -6,7 +6,14 @@ from typing import Any
 
 from fake_tenant import AT, FakeTenant
 
-LIMITS = {"frame": 65536, "line": 32768, "ops": 5, "pushes_in_flight": 2, "requests_in_flight": 8, "ranges_per_verify": 4}
+LIMITS = {
+    "frame": 65536,
+    "line": 32768,
+    "ops": 5,
+    "pushes_in_flight": 2,
+    "requests_in_flight": 8,
+    "ranges_per_verify": 4,
+}
 
 
 class FakeSession:
@@ -43,7 +50,14 @@ class FakeSession:
             return [self._error("bad_token")]
         self.device = self.tokens[m["token"]]
         return [
-            {"type": "welcome", "tenant": t.slug, "user": "u", "device": self.device, "profile": "full", "channel": t.channel}
+            {
+                "type": "welcome",
+                "tenant": t.slug,
+                "user": "u",
+                "device": self.device,
+                "profile": "full",
+                "channel": t.channel,
+            }
             | {"schema_version": t.schema_version, "cursor": t.cursor, "server_epoch": t.epoch, "limits": LIMITS}
             | {"chain": self._chain(m), "settled": []}
         ]
@@ -86,7 +100,9 @@ class FakeSession:
         out: list[Any] = [{"type": "catch_up", "mode": "rows", "total": len(t.changed)} | end]
         for table in sorted(t.records, reverse=True):
             ids = [i for i in t.records[table] if t.changed[table, i] > since]
-            deleted = [i for (name, i), (_, c) in t.tombs.items() if name == table and c > since and i not in t.records[table]]
+            deleted = [
+                i for (name, i), (_, c) in t.tombs.items() if name == table and c > since and i not in t.records[table]
+            ]
             out.append(t.rows_frame(table, ids, deleted=deleted).decode())
         self.cursor = t.cursor
         return [*out, {"type": "rows_end"} | end, {"type": "live", "cursor": t.cursor, "state_hash": t.hash.hex()}]
@@ -109,7 +125,9 @@ class FakeSession:
 
     def _verify(self, m: dict[str, Any], _: Any) -> list[Any]:
         t = self.tenant
-        head = {"type": "verify", "cursor": t.cursor, "state_hash": t.hash.hex()} | ({"ref": m["ref"]} if "ref" in m else {})
+        head = {"type": "verify", "cursor": t.cursor, "state_hash": t.hash.hex()} | (
+            {"ref": m["ref"]} if "ref" in m else {}
+        )
         if "table" in m:
             answer = head | {"table": m["table"], "ranges": [list(t.digest(m["table"], *span)) for span in m["ranges"]]}
         else:

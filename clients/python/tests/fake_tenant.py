@@ -18,11 +18,28 @@ AT = "2026-11-21T09:00:00.000000Z"
 
 
 def field(name: str, kind: str = "text", **more: Any) -> dict[str, Any]:
-    base = {"name": name, "kind": kind, "label": name, "required": False, "unique": False, "indexed": False, "default": None}
-    return base | {"help_text": "", "choices": [], "reference": None, "reference_table": None, "decimal_places": None} | more
+    base = {
+        "name": name,
+        "kind": kind,
+        "label": name,
+        "required": False,
+        "unique": False,
+        "indexed": False,
+        "default": None,
+    }
+    return (
+        base
+        | {"help_text": "", "choices": [], "reference": None, "reference_table": None, "decimal_places": None}
+        | more
+    )
 
 
-JOB_FIELDS = [field("title"), field("price", "decimal", decimal_places=2, default="0.00"), field("attrs", "json"), field("done", "boolean")]
+JOB_FIELDS = [
+    field("title"),
+    field("price", "decimal", decimal_places=2, default="0.00"),
+    field("attrs", "json"),
+    field("done", "boolean"),
+]
 
 
 class FakeTenant:
@@ -52,13 +69,19 @@ class FakeTenant:
     # Schema
 
     def publish(
-        self, name: str = "job", fields: list[dict[str, Any]] | None = None, commands: list[dict[str, Any]] | None = None, **more: Any
+        self,
+        name: str = "job",
+        fields: list[dict[str, Any]] | None = None,
+        commands: list[dict[str, Any]] | None = None,
+        **more: Any,
     ) -> None:
         """Publish an object type: a new one, or what changes it."""
         fields = JOB_FIELDS if fields is None else fields
         table = f"{name}s"
         if commands is None:
-            commands = [{"command": "create_table", "table": table, "object_name": name, "columns": fields, "indexes": []}]
+            commands = [
+                {"command": "create_table", "table": table, "object_name": name, "columns": fields, "indexes": []}
+            ]
         self.schema_version += 1
         self.revisions.append((self.schema_version, commands))
         for command in commands:
@@ -92,14 +115,24 @@ class FakeTenant:
     # The log
 
     def change(
-        self, table: str, record_id: str, op: str, payload: Any, *, device: str | None = None, op_id: int | None = None, by: str = "olga"
+        self,
+        table: str,
+        record_id: str,
+        op: str,
+        payload: Any,
+        *,
+        device: str | None = None,
+        op_id: int | None = None,
+        by: str = "olga",
     ) -> int:
         """Apply and log one change; returns the record's new version."""
         old = self.records[table].get(record_id)
         version = (old["version"] if old else self.tombs.get((table, record_id), (0, 0))[0]) + 1
         self.cursor += 1
         if op == "insert":
-            self.records[table][record_id] = {"id": record_id, "version": version} | {k: v for k, v in payload.items() if v is not None}
+            self.records[table][record_id] = {"id": record_id, "version": version} | {
+                k: v for k, v in payload.items() if v is not None
+            }
             fields = list(payload)
         elif op == "update":
             self.records[table][record_id] = apply_patch(old, payload) | {"version": version}
@@ -111,7 +144,14 @@ class FakeTenant:
         for name in fields if op == "update" else ():
             self.touched[table, record_id, name] = (version, device)
         self.changed[table, record_id] = self.cursor
-        line = {"cursor": self.cursor, "schema_version": self.schema_version, "table": table, "id": record_id, "op": op, "version": version}
+        line = {
+            "cursor": self.cursor,
+            "schema_version": self.schema_version,
+            "table": table,
+            "id": record_id,
+            "op": op,
+            "version": version,
+        }
         line |= {"payload": payload, "at": AT, "by": by}
         if device is not None:
             line |= {"device": device, "op_id": op_id}
@@ -161,7 +201,10 @@ class FakeTenant:
         if any(known):
             return [k or self._rejected(op, "tx_aborted") for k, op in zip(known, group, strict=True)]
         made = {(op["table"], op["id"]) for op in group if op["op"] == "insert"}
-        verdicts = [None if op["op"] != "insert" and (op["table"], op["id"]) in made else self._judge(device, op) for op in group]
+        verdicts = [
+            None if op["op"] != "insert" and (op["table"], op["id"]) in made else self._judge(device, op)
+            for op in group
+        ]
         if any(v is not None for v in verdicts):
             return [v or self._rejected(op, "tx_aborted") for v, op in zip(verdicts, group, strict=True)]
         return [self._accept(device, op) for op in group]
@@ -179,12 +222,19 @@ class FakeTenant:
         if op["op"] == "insert":
             ok = record is None and op.get("base_version", 0) >= tomb
             return None if ok else self._rejected(op, "exists")
-        if (op.get("payload") or {}) and any(step.get("value") == "REFUSE" for step in op["payload"] if isinstance(step, dict)):
+        if (op.get("payload") or {}) and any(
+            step.get("value") == "REFUSE" for step in op["payload"] if isinstance(step, dict)
+        ):
             return self._rejected(op, "bad_value")
         if record is None:
             return self._conflict(device, op, []) if tomb and op["op"] == "update" else self._rejected(op, "not_found")
         if op["op"] == "update":
-            known = {f["name"] for t in self.records["object_metadata"].values() if t["table_name"] == op["table"] for f in t["fields"]}
+            known = {
+                f["name"]
+                for t in self.records["object_metadata"].values()
+                if t["table_name"] == op["table"]
+                for f in t["fields"]
+            }
             names = [split_pointer(step["path"])[0] for step in op["payload"]]
             if not set(names) <= known | {"status", "object_type"}:
                 return self._rejected(op, "retired")
@@ -192,7 +242,11 @@ class FakeTenant:
                 wanted = apply_patch(record, op["payload"])
             except PatchFailed:
                 return self._rejected(op, "bad_patch")
-            clash = [n for n in dict.fromkeys(names) if self._foreign(device, op, n) and not same(wanted.get(n), record.get(n))]
+            clash = [
+                n
+                for n in dict.fromkeys(names)
+                if self._foreign(device, op, n) and not same(wanted.get(n), record.get(n))
+            ]
             return self._conflict(device, op, clash) if clash else None
         foreign = any(self._foreign(device, op, name) for name in record)
         return self._conflict(device, op, []) if foreign else None
@@ -205,7 +259,13 @@ class FakeTenant:
         theirs = self.records[op["table"]].get(op["id"])
         mine = None if op["op"] == "delete" else apply_patch(theirs or {}, op["payload"], lenient=True)
         version = theirs["version"] if theirs else self.tombs[op["table"], op["id"]][0]
-        conflict = {"op_id": op["op_id"], "status": "conflict", "conflict": uuid.uuid4().hex, "version": version, "base": None}
+        conflict = {
+            "op_id": op["op_id"],
+            "status": "conflict",
+            "conflict": uuid.uuid4().hex,
+            "version": version,
+            "base": None,
+        }
         conflict |= {"mine": mine, "theirs": theirs, "fields": fields, "by": "olga", "at": AT, "cursor": self.cursor}
         self.conflicts[conflict["conflict"]] = conflict
         self.answers[device, op["op_id"]] = conflict
@@ -216,9 +276,16 @@ class FakeTenant:
             self.conflicts.pop(settled, None)
         if op["op"] == "settle":
             return {"op_id": op["op_id"], "status": "applied"}
-        version = self.change(op["table"], op["id"], op["op"], op.get("payload"), device=device, op_id=op["op_id"], by="me")
+        version = self.change(
+            op["table"], op["id"], op["op"], op.get("payload"), device=device, op_id=op["op_id"], by="me"
+        )
         self.applied_ops.append((device, op["op_id"]))
-        self.answers[device, op["op_id"]] = {"op_id": op["op_id"], "status": "duplicate", "cursor": self.cursor, "version": version}
+        self.answers[device, op["op_id"]] = {
+            "op_id": op["op_id"],
+            "status": "duplicate",
+            "cursor": self.cursor,
+            "version": version,
+        }
         return {"op_id": op["op_id"], "status": "applied", "version": version, "cursor": self.cursor}
 
     # Rows, snapshots, digests
@@ -236,7 +303,11 @@ class FakeTenant:
         return b"\n".join([json.dumps(head).encode(), *rows])
 
     def digest(self, table: str, low: str | None = None, high: str | None = None) -> tuple[int, str]:
-        found = [(i, r["version"]) for i, r in self.records[table].items() if (low is None or i >= low) and (high is None or i <= high)]
+        found = [
+            (i, r["version"])
+            for i, r in self.records[table].items()
+            if (low is None or i >= low) and (high is None or i <= high)
+        ]
         return hashchain.table_digest(found)
 
     def snapshot(self, folder: Path) -> dict[str, Any]:
@@ -264,7 +335,12 @@ class FakeTenant:
         con.close()
         data = path.read_bytes()
         parts = [gzip.compress(data[at : at + 4096 * 4]) for at in range(0, len(data), 4096 * 4)]
-        manifest = {"snapshot": uuid.uuid4().hex, "channel": self.channel, "cursor": self.cursor, "schema_version": self.schema_version}
+        manifest = {
+            "snapshot": uuid.uuid4().hex,
+            "channel": self.channel,
+            "cursor": self.cursor,
+            "schema_version": self.schema_version,
+        }
         manifest |= {
             "state_hash": self.hash.hex(),
             "server_epoch": self.epoch,

@@ -16,8 +16,20 @@ EPOCH = "0123456789abcdef0123456789abcdef"
 
 
 def field(name: str, kind: str = "text", **more: Any) -> dict[str, Any]:
-    base = {"name": name, "kind": kind, "label": name.title(), "required": False, "unique": False, "indexed": False, "default": None}
-    return base | {"help_text": "", "choices": [], "reference": None, "reference_table": None, "decimal_places": None} | more
+    base = {
+        "name": name,
+        "kind": kind,
+        "label": name.title(),
+        "required": False,
+        "unique": False,
+        "indexed": False,
+        "default": None,
+    }
+    return (
+        base
+        | {"help_text": "", "choices": [], "reference": None, "reference_table": None, "decimal_places": None}
+        | more
+    )
 
 
 CANONICAL = [
@@ -36,20 +48,46 @@ LINES = [
 
 OPS = [
     lines.PendingOp(
-        12, "t1", "jobs", "job-123", "update", 6, '[{"op":"replace","path":"/status","value":"done"}]', "2026-11-21T08:59:59.000000Z"
+        12,
+        "t1",
+        "jobs",
+        "job-123",
+        "update",
+        6,
+        '[{"op":"replace","path":"/status","value":"done"}]',
+        "2026-11-21T08:59:59.000000Z",
     ),
     lines.PendingOp(13, None, "jobs", "job-5", "insert", 0, '{"title":"Café"}', "2026-11-21T08:59:59.000000Z"),
     lines.PendingOp(14, None, "jobs", "job-5", "delete", 1, None, "2026-11-21T08:59:59.000000Z"),
-    lines.PendingOp(15, None, "jobs", "job-6", "update", 9, '[{"op":"remove","path":"/note"}]', "2026-11-21T09:00:00.000000Z", "c-1"),
-    lines.PendingOp(16, None, "jobs", "job-6", "settle", 9, '{"conflict":"c-2","resolution":"theirs"}', "2026-11-21T09:00:00.000000Z"),
+    lines.PendingOp(
+        15, None, "jobs", "job-6", "update", 9, '[{"op":"remove","path":"/note"}]', "2026-11-21T09:00:00.000000Z", "c-1"
+    ),
+    lines.PendingOp(
+        16,
+        None,
+        "jobs",
+        "job-6",
+        "settle",
+        9,
+        '{"conflict":"c-2","resolution":"theirs"}',
+        "2026-11-21T09:00:00.000000Z",
+    ),
 ]
 
 RECORD = {"title": "a", "note": None, "attrs": {"colour": "red", "sizes": [1, 2, 3], "a/b": {"c~d": 1}}}
 PATCHES: list[tuple[dict[str, Any], list[dict[str, Any]], bool]] = [
     (RECORD, [{"op": "replace", "path": "/title", "value": "b"}, {"op": "remove", "path": "/note"}], False),
     (RECORD, [{"op": "add", "path": "/note", "value": {"x": 1}}, {"op": "add", "path": "/note/y", "value": 2}], False),
-    (RECORD, [{"op": "replace", "path": "/attrs/colour", "value": "blue"}, {"op": "remove", "path": "/attrs/sizes/1"}], False),
-    (RECORD, [{"op": "add", "path": "/attrs/sizes/-", "value": 4}, {"op": "add", "path": "/attrs/sizes/0", "value": 0}], False),
+    (
+        RECORD,
+        [{"op": "replace", "path": "/attrs/colour", "value": "blue"}, {"op": "remove", "path": "/attrs/sizes/1"}],
+        False,
+    ),
+    (
+        RECORD,
+        [{"op": "add", "path": "/attrs/sizes/-", "value": 4}, {"op": "add", "path": "/attrs/sizes/0", "value": 0}],
+        False,
+    ),
     (RECORD, [{"op": "replace", "path": "/attrs/a~1b/c~0d", "value": 2}], False),
     (RECORD, [{"op": "remove", "path": "/attrs/missing"}], False),
     (RECORD, [{"op": "replace", "path": "/attrs/missing", "value": 1}], False),
@@ -58,7 +96,11 @@ PATCHES: list[tuple[dict[str, Any], list[dict[str, Any]], bool]] = [
     (RECORD, [{"op": "add", "path": "/note/x", "value": 1}], False),
     (RECORD, [{"op": "move", "path": "/title", "from": "/note"}], False),
     (RECORD, [{"op": "replace", "path": "", "value": {}}], False),
-    (RECORD, [{"op": "replace", "path": "/attrs/missing", "value": 1}, {"op": "replace", "path": "/title", "value": "kept"}], True),
+    (
+        RECORD,
+        [{"op": "replace", "path": "/attrs/missing", "value": 1}, {"op": "replace", "path": "/title", "value": "kept"}],
+        True,
+    ),
     (RECORD, [{"op": "replace", "path": "/fresh", "value": 1}], False),
 ]
 DIFFS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -155,7 +197,10 @@ def digest_cases() -> list[dict[str, Any]]:
         [["job-1", 2]],
     ]
     sets.append([[f"r-{n:04}", n] for n in range(1, 500)])
-    return [dict(zip(("records", "count", "digest"), (s, *hashchain.table_digest((i, v) for i, v in s)), strict=True)) for s in sets]
+    return [
+        dict(zip(("records", "count", "digest"), (s, *hashchain.table_digest((i, v) for i, v in s)), strict=True))
+        for s in sets
+    ]
 
 
 def line_cases() -> list[dict[str, Any]]:
@@ -222,28 +267,73 @@ def step(path: str, value: Any, op: str = "replace") -> dict[str, Any]:
 
 # Lines in order; `base`: json values of base rows that a nested patch starts from; `known`: versions of base rows, after a repair.
 FOLDS: list[dict[str, Any]] = [
-    {"changes": [change("a", "insert", 1, {"title": "A"}), change("a", "update", 2, [step("/title", "B"), step("/crew", 2)])]},
-    {"changes": [change("a", "update", 4, [step("/title", "B")]), change("a", "update", 5, [{"op": "remove", "path": "/crew"}])]},
+    {
+        "changes": [
+            change("a", "insert", 1, {"title": "A"}),
+            change("a", "update", 2, [step("/title", "B"), step("/crew", 2)]),
+        ]
+    },
+    {
+        "changes": [
+            change("a", "update", 4, [step("/title", "B")]),
+            change("a", "update", 5, [{"op": "remove", "path": "/crew"}]),
+        ]
+    },
     {"changes": [change("a", "update", 4, []), change("b", "update", 2, [step("/title", "x")], table="customers")]},
     {"changes": [change("a", "update", 4, [step("/title", "B")]), change("a", "delete", 5)]},
-    {"changes": [change("a", "evict", 5), change("a", "insert", 9, {"title": "back"}), change("a", "update", 10, [step("/crew", 1)])]},
-    {"changes": [change("a", "insert", 1, {"title": "A"}), change("a", "delete", 2), change("a", "insert", 3, {"title": "C"})]},
+    {
+        "changes": [
+            change("a", "evict", 5),
+            change("a", "insert", 9, {"title": "back"}),
+            change("a", "update", 10, [step("/crew", 1)]),
+        ]
+    },
+    {
+        "changes": [
+            change("a", "insert", 1, {"title": "A"}),
+            change("a", "delete", 2),
+            change("a", "insert", 3, {"title": "C"}),
+        ]
+    },
     {"changes": [change("a", "delete", 2), change("a", "update", 3, [step("/title", "x")])]},
     {"changes": [change("a", "replace", 2, {})]},
-    {"changes": [change("a", "update", 2, [step("/attrs/colour", "red", "add")])], "base": {"jobs/a/attrs": {"size": 1}}},
+    {
+        "changes": [change("a", "update", 2, [step("/attrs/colour", "red", "add")])],
+        "base": {"jobs/a/attrs": {"size": 1}},
+    },
     {
         "changes": [change("a", "update", 2, [step("/attrs/tags/-", "x", "add"), step("/attrs/a~1b", 2)])],
         "base": {"jobs/a/attrs": {"tags": [], "a/b": 1}},
     },
-    {"changes": [change("a", "update", 2, [step("/attrs", {"a": 1}), step("/attrs/b", 2, "add")])], "base": {"jobs/a/attrs": {"size": 1}}},
-    {"changes": [change("a", "insert", 1, {"attrs": {"a": [1]}}), change("a", "update", 2, [{"op": "remove", "path": "/attrs/a/0"}])]},
+    {
+        "changes": [change("a", "update", 2, [step("/attrs", {"a": 1}), step("/attrs/b", 2, "add")])],
+        "base": {"jobs/a/attrs": {"size": 1}},
+    },
+    {
+        "changes": [
+            change("a", "insert", 1, {"attrs": {"a": [1]}}),
+            change("a", "update", 2, [{"op": "remove", "path": "/attrs/a/0"}]),
+        ]
+    },
     {"changes": [change("a", "update", 2, [step("/attrs/gone/x", 1)])], "base": {"jobs/a/attrs": {}}},
     {
-        "changes": [change("a", "update", 3, [step("/title", "old")]), change("a", "update", 4, [step("/title", "new")])],
+        "changes": [
+            change("a", "update", 3, [step("/title", "old")]),
+            change("a", "update", 4, [step("/title", "new")]),
+        ],
         "known": {"jobs/a": 3},
     },
-    {"changes": [change("a", "update", 3, [step("/title", "of a record that goes later")]), change("a", "delete", 4)], "known": {}},
-    {"changes": [change("a", "insert", 1, {}), change("a", "update", 2, [step("/title", "x")])], "known": {"jobs/a": 1}},
+    {
+        "changes": [
+            change("a", "update", 3, [step("/title", "of a record that goes later")]),
+            change("a", "delete", 4),
+        ],
+        "known": {},
+    },
+    {
+        "changes": [change("a", "insert", 1, {}), change("a", "update", 2, [step("/title", "x")])],
+        "known": {"jobs/a": 1},
+    },
     {"changes": [change("a", "delete", 2), change("a", "insert", 3, {"title": "x"})], "known": {"jobs/a": 3}},
 ]
 
@@ -262,7 +352,9 @@ def folded(case: dict[str, Any]) -> dict[str, Any]:
         )
     except Diverged:
         return {"error": True}
-    return {"folded": {name: {"rows": t.rows, "patches": t.patches, "gone": sorted(t.gone)} for name, t in tables.items()}}
+    return {
+        "folded": {name: {"rows": t.rows, "patches": t.patches, "gone": sorted(t.gone)} for name, t in tables.items()}
+    }
 
 
 JOBS = {
@@ -278,7 +370,12 @@ RULES = [
     {"object_name": "invoice", "table": "invoices", "verbs": ["create"], "readable": ["number", "paid"], "writable": ["number"], "rows": [["paid", [False]], ["total", ["9.50"]], ["count", [1]]], "rows_complete": False},
     {"object_name": "stock", "table": "stocks", "verbs": [], "readable": None, "writable": [], "rows": []},
 ]  # fmt: skip
-ACCESSES: list[tuple[dict[str, Any] | None, str]] = [(None, "jobs"), ({}, "jobs"), ({"rules": None}, "jobs"), ({"rules": []}, "jobs")]
+ACCESSES: list[tuple[dict[str, Any] | None, str]] = [
+    (None, "jobs"),
+    ({}, "jobs"),
+    ({"rules": None}, "jobs"),
+    ({"rules": []}, "jobs"),
+]
 ACCESSES += [({"rules": RULES}, table) for table in ("jobs", "line_items", "invoices", "stocks", "secrets")]
 ACCESS_FIELDS = ("object_type", "status", "title", "notes", "technician", "price", "number", "paid")
 ACCESS_RECORDS = [
@@ -292,7 +389,9 @@ def access_cases() -> list[dict[str, Any]]:
     cases: list[dict[str, Any]] = []
     for said, table in ACCESSES:
         rights = access.rights_of(said, table)
-        may = {name: [f for f in ACCESS_FIELDS if getattr(rights, f"can_{name}")(f)] for name in ("read", "write", "fill")}
+        may = {
+            name: [f for f in ACCESS_FIELDS if getattr(rights, f"can_{name}")(f)] for name in ("read", "write", "fill")
+        }
         verbs = [verb for verb in ("create", "update", "delete") if getattr(rights, verb)]
         keeps = [{"record": record, "keeps": rights.would_keep(record)} for record in ACCESS_RECORDS]
         cases.append({"access": said, "table": table, "verbs": verbs, **may, "records": keeps})
@@ -307,7 +406,10 @@ FILES = {
     "lines": ("Change lines as they come, op lines as they go.", line_cases),
     "patch": ("Patches applied to records, and the patch between two records.", patch_cases),
     "overlay": ("What is shown of a record: base row and active ops, in order.", overlay_cases),
-    "fold": ("Many change lines as the least work per record: whole rows, changed fields, ids that are gone.", fold_cases),
+    "fold": (
+        "Many change lines as the least work per record: whole rows, changed fields, ids that are gone.",
+        fold_cases,
+    ),
     "ddl": ("The replica's SQL: fixed tables, schema commands, live view.", ddl_cases),
     "values": ("Values people give, their wire form, and what SQLite then holds in the field's column.", value_cases),
 }

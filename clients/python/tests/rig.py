@@ -22,7 +22,9 @@ class Rig:
         self.told: list[Any] = []
         self.verified: list[ev.Verified] = []
         self.open()
-        remember_login(self.replica, url="http://fake", tenant=tenant.slug, user="u", device=device, token=f"token-{device}")
+        remember_login(
+            self.replica, url="http://fake", tenant=tenant.slug, user="u", device=device, token=f"token-{device}"
+        )
         self.backend = Backend(self.replica)
 
     def open(self) -> None:
@@ -154,7 +156,9 @@ class Rig:
 
     def shown(self) -> dict[str, dict[str, dict[str, Any]]]:
         """What the application sees, nulls left out."""
-        return {t.table_name: {r["id"]: strip(r) for r in self.replica.find(t.table_name)} for t in self.replica.objects()}
+        return {
+            t.table_name: {r["id"]: strip(r) for r in self.replica.find(t.table_name)} for t in self.replica.objects()
+        }
 
     def assert_in_step(self) -> None:
         t = self.tenant
@@ -171,7 +175,8 @@ class Rig:
             with self.replica.store.read() as (con, catalog):
                 table = catalog.tables[name]
                 base[name] = {
-                    r["id"]: strip(r) for r in (table.record(row) for row in con.execute(f"SELECT {table.column_list} FROM main.{name}"))
+                    r["id"]: strip(r)
+                    for r in (table.record(row) for row in con.execute(f"SELECT {table.column_list} FROM main.{name}"))
                 }
         assert base == want
 

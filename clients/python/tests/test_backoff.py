@@ -21,7 +21,16 @@ NOW = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
         ("9" * 400, 999_999_999.0),
         *(
             (nothing, None)
-            for nothing in (None, "", "soon", "-5", "1.5", "\u0664", "Thu, 99 Nov 2026 12:00:00 GMT", "Fri, 01 Jan 99999 00:00:00 GMT")
+            for nothing in (
+                None,
+                "",
+                "soon",
+                "-5",
+                "1.5",
+                "\u0664",
+                "Thu, 99 Nov 2026 12:00:00 GMT",
+                "Fri, 01 Jan 99999 00:00:00 GMT",
+            )
         ),
     ],
 )

@@ -59,7 +59,9 @@ def shell(server: FakeServer, tmp_path: Path):
 def test_a_replica_is_made_read_and_written_and_pushed(shell: Shell) -> None:
     assert "cursor 6" in shell.run("sync", "--once")
     assert [o["table_name"] for o in shell.json("objects")] == ["jobs"]
-    assert [r["id"] for r in shell.json("ls", "jobs", "--where", "price__gte=1.5", "--order", "-id", "--limit", "2")] == ["job-4", "job-3"]
+    assert [
+        r["id"] for r in shell.json("ls", "jobs", "--where", "price__gte=1.5", "--order", "-id", "--limit", "2")
+    ] == ["job-4", "job-3"]
     assert shell.json("get", "jobs", "job-1")["price"] == "1.50"
     added = shell.run("add", "jobs", "title=New one", "price=12.5", "done=yes", 'attrs:={"a": [1]}').strip()
     assert shell.json("get", "jobs", added) | {"version": 0} == {
@@ -82,7 +84,10 @@ def test_a_replica_is_made_read_and_written_and_pushed(shell: Shell) -> None:
     assert "job-2" not in records
     assert shell.json("verify") == {"cursor": 9, "records": 6, "equal": True, "repaired": []}
     assert len(shell.run("export").splitlines()) == 5
-    assert shell.run("export", "jobs", "--format", "csv").splitlines()[0] == "id,version,object_type,status,title,price,attrs,done"
+    assert (
+        shell.run("export", "jobs", "--format", "csv").splitlines()[0]
+        == "id,version,object_type,status,title,price,attrs,done"
+    )
 
 
 def test_reads_and_writes_need_no_server_and_sync_says_what_is_missing(shell: Shell) -> None:
@@ -126,7 +131,9 @@ def test_mistakes_are_told_plainly_and_write_nothing(shell: Shell, arguments: li
 def test_a_conflict_is_shown_and_settled(shell: Shell) -> None:
     shell.run("sync")
     shell.run("set", "jobs", "job-1", "title=mine")
-    shell.server.do(shell.server.tenant.change, "jobs", "job-1", "update", [{"op": "replace", "path": "/title", "value": "theirs"}])
+    shell.server.do(
+        shell.server.tenant.change, "jobs", "job-1", "update", [{"op": "replace", "path": "/title", "value": "theirs"}]
+    )
     shell.run("sync", code=5)
     text = shell.run("conflicts")
     assert all(word in text for word in ("mine", "theirs", "by olga", "moat resolve 1"))

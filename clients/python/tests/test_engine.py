@@ -256,7 +256,9 @@ def test_a_poisonous_op_is_found_and_set_aside_and_the_rest_is_sent(rig: Rig) ->
     rig.drop()
     for n in range(12):
         rig.replica.insert(
-            "jobs", {"title": "MALFORMED" if n == 4 else f"n{n}"} | ({"price": None} if n == 4 else {}), record_id=f"p{n:02}"
+            "jobs",
+            {"title": "MALFORMED" if n == 4 else f"n{n}"} | ({"price": None} if n == 4 else {}),
+            record_id=f"p{n:02}",
         )
     with rig.replica.store.write() as writing:
         writing.con.execute("UPDATE overlays SET payload = '{\"title\":\"MALFORMED\"}' WHERE record_id = 'p04'")
@@ -321,7 +323,9 @@ def test_changes_during_a_repair_are_neither_lost_nor_doubled(rig: Rig) -> None:
     while rig.step():
         if rig.state is State.REPAIRING and n < 12:
             n += 1
-            rig.tenant.change("jobs", f"job-{n % 3 + 1}", "update", [{"op": "replace", "path": "/title", "value": f"during {n}"}])
+            rig.tenant.change(
+                "jobs", f"job-{n % 3 + 1}", "update", [{"op": "replace", "path": "/title", "value": f"during {n}"}]
+            )
             if n == 6:
                 rig.tenant.change("jobs", "job-1", "delete", None)
                 rig.tenant.change("jobs", "job-1", "insert", {"title": "again"})

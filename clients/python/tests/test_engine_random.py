@@ -63,7 +63,11 @@ class Story:
             rig.step()
 
     def _one(self, rig: Rig) -> str | None:
-        ids = [r["id"] for r in rig.replica.find("jobs")] if any(o.table_name == "jobs" for o in rig.replica.objects()) else []
+        ids = (
+            [r["id"] for r in rig.replica.find("jobs")]
+            if any(o.table_name == "jobs" for o in rig.replica.objects())
+            else []
+        )
         return self.dice.choice(ids) if ids else None
 
     def _edit(self, rig: Rig) -> None:
@@ -87,7 +91,9 @@ class Story:
 
     def _theirs(self, rig: Rig) -> None:
         if ids := list(self.tenant.records["jobs"]):
-            self.tenant.change("jobs", self.dice.choice(ids), "update", [{"op": "replace", "path": "/title", "value": self.mark()}])
+            self.tenant.change(
+                "jobs", self.dice.choice(ids), "update", [{"op": "replace", "path": "/title", "value": self.mark()}]
+            )
 
     def _their_delete(self, rig: Rig) -> None:
         if (ids := list(self.tenant.records["jobs"])) and self.dice.random() < 0.4:
@@ -114,7 +120,11 @@ class Story:
 
     def _lose(self, rig: Rig) -> None:
         """A frame vanishes (a server would not do that): the gap must be noticed."""
-        if rig.down and b"changes" in (first := rig.down[0] if isinstance(rig.down[0], bytes) else rig.down[0].encode()) and first:
+        if (
+            rig.down
+            and b"changes" in (first := rig.down[0] if isinstance(rig.down[0], bytes) else rig.down[0].encode())
+            and first
+        ):
             rig.down.popleft()
 
     def _twice(self, rig: Rig) -> None:
@@ -149,7 +159,9 @@ class Story:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32), st.lists(st.sampled_from(ACTIONS), min_size=10, max_size=80))
-def test_whatever_happens_replicas_converge_and_every_op_is_applied_once_or_shown(seed: int, actions: list[str]) -> None:
+def test_whatever_happens_replicas_converge_and_every_op_is_applied_once_or_shown(
+    seed: int, actions: list[str]
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         story = Story(seed, Path(folder))
         try:

@@ -58,14 +58,19 @@ def assert_consistent(path: Path, tenant) -> None:
             keys = {
                 i
                 for (i,) in con.execute(
-                    "SELECT record_id FROM main.overlays WHERE table_name = ? AND state IN ('pending','acked')", [table.name]
+                    "SELECT record_id FROM main.overlays WHERE table_name = ? AND state IN ('pending','acked')",
+                    [table.name],
                 )
             }
             base = read_records(con, table, keys)
             want = {i: patched(i, base.get(i), active_ops(con, table.name, i), table.columns) for i in keys}
             rows = con.execute(f'SELECT {table.column_list} FROM main."_patched_{table.name}"')
-            assert {r["id"]: strip(r) for r in map(table.record, rows)} == {i: strip(r) for i, r in want.items() if r is not None}
-        assert con.execute("SELECT count(*) FROM main.overlays WHERE state = 'acked' AND acked_cursor <= ?", [at.cursor]).fetchone() == (0,)
+            assert {r["id"]: strip(r) for r in map(table.record, rows)} == {
+                i: strip(r) for i, r in want.items() if r is not None
+            }
+        assert con.execute(
+            "SELECT count(*) FROM main.overlays WHERE state = 'acked' AND acked_cursor <= ?", [at.cursor]
+        ).fetchone() == (0,)
 
 
 def test_i6_a_client_killed_again_and_again_loses_and_doubles_nothing(server: FakeServer, tmp_path: Path) -> None:
@@ -76,13 +81,19 @@ def test_i6_a_client_killed_again_and_again_loses_and_doubles_nothing(server: Fa
         remember_login(replica, url=server.url, tenant="acme", user="u", device="d1", token="token-d1")
     told: set[str] = set()
     for round_ in range(8):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path), f"r{round_}"], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), f"r{round_}"], stdout=subprocess.PIPE, text=True
+        )
         if round_ % 3:  # else it is killed while it starts and catches up, however long that takes here
             told.add(process.stdout.readline().strip())
         end = time.monotonic() + 0.2 + dice.random()
         while time.monotonic() < end:
             server.do(
-                tenant.change, "jobs", "job-1", "update", [{"op": "replace", "path": "/title", "value": f"{round_} {time.monotonic()}"}]
+                tenant.change,
+                "jobs",
+                "job-1",
+                "update",
+                [{"op": "replace", "path": "/title", "value": f"{round_} {time.monotonic()}"}],
             )
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)

@@ -34,7 +34,10 @@ def things(tmp_path: Path):
     tenant.publish("thing", FIELDS, statuses=[{"value": "open", "label": "Open"}, {"value": "done", "label": "Done"}])
     for n in range(6):
         tenant.change(
-            "things", f"t{n}", "insert", {"title": f"T{n}", "price": f"{n}.50", "status": "open", "attrs": {"n": n}, "done": False}
+            "things",
+            f"t{n}",
+            "insert",
+            {"title": f"T{n}", "price": f"{n}.50", "status": "open", "attrs": {"n": n}, "done": False},
         )
     made = Rig(tenant, tmp_path)
     made.settle()
@@ -162,7 +165,14 @@ def test_plain_sql_sees_the_latest_work_and_main_sees_the_base(things: Rig) -> N
     replica.update("things", "t1", {"title": "new"})
     replica.delete("things", "t2")
     replica.insert("things", {"title": "T9"}, record_id="t9")
-    assert [r["title"] for r in replica.query("SELECT title FROM things ORDER BY id")] == ["T0", "new", "T3", "T4", "T5", "T9"]
+    assert [r["title"] for r in replica.query("SELECT title FROM things ORDER BY id")] == [
+        "T0",
+        "new",
+        "T3",
+        "T4",
+        "T5",
+        "T9",
+    ]
     assert replica.query("SELECT count(*) AS n FROM main.things") == [{"n": 6}]
     assert replica.query("SELECT sum(price) AS s FROM things WHERE id < :top", {"top": "t2"}) == [{"s": 2.0}]
 
@@ -191,7 +201,10 @@ def test_a_transaction_is_all_or_nothing_and_sees_itself(things: Rig) -> None:
     assert replica.status().pending == 3
     things.settle()
     things.assert_in_step()
-    assert len({line["op_id"] for line in map(__import__("json").loads, (data for _, data in things.tenant.lines[-3:]))}) == 3
+    assert (
+        len({line["op_id"] for line in map(__import__("json").loads, (data for _, data in things.tenant.lines[-3:]))})
+        == 3
+    )
 
 
 def test_an_update_that_changes_nothing_makes_no_op(things: Rig) -> None:
@@ -250,7 +263,12 @@ def test_layouts_resolve_to_the_most_specific(things: Rig) -> None:
         things.tenant.change("layout_definition", f"l{n}", "insert", values)
     things.settle()
     label = lambda *which: things.replica.layout_for("thing", *which)["label"]  # noqa: E731
-    assert [label("big", "open"), label("big", "x"), label("small", "open"), label(None, None)] == ["big/open", "big/*", "*/open", "*/*"]
+    assert [label("big", "open"), label("big", "x"), label("small", "open"), label(None, None)] == [
+        "big/open",
+        "big/*",
+        "*/open",
+        "*/*",
+    ]
     assert things.replica.layout_for("other") is None
     assert things.replica.layouts()[0]["layout_json"] == {"type": "VerticalLayout"}
 

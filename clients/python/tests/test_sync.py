@@ -40,7 +40,9 @@ async def test_once_catches_up_pushes_and_returns(server: FakeServer, replica: R
     assert server.tenant.records["jobs"]["job-1"]["title"] == "pushed"
 
 
-async def test_an_edit_in_one_client_appears_in_the_other_live(server: FakeServer, replica: Replica, tmp_path: Path) -> None:
+async def test_an_edit_in_one_client_appears_in_the_other_live(
+    server: FakeServer, replica: Replica, tmp_path: Path
+) -> None:
     with member(server, tmp_path / "b.db", "d2") as other:
         seen = []
         one, two = Sync(replica), Sync(other, hooks=Hooks(on_change=seen.append))
@@ -56,7 +58,9 @@ async def test_an_edit_in_one_client_appears_in_the_other_live(server: FakeServe
         assert one.status.state is State.STOPPED
 
 
-async def test_a_server_that_goes_away_is_found_again_and_offline_edits_arrive(server: FakeServer, replica: Replica) -> None:
+async def test_a_server_that_goes_away_is_found_again_and_offline_edits_arrive(
+    server: FakeServer, replica: Replica
+) -> None:
     states = []
     sync = Sync(replica, hooks=Hooks(on_status=lambda s: states.append(s.state)))
     running = asyncio.create_task(sync.run())

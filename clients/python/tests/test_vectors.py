@@ -20,7 +20,10 @@ JSON = st.recursive(
     | st.integers(-(2**53) + 1, 2**53 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8"), max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=4), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=4), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -37,7 +40,9 @@ def cases(name: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("case", cases("canonical"), ids=lambda c: c["json"][:30])
 def test_canonical_vectors_agree_with_another_implementation(case: dict[str, Any]) -> None:
     try:
-        expected = rfc8785.dumps(json.loads(case["json"], parse_int=lambda text: float(text) if len(text) > 16 else int(text))).decode()
+        expected = rfc8785.dumps(
+            json.loads(case["json"], parse_int=lambda text: float(text) if len(text) > 16 else int(text))
+        ).decode()
     except (rfc8785.CanonicalizationError, UnicodeEncodeError):
         assert case["error"]
     else:
@@ -94,7 +99,9 @@ def test_a_decimal_comes_back_from_sqlite_as_it_went_in(number: Any) -> None:
     assert values.from_sql("decimal", stored, decimal_places=3) == wire
 
 
-@pytest.mark.parametrize("case", [c for c in cases("values") if "wire" in c], ids=lambda c: f"{c['field']['kind']}-{c['value']!r:.30}")
+@pytest.mark.parametrize(
+    "case", [c for c in cases("values") if "wire" in c], ids=lambda c: f"{c['field']['kind']}-{c['value']!r:.30}"
+)
 def test_a_wire_value_is_its_own_wire_value_and_comes_back_from_sqlite(case: dict[str, Any]) -> None:
     spec = Field.from_record(case["field"])
     assert values.clean(spec, case["wire"]) == case["wire"]

@@ -18,7 +18,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True, help="Slug of the tenant.")
-        parser.add_argument("--object", action="append", dest="objects", metavar="NAME", help="Only this object type; can be repeated.")
+        parser.add_argument(
+            "--object", action="append", dest="objects", metavar="NAME", help="Only this object type; can be repeated."
+        )
         parser.add_argument("--dry-run", action="store_true", help="Show the plan and its SQL, and change nothing.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 

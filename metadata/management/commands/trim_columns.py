@@ -10,7 +10,9 @@ from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    help = "Drop the columns and tables of retired fields and object types, with all their values, for good. Asks first."
+    help = (
+        "Drop the columns and tables of retired fields and object types, with all their values, for good. Asks first."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", help="Slug of one tenant; all when left out.")

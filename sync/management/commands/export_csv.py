@@ -23,7 +23,10 @@ class Command(BaseCommand):
         parser.add_argument("--tenant", required=True, help="Slug of the tenant.")
         parser.add_argument("--object", required=True, dest="object_name", help="Name of the object type, e.g. job.")
         parser.add_argument(
-            "--out", type=Path, metavar="FILE", help="Where to write; standard output when left out. A name in .gz is packed."
+            "--out",
+            type=Path,
+            metavar="FILE",
+            help="Where to write; standard output when left out. A name in .gz is packed.",
         )
         parser.add_argument(
             "--where",
@@ -32,14 +35,18 @@ class Command(BaseCommand):
             metavar="FIELD=VALUE",
             help="Only records that fit; also != < <= > >=, and FIELD= for empty.",
         )
-        parser.add_argument("--null", default="", metavar="TEXT", help="What a missing value is written as (default: an empty cell).")
+        parser.add_argument(
+            "--null", default="", metavar="TEXT", help="What a missing value is written as (default: an empty cell)."
+        )
         parser.add_argument("--json", action="store_true", help="One JSON object per line instead of CSV.")
 
     def handle(self, *args: Any, **given: Any) -> None:
         tenant = Tenant.objects.filter(slug=given["tenant"]).first()
         spec = published(tenant, given["object_name"]) if tenant else None
         if tenant is None or spec is None:
-            raise CommandError(f"There is no tenant {given['tenant']!r} with a published object type {given['object_name']!r}.")
+            raise CommandError(
+                f"There is no tenant {given['tenant']!r} with a published object type {given['object_name']!r}."
+            )
         try:
             if given["out"]:
                 with _whole_file(given["out"]) as out:

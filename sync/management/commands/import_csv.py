@@ -31,11 +31,20 @@ class Command(BaseCommand):
         parser.add_argument("file", type=Path, metavar="FILE")
         parser.add_argument("--tenant", required=True, help="Slug of the tenant.")
         parser.add_argument("--object", required=True, dest="object_name", help="Name of the object type, e.g. job.")
-        parser.add_argument("--create", action="store_true", help="Make and publish the object type when the tenant has none of that name.")
         parser.add_argument(
-            "--table", default="", metavar="NAME", help="With --create: the table's name; the plural of the object's when left out."
+            "--create",
+            action="store_true",
+            help="Make and publish the object type when the tenant has none of that name.",
         )
-        parser.add_argument("--key", action="append", default=[], metavar="COLUMN[,COLUMN]", help="Columns that make the record id.")
+        parser.add_argument(
+            "--table",
+            default="",
+            metavar="NAME",
+            help="With --create: the table's name; the plural of the object's when left out.",
+        )
+        parser.add_argument(
+            "--key", action="append", default=[], metavar="COLUMN[,COLUMN]", help="Columns that make the record id."
+        )
         parser.add_argument(
             "--map",
             action="append",
@@ -54,19 +63,32 @@ class Command(BaseCommand):
             help="The field holds ids of another type; repeat.",
         )
         parser.add_argument(
-            "--kind", action="append", default=[], metavar="FIELD=KIND", type=_pair, help="Do not guess a field's kind; repeat."
+            "--kind",
+            action="append",
+            default=[],
+            metavar="FIELD=KIND",
+            type=_pair,
+            help="Do not guess a field's kind; repeat.",
         )
         parser.add_argument(
-            "--null", action="append", metavar="TEXT", help="A cell that means nothing; repeat. Default: an empty cell and NA."
+            "--null",
+            action="append",
+            metavar="TEXT",
+            help="A cell that means nothing; repeat. Default: an empty cell and NA.",
         )
         parser.add_argument(
-            "--missing-references", choices=("refuse", "null"), default="refuse", help="What to do when the parent does not exist."
+            "--missing-references",
+            choices=("refuse", "null"),
+            default="refuse",
+            help="What to do when the parent does not exist.",
         )
         parser.add_argument("--batch", type=int, default=2000, metavar="N", help="Rows per transaction (default 2000).")
         parser.add_argument("--encoding", default="utf-8")
         parser.add_argument("--delimiter", default="", metavar="C", help="Told from the header when left out.")
         parser.add_argument("--dry-run", action="store_true", help="Check every row, write nothing.")
-        parser.add_argument("--continue-on-error", action="store_true", help="Leave bad rows out instead of stopping at the first.")
+        parser.add_argument(
+            "--continue-on-error", action="store_true", help="Leave bad rows out instead of stopping at the first."
+        )
         parser.add_argument("--by", default="import_csv", help="Who the log says made the changes.")
         parser.add_argument("--json", action="store_true", help="Print the outcome for a program.")
 
@@ -81,13 +103,20 @@ class Command(BaseCommand):
         try:
             with bar.progress:
                 outcome = import_file(
-                    tenant, given["object_name"], given["file"], options=_options(given), by=given["by"], progress=bar.show
+                    tenant,
+                    given["object_name"],
+                    given["file"],
+                    options=_options(given),
+                    by=given["by"],
+                    progress=bar.show,
                 )
         except MoatError as error:
             raise CommandError(str(error)) from error
         except (KeyboardInterrupt, OperationalError) as error:
             why = f"The database did not answer ({error})" if isinstance(error, OperationalError) else "Interrupted"
-            raise CommandError(f"{why}. What is in stays in; the same command again goes on.", returncode=130) from error
+            raise CommandError(
+                f"{why}. What is in stays in; the same command again goes on.", returncode=130
+            ) from error
         if given["json"]:
             self.stdout.write(json.dumps(outcome.wire(), ensure_ascii=False))
         else:
@@ -101,7 +130,9 @@ class Command(BaseCommand):
             self.stdout.write(f"note: {note}")
         if outcome.inferred:
             did = "would make" if dry_run else "made"
-            fields = ", ".join(f"{f.name} {f.kind}{f' → {f.reference}' if f.reference else ''}" for f in outcome.inferred.fields)
+            fields = ", ".join(
+                f"{f.name} {f.kind}{f' → {f.reference}' if f.reference else ''}" for f in outcome.inferred.fields
+            )
             self.stdout.write(f"{did} object type {outcome.object_name}: {fields}")
         for name, count in report.nulled.items():
             self.stdout.write(f"{name}: {count} rows name a parent that does not exist; null instead")

@@ -17,7 +17,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         chosen = parser.add_mutually_exclusive_group(required=True)
-        chosen.add_argument("--tenant", action="append", metavar="SLUG", help="Only this tenant; may be given several times.")
+        chosen.add_argument(
+            "--tenant", action="append", metavar="SLUG", help="Only this tenant; may be given several times."
+        )
         chosen.add_argument("--all", action="store_true", help="Every tenant.")
 
     def handle(self, *args: Any, **options: Any) -> None:

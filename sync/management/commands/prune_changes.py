@@ -18,15 +18,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", help="Slug of one tenant; all when left out.")
-        parser.add_argument("--keep-days", type=int, default=30, help="Keep changes, and devices' needs, of this many days (30).")
-        parser.add_argument("--keep-changes", type=int, default=1000, help="Keep at least this many newest changes (1000).")
+        parser.add_argument(
+            "--keep-days", type=int, default=30, help="Keep changes, and devices' needs, of this many days (30)."
+        )
+        parser.add_argument(
+            "--keep-changes", type=int, default=1000, help="Keep at least this many newest changes (1000)."
+        )
         parser.add_argument("--dry-run", action="store_true", help="Say what would be dropped, and drop nothing.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["keep_days"] < 0 or options["keep_changes"] < 0:
             raise CommandError("--keep-days and --keep-changes are 0 or more.")
-        tenants = Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] is not None else Tenant.objects.all()
+        tenants = (
+            Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] is not None else Tenant.objects.all()
+        )
         if options["tenant"] is not None and not tenants:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
         done: dict[str, dict[str, Any]] = {}

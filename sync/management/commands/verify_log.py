@@ -19,7 +19,9 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        tenants = Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] is not None else Tenant.objects.all()
+        tenants = (
+            Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] is not None else Tenant.objects.all()
+        )
         if options["tenant"] is not None and not tenants:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
         reports = []
@@ -38,7 +40,9 @@ class Command(BaseCommand):
         """Draw how far a tenant is, where somebody watches."""
         if not self.stderr.isatty():
             return None
-        return lambda done, total: self.stderr.write(f"\r{slug}: {done} of {total}", ending="\n" if done >= total else "")
+        return lambda done, total: self.stderr.write(
+            f"\r{slug}: {done} of {total}", ending="\n" if done >= total else ""
+        )
 
     def _tell(self, report: LogReport) -> None:
         where = f"{report.tenant}: {report.changes} changes after cursor {report.from_cursor}"

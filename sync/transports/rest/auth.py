@@ -69,7 +69,9 @@ class DeviceAuthentication(BaseAuthentication):
         who = identify(token.strip())
         if who is None:
             raise RestError(Code.BAD_TOKEN, "The token is unknown or was revoked.")
-        caller = Caller(who.tenant_id, who.tenant_slug, who.user_id, who.username, who.role, who.profile_id, who.device_id)
+        caller = Caller(
+            who.tenant_id, who.tenant_slug, who.user_id, who.username, who.role, who.profile_id, who.device_id
+        )
         return caller, caller
 
     def authenticate_header(self, request: Request) -> str:
@@ -106,7 +108,9 @@ def session_caller(user: User, slug: str) -> Caller | None:
     chosen = [m for m in memberships if m.tenant.slug == slug] if slug else memberships
     if len(chosen) == 1:
         member = chosen[0]
-        return Caller(member.tenant_id, member.tenant.slug, user.pk, user.get_username(), member.role, member.profile_id)
+        return Caller(
+            member.tenant_id, member.tenant.slug, user.pk, user.get_username(), member.role, member.profile_id
+        )
     if user.is_superuser and not chosen:
         # PostgreSQL cannot even be asked for text with a NUL.
         tenants = list(Tenant.objects.filter(slug=slug.replace("\x00", "?")) if slug else Tenant.objects.all()[:2])

@@ -49,14 +49,24 @@ class BulkView(EvenView):
 def _op(number: int, operation: Any, table: str, *, atomic: bool) -> Op:
     where = f"operations/{number - 1}"
     if not isinstance(operation, dict) or not operation.keys() <= _MEMBERS:
-        raise RestError(RestCode.BAD_REQUEST, f"An operation is an object with {', '.join(sorted(_MEMBERS))}.", field=where)
+        raise RestError(
+            RestCode.BAD_REQUEST, f"An operation is an object with {', '.join(sorted(_MEMBERS))}.", field=where
+        )
     kind = operation.get("op")
     record_id = operation.get("id")
     if kind == "insert" and record_id is None:
         record_id = new_id()
     base = operation.get("base_version", 0 if kind == "insert" else None)
-    if kind not in ("insert", "update", "delete") or not isinstance(record_id, str) or not (base is None or type(base) is int):
-        raise RestError(RestCode.BAD_REQUEST, "op is insert, update or delete; id is text; base_version is a whole number.", field=where)
+    if (
+        kind not in ("insert", "update", "delete")
+        or not isinstance(record_id, str)
+        or not (base is None or type(base) is int)
+    ):
+        raise RestError(
+            RestCode.BAD_REQUEST,
+            "op is insert, update or delete; id is text; base_version is a whole number.",
+            field=where,
+        )
     return Op(number, "bulk" if atomic else None, table, record_id, kind, base, _payload(operation, kind, where))
 
 
@@ -65,7 +75,9 @@ def _payload(operation: dict[str, Any], kind: str, where: str) -> Any:
     allowed = {"insert": (["values"],), "update": (["values"], ["patch"]), "delete": ([],)}[kind]
     values = operation.get("values", {})
     if given not in allowed or not isinstance(values, dict):
-        raise RestError(RestCode.BAD_REQUEST, "insert has values, update has values or patch, delete has neither.", field=where)
+        raise RestError(
+            RestCode.BAD_REQUEST, "insert has values, update has values or patch, delete has neither.", field=where
+        )
     if kind == "update":
         return operation["patch"] if "patch" in operation else merge_patch(values)
     return values if kind == "insert" else None

@@ -30,7 +30,9 @@ class ConflictsView(EvenView):
 
     permission_classes = (InTenant,)
 
-    @described("list_conflicts", "conflicts", 200, ref("Conflicts"), errors=(400, 401), query=["state", "cursor", "limit"])
+    @described(
+        "list_conflicts", "conflicts", 200, ref("Conflicts"), errors=(400, 401), query=["state", "cursor", "limit"]
+    )
     def get(self, request: Request) -> Response:
         """Return open conflicts, or `?state=settled` ones; `next` is the cursor of the page after them."""
         state = request.query_params.get("state", Conflict.State.OPEN)
@@ -42,7 +44,10 @@ class ConflictsView(EvenView):
         rows = visible.filter(state=state).filter(_after(visible, request.query_params.get("cursor", "")))
         found = list(rows.order_by("-created_at", "-id")[: limit + 1])
         return Response(
-            {"results": [_shown(c, sight) for c in found[:limit]], "next": str(found[limit - 1].pk) if len(found) > limit else None}
+            {
+                "results": [_shown(c, sight) for c in found[:limit]],
+                "next": str(found[limit - 1].pk) if len(found) > limit else None,
+            }
         )
 
 
@@ -63,7 +68,9 @@ class ResolveView(EvenView):
 
     permission_classes = (InTenant,)
 
-    @described("resolve_conflict", "conflicts", 200, ref("Conflict"), errors=(400, 401, 404, 409), body=ref("Resolution"))
+    @described(
+        "resolve_conflict", "conflicts", 200, ref("Conflict"), errors=(400, 401, 404, 409), body=ref("Resolution")
+    )
     def post(self, request: Request, conflict_id: str) -> Response:
         """Settle it: `mine` writes what the device wanted, `theirs` leaves things as they are, `edit` writes `values` on top of `mine`."""
         caller = caller_of(request)
@@ -73,8 +80,12 @@ class ResolveView(EvenView):
         if resolution not in ("mine", "theirs", "edit"):
             raise RestError(RestCode.BAD_REQUEST, "resolution is mine, theirs or edit.", field="resolution")
         if (resolution == "edit") != isinstance(values, dict) or (resolution != "edit" and values is not None):
-            raise RestError(RestCode.BAD_REQUEST, "edit, and nothing else, needs values: an object of fields.", field="values")
-        result = accepted(engine.resolve_conflict(conflict.pk, resolution, caller.username, values, user_id=caller.actor.user_id))
+            raise RestError(
+                RestCode.BAD_REQUEST, "edit, and nothing else, needs values: an object of fields.", field="values"
+            )
+        result = accepted(
+            engine.resolve_conflict(conflict.pk, resolution, caller.username, values, user_id=caller.actor.user_id)
+        )
         conflict.refresh_from_db()
         return Response({**_shown(conflict, sight_of(caller)), "result": told(result)})
 
@@ -114,7 +125,9 @@ def _after(visible: "QuerySet[Conflict]", cursor: str) -> Q:
 
 def _shown(conflict: Conflict, sight: Sight) -> dict[str, Any]:
     spec = sight.schema.by_table.get(conflict.table_name)
-    in_sight = not sight.channel.filtered or (spec is not None and seen_record(sight, spec, conflict.record_id) is not None)
+    in_sight = not sight.channel.filtered or (
+        spec is not None and seen_record(sight, spec, conflict.record_id) is not None
+    )
     seen = guard.readable_view(view_of(conflict), sight.channel.rules, conflict.table_name, in_sight=in_sight)
     names = (
         "op",
@@ -133,6 +146,12 @@ def _shown(conflict: Conflict, sight: Sight) -> dict[str, Any]:
         "record_id": conflict.record_id,
         "device": conflict.device_id,
         **{name: getattr(conflict, name) for name in names},
-        **{"fields": list(seen.fields), "base": seen.base, "mine": seen.mine, "theirs": seen.theirs, "theirs_by": seen.by},
+        **{
+            "fields": list(seen.fields),
+            "base": seen.base,
+            "mine": seen.mine,
+            "theirs": seen.theirs,
+            "theirs_by": seen.by,
+        },
         **{name: None if value is None else wire_time(value) for name, value in times.items()},
     }

@@ -35,11 +35,15 @@ class ObjectsView(APIView):
 
     permission_classes = (InTenant,)
 
-    @described("list_object_types", "definitions", 200, record_of(schema_version=INTEGER, results=array(ref("ObjectType"))))
+    @described(
+        "list_object_types", "definitions", 200, record_of(schema_version=INTEGER, results=array(ref("ObjectType")))
+    )
     def get(self, request: Request) -> Response:
         """Return all published object types with their fields, and the `schema_version` they are of."""
         schema = sight_of(caller_of(request)).schema
-        return Response({"schema_version": schema.schema_version, "results": [_shown(request, spec) for spec in schema.objects]})
+        return Response(
+            {"schema_version": schema.schema_version, "results": [_shown(request, spec) for spec in schema.objects]}
+        )
 
 
 class ObjectView(APIView):
@@ -65,7 +69,9 @@ class LayoutsView(APIView):
     def get(self, request: Request) -> Response:
         """Return all layouts, or those of `?object_name=`; the client picks the most specific one for a record."""
         sight = sight_of(caller_of(request))
-        found = SystemRecord.objects.filter(tenant_id=sight.channel.tenant_id, table_name="layout_definition", deleted=False)
+        found = SystemRecord.objects.filter(
+            tenant_id=sight.channel.tenant_id, table_name="layout_definition", deleted=False
+        )
         wanted = request.query_params.get("object_name")
         stored = [(row.record_id, row.version, False, row.data) for row in found.order_by("record_id")]
         rows = view.system_rows(sight.channel, "layout_definition", stored)

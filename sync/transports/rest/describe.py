@@ -35,7 +35,9 @@ def ref(name: str) -> Schema:
 
 COMPONENTS: dict[str, Schema] = {
     "Error": {
-        **record_of(["code", "message"], code=TEXT, message=TEXT, field=TEXT, retry_after={"type": "number"}, version=INTEGER),
+        **record_of(
+            ["code", "message"], code=TEXT, message=TEXT, field=TEXT, retry_after={"type": "number"}, version=INTEGER
+        ),
         "description": "Every failure has this shape. `code` is stable, `message` is for people.",
         "additionalProperties": True,
     },
@@ -58,7 +60,9 @@ COMPONENTS: dict[str, Schema] = {
         }
     ),
     "ObjectType": {
-        **record_of(["object_name", "table_name", "fields", "json_schema"], object_name=TEXT, table_name=TEXT, label=TEXT),
+        **record_of(
+            ["object_name", "table_name", "fields", "json_schema"], object_name=TEXT, table_name=TEXT, label=TEXT
+        ),
         "properties": {
             "object_name": TEXT,
             "table_name": TEXT,
@@ -69,7 +73,9 @@ COMPONENTS: dict[str, Schema] = {
         },
         "additionalProperties": True,
     },
-    "Layout": record_of(id=TEXT, version=INTEGER, object_name=TEXT, object_type=TEXT, status=TEXT, label=TEXT, layout_json=OBJECT),
+    "Layout": record_of(
+        id=TEXT, version=INTEGER, object_name=TEXT, object_type=TEXT, status=TEXT, label=TEXT, layout_json=OBJECT
+    ),
     "Bulk": record_of(
         ["operations"],
         atomic={"type": "boolean", "default": False, "description": "All or none."},
@@ -85,7 +91,9 @@ COMPONENTS: dict[str, Schema] = {
         ),
     ),
     "Result": {
-        **record_of(["id", "status"], id=TEXT, status={"enum": ["applied", "merged", "duplicate", "conflict", "rejected"]}),
+        **record_of(
+            ["id", "status"], id=TEXT, status={"enum": ["applied", "merged", "duplicate", "conflict", "rejected"]}
+        ),
         "additionalProperties": True,
     },
     "Results": record_of(results=array(ref("Result"))),
@@ -104,7 +112,15 @@ COMPONENTS: dict[str, Schema] = {
     "Device": record_of(device=TEXT, token=TEXT, tenant=TEXT, user=TEXT),
     "Me": record_of(user=TEXT, tenant=nullable(TEXT), role=nullable(TEXT), device=nullable(TEXT), tenants=array(TEXT)),
     "Change": {
-        **record_of(["cursor", "op", "version", "at", "by"], cursor=INTEGER, op=TEXT, version=INTEGER, payload={}, at=TEXT, by=TEXT),
+        **record_of(
+            ["cursor", "op", "version", "at", "by"],
+            cursor=INTEGER,
+            op=TEXT,
+            version=INTEGER,
+            payload={},
+            at=TEXT,
+            by=TEXT,
+        ),
         "additionalProperties": True,
     },
     "Changes": record_of(results=array(ref("Change")), next=nullable(TEXT)),
@@ -128,6 +144,8 @@ def described(
     responses: dict[int, Any] = {status: schema, **dict.fromkeys(errors, ref("Error"))}
     parameters = [OpenApiParameter(parameter, str) for parameter in query]
     if 412 in errors:
-        parameters.append(OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description='Only this version, e.g. "7".'))
+        parameters.append(
+            OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description='Only this version, e.g. "7".')
+        )
     request = None if body is None else {"application/json": body}
     return extend_schema(operation_id=name, tags=[tag], request=request, responses=responses, parameters=parameters)

@@ -33,14 +33,30 @@ class RestCode(StrEnum):
 
     BAD_REQUEST = "bad_request", 400, "The request's body or parameters have a wrong shape."
     BAD_FILTER = "bad_filter", 400, "A filter or an order names no field, or its value does not fit."
-    BAD_CURSOR = "bad_cursor", 400, "The page cursor is damaged, or belongs to another order. Start from the first page."
-    NO_TENANT = "no_tenant", 400, "The session's user belongs to several tenants, and the request does not say which it means."
+    BAD_CURSOR = (
+        "bad_cursor",
+        400,
+        "The page cursor is damaged, or belongs to another order. Start from the first page.",
+    )
+    NO_TENANT = (
+        "no_tenant",
+        400,
+        "The session's user belongs to several tenants, and the request does not say which it means.",
+    )
     UNAUTHENTICATED = "unauthenticated", 401, "There is neither a token nor a session."
     BAD_LOGIN = "bad_login", 401, "Tenant, user or password is wrong, or the user may not enter. Which one is not told."
     METHOD = "method", 405, "The address does not know this method."
     NOT_ACCEPTABLE = "not_acceptable", 406, "The API speaks JSON only."
-    CONFLICT = "conflict", 409, "Others changed the same meanwhile. Nothing was applied; both sides wait in the inbox as `conflict`."
-    STALE = "stale", 412, "The record has another version than `If-Match` says. `version` is its present one; read again, then decide."
+    CONFLICT = (
+        "conflict",
+        409,
+        "Others changed the same meanwhile. Nothing was applied; both sides wait in the inbox as `conflict`.",
+    )
+    STALE = (
+        "stale",
+        412,
+        "The record has another version than `If-Match` says. `version` is its present one; read again, then decide.",
+    )
     MEDIA_TYPE = "media_type", 415, "The body's Content-Type is not one that this address reads."
     THROTTLED = "throttled", 429, "Too many attempts. Wait `retry_after` seconds."
 

@@ -33,7 +33,9 @@ class HistoryView(EvenView):
         published = sight.published.by_table[table]
         found = changes_of(caller.tenant_id, published, record_id, limit=limit + 1, before=before) if seen else []
         following = str(found[limit - 1]["version"]) if len(found) > limit else None
-        return Response({"results": [_shown(change) for change in changes_seen(sight.channel, found[:limit])], "next": following})
+        return Response(
+            {"results": [_shown(change) for change in changes_seen(sight.channel, found[:limit])], "next": following}
+        )
 
 
 def _version(text: str) -> int | None:

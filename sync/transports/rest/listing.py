@@ -23,8 +23,22 @@ Parameters = Mapping[str, Sequence[str]]
 
 #: Parameters that are not filters.
 RESERVED = frozenset({"limit", "cursor", "order", "q", "tenant", "format"})
-OPERATORS = {"": "exact", "in": "in", "lt": "lt", "lte": "lte", "gt": "gt", "gte": "gte", "contains": "icontains", "isnull": "isnull"}
-SYSTEM_FIELDS = (FieldSpec("id", "text"), FieldSpec("version", "integer"), FieldSpec("object_type", "text"), FieldSpec("status", "text"))
+OPERATORS = {
+    "": "exact",
+    "in": "in",
+    "lt": "lt",
+    "lte": "lte",
+    "gt": "gt",
+    "gte": "gte",
+    "contains": "icontains",
+    "isnull": "isnull",
+}
+SYSTEM_FIELDS = (
+    FieldSpec("id", "text"),
+    FieldSpec("version", "integer"),
+    FieldSpec("object_type", "text"),
+    FieldSpec("status", "text"),
+)
 MAX_SEARCH = 200
 _BOOLEANS = {"true": True, "false": False}
 
@@ -110,7 +124,12 @@ def _filters(parameters: Parameters, fields: Mapping[str, FieldSpec], knobs: Res
             raise _bad(f"At most {knobs.rest_filters} filters.")
         field_name, separator, operator = name.partition("__")
         field = fields.get(field_name)
-        if field is None or operator not in OPERATORS or (separator and not operator) or OPERATORS[operator] not in LOOKUPS[field.kind]:
+        if (
+            field is None
+            or operator not in OPERATORS
+            or (separator and not operator)
+            or OPERATORS[operator] not in LOOKUPS[field.kind]
+        ):
             raise _bad(f"There is no filter {name[:60]!a}.", name[:60])
         for value in values:
             query &= _filter(field, operator, value, knobs)

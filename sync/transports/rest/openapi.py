@@ -6,7 +6,12 @@ from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.plumbing import set_query_parameters
-from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer,
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
@@ -60,7 +65,13 @@ class SchemaView(SpectacularAPIView):
     """The description, as JSON or YAML."""
 
     permission_classes = (AllowAny,)
-    renderer_classes = [JSONRenderer, OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2]  # noqa: RUF012
+    renderer_classes = [  # noqa: RUF012
+        JSONRenderer,
+        OpenApiJsonRenderer,
+        OpenApiJsonRenderer2,
+        OpenApiYamlRenderer,
+        OpenApiYamlRenderer2,
+    ]
     generator_class = MoatSchemaGenerator
 
     @extend_schema(exclude=True)
@@ -68,7 +79,9 @@ class SchemaView(SpectacularAPIView):
         """Return the description."""
         # The library's own get reads `lang` and `version` from the address; the API has neither.
         document = self.generator_class().get_schema(request=request, public=True)
-        return Response(document, headers={"Cache-Control": "private, no-cache", "Vary": f"Authorization, Cookie, {TENANT_HEADER}"})
+        return Response(
+            document, headers={"Cache-Control": "private, no-cache", "Vary": f"Authorization, Cookie, {TENANT_HEADER}"}
+        )
 
 
 class DocsView(SpectacularSwaggerView):

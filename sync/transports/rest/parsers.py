@@ -17,7 +17,9 @@ class StrictJSONParser(BaseParser):
 
     media_type = "application/json"
 
-    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
         """Return the value of the body; raises `bad_request` or `too_large`."""
         knobs = rest_knobs()
         data = stream.read(knobs.rest_body + 1)
@@ -28,7 +30,9 @@ class StrictJSONParser(BaseParser):
         except UnicodeDecodeError:
             raise RestError(RestCode.BAD_REQUEST, "The body is not UTF-8.") from None
         except NotStrict as error:
-            raise RestError(RestCode.BAD_REQUEST, f"The body is {error}." if str(error).startswith("n") else f"{error}.") from None
+            raise RestError(
+                RestCode.BAD_REQUEST, f"The body is {error}." if str(error).startswith("n") else f"{error}."
+            ) from None
 
 
 class JSONPatchParser(StrictJSONParser):

@@ -79,7 +79,10 @@ def _sees(sight: Sight, table: str, record_id: str) -> bool:
         return True
     condition, values = view.condition(sight.channel, sight.published, table, connection.vendor, few=True)
     physical = quote(physical_name(sight.published.tenant_id, table))
-    return sql.fetch_one(f'SELECT 1 FROM {physical} WHERE {physical}."id" = %s AND ({condition})', [record_id, *values]) is not None
+    return (
+        sql.fetch_one(f'SELECT 1 FROM {physical} WHERE {physical}."id" = %s AND ({condition})', [record_id, *values])
+        is not None
+    )
 
 
 def names_of(spec: ObjectSpec) -> list[str]:

@@ -23,7 +23,14 @@ class RecordsView(EvenView):
 
     permission_classes = (InTenant,)
 
-    @described("list_records", "records", 200, ref("RecordPage"), errors=(400, 401, 404), query=["q", "order", "cursor", "limit"])
+    @described(
+        "list_records",
+        "records",
+        200,
+        ref("RecordPage"),
+        errors=(400, 401, 404),
+        query=["q", "order", "cursor", "limit"],
+    )
     def get(self, request: Request, table: str) -> Response:
         """Return a page of records; `next` is the cursor of the page after it."""
         caller = caller_of(request)
@@ -32,7 +39,9 @@ class RecordsView(EvenView):
         page = page_of(live_rows(sight, spec), spec, dict(request.query_params.lists()), knobs=rest_knobs())
         return Response({"results": [shown(spec, row) for row in page.rows], "next": page.next})
 
-    @described("create_record", "records", 201, ref("Record"), errors=(400, 401, 404, 409, 413), body=ref("RecordInput"))
+    @described(
+        "create_record", "records", 201, ref("Record"), errors=(400, 401, 404, 409, 413), body=ref("RecordInput")
+    )
     def post(self, request: Request, table: str) -> Response:
         """Create a record. Without an `id` the server makes one (UUIDv7)."""
         caller = caller_of(request)
@@ -65,7 +74,9 @@ class RecordView(EvenView):
             return Response(status=304, headers={"ETag": tag})
         return Response(shown_row(spec, row), headers={"ETag": tag})
 
-    @described("update_record", "records", 200, ref("Record"), errors=(400, 401, 404, 409, 412), body=ref("RecordInput"))
+    @described(
+        "update_record", "records", 200, ref("Record"), errors=(400, 401, 404, 409, 412), body=ref("RecordInput")
+    )
     def patch(self, request: Request, table: str, record_id: str) -> Response:
         """Change the fields given, or apply a JSON Patch. A `version` among the fields means the same as `If-Match`."""
         caller = caller_of(request)

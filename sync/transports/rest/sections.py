@@ -15,7 +15,9 @@ def add_sections(document: dict[str, Any], objects: tuple[ObjectSpec, ...]) -> N
     """Add what a tenant has published to a description."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for spec in objects:
-        document.setdefault("tags", []).append({"name": spec.table_name, "description": spec.label_plural or spec.label or spec.table_name})
+        document.setdefault("tags", []).append(
+            {"name": spec.table_name, "description": spec.label_plural or spec.label or spec.table_name}
+        )
         schemas.update(_components(spec))
         document["paths"].update(_paths(spec))
 
@@ -35,14 +37,26 @@ def _components(spec: ObjectSpec) -> dict[str, Schema]:
 def _paths(spec: ObjectSpec) -> dict[str, Any]:
     one, base = f"{spec.object_name}.record", f"/api/records/{spec.table_name}/"
     identifier = {"name": "id", "in": "path", "required": True, "schema": _TEXT_SCHEMA}
-    if_match = {"name": "If-Match", "in": "header", "schema": _TEXT_SCHEMA, "description": 'Only this version, e.g. "7".'}
+    if_match = {
+        "name": "If-Match",
+        "in": "header",
+        "schema": _TEXT_SCHEMA,
+        "description": 'Only this version, e.g. "7".',
+    }
     page = record_of(results=array(ref(one)), next=nullable(_TEXT_SCHEMA))
-    changes = {**_body(f"{spec.object_name}.update")["content"], "application/json-patch+json": {"schema": ref("JSONPatch")}}
+    changes = {
+        **_body(f"{spec.object_name}.update")["content"],
+        "application/json-patch+json": {"schema": ref("JSONPatch")},
+    }
     return {
         base: {
             "get": _operation(spec, "list", parameters=_query(spec), answer=_answer(200, page), errors=(400, 401)),
             "post": _operation(
-                spec, "create", body=_body(f"{spec.object_name}.create"), answer=_answer(201, ref(one)), errors=(400, 401, 409)
+                spec,
+                "create",
+                body=_body(f"{spec.object_name}.create"),
+                answer=_answer(201, ref(one)),
+                errors=(400, 401, 409),
             ),
         },
         base + "{id}/": {
@@ -57,7 +71,11 @@ def _paths(spec: ObjectSpec) -> dict[str, Any]:
                 errors=(400, 401, 404, 409, 412),
             ),
             "delete": _operation(
-                spec, "delete", parameters=[if_match], answer={"204": {"description": "Deleted."}}, errors=(401, 404, 412)
+                spec,
+                "delete",
+                parameters=[if_match],
+                answer={"204": {"description": "Deleted."}},
+                errors=(401, 404, 412),
             ),
         },
     }
@@ -109,7 +127,9 @@ def _query(spec: ObjectSpec) -> list[Schema]:
     for field in names:
         allowed = [operator for operator, lookup in OPERATORS.items() if operator and lookup in LOOKUPS[field.kind]]
         if field.kind != "json":
-            parameters.append(_parameter(field.name, f"Equals. Also {', '.join(f'{field.name}__{op}' for op in allowed)}."))
+            parameters.append(
+                _parameter(field.name, f"Equals. Also {', '.join(f'{field.name}__{op}' for op in allowed)}.")
+            )
     return parameters
 
 

@@ -42,7 +42,12 @@ class LoginView(APIView):
         name = text_of(body, "device", longest=MAX_NAME_LENGTH, default="unnamed")
         member = self._member(request, tenant, username=username, password=password)
         issued = self._again(member, body, name) or issue_device(member.tenant, member.user, name)
-        answer = {"device": issued.device.pk, "token": issued.token, "tenant": member.tenant.slug, "user": member.user.username}
+        answer = {
+            "device": issued.device.pk,
+            "token": issued.token,
+            "tenant": member.tenant.slug,
+            "user": member.user.username,
+        }
         return Response(answer, headers={"Cache-Control": "no-store"})
 
     def _again(self, member: Membership, body: dict[str, Any], name: str) -> IssuedDevice | None:
@@ -53,7 +58,9 @@ class LoginView(APIView):
         newest = body.get("last_op_id")
         if type(newest) is not int:
             raise RestError(
-                RestCode.BAD_REQUEST, "last_op_id goes with device_id: the highest op the replica ever numbered.", field="last_op_id"
+                RestCode.BAD_REQUEST,
+                "last_op_id goes with device_id: the highest op the replica ever numbered.",
+                field="last_op_id",
             )
         if newest_op_of(device_id) > newest:
             return None
@@ -63,7 +70,11 @@ class LoginView(APIView):
     def _member(self, request: Request, tenant: str, *, username: str, password: str) -> Membership:
         """Return who logs in. One error for every reason, and one password hash computed whatever the reason."""
         user: Any = authenticate(request._request, username=username, password=password)
-        member = Membership.objects.filter(user=user, tenant__slug=tenant).select_related("tenant", "user").first() if user else None
+        member = (
+            Membership.objects.filter(user=user, tenant__slug=tenant).select_related("tenant", "user").first()
+            if user
+            else None
+        )
         if member is None:
             raise RestError(RestCode.BAD_LOGIN, "Tenant, user or password is wrong.")
         return member
@@ -94,7 +105,9 @@ class MeView(APIView):
         """Return the caller's user, tenant, role and device, and the tenants a session can choose from."""
         caller = request.auth if isinstance(request.auth, Caller) else None
         user_id: Any = caller.user_id if caller else request.user.pk
-        tenants = Membership.objects.filter(user_id=user_id).order_by("tenant__slug").values_list("tenant__slug", flat=True)
+        tenants = (
+            Membership.objects.filter(user_id=user_id).order_by("tenant__slug").values_list("tenant__slug", flat=True)
+        )
         return Response(
             {
                 "user": caller.username if caller else User.objects.get(pk=user_id).get_username(),

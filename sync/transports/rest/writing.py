@@ -47,7 +47,9 @@ def versions_in(header: str | None) -> set[int] | None:
             continue
         found = _ETAG.fullmatch(tag)
         if found is None:
-            raise RestError(RestCode.BAD_REQUEST, 'If-Match is a version in double quotes, such as "7".', field="If-Match")
+            raise RestError(
+                RestCode.BAD_REQUEST, 'If-Match is a version in double quotes, such as "7".', field="If-Match"
+            )
         versions.add(int(found[1]))
     return versions
 

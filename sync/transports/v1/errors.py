@@ -63,8 +63,17 @@ class V1Error(Exception):
 
     def body(self) -> dict[str, Any]:
         """Return the ErrorResponse, without the keys that say nothing."""
-        more = {"details": self.details, "field": self.field, "retryAfterSeconds": self.retry_after, "requestId": self.request_id}
-        return {"code": int(self.code), "message": self.message, **{key: value for key, value in more.items() if value is not None}}
+        more = {
+            "details": self.details,
+            "field": self.field,
+            "retryAfterSeconds": self.retry_after,
+            "requestId": self.request_id,
+        }
+        return {
+            "code": int(self.code),
+            "message": self.message,
+            **{key: value for key, value in more.items() if value is not None},
+        }
 
 
 def invalid(message: str, field: str | None = None) -> V1Error:

@@ -51,7 +51,9 @@ def read(token: str) -> Claims:
         )
     except jwt.PyJWKClientConnectionError as error:
         logger.warning("jwks_unreachable", error=str(error))
-        raise V1Error(V1Code.SERVICE_UNAVAILABLE, "The issuer of the token cannot be asked for its keys.", retry_after=5) from None
+        raise V1Error(
+            V1Code.SERVICE_UNAVAILABLE, "The issuer of the token cannot be asked for its keys.", retry_after=5
+        ) from None
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
         raise refused() from None
     return _claims(claims)

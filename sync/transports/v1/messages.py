@@ -57,7 +57,13 @@ def text(message: Mapping[str, Any], key: str, prefix: str = "", *, limit: int =
 
 
 def whole(
-    message: Mapping[str, Any], key: str, prefix: str = "", *, least: int = 0, most: int = MAX_VERSION, default: int | None = None
+    message: Mapping[str, Any],
+    key: str,
+    prefix: str = "",
+    *,
+    least: int = 0,
+    most: int = MAX_VERSION,
+    default: int | None = None,
 ) -> int:
     """Return a whole number; encoders that know no large ones send floats, which are fine without a fraction."""
     value = message.get(key)
@@ -91,14 +97,20 @@ def handshake(message: Mapping[str, Any]) -> None:
 def pull_request(message: Mapping[str, Any], bounds: Bounds) -> PullRequest:
     """Read a pull."""
     limit = whole(message, "limit", least=1, default=bounds.page)
-    return PullRequest(whole(message, "sinceCursor", default=0), min(limit, bounds.page_max), names(message.get("collections")))
+    return PullRequest(
+        whole(message, "sinceCursor", default=0), min(limit, bounds.page_max), names(message.get("collections"))
+    )
 
 
 def names(value: object) -> tuple[str, ...] | None:
     """Read a list of collections; None and an empty list stand for all."""
     if value is None or value == []:
         return None
-    if not isinstance(value, list) or len(value) > 1000 or not all(isinstance(each, str) and len(each) <= _TEXT for each in value):
+    if (
+        not isinstance(value, list)
+        or len(value) > 1000
+        or not all(isinstance(each, str) and len(each) <= _TEXT for each in value)
+    ):
         raise invalid("collections is a list of names.", "collections")
     return tuple(value)
 
@@ -172,7 +184,11 @@ def handshake_response(cursor: int, head: int, newest_op: int) -> dict[str, Any]
 
 def pull_response(page: Page, database: str) -> dict[str, Any]:
     """Return a page of changes."""
-    return {"ops": [operation(op, database) for op in page.ops], "nextCursor": page.next_cursor, "hasMore": page.has_more}
+    return {
+        "ops": [operation(op, database) for op in page.ops],
+        "nextCursor": page.next_cursor,
+        "hasMore": page.has_more,
+    }
 
 
 def operation(op: Operation, database: str, *, bodies: bool = True) -> dict[str, Any]:
@@ -197,7 +213,10 @@ def operation(op: Operation, database: str, *, bodies: bool = True) -> dict[str,
 
 def push_response(pushed: Pushed, database: str, device: str) -> dict[str, Any]:
     """Return what became of a push."""
-    return {"acknowledgedUpToOpId": pushed.acknowledged, "conflicts": [_conflict(view, database, device) for view in pushed.conflicts]}
+    return {
+        "acknowledgedUpToOpId": pushed.acknowledged,
+        "conflicts": [_conflict(view, database, device) for view in pushed.conflicts],
+    }
 
 
 def _conflict(view: EntityConflictView, database: str, device: str) -> dict[str, Any]:

@@ -25,7 +25,12 @@ def read(request: HttpRequest, limit: int) -> Any:
     """Return the value a request carries. Raises `V1Error`: 413 beyond `limit` bytes (unpacked), 415, 400."""
     kind = (request.content_type or CBOR).lower()
     if kind not in (CBOR, JSON, "application/octet-stream"):
-        raise V1Error(V1Code.INVALID_REQUEST, f"Send {CBOR} or {JSON}.", status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, field="Content-Type")
+        raise V1Error(
+            V1Code.INVALID_REQUEST,
+            f"Send {CBOR} or {JSON}.",
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            field="Content-Type",
+        )
     data = _unpacked(request, _bytes(request, limit), limit)
     if kind == JSON:
         try:
@@ -49,7 +54,9 @@ def _bytes(request: HttpRequest, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> V1Error:
-    return V1Error(V1Code.INVALID_REQUEST, f"A request has at most {limit} bytes.", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    return V1Error(
+        V1Code.INVALID_REQUEST, f"A request has at most {limit} bytes.", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    )
 
 
 def _unpacked(request: HttpRequest, data: bytes, limit: int) -> bytes:
@@ -58,7 +65,12 @@ def _unpacked(request: HttpRequest, data: bytes, limit: int) -> bytes:
         return data
     if coding not in ("gzip", "x-gzip"):
         field = "Content-Encoding"
-        raise V1Error(V1Code.INVALID_REQUEST, "Pack with gzip or not at all.", status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, field=field)
+        raise V1Error(
+            V1Code.INVALID_REQUEST,
+            "Pack with gzip or not at all.",
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            field=field,
+        )
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
         whole = unpacker.decompress(data, limit + 1)
@@ -99,7 +111,9 @@ def respond(request: HttpRequest, value: Mapping[str, Any], status: int = 200) -
     as_json = wants_json(request)
     data = to_json(value) if as_json else encode(dict(value))
     packed = len(data) >= _PACK_FROM and "gzip" in request.headers.get("Accept-Encoding", "").lower()
-    response = HttpResponse(gzip.compress(data, 5) if packed else data, content_type=JSON if as_json else CBOR, status=status)
+    response = HttpResponse(
+        gzip.compress(data, 5) if packed else data, content_type=JSON if as_json else CBOR, status=status
+    )
     if packed:
         response["Content-Encoding"] = "gzip"
     response["Vary"] = "Accept, Accept-Encoding, Content-Type"

@@ -15,7 +15,10 @@ MOMENT: Final[Schema] = {"type": "integer", "minimum": -MAX_VERSION, "maximum": 
 BYTES: Final[Schema] = {"type": "string", "format": "byte", "contentEncoding": "base64"}
 _BASE64: Final = "^([A-Za-z0-9+/_-]{4})*([A-Za-z0-9+/_-]{2}={0,2}|[A-Za-z0-9+/_-]{3}=?)?$"
 GIVEN_BYTES: Final[Schema] = {
-    "anyOf": [{**BYTES, "pattern": _BASE64}, {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}]
+    "anyOf": [
+        {**BYTES, "pattern": _BASE64},
+        {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}},
+    ]
 }
 
 
@@ -65,7 +68,11 @@ _TOLD: Final[dict[str, Schema]] = {
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "HandshakeRequest": a_map(
-        ["dbId", "deviceId"], dbId=NAME, deviceId=NAME, clientInfo=nullable({"type": "object"}), protocolVersion={"description": "1."}
+        ["dbId", "deviceId"],
+        dbId=NAME,
+        deviceId=NAME,
+        clientInfo=nullable({"type": "object"}),
+        protocolVersion={"description": "1."},
     ),
     "HandshakeResponse": {
         **a_map(
@@ -85,19 +92,25 @@ SCHEMAS: Final[dict[str, Schema]] = {
         limit=nullable(NUMBER),
         collections=nullable(array({"type": "string", "maxLength": 200}, maxItems=1000)),
     ),
-    "PullResponse": a_map(["ops", "nextCursor", "hasMore"], ops=array(ref("Operation")), nextCursor=WHOLE, hasMore=BOOLEAN),
+    "PullResponse": a_map(
+        ["ops", "nextCursor", "hasMore"], ops=array(ref("Operation")), nextCursor=WHOLE, hasMore=BOOLEAN
+    ),
     "Operation": {
         **a_map([name for name in _TOLD if name != "entityCbor"], **_TOLD, serverCursor=WHOLE, sourceOpId=WHOLE),
         "description": "A change. `opId` is the cursor, `sourceOpId` the writer's own number; a delete has no `entityCbor`.",
     },
-    "PushRequest": a_map(["dbId", "deviceId", "ops"], dbId=NAME, deviceId=NAME, ops=array(ref("PushedOperation"), maxItems=5000)),
+    "PushRequest": a_map(
+        ["dbId", "deviceId", "ops"], dbId=NAME, deviceId=NAME, ops=array(ref("PushedOperation"), maxItems=5000)
+    ),
     "PushedOperation": {
         "anyOf": [
             a_map([*_OP, "entityCbor"], **_OP_MEMBERS, opType=_UPSERT, entityCbor=GIVEN_BYTES),
             a_map(_OP, **_OP_MEMBERS, opType=_DELETE),
         ]
     },
-    "PushResponse": a_map(["acknowledgedUpToOpId", "conflicts"], acknowledgedUpToOpId=WHOLE, conflicts=array(ref("Conflict"))),
+    "PushResponse": a_map(
+        ["acknowledgedUpToOpId", "conflicts"], acknowledgedUpToOpId=WHOLE, conflicts=array(ref("Conflict"))
+    ),
     "Conflict": a_map(
         ["collection", "entityId", "clientOp", "serverState"],
         collection=TEXT,
@@ -161,7 +174,10 @@ def _stream(name: str) -> Schema:
     def given(key: str, place: str, schema: Schema, about: str) -> Schema:
         return {"name": key, "in": place, "schema": schema, "description": about}
 
-    events = {"description": "Events: connected, operations, ping, error.", "content": {"text/event-stream": {"schema": TEXT}}}
+    events = {
+        "description": "Events: connected, operations, ping, error.",
+        "content": {"text/event-stream": {"schema": TEXT}},
+    }
     return {
         "get": {
             "operationId": name,
@@ -184,7 +200,11 @@ def document() -> Schema:
     version = {"description": "Spoken.", "content": _both("Version")}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Moat, SyncProtocol v1", "version": "1", "description": "docs/spec/syncprotocol-v1.md says the rules."},
+        "info": {
+            "title": "Moat, SyncProtocol v1",
+            "version": "1",
+            "description": "docs/spec/syncprotocol-v1.md says the rules.",
+        },
         "security": [{"bearer": []}],
         "paths": {
             "/v1/handshake": _call("Handshake", "Say hello, and learn where to resume."),
@@ -203,6 +223,8 @@ def document() -> Schema:
         },
         "components": {
             "schemas": SCHEMAS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "The token of a device, or a JWT."}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The token of a device, or a JWT."}
+            },
         },
     }

@@ -103,12 +103,17 @@ def _checked(request: HttpRequest) -> tuple[Caller, Wanted]:
     given = {key: value for key in ("dbId", "deviceId") if (value := request.GET.get(key)) is not None}
     messages.named(given, "dbId", caller.database, required=False)
     messages.named(given, "deviceId", caller.device, required=False)
-    collections = messages.names([name for each in request.GET.getlist("collections") for name in each.split(",") if name])
+    collections = messages.names(
+        [name for each in request.GET.getlist("collections") for name in each.split(",") if name]
+    )
     return caller, Wanted(_since(request), collections, request.GET.get("bodies") in ("1", "true"))
 
 
 def _since(request: HttpRequest) -> int | None:
-    for field, value in (("Last-Event-ID", request.headers.get("Last-Event-ID")), ("sinceCursor", request.GET.get("sinceCursor"))):
+    for field, value in (
+        ("Last-Event-ID", request.headers.get("Last-Event-ID")),
+        ("sinceCursor", request.GET.get("sinceCursor")),
+    ):
         if value:
             found = _EVENT_ID.fullmatch(value.strip())
             if found is None:
@@ -198,7 +203,9 @@ class _Stream:
         return self._under_rights(attach) if since is None else since
 
     def _page(self) -> Page:
-        return self._under_rights(lambda channel, device: pull(channel, device, self._at, PAGE, self._wanted.collections, stream=True))
+        return self._under_rights(
+            lambda channel, device: pull(channel, device, self._at, PAGE, self._wanted.collections, stream=True)
+        )
 
     def _under_rights(self, work: Callable[[Channel, str], T]) -> T:
         """Do something under the rights in force. Raises `V1Error` when by now the device sees something else than at the start."""

@@ -54,7 +54,9 @@ def unexpected(error: Exception, path: str) -> V1Error:
     if isinstance(error, SuspiciousOperation):
         return invalid("There is more to this address than a request may have.")
     if isinstance(error, CursorInvalid):
-        return V1Error(V1Code.INVALID_CURSOR, str(error), details="Begin again with sinceCursor 0.", field="sinceCursor")
+        return V1Error(
+            V1Code.INVALID_CURSOR, str(error), details="Begin again with sinceCursor 0.", field="sinceCursor"
+        )
     if isinstance(error, OperationalError | InterfaceError):
         logger.warning("v1_database_failed", path=path, error=str(error))
         return V1Error(V1Code.SERVICE_UNAVAILABLE, "The database did not answer in time. Try again.", retry_after=2)

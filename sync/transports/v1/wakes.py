@@ -71,7 +71,9 @@ class Wakes:
 
 
 def _cursors(tenant_ids: list[int]) -> list[tuple[int, int]]:
-    return [(pk, cursor) for pk, cursor in sql.fetch_in("SELECT id, cursor FROM tenants_tenant WHERE id IN", tenant_ids)]
+    return [
+        (pk, cursor) for pk, cursor in sql.fetch_in("SELECT id, cursor FROM tenants_tenant WHERE id IN", tenant_ids)
+    ]
 
 
 _wakes: Wakes | None = None

@@ -32,6 +32,12 @@ class Command(BaseCommand):
         except MoatError as error:
             raise CommandError(error.message) from error
         if options["json"]:
-            self.stdout.write(json.dumps({"tenant": tenant.slug, "user": user.username, "device": issued.device.pk, "token": issued.token}))
+            self.stdout.write(
+                json.dumps(
+                    {"tenant": tenant.slug, "user": user.username, "device": issued.device.pk, "token": issued.token}
+                )
+            )
         else:
-            self.stdout.write(f"device {issued.device.pk}\ntoken  {issued.token}\nThe token is shown only now: keep it safe.")
+            self.stdout.write(
+                f"device {issued.device.pk}\ntoken  {issued.token}\nThe token is shown only now: keep it safe."
+            )

@@ -47,9 +47,14 @@ class _Parser:
 
     def add(self, name: str, run: Command, text: str, *examples: str) -> argparse.ArgumentParser:
         """Add a subcommand."""
-        made = self._sub.add_parser(name, help=text, description=text, epilog=_examples(*examples), formatter_class=self._style)
+        made = self._sub.add_parser(
+            name, help=text, description=text, epilog=_examples(*examples), formatter_class=self._style
+        )
         made.add_argument(
-            "--db", metavar="FILE", default=os.environ.get("MOAT_DB", "moat.db"), help="the replica (default: $MOAT_DB or moat.db)"
+            "--db",
+            metavar="FILE",
+            default=os.environ.get("MOAT_DB", "moat.db"),
+            help="the replica (default: $MOAT_DB or moat.db)",
         )
         made.add_argument("--json", action="store_true", help="print JSON")
         made.set_defaults(run=run, creates=name == "login")
@@ -81,22 +86,44 @@ def _network(made: _Parser) -> None:
     one.add_argument("--token", help="a device's token instead of a password, or $MOAT_TOKEN")
     one.add_argument("--device", default="", help="a name for this device; with --token its id")
     one = made.add(
-        "sync", syncing.sync, "Catch up and push what is pending.", "sync --once --db olga.db", "sync --follow", "sync --once --reset"
+        "sync",
+        syncing.sync,
+        "Catch up and push what is pending.",
+        "sync --once --db olga.db",
+        "sync --follow",
+        "sync --once --reset",
     )
     how = one.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help="stop when in step (the default)")
     how.add_argument("--follow", action="store_true", help="stay in step until interrupted")
     one.add_argument("--reset", action="store_true", help="start over from the server's data; pending work is kept")
-    one.add_argument("--timeout", type=float, metavar="SECONDS", help="keep trying for so long instead of giving up at the first failure")
+    one.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="keep trying for so long instead of giving up at the first failure",
+    )
     one = made.add(
-        "tail", syncing.tail, "Print changes as they arrive.", "tail", "tail --json | jq .table", "tail --lines 20", "tail --once"
+        "tail",
+        syncing.tail,
+        "Print changes as they arrive.",
+        "tail",
+        "tail --json | jq .table",
+        "tail --lines 20",
+        "tail --once",
     )
     one.add_argument("--lines", "-n", type=int, default=0, metavar="N", help="print the newest N changes first")
     how = one.add_mutually_exclusive_group()
     how.add_argument("--follow", action="store_true", help="go on until interrupted (the default)")
     how.add_argument("--once", action="store_true", help="stop when in step")
     one.add_argument("--timeout", type=float, metavar="SECONDS")
-    one = made.add("verify", syncing.verify, "Compare every table with the server, and repair what differs.", "verify", "verify --json")
+    one = made.add(
+        "verify",
+        syncing.verify,
+        "Compare every table with the server, and repair what differs.",
+        "verify",
+        "verify --json",
+    )
     one.add_argument("--timeout", type=float, metavar="SECONDS")
 
 
@@ -112,7 +139,10 @@ def _read(made: _Parser) -> None:
     )
     one.add_argument("table")
     one.add_argument(
-        "--where", action="append", metavar="FIELD=VALUE", help="also FIELD__ne, __lt, __lte, __gt, __gte, __in, __like; may be repeated"
+        "--where",
+        action="append",
+        metavar="FIELD=VALUE",
+        help="also FIELD__ne, __lt, __lte, __gt, __gte, __in, __like; may be repeated",
     )
     one.add_argument("--order", action="append", metavar="FIELD", help="-FIELD for descending; may be repeated")
     one.add_argument("--columns", action="append", metavar="FIELD,…")
@@ -124,7 +154,11 @@ def _read(made: _Parser) -> None:
     made.add("status", reading.status, "Show where the replica stands and what is pending.", "status", "status --json")
     made.add("conflicts", reading.conflicts, "Show what waits for a decision.", "conflicts", "conflicts --json")
     one = made.add(
-        "export", reading.export, "Write records as JSON lines or CSV.", "export > all.jsonl", "export jobs --format csv --output jobs.csv"
+        "export",
+        reading.export,
+        "Write records as JSON lines or CSV.",
+        "export > all.jsonl",
+        "export jobs --format csv --output jobs.csv",
     )
     one.add_argument("tables", nargs="*", metavar="TABLE")
     one.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
@@ -143,7 +177,11 @@ def _write(made: _Parser) -> None:
     one.add_argument("table")
     one.add_argument("values", nargs="*", metavar="FIELD=VALUE", help=pairs)
     one = made.add(
-        "set", writing.set_, "Change fields of a record.", "set jobs job-0001 status=done", "set jobs job-0001 note= price=12.50"
+        "set",
+        writing.set_,
+        "Change fields of a record.",
+        "set jobs job-0001 status=done",
+        "set jobs job-0001 note= price=12.50",
     )
     one.add_argument("table")
     one.add_argument("id")
@@ -152,14 +190,21 @@ def _write(made: _Parser) -> None:
     one.add_argument("table")
     one.add_argument("id")
     one = made.add(
-        "resolve", writing.resolve, "Settle a conflict.", "resolve 1 --mine", "resolve 1 --theirs", "resolve 1 --edit status=done"
+        "resolve",
+        writing.resolve,
+        "Settle a conflict.",
+        "resolve 1 --mine",
+        "resolve 1 --theirs",
+        "resolve 1 --edit status=done",
     )
     one.add_argument("n", type=int, metavar="N", help="its number in `moat conflicts`")
     how = one.add_mutually_exclusive_group(required=True)
     how.add_argument("--mine", action="store_true", help="write my change over theirs")
     how.add_argument("--theirs", action="store_true", help="let my change go")
     how.add_argument("--edit", nargs="+", metavar="FIELD=VALUE", help="write my change with these values instead")
-    one = made.add("retry", writing.retry, "Send a rejected or parked change again.", "retry 2", "retry 2 --edit status=open")
+    one = made.add(
+        "retry", writing.retry, "Send a rejected or parked change again.", "retry 2", "retry 2 --edit status=open"
+    )
     one.add_argument("n", type=int, metavar="N")
     one.add_argument("--edit", nargs="+", metavar="FIELD=VALUE")
     one = made.add("discard", writing.discard, "Let a change go that the server did not take.", "discard 2")

@@ -34,7 +34,12 @@ def login(replica: Replica, options: argparse.Namespace, out: Output) -> int:
         found = {"device": options.device or "", "token": token}
     else:
         found = ask_for_token(
-            options.url, tenant=options.tenant, user=options.user, password=_password(options), device_name=options.device, replica=replica
+            options.url,
+            tenant=options.tenant,
+            user=options.user,
+            password=_password(options),
+            device_name=options.device,
+            replica=replica,
         )
     remember_login(replica, url=options.url, tenant=options.tenant, user=options.user or "", **found)
     if out.as_json:
@@ -80,13 +85,19 @@ class Watcher:
     def _status(self, status: Status) -> None:
         if self._bar is not None:
             done = status.state is State.LIVE
-            self._bar.update(self._task, description=status.state.value.replace("_", " "), completed=100 if done else status.percent)
+            self._bar.update(
+                self._task, description=status.state.value.replace("_", " "), completed=100 if done else status.percent
+            )
             if done:
                 self.close()
         if status.state is self._state or not self._follow:
             return
         self._state = status.state
-        told: dict[str, Any] = {"state": status.state.value, "cursor": status.cursor, "schema_version": status.schema_version}
+        told: dict[str, Any] = {
+            "state": status.state.value,
+            "cursor": status.cursor,
+            "schema_version": status.schema_version,
+        }
         if status.message:
             told |= {"code": status.code, "message": status.message, "retry_in": status.retry_in}
         if self._out.as_json:
@@ -113,7 +124,9 @@ class Watcher:
             self._out.json({name: getattr(line, name) for name in line.__dataclass_fields__})
             return
         who = f" by {line.by}" if line.by else ""
-        self._out.say(f"{line.at} {line.cursor} {line.op} {line.table}/{line.id} v{line.version}{who} {_what(line)}".rstrip())
+        self._out.say(
+            f"{line.at} {line.cursor} {line.op} {line.table}/{line.id} v{line.version}{who} {_what(line)}".rstrip()
+        )
 
 
 def _what(line: ChangeLine) -> str:
@@ -144,7 +157,9 @@ def _left(status: ReplicaStatus, out: Output) -> int:
     elif status.pending:
         out.warn(f"{status.pending} ops are still pending.")
     elif status.problems:
-        out.warn(f"In step at cursor {status.cursor}, but {status.problems} changes wait for a decision: moat conflicts")
+        out.warn(
+            f"In step at cursor {status.cursor}, but {status.problems} changes wait for a decision: moat conflicts"
+        )
     else:
         out.say(f"In step at cursor {status.cursor}, schema version {status.schema_version}.")
     return EXIT_PENDING if status.pending else EXIT_DECIDE if status.problems else 0
@@ -215,7 +230,14 @@ def verify(replica: Replica, options: argparse.Namespace, out: Output) -> int:
     watcher = Watcher(out, first=False, follow=False)
     found = asyncio.run(Sync(replica, hooks=watcher.hooks).verify(within=options.timeout))
     if out.as_json:
-        out.json({"cursor": found.cursor, "records": found.records, "equal": not found.differing, "repaired": list(found.differing)})
+        out.json(
+            {
+                "cursor": found.cursor,
+                "records": found.records,
+                "equal": not found.differing,
+                "repaired": list(found.differing),
+            }
+        )
     elif found.differing:
         out.say(f"Differed and was repaired: {', '.join(found.differing)}.")
     else:

@@ -21,7 +21,9 @@ def add(replica: Replica, options: argparse.Namespace, out: Output) -> int:
 
 def set_(replica: Replica, options: argparse.Namespace, out: Output) -> int:
     """Change fields of a record."""
-    changed = replica.update(options.table, options.id, parse_values(replica.object_type(options.table), options.values))
+    changed = replica.update(
+        options.table, options.id, parse_values(replica.object_type(options.table), options.values)
+    )
     if out.as_json:
         out.json(replica.get(options.table, options.id))
     elif not changed:

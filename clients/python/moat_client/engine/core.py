@@ -72,7 +72,9 @@ class Identity:
 class Core:
     """The engine's memory of one connection. `draw` returns random numbers in [0, 1), `now` the time in wire form."""
 
-    def __init__(self, identity: Identity, position: Position, *, draw: Callable[[], float], now: Callable[[], str]) -> None:
+    def __init__(
+        self, identity: Identity, position: Position, *, draw: Callable[[], float], now: Callable[[], str]
+    ) -> None:
         self.position = position
         self._identity = identity
         self._now = now

@@ -207,7 +207,11 @@ class Engine(Stream):
             return actions + self._fail(welcome.chain)
         if at.cursor and at.server_epoch not in ("", welcome.server_epoch):
             return actions + self._fail("epoch")
-        if not at.cursor and (at.tenant, at.channel, at.server_epoch) != (welcome.tenant, welcome.channel, welcome.server_epoch):
+        if not at.cursor and (at.tenant, at.channel, at.server_epoch) != (
+            welcome.tenant,
+            welcome.channel,
+            welcome.server_epoch,
+        ):
             self._applying, self._after_applied = True, self._subscribe
             return [*actions, ev.Meet(welcome.tenant, welcome.channel, welcome.server_epoch)]
         if welcome.chain == "mismatch":

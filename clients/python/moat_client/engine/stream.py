@@ -7,7 +7,19 @@ from moat_client.engine.core import Core, State
 from moat_client.engine.events import Action
 from moat_client.engine.repair import Repairer, differing
 from moat_client.errors import MalformedMessage
-from moat_client.messages import CatchUp, Changes, Limits, Live, Message, Rows, RowsEnd, SchemaRevisions, Verified, encode, parse_part
+from moat_client.messages import (
+    CatchUp,
+    Changes,
+    Limits,
+    Live,
+    Message,
+    Rows,
+    RowsEnd,
+    SchemaRevisions,
+    Verified,
+    encode,
+    parse_part,
+)
 
 _MAX_HELD = 1000
 _MAX_REPAIRS = 2
@@ -63,7 +75,9 @@ class Stream(Core):
         if revisions is None:
             return self._ask_schema(self._subscribe)
         channel = self._welcome.channel if self._welcome else ""
-        return self._apply(ev.ApplyRows(end.to, end.state_hash, end.schema_version, channel, revisions), self._begin_stream)
+        return self._apply(
+            ev.ApplyRows(end.to, end.state_hash, end.schema_version, channel, revisions), self._begin_stream
+        )
 
     def _begin_stream(self) -> list[Action]:
         self._streaming = True

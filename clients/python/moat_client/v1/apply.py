@@ -42,7 +42,9 @@ class _Round:
 class Applier:
     """Applies to one store what the server tells its device. `is_pulled` says of a collection whether its changes come back by pulls."""
 
-    def __init__(self, store: EntityStore, device_id: str, resolver: Resolver, is_pulled: Callable[[str], bool]) -> None:
+    def __init__(
+        self, store: EntityStore, device_id: str, resolver: Resolver, is_pulled: Callable[[str], bool]
+    ) -> None:
         self._store, self._device, self._resolver, self._is_pulled = store, device_id, resolver, is_pulled
 
     def page(self, page: Page, cursor: int) -> list[Met]:
@@ -108,7 +110,9 @@ class Applier:
             self._store.write(replace(before, base_version=op.version, base_cbor=op.cbor))
         elif before.cbor == op.cbor:
             self._take(before, pending, op.version, op.cbor)
-        elif (mine := self._store.pending_with(op.collection, op.id, op.cbor)) is not None:  # the same, but it does not say whose
+        elif (
+            mine := self._store.pending_with(op.collection, op.id, op.cbor)
+        ) is not None:  # the same, but it does not say whose
             self._store.compact([number for number in pending if number <= mine])
             self._store.write(replace(before, base_version=op.version, base_cbor=op.cbor))
         else:
@@ -116,7 +120,12 @@ class Applier:
 
     def _overwrite(self, before: Entity | None, op: Operation) -> None:
         """Write what the server has; an edit that never was in the feed (it was off) is not lost without a word."""
-        if before is not None and before.is_edited and before.cbor != op.cbor and not self._store.refused_of(op.collection, op.id):
+        if (
+            before is not None
+            and before.is_edited
+            and before.cbor != op.cbor
+            and not self._store.refused_of(op.collection, op.id)
+        ):
             self._remember(_clash(before, op.version, op.cbor), "theirs")
         self._store.write(Entity(op.collection, op.id, op.version, op.cbor))
 
@@ -152,7 +161,9 @@ class Applier:
             return
         self._keep(entity, pending, version, theirs, outcome.cbor)
 
-    def _keep(self, entity: Entity, pending: Sequence[int], version: int, theirs: bytes | None, cbor: bytes | None) -> None:
+    def _keep(
+        self, entity: Entity, pending: Sequence[int], version: int, theirs: bytes | None, cbor: bytes | None
+    ) -> None:
         """Propose this again, above what the server has."""
         self._store.compact(pending)
         following = max(version, entity.version) + 1
@@ -166,7 +177,15 @@ class Applier:
     def _remember(self, clash: Clash, outcome: str) -> None:
         self._store.con.execute(
             'INSERT INTO "conflicts" ("collection", "id", "mine", "theirs", "theirs_version", "outcome", "at_ms") VALUES (?, ?, ?, ?, ?, ?, ?)',
-            [clash.collection, clash.id, clash.mine, clash.theirs, clash.their_version, outcome, time.time_ns() // 1_000_000],
+            [
+                clash.collection,
+                clash.id,
+                clash.mine,
+                clash.theirs,
+                clash.their_version,
+                outcome,
+                time.time_ns() // 1_000_000,
+            ],
         )
 
     def _end_resync(self) -> None:

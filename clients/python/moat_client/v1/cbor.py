@@ -300,7 +300,9 @@ def _order(keys: tuple[Any, ...]) -> tuple[tuple[bytes, str], ...] | None:
 
 
 def _put_map(pairs: Iterable[tuple[Any, Any]], out: list[bytes]) -> None:
-    encoded = [(_key(key) if type(key) is str and len(key) <= _KEY_LENGTH else encode(key), value) for key, value in pairs]
+    encoded = [
+        (_key(key) if type(key) is str and len(key) <= _KEY_LENGTH else encode(key), value) for key, value in pairs
+    ]
     encoded.sort(key=_length_first)
     out.append(_head(5, len(encoded)))
     for key, value in encoded:

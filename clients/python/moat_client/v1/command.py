@@ -45,22 +45,33 @@ def parser() -> argparse.ArgumentParser:
 
     def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
         made = sub.add_parser(name, help=text, description=text)
-        made.add_argument("--db", metavar="FILE", default=os.environ.get("MOAT_V1_DB", "moat-v1.db"), help="the store (%(default)s)")
+        made.add_argument(
+            "--db", metavar="FILE", default=os.environ.get("MOAT_V1_DB", "moat-v1.db"), help="the store (%(default)s)"
+        )
         made.add_argument("--json", action="store_true", help="print JSON")
         made.set_defaults(run=run, creates=name in ("sync", "watch", "put"))
         return made
 
-    for name, run, text in (("sync", sync, "Pull, push and compact, once."), ("watch", watch, "Stay in step, and say what happens.")):
+    for name, run, text in (
+        ("sync", sync, "Pull, push and compact, once."),
+        ("watch", watch, "Stay in step, and say what happens."),
+    ):
         one = add(name, run, text)
         one.add_argument("--url", help="the server, https://…")
         one.add_argument("--db-id", dest="db_id", metavar="NAME", help="the database there: the tenant's name")
         one.add_argument("--device", metavar="ID", help="the device the token is of")
-        one.add_argument("--token-file", dest="token_file", metavar="FILE", help="holds the device's token; else $MOAT_V1_TOKEN")
-        one.add_argument("--resolver", choices=sorted(BY_NAME), help="what becomes of an edit that meets another's (server-wins)")
+        one.add_argument(
+            "--token-file", dest="token_file", metavar="FILE", help="holds the device's token; else $MOAT_V1_TOKEN"
+        )
+        one.add_argument(
+            "--resolver", choices=sorted(BY_NAME), help="what becomes of an edit that meets another's (server-wins)"
+        )
     one = add("put", put, "Store a document; a whole one, in place of what was there.")
     one.add_argument("collection", help="the table's name, such as notes")
     one.add_argument("id")
-    one.add_argument("values", nargs="*", metavar="KEY=TEXT", help="KEY=TEXT or KEY:=JSON; - reads a JSON object from standard input")
+    one.add_argument(
+        "values", nargs="*", metavar="KEY=TEXT", help="KEY=TEXT or KEY:=JSON; - reads a JSON object from standard input"
+    )
     for name, run, text in (("get", get, "Show a document, or all of a collection."), ("rm", rm, "Delete a document.")):
         one = add(name, run, text)
         one.add_argument("collection")
@@ -126,10 +137,18 @@ def sync(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
     found = engine.status()
     if out.as_json:
         out.json(
-            {"pulled": done.pulled, "pushed": done.pushed, "conflicts": done.conflicts, "refused": found.refused, "cursor": found.cursor}
+            {
+                "pulled": done.pulled,
+                "pushed": done.pushed,
+                "conflicts": done.conflicts,
+                "refused": found.refused,
+                "cursor": found.cursor,
+            }
         )
     else:
-        out.say(f"Pulled {done.pulled}, pushed {done.pushed}; {done.conflicts} met others' edits; at cursor {found.cursor}.")
+        out.say(
+            f"Pulled {done.pulled}, pushed {done.pushed}; {done.conflicts} met others' edits; at cursor {found.cursor}."
+        )
         if found.refused:
             out.warn(f"The server refused {found.refused}: see moat v1 conflicts.")
     return EXIT_REFUSED if found.refused else 0
@@ -198,7 +217,9 @@ def get(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
     collection = store.collection(options.collection)
     if options.id is None:
         if options.collection not in store.collections() and not out.as_json:
-            out.warn(f"There is nothing in {options.collection}. Collections: {', '.join(store.collections()) or 'none yet'}.")
+            out.warn(
+                f"There is nothing in {options.collection}. Collections: {', '.join(store.collections()) or 'none yet'}."
+            )
             return 0
         out.records([{"id": entity_id, "document": readable(document)} for entity_id, document in collection.items()])
         return 0
@@ -246,7 +267,9 @@ def conflicts(store: EntityStore, options: argparse.Namespace, out: Output) -> i
         out.record({"cleared": store.clear_problems()})
         return 0
     met = store.query('SELECT "collection", "id", "outcome", "mine", "theirs" FROM "conflicts" ORDER BY "n"')
-    refused = store.query('SELECT "collection", "id", "message", "cbor" FROM "feed" WHERE "state" = \'refused\' ORDER BY "op_id"')
+    refused = store.query(
+        'SELECT "collection", "id", "message", "cbor" FROM "feed" WHERE "state" = \'refused\' ORDER BY "op_id"'
+    )
     shown = [
         {"collection": c, "id": i, "outcome": o, "mine": readable(as_document(m)), "theirs": readable(as_document(t))}
         for c, i, o, m, t in met

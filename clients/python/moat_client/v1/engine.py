@@ -80,7 +80,9 @@ class Synced:
 class SyncEngine:
     """Syncs one store. Turns the store's change feed on; edits made before that stay local until they are made again."""
 
-    def __init__(self, store: EntityStore, config: Config, *, resolver: Resolver = server_wins, calls: Calls | None = None) -> None:
+    def __init__(
+        self, store: EntityStore, config: Config, *, resolver: Resolver = server_wins, calls: Calls | None = None
+    ) -> None:
         self.store, self.config = store, config
         self._calls: Calls = calls or Http(config.url, config.token)
         self._applier = Applier(store, config.device_id, resolver, self._is_pulled)
@@ -93,7 +95,9 @@ class SyncEngine:
             for key, word, value in (("db_id", "database", config.db_id), ("device_id", "device", config.device_id)):
                 known = store.get_meta(key)
                 if known and known != value:
-                    raise MoatError(f"This store belongs to {word} {known}; use another file for {value}.", code="wrong_store")
+                    raise MoatError(
+                        f"This store belongs to {word} {known}; use another file for {value}.", code="wrong_store"
+                    )
             store.turn_feed(on=True)
 
     # Looking on
@@ -185,7 +189,9 @@ class SyncEngine:
     def _met(self, found: Sequence[Met]) -> None:
         self._conflicts += len(found)
         for met in found:
-            self._tell("conflict", collection=met.clash.collection, id=met.clash.id, kept="mine" if met.kept else "theirs")
+            self._tell(
+                "conflict", collection=met.clash.collection, id=met.clash.id, kept="mine" if met.kept else "theirs"
+            )
 
     # Pushing
 
@@ -201,7 +207,9 @@ class SyncEngine:
             if sent[-1][0].op_id > int(self.store.get_meta("sent", "0")):
                 self.store.set_meta("sent", sent[-1][0].op_id)
             try:
-                answer = self._calls.call("push", {**self._me(), "ops": [self._wire(op, version) for op, version in sent]})
+                answer = self._calls.call(
+                    "push", {**self._me(), "ops": [self._wire(op, version) for op, version in sent]}
+                )
             except Refusal as refusal:
                 self._set_aside([op for op, _ in sent], refusal)
                 continue

@@ -57,7 +57,12 @@ class Http:
     def call(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
         """Send a message and return the answer. Raises `Refusal`, and `Unreachable` when it may work later."""
         data = encode(message)
-        headers = {"Content-Type": "application/cbor", "Accept": "application/cbor", "Accept-Encoding": "gzip", **self._authorization()}
+        headers = {
+            "Content-Type": "application/cbor",
+            "Accept": "application/cbor",
+            "Accept-Encoding": "gzip",
+            **self._authorization(),
+        }
         if len(data) >= _PACK_FROM:
             data, headers["Content-Encoding"] = gzip.compress(data, 5), "gzip"
         request = urllib.request.Request(f"{self.url}/v1/{path}", data=data, headers=headers, method="POST")  # noqa: S310 - checked in __init__
@@ -122,7 +127,9 @@ def _problem(problem: urllib.error.HTTPError) -> MoatError:
         wait = problem.headers.get("Retry-After") or body.get("retryAfterSeconds")
         return Unreachable(message, retry_after=seconds_asked(wait))
     code, field = body.get("code"), body.get("field")
-    return Refusal(problem.code, code if isinstance(code, int) else 0, message, field if isinstance(field, str) else None)
+    return Refusal(
+        problem.code, code if isinstance(code, int) else 0, message, field if isinstance(field, str) else None
+    )
 
 
 def _events(lines: Any) -> Iterator[tuple[str, dict[str, Any], str | None]]:

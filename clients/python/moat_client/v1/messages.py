@@ -43,7 +43,9 @@ def last_op_id(answer: Mapping[str, Any]) -> int:
 
 def page(answer: Mapping[str, Any], cursor: int) -> Page:
     """Read the answer to a pull from a cursor. Raises `MalformedMessage`, also when it would never come to an end."""
-    found = Page(tuple(_operation(op) for op in _maps(answer, "ops")), _whole(answer, "nextCursor"), bool(answer.get("hasMore")))
+    found = Page(
+        tuple(_operation(op) for op in _maps(answer, "ops")), _whole(answer, "nextCursor"), bool(answer.get("hasMore"))
+    )
     if found.next_cursor < cursor or (found.has_more and found.next_cursor == cursor):
         raise MalformedMessage(f"The server's page after {cursor} leads to {found.next_cursor}.")
     return found
@@ -57,14 +59,24 @@ def pushed(answer: Mapping[str, Any]) -> Pushed:
         # The protocol has no null here. Servers that do not say `deleted` mean it by empty bytes, which a record may have as well.
         cbor = _bytes(state)
         is_deleted = bool(state.get("deleted", not cbor))
-        lost[_whole(_map(conflict, "clientOp"), "opId")] = (_whole(state, "entityVersion"), None if is_deleted else cbor)
+        lost[_whole(_map(conflict, "clientOp"), "opId")] = (
+            _whole(state, "entityVersion"),
+            None if is_deleted else cbor,
+        )
     return Pushed(_whole(answer, "acknowledgedUpToOpId"), lost)
 
 
 def _operation(op: Mapping[str, Any]) -> Operation:
     cbor = None if _text(op, "opType").lower() == "delete" else _bytes(op)
     source = _whole(op, "sourceOpId") if "sourceOpId" in op else None
-    return Operation(_text(op, "collection"), _text(op, "entityId"), _whole(op, "entityVersion"), cbor, str(op.get("deviceId")), source)
+    return Operation(
+        _text(op, "collection"),
+        _text(op, "entityId"),
+        _whole(op, "entityVersion"),
+        cbor,
+        str(op.get("deviceId")),
+        source,
+    )
 
 
 def _maps(answer: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:

@@ -74,4 +74,8 @@ def _map(cbor: bytes | None) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
-BY_NAME: dict[str, Resolver] = {"server-wins": server_wins, "last-write-wins": last_write_wins, "field-merge": field_merge}
+BY_NAME: dict[str, Resolver] = {
+    "server-wins": server_wins,
+    "last-write-wins": last_write_wins,
+    "field-merge": field_merge,
+}

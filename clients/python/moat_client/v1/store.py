@@ -103,7 +103,9 @@ class EntityStore:
 
     def _prepare(self) -> None:
         found = self.con.execute("PRAGMA application_id").fetchone()[0]
-        if found not in (0, _APPLICATION_ID) or (found == 0 and self.con.execute("SELECT 1 FROM sqlite_master").fetchone()):
+        if found not in (0, _APPLICATION_ID) or (
+            found == 0 and self.con.execute("SELECT 1 FROM sqlite_master").fetchone()
+        ):
             raise NotAReplica(f"{self.path} is no store of this kind.")
         self.con.execute("PRAGMA journal_mode = WAL")
         self.con.execute("PRAGMA synchronous = FULL")
@@ -148,7 +150,12 @@ class EntityStore:
 
     def collections(self) -> list[str]:
         """Return the names of collections that hold something."""
-        return [name for (name,) in self.query('SELECT DISTINCT "collection" FROM "entities" WHERE "cbor" IS NOT NULL ORDER BY 1')]
+        return [
+            name
+            for (name,) in self.query(
+                'SELECT DISTINCT "collection" FROM "entities" WHERE "cbor" IS NOT NULL ORDER BY 1'
+            )
+        ]
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a SELECT."""
@@ -166,16 +173,15 @@ class EntityStore:
         """Remember a text."""
         with self.transaction():
             self.con.execute(
-                'INSERT INTO "meta" VALUES (?, ?) ON CONFLICT ("key") DO UPDATE SET "value" = excluded."value"', [key, str(value)]
+                'INSERT INTO "meta" VALUES (?, ?) ON CONFLICT ("key") DO UPDATE SET "value" = excluded."value"',
+                [key, str(value)],
             )
 
     # Entities
 
     def entity(self, collection: str, entity_id: str) -> Entity | None:
         """Return an entity, deleted ones too."""
-        sql = (
-            'SELECT "collection", "id", "version", "cbor", "base_version", "base_cbor" FROM "entities" WHERE "collection" = ? AND "id" = ?'
-        )
+        sql = 'SELECT "collection", "id", "version", "cbor", "base_version", "base_cbor" FROM "entities" WHERE "collection" = ? AND "id" = ?'
         found = self.query(sql, [collection, entity_id])
         return Entity(*found[0]) if found else None
 
@@ -236,11 +242,20 @@ class EntityStore:
         with self.transaction():
             done = self.con.execute(
                 'INSERT INTO "feed" ("collection", "id", "verb", "version", "cbor", "made_ms") VALUES (?, ?, ?, ?, ?, ?)',
-                [collection, entity_id, "delete" if cbor is None else "upsert", version, cbor, time.time_ns() // 1_000_000],
+                [
+                    collection,
+                    entity_id,
+                    "delete" if cbor is None else "upsert",
+                    version,
+                    cbor,
+                    time.time_ns() // 1_000_000,
+                ],
             )
         return int(done.lastrowid or 0)
 
-    def feed(self, after: int = 0, limit: int = 1000, state: str = "pending", most_bytes: int | None = None) -> list[FeedOp]:
+    def feed(
+        self, after: int = 0, limit: int = 1000, state: str = "pending", most_bytes: int | None = None
+    ) -> list[FeedOp]:
         """Return ops of the feed after a number; with `most_bytes` as many as have no larger documents together, but at least one."""
         sql = 'SELECT "op_id", "collection", "id", "verb", "version", "cbor", "made_ms" FROM "feed" WHERE "op_id" > ? AND "state" = ? ORDER BY 1 LIMIT ?'
         found: list[FeedOp] = []
@@ -274,7 +289,9 @@ class EntityStore:
     def counts(self) -> Counts:
         """Count what is to be sent, what was refused and what met others' edits."""
         states = dict(self.query('SELECT "state", count(*) FROM "feed" GROUP BY 1'))
-        return Counts(states.get("pending", 0), states.get("refused", 0), self.query('SELECT count(*) FROM "conflicts"')[0][0])
+        return Counts(
+            states.get("pending", 0), states.get("refused", 0), self.query('SELECT count(*) FROM "conflicts"')[0][0]
+        )
 
     def compact(self, op_ids: Sequence[int]) -> None:
         """Drop ops that are settled."""
@@ -284,10 +301,15 @@ class EntityStore:
     def refuse(self, op: FeedOp, code: int, message: str) -> None:
         """Set an op aside that the server will never take, and drop the entity's earlier ones, which it took the place of."""
         with self.transaction():
-            earlier = [n for n in (*self.pending_of(op.collection, op.id), *self.refused_of(op.collection, op.id)) if n < op.op_id]
+            earlier = [
+                n
+                for n in (*self.pending_of(op.collection, op.id), *self.refused_of(op.collection, op.id))
+                if n < op.op_id
+            ]
             self.compact(earlier)
             self.con.execute(
-                'UPDATE "feed" SET "state" = \'refused\', "code" = ?, "message" = ? WHERE "op_id" = ?', [code, message, op.op_id]
+                'UPDATE "feed" SET "state" = \'refused\', "code" = ?, "message" = ? WHERE "op_id" = ?',
+                [code, message, op.op_id],
             )
 
     def clear_problems(self) -> int:
@@ -348,7 +370,9 @@ class EntityStore:
         self.con.execute('DELETE FROM "keys" WHERE "collection" = ? AND "id" = ?', [entity.collection, entity.id])
         document = as_document(entity.cbor)
         rows = [
-            (entity.collection, key, encode(document[key]), entity.id) for key in keys if isinstance(document, dict) and key in document
+            (entity.collection, key, encode(document[key]), entity.id)
+            for key in keys
+            if isinstance(document, dict) and key in document
         ]
         self.con.executemany('INSERT INTO "keys" VALUES (?, ?, ?, ?)', rows)
 
@@ -392,7 +416,10 @@ class Collection:
         wanted = {key: encode(value) for key, value in (where or {}).items()}
         key = next((key for key in self.store.indexes(self.name) if key in wanted), None)
         for entity_id, document in self.items() if key is None else self._by_index(key, wanted[key]):
-            if not wanted or (isinstance(document, dict) and all(k in document and encode(document[k]) == v for k, v in wanted.items())):
+            if not wanted or (
+                isinstance(document, dict)
+                and all(k in document and encode(document[k]) == v for k, v in wanted.items())
+            ):
                 yield entity_id, document
 
     def _by_index(self, key: str, value: bytes) -> Iterator[tuple[str, Any]]:
@@ -409,4 +436,8 @@ def as_document(cbor: bytes | None) -> Any:
         found = decode(cbor)
     except CborError:
         return cbor
-    return dict(found.items) if isinstance(found, Pairs) and all(isinstance(key, str | int | bytes) for key, _ in found.items) else found
+    return (
+        dict(found.items)
+        if isinstance(found, Pairs) and all(isinstance(key, str | int | bytes) for key, _ in found.items)
+        else found
+    )
