@@ -12,7 +12,7 @@ from benchmarks import wire
 from benchmarks.records import values
 from benchmarks.report import Figure, at_least
 from benchmarks.server import Server, moat
-from sync.cbor import decode, encode
+from sync.entities.cbor import decode, encode
 
 PER_PUSH = 100
 PAGE = 1000

@@ -19,8 +19,8 @@ from django.contrib.auth.models import User  # noqa: E402
 from benchmarks.records import values  # noqa: E402
 from metadata.models import AccessRule, ObjectField, ObjectMetadata  # noqa: E402
 from metadata.publish import publish  # noqa: E402
-from sync.engine import push  # noqa: E402
-from sync.ops import Actor, Op  # noqa: E402
+from sync.settle.push import push  # noqa: E402
+from sync.wire.ops import Actor, Op  # noqa: E402
 from tenants.models import Membership, SecurityProfile, Tenant  # noqa: E402
 from tenants.tokens import issue_device  # noqa: E402
 

@@ -85,5 +85,5 @@ def stream_knobs() -> StreamKnobs:
 
 
 def limits_given() -> dict[str, int | float]:
-    """Return the limits on one connection that `MOAT["LIMITS"]` changes; their names and defaults are in `sync.protocol.Limits`."""
+    """Return the limits on one connection that `MOAT["LIMITS"]` changes; their names and defaults are in `sync.wire.protocol.Limits`."""
     return dict(settings.MOAT.get("LIMITS", {}))

@@ -1,11 +1,11 @@
-"""What can go wrong in the engine. Transports translate by `code`; see `sync.codes`."""
+"""What can go wrong in the engine. Transports translate by `code`; see `sync.wire.codes`."""
 
-from sync.codes import Code
+from sync.wire.codes import Code
 from tenants.errors import MoatError
 
 
 class SyncError(MoatError):
-    """An expected failure of the engine, with one of the codes of `sync.codes`."""
+    """An expected failure of the engine, with one of the codes of `sync.wire.codes`."""
 
     def __init__(self, code: Code, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(code, message, field=field)

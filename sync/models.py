@@ -12,7 +12,7 @@ from tenants.models import Device, SecurityProfile, Tenant
 class Change(models.Model):
     """One entry of the log. `line` holds the exact bytes that were hashed and sent; the other columns only index it.
 
-    Written by `sync.log` alone, with prepared statements, under the tenant lock.
+    Written by `sync.log.changes` alone, with prepared statements, under the tenant lock.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "cursor")
@@ -166,7 +166,7 @@ class ChannelCheckpoint(models.Model):
 
 
 class ChangeSide(models.Model):
-    """What the log keeps beside a line of a tenant with filtered profiles: see `sync.projection.Side`."""
+    """What the log keeps beside a line of a tenant with filtered profiles: see `sync.channels.projection.Side`."""
 
     pk = models.CompositePrimaryKey("tenant_id", "cursor")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -181,7 +181,7 @@ class ChangeSide(models.Model):
 
 
 class ChangeRoute(models.Model):
-    """The index that finds the changes a channel may see without reading the others: see `sync.routing`."""
+    """The index that finds the changes a channel may see without reading the others: see `sync.channels.routing`."""
 
     pk = models.CompositePrimaryKey("tenant_id", "route", "cursor")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")

@@ -1,23 +1,22 @@
 """Publishes of object types and layouts become changes of `object_metadata` and `layout_definition`, in the publisher's transaction."""
 
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from django.db import transaction
 from django.dispatch import receiver
 
 from layouts.signals import layout_changed
 from metadata.signals import object_types_published
-from sync.commits import announce
-from sync.diff import flat_patch
-from sync.log import Entry, append_unstored
+from sync.channels.projection import Side
+from sync.channels.view import image_of
+from sync.log.changes import Entry, append_unstored
+from sync.log.commit import announce
 from sync.models import SystemRecord
-from sync.projection import Side
-from sync.view import image_of
+from sync.wire.patch import flat_patch
+from sync.wire.system_tables import LAYOUT_DEFINITION, OBJECT_METADATA
 from tenants.locks import LockedTenant
 
-OBJECT_METADATA: Final = "object_metadata"
-LAYOUT_DEFINITION: Final = "layout_definition"
 Record = dict[str, Any]
 
 

@@ -50,7 +50,7 @@ INSTALLED_APPS = [
     "metadata",
     "layouts",
     "sync",
-    "sync.v1",
+    "sync.entities",
 ]
 
 MIDDLEWARE = [

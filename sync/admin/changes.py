@@ -6,8 +6,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from sync.admin.record_access import page, tenant_of
-from sync.lines import decode_line
 from sync.models import Change
+from sync.wire.lines import decode_line
 from tenants.models import Device
 
 SHOWN = 100

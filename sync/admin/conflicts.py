@@ -12,8 +12,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from metadata.catalog import schema_of
-from sync.engine import resolve_conflict
 from sync.models import Conflict
+from sync.settle.push import resolve_conflict
 from tenants.errors import MoatError
 from tenants.scoping import TenantScopedAdmin
 

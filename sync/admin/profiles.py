@@ -22,8 +22,8 @@ from metadata.models import AccessRule
 from metadata.schema import TenantSchema
 from sync.admin.access_forms import AccessRuleForm, published
 from sync.admin.filter_help import help_of, parameters_of, unknown_attributes
-from sync.columns import table_of
-from sync.visibility import visible
+from sync.channels.row_filter_sql import visible
+from sync.records.columns import table_of
 from tenants.admin import SecurityProfileAdmin as PlainProfileAdmin
 from tenants.models import Device, Membership, SecurityProfile
 from tenants.scoping import TenantScopedInline

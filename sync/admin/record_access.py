@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from metadata.catalog import schema_of
 from metadata.schema import ObjectSpec, TenantSchema
-from sync.ops import Actor
+from sync.wire.ops import Actor
 from tenants.models import Tenant
 from tenants.scoping import may_administer
 

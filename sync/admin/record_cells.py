@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils.formats import date_format
 
 from metadata.schema import Choice, FieldSpec, ObjectSpec
-from sync.diff import same
-from sync.rows import Row
+from sync.records.rows import Row
+from sync.wire.patch import same
 
 SHOWN = 80
 _COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]{3,30}")

@@ -13,8 +13,8 @@ from django.http.response import HttpResponseBase
 from sync.admin.record_access import Place, at_place, page
 from sync.admin.record_cells import shown
 from sync.admin.record_list import label_of
-from sync.engine import resolve_conflict
 from sync.models import Conflict
+from sync.settle.push import resolve_conflict
 from tenants.errors import MoatError
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import get_language
 
 from metadata.fieldtypes import ValueRefused, clean, decimal_places
 from metadata.schema import Choice, FieldSpec, ObjectSpec
-from sync.diff import Patch, field_patch, same
+from sync.wire.patch import Patch, field_patch, same
 
 BASE_VERSION = "_base_version"  # no field of an object type begins with an underscore
 LONG_TEXT = 100

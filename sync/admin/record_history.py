@@ -8,8 +8,8 @@ from typing import Any
 from metadata.schema import ObjectSpec, TenantSchema
 from sync.admin.record_cells import Titles, shown
 from sync.admin.record_list import label_of, titles_of
-from sync.diff import apply_patch
-from sync.history import changes_of
+from sync.log.history import changes_of
+from sync.wire.patch import apply_patch
 from tenants.models import Device
 
 SHOWN = 200

@@ -9,9 +9,9 @@ from django.http import QueryDict
 
 from metadata.fieldtypes import ValueRefused, clean
 from metadata.schema import FieldSpec, ObjectSpec, TenantSchema
-from sync import sql
-from sync.importing.cells import reader_of
-from sync.rows import Row, records, table_of
+from sync.csv.cells import reader_of
+from sync.records import sql
+from sync.records.rows import Row, records, table_of
 
 PER_PAGE = 100
 MAX_COLUMNS = 6

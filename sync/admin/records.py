@@ -17,9 +17,9 @@ from sync.admin.record_cells import cell
 from sync.admin.record_forms import BASE_VERSION, RecordForm, defaults_of, form_for, initial_of
 from sync.admin.record_history import history
 from sync.admin.record_list import Listing, reference_titles, title_of
-from sync.engine import push
-from sync.ops import Op, OpResult
-from sync.rows import Row, records
+from sync.records.rows import Row, records
+from sync.settle.push import push
+from sync.wire.ops import Op, OpResult
 from tenants.scoping import visible_tenants
 
 MOST_SELECTED = 1000

@@ -8,11 +8,11 @@ from typing import Any
 
 from metadata.replica_ddl import SYSTEM_COLUMNS
 from metadata.schema import TenantSchema
-from sync import view
-from sync.channels import Channel
-from sync.columns import table_of
-from sync.reading import Reader
-from sync.system_rows import system_records
+from sync.channels import view
+from sync.channels.channel import Channel
+from sync.records.columns import table_of
+from sync.records.read_transaction import Reader
+from sync.records.system_rows import system_records
 
 Digest = tuple[int, str]
 _MODULUS = 2**64

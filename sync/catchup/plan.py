@@ -9,17 +9,19 @@ from typing import Literal
 
 from metadata.catalog import schema_of
 from metadata.schema import TenantSchema
-from sync import log, routed, sql
-from sync.channels import Channel
-from sync.codes import Code
-from sync.columns import table_of
-from sync.commits import Commit
+from sync.channels import channel_log
+from sync.channels.channel import Channel
+from sync.channels.projection import Side
 from sync.conf import stream_knobs
 from sync.errors import AccessMoved, LogPruned, SyncError
-from sync.flows import Flow
-from sync.framing import Piece, SharedFrame, encode
-from sync.projection import Side
-from sync.reading import Reader, read_transaction
+from sync.fanout.channel_feed import Flow
+from sync.fanout.framing import Piece, SharedFrame, encode
+from sync.log import changes
+from sync.log.commit import Commit
+from sync.records import sql
+from sync.records.columns import table_of
+from sync.records.read_transaction import Reader, read_transaction
+from sync.wire.codes import Code
 from tenants.genesis import genesis
 
 Chain = Literal["ok", "new", "pruned", "mismatch", "ahead", "epoch", "switch"]
@@ -109,9 +111,9 @@ def in_channel(channel: Channel, state: TenantState) -> TenantState:
     if not channel.filtered:
         return state
     require_current(channel, state)
-    state_hash = routed.hash_at(channel, state.cursor)
+    state_hash = channel_log.hash_at(channel, state.cursor)
     if state_hash is None:  # pruned past its last checkpoint: it has to be born again
-        routed.retire(channel)
+        channel_log.retire(channel)
         raise AccessMoved
     return replace(state, state_hash=state_hash)
 
@@ -130,7 +132,7 @@ def check_filtered(channel: Channel, state: TenantState, position: Position) -> 
         return "new"
     if position.cursor > state.cursor:
         return "ahead"
-    known = routed.hash_at(channel, position.cursor)
+    known = channel_log.hash_at(channel, position.cursor)
     if known is None:
         return "pruned"
     return "ok" if known == position.state_hash else "mismatch"
@@ -216,7 +218,7 @@ def _total(reader: Reader, schema: TenantSchema) -> int:
 def read_log(tenant_id: int, after: int, limit: int) -> list[Commit]:
     """Read one chunk of the log after a cursor, `limit` lines at most, as commits; raises LogPruned."""
     knobs = stream_knobs()
-    piece = log.read(tenant_id, after, min(limit, knobs.chunk_lines), knobs.chunk_bytes)
+    piece = changes.read(tenant_id, after, min(limit, knobs.chunk_lines), knobs.chunk_bytes)
     if piece.to_cursor == after and _is_pruned(tenant_id, after):
         raise LogPruned
     commits, start = [], after
@@ -243,14 +245,14 @@ def read_frames(channel: Channel, after: int, state_hash: bytes, up_to: int | No
     """
     most = stream_knobs().chunk_lines
     if channel.filtered:
-        return _filtered_frames(channel, routed.read(channel, after, most, up_to=up_to), state_hash)
+        return _filtered_frames(channel, channel_log.read(channel, after, most, up_to=up_to), state_hash)
     commits = read_log(channel.tenant_id, after, most if up_to is None else min(most, up_to - after))
     if commits and commits[-1].access_version != channel.access_version:
         raise AccessMoved
     return log_frames(channel, commits)
 
 
-def _filtered_frames(channel: Channel, piece: routed.Routed, state_hash: bytes) -> list[SharedFrame]:
+def _filtered_frames(channel: Channel, piece: channel_log.Routed, state_hash: bytes) -> list[SharedFrame]:
     if piece.to_cursor == piece.from_cursor:
         return []
     flow = Flow(channel, piece.from_cursor)

@@ -12,14 +12,15 @@ import orjson
 
 from metadata.replica_ddl import SYSTEM_COLUMNS
 from metadata.schema import ObjectSpec, TenantSchema
-from sync import frames, view
-from sync.channels import Channel
-from sync.columns import column_names, line_encoder, selected, system_values, table_of
-from sync.digest import id_range
-from sync.projection import project_spec
-from sync.protocol import Span
-from sync.reading import Reader
-from sync.system_rows import system_records
+from sync.catchup.digest import id_range
+from sync.channels import view
+from sync.channels.channel import Channel
+from sync.channels.projection import project_spec
+from sync.records.columns import column_names, line_encoder, selected, system_values, table_of
+from sync.records.read_transaction import Reader
+from sync.records.system_rows import system_records
+from sync.wire import frames
+from sync.wire.protocol import Span
 
 FRAME_BYTES = 512 * 1024
 SPOOL_BYTES = 1024 * 1024

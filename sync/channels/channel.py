@@ -28,3 +28,19 @@ class Channel:
     def filtered(self) -> bool:
         """Whether its lines are a projection of the log's."""
         return self.rules is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainAt:
+    """The chain of a channel at some cursor, and the schema version in force there."""
+
+    state_hash: bytes
+    schema_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The channel key of each member, as of one `access_version` of the tenant."""
+
+    access_version: int
+    channels: dict[int, str]

@@ -18,13 +18,13 @@ from django.db import IntegrityError, transaction
 
 from metadata.access import Rules
 from metadata.access_store import Access, access_of
-from sync import models, sql
-from sync.channels import Channel
+from sync import models
+from sync.channels.channel import ChainAt, Channel, Standing
+from sync.channels.projection import Side, project
+from sync.channels.routing import channel_routes
 from sync.errors import AccessMoved, LogPruned
-from sync.hashchain import fold, link
-from sync.projection import Side, project
-from sync.rights import ChainAt, Standing
-from sync.routing import channel_routes
+from sync.records import sql
+from sync.wire.chain import fold, link
 from tenants.errors import MoatError
 from tenants.genesis import genesis
 from tenants.locks import tenant_transaction

@@ -7,8 +7,8 @@ from threading import Lock
 from django.db import transaction
 
 from metadata.access_store import rules_of_profiles
-from sync.channel_upkeep import held_rules
-from sync.routing import RoutePlan, build_plan
+from sync.channels.routing import RoutePlan, build_plan
+from sync.channels.upkeep import held_rules
 from tenants.locks import LockedTenant
 
 _SIZE = 1024

@@ -12,9 +12,10 @@ import orjson
 
 from metadata.access import Rules, TableRule
 from metadata.schema import ObjectSpec
-from sync.diff import flat_patch, unescape
-from sync.lines import decode_line, encode_line
-from sync.routing import SYSTEM_TABLES, Routing, passes
+from sync.channels.routing import Routing, passes
+from sync.wire.lines import decode_line, encode_line
+from sync.wire.patch import flat_patch, unescape
+from sync.wire.system_tables import LAYOUT_DEFINITION, SYSTEM_TABLES
 
 Record = Mapping[str, Any]
 
@@ -135,7 +136,7 @@ def project_system_record(table: str, record: Record | None, rules: Rules) -> di
     rule = rules.by_object.get(record["object_name"]) if record else None
     if record is None or rule is None:
         return None
-    if table == "layout_definition":
+    if table == LAYOUT_DEFINITION:
         return {**record, "layout_json": readable_layout(record.get("layout_json"), rule)}
     return project_metadata({name: value for name, value in record.items() if name != "object_name"}, rule, rules)
 

@@ -11,10 +11,11 @@ from typing import Any, Final
 from metadata.catalog import schema_of
 from metadata.filters import SYSTEM_FIELDS
 from metadata.schema import TenantSchema
-from sync import rows, sql
-from sync.projection import Side
-from sync.routing import SYSTEM_TABLES, RoutePlan, change_routes, system_routes
-from sync.sides import Found, Rekey, SideBuilder, Step
+from sync.channels.projection import Side
+from sync.channels.routing import RoutePlan, change_routes, system_routes
+from sync.channels.sides import Found, Rekey, SideBuilder, Step
+from sync.records import rows, sql
+from sync.wire.system_tables import SYSTEM_TABLES
 from tenants.locks import LockedTenant
 
 _SIDES: Final = (sql.Column("tenant_id", "bigint"), sql.Column("cursor", "bigint"), sql.Column("side", "text"))

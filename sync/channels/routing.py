@@ -15,11 +15,11 @@ from typing import Any
 
 from metadata.access import Rules, TableRule, Term
 from metadata.filters import DOWN, OWN, UP, RouteKey, value_key
+from sync.wire.system_tables import SYSTEM_TABLES
 
 Routing = Mapping[str, Any]
 """Routing values of a record: key text → value key, or for a hop down a sorted list of value keys."""
 
-SYSTEM_TABLES = ("object_metadata", "layout_definition")
 _COARSE = ("object_type", "status")
 
 

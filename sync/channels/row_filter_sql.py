@@ -1,6 +1,6 @@
 """SQL that says which records of a type table a channel sees, from the records as they are now.
 
-The log says the same through routing values (`sync.routing`); a test holds the two against each other.
+The log says the same through routing values (`sync.channels.routing`); a test holds the two against each other.
 """
 
 from typing import Any

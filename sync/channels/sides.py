@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metadata.filters import DOWN, UP, RouteKey, value_key
-from sync.projection import Side
-from sync.routing import RoutePlan, Routing, TablePlan, own_routing
+from sync.channels.projection import Side
+from sync.channels.routing import RoutePlan, Routing, TablePlan, own_routing
 
 Values = Mapping[str, Any]
 NOTHING = "-"

@@ -5,9 +5,11 @@ from typing import Any, Final
 from django.db.models import F, Q, QuerySet
 
 from metadata.access import Rules
-from sync import models, routed, sql
-from sync.channels import Channel
-from sync.v1.models import DeviceState
+from sync import models
+from sync.channels import channel_log
+from sync.channels.channel import Channel
+from sync.entities.models import DeviceState
+from sync.records import sql
 from tenants.locks import LockedTenant
 
 _BESIDE: Final = ("change_side", "change_route")
@@ -17,11 +19,11 @@ def checkpoint_all(locked: LockedTenant, cursor: int) -> None:
     """Keep the chain of every channel at a cursor, in the transaction that drops what is before it."""
     for row in models.Channel.objects.filter(tenant_id=locked.id, born_cursor__lt=cursor):
         channel = channel_of_row(row, locked)
-        state_hash = routed.hash_at(channel, cursor)
+        state_hash = channel_log.hash_at(channel, cursor)
         if state_hash is None:
-            routed.retire(channel)
+            channel_log.retire(channel)
             continue
-        routed.remember(channel, cursor, state_hash)
+        channel_log.remember(channel, cursor, state_hash)
         row.checkpoints.filter(cursor__lt=cursor).delete()
 
 

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from metadata.schema import ObjectSpec, TenantSchema
-from sync.channels import Channel
-from sync.projection import project_spec, project_system_record
-from sync.visibility import Condition, visible
+from sync.channels.channel import Channel
+from sync.channels.projection import project_spec, project_system_record
+from sync.channels.row_filter_sql import Condition, visible
+from sync.wire.system_tables import OBJECT_METADATA
 
 SystemRow = tuple[str, int, bool, dict[str, Any]]
 
@@ -30,7 +31,7 @@ def condition(channel: Channel, schema: TenantSchema, table: str, vendor: str, *
 
 def image_of(table: str, record_id: str, data: dict[str, Any]) -> dict[str, Any]:
     """Return a system record with the name of the object type it is about."""
-    return {**data, "object_name": record_id} if table == "object_metadata" else data
+    return {**data, "object_name": record_id} if table == OBJECT_METADATA else data
 
 
 def system_rows(channel: Channel, table: str, rows: Iterable[SystemRow]) -> list[SystemRow]:

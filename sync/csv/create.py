@@ -7,14 +7,14 @@ from itertools import islice
 from django.contrib.auth.models import User
 
 from metadata.catalog import schema_of
+from metadata.definitions import DraftField, DraftType, save_drafts
 from metadata.kinds import KINDS, Kind
 from metadata.names import propose_table_name
 from metadata.publish import publish
 from metadata.schema import ObjectSpec
-from sync.drafts import DraftField, DraftType, save_drafts
-from sync.importing.columns import BadColumns, ColumnPlan
-from sync.importing.inference import ColumnGuess
-from sync.importing.source import OpenCsv
+from sync.csv.columns import BadColumns, ColumnPlan
+from sync.csv.inference import ColumnGuess
+from sync.csv.source import OpenCsv
 from tenants.errors import MoatError, Refused
 from tenants.models import Tenant
 

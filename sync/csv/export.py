@@ -11,9 +11,9 @@ import orjson
 from metadata.fieldtypes import ValueRefused, binder, clean, reader
 from metadata.names import RECORD_COLUMNS
 from metadata.schema import FieldSpec, ObjectSpec
-from sync.columns import selected, table_of
-from sync.importing.cells import reader_of
-from sync.reading import read_transaction
+from sync.csv.cells import reader_of
+from sync.records.columns import selected, table_of
+from sync.records.read_transaction import read_transaction
 from tenants.errors import MoatError
 
 _CONDITION = re.compile(r"([a-z][a-z0-9_]*)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)

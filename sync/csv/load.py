@@ -6,12 +6,12 @@ from typing import Any
 
 from metadata.fieldtypes import ValueRefused, clean
 from metadata.schema import ObjectSpec
-from sync.codes import Code
-from sync.engine import push
-from sync.importing.parents import Parents
-from sync.importing.rows import BadCell, RowReader
-from sync.ops import Actor, Op, OpResult
-from sync.rows import existing_ids
+from sync.csv.parents import Parents
+from sync.csv.rows import BadCell, RowReader
+from sync.records.rows import existing_ids
+from sync.settle.push import push
+from sync.wire.codes import Code
+from sync.wire.ops import Actor, Op, OpResult
 
 KEPT_ERRORS = 1000
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from metadata.schema import ObjectSpec
-from sync.rows import existing_ids
+from sync.records.rows import existing_ids
 
 
 class Parents:

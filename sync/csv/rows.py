@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metadata.schema import ObjectSpec
-from sync.importing.cells import reader_of
-from sync.importing.columns import BadColumns, Column, ColumnPlan
+from sync.csv.cells import reader_of
+from sync.csv.columns import BadColumns, Column, ColumnPlan
 
 _NAMESPACE = uuid.UUID("6d6f6174-0000-5000-8000-637376000000")
 SEPARATOR = "~"

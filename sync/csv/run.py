@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from metadata.catalog import schema_of
+from metadata.definitions import DraftType
 from metadata.names import object_name_problem
 from metadata.schema import ObjectSpec
-from sync.drafts import DraftType
-from sync.importing.columns import BadColumns, ColumnPlan, plan_existing, plan_new
-from sync.importing.create import Inferred, Wishes, create, infer
-from sync.importing.load import Importer, Report
-from sync.importing.rows import RowReader, key_columns
-from sync.importing.source import open_csv
-from sync.ops import Actor
+from sync.csv.columns import BadColumns, ColumnPlan, plan_existing, plan_new
+from sync.csv.create import Inferred, Wishes, create, infer
+from sync.csv.load import Importer, Report
+from sync.csv.rows import RowReader, key_columns
+from sync.csv.source import open_csv
+from sync.wire.ops import Actor
 from tenants.errors import MoatError
 from tenants.models import Tenant
 

@@ -1,7 +1,7 @@
 """Object types of the demo tenant `acme`: a small field-service company."""
 
-from sync.drafts import DraftField as F
-from sync.drafts import DraftType
+from metadata.definitions import DraftField as F
+from metadata.definitions import DraftType
 
 TENANT = ("acme", "Acme Field Service")
 

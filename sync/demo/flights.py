@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from sync.importing.run import Options
+from sync.csv.run import Options
 from tenants.errors import MoatError
 
 TENANT = ("flights", "NYC flights 2013")

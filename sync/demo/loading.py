@@ -8,15 +8,15 @@ from django.db import connection, transaction
 from layouts.models import LayoutDefinition
 from layouts.publish import save as save_layout
 from metadata.catalog import schema_of
+from metadata.definitions import save_drafts
 from metadata.models import AccessRule, ObjectField, ObjectMetadata
 from metadata.names import quote
 from metadata.publish import publish
 from metadata.schema import physical_name
 from sync.demo import acme, acme_access, acme_layouts, acme_records
-from sync.drafts import save_drafts
-from sync.engine import push
-from sync.ops import Actor, Op
-from sync.rows import existing_ids
+from sync.records.rows import existing_ids
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.members import create_tenant
 from tenants.models import Membership, Tenant
 

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from sync.cbor import CborError, Limits, Pairs, Simple, Tag, decode, encode
+from sync.entities.cbor import CborError, Limits, Pairs, Simple, Tag, decode, encode
 
 MAX_VERSION: Final = 2**63 - 1
 _EPOCH: Final = date(1970, 1, 1)

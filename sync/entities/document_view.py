@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from metadata.access import TableRule
-from sync.cbor import Pairs, encode
-from sync.entities import document, keys_of
+from sync.entities.cbor import Pairs, encode
+from sync.entities.document import document, keys_of
 
 Columns = Callable[[], Mapping[str, Any]]
 Pair = tuple[Any, Any]

@@ -9,7 +9,7 @@ from tenants.models import Device, Tenant
 
 
 class EntityChange(models.Model):
-    """What CBOR clients are given of one change of the log: the bytes as they were after it. Written by `sync.settle.bodies`."""
+    """What CBOR clients are given of one change of the log: the bytes as they were after it. Written by `sync.settle.stored_documents`."""
 
     pk = models.CompositePrimaryKey("tenant_id", "cursor")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -43,7 +43,7 @@ class EntityConflict(models.Model):
 
 
 class DeviceState(models.Model):
-    """Where a device is that pulls, and under which channel: see `sync.v1.places`.
+    """Where a device is that pulls, and under which channel: see `sync.v1.pull_state`.
 
     Until it is past `floor` it is given records instead of the log; `paged` is how far it was led through them. It has
     confirmed all up to `confirmed`; nothing after `sent` was ever handed to it under this channel.

@@ -6,34 +6,18 @@ hands nothing over until it has asked the database where each subscriber belongs
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
 
-from sync.channels import Channel
+from sync.channels.channel import ChainAt, Channel, Standing
 from sync.errors import AccessMoved
-from sync.framing import SharedFrame
+from sync.fanout.framing import SharedFrame
 
 logger = structlog.get_logger(__name__)
 RETRY_SECONDS = 1.0
 _tasks: set["asyncio.Task[Any]"] = set()
-
-
-@dataclass(frozen=True, slots=True)
-class ChainAt:
-    """The chain of a channel at some cursor, and the schema version in force there."""
-
-    state_hash: bytes
-    schema_version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The channel key of each member, as of one `access_version` of the tenant."""
-
-    access_version: int
-    channels: dict[int, str]
 
 
 class Backing(Protocol):

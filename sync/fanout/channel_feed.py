@@ -6,14 +6,15 @@ frames a flow lags behind the head; `advance` closes the gap with a frame that h
 
 from collections.abc import Iterable, Iterator
 
-from sync import frames
-from sync.channels import Channel
-from sync.commits import Commit
-from sync.framing import SharedFrame
-from sync.hashchain import link
-from sync.lines import decode_line
-from sync.projection import Side, project
-from sync.routing import SYSTEM_TABLES, guide, values_of
+from sync.channels.channel import Channel
+from sync.channels.projection import Side, project
+from sync.channels.routing import guide, values_of
+from sync.fanout.framing import SharedFrame
+from sync.log.commit import Commit
+from sync.wire import frames
+from sync.wire.chain import link
+from sync.wire.lines import decode_line
+from sync.wire.system_tables import SYSTEM_TABLES
 
 
 class Flow:

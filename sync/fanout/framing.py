@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sync import frames
-from sync.channels import Channel
-from sync.commits import Commit
-from sync.hashchain import fold
+from sync.channels.channel import Channel
+from sync.log.commit import Commit
+from sync.wire import frames
+from sync.wire.chain import fold
 
 
 @dataclass(frozen=True, slots=True)

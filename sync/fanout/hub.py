@@ -13,12 +13,12 @@ from dataclasses import replace
 import structlog
 
 from sync import metrics
-from sync.channels import FULL_ACCESS, Channel
-from sync.commits import Commit
+from sync.channels.channel import FULL_ACCESS, Channel
 from sync.errors import LogPruned
-from sync.flows import Flow, Flows
-from sync.framing import SharedFrame, encode, pieces
-from sync.rights import Backing, Rights, Subscriber, spawn
+from sync.fanout.access_check import Backing, Rights, Subscriber, spawn
+from sync.fanout.channel_feed import Flow, Flows
+from sync.fanout.framing import SharedFrame, encode, pieces
+from sync.log.commit import Commit
 
 logger = structlog.get_logger(__name__)
 

@@ -17,10 +17,11 @@ from django.conf import settings
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from sync import metrics, sql
+from sync import metrics
 from sync.conf import StreamKnobs
-from sync.hub import Hub
-from sync.readpool import ReadPool
+from sync.fanout.hub import Hub
+from sync.records import sql
+from sync.records.read_pool import ReadPool
 
 logger = structlog.get_logger(__name__)
 RETRY_SECONDS = 1.0

@@ -6,17 +6,18 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, Final
 
-from sync import recording, sql
-from sync.commits import Commit
-from sync.entities import Body
+from sync.channels import record_sides
+from sync.channels.plans import plan_of
+from sync.channels.projection import Side
+from sync.channels.record_sides import Recorded
+from sync.channels.routing import RoutePlan
+from sync.channels.sides import Step
+from sync.entities.document import Body
 from sync.errors import LogPruned
-from sync.hashchain import link
-from sync.lines import encode_change, wire_time
-from sync.plans import plan_of
-from sync.projection import Side
-from sync.recording import Recorded
-from sync.routing import RoutePlan
-from sync.sides import Step
+from sync.log.commit import Commit
+from sync.records import sql
+from sync.wire.chain import link
+from sync.wire.lines import encode_change, wire_time
 from tenants.genesis import genesis
 from tenants.locks import LockedTenant
 
@@ -41,7 +42,7 @@ _COLUMNS: Final = (
 class Entry:
     """A change to append. `payload` as in the spec; `device` and `op_id` go together; `made_at` in wire form.
 
-    `mark` is what filtered channels need to know: the `Step` of a type table (only where `sync.plans.plan_of` has a plan), the
+    `mark` is what filtered channels need to know: the `Step` of a type table (only where `sync.channels.plans.plan_of` has a plan), the
     `Side` of a system table.
     `previous` is the cursor of the record's change before this one; 0 for its first. `body` is what CBOR clients are given.
     """
@@ -123,7 +124,7 @@ def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime
 
 def _with_rekeys(plan: RoutePlan, locked: LockedTenant, entries: list[Entry]) -> tuple[list[Entry], Recorded]:
     versions = {(e.table, e.record_id): e.version for e in entries}
-    recorded = recording.record(plan, locked, [(e.table, e.mark) for e in entries], versions)
+    recorded = record_sides.record(plan, locked, [(e.table, e.mark) for e in entries], versions)
     last = recorded.cursors | {(e.table, e.record_id): locked.cursor + n for n, e in enumerate(entries, 1)}
     for r in recorded.rekeys:
         key = (r.table, r.record_id)
@@ -136,10 +137,10 @@ def _keep_sides(
 ) -> Commit:
     """Store what filtered channels need, and write the re-keyed records' versions: nobody else knows of them."""
     changes = [(row[1], row[3], side) for row, side in zip(rows, recorded.sides, strict=True)]
-    recording.store(plan, locked.id, changes)
+    record_sides.store(plan, locked.id, changes)
     count = len(recorded.rekeys)
     rekeyed = tuple((row[3], row[4], row[5], row[1]) for row in rows[len(rows) - count :])
-    recording.move_rows(locked, rekeyed)
+    record_sides.move_rows(locked, rekeyed)
     return replace(commit, sides={cursor: side for cursor, _, side in changes if side is not None}, rekeyed=rekeyed)
 
 

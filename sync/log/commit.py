@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from sync.projection import Side
+from sync.channels.projection import Side
 
 logger = structlog.get_logger(__name__)
 

@@ -2,8 +2,8 @@
 
 from django.db import connection
 
-from sync.hashchain import link
 from sync.models import Snapshot
+from sync.wire.chain import link
 from tenants.genesis import genesis
 from tenants.locks import tenant_transaction
 from tenants.models import Device, Tenant, new_epoch

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from metadata.schema import ObjectSpec
-from sync import sql
-from sync.channels import Channel
-from sync.lines import decode_line, encode_line
-from sync.log import record_lines
-from sync.projection import Side, project
-from sync.rows import records
+from sync.channels.channel import Channel
+from sync.channels.projection import Side, project
+from sync.log.changes import record_lines
+from sync.records import sql
+from sync.records.rows import records
+from sync.wire.lines import decode_line, encode_line
 
 
 def changes_of(

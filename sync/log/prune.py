@@ -15,10 +15,11 @@ from django.utils import timezone
 
 from metadata.catalog import published_types
 from metadata.schema import ObjectSpec, physical_name
-from sync import channel_upkeep, sql
+from sync.channels import upkeep
 from sync.conf import knobs
 from sync.models import Change, PrunedOps
-from sync.rows import RECORD_FIELDS
+from sync.records import sql
+from sync.records.rows import RECORD_FIELDS
 from tenants.locks import LockedTenant, tenant_transaction
 from tenants.models import Device, Tenant
 
@@ -44,9 +45,9 @@ def prune(tenant_id: int, keep_days: int, keep_changes: int = 0, *, dry_run: boo
     if dry_run:
         waiting = sum(_count_tombstones(tenant_id, spec, floor) for spec in specs)
         return Pruned(floor, Change.objects.filter(tenant_id=tenant_id, cursor__lt=floor).count(), waiting)
-    channel_upkeep.retire_outdated(tenant_id)
+    upkeep.retire_outdated(tenant_id)
     dropped = sum(_drop_changes(tenant_id, floor))
-    channel_upkeep.drop_beside(tenant_id, floor)
+    upkeep.drop_beside(tenant_id, floor)
     emptied = sum(count for spec in specs for count in _empty_tombstones(tenant_id, spec, floor))
     return Pruned(floor, dropped, emptied)
 
@@ -75,7 +76,7 @@ def _drop_changes(tenant_id: int, floor: int) -> Iterator[int]:
                 return
             _remember_ops(locked, upto)
             sql.run("DELETE FROM v1_changes WHERE tenant_id = %s AND cursor < %s", [tenant_id, upto])
-            channel_upkeep.checkpoint_all(locked, upto)
+            upkeep.checkpoint_all(locked, upto)
             dropped = sql.run("DELETE FROM changes WHERE tenant_id = %s AND cursor < %s", [tenant_id, upto])
             locked.pruned_cursor = upto
         yield dropped

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from metadata.catalog import published_types
 from metadata.schema import physical_name
-from sync import sql
-from sync.hashchain import link
-from sync.lines import decode_line
 from sync.models import SystemRecord
-from sync.receivers import LAYOUT_DEFINITION, OBJECT_METADATA
+from sync.records import sql
+from sync.wire.chain import link
+from sync.wire.lines import decode_line
+from sync.wire.system_tables import SYSTEM_TABLES
 from tenants.genesis import genesis
 from tenants.models import Tenant
 
@@ -148,7 +148,7 @@ class _Check:
                     )
 
     def _versions(self, table: str, ids: list[str]) -> dict[str, int] | None:
-        if table in (OBJECT_METADATA, LAYOUT_DEFINITION):
+        if table in SYSTEM_TABLES:
             mine = SystemRecord.objects.filter(tenant_id=self.tenant.pk, table_name=table, record_id__in=ids)
             return dict(mine.values_list("record_id", "version"))
         if table not in self.tables:

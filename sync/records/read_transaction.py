@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from django.db import connection, transaction
 
-from sync.readpool import closing_with_thread
+from sync.records.read_pool import closing_with_thread
 
 _local = threading.local()
 Values = Sequence[Any]

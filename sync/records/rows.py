@@ -1,4 +1,4 @@
-"""Records of the type tables, below the ORM: read by id, written in bulk. All writes come from `sync.settle` and `sync.prune`."""
+"""Records of the type tables, below the ORM: read by id, written in bulk. All writes come from `sync.settle` and `sync.log.prune`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -8,8 +8,8 @@ from metadata.canonical import canonical_json
 from metadata.cleaners import CHOICE_LENGTH, clean_text
 from metadata.fieldtypes import Convert, binder, cleaner, column_type, reader
 from metadata.schema import FieldSpec, ObjectSpec, TenantSchema, physical_name
-from sync import sql, versions
-from sync.versions import Versions
+from sync.records import sql, versions_column
+from sync.records.versions_column import Versions
 
 RECORD_FIELDS: Final = ("object_type", "status")
 _SYSTEM: Final = (
@@ -166,7 +166,7 @@ class Row:
     def versions(self) -> Versions:
         """Per field, which version changed it last. Not to be mutated: assign a new one."""
         if self._versions is None:
-            self._versions = versions.parse(self.versions_text)
+            self._versions = versions_column.parse(self.versions_text)
         return self._versions
 
     @versions.setter
@@ -245,7 +245,7 @@ def _bound(table: Table, fields: Sequence[str], rows: Iterable[Row], *, entity: 
             values[position] = bind(values[position])
         if entity:
             values += (row.entity_version, row.entity_cbor)
-        text = row.versions_text if row.versions_text is not None else versions.dump(row.versions)
+        text = row.versions_text if row.versions_text is not None else versions_column.dump(row.versions)
         bound.append((*values, row.version, row.cursor, row.deleted, text, row.id))
     return bound
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from sync.reading import Reader
+from sync.records.read_transaction import Reader
 
 
 def system_records(

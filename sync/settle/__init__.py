@@ -6,18 +6,19 @@ Why it is built like this is told in docs/adr/0003-settle-in-memory.md.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sync import log, rows
-from sync.codes import Code
-from sync.commits import Commit
 from sync.errors import OpRefused, PushRefused
+from sync.log import changes
+from sync.log.commit import Commit
 from sync.models import Conflict
-from sync.ops import Actor, Op, OpResult
-from sync.settle import bodies, conflicts, guard
+from sync.records import rows
+from sync.settle import conflicts, guard, stored_documents
 from sync.settle.batch import Batch, Settlement
-from sync.settle.contention import view_of
+from sync.settle.concurrent_edit import view_of
 from sync.settle.decide import decide
 from sync.settle.prefetch import load_devices, prefetch
 from sync.settle.tx import InConflict, Tx
+from sync.wire.codes import Code
+from sync.wire.ops import Actor, Op, OpResult
 from tenants.errors import MoatError
 from tenants.locks import LockedTenant
 
@@ -182,8 +183,8 @@ def _aborted(op: Op) -> OpResult:
 def flush(batch: Batch) -> Commit:
     """Write what a batch decided: records, the log, conflicts. The caller stores the tenant's counters."""
     # The log first: filtered channels need the records as they were.
-    commit = log.append_unstored(batch.locked, batch.entries, batch.at)
-    bodies.store(batch.tenant_id, commit.from_cursor, batch.entries)
+    commit = changes.append_unstored(batch.locked, batch.entries, batch.at)
+    stored_documents.store(batch.tenant_id, commit.from_cursor, batch.entries)
     for table_name, record_id, version, cursor in commit.rekeyed:
         if (table := batch.table(table_name)) is not None and (row := batch.dirty.get((table, record_id))) is not None:
             row.version, row.cursor = version, cursor

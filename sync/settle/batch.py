@@ -16,17 +16,18 @@ from metadata.access import Rules, TableRule, Term
 from metadata.access_store import Access, access_at
 from metadata.catalog import schema_of
 from metadata.models import ObjectMetadata
-from sync import log, rows
-from sync.codes import Code
+from sync.channels.plans import plan_of
+from sync.channels.sides import Step as RouteStep
 from sync.conf import knobs
 from sync.errors import OpRefused
+from sync.log import changes
 from sync.models import Conflict
-from sync.ops import Actor
-from sync.plans import plan_of
-from sync.rows import Row, Table
-from sync.settle.bodies import carry
-from sync.settle.past import Step, step_of
-from sync.sides import Step as RouteStep
+from sync.records import rows
+from sync.records.rows import Row, Table
+from sync.settle.merge_base import Step, step_of
+from sync.settle.stored_documents import carry
+from sync.wire.codes import Code
+from sync.wire.ops import Actor
 from tenants.locks import LockedTenant
 
 
@@ -79,7 +80,7 @@ class Batch:
         self.passing: defaultdict[Term, dict[str, set[str]]] = defaultdict(dict)
         self.looked_over: defaultdict[TableRule, set[str]] = defaultdict(set)
         self.conflicts: dict[str, Conflict] = {}
-        self.entries: list[log.Entry] = []
+        self.entries: list[changes.Entry] = []
         self.new_conflicts: list[Conflict] = []
         self.settlements: list[Settlement] = []
 
@@ -124,7 +125,7 @@ class Batch:
             self.load(table, [record_id])
         return self.found[key]
 
-    def append(self, row: Row, entry: log.Entry, cursor: int) -> None:
+    def append(self, row: Row, entry: changes.Entry, cursor: int) -> None:
         """Take in a record's next state and the change that led to it; `cursor` is the one after those taken in before."""
         key = (row.table, row.id)
         before = self.dirty.get(key) or self.found.get(key)
@@ -182,7 +183,7 @@ class Batch:
     def steps(self, row: Row) -> list[Step]:
         """Return the newest changes of a record in order, those of this batch included."""
         name = row.table.spec.table_name
-        lines = log.record_lines(self.tenant_id, row.raw[2], self.knobs.base_lines) if row.raw is not None else []
+        lines = changes.record_lines(self.tenant_id, row.raw[2], self.knobs.base_lines) if row.raw is not None else []
         steps = [step_of(line) for line in lines]
         steps += [
             Step(e.version, e.op, e.payload, e.by, None, e.device)

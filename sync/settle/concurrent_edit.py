@@ -5,14 +5,14 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from sync import versions
-from sync.lines import wire_time
 from sync.models import Conflict
-from sync.ops import ConflictView, Op
-from sync.resolvers import Meeting
-from sync.rows import Row
-from sync.settle.past import Step, known_to
+from sync.records.rows import Row
+from sync.settle import field_versions
+from sync.settle.merge_base import Step, known_to
+from sync.settle.resolvers import Meeting
 from sync.settle.tx import Tx
+from sync.wire.lines import wire_time
+from sync.wire.ops import ConflictView, Op
 
 
 class Contention:
@@ -24,19 +24,19 @@ class Contention:
         self.row = row
         self.base = base
         #: Whether someone else changed the record since the base.
-        self.moved = base < row.version and versions.any_foreign(row.versions, base, tx.actor.device_id)
+        self.moved = base < row.version and field_versions.any_foreign(row.versions, base, tx.actor.device_id)
 
     @cached_property
     def deleted_by_others(self) -> bool:
         """Whether someone else deleted the record since the base. Pruned tombstones no longer say who: others, then."""
-        entry = self.row.versions.get(versions.ALL)
+        entry = self.row.versions.get(field_versions.ALL)
         if not self.row.deleted or self.base >= self.row.version:
             return False
-        return entry is None or versions.is_foreign(entry, self.base, self.tx.actor.device_id)
+        return entry is None or field_versions.is_foreign(entry, self.base, self.tx.actor.device_id)
 
     def contested(self, names: Iterable[str]) -> frozenset[str]:
         """Return which of the fields someone else changed since the base."""
-        return frozenset(versions.foreign_among(self.row.versions, names, self.base, self.tx.actor.device_id))
+        return frozenset(field_versions.foreign_among(self.row.versions, names, self.base, self.tx.actor.device_id))
 
     @cached_property
     def steps(self) -> list[Step]:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from sync.codes import Code
-from sync.diff import same
 from sync.errors import OpRefused
-from sync.lines import wire_time
 from sync.models import Conflict
-from sync.ops import Op
 from sync.settle.batch import Settlement
 from sync.settle.tx import Effect, Tx
+from sync.wire.codes import Code
+from sync.wire.lines import wire_time
+from sync.wire.ops import Op
+from sync.wire.patch import same
 
 SUPERSEDED = "superseded"
 

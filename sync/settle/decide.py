@@ -1,15 +1,15 @@
 """What an op does, decided in memory: an effect, a refusal (`OpRefused`) or a conflict (`InConflict`)."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from sync import versions
-from sync.codes import Code
-from sync.diff import field_patch, same
 from sync.errors import OpRefused
-from sync.lines import made_at_of
-from sync.log import Entry
-from sync.merge import (
+from sync.log.changes import Entry
+from sync.models import Conflict
+from sync.records.rows import Row, Table
+from sync.settle import field_versions, guard
+from sync.settle.concurrent_edit import Contention
+from sync.settle.merge import (
     MANUAL,
     POLICIES,
     SERVER_WINS,
@@ -20,17 +20,16 @@ from sync.merge import (
     merge_update,
     merge_with_deleted,
 )
-from sync.models import Conflict
-from sync.ops import Op
-from sync.resolvers import Accept, Answer, Reject, ask, resolver_of
-from sync.resolvers import Merged as ResolverMerged
-from sync.rows import Row, Table
-from sync.settle import guard
-from sync.settle.contention import Contention
 from sync.settle.payloads import check_values, clean_field, read_insert, read_update, valid_id
+from sync.settle.resolvers import Accept, Answer, Reject, ask, resolver_of
+from sync.settle.resolvers import Merged as ResolverMerged
 from sync.settle.tx import Effect, InConflict, Tx
+from sync.wire.codes import Code
+from sync.wire.lines import made_at_of
+from sync.wire.ops import Op
+from sync.wire.patch import field_patch, same
+from sync.wire.system_tables import SYSTEM_TABLES
 
-SYSTEM_TABLES: Final = frozenset({"object_metadata", "layout_definition"})
 Verb = Literal["insert", "update", "delete"]
 
 
@@ -110,7 +109,7 @@ def write_whole(tx: Tx, op: Op, new: Row, values: dict[str, Any]) -> Effect:
     new.deleted = False
     new.changed = values
     if new.version > 1:
-        new.versions = versions.replaced(new.versions, new.version, tx.actor.device_id)
+        new.versions = field_versions.replaced(new.versions, new.version, tx.actor.device_id)
     return _effect(tx, op, new, "insert", {name: value for name, value in values.items() if value is not None}, values)
 
 
@@ -170,7 +169,7 @@ def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect
         written[name] = value
     new.version += 1
     new.changed.update(written)
-    new.versions = versions.touched(row.versions, written, new.version, tx.actor.device_id)
+    new.versions = field_versions.touched(row.versions, written, new.version, tx.actor.device_id)
     return _effect(tx, op, new, "update", patch, written)
 
 
@@ -243,7 +242,7 @@ def remove(tx: Tx, op: Op, row: Row) -> Effect:
     new = row.copy()
     new.version += 1
     new.deleted = True
-    new.versions = versions.replaced(row.versions, new.version, tx.actor.device_id)
+    new.versions = field_versions.replaced(row.versions, new.version, tx.actor.device_id)
     return _effect(tx, op, new, "delete", None, {})
 
 

@@ -9,27 +9,28 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync import entities, sql
-from sync.codes import Code
-from sync.commits import Commit
-from sync.documents import DocumentView
-from sync.entities import Body
+from sync.entities import document
+from sync.entities.document import Body
+from sync.entities.document_view import DocumentView
+from sync.entities.ops import EntityOp, Pushed
 from sync.errors import OpRefused, PushRefused
-from sync.lines import wire_time
+from sync.log.commit import Commit
 from sync.models import Conflict, PrunedOps
-from sync.ops import Actor, Op
-from sync.rows import Row, Table
+from sync.records import sql
+from sync.records.rows import Row, Table
 from sync.settle import Outcome, flush, guard
 from sync.settle import entity_rights as rights
 from sync.settle.batch import Batch, Settlement
-from sync.settle.bodies import body_of, version_of
 from sync.settle.conflicts import SUPERSEDED
 from sync.settle.decide import remove, table_for, write_fields, write_whole
 from sync.settle.entity_conflicts import Lost, Resolution, keep, resolve
 from sync.settle.payloads import read_insert
 from sync.settle.prefetch import load_devices, prefetch
+from sync.settle.stored_documents import body_of, version_of
 from sync.settle.tx import Effect, Tx
-from sync.v1.ops import EntityOp, Pushed
+from sync.wire.codes import Code
+from sync.wire.lines import wire_time
+from sync.wire.ops import Actor, Op
 from tenants.errors import MoatError
 from tenants.locks import LockedTenant
 
@@ -122,10 +123,10 @@ def _prepared(tx: Tx, op: EntityOp) -> _Prepared:
         view = rights.view_for(tx, table)
         try:
             rights.require_known(view, table, op.body or b"")
-            payload = entities.declared(op.body or b"", rights.kinds_for(view, table))
+            payload = document.declared(op.body or b"", rights.kinds_for(view, table))
         except OpRefused as error:
             problem = error
-        except entities.NotPlain as error:
+        except document.NotPlain as error:
             name, reason = error.args
             problem = OpRefused(Code.BAD_VALUE, f"{name}: {reason}.", field=name)
     return _Prepared(Op(op.op_id, None, op.collection, op.entity_id, "insert", payload=payload, at=made_at), problem)
@@ -207,7 +208,7 @@ def _with_body(effect: Effect, body: Body) -> Effect:
 
 def _resolved(tx: Tx, op: EntityOp, engine_op: Op, row: Row, resolution: Resolution) -> Effect:
     """Return what an op does that lost by its version, and that the object type's policy lets through all the same."""
-    table, version = row.table, entities.next_version(version_of(row))
+    table, version = row.table, document.next_version(version_of(row))
     if resolution.kind == "accept":
         return _applied(tx, op, engine_op, table, row, version)
     effect = write_fields(tx, engine_op, row, resolution.values)

@@ -5,22 +5,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sync import entities, sql
-from sync.documents import DocumentView
+from sync.entities import document
+from sync.entities.document_view import DocumentView
+from sync.entities.models import EntityConflict
+from sync.entities.ops import EntityConflictView, EntityOp
 from sync.errors import OpRefused
-from sync.lines import decode_line
-from sync.merge import FIELD_MERGE, LAST_WRITE_WINS, MANUAL, SERVER_WINS
 from sync.models import Conflict
-from sync.ops import Actor, Op
-from sync.resolvers import Accept, Ask, Meeting, Merged, Reject, ask, resolver_of
-from sync.rows import Row
+from sync.records import sql
+from sync.records.rows import Row
 from sync.settle.batch import Batch
-from sync.settle.bodies import body_of, version_of
 from sync.settle.entity_rights import kinds_for, values_for
+from sync.settle.merge import FIELD_MERGE, LAST_WRITE_WINS, MANUAL, SERVER_WINS
 from sync.settle.payloads import check_values, clean_field, read_insert
+from sync.settle.resolvers import Accept, Ask, Meeting, Merged, Reject, ask, resolver_of
+from sync.settle.stored_documents import body_of, version_of
 from sync.settle.tx import Tx
-from sync.v1.models import EntityConflict
-from sync.v1.ops import EntityConflictView, EntityOp
+from sync.wire.lines import decode_line
+from sync.wire.ops import Actor, Op
 
 REJECTED = "rejected"
 
@@ -72,10 +73,10 @@ def _merged(tx: Tx, op: EntityOp, row: Row, view: DocumentView) -> Resolution:
     if op.body is None or row.deleted or base is None:
         return _PERSON
     stored = body_of(row)
-    merged = entities.merge(view.shown(base, dict), op.body, view.shown(stored, row.values))
+    merged = document.merge(view.shown(base, dict), op.body, view.shown(stored, row.values))
     if merged is None:
         return _PERSON
-    from_body = entities.declared(merged, kinds_for(view, row.table))
+    from_body = document.declared(merged, kinds_for(view, row.table))
     only = None if view.free else view.writable_fields()
     return Resolution(
         "write", read_insert(row.table, from_body, tx.batch.unknown_field, only), view.overlaid(stored, merged)
@@ -110,7 +111,7 @@ def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) ->
         return _PERSON
     given = {name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()}
     check_values(row.table, given)
-    return Resolution("write", given, entities.edited(body_of(row), given, lambda: {**row.values(), **given}))
+    return Resolution("write", given, document.edited(body_of(row), given, lambda: {**row.values(), **given}))
 
 
 def keep(

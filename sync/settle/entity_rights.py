@@ -6,18 +6,18 @@ A document replaces what its member sees and may write. What the profile hides o
 from collections.abc import Mapping
 from typing import Any
 
-from sync.codes import Code
-from sync.diff import same
-from sync.documents import DocumentView
-from sync.entities import keys_of
+from sync.entities.document import keys_of
+from sync.entities.document_view import DocumentView
 from sync.errors import OpRefused
-from sync.ops import Op
-from sync.rows import Row, Table
+from sync.records.rows import Row, Table
 from sync.settle import guard
-from sync.settle.bodies import body_of
 from sync.settle.payloads import read_insert
-from sync.settle.sight import sees
+from sync.settle.row_filter_check import sees
+from sync.settle.stored_documents import body_of
 from sync.settle.tx import Tx
+from sync.wire.codes import Code
+from sync.wire.ops import Op
+from sync.wire.patch import same
 
 
 def view_for(tx: Tx, table: Table) -> DocumentView:

@@ -6,26 +6,12 @@ still has their work ahead of it. The key `*` stands for every field without an 
 revival); without it such a field has version 1, its insert. Writes without a device (None) are always somebody else's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
-import orjson
+from sync.records.versions_column import Versions
 
-Versions = dict[str, list[Any]]
 ALL: Final = "*"
-
-
-def parse(text: str | None) -> Versions:
-    """Read the column `_versions`."""
-    if not text or text == "{}":
-        return {}
-    parsed: Versions = orjson.loads(text)
-    return parsed
-
-
-def dump(versions: Mapping[str, list[Any]]) -> str:
-    """Return the text of the column `_versions`."""
-    return orjson.dumps(versions).decode() if versions else "{}"
 
 
 def is_foreign(entry: list[Any] | None, base: int, device: str | None) -> bool:

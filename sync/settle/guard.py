@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from metadata.access import Rules, TableRule
-from sync.codes import Code
+from sync.channels.projection import readable_record
 from sync.errors import OpRefused
-from sync.ops import ConflictView, Op
-from sync.projection import readable_record
-from sync.routing import SYSTEM_TABLES
-from sync.rows import Row, Table
-from sync.settle.sight import sees, sees_target
+from sync.records.rows import Row, Table
+from sync.settle.row_filter_check import sees, sees_target
 from sync.settle.tx import Effect, Tx
+from sync.wire.codes import Code
+from sync.wire.ops import ConflictView, Op
+from sync.wire.system_tables import SYSTEM_TABLES
 
 CREATE_REFUSED: Final = "Your profile does not allow this record to be created."
 

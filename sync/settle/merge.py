@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sync.diff import same
+from sync.wire.patch import same
 
 LAST_WRITE_WINS: Final = "last_write_wins"
 FIELD_MERGE: Final = "field_merge"

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.diff import PatchFailed, apply_patch
-from sync.lines import decode_line
-from sync.merge import Contended, three_way
+from sync.settle.merge import Contended, three_way
+from sync.wire.lines import decode_line
+from sync.wire.patch import PatchFailed, apply_patch
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ import jsonpointer
 import orjson
 
 from metadata.fieldtypes import ValueRefused
-from sync.codes import Code
 from sync.conf import EngineKnobs
-from sync.diff import same
 from sync.errors import OpRefused
-from sync.rows import RECORD_FIELDS, Table
+from sync.records.rows import RECORD_FIELDS, Table
+from sync.wire.codes import Code
+from sync.wire.patch import same
 
 Unknown = Callable[[Table, str], OpRefused]
 _VALUE_CODES: Final = {code.value: code for code in (Code.BAD_VALUE, Code.TOO_LARGE)}

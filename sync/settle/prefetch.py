@@ -9,13 +9,14 @@ from django.db.models import Q
 
 from metadata.access import Rules, TableRule
 from metadata.fieldtypes import ValueRefused
-from sync import log, sql
+from sync.log import changes
 from sync.models import Conflict, PrunedOps
-from sync.ops import Actor, Op
-from sync.rows import Table
+from sync.records import sql
+from sync.records.rows import Table
 from sync.settle.batch import Batch, DeviceState
 from sync.settle.payloads import valid_id
-from sync.settle.sight import look_over
+from sync.settle.row_filter_check import look_over
+from sync.wire.ops import Actor, Op
 
 Pushes = Sequence[tuple[Actor, Sequence[Op]]]
 
@@ -111,7 +112,7 @@ def _load_earlier(state: DeviceState, device_id: str, ops: Sequence[Op]) -> None
     """Learn which of a device's ops were accepted or are in conflict. A device that only sends new ops costs nothing."""
     logged = [op.op_id for op in ops if op.op_id <= state.newest_op_id]
     if logged:
-        state.accepted.update(log.find_accepted(device_id, logged))
+        state.accepted.update(changes.find_accepted(device_id, logged))
     clashing = [op.op_id for op in ops if op.op_id <= state.newest_conflict]
     if clashing:
         for conflict in Conflict.objects.filter(device_id=device_id, op_id__in=clashing):

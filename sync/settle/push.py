@@ -1,16 +1,16 @@
-"""The engine's write use-cases for synchronous callers: admin, REST, commands and tests. Sockets go through `sync.writer`."""
+"""The engine's write use-cases for synchronous callers: admin, REST, commands and tests. Sockets go through `sync.settle.writer`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
 
-from sync import commits, signals
-from sync.codes import Code
 from sync.errors import PushRefused, SyncError
+from sync.log import commit
 from sync.models import Conflict
-from sync.ops import Actor, Op, OpResult
-from sync.settle import Outcome, settle
+from sync.settle import Outcome, settle, signals
+from sync.wire.codes import Code
+from sync.wire.ops import Actor, Op, OpResult
 from tenants.locks import tenant_transaction
 
 
@@ -32,7 +32,7 @@ def push(actor: Actor, ops: Sequence[Op], schema_version: int | None = None) -> 
 def announce(outcome: Outcome) -> None:
     """Tell this process what a batch came to. Only after COMMIT."""
     if outcome.commit.lines:
-        commits.announce(outcome.commit)
+        commit.announce(outcome.commit)
     for settled in outcome.settlements:
         signals.send_conflict_settled(settled)
 

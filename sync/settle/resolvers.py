@@ -16,7 +16,7 @@ import structlog
 from django.utils.module_loading import import_string
 
 from sync.conf import knobs
-from sync.merge import POLICIES
+from sync.settle.merge import POLICIES
 
 logger = structlog.get_logger(__name__)
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 from metadata.access import TableRule, Term
 from metadata.filters import DOWN, OWN, value_key
-from sync import sql
-from sync.rows import Row, Table
+from sync.channels.row_filter_sql import over_hop
+from sync.records import sql
+from sync.records.rows import Row, Table
 from sync.settle.batch import Batch
 from sync.settle.tx import Tx
-from sync.visibility import over_hop
 
 
 def look_over(batch: Batch, rule: TableRule, table: Table, ids: Iterable[str]) -> None:

@@ -1,13 +1,14 @@
-"""What CBOR clients are given of a change (`sync.entities`): carried through every edit of a record one of them wrote, and stored beside the log."""
+"""What CBOR clients are given of a change (`sync.entities.document`): carried through every edit of a record one of them wrote, and stored beside the log."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from sync import entities, sql
-from sync.diff import unescape
-from sync.entities import Body
-from sync.log import Entry
-from sync.rows import Row
+from sync.entities import document
+from sync.entities.document import Body
+from sync.log.changes import Entry
+from sync.records import sql
+from sync.records.rows import Row
+from sync.wire.patch import unescape
 
 _COLUMNS: Final = (
     sql.Column("tenant_id", "bigint"),
@@ -23,7 +24,7 @@ _COLUMNS: Final = (
 def carry(before: Row | None, row: Row, entry: Entry) -> None:
     """Bring a record's bytes and its version for CBOR clients in step with a change; `before` is the record ahead of it."""
     if entry.body is None and before is not None and before.entity_version is not None:
-        entry.body = Body(entities.next_version(before.entity_version), _after(before, row, entry))
+        entry.body = Body(document.next_version(before.entity_version), _after(before, row, entry))
     if entry.body is not None:
         row.entity_version, row.entity_cbor, row.entity_changed = entry.body.version, entry.body.cbor, True
 
@@ -32,9 +33,9 @@ def _after(before: Row, row: Row, entry: Entry) -> bytes | None:
     if entry.op == "delete":
         return None
     if entry.op == "insert" or before.entity_cbor is None:
-        return entities.document(row.values())
+        return document.document(row.values())
     names = {unescape(step["path"].split("/", 2)[1]) for step in entry.payload}
-    return entities.edited(
+    return document.edited(
         before.entity_cbor, {name: row.get(name) for name in row.table.fields if name in names}, row.values
     )
 
@@ -59,4 +60,4 @@ def version_of(row: Row | None) -> int:
 
 def body_of(row: Row) -> bytes:
     """Return a live record's bytes: as a CBOR client wrote them, else its columns."""
-    return entities.document(row.values()) if row.entity_cbor is None else row.entity_cbor
+    return document.document(row.values()) if row.entity_cbor is None else row.entity_cbor

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sync.codes import Code
 from sync.errors import OpRefused
-from sync.log import Entry
+from sync.log.changes import Entry
 from sync.models import Conflict
-from sync.ops import Actor, OpResult
-from sync.rows import Row, Table, unique_key
+from sync.records.rows import Row, Table, unique_key
 from sync.settle.batch import Batch, Settlement
+from sync.wire.codes import Code
+from sync.wire.ops import Actor, OpResult
 
 
 class InConflict(Exception):

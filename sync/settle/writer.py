@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 
-from sync import engine, sql
-from sync.codes import Code
 from sync.conf import knobs
 from sync.errors import PushRefused
-from sync.garbage import spare_collections
-from sync.ops import Actor, Op, OpResult
-from sync.settle import Outcome, PushResult, settle
+from sync.records import sql
+from sync.settle import Outcome, PushResult, push, settle
+from sync.settle.gc_tuning import spare_collections
+from sync.wire.codes import Code
+from sync.wire.ops import Actor, Op, OpResult
 from tenants.errors import MoatError
 from tenants.locks import tenant_transaction
 
@@ -165,7 +165,7 @@ class Writer:
                 self._write_by_tx(tenant_id, batch[0])
         else:
             _deliver(list(zip(batch, outcome.results, strict=True)))
-            engine.announce(outcome)
+            push.announce(outcome)
 
     def _settle(self, tenant_id: int, pushes: list[tuple[Actor, Sequence[Op]]]) -> Outcome:
         self._prepare_connection()
@@ -186,7 +186,7 @@ class Writer:
                 message = "The server failed on this op; its log has the details."
                 results += [OpResult(op.op_id, "rejected", code=Code.INTERNAL, message=message) for op in ops]
                 continue
-            engine.announce(outcome)
+            push.announce(outcome)
             result = outcome.results[0]
             if isinstance(result, PushRefused):
                 _deliver([(waiting, result)])

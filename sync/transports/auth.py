@@ -15,16 +15,16 @@ from django.http.request import validate_host
 from django.utils import timezone
 
 from metadata.access import client_rights
-from sync import sql
-from sync.catch_up import Position, TenantState, check_chain, check_filtered, tenant_state
-from sync.channels import Channel
-from sync.codes import Code
+from sync.catchup.plan import Position, TenantState, check_chain, check_filtered, tenant_state
+from sync.channels.channel import Channel
+from sync.channels.channel_log import channel_of
 from sync.errors import SyncError
-from sync.lines import wire_time
 from sync.models import Conflict
-from sync.protocol import Hello
-from sync.reading import read_transaction
-from sync.routed import channel_of
+from sync.records import sql
+from sync.records.read_transaction import read_transaction
+from sync.wire.codes import Code
+from sync.wire.lines import wire_time
+from sync.wire.protocol import Hello
 from tenants.errors import MoatError
 from tenants.models import Device, Membership
 from tenants.tokens import DeviceIdentity, identify

@@ -4,19 +4,30 @@ import time
 from collections.abc import Awaitable
 from typing import Protocol
 
-from sync import frames, metrics
-from sync.catch_up import Position
-from sync.channels import Channel
-from sync.codes import Code
+from sync import metrics
+from sync.catchup.plan import Position
+from sync.channels.channel import Channel
 from sync.errors import SyncError
-from sync.ops import Actor
-from sync.protocol import Hello, Limits, Message, PartRequest, Repair, SchemaRequest, Subscribe, Verify, VerifyRanges
 from sync.transports import requests
 from sync.transports.auth import Greeting, mark_channel
 from sync.transports.errors import code_of
-from sync.transports.outbox import Outbox
 from sync.transports.runtime import Runtime
+from sync.transports.send_buffer import Outbox
 from sync.transports.stream import Stream
+from sync.wire import frames
+from sync.wire.codes import Code
+from sync.wire.ops import Actor
+from sync.wire.protocol import (
+    Hello,
+    Limits,
+    Message,
+    PartRequest,
+    Repair,
+    SchemaRequest,
+    Subscribe,
+    Verify,
+    VerifyRanges,
+)
 
 
 class Failing(Protocol):

@@ -14,19 +14,20 @@ from typing import Any, get_args
 import structlog
 from django.db import DatabaseError
 
-from sync import frames, metrics
-from sync.codes import Code
+from sync import metrics
 from sync.errors import SyncError
-from sync.lines import wire_time
-from sync.ops import OpResult, Status
-from sync.protocol import Hello, Message, Ping, Pong, Push
+from sync.settle.writer import PushJob, get_writer
 from sync.transports.auth import greet
 from sync.transports.client import Client
 from sync.transports.errors import INTERNAL, code_of
-from sync.transports.outbox import Outbox, Send
 from sync.transports.runtime import Runtime
+from sync.transports.send_buffer import Outbox, Send
 from sync.transports.session import Action, Close, Do, Reply, Session, State
-from sync.writer import PushJob, get_writer
+from sync.wire import frames
+from sync.wire.codes import Code
+from sync.wire.lines import wire_time
+from sync.wire.ops import OpResult, Status
+from sync.wire.protocol import Hello, Message, Ping, Pong, Push
 
 logger = structlog.get_logger(__name__)
 Results = asyncio.Future[list[OpResult]]

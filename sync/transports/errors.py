@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from sync.codes import Code
+from sync.wire.codes import Code
 
 GOING_AWAY: Final = 1001
 INTERNAL: Final = 1011

@@ -10,8 +10,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from sync.settle.writer import get_writer
 from sync.transports.runtime import current_runtime
-from sync.writer import get_writer
 
 
 @require_safe

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from metadata.export import revisions
 from metadata.replica_ddl import SYSTEM_COLUMNS
 from metadata.schema import TenantSchema
-from sync import frames, view
-from sync.catch_up import (
+from sync.catchup.digest import Digest, table_digest
+from sync.catchup.plan import (
     Plan,
     Position,
     SchemaMoved,
@@ -19,15 +19,16 @@ from sync.catch_up import (
     schema_at,
     tenant_state,
 )
-from sync.channels import Channel
-from sync.codes import Code
-from sync.digest import Digest, table_digest
+from sync.catchup.row_frames import Spool, changed_rows, range_rows
+from sync.catchup.snapshots.store import read_part
+from sync.channels import view
+from sync.channels.channel import Channel
+from sync.channels.projection import project_commands
 from sync.errors import SyncError
-from sync.projection import project_commands
-from sync.protocol import PartRequest, Repair, SchemaRequest, Verify, VerifyRanges
-from sync.reading import Reader, read_transaction
-from sync.row_frames import Spool, changed_rows, range_rows
-from sync.snapshots.store import read_part
+from sync.records.read_transaction import Reader, read_transaction
+from sync.wire import frames
+from sync.wire.codes import Code
+from sync.wire.protocol import PartRequest, Repair, SchemaRequest, Verify, VerifyRanges
 
 REPAIR_ROWS = 5000
 _ATTEMPTS = 5

@@ -13,23 +13,24 @@ from typing import Any, Protocol
 import structlog
 
 from metadata.limits import value_limits
-from sync import commits, metrics, routed
-from sync.catch_up import read_log
-from sync.channels import Channel
-from sync.codes import Code
-from sync.commits import Commit
+from sync import metrics
+from sync.catchup.plan import read_log
+from sync.catchup.snapshots import service
+from sync.channels import channel_log
+from sync.channels.channel import ChainAt, Channel, Standing
 from sync.conf import limits_given, stream_knobs
-from sync.hub import Hub
-from sync.notify import Notifier
-from sync.protocol import limits_from
-from sync.readpool import ReadPool
-from sync.rights import ChainAt, Standing
-from sync.signals import Settled, conflict_settled
-from sync.snapshots import service
+from sync.fanout.hub import Hub
+from sync.fanout.notify import Notifier
+from sync.log import commit as commits
+from sync.log.commit import Commit
+from sync.records.read_pool import ReadPool
+from sync.settle.signals import Settled, conflict_settled
+from sync.settle.writer import get_writer
 from sync.transports import auth
 from sync.transports.errors import RESTARTING
-from sync.transports.marks import Marks
-from sync.writer import get_writer
+from sync.transports.response_grid import Marks
+from sync.wire.codes import Code
+from sync.wire.protocol import limits_from
 from tenants.signals import access_changed, device_revoked
 
 logger = structlog.get_logger(__name__)
@@ -188,15 +189,15 @@ class Runtime:
 
     async def chain_at(self, channel: Channel, cursor: int) -> ChainAt | None:
         """Return where a channel's flow begins at a cursor."""
-        return await self.pool.run(routed.chain_at, channel, cursor)
+        return await self.pool.run(channel_log.chain_at, channel, cursor)
 
     async def current_channels(self, tenant_id: int, user_ids: Sequence[int]) -> Standing:
         """Return the channel of each member now."""
-        return await self.pool.run(routed.current_channels, tenant_id, user_ids)
+        return await self.pool.run(channel_log.current_channels, tenant_id, user_ids)
 
     async def remember(self, channel: Channel, cursor: int, state_hash: bytes) -> None:
         """Keep a checkpoint of a filtered channel's chain."""
-        await self.pool.run(routed.remember, channel, cursor, state_hash)
+        await self.pool.run(channel_log.remember, channel, cursor, state_hash)
 
     # News from other threads and processes
 

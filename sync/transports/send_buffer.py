@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sync import frames
 from sync.conf import StreamKnobs
 from sync.transports.eager import run_eagerly
+from sync.wire import frames
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 HARD_BOUND = 16

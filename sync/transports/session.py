@@ -6,10 +6,22 @@ new → greeting (hello is being checked) → ready → closed. Every method ret
 from dataclasses import dataclass
 from enum import Enum
 
-from sync import frames
-from sync.codes import Code
-from sync.protocol import PROTOCOL, Bye, Hello, Limits, Message, Ping, ProtocolError, Push, Subscribe, open_frame, parse
 from sync.transports.errors import CLOSE_CODES, FORBIDDEN_AT_HELLO
+from sync.wire import frames
+from sync.wire.codes import Code
+from sync.wire.protocol import (
+    PROTOCOL,
+    Bye,
+    Hello,
+    Limits,
+    Message,
+    Ping,
+    ProtocolError,
+    Push,
+    Subscribe,
+    open_frame,
+    parse,
+)
 
 NORMAL_CLOSE = 1000
 

@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from sync import metrics
-from sync.codes import Code
-from sync.routed import channel_of
-from sync.snapshots.store import read_part
+from sync.catchup.snapshots.store import read_part
+from sync.channels.channel_log import channel_of
 from sync.transports.errors import http_status
+from sync.wire.codes import Code
 from tenants.errors import MoatError
 from tenants.tokens import identify
 

@@ -10,15 +10,16 @@ from enum import Enum
 
 import structlog
 
-from sync import frames, metrics
-from sync.catch_up import read_frames
-from sync.channels import Channel
+from sync import metrics
+from sync.catchup.plan import read_frames
+from sync.channels.channel import Channel
 from sync.conf import StreamKnobs
 from sync.errors import AccessMoved, LogPruned
-from sync.framing import SharedFrame
-from sync.hub import Hub
-from sync.readpool import ReadPool
-from sync.transports.outbox import Outbox
+from sync.fanout.framing import SharedFrame
+from sync.fanout.hub import Hub
+from sync.records.read_pool import ReadPool
+from sync.transports.send_buffer import Outbox
+from sync.wire import frames
 
 logger = structlog.get_logger(__name__)
 RETRY_SECONDS = 1.0

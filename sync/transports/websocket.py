@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 from channels.consumer import AsyncConsumer
 
-from sync.protocol import PROTOCOL
 from sync.transports.auth import origin_allowed
 from sync.transports.connection import Connection
 from sync.transports.runtime import get_runtime, stop_runtime
+from sync.wire.protocol import PROTOCOL
 
 logger = structlog.get_logger(__name__)
 Receive = Callable[[], Awaitable[dict[str, Any]]]

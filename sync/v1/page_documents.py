@@ -9,15 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 from metadata.schema import TenantSchema
-from sync import entities, log, rows, sql
-from sync.channels import Channel
+from sync.channels.channel import Channel
+from sync.channels.view import condition
 from sync.conf import knobs
-from sync.diff import PatchFailed, apply_patch
-from sync.documents import DocumentView
-from sync.entities import Body
-from sync.rows import Row, Table
-from sync.settle.past import known_to, step_of
-from sync.view import condition
+from sync.entities import document
+from sync.entities.document import Body
+from sync.entities.document_view import DocumentView
+from sync.log import changes as log
+from sync.records import rows, sql
+from sync.records.rows import Row, Table
+from sync.settle.merge_base import known_to, step_of
+from sync.wire.patch import PatchFailed, apply_patch
 
 Key = tuple[str, str]
 Change = Mapping[str, Any]
@@ -59,7 +61,7 @@ class Bodies:
             return Body(change["version"] if body is None else body.version, None, moment)
         if body is None:
             columns = self._columns(change)
-            body = Body(change["version"], None if columns is None else entities.document(columns))
+            body = Body(change["version"], None if columns is None else document.document(columns))
             self.room -= len(body.cbor or b"")
         view = self._sight(change["table"])[1]
         if body.cbor is None or view.whole:

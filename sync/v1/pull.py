@@ -2,7 +2,7 @@
 
 Pages that follow each other are the channel's log in order, whatever their limits and whoever writes meanwhile. Where the log
 does not reach back to the beginning (it was pruned, or the channel shows a part of it and was born later) a device begins
-again at 0 and is given records, each at the cursor of its last change, up to a floor; from there on the log (`sync.v1.places`).
+again at 0 and is given records, each at the cursor of its last change, up to a floor; from there on the log (`sync.v1.pull_state`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,20 +14,21 @@ from typing import Any, Final
 
 from metadata.catalog import schema_of
 from metadata.schema import TenantSchema
-from sync import routed, rows, sql
-from sync.catch_up import read_log
-from sync.channels import Channel
-from sync.commits import Commit
+from sync.catchup.plan import read_log
+from sync.channels import channel_log
+from sync.channels.channel import Channel
+from sync.channels.view import condition
+from sync.entities.models import LostRecord
+from sync.entities.ops import Operation, Page
 from sync.errors import AccessMoved, LogPruned
-from sync.lines import decode_line
-from sync.rows import Row
-from sync.settle.bodies import body_of, version_of
-from sync.v1.bodies import Bodies, view_of
+from sync.log.commit import Commit
+from sync.records import rows, sql
+from sync.records.rows import Row
+from sync.settle.stored_documents import body_of, version_of
 from sync.v1.conf import v1_knobs
-from sync.v1.models import LostRecord
-from sync.v1.ops import Operation, Page
-from sync.v1.places import CursorInvalid, head_of, passed, place_of
-from sync.view import condition
+from sync.v1.page_documents import Bodies, view_of
+from sync.v1.pull_state import CursorInvalid, head_of, passed, place_of
+from sync.wire.lines import decode_line
 
 _CHUNK: Final = 200
 _MOST_READ: Final = 20_000
@@ -93,7 +94,7 @@ def _log(channel: Channel, schema: TenantSchema, wanted: frozenset[str], since: 
 def _chunk(channel: Channel, at: int, up_to: int, most: int) -> tuple[list[dict[str, Any]], int]:
     """Return some changes of the channel after a cursor, none after `up_to`, and the cursor up to which these are all."""
     if channel.filtered:
-        piece = routed.read(channel, at, most, up_to=up_to)
+        piece = channel_log.read(channel, at, most, up_to=up_to)
         return [decode_line(one.line) for one in piece.lines], piece.to_cursor
     commits = read_log(channel.tenant_id, at, min(most, up_to - at))
     return list(_changes(commits)), commits[-1].to_cursor if commits else at

@@ -1,7 +1,7 @@
 """Where the devices of this door are: under which channel they pull, how far they came, what they must let go of.
 
 A device that begins at 0 is given what its channel shows, and from there on the channel's log. What it holds from before,
-under this channel or another, is taken from it meanwhile (`sync.v1.lost`).
+under this channel or another, is taken from it meanwhile (`sync.v1.revoked_records`).
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from typing import Final
 from django.db import transaction
 
 from metadata.catalog import schema_of
-from sync import sql
-from sync.channels import Channel
+from sync.channels.channel import Channel
+from sync.entities.models import DeviceState, LostRecord
 from sync.errors import AccessMoved
-from sync.v1.lost import Lost, lost_to
-from sync.v1.models import DeviceState, LostRecord
+from sync.records import sql
+from sync.v1.revoked_records import Lost, lost_to
 from tenants.locks import lock_tenant
 from tenants.models import Device
 

@@ -6,15 +6,15 @@ from django.db import transaction
 
 from metadata.access_store import access_of
 from metadata.catalog import schema_of
+from metadata.definitions import DraftType, save_drafts
 from metadata.names import object_name_problem, table_name_problem
 from metadata.publish import publish
-from sync import engine
-from sync.drafts import DraftType, save_drafts
-from sync.ops import Actor
+from sync.entities.models import TenantSettings
+from sync.entities.ops import EntityOp, Pushed
+from sync.settle import push
 from sync.settle.entity import settle_entities
 from sync.v1.conf import v1_knobs
-from sync.v1.models import TenantSettings
-from sync.v1.ops import EntityOp, Pushed
+from sync.wire.ops import Actor
 from tenants.errors import MoatError
 from tenants.locks import tenant_transaction
 from tenants.models import Tenant
@@ -31,7 +31,7 @@ def push_entities(actor: Actor, ops: Sequence[EntityOp]) -> Pushed:
         pushed, outcome = settle_entities(
             locked, actor, ops, field_merge=knobs.v1_field_merge, room=knobs.v1_page_bytes
         )
-    transaction.on_commit(lambda: engine.announce(outcome))
+    transaction.on_commit(lambda: push.announce(outcome))
     return pushed
 
 

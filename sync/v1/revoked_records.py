@@ -11,13 +11,16 @@ from typing import Any, Final
 
 from metadata.access import FULL_CHANNEL, Rules
 from metadata.schema import TenantSchema
-from sync import log, models, routed, rows, sql
-from sync.channels import Channel
+from sync import models
+from sync.channels import channel_log
+from sync.channels.channel import Channel
+from sync.channels.row_filter_sql import visible
+from sync.entities.models import DeviceState, LostRecord
 from sync.errors import LogPruned
-from sync.lines import decode_line
-from sync.routing import SYSTEM_TABLES
-from sync.v1.models import DeviceState, LostRecord
-from sync.visibility import visible
+from sync.log import changes
+from sync.records import rows, sql
+from sync.wire.lines import decode_line
+from sync.wire.system_tables import SYSTEM_TABLES
 
 Key = tuple[str, str]
 _CHUNK: Final = 1000
@@ -122,10 +125,10 @@ def _changes(old: Channel, since: int) -> Iterator[dict[str, Any]]:
     while at < head:
         try:
             if old.filtered:
-                piece = routed.read(old, at, _CHUNK, up_to=head)
+                piece = channel_log.read(old, at, _CHUNK, up_to=head)
                 lines, end = [one.line for one in piece.lines], piece.to_cursor
             else:
-                part = log.read(old.tenant_id, at, _CHUNK)
+                part = changes.read(old.tenant_id, at, _CHUNK)
                 lines, end = [line for run in part.runs for line in run.lines], part.to_cursor
         except LogPruned:
             return

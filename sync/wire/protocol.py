@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sync.codes import Code
-from sync.ops import Op
-from sync.strict_json import NotStrict, loads
+from sync.wire.codes import Code
+from sync.wire.ops import Op
+from sync.wire.strict_json import NotStrict, loads
 
 PROTOCOL = "moat.v1"
 BIGGEST = 2**53 - 1

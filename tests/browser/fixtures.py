@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import pytest
 
 from metadata.publish import publish
-from sync.engine import push
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Tenant
 from tests.browser import engines
 from tests.browser.window import Window

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from sync.engine import push
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tests.browser.fixtures import in_every_engine, office
 from tests.browser.window import eventually
 from tests.contract.replicas import Client

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from sync.log.verify import verify_log
 from sync.models import Change
-from sync.verify import verify_log
 from tenants.models import Tenant
 from tests.contract.servers import ServerProcess
 

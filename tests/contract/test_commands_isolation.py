@@ -27,8 +27,8 @@ from metadata.publish import publish
 from moat_client.cli.main import main as moat
 from moat_client.cli.main import parser as moat_parser
 from moat_client.v1.command import parser as v1_parser
-from sync.columns import table_of
 from sync.models import Change
+from sync.records.columns import table_of
 from tenants.models import Tenant
 from tenants.tokens import IssuedDevice
 from tests.builders import make_tenant
@@ -309,7 +309,7 @@ def ours() -> set[str]:
     return {
         name
         for name, app in get_commands().items()
-        if isinstance(app, str) and app in {"tenants", "metadata", "layouts", "sync", "sync.v1"}
+        if isinstance(app, str) and app in {"tenants", "metadata", "layouts", "sync", "sync.entities"}
     }
 
 

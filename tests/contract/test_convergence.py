@@ -8,9 +8,9 @@ import pytest
 
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync.engine import push
 from sync.models import Change, Conflict
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Tenant
 from tests.contract.replicas import Client, content, verify_replica
 from tests.contract.servers import ServerProcess

@@ -10,8 +10,8 @@ from metadata.models import AccessRule
 from moat_client.replica import Replica
 from moat_client.sync import Sync
 from moat_client.v1 import Config, EntityStore, SyncEngine
-from sync.engine import push
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership, SecurityProfile
 from tenants.tokens import issue_device
 from tests.contract.replicas import Client, content

@@ -12,8 +12,8 @@ import pytest
 from moat_client.errors import Unreachable
 from moat_client.v1 import Config, EntityStore, SyncEngine, field_merge, last_write_wins, server_wins
 from moat_client.v1.http import Http
+from sync.log.verify import verify_log
 from sync.models import Change, Conflict
-from sync.verify import verify_log
 from tenants.models import Tenant
 from tenants.tokens import issue_device
 from tests.builders import make_user

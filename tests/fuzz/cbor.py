@@ -8,11 +8,11 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["sync.cbor", "moat_client.v1.cbor"]):
+with atheris.instrument_imports(include=["sync.entities.cbor", "moat_client.v1.cbor"]):
     import cbor2
 
     from moat_client.v1 import cbor as clients
-    from sync import cbor as server
+    from sync.entities import cbor as server
 
 
 def one(data: bytes) -> None:

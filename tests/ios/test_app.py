@@ -7,8 +7,8 @@ import urllib.request
 import pytest
 from django.db import connection
 
-from sync.engine import push
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Device, Tenant
 from tests.contract.servers import ServerProcess
 from tests.ios.conftest import Take, office

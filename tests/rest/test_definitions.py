@@ -6,8 +6,8 @@ from layouts import publish as layouts_publish
 from layouts.defaults import default_layout
 from layouts.models import LayoutDefinition
 from metadata.catalog import schema_of
-from sync.engine import push
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tests.builders import make_user
 from tests.rest.api import Api
 

@@ -6,9 +6,9 @@ from metadata.access_store import access_of
 from metadata.catalog import schema_of
 from metadata.models import AccessRule
 from metadata.publish import publish
-from sync import rows, sql
-from sync.diff import apply_patch
-from sync.lines import decode_line
+from sync.records import rows, sql
+from sync.wire.lines import decode_line
+from sync.wire.patch import apply_patch
 from tenants.models import Membership, SecurityProfile, Tenant
 from tests.builders import make_object_type, make_tenant, make_user
 

@@ -14,9 +14,9 @@ from django.db import connections
 from websockets.asyncio.client import ClientConnection, connect
 
 from config.asgi import application
-from sync.engine import push
-from sync.hashchain import fold
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.chain import fold
+from sync.wire.ops import Actor, Op
 from tenants.models import Tenant
 from tenants.tokens import IssuedDevice
 

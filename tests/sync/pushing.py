@@ -5,11 +5,11 @@ from typing import Any
 
 from metadata.catalog import schema_of
 from metadata.publish import publish
-from sync import rows
-from sync.engine import push
-from sync.lines import decode_line
-from sync.log import read
-from sync.ops import Actor, Op, OpResult
+from sync.log.changes import read
+from sync.records import rows
+from sync.settle.push import push
+from sync.wire.lines import decode_line
+from sync.wire.ops import Actor, Op, OpResult
 from tenants.models import Tenant
 from tenants.tokens import issue_device
 from tests.builders import make_object_type, make_tenant, make_user

@@ -12,9 +12,9 @@ import jsonpatch
 from metadata.canonical import canonical_json
 from metadata.export import revisions
 from metadata.replica_ddl import command_sql
-from sync.channels import Channel
+from sync.catchup.snapshots.build import build
+from sync.channels.channel import Channel
 from sync.models import Change
-from sync.snapshots.build import build
 from tenants.models import Tenant
 
 

@@ -10,9 +10,9 @@ from django.db import connection
 from django.urls import reverse
 
 from metadata.access_store import access_of
-from sync import routed
-from sync.engine import push
-from sync.ops import Actor, Op
+from sync.channels import channel_log
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership
 from tenants.tokens import issue_device
 from tests.builders import make_user
@@ -46,7 +46,7 @@ def test_rules_and_channels_are_rows_that_can_be_read_with_sql(stage):
         ("audited", "technician", name) for name in ("customer", "job", "line_item")
     ]
     assert json.loads(rules[1][4]) == {"technician": "$user.username"}
-    channel = routed.channel_for(access_of(tenant.pk, tom.pk), tenant.slug)
+    channel = channel_log.channel_for(access_of(tenant.pk, tom.pk), tenant.slug)
     ((key, parameters, born, of_rules),) = asked(
         'SELECT "key", parameters, born_cursor, rules FROM sync_channel WHERE tenant_id = %s AND profile_id = %s',
         tenant.pk,

@@ -11,15 +11,15 @@ import pytest
 from django.db import transaction
 
 from metadata.canonical import canonical_json
-from sync.catch_up import Plan, Position, plan, read_log, tenant_state
-from sync.channels import Channel
-from sync.digest import digest_of, forget
-from sync.engine import push
+from sync.catchup.digest import digest_of, forget
+from sync.catchup.plan import Plan, Position, plan, read_log, tenant_state
+from sync.catchup.snapshots.build import build
+from sync.channels.channel import Channel
 from sync.errors import LogPruned, SyncError
 from sync.models import Change
-from sync.ops import Actor, Op
-from sync.reading import read_transaction
-from sync.snapshots.build import build
+from sync.records.read_transaction import read_transaction
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Tenant
 from tests.sync.live import Live, connected, in_thread, insert, serving, write
 

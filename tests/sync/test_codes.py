@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from sync.codes import Code
 from sync.transports.errors import CLOSE_CODES, http_status
+from sync.wire.codes import Code
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/spec/errors.md").read_text()
 

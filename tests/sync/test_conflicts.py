@@ -2,13 +2,13 @@
 
 import pytest
 
-from sync import resolvers
-from sync.codes import Code
-from sync.engine import resolve_conflict
 from sync.errors import SyncError
 from sync.models import Conflict
-from sync.ops import Op
-from sync.signals import conflict_settled
+from sync.settle import resolvers
+from sync.settle.push import resolve_conflict
+from sync.settle.signals import conflict_settled
+from sync.wire.codes import Code
+from sync.wire.ops import Op
 from tests.sync.pushing import Pusher, lines, noted, row, values
 
 pytestmark = pytest.mark.django_db

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from metadata.names import field_name_problem
 from metadata.schema import FieldSpec, ObjectSpec
-from sync.importing.cells import reader_of
-from sync.importing.columns import BadColumns, plan_existing, plan_new, slug
-from sync.importing.inference import ColumnGuess, guess
-from sync.importing.rows import BadCell, RowReader, key_columns
-from sync.importing.source import BadFile, open_csv
+from sync.csv.cells import reader_of
+from sync.csv.columns import BadColumns, plan_existing, plan_new, slug
+from sync.csv.inference import ColumnGuess, guess
+from sync.csv.rows import BadCell, RowReader, key_columns
+from sync.csv.source import BadFile, open_csv
 
 JOB = ObjectSpec(
     "job",

@@ -20,10 +20,10 @@ from metadata.models import ObjectMetadata
 from sync.admin.access_forms import published
 from sync.admin.profiles import seen_by, sights_of
 from sync.demo import acme_records, flights
-from sync.engine import push
 from sync.models import Change
-from sync.ops import Actor, Op
-from sync.rows import existing_ids
+from sync.records.rows import existing_ids
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership, Tenant
 from tests.contract.servers import ROOT, ServerProcess
 from tests.rest.api import Api

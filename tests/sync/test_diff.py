@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata.canonical import canonical_json
-from sync.diff import PatchFailed, apply_patch, escape, field_patch, flat_patch, same, unescape
+from sync.wire.patch import PatchFailed, apply_patch, escape, field_patch, flat_patch, same, unescape
 
 scalars = (
     st.none()

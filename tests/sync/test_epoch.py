@@ -3,8 +3,8 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from sync.hashchain import link
 from sync.models import Change
+from sync.wire.chain import link
 from tenants.genesis import genesis
 from tenants.models import Tenant
 from tests.sync.live import connected, in_thread, serving, write

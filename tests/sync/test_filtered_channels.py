@@ -8,17 +8,18 @@ from hypothesis import strategies as st
 
 from metadata.catalog import schema_of
 from metadata.models import AccessRule
-from sync import routed, rows, sql
-from sync.channel_upkeep import retire_outdated
-from sync.columns import table_of
-from sync.engine import push
+from sync.channels import channel_log
+from sync.channels.row_filter_sql import visible
+from sync.channels.upkeep import retire_outdated
 from sync.errors import AccessMoved, LogPruned
-from sync.hashchain import fold
-from sync.lines import decode_line
+from sync.log.prune import prune
 from sync.models import ChangeRoute, ChangeSide
-from sync.ops import Actor, Op
-from sync.prune import prune
-from sync.visibility import visible
+from sync.records import rows, sql
+from sync.records.columns import table_of
+from sync.settle.push import push
+from sync.wire.chain import fold
+from sync.wire.lines import decode_line
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership
 from tests.sync.access_builders import Fold, access, make_member, make_profile, make_service, shown, technician_rules
 
@@ -54,7 +55,7 @@ def delete(table, record_id):
 def read_all(channel, after=0):
     lines = []
     while True:
-        piece = routed.read(channel, after, 7)
+        piece = channel_log.read(channel, after, 7)
         lines += [one.line for one in piece.lines]
         if piece.to_cursor == after:
             return lines, after
@@ -89,7 +90,7 @@ def service(db):
 
 def test_a_record_moved_through_a_hop_has_the_version_its_line_says(service):
     tenant, _, people = service
-    channel = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
+    channel = channel_log.channel_for(access(tenant, people["tom"]), tenant.slug)
     office(
         tenant, insert("jobs", "j1", title="Fix", technician="tess"), insert("line_items", "l1", job="j1", text="pipe")
     )
@@ -102,7 +103,7 @@ def test_a_record_moved_through_a_hop_has_the_version_its_line_says(service):
 
 def test_a_technician_sees_own_jobs_their_customers_and_line_items(service):
     tenant, _, people = service
-    channel = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
+    channel = channel_log.channel_for(access(tenant, people["tom"]), tenant.slug)
     office(
         tenant,
         insert("customers", "c1", name="Ada", secret="x"),
@@ -297,9 +298,9 @@ def _walk(first, second, batches):
     for name, user in people.items():  # the names that filters compare
         user.username = name + "x" if type(user).objects.filter(username=name).exists() else name
         user.save()
-    channels = {name: routed.channel_for(access(tenant, user), tenant.slug) for name, user in people.items()}
+    channels = {name: channel_log.channel_for(access(tenant, user), tenant.slug) for name, user in people.items()}
     replicas = {name: Fold() for name in people}
-    chains = {name: routed.hash_at(channel, channel.born_cursor) for name, channel in channels.items()}
+    chains = {name: channel_log.hash_at(channel, channel.born_cursor) for name, channel in channels.items()}
     at = {name: channel.born_cursor for name, channel in channels.items()}
     present = set()
     for table, record_id, values in batches:
@@ -325,7 +326,7 @@ def _walk(first, second, batches):
             )
             for object_table, records in expected.items():
                 assert visible_ids(tenant, channel.rules, object_table) == set(records)
-            assert routed.hash_at(channel, at[name]) == chains[name]
+            assert channel_log.hash_at(channel, at[name]) == chains[name]
 
 
 def test_a_tenant_without_filtered_profiles_keeps_nothing_beside_its_log():
@@ -336,35 +337,35 @@ def test_a_tenant_without_filtered_profiles_keeps_nothing_beside_its_log():
 
 def test_a_pruned_log_leaves_a_filtered_channel_its_chain(service):
     tenant, _, people = service
-    channel = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
+    channel = channel_log.channel_for(access(tenant, people["tom"]), tenant.slug)
     for n in range(6):
         office(tenant, insert("jobs", f"j{n}", title="x", technician="tom" if n % 2 else "tess"))
     tenant.refresh_from_db()
-    before = routed.hash_at(channel, tenant.cursor)
+    before = channel_log.hash_at(channel, tenant.cursor)
     prune(tenant.pk, keep_days=-1, keep_changes=2)
     tenant.refresh_from_db()
     assert tenant.pruned_cursor == tenant.cursor - 2
-    assert routed.hash_at(channel, tenant.cursor) == before
-    assert routed.hash_at(channel, tenant.pruned_cursor - 1) is None
+    assert channel_log.hash_at(channel, tenant.cursor) == before
+    assert channel_log.hash_at(channel, tenant.pruned_cursor - 1) is None
     with pytest.raises(LogPruned):
-        routed.read(channel, tenant.pruned_cursor - 1)
+        channel_log.read(channel, tenant.pruned_cursor - 1)
     assert not ChangeRoute.objects.filter(tenant=tenant, cursor__lte=tenant.pruned_cursor).exists()
 
 
 def test_a_filtered_channel_reads_only_its_own_changes(service):
     tenant, _, people = service
-    channel = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
+    channel = channel_log.channel_for(access(tenant, people["tom"]), tenant.slug)
     for n in range(50):
         office(tenant, insert("jobs", f"j{n}", title="x", technician="tom" if n == 20 else "tess"))
     read = []
-    original = routed._projected
+    original = channel_log._projected
 
     def counted(tenant_id, cursors, rules):
         read.extend(cursors)
         return original(tenant_id, cursors, rules)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(routed, "_projected", counted)
+        patch.setattr(channel_log, "_projected", counted)
         lines, _ = read_all(channel, channel.born_cursor)
     assert len(lines) == len(read) == 1
 
@@ -372,12 +373,12 @@ def test_a_filtered_channel_reads_only_its_own_changes(service):
 def test_a_channel_that_no_longer_exists_is_refused_and_born_again(service):
     tenant, profile, people = service
     stale = access(tenant, people["tom"])
-    channel = routed.channel_for(stale, tenant.slug)
+    channel = channel_log.channel_for(stale, tenant.slug)
     AccessRule.objects.get(profile=profile, object_name="job").save()
     with pytest.raises(AccessMoved):
-        routed.read(channel, channel.born_cursor)
+        channel_log.read(channel, channel.born_cursor)
     with pytest.raises(AccessMoved):
-        routed.channel_for(replace(stale, channel="0" * 32), tenant.slug)
-    again = routed.channel_for(access(tenant, people["tom"]), tenant.slug)
+        channel_log.channel_for(replace(stale, channel="0" * 32), tenant.slug)
+    again = channel_log.channel_for(access(tenant, people["tom"]), tenant.slug)
     assert again.key != channel.key
     assert retire_outdated(tenant.pk) == 1

@@ -16,15 +16,15 @@ from metadata.access_store import access_of
 from metadata.catalog import schema_of
 from metadata.models import AccessRule, ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync import routed
-from sync.digest import digest_of, table_digest
-from sync.engine import push
-from sync.hashchain import fold
+from sync.catchup.digest import digest_of, table_digest
+from sync.catchup.snapshots import service
+from sync.catchup.snapshots.store import REPLICA, home
+from sync.channels import channel_log
 from sync.models import Conflict
-from sync.ops import Actor, Op
-from sync.reading import read_transaction
-from sync.snapshots import service
-from sync.snapshots.store import REPLICA, home
+from sync.records.read_transaction import read_transaction
+from sync.settle.push import push
+from sync.wire.chain import fold
+from sync.wire.ops import Actor, Op
 from tenants.errors import MoatError
 from tenants.models import Membership
 from tests.rest.api import Api
@@ -240,7 +240,7 @@ class World:
 
     def check(self, name, about):
         expected = {t: r for t, r in self.expected(name).items() if r}
-        channel = routed.channel_for(access_of(self.tenant.pk, self.people[name].pk), self.tenant.slug)
+        channel = channel_log.channel_for(access_of(self.tenant.pk, self.people[name].pk), self.tenant.slug)
         held = self.replicas.get(name)
         if held is None or held.key != channel.key:
             held = self.replicas[name] = Replica(channel)
@@ -248,7 +248,7 @@ class World:
         schema = schema_of(self.tenant.pk, self.tenant.schema_version)
         got = {t: published_only(r, schema.by_table[t]) for t, r in held.fold.types().items() if r}
         assert comparable(got) == comparable(expected), (name, about)
-        assert routed.hash_at(channel, held.at) == held.chain, (name, about)
+        assert channel_log.hash_at(channel, held.at) == held.chain, (name, about)
         newcomer = Replica(channel).fold
         assert comparable(newcomer.types()) == comparable(got), (name, about, "a newcomer")
         for table in SYSTEM:

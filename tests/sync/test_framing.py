@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.commits import Commit
-from sync.framing import pieces
-from sync.hashchain import fold
+from sync.fanout.framing import pieces
+from sync.log.commit import Commit
+from sync.wire.chain import fold
 
 START = b"\x01" * 32
 

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from sync import frames
-from sync.channels import Channel
-from sync.commits import Commit
-from sync.framing import SharedFrame
-from sync.hashchain import fold
-from sync.hub import Hub
+from sync.channels.channel import Channel
+from sync.fanout.framing import SharedFrame
+from sync.fanout.hub import Hub
+from sync.log.commit import Commit
+from sync.wire import frames
+from sync.wire.chain import fold
 
 CHANNEL = Channel(1, "acme")
 GENESIS = b"\x00" * 32
@@ -146,7 +146,7 @@ async def test_who_is_ahead_of_the_hub_waits_until_the_hub_is_there(hub) -> None
 
 
 async def test_a_database_that_is_down_for_a_while_costs_time_but_no_change(hub, monkeypatch) -> None:
-    monkeypatch.setattr("sync.hub.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("sync.fanout.hub.RETRY_SECONDS", 0.01)
     hub, log = hub
     ear = Ears()
     await hub.join(ear, CHANNEL, 0, GENESIS)

@@ -15,10 +15,10 @@ from django.db import connection
 from metadata.catalog import schema_of
 from metadata.models import ObjectMetadata
 from metadata.schema import physical_name
-from sync.engine import push
 from sync.models import Change
-from sync.ops import Actor, Op
-from sync.rows import records
+from sync.records.rows import records
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tests.builders import make_tenant
 from tests.contract.servers import ROOT, database_url
 

@@ -11,11 +11,11 @@ from layouts.models import LayoutDefinition
 from layouts.publish import save as save_layout
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync.cbor import decode
-from sync.engine import push
+from sync.entities.cbor import decode
 from sync.models import Conflict
-from sync.ops import Actor, Op
+from sync.settle.push import push
 from sync.transports.rest import urls as rest_urls
+from sync.wire.ops import Actor, Op
 from tenants.models import Device
 from tenants.tokens import issue_device
 from tests.builders import make_object_type, make_tenant, make_user

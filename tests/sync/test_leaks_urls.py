@@ -13,12 +13,12 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from metadata.access_store import access_of
-from sync import routed
-from sync.channels import Channel
+from sync.catchup.snapshots import service
+from sync.catchup.snapshots.store import home
+from sync.channels import channel_log
+from sync.channels.channel import Channel
 from sync.models import Conflict
-from sync.protocol import _READERS
-from sync.snapshots import service
-from sync.snapshots.store import home
+from sync.wire.protocol import _READERS
 from tests.sync.test_leaks import SECRETS, Stage, messages
 from tests.tenants.test_admin_isolation import patterns
 
@@ -47,7 +47,7 @@ def stage(transactional_db):
 @pytest.fixture
 def snapshots(stage):
     """One of everything that is for download: the office's, Tom's and the other tenant's."""
-    toms = routed.channel_for(access_of(stage.tenant.pk, stage.tom.pk), stage.tenant.slug)
+    toms = channel_log.channel_for(access_of(stage.tenant.pk, stage.tom.pk), stage.tenant.slug)
     return {
         "office": service.make(Channel(stage.tenant.pk, stage.tenant.slug)),
         "tom": service.make(toms),

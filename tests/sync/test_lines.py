@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.hashchain import fold, link
-from sync.lines import decode_line, encode_change, made_at_of, wire_time
+from sync.wire.chain import fold, link
+from sync.wire.lines import decode_line, encode_change, made_at_of, wire_time
 from tenants.genesis import genesis
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)

@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from metadata.canonical import canonical_json
-from sync import versions
-from sync.merge import (
+from sync.settle import field_versions
+from sync.settle.merge import (
     FIELD_MERGE,
     LAST_WRITE_WINS,
     MANUAL,
@@ -186,20 +186,20 @@ changes = st.lists(
 
 @given(changes, st.integers(1, 9), st.sampled_from(["d1", "d2", "d3"]))
 def test_field_versions_remember_whether_anybody_else_changed_a_field(history, base, device):
-    state: versions.Versions = {}
+    state: field_versions.Versions = {}
     for version, (who, names) in enumerate(history, 2):
-        state = versions.touched(state, names, version, who)
+        state = field_versions.touched(state, names, version, who)
     for name in "ab":
         others = any(v > base and who != device and name in names for v, (who, names) in enumerate(history, 2))
-        assert bool(versions.foreign_among(state, [name], base, device)) == others
+        assert bool(field_versions.foreign_among(state, [name], base, device)) == others
 
 
 @given(changes)
 def test_field_versions_survive_their_column(history):
-    state: versions.Versions = {}
+    state: field_versions.Versions = {}
     for version, (who, names) in enumerate(history, 2):
-        state = versions.touched(state, names, version, who)
-    assert versions.parse(versions.dump(state)) == state
-    whole = versions.replaced(state, 99, "d1")
-    assert versions.any_foreign(whole, 1, "d2")
-    assert versions.any_foreign(whole, 1, "d1") == any(who != "d1" for who, _ in history)
+        state = field_versions.touched(state, names, version, who)
+    assert field_versions.parse(field_versions.dump(state)) == state
+    whole = field_versions.replaced(state, 99, "d1")
+    assert field_versions.any_foreign(whole, 1, "d2")
+    assert field_versions.any_foreign(whole, 1, "d1") == any(who != "d1" for who, _ in history)

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from sync.conf import StreamKnobs
-from sync.transports.outbox import Outbox
+from sync.transports.send_buffer import Outbox
 
 
 class Socket:

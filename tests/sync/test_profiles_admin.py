@@ -11,8 +11,8 @@ from metadata.publish import publish
 from sync.admin.access_forms import published
 from sync.admin.filter_help import help_of, parameters_of
 from sync.admin.profiles import seen_by
-from sync.engine import push
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership, SecurityProfile
 from tests.builders import make_tenant, make_user
 from tests.sync.access_builders import make_member, make_profile, make_service, technician_rules

@@ -10,9 +10,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from metadata.models import AccessRule
-from sync.engine import push
-from sync.hashchain import fold
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.chain import fold
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership, SecurityProfile
 from tenants.tokens import issue_device
 from tests.sync.access_builders import make_member, make_profile, make_service, shown, technician_rules

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.codes import Code
-from sync.protocol import (
+from sync.wire.codes import Code
+from sync.wire.protocol import (
     Hello,
     Limits,
     Ping,
@@ -20,7 +20,7 @@ from sync.protocol import (
     parse,
     utf8_size,
 )
-from sync.strict_json import NotStrict, loads
+from sync.wire.strict_json import NotStrict, loads
 
 LIMITS = Limits()
 PUSH = '{"type":"push","ref":7,"schema_version":1,"cursor":0}'

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.errors import LogPruned
-from sync.history import changes_of
-from sync.log import hash_at, read
+from sync.log.changes import hash_at, read
+from sync.log.history import changes_of
+from sync.log.prune import prune, spans
+from sync.log.verify import verify_log
 from sync.models import Change, PrunedOps
-from sync.prune import prune, spans
-from sync.verify import verify_log
 from tenants.models import Device, Tenant
 from tests.sync.pushing import Pusher, noted, row
 

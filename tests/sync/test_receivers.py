@@ -6,12 +6,11 @@ from layouts.models import LayoutDefinition
 from layouts.publish import delete, save
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync import commits
-from sync.diff import apply_patch
-from sync.lines import decode_line
-from sync.log import read
+from sync.log import commit, read
+from sync.log.verify import verify_log
 from sync.models import SystemRecord
-from sync.verify import verify_log
+from sync.wire.lines import decode_line
+from sync.wire.patch import apply_patch
 from tests.sync.pushing import Pusher, noted
 
 pytestmark = pytest.mark.django_db
@@ -88,7 +87,7 @@ def test_publishes_and_pushes_share_one_gap_free_log():
 
 def test_a_publish_is_announced_after_its_commit(django_capture_on_commit_callbacks):
     heard = []
-    end = commits.listen(heard.append)
+    end = commit.listen(heard.append)
     with django_capture_on_commit_callbacks() as waiting:
         tenant = noted()
     assert heard == []

@@ -8,10 +8,10 @@ from django.test import Client
 
 from metadata.catalog import schema_of
 from metadata.publish import publish
-from sync.engine import push
 from sync.models import Conflict
-from sync.ops import Actor, Op
-from sync.rows import records
+from sync.records.rows import records
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tests.builders import make_field_service, make_tenant, make_user
 
 JOB = {

@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 
 from metadata.access import ObjectAccess, Rules, channel_key, client_rights, problems_of, resolve
 from metadata.schema import Choice, FieldSpec, ObjectSpec, TenantSchema
-from sync.projection import Side
-from sync.routing import build_plan, change_routes, channel_routes, passes
-from sync.sides import Found, SideBuilder, Step
+from sync.channels.projection import Side
+from sync.channels.routing import build_plan, change_routes, channel_routes, passes
+from sync.channels.sides import Found, SideBuilder, Step
 
 CUSTOMER = ObjectSpec("customer", "customers", fields=(FieldSpec("name", "text"), FieldSpec("city", "text")))
 JOB = ObjectSpec(

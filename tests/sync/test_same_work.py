@@ -12,11 +12,12 @@ import pytest
 from django.db import connection, transaction
 
 from metadata.access_store import access_of
-from sync import reading, routed, sql
-from sync.engine import push
-from sync.ops import Actor, Op
-from sync.protocol import Repair, VerifyRanges
+from sync.channels import channel_log
+from sync.records import read_transaction, sql
+from sync.settle.push import push
 from sync.transports import requests
+from sync.wire.ops import Actor, Op
+from sync.wire.protocol import Repair, VerifyRanges
 from tenants.tokens import issue_device
 from tests.sync.access_builders import make_member, make_profile, make_service, technician_rules
 
@@ -60,7 +61,7 @@ class Stage:
                 for n in range(OTHERS)
             ),
         )
-        self.channel = routed.channel_for(access_of(self.tenant.pk, self.tom.pk), self.tenant.slug)
+        self.channel = channel_log.channel_for(access_of(self.tenant.pk, self.tom.pk), self.tenant.slug)
 
     def write(self, *records):
         results = push(
@@ -84,7 +85,7 @@ def watched(work):
         work["steps"] += 1
         return 0
 
-    class Noted(reading.SQLiteReader):
+    class Noted(read_transaction.SQLiteReader):
         """Reads of one state go past Django on SQLite."""
 
         def __init__(self, raw, schema=""):
@@ -112,7 +113,7 @@ def watched(work):
         connection.connection.set_progress_handler(step, 1)
     try:
         with connection.execute_wrapper(note), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reading, "SQLiteReader", Noted)
+            patch.setattr(read_transaction, "SQLiteReader", Noted)
             patch.setattr(sql, "_execute", noted_below)
             yield
     finally:

@@ -5,9 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.codes import Code
-from sync.protocol import Hello, Limits, Push
 from sync.transports.session import Action, Close, Do, Reply, Session, State
+from sync.wire.codes import Code
+from sync.wire.protocol import Hello, Limits, Push
 
 HELLO = json.dumps(
     {"type": "hello", "protocol": "moat.v1", "token": "t", "device": "d", "schema_version": 0, "cursor": 0}

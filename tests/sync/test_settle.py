@@ -4,11 +4,11 @@ import pytest
 
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync.codes import Code
 from sync.errors import PushRefused
-from sync.hashchain import fold
-from sync.log import hash_at, read
-from sync.ops import Op
+from sync.log.changes import hash_at, read
+from sync.wire.chain import fold
+from sync.wire.codes import Code
+from sync.wire.ops import Op
 from tenants.genesis import genesis
 from tenants.tokens import revoke
 from tests.builders import make_field_service, make_tenant

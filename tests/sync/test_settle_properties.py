@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from metadata.canonical import canonical_json
 from metadata.catalog import schema_of
-from sync.diff import apply_patch
+from sync.log.verify import verify_log
 from sync.models import Change, Conflict
-from sync.ops import Op
-from sync.rows import records
-from sync.verify import verify_log
+from sync.records.rows import records
+from sync.wire.ops import Op
+from sync.wire.patch import apply_patch
 from tests.sync.pushing import Pusher, lines, noted, row
 
 pytestmark = pytest.mark.django_db

@@ -17,14 +17,14 @@ from django.test import Client
 
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync import catch_up
-from sync.channels import Channel
-from sync.digest import digest_of, forget
-from sync.engine import push
+from sync.catchup import plan
+from sync.catchup.digest import digest_of, forget
+from sync.catchup.snapshots import service, store
+from sync.catchup.snapshots.build import Base, build
+from sync.channels.channel import Channel
 from sync.models import Snapshot, SystemRecord
-from sync.ops import Actor, Op
-from sync.snapshots import service, store
-from sync.snapshots.build import Base, build
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Tenant
 from tenants.tokens import issue_device
 from tests.builders import make_tenant, make_user
@@ -220,7 +220,7 @@ def test_threads_that_want_a_snapshot_at_once_share_one(acme: Tenant) -> None:
 def test_building_never_blocks_a_writer(acme: Tenant, tmp_path: Path, monkeypatch) -> None:
     write(acme, *(f"job-{n}" for n in range(100)))
     inside, go_on = threading.Event(), threading.Event()
-    real = catch_up.tenant_state
+    real = plan.tenant_state
 
     def slow(*args: Any) -> Any:
         state = real(*args)
@@ -228,7 +228,7 @@ def test_building_never_blocks_a_writer(acme: Tenant, tmp_path: Path, monkeypatc
         assert go_on.wait(20)
         return state
 
-    monkeypatch.setattr("sync.snapshots.build.tenant_state", slow)
+    monkeypatch.setattr("sync.catchup.snapshots.build.tenant_state", slow)
     built: list[Any] = []
 
     def make() -> None:

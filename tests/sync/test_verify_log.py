@@ -9,10 +9,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from sync import verify
+from sync.log import verify
+from sync.log.prune import prune
+from sync.log.verify import verify_log
 from sync.models import Change, SystemRecord
-from sync.prune import prune
-from sync.verify import verify_log
 from tenants.models import Tenant
 from tests.sync.pushing import Pusher, noted
 

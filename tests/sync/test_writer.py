@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from sync import commits, writer
-from sync.codes import Code
-from sync.engine import push
 from sync.errors import PushRefused
+from sync.log import commit as commits
+from sync.log.verify import verify_log
 from sync.models import Change
-from sync.ops import Actor, Op
-from sync.verify import verify_log
-from sync.writer import PushJob, Writer
+from sync.settle import writer
+from sync.settle.push import push
+from sync.settle.writer import PushJob, Writer
+from sync.wire.codes import Code
+from sync.wire.ops import Actor, Op
 from tenants.locks import lock_tenant, tenant_transaction
 from tenants.models import Tenant
 from tests.sync.pushing import Pusher, lines, noted

@@ -17,9 +17,9 @@ from layouts.models import LayoutDefinition
 from metadata.catalog import forget, schema_of
 from metadata.models import ObjectMetadata
 from metadata.publish import publish
-from sync.engine import push
 from sync.models import Conflict
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.admin import TenantScopedAdmin
 from tenants.models import Device, Membership, SecurityProfile, Tenant
 from tenants.tokens import issue_device

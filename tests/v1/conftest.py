@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from metadata.publish import publish
-from sync.cbor import encode
-from sync.channels import Channel
-from sync.ops import Actor
-from sync.v1.ops import EntityOp, Page, Pushed
+from sync.channels.channel import Channel
+from sync.entities.cbor import encode
+from sync.entities.ops import EntityOp, Page, Pushed
 from sync.v1.pull import pull
 from sync.v1.push import push_entities
+from sync.wire.ops import Actor
 from tenants.models import Tenant
 from tenants.tokens import issue_device
 from tests.builders import make_object_type, make_tenant, make_user

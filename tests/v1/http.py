@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.test import Client
 
-from sync.cbor import Limits, decode, encode
+from sync.entities.cbor import Limits, decode, encode
 from sync.transports.v1.negotiation import to_json
 from tenants.models import Tenant
 from tenants.tokens import issue_device

@@ -7,14 +7,14 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from metadata.access_store import access_of
-from sync import routed
-from sync.cbor import decode
-from sync.channels import Channel
+from sync.channels import channel_log
+from sync.channels.channel import Channel
+from sync.entities.cbor import decode
+from sync.entities.ops import Operation, Page
 from sync.errors import AccessMoved
-from sync.ops import Actor
-from sync.v1.ops import Operation, Page
-from sync.v1.places import CursorInvalid
 from sync.v1.pull import pull
+from sync.v1.pull_state import CursorInvalid
+from sync.wire.ops import Actor
 from tenants.models import Tenant
 from tenants.tokens import issue_device
 from tests.v1.conftest import Door
@@ -32,7 +32,7 @@ class Member(Door):
         self.number = 0
 
     def channel(self) -> Channel:
-        return routed.channel_for(access_of(self.tenant.pk, self.user.pk), self.tenant.slug)
+        return channel_log.channel_for(access_of(self.tenant.pk, self.user.pk), self.tenant.slug)
 
     def pull(
         self, since: int = 0, limit: int = 1000, collections: list[str] | None = None, *, stream: bool = False

@@ -1,6 +1,6 @@
 """A resolver that an application might have."""
 
-from sync.resolvers import Answer, Meeting, Merged
+from sync.settle.resolvers import Answer, Meeting, Merged
 
 
 class Longest:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from metadata.catalog import schema_of
-from sync import rows
-from sync.engine import push
 from sync.errors import OpRefused
-from sync.ops import Actor, Op
+from sync.records import rows
 from sync.settle.entity import EntityRefused
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership, Tenant
 from tests.sync.access_builders import make_member, make_profile, make_service, technician_rules
 from tests.v1.conftest import Door

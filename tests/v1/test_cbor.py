@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moat_client.v1 import cbor as clients
-from sync import cbor as server
-from sync.cbor import CborError, Limits, Pairs, Simple, Tag, decode, encode
+from sync.entities import cbor as server
+from sync.entities.cbor import CborError, Limits, Pairs, Simple, Tag, decode, encode
 
 VECTORS = json.loads((Path(__file__).parents[2] / "clients/vectors/syncprotocol_v1.json").read_text())
 

@@ -24,9 +24,10 @@ from moat_client.v1 import (
     last_write_wins,
     server_wins,
 )
-from sync import cbor, rows
+from sync.entities import cbor
+from sync.log.prune import prune
 from sync.models import Change
-from sync.prune import prune
+from sync.records import rows
 from tenants.models import Device, Tenant
 from tests.builders import make_tenant
 from tests.sync.pushing import Pusher, values

@@ -10,9 +10,9 @@ import pytest
 
 from moat_client.errors import MoatError, Unreachable
 from moat_client.v1 import Clash, Config, EntityStore, Keep, SyncEngine
-from sync import cbor
+from sync.entities import cbor
+from sync.log.prune import prune
 from sync.models import Change
-from sync.prune import prune
 from tenants.models import Tenant
 from tests.sync.pushing import values
 from tests.v1.http import Http

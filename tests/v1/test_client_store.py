@@ -7,7 +7,7 @@ import pytest
 
 from moat_client.errors import MoatError, NotAReplica
 from moat_client.v1 import Clash, Config, EntityStore, Keep, SyncEngine, field_merge
-from sync import cbor
+from sync.entities import cbor
 
 pytestmark = pytest.mark.django_db
 

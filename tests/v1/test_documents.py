@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sync.cbor import CborError, Tag, decode, encode
+from sync.entities.cbor import CborError, Tag, decode, encode
 from sync.models import Change
 from tenants.models import Tenant
 from tests.v1.http import Http

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from metadata.catalog import schema_of
 from metadata.models import AccessRule
-from sync import rows
+from sync.entities.models import DeviceState
+from sync.records import rows
 from sync.settle.entity import EntityRefused
-from sync.v1.models import DeviceState
 from tenants.models import Membership, SecurityProfile, Tenant
 from tests.sync.access_builders import make_member, make_profile, make_service, shown
 from tests.sync.test_filtered_channels import IDS, applied, edits, profiles

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from sync.cbor import decode, encode
+from sync.entities.cbor import decode, encode
 from sync.transports.runtime import current_runtime
 from tenants.models import Device, Tenant
 from tenants.tokens import revoke

@@ -7,11 +7,11 @@ import pytest
 from httpx import AsyncClient
 
 from metadata.models import AccessRule
-from sync import routed
-from sync.cbor import decode, encode
-from sync.engine import push
-from sync.ops import Actor, Op
-from sync.prune import prune
+from sync.channels import channel_log
+from sync.entities.cbor import decode, encode
+from sync.log.prune import prune
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership, Tenant
 from tests.sync.access_builders import Fold, access, make_member, make_profile, make_service, technician_rules
 from tests.sync.live import in_thread, serving
@@ -161,13 +161,13 @@ def test_a_pull_reads_only_what_is_routed_to_its_channel(
             [Op(1, None, "jobs", f"n{n}", "insert", None, {"title": "x", "technician": "tom" if n == 20 else "tess"})],
         )
     read: list[int] = []
-    original = routed._projected
+    original = channel_log._projected
 
     def counted(tenant_id: int, cursors: list[int], rules: Any) -> Any:
         read.extend(cursors)
         return original(tenant_id, cursors, rules)
 
-    monkeypatch.setattr(routed, "_projected", counted)
+    monkeypatch.setattr(channel_log, "_projected", counted)
     assert one.sync().ids("jobs") == {"j1", "n20"}
     assert len(read) == 1
 
@@ -176,13 +176,13 @@ def test_a_pull_reads_only_what_is_routed_to_its_channel(
 
 
 def lines_of(channel: Any, after: int) -> list[bytes]:
-    return [one.line for one in routed.read(channel, after).lines]
+    return [one.line for one in channel_log.read(channel, after).lines]
 
 
 def test_what_is_written_here_reaches_filtered_channels_without_what_they_hide(service: Tenant) -> None:
     tom = make_member(service.profiles.get(name="technician"), "tom")
     one = Door(service)
-    channel = routed.channel_for(access(service, tom), service.slug)
+    channel = channel_log.channel_for(access(service, tom), service.slug)
     one.push(
         one.op("c1", 1, {"name": "Ada", "secret": "x1x", "undeclared": "y1y"}, collection="customers"),
         one.op("j1", 1, {"title": "Fix", "technician": "tom", "customer": "c1", "price": "9.00"}, collection="jobs"),
@@ -203,7 +203,7 @@ def test_what_is_written_here_reaches_filtered_channels_without_what_they_hide(s
 def test_records_moved_through_a_hop_keep_their_bytes_and_their_version_for_cbor_clients(service: Tenant) -> None:
     tom = make_member(service.profiles.get(name="technician"), "tom")
     one = Door(service)
-    channel = routed.channel_for(access(service, tom), service.slug)
+    channel = channel_log.channel_for(access(service, tom), service.slug)
     line = encode({"job": "j1", "text": "pipe", "undeclared": [1, 2]})
     one.push(
         one.op("j1", 5, {"title": "Fix", "technician": "tom"}, collection="jobs"),

@@ -6,9 +6,9 @@ import pytest
 
 from metadata.models import AccessRule
 from moat_client.v1 import EntityStore
-from sync.channel_upkeep import retire_outdated
-from sync.v1.models import LostRecord
-from sync.v1.places import CursorInvalid
+from sync.channels.upkeep import retire_outdated
+from sync.entities.models import LostRecord
+from sync.v1.pull_state import CursorInvalid
 from tenants.models import Tenant
 from tests.sync.access_builders import make_profile
 from tests.v1.conftest import Door

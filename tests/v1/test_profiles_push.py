@@ -7,16 +7,17 @@ import pytest
 from metadata.catalog import schema_of
 from metadata.models import AccessRule, ObjectMetadata
 from metadata.publish import publish
-from sync import engine, rows
-from sync.cbor import decode, encode
-from sync.engine import push
+from sync.entities.cbor import decode, encode
+from sync.entities.models import DeviceState, TenantSettings
 from sync.errors import AccessMoved, PushRefused
 from sync.models import Change, Conflict
-from sync.ops import Actor, Op
-from sync.v1.models import DeviceState, TenantSettings
-from sync.v1.places import CursorInvalid
+from sync.records import rows
+from sync.settle import push as engine
+from sync.settle.push import push
 from sync.v1.pull import pull
+from sync.v1.pull_state import CursorInvalid
 from sync.v1.push import push_entities
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership, Tenant
 from tests.sync.access_builders import make_member, make_profile
 from tests.v1.conftest import Door

@@ -7,7 +7,7 @@ import pytest
 
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync.prune import prune
+from sync.log.prune import prune
 from sync.v1 import pull as pulling
 from tenants.models import Tenant
 from tests.builders import make_object_type

@@ -7,13 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metadata.publish import publish
-from sync.cbor import Tag, decode, encode
+from sync.entities.cbor import Tag, decode, encode
+from sync.entities.models import EntityChange, EntityConflict, TenantSettings
+from sync.log.prune import prune
+from sync.log.verify import verify_log
 from sync.models import Change, Conflict
-from sync.prune import prune
 from sync.settle.entity import EntityRefused
-from sync.v1.models import EntityChange, EntityConflict, TenantSettings
 from sync.v1.pull import CursorInvalid
-from sync.verify import verify_log
 from tenants.models import Device, Tenant
 from tests.builders import make_object_type, make_tenant
 from tests.sync.pushing import Pusher, row, values

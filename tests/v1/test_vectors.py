@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from moat_client.v1 import messages as clients
-from sync.cbor import encode
+from sync.entities.cbor import encode
 from sync.transports.v1 import messages as server
 from sync.transports.v1.errors import V1Code, V1Error
 from tests.v1.test_cbor import VECTORS, logical

@@ -7,7 +7,7 @@ from typing import Any
 from moat_client.errors import Unreachable
 from moat_client.v1 import Config, EntityStore, Refusal, SyncEngine
 from moat_client.v1 import cbor as client_cbor
-from sync import cbor
+from sync.entities import cbor
 from tests.v1.http import Http
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from metadata.models import AccessRule
-from sync.engine import push
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership, SecurityProfile, Tenant
 from tests.contract.servers import ServerProcess
 from tests.sync.access_builders import make_member, make_profile, make_service, technician_rules

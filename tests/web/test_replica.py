@@ -9,9 +9,9 @@ from django.db import connection
 
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync.engine import push
 from sync.models import Change, Conflict
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Device, Tenant
 from tenants.tokens import revoke
 from tests.builders import make_object_type

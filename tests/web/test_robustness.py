@@ -2,8 +2,8 @@
 
 import pytest
 
-from sync.engine import push
-from sync.ops import Actor, Op
+from sync.settle.push import push
+from sync.wire.ops import Actor, Op
 from tenants.models import Membership, Tenant
 from tests.contract.servers import ServerProcess
 from tests.sync.access_builders import make_profile

@@ -15,14 +15,14 @@ from metadata.export import revisions
 from metadata.names import quote
 from metadata.replica_ddl import SYSTEM_COLUMNS, SYSTEM_TABLES_SQL, command_sql, create_table_sql
 from metadata.schema import ObjectSpec, TenantSchema
-from sync import view
-from sync.catch_up import SchemaMoved, TenantState, in_channel, schema_at, tenant_state
-from sync.channels import Channel
-from sync.columns import column_names, selected, system_row, table_of
-from sync.digest import Digest, digest_of
-from sync.projection import project_commands
-from sync.reading import Reader, SQLiteReader, database_uri, read_transaction
-from sync.system_rows import system_records
+from sync.catchup.digest import Digest, digest_of
+from sync.catchup.plan import SchemaMoved, TenantState, in_channel, schema_at, tenant_state
+from sync.channels import view
+from sync.channels.channel import Channel
+from sync.channels.projection import project_commands
+from sync.records.columns import column_names, selected, system_row, table_of
+from sync.records.read_transaction import Reader, SQLiteReader, database_uri, read_transaction
+from sync.records.system_rows import system_records
 
 _ATTEMPTS = 5
 _WASTED_PAGES = 0.25

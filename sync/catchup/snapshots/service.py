@@ -7,14 +7,15 @@ from pathlib import Path
 
 import structlog
 
-from sync import metrics, routed
-from sync.catch_up import TenantState, tenant_state
-from sync.channels import Channel
+from sync import metrics
+from sync.catchup.plan import TenantState, tenant_state
+from sync.catchup.snapshots import store
+from sync.catchup.snapshots.build import Base, Built, build
+from sync.channels import channel_log
+from sync.channels.channel import Channel
 from sync.conf import stream_knobs
 from sync.models import Snapshot
-from sync.reading import read_transaction
-from sync.snapshots import store
-from sync.snapshots.build import Base, Built, build
+from sync.records.read_transaction import read_transaction
 
 logger = structlog.get_logger(__name__)
 TAIL_SHARE = 10
@@ -54,7 +55,7 @@ def _newest(channel: Channel, state: TenantState) -> Snapshot | None:
 def _is_fresh(channel: Channel, snapshot: Snapshot, state: TenantState) -> bool:
     if channel.filtered:
         # A newcomer gets what the channel holds now, not what it held before they came: no tail that lets records go again.
-        tail_lines = routed.read(channel, snapshot.cursor)
+        tail_lines = channel_log.read(channel, snapshot.cursor)
         return not tail_lines.lines and tail_lines.to_cursor >= state.cursor
     records = sum(count for count, _ in snapshot.manifest["tables"].values())
     limit: int = max(stream_knobs().snapshot_tail, records // TAIL_SHARE)

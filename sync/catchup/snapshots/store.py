@@ -14,10 +14,10 @@ from typing import Any
 
 from django.conf import settings
 
-from sync.channels import Channel
+from sync.catchup.snapshots.build import Built
+from sync.channels.channel import Channel
 from sync.conf import stream_knobs
 from sync.models import Snapshot
-from sync.snapshots.build import Built
 
 PART_BYTES = 1024 * 1024
 GZIP_LEVEL = 5

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from sync.csv.run import Outcome, import_file
 from sync.demo import flights
 from sync.demo.loading import MEMBERS, join_demo_users, remove_tenant
-from sync.importing.run import Outcome, import_file
 from sync.management.commands.import_csv import Bar
 from tenants.errors import MoatError
 from tenants.members import create_tenant

@@ -10,8 +10,8 @@ from typing import IO, Any
 from django.core.management.base import BaseCommand, CommandError
 
 from metadata.schema import ObjectSpec
-from sync.exporting import Exported, Writable, export_csv, export_json
-from sync.importing.run import published
+from sync.csv.export import Exported, Writable, export_csv, export_json
+from sync.csv.run import published
 from tenants.errors import MoatError
 from tenants.models import Tenant
 

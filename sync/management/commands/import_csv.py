@@ -11,9 +11,9 @@ from django.db import OperationalError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from sync.garbage import spare_collections
-from sync.importing.load import Report
-from sync.importing.run import DEFAULT_NULLS, Options, Outcome, import_file
+from sync.csv.load import Report
+from sync.csv.run import DEFAULT_NULLS, Options, Outcome, import_file
+from sync.settle.gc_tuning import spare_collections
 from tenants.errors import MoatError
 from tenants.models import Tenant
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sync.epoch import renew
+from sync.log.epoch import renew
 from tenants.models import Tenant
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sync.prune import prune
+from sync.log.prune import prune
 from tenants.models import Tenant
 
 

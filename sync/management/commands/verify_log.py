@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sync.verify import LogReport, verify_log
+from sync.log.verify import LogReport, verify_log
 from tenants.models import Tenant
 
 

@@ -10,9 +10,9 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from metadata.access_store import Access, access_of, full_access
-from sync.codes import Code
-from sync.ops import Actor
 from sync.transports.rest.errors import RestCode, RestError
+from sync.wire.codes import Code
+from sync.wire.ops import Actor
 from tenants.models import Device, Membership, Tenant
 from tenants.tokens import identify
 

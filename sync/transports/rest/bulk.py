@@ -5,15 +5,15 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.ops import Op
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
-from sync.transports.rest.even import EvenView
 from sync.transports.rest.parsers import body_object
+from sync.transports.rest.quantized import EvenView
 from sync.transports.rest.reading import sight_of, spec_for
 from sync.transports.rest.writing import merge_patch, new_id, push_all, told
+from sync.wire.ops import Op
 
 _MEMBERS = frozenset({"op", "id", "values", "patch", "base_version"})
 

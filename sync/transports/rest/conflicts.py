@@ -7,21 +7,20 @@ from django.db.models import Q, QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync import engine
-from sync.codes import Code
 from sync.errors import SyncError
-from sync.lines import wire_time
 from sync.models import Conflict
-from sync.settle import guard, view_of
+from sync.settle import guard, push, view_of
 from sync.transports.rest.auth import Caller, InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
-from sync.transports.rest.even import EvenView
 from sync.transports.rest.listing import limit_of
 from sync.transports.rest.parsers import body_object
+from sync.transports.rest.quantized import EvenView
 from sync.transports.rest.reading import Sight, seen_record, sight_of
 from sync.transports.rest.writing import accepted, told
+from sync.wire.codes import Code
+from sync.wire.lines import wire_time
 from tenants.models import Membership
 
 
@@ -84,7 +83,7 @@ class ResolveView(EvenView):
                 RestCode.BAD_REQUEST, "edit, and nothing else, needs values: an object of fields.", field="values"
             )
         result = accepted(
-            engine.resolve_conflict(conflict.pk, resolution, caller.username, values, user_id=caller.actor.user_id)
+            push.resolve_conflict(conflict.pk, resolution, caller.username, values, user_id=caller.actor.user_id)
         )
         conflict.refresh_from_db()
         return Response({**_shown(conflict, sight_of(caller)), "result": told(result)})

@@ -9,13 +9,14 @@ from rest_framework.views import APIView
 
 from metadata.fieldtypes import json_schema_of
 from metadata.schema import ObjectSpec
-from sync import view
-from sync.codes import Code
+from sync.channels import view
 from sync.models import SystemRecord
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.describe import INTEGER, OBJECT, array, described, record_of, ref
 from sync.transports.rest.errors import RestError
 from sync.transports.rest.reading import sight_of
+from sync.wire.codes import Code
+from sync.wire.system_tables import LAYOUT_DEFINITION
 
 
 class RootView(APIView):
@@ -70,11 +71,11 @@ class LayoutsView(APIView):
         """Return all layouts, or those of `?object_name=`; the client picks the most specific one for a record."""
         sight = sight_of(caller_of(request))
         found = SystemRecord.objects.filter(
-            tenant_id=sight.channel.tenant_id, table_name="layout_definition", deleted=False
+            tenant_id=sight.channel.tenant_id, table_name=LAYOUT_DEFINITION, deleted=False
         )
         wanted = request.query_params.get("object_name")
         stored = [(row.record_id, row.version, False, row.data) for row in found.order_by("record_id")]
-        rows = view.system_rows(sight.channel, "layout_definition", stored)
+        rows = view.system_rows(sight.channel, LAYOUT_DEFINITION, stored)
         layouts = [{"id": record_id, "version": version, **data} for record_id, version, _, data in rows]
         return Response({"results": [layout for layout in layouts if wanted in (None, layout.get("object_name"))]})
 

@@ -10,8 +10,8 @@ from django.utils.cache import patch_cache_control
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from sync.codes import Code
 from sync.transports.errors import http_status
+from sync.wire.codes import Code
 from tenants.errors import MoatError
 
 logger = logging.getLogger(__name__)

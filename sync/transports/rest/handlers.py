@@ -3,8 +3,8 @@
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views import defaults
 
-from sync.codes import Code
 from sync.transports.rest.errors import RestCode, RestError, answer
+from sync.wire.codes import Code
 
 PREFIX = "/api/"
 

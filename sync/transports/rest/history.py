@@ -5,14 +5,14 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.history import changes_of, changes_seen
+from sync.log.history import changes_of, changes_seen
 from sync.settle.payloads import valid_id
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
-from sync.transports.rest.even import EvenView
 from sync.transports.rest.listing import limit_of
+from sync.transports.rest.quantized import EvenView
 from sync.transports.rest.reading import seen_record, sight_of, spec_for
 
 

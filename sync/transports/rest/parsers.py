@@ -6,10 +6,10 @@ from typing import IO, Any
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from sync.codes import Code
-from sync.strict_json import NotStrict, loads
 from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.errors import RestCode, RestError
+from sync.wire.codes import Code
+from sync.wire.strict_json import NotStrict, loads
 
 
 class StrictJSONParser(BaseParser):

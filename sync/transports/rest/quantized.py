@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sync.transports.marks import wait_for_mark
+from sync.transports.response_grid import wait_for_mark
 from sync.transports.rest.auth import Caller
 
 MULTI_STATUS = 207

@@ -10,11 +10,12 @@ from metadata.catalog import schema_of
 from metadata.names import quote
 from metadata.registry import model_for
 from metadata.schema import ObjectSpec, TenantSchema, physical_name
-from sync import rows, sql, view
-from sync.channels import Channel
-from sync.codes import Code
+from sync.channels import view
+from sync.channels.channel import Channel
 from sync.errors import SyncError
+from sync.records import rows, sql
 from sync.transports.rest.auth import Caller
+from sync.wire.codes import Code
 from tenants.models import Tenant
 
 

@@ -6,16 +6,16 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.ops import Op
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.conf import rest_knobs
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
-from sync.transports.rest.even import EvenView
 from sync.transports.rest.listing import page_of
 from sync.transports.rest.parsers import JSONPatchParser, StrictJSONParser, body_object, is_patch
+from sync.transports.rest.quantized import EvenView
 from sync.transports.rest.reading import live_record, live_rows, shown, shown_row, sight_of, spec_for
 from sync.transports.rest.writing import etag, merge_patch, new_id, push_one, versions_in
+from sync.wire.ops import Op
 
 
 class RecordsView(EvenView):

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sync.conf import stream_knobs
-from sync.log import newest_op_of
+from sync.log.changes import newest_op_of
 from sync.transports.rest.auth import Caller, device_of
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError

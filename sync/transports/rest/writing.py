@@ -8,14 +8,14 @@ from typing import Any
 
 from django.db import transaction
 
-from sync import engine
-from sync.codes import Code
-from sync.diff import escape
 from sync.errors import SyncError
-from sync.ops import Op, OpResult
+from sync.settle import push
 from sync.transports.rest.auth import Caller
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.reading import live_record, sight_of, spec_for
+from sync.wire.codes import Code
+from sync.wire.ops import Op, OpResult
+from sync.wire.patch import escape
 from tenants.locks import lock_tenant
 
 _CODES = {str(code): code for code in Code}
@@ -65,19 +65,19 @@ def push_one(caller: Caller, op: Op, allowed: set[int] | None) -> OpResult:
     The version is compared under the tenant's lock, so nobody can come in between.
     """
     if allowed is None:
-        return accepted(engine.push(caller.actor, [op])[0])
+        return accepted(push.push(caller.actor, [op])[0])
     with transaction.atomic():
         lock_tenant(caller.tenant_id)
         sight = sight_of(caller)
         version = live_record(sight, spec_for(sight, op.table), op.id).version
         if version not in allowed:
             raise RestError(RestCode.STALE, f"The record is at version {version} by now.", version=version)
-        return accepted(engine.push(caller.actor, [op])[0])
+        return accepted(push.push(caller.actor, [op])[0])
 
 
 def push_all(caller: Caller, ops: Sequence[Op]) -> list[OpResult]:
     """Apply ops, tx by tx."""
-    return engine.push(caller.actor, list(ops))
+    return push.push(caller.actor, list(ops))
 
 
 def accepted(result: OpResult) -> OpResult:

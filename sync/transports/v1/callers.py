@@ -10,13 +10,13 @@ from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 
-from sync.channels import Channel
-from sync.ops import Actor
-from sync.routed import channel_of
-from sync.transports.marks import wait_for_mark
+from sync.channels.channel import Channel
+from sync.channels.channel_log import channel_of
+from sync.transports.response_grid import wait_for_mark
 from sync.transports.v1 import jwt_tokens
 from sync.transports.v1.errors import V1Code, V1Error
 from sync.v1.conf import v1_knobs
+from sync.wire.ops import Actor
 from tenants.errors import MoatError
 from tenants.tokens import DeviceIdentity, identify, identify_device
 

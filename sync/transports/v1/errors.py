@@ -4,7 +4,7 @@ from enum import IntEnum
 from http import HTTPStatus
 from typing import Any, Final
 
-from sync.codes import Code
+from sync.wire.codes import Code
 from tenants.errors import MoatError
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from sync.cbor import Tag
-from sync.entities import MAX_VERSION
+from sync.entities.cbor import Tag
+from sync.entities.document import MAX_VERSION
+from sync.entities.ops import EntityConflictView, EntityOp, Operation, Page, Pushed, Verb
 from sync.transports.v1.errors import V1Code, V1Error, invalid
-from sync.v1.ops import EntityConflictView, EntityOp, Operation, Page, Pushed, Verb
 
 NO_DEVICE: Final = "server"
 """The `deviceId` of a change that no device made: clients want text there."""

@@ -10,9 +10,9 @@ from typing import Any, Final
 import orjson
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
-from sync import strict_json
-from sync.cbor import CborError, Limits, decode, encode
+from sync.entities.cbor import CborError, Limits, decode, encode
 from sync.transports.v1.errors import V1Code, V1Error, invalid
+from sync.wire import strict_json
 
 CBOR: Final = "application/cbor"
 JSON: Final = "application/json"

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sync.entities import MAX_VERSION
+from sync.entities.document import MAX_VERSION
 from sync.transports.v1.negotiation import CBOR, JSON
 
 Schema = dict[str, Any]

@@ -20,7 +20,8 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from sync.channels import Channel
+from sync.channels.channel import Channel
+from sync.entities.ops import Page
 from sync.errors import AccessMoved
 from sync.transports.runtime import Runtime, get_runtime
 from sync.transports.v1 import messages
@@ -30,9 +31,8 @@ from sync.transports.v1.negotiation import to_json
 from sync.transports.v1.views import failed, unexpected
 from sync.transports.v1.wakes import wakes_of
 from sync.v1.conf import v1_knobs
-from sync.v1.ops import Page
-from sync.v1.places import attach
 from sync.v1.pull import pull
+from sync.v1.pull_state import attach
 from tenants.tokens import identify_device
 
 logger = structlog.get_logger(__name__)

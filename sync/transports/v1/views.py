@@ -13,8 +13,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from sync.entities.ops import Page
 from sync.errors import AccessMoved, SyncError
-from sync.log import newest_op_of
+from sync.log.changes import newest_op_of
 from sync.settle.entity import EntityRefused
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
@@ -22,9 +23,8 @@ from sync.transports.v1.errors import V1Code, V1Error, invalid, of_engine
 from sync.transports.v1.negotiation import JSON, read, respond, to_json
 from sync.transports.v1.openapi import document
 from sync.v1.conf import v1_knobs
-from sync.v1.ops import Page
-from sync.v1.places import CursorInvalid, head_of, resume_at
 from sync.v1.pull import pull
+from sync.v1.pull_state import CursorInvalid, head_of, resume_at
 from sync.v1.push import push_entities
 from tenants.models import Device
 

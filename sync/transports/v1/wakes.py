@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import structlog
 
-from sync import commits, sql
-from sync.commits import Commit
+from sync.log import commit as commits
+from sync.log.commit import Commit
+from sync.records import sql
 from sync.transports.runtime import Runtime
 
 logger = structlog.get_logger(__name__)
