@@ -13,7 +13,7 @@ django_application = get_asgi_application()
 
 # Django must be set up before anything that has models is imported.
 from sync.transports.routing import websocket  # noqa: E402
-from sync.transports.websocket import lifespan  # noqa: E402
+from sync.transports.socket.websocket import lifespan  # noqa: E402
 
 request_finished.connect(close_with_request)
 application = ProtocolTypeRouter({"http": django_application, "websocket": websocket, "lifespan": lifespan})

@@ -1,40 +1,14 @@
 """What an admin wants, as values: the rows of ObjectMetadata and ObjectField, read and tidied for the plan."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from metadata.choices import parse_choices
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.names import propose_table_name
+from metadata.object_draft import ObjectDraft
 from metadata.schema import Choice, FieldSpec, ObjectSpec
 from tenants.errors import Problem
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectDraft:
-    """A draft of an object type beside what is published of it.
-
-    `wanted` holds the fields that shall live, in the draft's order. `retiring` are fields marked retired, `burnt` names of
-    fields retired before; `gone` says that the type itself was. `problems` is what could not even be read.
-    """
-
-    wanted: ObjectSpec
-    published: ObjectSpec | None = None
-    retired: bool = False
-    gone: bool = False
-    retiring: frozenset[str] = frozenset()
-    burnt: frozenset[str] = frozenset()
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The object name."""
-        return self.wanted.object_name
-
-    @property
-    def live(self) -> ObjectSpec | None:
-        """What clients have of it now."""
-        return None if self.gone else self.published
 
 
 def drafts_of(tenant_id: int) -> list[ObjectDraft]:

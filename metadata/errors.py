@@ -1,4 +1,4 @@
-"""What can go wrong with definitions and values."""
+"""Pure: what can go wrong with definitions and values."""
 
 from tenants.errors import MoatError
 

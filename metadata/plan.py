@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from metadata.cleaners import DECIMAL_DIGITS, INDEXED_TEXT
-from metadata.drafts import ObjectDraft
 from metadata.fieldtypes import clean, decimal_places
+from metadata.object_draft import ObjectDraft
 from metadata.operations import (
     AddColumn,
     AddLink,

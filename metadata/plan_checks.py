@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from metadata.canonical import MAX_INTEGER
-from metadata.drafts import ObjectDraft
 from metadata.fieldtypes import ValueRefused, clean
 from metadata.kinds import KINDS
 from metadata.names import field_name_problem, object_name_problem, table_name_problem
+from metadata.object_draft import ObjectDraft
 from metadata.schema import FieldSpec, ObjectSpec
 from tenants.errors import Problem
 

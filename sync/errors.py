@@ -1,4 +1,4 @@
-"""What can go wrong in the engine. Transports translate by `code`; see `sync.wire.codes`."""
+"""Pure: what can go wrong in the engine. Transports translate by `code`; see `sync.wire.codes`."""
 
 from sync.wire.codes import Code
 from tenants.errors import MoatError

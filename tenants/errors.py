@@ -1,4 +1,4 @@
-"""Domain errors. They know nothing of HTTP or WebSockets: one table in `sync.transports.errors` maps codes to both."""
+"""Pure: domain errors. They know no HTTP and no WebSocket; `sync.transports.errors` maps their codes to both."""
 
 from dataclasses import dataclass
 

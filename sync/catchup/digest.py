@@ -25,7 +25,7 @@ _POSTGRESQL_TERM = "('x' || encode(substr(sha256(convert_to({id}, 'UTF8') || '\\
 
 
 def digest_of(records: Iterable[tuple[str, int]]) -> Digest:
-    """PURE: return count and digest of (id, version) pairs, in any order."""
+    """Pure: return count and digest of (id, version) pairs, in any order."""
     count = total = 0
     for record_id, version in records:
         total += int.from_bytes(sha256(b"%b\x00%d" % (record_id.encode(), version)).digest()[:8], "big")

@@ -1,4 +1,4 @@
-"""What a subscriber may see. Clients with the same channel share one stream: its frames are projected and encoded once."""
+"""Pure: what a subscriber may see. Subscribers of equal channels share one stream, projected and encoded once."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""PURE: a change as one filtered channel sees it.
+"""Pure: a change as one filtered channel sees it.
 
 A projection rests on the change's line, its `Side` and the channel's rules, on nothing else; so every process computes the
 same lines, now or a month later, and the channel's chain is a fold over them (docs/spec/channels.md).

@@ -1,4 +1,4 @@
-"""PURE: which channels a change can concern, found by values instead of by asking every profile.
+"""Pure: which channels a change can concern, found by values instead of by asking every profile.
 
 A *route* is a 64-bit number for (table, key, value). A change has the routes of its record's routing values before and
 after; a channel listens on the routes of its rules. They meet in an index: in memory in the hub, in `change_route` in the

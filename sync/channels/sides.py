@@ -1,4 +1,4 @@
-"""PURE (given a `Source`): the routing values of a transaction's changes, and the records that it moves through a hop.
+"""Pure: the routing values of a transaction's changes, and the records that it moves through a hop.
 
 A change of a job moves its line items when a filter says `job.technician`. Each record so moved gets a change of its own
 with an empty patch, a *re-key*, at the end of the same transaction; a record that the transaction changes anyway carries

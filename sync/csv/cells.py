@@ -1,4 +1,4 @@
-"""PURE: a cell's text as a value the engine takes. The engine cleans it once more; this only reads the notation."""
+"""Pure: a cell's text as a value the engine takes. The engine cleans it once more; this only reads the notation."""
 
 import re
 from collections.abc import Callable

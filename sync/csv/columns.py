@@ -1,4 +1,4 @@
-"""PURE: which column of a file goes into which field, with names that a database can take."""
+"""Pure: which column of a file goes into which field, with names that a database can take."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""PURE: tell the kind of a column from all its values. The rule: never lose what the file says.
+"""Pure: tell the kind of a column from all its values. The rule: never lose what the file says.
 
 So `007` and `+49 30` stay text, integers past 2^53 stay text, and a column is decimal only when its values are
 written with a fixed number of places, as money is.

@@ -1,4 +1,4 @@
-"""PURE: a row of a file as the id and payload of an insert."""
+"""Pure: a row of a file as the id and payload of an insert."""
 
 import hashlib
 import uuid

@@ -1,4 +1,4 @@
-"""PURE: CBOR (RFC 8949). Decodes whatever is valid, within bounds; encodes deterministically: definite, shortest, keys length-first.
+"""Pure: CBOR (RFC 8949). Decodes whatever is valid, within bounds; encodes deterministically: definite, shortest, keys length-first.
 
 Length-first is the order of RFC 7049 §3.9, which for keys of up to 23 bytes is also that of RFC 8949 §4.2.1. What Python has
 no type for keeps its place: `Tag`, `Simple`, and `Pairs` for a map whose keys are not all text.

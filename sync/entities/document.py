@@ -1,4 +1,4 @@
-"""PURE: a record as a CBOR client has it (`entityCbor`), and the same record as columns.
+"""Pure: a record as a CBOR client has it (`entityCbor`), and the same record as columns.
 
 A client's bytes are kept as they came. Declared fields are read out of them; when somebody else changes a field, the bytes
 are decoded, the key changed, and encoded again. Where the bytes are no map they mean nothing to anyone but their client.

@@ -1,4 +1,4 @@
-"""PURE: the document of a CBOR client (`entityCbor`) as a security profile lets its members read and write it.
+"""Pure: the document of a CBOR client (`entityCbor`) as a security profile lets its members read and write it.
 
 A profile names fields, and a document can hold more than those. So where a profile lists what is readable, a key that is not
 declared is not named and hence hidden; where it lists what is writable, such a key is locked.

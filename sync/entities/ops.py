@@ -1,4 +1,4 @@
-"""PURE: the ops of SyncProtocol v1, as they come and as they are answered."""
+"""Pure: the ops of SyncProtocol v1, as they come and as they are answered."""
 
 from dataclasses import dataclass
 from typing import Literal

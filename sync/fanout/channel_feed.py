@@ -1,4 +1,4 @@
-"""PURE: the filtered channels of one tenant in the hub: which of them a change concerns, and their frames.
+"""Pure: the filtered channels of one tenant in the hub: which of them a change concerns, and their frames.
 
 A flow emits a frame only when its channel sees something, so a change costs what the channels that see it cost. Between
 frames a flow lags behind the head; `advance` closes the gap with a frame that has no lines.

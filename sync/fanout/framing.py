@@ -1,4 +1,4 @@
-"""PURE: from what was committed to the `changes` frames every subscriber of a channel shares."""
+"""Pure: from what was committed to the `changes` frames every subscriber of a channel shares."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""PURE: per field, which version changed it last and who did, so that a merge knows what others changed since a base.
+"""Pure: per field, which version changed it last and who did, so that a merge knows what others changed since a base.
 
 An entry is `[version, device]`, or `[version, device, other]` where `other` is the newest version in which anybody else
 changed the field: it tells a device that merged with others' work once that its next op, made before it saw the result,

@@ -1,4 +1,4 @@
-"""PURE: what becomes of an op that did not know about others' changes. See docs/spec/merging.md.
+"""Pure: what becomes of an op that did not know about others' changes. See docs/spec/merging.md.
 
 Values are wire values by field name. Nothing here knows tables, logs or databases; whatever is costly to know (the base)
 is asked for through a callable, and only when it matters.

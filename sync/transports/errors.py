@@ -1,4 +1,4 @@
-"""The one table from codes to what a transport does with them: close codes of the WebSocket, statuses of HTTP."""
+"""Pure: the one table from codes to what a transport does: close codes of the WebSocket, statuses of HTTP."""
 
 from http import HTTPStatus
 from typing import Final

@@ -6,7 +6,7 @@ from channels.consumer import AsyncConsumer
 from channels.routing import URLRouter
 from django.urls import path, re_path
 
-from sync.transports.websocket import Receive, Send, SyncConsumer
+from sync.transports.socket.websocket import Receive, Send, SyncConsumer
 
 
 class Nowhere(AsyncConsumer):  # type: ignore[misc]  # channels has no types

@@ -26,7 +26,7 @@ from sync.log.commit import Commit
 from sync.records.read_pool import ReadPool
 from sync.settle.signals import Settled, conflict_settled
 from sync.settle.writer import get_writer
-from sync.transports import auth
+from sync.transports import device_state
 from sync.transports.errors import RESTARTING
 from sync.transports.response_grid import Marks
 from sync.wire.codes import Code
@@ -244,13 +244,13 @@ class Runtime:
 
     async def _one_round(self, *, ask: bool) -> None:
         devices = list(self.members)
-        for device_id in await self.pool.run(auth.unwelcome, devices):
+        for device_id in await self.pool.run(device_state.unwelcome, devices):
             self._turn_away(device_id, Code.REVOKED)
         self.hub.advance()
         told = [conflict for member in self.members.values() for conflict in member.take_told()]
         if told:
-            await self.pool.run(auth.mark_told, told)
-        for device_id, news in (await self.pool.run(auth.untold, devices)).items():
+            await self.pool.run(device_state.mark_told, told)
+        for device_id, news in (await self.pool.run(device_state.untold, devices)).items():
             if (member := self.members.get(device_id)) is not None:
                 member.settled(news)
         if ask:
@@ -259,7 +259,7 @@ class Runtime:
                 member.ping()
         if self._seen:
             seen, self._seen = self._seen, {}
-            await self.pool.run(auth.mark_seen, seen)
+            await self.pool.run(device_state.mark_seen, seen)
 
     def _stop_threads(self) -> None:
         self.pool.stop()

@@ -1,4 +1,4 @@
-"""PURE: the chain that lets a client prove it has the server's log. See docs/spec/chain.md."""
+"""Pure: the chain that lets a client prove it has the server's log. See docs/spec/chain.md."""
 
 from collections.abc import Iterable
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Every code a client can be answered with. Stable: programs compare them; people read `message` and, here, `meaning`.
+"""Pure: every code a client can be answered with. Stable: programs compare them; people read `message` and, here, `meaning`.
 
 docs/spec/errors.md lists them all, and a test keeps the page and this module in step.
 """

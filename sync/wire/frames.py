@@ -1,4 +1,4 @@
-"""PURE: what the server sends, one function per frame. Text frames are `str`: an envelope, then data lines as they are stored."""
+"""Pure: what the server sends, one function per frame. Text frames are `str`: an envelope, then data lines as they are stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

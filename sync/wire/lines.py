@@ -1,4 +1,4 @@
-"""PURE: change lines, the one encoding of a change. See docs/spec/protocol.md §2.
+"""Pure: change lines, the one encoding of a change. See docs/spec/protocol.md §2.
 
 A line is encoded once, when it is written; the same bytes are stored, hashed, sent and served.
 """

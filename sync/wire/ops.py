@@ -1,4 +1,4 @@
-"""PURE: ops as they come in, and the results they are answered with. See docs/spec/protocol.md §5."""
+"""Pure: ops as they come in, and the results they are answered with. See docs/spec/protocol.md §5."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

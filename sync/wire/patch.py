@@ -1,4 +1,4 @@
-"""PURE: the difference of two records as a JSON Patch, and back.
+"""Pure: the difference of two records as a JSON Patch, and back.
 
 A record is a dict of wire values; a key that is missing is null. At the top level every field exists, so `add` and
 `replace` mean the same there and `remove` sets null. Inside a json field the patch is strict RFC 6902 and goes down

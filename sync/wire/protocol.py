@@ -1,4 +1,4 @@
-"""PURE: what a client may say on `moat.v1`, parsed into messages; see docs/spec/protocol.md. What the server says is in `frames`."""
+"""Pure: what a client may say on `moat.v1`, parsed into messages; see docs/spec/protocol.md. What the server says is in `frames`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""PURE: JSON as the wire allows it: no repeated keys, no NaN, no lone surrogates, no deep nesting, no raw control characters."""
+"""Pure: JSON as the wire allows it: no repeated keys, no NaN, no lone surrogates, no deep nesting, no raw control characters."""
 
 import re
 from typing import Any

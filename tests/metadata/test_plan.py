@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from metadata.drafts import ObjectDraft
+from metadata.object_draft import ObjectDraft
 from metadata.plan import make_plan
 from metadata.schema import Choice, FieldSpec, ObjectSpec
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sync.transports.eager import run_eagerly
+from sync.transports.socket.eager import run_eagerly
 
 
 async def test_what_never_waits_needs_no_task() -> None:

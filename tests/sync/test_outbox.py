@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from sync.conf import StreamKnobs
-from sync.transports.send_buffer import Outbox
+from sync.transports.socket.send_buffer import Outbox
 
 
 class Socket:

@@ -15,7 +15,7 @@ from metadata.access_store import access_of
 from sync.channels import channel_log
 from sync.records import read_transaction, sql
 from sync.settle.push import push
-from sync.transports import requests
+from sync.transports.socket import requests
 from sync.wire.ops import Actor, Op
 from sync.wire.protocol import Repair, VerifyRanges
 from tenants.tokens import issue_device

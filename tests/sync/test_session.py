@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.transports.session import Action, Close, Do, Reply, Session, State
+from sync.transports.socket.session import Action, Close, Do, Reply, Session, State
 from sync.wire.codes import Code
 from sync.wire.protocol import Hello, Limits, Push
 

@@ -1,4 +1,4 @@
-"""PURE: one section of the OpenAPI description per published object type, with its JSON Schema."""
+"""One section of the OpenAPI description per published object type, with its JSON Schema."""
 
 from typing import Any
 

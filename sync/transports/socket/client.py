@@ -8,12 +8,12 @@ from sync import metrics
 from sync.catchup.plan import Position
 from sync.channels.channel import Channel
 from sync.errors import SyncError
-from sync.transports import requests
-from sync.transports.auth import Greeting, mark_channel
 from sync.transports.errors import code_of
 from sync.transports.runtime import Runtime
-from sync.transports.send_buffer import Outbox
-from sync.transports.stream import Stream
+from sync.transports.socket import requests
+from sync.transports.socket.hello import Greeting, mark_channel
+from sync.transports.socket.send_buffer import Outbox
+from sync.transports.socket.stream import Stream
 from sync.wire import frames
 from sync.wire.codes import Code
 from sync.wire.ops import Actor

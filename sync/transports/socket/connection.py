@@ -17,12 +17,12 @@ from django.db import DatabaseError
 from sync import metrics
 from sync.errors import SyncError
 from sync.settle.writer import PushJob, get_writer
-from sync.transports.auth import greet
-from sync.transports.client import Client
 from sync.transports.errors import INTERNAL, code_of
 from sync.transports.runtime import Runtime
-from sync.transports.send_buffer import Outbox, Send
-from sync.transports.session import Action, Close, Do, Reply, Session, State
+from sync.transports.socket.client import Client
+from sync.transports.socket.hello import greet
+from sync.transports.socket.send_buffer import Outbox, Send
+from sync.transports.socket.session import Action, Close, Do, Reply, Session, State
 from sync.wire import frames
 from sync.wire.codes import Code
 from sync.wire.lines import wire_time

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sync.conf import StreamKnobs
-from sync.transports.eager import run_eagerly
+from sync.transports.socket.eager import run_eagerly
 from sync.wire import frames
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]

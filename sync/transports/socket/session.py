@@ -1,4 +1,4 @@
-"""PURE: the state machine of one connection. It is fed what arrives and says what to do; it knows no socket, clock or database.
+"""Pure: the state machine of one connection. It is fed what arrives and says what to do; it knows no socket, clock or database.
 
 new → greeting (hello is being checked) → ready → closed. Every method returns the actions to take, in order.
 """

@@ -18,7 +18,7 @@ from sync.errors import AccessMoved, LogPruned
 from sync.fanout.framing import SharedFrame
 from sync.fanout.hub import Hub
 from sync.records.read_pool import ReadPool
-from sync.transports.send_buffer import Outbox
+from sync.transports.socket.send_buffer import Outbox
 from sync.wire import frames
 
 logger = structlog.get_logger(__name__)

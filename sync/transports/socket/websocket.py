@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 from channels.consumer import AsyncConsumer
 
-from sync.transports.auth import origin_allowed
-from sync.transports.connection import Connection
 from sync.transports.runtime import get_runtime, stop_runtime
+from sync.transports.socket.connection import Connection
+from sync.transports.socket.hello import origin_allowed
 from sync.wire.protocol import PROTOCOL
 
 logger = structlog.get_logger(__name__)

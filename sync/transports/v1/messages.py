@@ -1,4 +1,4 @@
-"""PURE: the messages of SyncProtocol v1, from decoded maps and to maps. Unknown keys are ignored."""
+"""Pure: the messages of SyncProtocol v1, from decoded maps and to maps. Unknown keys are ignored."""
 
 import base64
 import binascii
@@ -12,6 +12,8 @@ from sync.entities.document import MAX_VERSION
 from sync.entities.ops import EntityConflictView, EntityOp, Operation, Page, Pushed, Verb
 from sync.transports.v1.errors import V1Code, V1Error, invalid
 
+CBOR: Final = "application/cbor"
+JSON: Final = "application/json"
 NO_DEVICE: Final = "server"
 """The `deviceId` of a change that no device made: clients want text there."""
 

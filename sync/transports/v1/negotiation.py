@@ -12,10 +12,9 @@ from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
 from sync.entities.cbor import CborError, Limits, decode, encode
 from sync.transports.v1.errors import V1Code, V1Error, invalid
+from sync.transports.v1.messages import CBOR, JSON
 from sync.wire import strict_json
 
-CBOR: Final = "application/cbor"
-JSON: Final = "application/json"
 _PACK_FROM: Final = 1024
 _DEPTH: Final = 32
 _ITEMS: Final = 2_000_000

@@ -1,9 +1,9 @@
-"""PURE: what `/v1/` takes and answers, as OpenAPI 3.1. In CBOR, members of the format `byte` are byte strings; in JSON, base64 text."""
+"""Pure: what `/v1/` takes and answers, as OpenAPI 3.1. In CBOR, members of the format `byte` are byte strings; in JSON, base64 text."""
 
 from typing import Any, Final
 
 from sync.entities.document import MAX_VERSION
-from sync.transports.v1.negotiation import CBOR, JSON
+from sync.transports.v1.messages import CBOR, JSON
 
 Schema = dict[str, Any]
 TEXT: Final[Schema] = {"type": "string"}

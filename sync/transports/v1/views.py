@@ -20,7 +20,8 @@ from sync.settle.entity import EntityRefused
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
 from sync.transports.v1.errors import V1Code, V1Error, invalid, of_engine
-from sync.transports.v1.negotiation import JSON, read, respond, to_json
+from sync.transports.v1.messages import JSON
+from sync.transports.v1.negotiation import read, respond, to_json
 from sync.transports.v1.openapi import document
 from sync.v1.conf import v1_knobs
 from sync.v1.pull import pull
