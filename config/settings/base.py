@@ -50,7 +50,7 @@ INSTALLED_APPS = [
     "metadata",
     "layouts",
     "sync",
-    "sync.entities.document",
+    "sync.entities",
 ]
 
 MIDDLEWARE = [

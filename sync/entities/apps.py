@@ -6,6 +6,6 @@ from django.apps import AppConfig
 class SyncV1Config(AppConfig):
     """Label `sync_v1`, so that its migrations stand alone."""
 
-    name = "sync.entities.document"
+    name = "sync.entities"
     label = "sync_v1"
     verbose_name = "SyncProtocol v1"

@@ -1,4 +1,4 @@
-"""Keep `sync.v1` working in INSTALLED_APPS; the models it stored are in `sync.entities.document` now."""
+"""Keep `sync.v1` working in INSTALLED_APPS; the models it stored are in `sync.entities` now."""
 
 from sync.entities.apps import SyncV1Config
 

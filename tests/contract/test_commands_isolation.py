@@ -309,7 +309,7 @@ def ours() -> set[str]:
     return {
         name
         for name, app in get_commands().items()
-        if isinstance(app, str) and app in {"tenants", "metadata", "layouts", "sync", "sync.entities.document"}
+        if isinstance(app, str) and app in {"tenants", "metadata", "layouts", "sync", "sync.entities"}
     }
 
 
