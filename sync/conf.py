@@ -7,7 +7,7 @@ from django.conf import settings
 
 
 @dataclass(frozen=True, slots=True)
-class EngineKnobs:
+class EngineSettings:
     """How ops are written. Times are seconds, sizes are counts unless the name says otherwise.
 
     `batch_ops`: ops that share one transaction. `queue_ops`: ops that may wait in a process before a push is answered
@@ -29,25 +29,25 @@ class EngineKnobs:
     resolvers: tuple[str, ...] = ()
 
 
-_read: tuple[Any, EngineKnobs] | None = None
+_read: tuple[Any, EngineSettings] | None = None
 
 
-def knobs() -> EngineKnobs:
+def engine_settings() -> EngineSettings:
     """Return the knobs in force: `MOAT["BATCH_OPS"]` and so on, or the defaults. Asked for with every push, so read once per `MOAT`."""
     global _read
     given = settings.MOAT
     if _read is None or _read[0] is not given:
         _read = (
             given,
-            EngineKnobs(
-                **{name: given[name.upper()] for name in EngineKnobs.__dataclass_fields__ if name.upper() in given}
+            EngineSettings(
+                **{name: given[name.upper()] for name in EngineSettings.__dataclass_fields__ if name.upper() in given}
             ),
         )
     return _read[1]
 
 
 @dataclass(frozen=True, slots=True)
-class StreamKnobs:
+class StreamSettings:
     """How clients are served. Times are seconds; rows and lines are counts; the rest are bytes.
 
     `outbox_bytes`, `outbox_frames`: what may wait for one slow reader before it leaves the live stream. `window_bytes`: what
@@ -76,11 +76,11 @@ class StreamKnobs:
     drain_timeout: float = 10.0
 
 
-def stream_knobs() -> StreamKnobs:
+def stream_settings() -> StreamSettings:
     """Return the knobs in force: `MOAT["OUTBOX_BYTES"]` and so on, or the defaults."""
     given = settings.MOAT
-    return StreamKnobs(
-        **{name: given[name.upper()] for name in StreamKnobs.__dataclass_fields__ if name.upper() in given}
+    return StreamSettings(
+        **{name: given[name.upper()] for name in StreamSettings.__dataclass_fields__ if name.upper() in given}
     )
 
 

@@ -12,15 +12,15 @@ class SyncError(MoatError):
         self.retry_after = retry_after
 
 
-class OpRefused(SyncError):
+class OpRejected(SyncError):
     """One op cannot be applied; its tx is dropped, everything else goes on."""
 
 
-class PushRefused(SyncError):
+class PushRejected(SyncError):
     """A push cannot be taken as a whole; nothing of it was applied. `retry_after` (seconds) when sending it again may help."""
 
 
-class AccessMoved(SyncError):
+class AccessChanged(SyncError):
     """Rights changed since a channel was chosen: what follows belongs to another one, and nothing more may be sent on this one."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from layouts.signals import layout_changed
 from metadata.signals import object_types_published
 from sync.channels.projection import Side
 from sync.channels.view import image_of
-from sync.log.changes import Entry, append_unstored
+from sync.log.changes import Entry, append_without_saving_tenant
 from sync.log.commit import announce
 from sync.models import SystemRecord
 from sync.wire.patch import flat_patch
@@ -56,7 +56,7 @@ def _write(locked: LockedTenant, table: str, wanted: list[tuple[str, Record | No
             entries.append(entry)
     for row in rows:
         row.save()
-    commit = append_unstored(locked, entries)
+    commit = append_without_saving_tenant(locked, entries)
     if commit.lines:
         transaction.on_commit(partial(announce, commit))
 

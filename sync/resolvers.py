@@ -1,3 +1,8 @@
-"""Keep `sync.settle.resolvers` working in settings; resolvers live in `sync.settle.resolvers`."""
+"""Keep `sync.resolvers` working in settings and imports for one release; the code is in `sync.settle.resolvers`."""
 
-from sync.settle.resolvers import *  # noqa: F403
+from sync.settle.resolvers import Accept, Answer, Ask, EditConflict, Merged, Reject, Resolver
+
+Meeting = EditConflict
+"""The former name of `EditConflict`."""
+
+__all__ = ["Accept", "Answer", "Ask", "EditConflict", "Meeting", "Merged", "Reject", "Resolver"]

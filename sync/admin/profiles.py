@@ -83,7 +83,7 @@ class AccessRuleInline(TenantScopedInline):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TypeAccess:
     """What somebody sees of one object type."""
 
     name: str
@@ -99,7 +99,7 @@ class Seen:
     username: str
     channel: str
     sharing: int
-    sights: list[Sight]
+    sights: list[TypeAccess]
 
     def __str__(self) -> str:
         return f"as {self.username}: " + (
@@ -107,10 +107,10 @@ class Seen:
         )
 
 
-def sights_of(schema: TenantSchema, rules: Rules | None) -> list[Sight]:
+def sights_of(schema: TenantSchema, rules: Rules | None) -> list[TypeAccess]:
     """Count what rules let through, object type by object type; hidden ones are left out."""
     return [
-        Sight(spec.label_plural or spec.table_name, *_counted(schema, spec.table_name, rules))
+        TypeAccess(spec.label_plural or spec.table_name, *_counted(schema, spec.table_name, rules))
         for spec in schema.objects
         if rules is None or spec.table_name in rules.by_table
     ]

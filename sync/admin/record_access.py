@@ -23,7 +23,7 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TableContext:
     """The table a page is about: its tenant, the tenant's published schema and the object type."""
 
     tenant: Tenant
@@ -47,29 +47,29 @@ def tenant_of(request: HttpRequest, slug: str) -> Tenant:
     return tenant
 
 
-def place_of(request: HttpRequest, slug: str, table: str) -> Place:
+def table_context(request: HttpRequest, slug: str, table: str) -> TableContext:
     """Return the table a URL names. Raises PermissionDenied, or Http404 when nothing of that name is published."""
     tenant = tenant_of(request, slug)
     schema = schema_of(tenant.pk, tenant.schema_version)
     spec = schema.by_table.get(table)
     if spec is None:
         raise Http404(f"{tenant.slug} has no published object type with the table {table}.")
-    return Place(tenant, schema, spec)
+    return TableContext(tenant, schema, spec)
 
 
-def at_place(
-    view: Callable[Concatenate[HttpRequest, Place, P], HttpResponseBase],
+def with_table(
+    view: Callable[Concatenate[HttpRequest, TableContext, P], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, str, str, P], HttpResponseBase]:
     """Turn the first two parts of the URL into a Place, for views of one table."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, slug: str, table: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        return view(request, place_of(request, slug, table), *args, **kwargs)
+        return view(request, table_context(request, slug, table), *args, **kwargs)
 
     return cast("Callable[Concatenate[HttpRequest, str, str, P], HttpResponseBase]", wrapped)
 
 
-def page(request: HttpRequest, template: str, place: Place | None, **context: Any) -> TemplateResponse:
+def page(request: HttpRequest, template: str, place: TableContext | None, **context: Any) -> TemplateResponse:
     """Render one of the pages under templates/admin/records/ with what every admin page needs."""
     shared = {**admin.site.each_context(request), "place": place, **context}
     if place:

@@ -10,7 +10,7 @@ from django.contrib.admin.utils import unquote
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
-from sync.admin.record_access import Place, at_place, page
+from sync.admin.record_access import TableContext, page, with_table
 from sync.admin.record_cells import shown
 from sync.admin.record_list import label_of
 from sync.models import Conflict
@@ -19,7 +19,7 @@ from tenants.errors import MoatError
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class FieldComparison:
     """One field of a conflict, as both sides have it."""
 
     name: str
@@ -29,8 +29,10 @@ class Side:
     theirs: str
 
 
-@at_place
-def record_conflict(request: HttpRequest, place: Place, record_id: str, conflict_id: uuid.UUID) -> HttpResponseBase:
+@with_table
+def record_conflict(
+    request: HttpRequest, place: TableContext, record_id: str, conflict_id: uuid.UUID
+) -> HttpResponseBase:
     """Show both sides; a POST settles: `mine` or `theirs` as a whole, or `edit` with a choice per field."""
     record_id = unquote(record_id)
     conflict = Conflict.objects.filter(
@@ -54,7 +56,7 @@ def record_conflict(request: HttpRequest, place: Place, record_id: str, conflict
     )
 
 
-def _settle(request: HttpRequest, place: Place, conflict: Conflict) -> HttpResponseBase:
+def _settle(request: HttpRequest, place: TableContext, conflict: Conflict) -> HttpResponseBase:
     resolution, values = _choice(request, conflict)
     try:
         result = resolve_conflict(conflict.pk, resolution, request.user.get_username(), values=values)
@@ -88,15 +90,15 @@ def _value(conflict: Conflict, name: str, side: str) -> Any:
     return (values or {}).get(name)
 
 
-def _sides(place: Place, conflict: Conflict) -> Iterator[Side]:
+def _sides(place: TableContext, conflict: Conflict) -> Iterator[FieldComparison]:
     for name in conflict.fields:
         base, mine, theirs = (
             "(deleted)" if side is None else shown(place.spec, name, side.get(name))
             for side in (conflict.base or {}, conflict.mine, conflict.theirs)
         )
-        yield Side(name, label_of(place.spec, name), base, mine, theirs)
+        yield FieldComparison(name, label_of(place.spec, name), base, mine, theirs)
 
 
-def _title(place: Place, conflict: Conflict) -> str:
+def _title(place: TableContext, conflict: Conflict) -> str:
     values = conflict.theirs or conflict.mine or {}
     return str(values.get(place.spec.title_field) or conflict.record_id)

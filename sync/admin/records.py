@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 
 from metadata.catalog import schema_of
-from sync.admin.record_access import Place, at_place, page, tenant_of
+from sync.admin.record_access import TableContext, page, tenant_of, with_table
 from sync.admin.record_cells import cell
 from sync.admin.record_forms import BASE_VERSION, RecordForm, defaults_of, form_for, initial_of
 from sync.admin.record_history import history
@@ -32,8 +32,8 @@ def tenant_index(request: HttpRequest, slug: str | None = None) -> HttpResponseB
     return page(request, "index.html", None, title="Records", sections=sections, only=tenants[0] if slug else None)
 
 
-@at_place
-def record_list(request: HttpRequest, place: Place) -> HttpResponseBase:
+@with_table
+def record_list(request: HttpRequest, place: TableContext) -> HttpResponseBase:
     """Browse, search, filter and sort; a POST asks to delete the ticked records."""
     if request.method == "POST":
         return _delete_selected(request, place)
@@ -60,8 +60,8 @@ def record_list(request: HttpRequest, place: Place) -> HttpResponseBase:
     )
 
 
-@at_place
-def record_add(request: HttpRequest, place: Place) -> HttpResponseBase:
+@with_table
+def record_add(request: HttpRequest, place: TableContext) -> HttpResponseBase:
     """Add a record."""
     form_class = form_for(place.spec, place.tenant.slug)
     if request.method != "POST":
@@ -78,8 +78,8 @@ def record_add(request: HttpRequest, place: Place) -> HttpResponseBase:
     return _form_page(request, place, form, None)
 
 
-@at_place
-def record_change(request: HttpRequest, place: Place, record_id: str) -> HttpResponseBase:
+@with_table
+def record_change(request: HttpRequest, place: TableContext, record_id: str) -> HttpResponseBase:
     """Change a record. What the person changed is merged with what others changed since the page was opened."""
     row = _row(place, unquote(record_id))
     if row.deleted and request.method != "POST":  # an edit that meets a delete is a conflict, not lost
@@ -106,8 +106,8 @@ def record_change(request: HttpRequest, place: Place, record_id: str) -> HttpRes
     return _form_page(request, place, form, row)
 
 
-@at_place
-def record_delete(request: HttpRequest, place: Place, record_id: str) -> HttpResponseBase:
+@with_table
+def record_delete(request: HttpRequest, place: TableContext, record_id: str) -> HttpResponseBase:
     """Ask, then delete a record."""
     row = _row(place, unquote(record_id))
     if request.method == "POST" and not row.deleted:
@@ -131,8 +131,8 @@ def record_delete(request: HttpRequest, place: Place, record_id: str) -> HttpRes
     )
 
 
-@at_place
-def record_history(request: HttpRequest, place: Place, record_id: str) -> HttpResponseBase:
+@with_table
+def record_history(request: HttpRequest, place: TableContext, record_id: str) -> HttpResponseBase:
     """Show who changed what, when, on which device."""
     row = _row(place, unquote(record_id))
     title = title_of(place.spec, row)
@@ -150,8 +150,8 @@ def record_history(request: HttpRequest, place: Place, record_id: str) -> HttpRe
     )
 
 
-@at_place
-def record_autocomplete(request: HttpRequest, place: Place) -> HttpResponseBase:
+@with_table
+def record_autocomplete(request: HttpRequest, place: TableContext) -> HttpResponseBase:
     """Answer the searchable select of a reference: `{"results": [{"id", "text"}], "pagination": {"more"}}`."""
     query = request.GET.copy()
     query["q"] = request.GET.get("term", "")
@@ -162,7 +162,7 @@ def record_autocomplete(request: HttpRequest, place: Place) -> HttpResponseBase:
     return JsonResponse({"results": results, "pagination": {"more": listing.page < listing.pages}})
 
 
-def _delete_selected(request: HttpRequest, place: Place) -> HttpResponseBase:
+def _delete_selected(request: HttpRequest, place: TableContext) -> HttpResponseBase:
     ids = request.POST.getlist("_selected")[:MOST_SELECTED]
     found = [row for row in records(place.tenant.pk, place.spec, ids).values() if not row.deleted]
     if not found:
@@ -191,29 +191,29 @@ def _delete_selected(request: HttpRequest, place: Place) -> HttpResponseBase:
     return HttpResponseRedirect(place.url("list"))
 
 
-def _row(place: Place, record_id: str) -> Row:
+def _row(place: TableContext, record_id: str) -> Row:
     row = records(place.tenant.pk, place.spec, [record_id]).get(record_id)
     if row is None:
         raise Http404(f"There is no {_name(place)} {record_id}.")
     return row
 
 
-def _name(place: Place) -> str:
+def _name(place: TableContext) -> str:
     return (place.spec.label or place.spec.object_name).lower()
 
 
-def _reference_labels(place: Place, row: Row) -> dict[str, str]:
+def _reference_labels(place: TableContext, row: Row) -> dict[str, str]:
     titles = reference_titles(place.tenant.pk, place.schema, place.spec, [row])
     pointed = {f.name: (f.reference_table, row.get(f.name)) for f in place.spec.fields if f.reference_table}
     return {name: titles[key] for name, key in pointed.items() if key in titles}
 
 
-def _given(place: Place, request: HttpRequest) -> dict[str, Any]:
+def _given(place: TableContext, request: HttpRequest) -> dict[str, Any]:
     """Take initial values from the query string, as the admin's own add pages do."""
     return {n: v for n, v in request.GET.items() if n in place.spec.by_name or n in ("object_type", "status")}
 
 
-def _form_page(request: HttpRequest, place: Place, form: RecordForm, row: Row | None) -> TemplateResponse:
+def _form_page(request: HttpRequest, place: TableContext, form: RecordForm, row: Row | None) -> TemplateResponse:
     hidden = [bound for bound in form if bound.is_hidden]
     return page(
         request,
@@ -244,7 +244,7 @@ def _explain(form: RecordForm, result: OpResult) -> None:
 
 
 def _saved(
-    request: HttpRequest, place: Place, record_id: str, verb: str, *, merged: bool = False
+    request: HttpRequest, place: TableContext, record_id: str, verb: str, *, merged: bool = False
 ) -> HttpResponseRedirect:
     row = _row(place, record_id)
     more = " Others changed it meanwhile; both are kept." if merged else ""
@@ -260,7 +260,7 @@ def _saved(
     return _after(request, place, record_id)
 
 
-def _after(request: HttpRequest, place: Place, record_id: str) -> HttpResponseRedirect:
+def _after(request: HttpRequest, place: TableContext, record_id: str) -> HttpResponseRedirect:
     if "_continue" in request.POST:
         return HttpResponseRedirect(place.url("change", record_id))
     return HttpResponseRedirect(place.url("add" if "_addanother" in request.POST else "list"))

@@ -12,10 +12,10 @@ from metadata.schema import TenantSchema
 from sync.channels import channel_log
 from sync.channels.channel import Channel
 from sync.channels.projection import Side
-from sync.conf import stream_knobs
-from sync.errors import AccessMoved, LogPruned, SyncError
-from sync.fanout.channel_feed import Flow
-from sync.fanout.framing import Piece, SharedFrame, encode
+from sync.conf import stream_settings
+from sync.errors import AccessChanged, LogPruned, SyncError
+from sync.fanout.channel_feed import ChannelFeed
+from sync.fanout.framing import Segment, SharedFrame, encode
 from sync.log import changes
 from sync.log.commit import Commit
 from sync.records import sql
@@ -84,7 +84,7 @@ def tenant_state(reader: Reader, tenant_id: int) -> TenantState:
     return TenantState(pk, slug, epoch, schema_version, cursor, bytes(state_hash), pruned, access_version)
 
 
-class SchemaMoved(Exception):
+class SchemaChanged(Exception):
     """A publish slipped in between two reads; start the read again."""
 
 
@@ -92,7 +92,7 @@ def schema_at(state: TenantState) -> TenantSchema:
     """Return the schema of a state; raises SchemaMoved when the database has a newer one already (SQLite only)."""
     schema = schema_of(state.id, state.schema_version)
     if schema.schema_version != state.schema_version:
-        raise SchemaMoved
+        raise SchemaChanged
     return schema
 
 
@@ -114,14 +114,14 @@ def in_channel(channel: Channel, state: TenantState) -> TenantState:
     state_hash = channel_log.hash_at(channel, state.cursor)
     if state_hash is None:  # pruned past its last checkpoint: it has to be born again
         channel_log.retire(channel)
-        raise AccessMoved
+        raise AccessChanged
     return replace(state, state_hash=state_hash)
 
 
 def require_current(channel: Channel, state: TenantState) -> None:
     """Raise `AccessMoved` when rights changed since the channel was chosen."""
     if state.access_version != channel.access_version:
-        raise AccessMoved
+        raise AccessChanged
 
 
 def check_filtered(channel: Channel, state: TenantState, position: Position) -> Chain:
@@ -183,18 +183,18 @@ def plan(reader: Reader, state: TenantState, position: Position) -> Plan:
     _refuse(chain, state)
     if chain == "mismatch":
         return Plan("repair", state)
-    knobs = stream_knobs()
+    settings = stream_settings()
     missed = state.cursor - position.cursor
     has_log = position.cursor >= state.pruned_cursor
     if position.cursor == 0:
-        return Plan("log" if has_log and missed <= knobs.snapshot_rows // 10 else "snapshot", state)
-    if has_log and missed <= knobs.log_always:
+        return Plan("log" if has_log and missed <= settings.snapshot_rows // 10 else "snapshot", state)
+    if has_log and missed <= settings.log_always:
         return Plan("log", state)
     schema = schema_at(state)
     rows = sum(changed_counts(reader, schema, position.cursor).values())
     if has_log and rows * 2 >= missed:
         return Plan("log", state)
-    if rows > knobs.snapshot_rows and rows * 2 > _total(reader, schema):
+    if rows > settings.snapshot_rows and rows * 2 > _total(reader, schema):
         return Plan("snapshot", state)
     if position.schema_version != state.schema_version:
         raise SyncError(Code.SCHEMA_BEHIND, f"Bring the schema to version {state.schema_version} first.")
@@ -217,8 +217,8 @@ def _total(reader: Reader, schema: TenantSchema) -> int:
 
 def read_log(tenant_id: int, after: int, limit: int) -> list[Commit]:
     """Read one chunk of the log after a cursor, `limit` lines at most, as commits; raises LogPruned."""
-    knobs = stream_knobs()
-    piece = changes.read(tenant_id, after, min(limit, knobs.chunk_lines), knobs.chunk_bytes)
+    settings = stream_settings()
+    piece = changes.read(tenant_id, after, min(limit, settings.chunk_lines), settings.chunk_bytes)
     if piece.to_cursor == after and _is_pruned(tenant_id, after):
         raise LogPruned
     commits, start = [], after
@@ -243,19 +243,19 @@ def read_frames(channel: Channel, after: int, state_hash: bytes, up_to: int | No
 
     Raises LogPruned, and AccessMoved when rights changed since the channel was chosen: nothing of what was read may be sent then.
     """
-    most = stream_knobs().chunk_lines
+    most = stream_settings().chunk_lines
     if channel.filtered:
         return _filtered_frames(channel, channel_log.read(channel, after, most, up_to=up_to), state_hash)
     commits = read_log(channel.tenant_id, after, most if up_to is None else min(most, up_to - after))
     if commits and commits[-1].access_version != channel.access_version:
-        raise AccessMoved
+        raise AccessChanged
     return log_frames(channel, commits)
 
 
 def _filtered_frames(channel: Channel, piece: channel_log.Routed, state_hash: bytes) -> list[SharedFrame]:
     if piece.to_cursor == piece.from_cursor:
         return []
-    flow = Flow(channel, piece.from_cursor)
+    flow = ChannelFeed(channel, piece.from_cursor)
     flow.begin(state_hash, piece.schema_version)
     for one in piece.lines:
         flow.take(one.cursor, one.schema_version, one.line)
@@ -272,7 +272,7 @@ def log_frames(channel: Channel, commits: Iterable[Commit]) -> list[SharedFrame]
     return [
         encode(
             channel,
-            Piece(
+            Segment(
                 commit.lines[0][0],
                 [line for _, line in commit.lines],
                 commit.from_cursor,

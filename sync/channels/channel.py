@@ -31,7 +31,7 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
-class ChainAt:
+class ChainPosition:
     """The chain of a channel at some cursor, and the schema version in force there."""
 
     state_hash: bytes
@@ -39,7 +39,7 @@ class ChainAt:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ChannelAssignments:
     """The channel key of each member, as of one `access_version` of the tenant."""
 
     access_version: int

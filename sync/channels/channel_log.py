@@ -19,10 +19,10 @@ from django.db import IntegrityError, transaction
 from metadata.access import Rules
 from metadata.access_store import Access, access_of
 from sync import models
-from sync.channels.channel import ChainAt, Channel, Standing
+from sync.channels.channel import ChainPosition, Channel, ChannelAssignments
 from sync.channels.projection import Side, project
 from sync.channels.routing import channel_routes
-from sync.errors import AccessMoved, LogPruned
+from sync.errors import AccessChanged, LogPruned
 from sync.records import sql
 from sync.wire.chain import fold, link
 from tenants.errors import MoatError
@@ -60,7 +60,7 @@ def channel_for(access: Access, tenant: str) -> Channel:
     """Return the channel of somebody's access; a filtered one is born when nobody needed it before. Raises `AccessMoved`."""
     if access.rules is None:
         return Channel(access.tenant_id, tenant, access.channel, access_version=access.access_version)
-    row_id, born_cursor, rules = _born(access) or _give_birth(access)
+    row_id, born_cursor, rules = _born(access) or _create_channel(access)
     # Not `access.rules`: a channel's chain rests on the rules it was born with.
     return Channel(
         access.tenant_id, tenant, access.channel, Rules.from_data(rules), row_id, born_cursor, access.access_version
@@ -77,11 +77,11 @@ def _born(access: Access) -> tuple[int, int, list[Any]] | None:
 def channel_of(identity: DeviceIdentity) -> Channel:
     """Return the channel a device belongs to now. Raises `MoatError(forbidden)` when its user is no active member any more."""
     while True:
-        with contextlib.suppress(AccessMoved):  # rights changed between two reads: read them again
+        with contextlib.suppress(AccessChanged):  # rights changed between two reads: read them again
             return channel_for(access_of(identity.tenant_id, identity.user_id), identity.tenant_slug)
 
 
-def current_channels(tenant_id: int, user_ids: Sequence[int]) -> Standing:
+def current_channels(tenant_id: int, user_ids: Sequence[int]) -> ChannelAssignments:
     """Return the channel each member belongs to now, as of one access version; who is no active member any more is missing."""
     while True:
         version = _access_version(tenant_id)
@@ -90,7 +90,7 @@ def current_channels(tenant_id: int, user_ids: Sequence[int]) -> Standing:
             with contextlib.suppress(MoatError):
                 channels[user_id] = access_of(tenant_id, user_id).channel
         if _access_version(tenant_id) == version:
-            return Standing(version, channels)
+            return ChannelAssignments(version, channels)
 
 
 def _access_version(tenant_id: int) -> int:
@@ -98,10 +98,10 @@ def _access_version(tenant_id: int) -> int:
     return row[0] if row else -1
 
 
-def chain_at(channel: Channel, cursor: int) -> ChainAt | None:
+def chain_at(channel: Channel, cursor: int) -> ChainPosition | None:
     """Return where a flow of the channel begins at a cursor; None when the log no longer says."""
     state_hash = hash_at(channel, cursor) if channel.filtered else tenant_hash_at(channel.tenant_id, cursor)
-    return None if state_hash is None else ChainAt(state_hash, schema_version_at(channel.tenant_id, cursor))
+    return None if state_hash is None else ChainPosition(state_hash, schema_version_at(channel.tenant_id, cursor))
 
 
 def tenant_hash_at(tenant_id: int, cursor: int) -> bytes | None:
@@ -113,11 +113,11 @@ def tenant_hash_at(tenant_id: int, cursor: int) -> bytes | None:
     return None if found is None else bytes(found[0])
 
 
-def _give_birth(access: Access) -> tuple[int, int, list[Any]]:
+def _create_channel(access: Access) -> tuple[int, int, list[Any]]:
     with tenant_transaction(access.tenant_id) as locked:
         profile = SecurityProfile.objects.filter(pk=access.profile_id or 0, revision=access.revision).first()
         if profile is None or locked.access_version != access.access_version or access.rules is None:
-            raise AccessMoved
+            raise AccessChanged
         row, _ = models.Channel.objects.get_or_create(
             tenant_id=access.tenant_id,
             key=access.channel,
@@ -151,7 +151,7 @@ def read(channel: Channel, after: int, limit: int = _CHUNK, *, up_to: int | None
     if pruned > after:
         raise LogPruned(f"The log starts after cursor {pruned}.")
     if access_version != channel.access_version:
-        raise AccessMoved
+        raise AccessChanged
     return Routed(after, to_cursor, lines, schema_version)
 
 

@@ -13,7 +13,7 @@ from metadata.filters import SYSTEM_FIELDS
 from metadata.schema import TenantSchema
 from sync.channels.projection import Side
 from sync.channels.routing import RoutePlan, change_routes, system_routes
-from sync.channels.sides import Found, Rekey, SideBuilder, Step
+from sync.channels.sides import Found, RecordTransition, Reroute, SideBuilder
 from sync.records import rows, sql
 from sync.wire.system_tables import SYSTEM_TABLES
 from tenants.locks import LockedTenant
@@ -84,12 +84,12 @@ class Recorded:
     """
 
     sides: list[Side | None]
-    rekeys: list[Rekey] = field(default_factory=list)
+    reroutes: list[Reroute] = field(default_factory=list)
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
     cursors: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-Mark = tuple[str, Step | Side | None]
+Mark = tuple[str, RecordTransition | Side | None]
 
 
 def record(
@@ -100,15 +100,15 @@ def record(
     `versions` are those of the records the changes leave behind; a re-key raises its record's by one.
     """
     source = DatabaseSource(schema_of(locked.id, locked.schema_version))
-    steps = [mark for _, mark in marks if isinstance(mark, Step)]
+    steps = [mark for _, mark in marks if isinstance(mark, RecordTransition)]
     if any(mark is None and (table in plan.by_table or table in SYSTEM_TABLES) for table, mark in marks):
         raise ValueError("A change that filtered channels may see was appended without its mark.")
-    built, rekeys = SideBuilder(plan, source).build(steps) if steps else ([], [])
+    built, reroutes = SideBuilder(plan, source).build(steps) if steps else ([], [])
     stepped = iter(built)
-    sides = [next(stepped) if isinstance(mark, Step) else mark for _, mark in marks]
+    sides = [next(stepped) if isinstance(mark, RecordTransition) else mark for _, mark in marks]
     known = {**source.versions, **versions}
-    raised = {(r.table, r.record_id): known[r.table, r.record_id] + 1 for r in rekeys}
-    return Recorded([*sides, *(r.side for r in rekeys)], rekeys, raised, source.cursors)
+    raised = {(r.table, r.record_id): known[r.table, r.record_id] + 1 for r in reroutes}
+    return Recorded([*sides, *(r.side for r in reroutes)], reroutes, raised, source.cursors)
 
 
 def store(plan: RoutePlan, tenant_id: int, changes: Iterable[tuple[int, str, Side | None]]) -> None:

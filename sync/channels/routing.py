@@ -40,7 +40,7 @@ def _matches(allowed: frozenset[str], value: Any) -> bool:
     return value in allowed
 
 
-def guide(rule: TableRule) -> Term | None:
+def index_term(rule: TableRule) -> Term | None:
     """Return the term by whose values a rule's changes are found: the first that is not merely a subtype or a status."""
     fine = [t for t in rule.terms if t.key.text not in _COARSE]
     return next(iter(fine or rule.terms), None)
@@ -100,7 +100,7 @@ def build_plan(all_rules: Iterable[Rules]) -> RoutePlan | None:
         any_rules = True
         for rule in rules.tables:
             keys.setdefault(rule.table, set()).update(t.key for t in rule.terms)
-            term = guide(rule)
+            term = index_term(rule)
             if term is None:
                 whole.add(rule.table)
             else:
@@ -118,7 +118,7 @@ def channel_routes(rules: Rules) -> frozenset[int]:
     routes: set[int] = set()
     for rule in rules.tables:
         routes.update(route(table, "id", rule.object_name) for table in SYSTEM_TABLES)
-        term = guide(rule)
+        term = index_term(rule)
         if term is None:
             routes.add(route(rule.table))
         else:

@@ -30,7 +30,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecordTransition:
     """One change of a type table: values before and after, also those a deleted record keeps; None where no record was."""
 
     table: str
@@ -42,7 +42,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Rekey:
+class Reroute:
     """A record that the transaction moved without changing it."""
 
     table: str
@@ -74,14 +74,14 @@ class SideBuilder:
         self._below: dict[tuple[RouteKey, str], dict[str, str]] = {}  # (hop down, parent id) → child id → value key
         self._logged: dict[_Key, Routing | None] = {}
 
-    def build(self, steps: Sequence[Step]) -> tuple[list[Side | None], list[Rekey]]:
+    def build(self, steps: Sequence[RecordTransition]) -> tuple[list[Side | None], list[Reroute]]:
         """Return each step's side (None when no filter concerns its table) and the records moved besides."""
         self._load(steps)
         self._logged = {key: self._routing(key) for key in self._state if key[0] in self._plan.by_table}
         sides = [self._step(step) for step in steps]
-        return sides, [rekey for key in self._state if (rekey := self._moved(key)) is not None]
+        return sides, [reroute for key in self._state if (reroute := self._moved(key)) is not None]
 
-    def _step(self, step: Step) -> Side | None:
+    def _step(self, step: RecordTransition) -> Side | None:
         key = (step.table, step.record_id)
         self._relink(key, step)
         self._state[key] = Found(step.after, step.alive)
@@ -92,13 +92,13 @@ class SideBuilder:
         moved = before is not None and after is not None and before != after
         return Side(before, after, _image(step.after) if moved else None)
 
-    def _moved(self, key: _Key) -> Rekey | None:
+    def _moved(self, key: _Key) -> Reroute | None:
         if key not in self._logged:
             return None
         before, after = self._logged[key], self._routing(key)
         if before == after or before is None or after is None:
             return None
-        return Rekey(*key, Side(before, after, _image(self._state[key].values)))
+        return Reroute(*key, Side(before, after, _image(self._state[key].values)))
 
     # -- routing ---------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class SideBuilder:
         found = self._state.get(key) or self._seen.get(key)
         return value_key(found.values.get(hop.field)) if found is not None and found.alive else NOTHING
 
-    def _relink(self, key: _Key, step: Step) -> None:
+    def _relink(self, key: _Key, step: RecordTransition) -> None:
         for _, hop in self._plan.children.get(step.table, ()):
             if step.before is not None and step.was_alive:
                 self._below.get((hop, step.before.get(hop.reference) or ""), {}).pop(key[1], None)
@@ -129,7 +129,7 @@ class SideBuilder:
 
     # -- loading ---------------------------------------------------------------
 
-    def _load(self, steps: Sequence[Step]) -> None:
+    def _load(self, steps: Sequence[RecordTransition]) -> None:
         touched: set[_Key] = set()
         for step in steps:
             key = (step.table, step.record_id)
@@ -142,7 +142,7 @@ class SideBuilder:
             self._load_above(plan, steps)
             self._load_below(plan, steps)
 
-    def _load_children_of_moved(self, steps: Sequence[Step], touched: set[_Key]) -> None:
+    def _load_children_of_moved(self, steps: Sequence[RecordTransition], touched: set[_Key]) -> None:
         for table, hops in self._plan.parents.items():
             for child, hop in hops:
                 moved = {
@@ -153,7 +153,7 @@ class SideBuilder:
                 if moved:
                     self._follow(child, self._source.referring(child, hop.reference, moved), touched)
 
-    def _load_parents_of_moved(self, steps: Sequence[Step], touched: set[_Key]) -> None:
+    def _load_parents_of_moved(self, steps: Sequence[RecordTransition], touched: set[_Key]) -> None:
         for table, hops in self._plan.children.items():
             for parent, hop in hops:
                 ids = {one for s in steps if s.table == table for one in _ends(s, hop) if (parent, one) not in touched}
@@ -163,7 +163,7 @@ class SideBuilder:
     def _follow(self, table: str, found: Mapping[str, Found], touched: set[_Key]) -> None:
         self._state.update({(table, i): f for i, f in found.items() if (table, i) not in touched})
 
-    def _load_above(self, plan: TablePlan, steps: Sequence[Step]) -> None:
+    def _load_above(self, plan: TablePlan, steps: Sequence[RecordTransition]) -> None:
         for hop in plan.by_kind[UP]:
             values = [f.values for (table, _), f in self._state.items() if table == plan.table]
             values += [s.after for s in steps if s.table == plan.table]
@@ -172,7 +172,7 @@ class SideBuilder:
             if missing:
                 self._seen.update({(hop.table, i): f for i, f in self._source.records(hop.table, missing).items()})
 
-    def _load_below(self, plan: TablePlan, steps: Sequence[Step]) -> None:
+    def _load_below(self, plan: TablePlan, steps: Sequence[RecordTransition]) -> None:
         for hop in plan.by_kind[DOWN]:
             parents = {i for table, i in self._state if table == plan.table} | {
                 s.record_id for s in steps if s.table == plan.table
@@ -187,11 +187,11 @@ def _image(values: Values) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != "id" and value is not None}
 
 
-def _differs(step: Step, field: str) -> bool:
+def _differs(step: RecordTransition, field: str) -> bool:
     return step.before is None or step.before.get(field) != step.after.get(field)
 
 
-def _ends(step: Step, hop: RouteKey) -> set[str]:
+def _ends(step: RecordTransition, hop: RouteKey) -> set[str]:
     """Return the parents whose hop down a step may change: those its reference names before and after."""
     then = (step.before or {}).get(hop.reference) if step.was_alive else None
     now = step.after.get(hop.reference) if step.alive else None

@@ -8,7 +8,7 @@ from metadata.access import Rules
 from sync import models
 from sync.channels import channel_log
 from sync.channels.channel import Channel
-from sync.entities.models import DeviceState
+from sync.entities.models import PullState
 from sync.records import sql
 from tenants.locks import LockedTenant
 
@@ -65,6 +65,6 @@ def _outdated(tenant_id: int) -> QuerySet[models.Channel]:
 
 def _held(tenant_id: int) -> Any:
     # Revoked devices too: one that signs in again goes on from what it holds.
-    return DeviceState.objects.filter(device__tenant_id=tenant_id, sent__gte=F("device__tenant__pruned_cursor")).values(
+    return PullState.objects.filter(device__tenant_id=tenant_id, sent__gte=F("device__tenant__pruned_cursor")).values(
         "channel"
     )

@@ -44,7 +44,7 @@ class Options:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ImportResult:
     """What happened: the object type, whether it was made just now, the report, and notes for a person."""
 
     object_name: str
@@ -89,7 +89,7 @@ def import_file(
     options: Options,
     by: str,
     progress: Progress = lambda stage, position, size, report: None,
-) -> Outcome:
+) -> ImportResult:
     """Import a file. Raises BadFile, BadColumns or Refused when nothing could be begun; bad rows are in the report."""
     began = time.monotonic()
     spec = published(tenant, object_name)
@@ -117,7 +117,9 @@ def import_file(
     notes = [*plan.notes, *(inferred.notes if inferred else ())]
     seconds = time.monotonic() - began
     made = inferred is not None and not options.dry_run
-    return Outcome(object_name, spec.table_name, made, report, seconds, notes, inferred.draft if inferred else None)
+    return ImportResult(
+        object_name, spec.table_name, made, report, seconds, notes, inferred.draft if inferred else None
+    )
 
 
 def published(tenant: Tenant, object_name: str) -> ObjectSpec | None:

@@ -25,7 +25,7 @@ class NotPlain(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class StoredDocument:
     """What a change leaves for CBOR clients: `version` as they count it, the bytes (None when it deletes the record), the writer's clock."""
 
     version: int

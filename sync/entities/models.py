@@ -42,7 +42,7 @@ class EntityConflict(models.Model):
         return f"{self.conflict}: {self.op_type} v{self.entity_version}"
 
 
-class DeviceState(models.Model):
+class PullState(models.Model):
     """Where a device is that pulls, and under which channel: see `sync.v1.pull_state`.
 
     Until it is past `floor` it is given records instead of the log; `paged` is how far it was led through them. It has

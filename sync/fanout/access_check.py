@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from sync.channels.channel import ChainAt, Channel, Standing
-from sync.errors import AccessMoved
+from sync.channels.channel import ChainPosition, Channel, ChannelAssignments
+from sync.errors import AccessChanged
 from sync.fanout.framing import SharedFrame
 
 logger = structlog.get_logger(__name__)
@@ -20,13 +20,13 @@ RETRY_SECONDS = 1.0
 _tasks: set["asyncio.Task[Any]"] = set()
 
 
-class Backing(Protocol):
+class ChannelStore(Protocol):
     """What filtered channels and rights need of the database."""
 
-    async def chain_at(self, channel: Channel, cursor: int) -> ChainAt | None:
+    async def chain_at(self, channel: Channel, cursor: int) -> ChainPosition | None:
         """Return where a channel's flow begins at a cursor."""
 
-    async def current_channels(self, tenant_id: int, user_ids: Sequence[int]) -> Standing:
+    async def current_channels(self, tenant_id: int, user_ids: Sequence[int]) -> ChannelAssignments:
         """Return the channel of each member now."""
 
     async def remember(self, channel: Channel, cursor: int, state_hash: bytes) -> None:
@@ -69,10 +69,10 @@ def _done(task: "asyncio.Task[Any]") -> None:
         logger.error("background_work_failed", exc_info=error)
 
 
-class Rights:
+class AccessCheck:
     """The rights of one feed's subscribers, as far as they were checked."""
 
-    def __init__(self, feed: Served, access_version: int, backing: Backing | None) -> None:
+    def __init__(self, feed: Served, access_version: int, backing: ChannelStore | None) -> None:
         self.access_version = access_version
         self._feed = feed
         self._backing = backing
@@ -83,7 +83,7 @@ class Rights:
         self._certain.set()
 
     @property
-    def in_doubt(self) -> bool:
+    def pending(self) -> bool:
         """Whether nothing may be handed over for now."""
         return self._task is not None
 
@@ -103,12 +103,12 @@ class Rights:
     def check(self, channel: Channel) -> None:
         """Raise `AccessMoved` when a channel was chosen under rights that are out of date."""
         if channel.access_version < self.access_version:
-            raise AccessMoved
+            raise AccessChanged
 
     async def certain(self, channel: Channel) -> None:
         """Wait until the subscribers are checked at least under the rights a channel was chosen under."""
         self.seen(channel.access_version)
-        while self.in_doubt:
+        while self.pending:
             await self._certain.wait()
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class Rights:
             self._task.cancel()
         self._certain.set()
 
-    async def _ask(self, backing: Backing) -> None:
+    async def _ask(self, backing: ChannelStore) -> None:
         while self._doubted or self.access_version < self._needed:
             self._doubted = False
             asked = [(channel, one) for channel, subscribers in self._feed.subscribers.items() for one in subscribers]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from sync.channels.channel import Channel
 from sync.channels.projection import Side, project
-from sync.channels.routing import guide, values_of
+from sync.channels.routing import index_term, values_of
 from sync.fanout.framing import SharedFrame
 from sync.log.commit import Commit
 from sync.wire import frames
@@ -17,7 +17,7 @@ from sync.wire.lines import decode_line
 from sync.wire.system_tables import SYSTEM_TABLES
 
 
-class Flow:
+class ChannelFeed:
     """One filtered channel: where its subscribers are, and the chain there."""
 
     def __init__(self, channel: Channel, position: int, schema_version: int = 0) -> None:
@@ -81,18 +81,18 @@ class Flow:
         return frame
 
 
-class Flows:
+class ChannelFeeds:
     """The flows of a tenant, found by the values their rules let through."""
 
     def __init__(self) -> None:
-        self.by_channel: dict[Channel, Flow] = {}
+        self.by_channel: dict[Channel, ChannelFeed] = {}
         self._whole: dict[str, dict[Channel, None]] = {}
         self._by_value: dict[str, dict[str, dict[str, dict[Channel, None]]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.by_channel)
 
-    def add(self, flow: Flow) -> None:
+    def add(self, flow: ChannelFeed) -> None:
         """Put a flow in."""
         self.by_channel[flow.channel] = flow
         for place in self._places(flow.channel):
@@ -109,7 +109,7 @@ class Flows:
         for rule in channel.rules.tables if channel.rules else ():
             for table in SYSTEM_TABLES:
                 yield self._place(table, "object_name", rule.object_name)
-            term = guide(rule)
+            term = index_term(rule)
             if term is None:
                 yield self._whole.setdefault(rule.table, {})
             else:
@@ -130,9 +130,9 @@ class Flows:
                     found.update(by_value.get(value, {}))
         return found
 
-    def take(self, commits: Iterable[Commit]) -> list[Flow]:
+    def take(self, commits: Iterable[Commit]) -> list[ChannelFeed]:
         """Take in commits; return the flows that see something of them."""
-        touched: dict[Channel, Flow] = {}
+        touched: dict[Channel, ChannelFeed] = {}
         for commit in commits:
             for offset, (version, line) in enumerate(commit.lines):
                 cursor = commit.from_cursor + offset + 1

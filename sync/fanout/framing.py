@@ -10,7 +10,7 @@ from sync.wire.chain import fold
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Segment:
     """Consecutive lines under one schema version: what one `changes` frame carries. `state_hash` is the chain at `to_cursor`."""
 
     schema_version: int
@@ -30,7 +30,7 @@ class SharedFrame:
     state_hash: bytes
 
 
-def pieces(commits: Iterable[Commit], state_hash: bytes, *, max_bytes: int) -> Iterator[Piece]:
+def segments(commits: Iterable[Commit], state_hash: bytes, *, max_bytes: int) -> Iterator[Segment]:
     """Cut commits that follow each other into pieces of at most `max_bytes`; `state_hash` is the chain before the first.
 
     The chain inside a commit is folded only where a piece ends there.
@@ -45,7 +45,7 @@ def pieces(commits: Iterable[Commit], state_hash: bytes, *, max_bytes: int) -> I
         for line_version, line in commit.lines:
             if lines and (line_version != version or size + len(line) > max_bytes):
                 state_hash = known or fold(state_hash, lines)
-                yield Piece(version, lines, start, at, state_hash)
+                yield Segment(version, lines, start, at, state_hash)
                 lines, start, size = [], at, 0
             version, known = line_version, None
             lines.append(line)
@@ -53,10 +53,10 @@ def pieces(commits: Iterable[Commit], state_hash: bytes, *, max_bytes: int) -> I
             at += 1
         known = commit.state_hash
     if lines:
-        yield Piece(version, lines, start, at, known or fold(state_hash, lines))
+        yield Segment(version, lines, start, at, known or fold(state_hash, lines))
 
 
-def encode(channel: Channel, piece: Piece) -> SharedFrame:
+def encode(channel: Channel, piece: Segment) -> SharedFrame:
     """Encode a piece as the frame that a channel's subscribers get."""
     text = frames.changes(
         channel.key,

@@ -15,9 +15,9 @@ import structlog
 from sync import metrics
 from sync.channels.channel import FULL_ACCESS, Channel
 from sync.errors import LogPruned
-from sync.fanout.access_check import Backing, Rights, Subscriber, spawn
-from sync.fanout.channel_feed import Flow, Flows
-from sync.fanout.framing import SharedFrame, encode, pieces
+from sync.fanout.access_check import AccessCheck, ChannelStore, Subscriber, spawn
+from sync.fanout.channel_feed import ChannelFeed, ChannelFeeds
+from sync.fanout.framing import SharedFrame, encode, segments
 from sync.log.commit import Commit
 
 logger = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ LogReader = Callable[[int, int], Awaitable[list[Commit]]]
 """Reads the log of a tenant after a cursor: some commits in order, none when the cursor is the head."""
 
 
-class Feed:
+class TenantFeed:
     """The ordered flow of one tenant's changes through this process."""
 
     def __init__(
@@ -42,12 +42,12 @@ class Feed:
         read: LogReader,
         *,
         access_version: int = 0,
-        backing: Backing | None = None,
+        backing: ChannelStore | None = None,
     ) -> None:
         self.tenant_id = tenant_id
         self.head = self.flushed = head
-        self.flows = Flows()
-        self.rights = Rights(self, access_version, backing)
+        self.flows = ChannelFeeds()
+        self.rights = AccessCheck(self, access_version, backing)
         self.joining = 0
         self._backing = backing
         self.subscribers: dict[Channel, dict[Subscriber, None]] = {}
@@ -94,18 +94,18 @@ class Feed:
     def flush(self) -> None:
         """Hand over everything taken since the last time, as one frame per channel where sizes and schema versions allow."""
         self._flush_due = False
-        if not self._pending or self.rights.in_doubt:
+        if not self._pending or self.rights.pending:
             return
         commits, self._pending = self._pending, []
         plain = [channel for channel in self.subscribers if not channel.filtered]
-        for piece in pieces(commits, self._flushed_hash, max_bytes=MAX_FRAME_BYTES) if plain else ():
+        for piece in segments(commits, self._flushed_hash, max_bytes=MAX_FRAME_BYTES) if plain else ():
             for channel in plain:
                 self._offer(channel, encode(channel, piece), len(piece.lines))
         self._flushed_hash, self.flushed = self._state_hash, self.head
         for flow in self.flows.take(commits) if self.flows else ():
             self.emit(flow)
 
-    def emit(self, flow: Flow, *, empty: bool = False) -> None:
+    def emit(self, flow: ChannelFeed, *, empty: bool = False) -> None:
         """Offer what a filtered channel has taken in; with `empty`, bring its subscribers to the head even if that is nothing."""
         for frame in flow.emit(self.flushed, empty=empty):
             self._offer(flow.channel, frame, 1)
@@ -116,7 +116,7 @@ class Feed:
 
     def advance(self) -> None:
         """Bring the subscribers of filtered channels that have seen nothing for a while to the head."""
-        if not self.rights.in_doubt:
+        if not self.rights.pending:
             self.flush()
             for flow in self.flows.by_channel.values():
                 self.emit(flow, empty=True)
@@ -180,10 +180,10 @@ class Feed:
 class Hub:
     """The feeds of one process."""
 
-    def __init__(self, read: LogReader, backing: Backing | None = None) -> None:
+    def __init__(self, read: LogReader, backing: ChannelStore | None = None) -> None:
         self._read = read
         self._backing = backing
-        self._feeds: dict[int, Feed] = {}
+        self._feeds: dict[int, TenantFeed] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -207,7 +207,7 @@ class Hub:
         """The head of every feed, by tenant."""
         return {feed.tenant_id: feed.head for feed in self._feeds.values()}
 
-    def heard(self, commit: Commit) -> None:
+    def on_commit(self, commit: Commit) -> None:
         """Take news of a commit from any thread. Never blocks."""
         loop = self._loop
         if loop is not None and not loop.is_closed() and commit.tenant_id in self._feeds:
@@ -265,7 +265,7 @@ class Hub:
             self._end_if_empty(feed)
         return feed.flushed
 
-    async def _feed(self, channel: Channel, cursor: int, state_hash: bytes) -> Feed:
+    async def _feed(self, channel: Channel, cursor: int, state_hash: bytes) -> TenantFeed:
         tenant_id = channel.tenant_id
         if tenant_id not in self._feeds and channel.filtered and self._backing is not None:
             begun = await self._backing.chain_at(replace(channel, key=FULL_ACCESS, rules=None), cursor)
@@ -275,17 +275,17 @@ class Hub:
         feed = self._feeds.get(tenant_id)
         if feed is None:
             version = channel.access_version
-            feed = Feed(tenant_id, cursor, state_hash, self._read, access_version=version, backing=self._backing)
+            feed = TenantFeed(tenant_id, cursor, state_hash, self._read, access_version=version, backing=self._backing)
             self._feeds[tenant_id] = feed
             feed.recheck()  # something may have been committed since the subscriber read, with nobody here to hear of it
         return feed
 
-    async def _flow(self, feed: Feed, channel: Channel) -> Flow:
+    async def _flow(self, feed: TenantFeed, channel: Channel) -> ChannelFeed:
         """Return the flow of a filtered channel, begun if need be: what is committed while its chain is read, it collects."""
         flow = feed.flows.by_channel.get(channel)
         if flow is None:
             feed.flush()
-            flow = Flow(channel, feed.flushed)
+            flow = ChannelFeed(channel, feed.flushed)
             feed.flows.add(flow)
         if not flow.ready and self._backing is not None:
             begun = await self._backing.chain_at(channel, flow.position)
@@ -311,7 +311,7 @@ class Hub:
                 feed.flows.remove(channel)
         self._end_if_empty(feed)
 
-    def _end_if_empty(self, feed: Feed) -> None:
+    def _end_if_empty(self, feed: TenantFeed) -> None:
         if not feed.subscribers and not feed.joining and self._feeds.get(feed.tenant_id) is feed:
             feed.close()
             del self._feeds[feed.tenant_id]

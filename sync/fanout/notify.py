@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from sync import metrics
-from sync.conf import StreamKnobs
+from sync.conf import StreamSettings
 from sync.fanout.hub import Hub
 from sync.records import sql
 from sync.records.read_pool import ReadPool
@@ -32,8 +32,10 @@ TOPIC = "moat:wake"
 class Notifier:
     """The wake-ups of one process."""
 
-    def __init__(self, hub: Hub, pool: ReadPool, knobs: StreamKnobs, *, on_connected: Callable[[str], None]) -> None:
-        self._hub, self._pool, self._knobs, self._on_connected = hub, pool, knobs, on_connected
+    def __init__(
+        self, hub: Hub, pool: ReadPool, settings: StreamSettings, *, on_connected: Callable[[str], None]
+    ) -> None:
+        self._hub, self._pool, self._settings, self._on_connected = hub, pool, settings, on_connected
         self._me = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -123,7 +125,7 @@ class Notifier:
 
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(self._knobs.poll_seconds)
+            await asyncio.sleep(self._settings.poll_seconds)
             heads = self._hub.heads
             if not heads:
                 continue

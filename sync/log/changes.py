@@ -11,8 +11,8 @@ from sync.channels.plans import plan_of
 from sync.channels.projection import Side
 from sync.channels.record_sides import Recorded
 from sync.channels.routing import RoutePlan
-from sync.channels.sides import Step
-from sync.entities.document import Body
+from sync.channels.sides import RecordTransition
+from sync.entities.document import StoredDocument
 from sync.errors import LogPruned
 from sync.log.commit import Commit
 from sync.records import sql
@@ -56,12 +56,12 @@ class Entry:
     device: str | None = None
     op_id: int | None = None
     made_at: str | None = None
-    mark: Step | Side | None = None
+    mark: RecordTransition | Side | None = None
     previous: int = 0
-    body: Body | None = None
+    body: StoredDocument | None = None
 
 
-def append_unstored(locked: LockedTenant, entries: Iterable[Entry], at: datetime | None = None) -> Commit:
+def append_without_saving_tenant(locked: LockedTenant, entries: Iterable[Entry], at: datetime | None = None) -> Commit:
     """Append changes in order and advance the locked tenant's cursor and chain, in memory only.
 
     Unsafe alone: the caller stores the tenant (`tenants.locks.store`), writes the records the changes tell of in the same
@@ -126,7 +126,7 @@ def _with_rekeys(plan: RoutePlan, locked: LockedTenant, entries: list[Entry]) ->
     versions = {(e.table, e.record_id): e.version for e in entries}
     recorded = record_sides.record(plan, locked, [(e.table, e.mark) for e in entries], versions)
     last = recorded.cursors | {(e.table, e.record_id): locked.cursor + n for n, e in enumerate(entries, 1)}
-    for r in recorded.rekeys:
+    for r in recorded.reroutes:
         key = (r.table, r.record_id)
         entries.append(Entry(*key, "update", recorded.versions[key], [], "", previous=last[key]))
     return entries, recorded
@@ -138,14 +138,14 @@ def _keep_sides(
     """Store what filtered channels need, and write the re-keyed records' versions: nobody else knows of them."""
     changes = [(row[1], row[3], side) for row, side in zip(rows, recorded.sides, strict=True)]
     record_sides.store(plan, locked.id, changes)
-    count = len(recorded.rekeys)
-    rekeyed = tuple((row[3], row[4], row[5], row[1]) for row in rows[len(rows) - count :])
-    record_sides.move_rows(locked, rekeyed)
-    return replace(commit, sides={cursor: side for cursor, _, side in changes if side is not None}, rekeyed=rekeyed)
+    count = len(recorded.reroutes)
+    rerouted = tuple((row[3], row[4], row[5], row[1]) for row in rows[len(rows) - count :])
+    record_sides.move_rows(locked, rerouted)
+    return replace(commit, sides={cursor: side for cursor, _, side in changes if side is not None}, rerouted=rerouted)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class LogSegment:
     """Consecutive lines made under one `schema_version`; `state_hash` is the chain at `to_cursor`."""
 
     schema_version: int
@@ -160,7 +160,7 @@ class LogSlice:
 
     from_cursor: int
     to_cursor: int
-    runs: list[Run]
+    runs: list[LogSegment]
 
 
 def read(tenant_id: int, after: int, limit_lines: int = 2000, limit_bytes: int = 1_048_576) -> LogSlice:
@@ -171,7 +171,7 @@ def read(tenant_id: int, after: int, limit_lines: int = 2000, limit_bytes: int =
     )
     if rows and rows[0][0] != after + 1:
         raise LogPruned(f"The log starts at cursor {rows[0][0]}.")
-    runs: list[Run] = []
+    runs: list[LogSegment] = []
     taken = 0
     for cursor, schema_version, line, state_hash in rows:
         taken += len(line)
@@ -179,7 +179,7 @@ def read(tenant_id: int, after: int, limit_lines: int = 2000, limit_bytes: int =
             break
         lines = runs.pop().lines if runs and runs[-1].schema_version == schema_version else []
         lines.append(bytes(line))
-        runs.append(Run(schema_version, lines, cursor, bytes(state_hash)))
+        runs.append(LogSegment(schema_version, lines, cursor, bytes(state_hash)))
     return LogSlice(after, runs[-1].to_cursor if runs else after, runs)
 
 

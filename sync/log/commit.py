@@ -29,14 +29,14 @@ class Commit:
     state_hash: bytes
     sides: Mapping[int, Side] = field(default_factory=dict)
     access_version: int = 0
-    rekeyed: tuple[tuple[str, str, int, int], ...] = ()
+    rerouted: tuple[tuple[str, str, int, int], ...] = ()
 
 
 Listener = Callable[[Commit], None]
 _listeners: list[Listener] = []
 
 
-def listen(callback: Listener) -> Callable[[], None]:
+def subscribe(callback: Listener) -> Callable[[], None]:
     """Call back after every commit, in the thread that committed, and return a function that ends it. The callback must be quick."""
     _listeners.append(callback)
     return lambda: _listeners.remove(callback) if callback in _listeners else None

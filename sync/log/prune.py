@@ -16,7 +16,7 @@ from django.utils import timezone
 from metadata.catalog import published_types
 from metadata.schema import ObjectSpec, physical_name
 from sync.channels import upkeep
-from sync.conf import knobs
+from sync.conf import engine_settings
 from sync.models import Change, PrunedOps
 from sync.records import sql
 from sync.records.rows import RECORD_FIELDS
@@ -71,7 +71,7 @@ def _drop_changes(tenant_id: int, floor: int) -> Iterator[int]:
     """Drop changes below the floor in chunks; yields how many each time."""
     while True:
         with tenant_transaction(tenant_id) as locked:
-            upto = min(floor, locked.pruned_cursor + knobs().prune_chunk)
+            upto = min(floor, locked.pruned_cursor + engine_settings().prune_chunk)
             if upto <= locked.pruned_cursor:
                 return
             _remember_ops(locked, upto)
@@ -131,7 +131,7 @@ def _empty_tombstones(tenant_id: int, spec: ObjectSpec, floor: int) -> Iterator[
         f'"{column}" = NULL' for column in (*RECORD_FIELDS, "_entity_cbor", *(field.name for field in spec.fields))
     )
     some = f'SELECT "id" FROM "{name}" WHERE {_FULL} LIMIT %s'
-    chunk = knobs().prune_chunk
+    chunk = engine_settings().prune_chunk
     while True:
         with tenant_transaction(tenant_id):
             count = sql.run(

@@ -6,29 +6,29 @@ Why it is built like this is told in docs/adr/0003-settle-in-memory.md.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sync.errors import OpRefused, PushRefused
+from sync.errors import OpRejected, PushRejected
 from sync.log import changes
 from sync.log.commit import Commit
 from sync.models import Conflict
 from sync.records import rows
 from sync.settle import conflicts, guard, stored_documents
 from sync.settle.batch import Batch, Settlement
-from sync.settle.concurrent_edit import view_of
+from sync.settle.concurrent_edit import conflict_view
 from sync.settle.decide import decide
 from sync.settle.prefetch import load_devices, prefetch
-from sync.settle.tx import InConflict, Tx
+from sync.settle.tx import OpConflicted, Tx
 from sync.wire.codes import Code
 from sync.wire.ops import Actor, Op, OpResult
 from tenants.errors import MoatError
 from tenants.locks import LockedTenant
 
-__all__ = ["Outcome", "Settlement", "flush", "settle", "view_of"]
+__all__ = ["BatchResult", "Settlement", "conflict_view", "flush", "settle"]
 
-PushResult = list[OpResult] | PushRefused
+PushResult = list[OpResult] | PushRejected
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchResult:
     """What a batch came to: per push its results, or why it was refused as a whole; what to announce after COMMIT."""
 
     results: list[PushResult]
@@ -36,7 +36,7 @@ class Outcome:
     settlements: list[Settlement]
 
 
-def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]]) -> Outcome:
+def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]]) -> BatchResult:
     """Settle pushes in order and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
 
     Raises what the database raises; expected failures are results.
@@ -48,31 +48,31 @@ def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]]) -
     results: list[PushResult] = [
         refusal or _settle_push(batch, actor, ops) for (actor, ops), refusal in zip(pushes, refused, strict=True)
     ]
-    return Outcome(results, flush(batch), batch.settlements)
+    return BatchResult(results, flush(batch), batch.settlements)
 
 
-def _refusal(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRefused | None:
+def _refusal(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRejected | None:
     """Return why a push cannot be taken at all, if so."""
     try:
         batch.rules_of(actor)
     except MoatError as error:
-        return PushRefused(Code.FORBIDDEN, error.message)
+        return PushRejected(Code.FORBIDDEN, error.message)
     if actor.device_id is None:
         return None
     if actor.device_id not in batch.devices:
-        return PushRefused(Code.REVOKED, "This device may no longer write.")
-    if len(ops) > batch.knobs.push_ops:
-        return PushRefused(Code.TOO_MANY_OPS, f"A push has at most {batch.knobs.push_ops} ops.")
+        return PushRejected(Code.REVOKED, "This device may no longer write.")
+    if len(ops) > batch.settings.push_ops:
+        return PushRejected(Code.TOO_MANY_OPS, f"A push has at most {batch.settings.push_ops} ops.")
     last = 0
     closed: set[str] = set()
     tx: str | None = None
     for op in ops:
         if op.op_id <= last:
-            return PushRefused(Code.OP_ORDER, "The op_ids of a push must rise.")
+            return PushRejected(Code.OP_ORDER, "The op_ids of a push must rise.")
         last = op.op_id
         if op.tx != tx:
             if op.tx in closed:
-                return PushRefused(Code.OP_ORDER, "The ops of one tx must stand next to each other.")
+                return PushRejected(Code.OP_ORDER, "The ops of one tx must stand next to each other.")
             if tx is not None:
                 closed.add(tx)
             tx = op.tx
@@ -105,12 +105,12 @@ def _settle_tx(tx: Tx, ops: Sequence[Op]) -> list[OpResult]:
                 _take(tx, op)
         guard.check_effects(tx)
         tx.check()
-    except OpRefused as refused:
+    except OpRejected as refused:
         error = guard.without_hidden(refused, tx.rules, ops[tx.position].table)
         known[tx.position] = OpResult(
             ops[tx.position].op_id, "rejected", code=error.code, message=error.message, field=error.field
         )
-    except InConflict as clash:
+    except OpConflicted as clash:
         known[tx.position] = _keep_conflict(tx, ops[tx.position], clash.conflict)
     else:
         known.update(tx.commit())
@@ -167,7 +167,7 @@ def _keep_conflict(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
 
 def _conflict_result(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
     view = guard.readable_view(
-        view_of(conflict),
+        conflict_view(conflict),
         tx.rules,
         conflict.table_name,
         in_sight=guard.in_sight(tx, conflict.table_name, conflict.record_id),
@@ -183,9 +183,9 @@ def _aborted(op: Op) -> OpResult:
 def flush(batch: Batch) -> Commit:
     """Write what a batch decided: records, the log, conflicts. The caller stores the tenant's counters."""
     # The log first: filtered channels need the records as they were.
-    commit = changes.append_unstored(batch.locked, batch.entries, batch.at)
+    commit = changes.append_without_saving_tenant(batch.locked, batch.entries, batch.at)
     stored_documents.store(batch.tenant_id, commit.from_cursor, batch.entries)
-    for table_name, record_id, version, cursor in commit.rekeyed:
+    for table_name, record_id, version, cursor in commit.rerouted:
         if (table := batch.table(table_name)) is not None and (row := batch.dirty.get((table, record_id))) is not None:
             row.version, row.cursor = version, cursor
     rows.write(batch.dirty.values())

@@ -17,22 +17,22 @@ from metadata.access_store import Access, access_at
 from metadata.catalog import schema_of
 from metadata.models import ObjectMetadata
 from sync.channels.plans import plan_of
-from sync.channels.sides import Step as RouteStep
-from sync.conf import knobs
-from sync.errors import OpRefused
+from sync.channels.sides import RecordTransition
+from sync.conf import engine_settings
+from sync.errors import OpRejected
 from sync.log import changes
 from sync.models import Conflict
 from sync.records import rows
 from sync.records.rows import Row, Table
-from sync.settle.merge_base import Step, step_of
-from sync.settle.stored_documents import carry
+from sync.settle.merge_base import RecordChange, step_of
+from sync.settle.stored_documents import carry_document
 from sync.wire.codes import Code
 from sync.wire.ops import Actor
 from tenants.locks import LockedTenant
 
 
 @dataclass(slots=True)
-class DeviceState:
+class DeviceOps:
     """What is known of a device's earlier ops: `accepted` op_id → (version, cursor), `in_conflict` op_id → its conflict.
 
     No op above `highest` was ever accepted or in conflict.
@@ -64,7 +64,7 @@ class Batch:
         self.locked = locked
         self.tenant_id = locked.id
         self.at = datetime.now(UTC)
-        self.knobs = knobs()
+        self.settings = engine_settings()
         self.schema = schema_of(locked.id, locked.schema_version)
         self.tables: dict[str, Table] = {}
         self.found: dict[tuple[Table, str], Row | None] = {}
@@ -72,7 +72,7 @@ class Batch:
         self.targets: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         self.owners: defaultdict[tuple[Table, str], dict[Any, str | None]] = defaultdict(dict)
         self.takers: defaultdict[tuple[Table, str, Any], set[str]] = defaultdict(set)
-        self.devices: dict[str, DeviceState] = {}
+        self.devices: dict[str, DeviceOps] = {}
         self.is_routed = plan_of(locked) is not None
         self._accesses: dict[int, Access] = {}
         # Of `settle.sight`: per hop which records were asked about and what passes beyond, per rule which were looked over.
@@ -131,7 +131,7 @@ class Batch:
         before = self.dirty.get(key) or self.found.get(key)
         entry.previous = before.cursor if before is not None else 0
         if entry.body is not None or (before is not None and before.entity_version is not None):
-            carry(before, row, entry)
+            carry_document(before, row, entry)
         if self.is_routed:
             entry.mark = _step(before, row)
         row.cursor = cursor
@@ -180,31 +180,33 @@ class Batch:
             conflict.state = Conflict.State.SETTLED
             self.settlements.append(settlement)
 
-    def steps(self, row: Row) -> list[Step]:
+    def steps(self, row: Row) -> list[RecordChange]:
         """Return the newest changes of a record in order, those of this batch included."""
         name = row.table.spec.table_name
-        lines = changes.record_lines(self.tenant_id, row.raw[2], self.knobs.base_lines) if row.raw is not None else []
+        lines = (
+            changes.record_lines(self.tenant_id, row.raw[2], self.settings.base_lines) if row.raw is not None else []
+        )
         steps = [step_of(line) for line in lines]
         steps += [
-            Step(e.version, e.op, e.payload, e.by, None, e.device)
+            RecordChange(e.version, e.op, e.payload, e.by, None, e.device)
             for e in self.entries
             if e.record_id == row.id and e.table == name
         ]
         return steps
 
-    def unknown_field(self, table: Table, name: str) -> OpRefused:
+    def unknown_field(self, table: Table, name: str) -> OpRejected:
         """Return the refusal of a field that is not published."""
         if name in ("id", "version"):
-            return OpRefused(Code.READ_ONLY, f"{name} cannot be changed.", field=name)
+            return OpRejected(Code.READ_ONLY, f"{name} cannot be changed.", field=name)
         if (table.spec.table_name, name) in self._retired:
-            return OpRefused(Code.RETIRED, f"The field {name} was retired.", field=name)
-        return OpRefused(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {name[:60]!a}.", field=name[:60])
+            return OpRejected(Code.RETIRED, f"The field {name} was retired.", field=name)
+        return OpRejected(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {name[:60]!a}.", field=name[:60])
 
-    def unknown_table(self, name: str) -> OpRefused:
+    def unknown_table(self, name: str) -> OpRejected:
         """Return the refusal of a table that is not published."""
         if (name, None) in self._retired:
-            return OpRefused(Code.RETIRED, f"The table {name} was retired.")
-        return OpRefused(Code.UNKNOWN_TABLE, f"There is no table {name[:60]!a}.")
+            return OpRejected(Code.RETIRED, f"The table {name} was retired.")
+        return OpRejected(Code.UNKNOWN_TABLE, f"There is no table {name[:60]!a}.")
 
     @cached_property
     def _retired(self) -> set[tuple[str, str | None]]:
@@ -218,11 +220,11 @@ class Batch:
         return gone
 
 
-def _step(before: Row | None, after: Row) -> RouteStep:
+def _step(before: Row | None, after: Row) -> RecordTransition:
     """Return a change as filtered channels need to know it."""
     then = None if before is None else {"id": before.id, **before.values()}
     table = after.table.spec.table_name
-    return RouteStep(
+    return RecordTransition(
         table,
         after.id,
         then,

@@ -8,14 +8,14 @@ from typing import Any
 from sync.models import Conflict
 from sync.records.rows import Row
 from sync.settle import field_versions
-from sync.settle.merge_base import Step, known_to
-from sync.settle.resolvers import Meeting
+from sync.settle.merge_base import RecordChange, device_base
+from sync.settle.resolvers import EditConflict
 from sync.settle.tx import Tx
 from sync.wire.lines import wire_time
 from sync.wire.ops import ConflictView, Op
 
 
-class Contention:
+class ConcurrentEdit:
     """The meeting of an op with a record that others may have changed since `base`. Reads the log only when asked."""
 
     def __init__(self, tx: Tx, op: Op, row: Row, base: int) -> None:
@@ -34,12 +34,12 @@ class Contention:
             return False
         return entry is None or field_versions.is_foreign(entry, self.base, self.tx.actor.device_id)
 
-    def contested(self, names: Iterable[str]) -> frozenset[str]:
+    def concurrent(self, names: Iterable[str]) -> frozenset[str]:
         """Return which of the fields someone else changed since the base."""
         return frozenset(field_versions.foreign_among(self.row.versions, names, self.base, self.tx.actor.device_id))
 
     @cached_property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[RecordChange]:
         """The record's newest changes, oldest first."""
         return self.tx.batch.steps(self.row)
 
@@ -47,18 +47,18 @@ class Contention:
     def known(self) -> dict[str, Any] | None:
         """The record as the op's device knew it; None when the log no longer says."""
         defaults = dict(self.row.table.defaults)
-        return known_to(self.tx.actor.device_id, self.base, self.steps, self.row.values(), defaults)
+        return device_base(self.tx.actor.device_id, self.base, self.steps, self.row.values(), defaults)
 
     def document(self) -> dict[str, Any]:
         """Return the record that the op's patch was made for, as far as can be told."""
         return (self.known if self.moved or self.deleted_by_others else None) or self.row.values()
 
-    def meeting(self, mine: Mapping[str, Any] | None, contested: Iterable[str]) -> Meeting:
+    def resolver_input(self, mine: Mapping[str, Any] | None, concurrent: Iterable[str]) -> EditConflict:
         """Return what a resolver is shown."""
         theirs = None if self.row.deleted else self.row.values()
         actor = self.tx.actor
-        return Meeting(
-            self.op.table, self.op.id, mine, theirs, self.known, frozenset(contested), actor.by, actor.device_id
+        return EditConflict(
+            self.op.table, self.op.id, mine, theirs, self.known, frozenset(concurrent), actor.by, actor.device_id
         )
 
     def conflict(self, fields: Iterable[str], mine: Mapping[str, Any] | None) -> Conflict:
@@ -86,7 +86,7 @@ class Contention:
             theirs_at=(datetime.fromisoformat(last.at) if last.at else self.tx.batch.at) if last else None,
         )
 
-    def _last_foreign(self, fields: list[str]) -> Step | None:
+    def _last_foreign(self, fields: list[str]) -> RecordChange | None:
         """Return the newest change by others since the base that touches one of the fields, else the newest change of all."""
         device = self.tx.actor.device_id
         for step in reversed(self.steps):
@@ -96,7 +96,7 @@ class Contention:
         return self.steps[-1] if self.steps else None
 
 
-def view_of(conflict: Conflict) -> ConflictView:
+def conflict_view(conflict: Conflict) -> ConflictView:
     """Return a conflict as a device is told it."""
     return ConflictView(
         conflict=str(conflict.id),

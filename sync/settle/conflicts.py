@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sync.errors import OpRefused
+from sync.errors import OpRejected
 from sync.models import Conflict
 from sync.settle.batch import Settlement
 from sync.settle.tx import Effect, Tx
@@ -18,7 +18,7 @@ def find(tx: Tx, named: Any) -> Conflict:
     """Return a conflict of the tenant that the actor may settle: a device, those of its own user; the server, any."""
     conflict = tx.batch.conflict(named) if isinstance(named, str) else None
     if conflict is None or (tx.actor.device_id is not None and conflict.by != tx.actor.by):
-        raise OpRefused(
+        raise OpRejected(
             Code.UNKNOWN_CONFLICT, "There is no such conflict, or it is not yours to settle.", field="settles"
         )
     return conflict
@@ -35,7 +35,7 @@ def settled_by(tx: Tx, op: Op) -> Conflict:
     """Return the conflict an op settles. Raises `OpRefused` when it is not the actor's, or about another record."""
     conflict = find(tx, op.settles)
     if (conflict.table_name, conflict.record_id) != (op.table, op.id):
-        raise OpRefused(Code.UNKNOWN_CONFLICT, "The conflict is about another record.", field="settles")
+        raise OpRejected(Code.UNKNOWN_CONFLICT, "The conflict is about another record.", field="settles")
     return conflict
 
 
@@ -48,7 +48,7 @@ def settle_theirs(tx: Tx, op: Op) -> None:
     """Take a `settle` op in; marking a settled conflict again changes nothing."""
     payload = op.payload if isinstance(op.payload, dict) else {}
     if payload.get("resolution") != "theirs":
-        raise OpRefused(
+        raise OpRejected(
             Code.BAD_OP, 'A settle op settles with {"conflict": id, "resolution": "theirs"}.', field="resolution"
         )
     tx.settlements.append(_settlement(tx, find(tx, payload.get("conflict")), "theirs"))

@@ -3,27 +3,26 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sync.errors import OpRefused
+from sync.errors import OpRejected
 from sync.log.changes import Entry
 from sync.models import Conflict
 from sync.records.rows import Row, Table
 from sync.settle import field_versions, guard
-from sync.settle.concurrent_edit import Contention
+from sync.settle.concurrent_edit import ConcurrentEdit
 from sync.settle.merge import (
     MANUAL,
     POLICIES,
     SERVER_WINS,
-    Clash,
-    Merged,
+    FieldConflict,
+    MergeResult,
     Update,
     merge_delete,
     merge_update,
     merge_with_deleted,
 )
 from sync.settle.payloads import check_values, clean_field, read_insert, read_update, valid_id
-from sync.settle.resolvers import Accept, Answer, Reject, ask, resolver_of
-from sync.settle.resolvers import Merged as ResolverMerged
-from sync.settle.tx import Effect, InConflict, Tx
+from sync.settle.resolvers import Accept, Answer, Merged, Reject, ask, resolver_of
+from sync.settle.tx import Effect, OpConflicted, Tx
 from sync.wire.codes import Code
 from sync.wire.lines import made_at_of
 from sync.wire.ops import Op
@@ -36,17 +35,17 @@ Verb = Literal["insert", "update", "delete"]
 def decide(tx: Tx, op: Op) -> Effect:
     """Return what an insert, update or delete does. Changes nothing; the caller adds the effect to the tx."""
     if op.op not in ("insert", "update", "delete"):
-        raise OpRefused(Code.UNKNOWN_OP, "op is one of insert, update, delete and settle.")
+        raise OpRejected(Code.UNKNOWN_OP, "op is one of insert, update, delete and settle.")
     guard.require_table(tx.rules, op)
     table = table_for(tx, op)
     if op.base_version is not None and op.base_version < 0:
-        raise OpRefused(Code.BAD_OP, "base_version is missing or is no integer from 0 up.", field="base_version")
+        raise OpRejected(Code.BAD_OP, "base_version is missing or is no integer from 0 up.", field="base_version")
     row = tx.row(table, op.id)
     guard.permit(tx, op, table, row)
     if op.op == "insert":
         return _insert(tx, op, table, row)
     if row is None:
-        raise OpRefused(Code.NOT_FOUND, f"There is no record {op.id!a} in {op.table}.")
+        raise OpRejected(Code.NOT_FOUND, f"There is no record {op.id!a} in {op.table}.")
     base = row.version if op.base_version is None else op.base_version
     if base > row.version:
         raise _from_the_future(op, row)
@@ -58,18 +57,18 @@ def decide(tx: Tx, op: Op) -> Effect:
 def table_for(tx: Tx, op: Op) -> Table:
     """Return the table an op is about. Raises `OpRefused`, also for an id that can be none."""
     if op.table in SYSTEM_TABLES:
-        raise OpRefused(Code.READ_ONLY, f"{op.table} is written by the server alone.")
+        raise OpRejected(Code.READ_ONLY, f"{op.table} is written by the server alone.")
     table = tx.batch.table(op.table)
     if table is None:
         raise tx.batch.unknown_table(op.table)
     if (table, op.id) not in tx.batch.found and not valid_id(op.id):
-        raise OpRefused(Code.BAD_ID, "An id is text of 1 to 128 characters without control characters.", field="id")
+        raise OpRejected(Code.BAD_ID, "An id is text of 1 to 128 characters without control characters.", field="id")
     return table
 
 
-def _from_the_future(op: Op, row: Row | None) -> OpRefused:
+def _from_the_future(op: Op, row: Row | None) -> OpRejected:
     newest = row.version if row else 0
-    return OpRefused(
+    return OpRejected(
         Code.BASE_VERSION,
         f"base_version is {op.base_version}, but the newest version is {newest}.",
         field="base_version",
@@ -80,7 +79,7 @@ def _effect(tx: Tx, op: Op, row: Row, verb: Verb, payload: Any, fields: dict[str
     try:
         made_at = made_at_of(op.at, tx.batch.at)
     except ValueError:
-        raise OpRefused(Code.BAD_VALUE, "at is not a time like 2026-11-21T09:00:00.000000Z.", field="at") from None
+        raise OpRejected(Code.BAD_VALUE, "at is not a time like 2026-11-21T09:00:00.000000Z.", field="at") from None
     device = tx.actor.device_id
     entry = Entry(
         op.table, op.id, verb, row.version, payload, tx.actor.by, device, None if device is None else op.op_id, made_at
@@ -99,7 +98,7 @@ def _insert(tx: Tx, op: Op, table: Table, row: Row | None) -> Effect:
         raise _from_the_future(op, row)
     else:
         fate = f"was deleted (version {row.version})" if row.deleted else "exists"
-        raise OpRefused(Code.EXISTS, f"The record {op.id!a} {fate} already.", field="id")
+        raise OpRejected(Code.EXISTS, f"The record {op.id!a} {fate} already.", field="id")
     return write_whole(tx, op, new, read_insert(table, op.payload, tx.batch.unknown_field))
 
 
@@ -116,39 +115,45 @@ def write_whole(tx: Tx, op: Op, new: Row, values: dict[str, Any]) -> Effect:
 def _update(tx: Tx, op: Op, row: Row, base: int) -> Effect:
     table = row.table
     changes = read_update(
-        table, op.payload, lambda: Contention(tx, op, row, base).document(), tx.batch.knobs, tx.batch.unknown_field
+        table,
+        op.payload,
+        lambda: ConcurrentEdit(tx, op, row, base).document(),
+        tx.batch.settings,
+        tx.batch.unknown_field,
     )
     check_values(table, changes)
     if base == row.version and not row.deleted:
         return write_fields(tx, op, row, changes)
-    meeting = Contention(tx, op, row, base)
+    resolver_input = ConcurrentEdit(tx, op, row, base)
     if row.deleted:
-        return _update_deleted(meeting, changes)
-    return _merge(meeting, changes) if meeting.moved else write_fields(tx, op, row, changes)
+        return _update_deleted(resolver_input, changes)
+    return _merge(resolver_input, changes) if resolver_input.moved else write_fields(tx, op, row, changes)
 
 
-def _merge(meeting: Contention, changes: dict[str, Any]) -> Effect:
+def _merge(resolver_input: ConcurrentEdit, changes: dict[str, Any]) -> Effect:
     """Bring an update together with what others changed since its base."""
-    policy = meeting.row.table.spec.conflict_policy
+    policy = resolver_input.row.table.spec.conflict_policy
     if policy not in POLICIES:
-        return _resolved(meeting, changes, meeting.contested(changes))
+        return _resolved(resolver_input, changes, resolver_input.concurrent(changes))
     # Most often nothing met: then every policy but `manual` writes the changes as they are.
-    contested = meeting.contested(changes)
-    if not contested and policy != MANUAL:
-        outcome: Merged | Clash = Merged(changes)
+    concurrent = resolver_input.concurrent(changes)
+    if not concurrent and policy != MANUAL:
+        outcome: MergeResult | FieldConflict = MergeResult(changes)
     else:
-        outcome = merge_update(policy, _as_update(meeting, changes, contested))
-    if isinstance(outcome, Clash):
-        raise InConflict(meeting.conflict(outcome.fields, changes))
-    effect = write_fields(meeting.tx, meeting.op, meeting.row, outcome.values)
+        outcome = merge_update(policy, _as_update(resolver_input, changes, concurrent))
+    if isinstance(outcome, FieldConflict):
+        raise OpConflicted(resolver_input.conflict(outcome.fields, changes))
+    effect = write_fields(resolver_input.tx, resolver_input.op, resolver_input.row, outcome.values)
     effect.status, effect.kept = "merged", outcome.kept
     if outcome.kept:
-        effect.loser = _lost(meeting, outcome.kept, changes)
+        effect.loser = _lost(resolver_input, outcome.kept, changes)
     return effect
 
 
-def _as_update(meeting: Contention, changes: Mapping[str, Any], contested: frozenset[str]) -> Update:
-    return Update(changes, meeting.row.get, contested, meeting.row.table.json_fields, lambda: meeting.known)
+def _as_update(resolver_input: ConcurrentEdit, changes: Mapping[str, Any], concurrent: frozenset[str]) -> Update:
+    return Update(
+        changes, resolver_input.row.get, concurrent, resolver_input.row.table.json_fields, lambda: resolver_input.known
+    )
 
 
 def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect:
@@ -173,38 +178,38 @@ def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect
     return _effect(tx, op, new, "update", patch, written)
 
 
-def _lost(meeting: Contention, fields: tuple[str, ...], mine: Mapping[str, Any] | None) -> Conflict:
+def _lost(resolver_input: ConcurrentEdit, fields: tuple[str, ...], mine: Mapping[str, Any] | None) -> Conflict:
     """Return a conflict that the policy settled for the server; its maker hears of it in the ack."""
-    conflict = meeting.conflict(fields, mine)
+    conflict = resolver_input.conflict(fields, mine)
     conflict.state, conflict.resolution = Conflict.State.SETTLED, SERVER_WINS
-    conflict.settled_at, conflict.told_device = meeting.tx.batch.at, True
+    conflict.settled_at, conflict.told_device = resolver_input.tx.batch.at, True
     return conflict
 
 
-def _update_deleted(meeting: Contention, changes: dict[str, Any]) -> Effect:
-    tx, op, row = meeting.tx, meeting.op, meeting.row
-    if not meeting.deleted_by_others:
-        raise OpRefused(
+def _update_deleted(resolver_input: ConcurrentEdit, changes: dict[str, Any]) -> Effect:
+    tx, op, row = resolver_input.tx, resolver_input.op, resolver_input.row
+    if not resolver_input.deleted_by_others:
+        raise OpRejected(
             Code.DELETED, f"The record is deleted. Insert it with base_version {row.version} to bring it back."
         )
     mine = {**row.values(), **changes}
     policy = row.table.spec.conflict_policy
     if policy not in POLICIES:
-        return _resolved(meeting, mine, frozenset(changes))
+        return _resolved(resolver_input, mine, frozenset(changes))
     decision = merge_with_deleted(policy)
     if decision == "clash":
-        raise InConflict(meeting.conflict(changes, mine))
+        raise OpConflicted(resolver_input.conflict(changes, mine))
     if decision == "revive":
-        return _revive(meeting, mine)
+        return _revive(resolver_input, mine)
     effect = _rewrite(tx, op, row, "delete", None)
     effect.status, effect.kept = "merged", tuple(changes)
-    effect.loser = _lost(meeting, effect.kept, mine)
+    effect.loser = _lost(resolver_input, effect.kept, mine)
     return effect
 
 
-def _revive(meeting: Contention, values: dict[str, Any]) -> Effect:
-    check_values(meeting.row.table, values)
-    effect = write_whole(meeting.tx, meeting.op, meeting.row.copy(), values)
+def _revive(resolver_input: ConcurrentEdit, values: dict[str, Any]) -> Effect:
+    check_values(resolver_input.row.table, values)
+    effect = write_whole(resolver_input.tx, resolver_input.op, resolver_input.row.copy(), values)
     effect.status = "merged"
     return effect
 
@@ -219,21 +224,21 @@ def _rewrite(tx: Tx, op: Op, row: Row, verb: Verb, payload: Any) -> Effect:
 def _delete(tx: Tx, op: Op, row: Row, base: int) -> Effect:
     if row.deleted:
         return _rewrite(tx, op, row, "delete", None)
-    meeting = Contention(tx, op, row, base)
+    resolver_input = ConcurrentEdit(tx, op, row, base)
     policy = row.table.spec.conflict_policy
-    contested = meeting.contested(row.table.fields) if meeting.moved else frozenset()
-    if meeting.moved and policy not in POLICIES:
-        return _resolved(meeting, None, contested)
-    decision = merge_delete(policy, foreign=meeting.moved)
-    ordered = tuple(name for name in row.table.fields if name in contested)
+    concurrent = resolver_input.concurrent(row.table.fields) if resolver_input.moved else frozenset()
+    if resolver_input.moved and policy not in POLICIES:
+        return _resolved(resolver_input, None, concurrent)
+    decision = merge_delete(policy, foreign=resolver_input.moved)
+    ordered = tuple(name for name in row.table.fields if name in concurrent)
     if decision == "clash":
-        raise InConflict(meeting.conflict(ordered, None))
+        raise OpConflicted(resolver_input.conflict(ordered, None))
     if decision == "delete":
         effect = remove(tx, op, row)
     else:
         effect = _rewrite(tx, op, row, "update", [])
-        effect.kept, effect.loser = ordered, _lost(meeting, ordered, None)
-    effect.status = "merged" if meeting.moved else "applied"
+        effect.kept, effect.loser = ordered, _lost(resolver_input, ordered, None)
+    effect.status = "merged" if resolver_input.moved else "applied"
     return effect
 
 
@@ -246,29 +251,29 @@ def remove(tx: Tx, op: Op, row: Row) -> Effect:
     return _effect(tx, op, new, "delete", None, {})
 
 
-def _resolved(meeting: Contention, mine: dict[str, Any] | None, contested: frozenset[str]) -> Effect:
+def _resolved(resolver_input: ConcurrentEdit, mine: dict[str, Any] | None, concurrent: frozenset[str]) -> Effect:
     """Let the object type's own resolver decide. `mine` is the whole record when others deleted it, None for a delete."""
-    tx, op, row = meeting.tx, meeting.op, meeting.row
+    tx, op, row = resolver_input.tx, resolver_input.op, resolver_input.row
     resolver = resolver_of(row.table.spec.conflict_policy)
-    answer: Answer | None = ask(resolver, meeting.meeting(mine, contested)) if resolver else Accept()
+    answer: Answer | None = ask(resolver, resolver_input.resolver_input(mine, concurrent)) if resolver else Accept()
     if isinstance(answer, Reject):
-        raise OpRefused(Code.RESOLVER, str(answer.message)[:500])
-    if isinstance(answer, ResolverMerged):
+        raise OpRejected(Code.RESOLVER, str(answer.message)[:500])
+    if isinstance(answer, Merged):
         given = {
             name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()
         }
         check_values(row.table, given)
-        effect = _revive(meeting, {**row.values(), **given}) if row.deleted else write_fields(tx, op, row, given)
+        effect = _revive(resolver_input, {**row.values(), **given}) if row.deleted else write_fields(tx, op, row, given)
     elif isinstance(answer, Accept):
-        effect = _accepted(meeting, mine)
+        effect = _accepted(resolver_input, mine)
     else:
-        raise InConflict(meeting.conflict(sorted(contested) or list(mine or ()), mine))
+        raise OpConflicted(resolver_input.conflict(sorted(concurrent) or list(mine or ()), mine))
     effect.status = "merged"
     return effect
 
 
-def _accepted(meeting: Contention, mine: dict[str, Any] | None) -> Effect:
-    tx, op, row = meeting.tx, meeting.op, meeting.row
+def _accepted(resolver_input: ConcurrentEdit, mine: dict[str, Any] | None) -> Effect:
+    tx, op, row = resolver_input.tx, resolver_input.op, resolver_input.row
     if mine is None:
         return remove(tx, op, row)
-    return _revive(meeting, mine) if row.deleted else write_fields(tx, op, row, mine)
+    return _revive(resolver_input, mine) if row.deleted else write_fields(tx, op, row, mine)

@@ -10,20 +10,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.entities import document
-from sync.entities.document import Body
+from sync.entities.document import StoredDocument
 from sync.entities.document_view import DocumentView
 from sync.entities.ops import EntityOp, Pushed
-from sync.errors import OpRefused, PushRefused
+from sync.errors import OpRejected, PushRejected
 from sync.log.commit import Commit
 from sync.models import Conflict, PrunedOps
 from sync.records import sql
 from sync.records.rows import Row, Table
-from sync.settle import Outcome, flush, guard
+from sync.settle import BatchResult, flush, guard
 from sync.settle import entity_rights as rights
 from sync.settle.batch import Batch, Settlement
 from sync.settle.conflicts import SUPERSEDED
 from sync.settle.decide import remove, table_for, write_fields, write_whole
-from sync.settle.entity_conflicts import Lost, Resolution, keep, resolve
+from sync.settle.entity_conflicts import ConflictedOp, Resolution, keep, resolve
 from sync.settle.payloads import read_insert
 from sync.settle.prefetch import load_devices, prefetch
 from sync.settle.stored_documents import body_of, version_of
@@ -44,7 +44,7 @@ _NEAR = 2**20
 class EntityRefused(Exception):
     """An op of a push cannot be applied, and so nothing of the push is. `position` counts from 0."""
 
-    def __init__(self, position: int, error: OpRefused) -> None:
+    def __init__(self, position: int, error: OpRejected) -> None:
         super().__init__(error.message)
         self.position = position
         self.error = error
@@ -56,12 +56,12 @@ class _Push:
     field_merge: bool
     settled: set[int] = field(default_factory=set)
     silent: list[int] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
+    lost: list[ConflictedOp] = field(default_factory=list)
 
 
 def settle_entities(
     locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool, room: int
-) -> tuple[Pushed, Outcome]:
+) -> tuple[Pushed, BatchResult]:
     """Settle a push and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
 
     Of conflicts at most `room` bytes of documents are told, but at least one; it is acknowledged no further than told.
@@ -71,7 +71,7 @@ def settle_entities(
     device = actor.device_id or ""
     load_devices(batch, {device})
     if device not in batch.devices:
-        raise PushRefused(Code.REVOKED, "This device may no longer write.")
+        raise PushRejected(Code.REVOKED, "This device may no longer write.")
     tx = _tx(batch, actor)
     plain = [_prepared(tx, op) for op in ops]
     prefetch(batch, [(actor, sorted((one.op for one in plain), key=lambda op: op.op_id))])
@@ -83,7 +83,7 @@ def settle_entities(
             _take(push, op, prepared)
         guard.check_effects(tx)
         tx.check()
-    except OpRefused as error:
+    except OpRejected as error:
         refused = guard.without_hidden(error, tx.rules, ops[tx.position].collection)
         raise EntityRefused(tx.position, refused) from None
     tx.commit()
@@ -91,7 +91,7 @@ def settle_entities(
     views, untold = keep(batch, actor, push.lost, room)
     _remember(device, push.silent, commit)
     acknowledged = max(push.settled, default=0) if untold is None else untold - 1
-    return Pushed(acknowledged, views), Outcome([], commit, batch.settlements)
+    return Pushed(acknowledged, views), BatchResult([], commit, batch.settlements)
 
 
 def _tx(batch: Batch, actor: Actor) -> Tx:
@@ -99,7 +99,7 @@ def _tx(batch: Batch, actor: Actor) -> Tx:
     try:
         return Tx(batch, actor)
     except MoatError as error:
-        raise PushRefused(Code.FORBIDDEN, error.message) from None
+        raise PushRejected(Code.FORBIDDEN, error.message) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class _Prepared:
     """An op as the engine has it: an insert with the declared fields, or a delete. `problem` is why its document cannot be taken."""
 
     op: Op
-    problem: OpRefused | None = None
+    problem: OpRejected | None = None
 
 
 def _prepared(tx: Tx, op: EntityOp) -> _Prepared:
@@ -117,18 +117,18 @@ def _prepared(tx: Tx, op: EntityOp) -> _Prepared:
     if op.verb == "delete":
         return _Prepared(Op(op.op_id, None, op.collection, op.entity_id, "delete", at=made_at))
     payload: dict[str, Any] = {}
-    problem: OpRefused | None = None
+    problem: OpRejected | None = None
     table = tx.batch.table(op.collection)
     if table is not None and (tx.rules is None or op.collection in tx.rules.by_table):
         view = rights.view_for(tx, table)
         try:
             rights.require_known(view, table, op.body or b"")
             payload = document.declared(op.body or b"", rights.kinds_for(view, table))
-        except OpRefused as error:
+        except OpRejected as error:
             problem = error
         except document.NotPlain as error:
             name, reason = error.args
-            problem = OpRefused(Code.BAD_VALUE, f"{name}: {reason}.", field=name)
+            problem = OpRejected(Code.BAD_VALUE, f"{name}: {reason}.", field=name)
     return _Prepared(Op(op.op_id, None, op.collection, op.entity_id, "insert", payload=payload, at=made_at), problem)
 
 
@@ -159,7 +159,7 @@ def _take(push: _Push, op: EntityOp, prepared: _Prepared) -> None:
         return
     resolution = resolve(tx, op, engine_op, row, view, field_merge=push.field_merge)
     if resolution.kind == "keep":
-        push.lost.append(Lost(op, engine_op, row, resolution, view))
+        push.lost.append(ConflictedOp(op, engine_op, row, resolution, view))
     else:
         tx.add(op.op_id, _resolved(tx, op, engine_op, row, resolution))
         _settle_earlier(tx, op)
@@ -168,7 +168,7 @@ def _take(push: _Push, op: EntityOp, prepared: _Prepared) -> None:
 def _require_near(op: EntityOp, row: Row | None) -> None:
     """Refuse a version that leaves none above it to whoever edits the record next. Clocks in nanoseconds are well below."""
     if op.version > _FAR and op.version > _NEAR + (0 if row is None else version_of(row)):
-        raise OpRefused(Code.BAD_VALUE, f"entityVersion is at most {_FAR}.", field="entityVersion")
+        raise OpRejected(Code.BAD_VALUE, f"entityVersion is at most {_FAR}.", field="entityVersion")
 
 
 def _changes_nothing(view: DocumentView, row: Row, op: EntityOp) -> bool:
@@ -189,7 +189,7 @@ def _applied(tx: Tx, op: EntityOp, engine_op: Op, table: Table, row: Row | None,
         view = rights.view_for(tx, table)
         effect = write_fields(tx, engine_op, row, rights.values_for(tx, view, engine_op, row))
         body = view.overlaid(body_of(row), body)
-    return _with_body(effect, Body(version, body, op.timestamp_ms))
+    return _with_body(effect, StoredDocument(version, body, op.timestamp_ms))
 
 
 def _tombstone(tx: Tx, op: Op, table: Table) -> Effect:
@@ -199,7 +199,7 @@ def _tombstone(tx: Tx, op: Op, table: Table) -> Effect:
     return remove(tx, op, new)
 
 
-def _with_body(effect: Effect, body: Body) -> Effect:
+def _with_body(effect: Effect, body: StoredDocument) -> Effect:
     effect.entry.body = body
     row = effect.row
     row.entity_version, row.entity_cbor, row.entity_changed = body.version, body.cbor, True
@@ -212,7 +212,7 @@ def _resolved(tx: Tx, op: EntityOp, engine_op: Op, row: Row, resolution: Resolut
     if resolution.kind == "accept":
         return _applied(tx, op, engine_op, table, row, version)
     effect = write_fields(tx, engine_op, row, resolution.values)
-    return _with_body(effect, Body(version, resolution.body, op.timestamp_ms))
+    return _with_body(effect, StoredDocument(version, resolution.body, op.timestamp_ms))
 
 
 def _settle_earlier(tx: Tx, op: EntityOp) -> None:

@@ -9,7 +9,7 @@ from sync.entities import document
 from sync.entities.document_view import DocumentView
 from sync.entities.models import EntityConflict
 from sync.entities.ops import EntityConflictView, EntityOp
-from sync.errors import OpRefused
+from sync.errors import OpRejected
 from sync.models import Conflict
 from sync.records import sql
 from sync.records.rows import Row
@@ -17,7 +17,7 @@ from sync.settle.batch import Batch
 from sync.settle.entity_rights import kinds_for, values_for
 from sync.settle.merge import FIELD_MERGE, LAST_WRITE_WINS, MANUAL, SERVER_WINS
 from sync.settle.payloads import check_values, clean_field, read_insert
-from sync.settle.resolvers import Accept, Ask, Meeting, Merged, Reject, ask, resolver_of
+from sync.settle.resolvers import Accept, Ask, EditConflict, Merged, Reject, ask, resolver_of
 from sync.settle.stored_documents import body_of, version_of
 from sync.settle.tx import Tx
 from sync.wire.lines import decode_line
@@ -40,7 +40,7 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class ConflictedOp:
     """An op that was not applied, and the record it met."""
 
     op: EntityOp
@@ -97,12 +97,14 @@ def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) ->
     """Let the object type's own resolver decide."""
     mine = None if op.verb == "delete" else {**row.values(), **values_for(tx, view, engine_op, row)}
     theirs, policy = None if row.deleted else row.values(), row.table.spec.conflict_policy
-    contested = frozenset(
+    concurrent = frozenset(
         name for name in row.table.fields if mine is None or theirs is None or mine.get(name) != theirs.get(name)
     )
     resolver = resolver_of(policy)
-    meeting = Meeting(op.collection, op.entity_id, mine, theirs, None, contested, tx.actor.by, tx.actor.device_id)
-    answer = ask(resolver, meeting) if resolver else Ask()
+    resolver_input = EditConflict(
+        op.collection, op.entity_id, mine, theirs, None, concurrent, tx.actor.by, tx.actor.device_id
+    )
+    answer = ask(resolver, resolver_input) if resolver else Ask()
     if isinstance(answer, Accept):
         return _ACCEPT
     if isinstance(answer, Reject):
@@ -115,7 +117,7 @@ def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) ->
 
 
 def keep(
-    batch: Batch, actor: Actor, lost: Sequence[Lost], room: int
+    batch: Batch, actor: Actor, lost: Sequence[ConflictedOp], room: int
 ) -> tuple[tuple[EntityConflictView, ...], int | None]:
     """Store conflicts and return what their client is told, with the number of the first op that it is not told of for want of room.
 
@@ -136,7 +138,7 @@ def keep(
     return tuple(views), None
 
 
-def _state(lost: Lost) -> bytes:
+def _state(lost: ConflictedOp) -> bytes:
     """Return the server's side of a conflict as the op's maker sees it."""
     return b"" if lost.row.deleted else lost.view.shown(body_of(lost.row), lost.row.values)
 
@@ -148,7 +150,7 @@ def _times(batch: Batch, cursors: set[int]) -> dict[int, int]:
     return {cursor: round(datetime.fromisoformat(decode_line(line)["at"]).timestamp() * 1000) for cursor, line in found}
 
 
-def _store(batch: Batch, actor: Actor, lost: Lost) -> None:
+def _store(batch: Batch, actor: Actor, lost: ConflictedOp) -> None:
     op, row, device = lost.op, lost.row, batch.devices[actor.device_id or ""]
     conflict = device.in_conflict.get(op.op_id)
     if conflict is not None and _is_same(conflict, op):
@@ -158,8 +160,8 @@ def _store(batch: Batch, actor: Actor, lost: Lost) -> None:
         device.in_conflict[op.op_id] = conflict
     mine = _mine(batch, lost)
     theirs = None if row.deleted else row.values()
-    contested = mine or row.table.fields
-    names = sorted(name for name in contested if (mine or {}).get(name) != (theirs or {}).get(name))
+    concurrent = mine or row.table.fields
+    names = sorted(name for name in concurrent if (mine or {}).get(name) != (theirs or {}).get(name))
     settled = lost.resolution.settled
     known = {name: value for name, value in mine.items() if name in names or row.deleted} if mine is not None else None
     for name, value in {
@@ -199,7 +201,7 @@ def _bytes(value: bytes | memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def _mine(batch: Batch, lost: Lost) -> dict[str, Any] | None:
+def _mine(batch: Batch, lost: ConflictedOp) -> dict[str, Any] | None:
     """Return what the op's maker wants of the fields that are theirs to choose: whoever settles for them writes no others."""
     if lost.op.verb == "delete":
         return None
@@ -207,6 +209,6 @@ def _mine(batch: Batch, lost: Lost) -> dict[str, Any] | None:
     only = None if view.free else view.readable_fields() if lost.row.deleted else view.writable_fields()
     try:
         return read_insert(lost.row.table, lost.engine_op.payload, batch.unknown_field, only)
-    except OpRefused:
+    except OpRejected:
         # It could not have been applied anyway; what was sent is kept as it came.
         return {}

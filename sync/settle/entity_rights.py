@@ -8,11 +8,11 @@ from typing import Any
 
 from sync.entities.document import keys_of
 from sync.entities.document_view import DocumentView
-from sync.errors import OpRefused
+from sync.errors import OpRejected
 from sync.records.rows import Row, Table
 from sync.settle import guard
 from sync.settle.payloads import read_insert
-from sync.settle.row_filter_check import sees
+from sync.settle.row_filter_check import passes_rule
 from sync.settle.stored_documents import body_of
 from sync.settle.tx import Tx
 from sync.wire.codes import Code
@@ -32,7 +32,7 @@ def require_known(view: DocumentView, table: Table, body: bytes) -> None:
         return
     pairs = keys_of(body)
     if pairs is None:
-        raise OpRefused(Code.BAD_VALUE, "entityCbor is a map where your profile does not allow everything in it.")
+        raise OpRejected(Code.BAD_VALUE, "entityCbor is a map where your profile does not allow everything in it.")
     for key, _ in pairs:
         if not view.reads(key):
             raise guard.no_field(table, key if type(key) is str else repr(key))
@@ -51,8 +51,8 @@ def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
         guard.permit(tx, op, table, row)
         return
     rule = tx.rules.by_table[table.spec.table_name]
-    if not sees(tx, rule, row):
-        raise OpRefused(Code.FORBIDDEN, guard.CREATE_REFUSED)
+    if not passes_rule(tx, rule, row):
+        raise OpRejected(Code.FORBIDDEN, guard.CREATE_REFUSED)
     guard.require_verb(rule, update=True)
 
 

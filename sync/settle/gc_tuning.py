@@ -3,7 +3,7 @@
 import gc
 
 
-def spare_collections() -> None:
+def reduce_gc() -> None:
     """Collect less often, and never walk what is loaded by now.
 
     Settling makes many short-lived objects. Without this, a seventh of its time goes into collections that walk everything

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from metadata.access import Rules, TableRule
 from sync.channels.projection import readable_record
-from sync.errors import OpRefused
+from sync.errors import OpRejected
 from sync.records.rows import Row, Table
-from sync.settle.row_filter_check import sees, sees_target
+from sync.settle.row_filter_check import passes_rule, sees_target
 from sync.settle.tx import Effect, Tx
 from sync.wire.codes import Code
 from sync.wire.ops import ConflictView, Op
@@ -25,7 +25,7 @@ def require_table(rules: Rules | None, op: Op) -> None:
     if rules is None or op.table in SYSTEM_TABLES or not isinstance(op.table, str):
         return
     if op.table not in rules.by_table:
-        raise OpRefused(Code.UNKNOWN_TABLE, f"There is no table {op.table[:60]!a}.")
+        raise OpRejected(Code.UNKNOWN_TABLE, f"There is no table {op.table[:60]!a}.")
 
 
 def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
@@ -34,12 +34,12 @@ def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
         return
     rule = tx.rules.by_table[table.spec.table_name]
     if op.op == "insert":
-        if not rule.create or (row is not None and not sees(tx, rule, row)):
-            raise OpRefused(Code.FORBIDDEN, CREATE_REFUSED)
+        if not rule.create or (row is not None and not passes_rule(tx, rule, row)):
+            raise OpRejected(Code.FORBIDDEN, CREATE_REFUSED)
         _permit_values(rule, table, op.payload)
         return
-    if row is None or not sees(tx, rule, row):
-        raise OpRefused(Code.NOT_FOUND, f"There is no record {op.id!a} in {op.table}.")
+    if row is None or not passes_rule(tx, rule, row):
+        raise OpRejected(Code.NOT_FOUND, f"There is no record {op.id!a} in {op.table}.")
     require_verb(rule, update=op.op == "update")
     if op.op == "update":
         _permit_patch(rule, table, op.payload)
@@ -48,7 +48,7 @@ def permit(tx: Tx, op: Op, table: Table, row: Row | None) -> None:
 def require_verb(rule: TableRule, *, update: bool) -> None:
     """Refuse to change, or else to delete, a record that is there."""
     if not (rule.update if update else rule.delete):
-        raise OpRefused(
+        raise OpRejected(
             Code.FORBIDDEN, f"Your profile does not allow this record to be {'changed' if update else 'deleted'}."
         )
 
@@ -84,9 +84,9 @@ def require_readable(rule: TableRule, table: Table, name: str) -> None:
         raise no_field(table, name)
 
 
-def no_field(table: Table, name: str) -> OpRefused:
+def no_field(table: Table, name: str) -> OpRejected:
     """Return the refusal of a field that does not exist, or might as well not."""
-    return OpRefused(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {name[:60]!a}.", field=name[:60])
+    return OpRejected(Code.UNKNOWN_FIELD, f"{table.spec.table_name} has no field {name[:60]!a}.", field=name[:60])
 
 
 def require_writable(rule: TableRule, name: str) -> None:
@@ -95,9 +95,9 @@ def require_writable(rule: TableRule, name: str) -> None:
         raise locked(name)
 
 
-def locked(name: str) -> OpRefused:
+def locked(name: str) -> OpRejected:
     """Return the refusal of a change of a field that the profile locks."""
-    return OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name[:60]!a} to be changed.", field=name[:60])
+    return OpRejected(Code.FORBIDDEN, f"Your profile does not allow {name[:60]!a} to be changed.", field=name[:60])
 
 
 def check_effects(tx: Tx) -> None:
@@ -119,15 +119,19 @@ def _check_effect(tx: Tx, rules: Rules, effect: Effect) -> None:
     for name, target in table.references:
         value = final.get(name) if name in effect.fields else None
         if value is not None and target not in rules.by_table:
-            raise OpRefused(Code.FORBIDDEN, f"Your profile does not allow {name} to be changed.", field=name)
+            raise OpRejected(Code.FORBIDDEN, f"Your profile does not allow {name} to be changed.", field=name)
         known = tx.batch.table(target)
         if value is not None and (known is None or not sees_target(tx, rules.by_table[target], known, value)):
-            raise OpRefused(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
-    if effect.entry.op == "insert" and not final.deleted and not sees(tx, rules.by_table[table.spec.table_name], final):
-        raise OpRefused(Code.FORBIDDEN, CREATE_REFUSED)
+            raise OpRejected(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
+    if (
+        effect.entry.op == "insert"
+        and not final.deleted
+        and not passes_rule(tx, rules.by_table[table.spec.table_name], final)
+    ):
+        raise OpRejected(Code.FORBIDDEN, CREATE_REFUSED)
 
 
-def without_hidden(refused: OpRefused, rules: Rules | None, table: Any) -> OpRefused:
+def without_hidden(refused: OpRejected, rules: Rules | None, table: Any) -> OpRejected:
     """Return a refusal that names no hidden field."""
     rule = rules.by_table.get(table) if rules is not None and isinstance(table, str) else None
     if (
@@ -139,7 +143,7 @@ def without_hidden(refused: OpRefused, rules: Rules | None, table: Any) -> OpRef
         return refused
     if refused.field in ("at", "base_version", "settles", "resolution"):
         return refused
-    return OpRefused(
+    return OpRejected(
         Code.FORBIDDEN, "Your profile does not allow this: a field that it does not show would have to be set."
     )
 
@@ -151,7 +155,7 @@ def in_sight(tx: Tx, table_name: str, record_id: str) -> bool:
     if rule is None or table is None:
         return tx.rules is None
     row = tx.row(table, record_id)
-    return row is not None and sees(tx, rule, row)
+    return row is not None and passes_rule(tx, rule, row)
 
 
 def readable_view(view: ConflictView, rules: Rules | None, table: str, *, in_sight: bool = True) -> ConflictView:

@@ -19,12 +19,12 @@ POLICIES: Final = frozenset({LAST_WRITE_WINS, FIELD_MERGE, SERVER_WINS, MANUAL})
 _MISSING: Final = object()
 
 
-class Contended(Exception):
+class NotMergeable(Exception):
     """Both sides changed the same thing differently."""
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergeResult:
     """Write these values. In the fields named by `kept` the server's value stayed."""
 
     values: dict[str, Any]
@@ -32,7 +32,7 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
+class FieldConflict:
     """A true conflict in these fields: a person decides."""
 
     fields: tuple[str, ...]
@@ -49,30 +49,30 @@ class Update:
 
     mine: Mapping[str, Any]
     theirs: Callable[[str], Any]
-    contested: frozenset[str]
+    concurrent: frozenset[str]
     json_fields: frozenset[str]
     base: Callable[[], Mapping[str, Any] | None]
 
 
-def merge_update(policy: str, update: Update) -> Merged | Clash:
+def merge_update(policy: str, update: Update) -> MergeResult | FieldConflict:
     """Merge an update with others' changes to the same live record. A resolver's dotted path is no policy here."""
     if policy == LAST_WRITE_WINS:
-        return Merged(dict(update.mine))
+        return MergeResult(dict(update.mine))
     if policy == MANUAL:
-        return Clash(tuple(name for name in update.mine if name in update.contested) or tuple(update.mine))
+        return FieldConflict(tuple(name for name in update.mine if name in update.concurrent) or tuple(update.mine))
     values, clashing = _merge_fields(update)
     if not clashing:
-        return Merged(values)
+        return MergeResult(values)
     if policy == SERVER_WINS:
-        return Merged(values, tuple(clashing))
-    return Clash(tuple(clashing))
+        return MergeResult(values, tuple(clashing))
+    return FieldConflict(tuple(clashing))
 
 
 def _merge_fields(update: Update) -> tuple[dict[str, Any], list[str]]:
     values: dict[str, Any] = {}
     clashing: list[str] = []
     for name, mine in update.mine.items():
-        if name not in update.contested:
+        if name not in update.concurrent:
             values[name] = mine
             continue
         theirs = update.theirs(name)
@@ -80,17 +80,17 @@ def _merge_fields(update: Update) -> tuple[dict[str, Any], list[str]]:
             continue
         try:
             values[name] = _merge_inside(update, name, mine, theirs)
-        except Contended:
+        except NotMergeable:
             clashing.append(name)
     return values, clashing
 
 
 def _merge_inside(update: Update, name: str, mine: Any, theirs: Any) -> Any:
     if name not in update.json_fields:
-        raise Contended
+        raise NotMergeable
     base = update.base()
     if base is None:
-        raise Contended
+        raise NotMergeable
     return three_way(base.get(name), mine, theirs)
 
 
@@ -121,7 +121,7 @@ def three_way(base: Any, mine: Any, theirs: Any) -> Any:
         return _merge_dicts(base if isinstance(base, dict) else {}, mine, theirs)
     if isinstance(mine, list) and isinstance(theirs, list) and _mergeable(base, list):
         return _merge_lists(base if isinstance(base, list) else [], mine, theirs)
-    raise Contended
+    raise NotMergeable
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -147,7 +147,7 @@ def _by_id(items: list[Any]) -> dict[Any, Any]:
     for item in items:
         key = item.get("id") if isinstance(item, dict) else None
         if not isinstance(key, str | int) or isinstance(key, bool) or key in found:
-            raise Contended
+            raise NotMergeable
         found[key] = item
     return found
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.settle.merge import Contended, three_way
+from sync.settle.merge import NotMergeable, three_way
 from sync.wire.lines import decode_line
 from sync.wire.patch import PatchFailed, apply_patch
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecordChange:
     """One change of a record, as the log tells it."""
 
     version: int
@@ -27,14 +27,18 @@ class Step:
         return [change["path"].split("/")[1] for change in self.payload or ()]
 
 
-def step_of(line: bytes) -> Step:
+def step_of(line: bytes) -> RecordChange:
     """Read a change line."""
     data = decode_line(line)
-    return Step(data["version"], data["op"], data["payload"], data["by"], data["at"], data.get("device"))
+    return RecordChange(data["version"], data["op"], data["payload"], data["by"], data["at"], data.get("device"))
 
 
-def known_to(
-    device: str | None, base_version: int, steps: Sequence[Step], now: Mapping[str, Any], defaults: Mapping[str, Any]
+def device_base(
+    device: str | None,
+    base_version: int,
+    steps: Sequence[RecordChange],
+    now: Mapping[str, Any],
+    defaults: Mapping[str, Any],
 ) -> dict[str, Any] | None:
     """Return the record as a device knew it when it made an op: version `base_version`, and its own later ops on top.
 
@@ -62,12 +66,12 @@ def known_to(
             elif device is not None and step.device == device:
                 # The device's own change, carried over to what it knew without what others had done in between.
                 view = three_way(before, record, view)
-        except (PatchFailed, Contended):
+        except (PatchFailed, NotMergeable):
             return None
     return view
 
 
-def _first(steps: Sequence[Step], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _first(steps: Sequence[RecordChange], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the inserted record. A field added to the table later is not in its line: it had its default all along."""
     inserted: Mapping[str, Any] = steps[0].payload
     touched = {name for step in steps[1:] for name in step.fields()}
@@ -75,7 +79,7 @@ def _first(steps: Sequence[Step], now: Mapping[str, Any], defaults: Mapping[str,
     return record | {name: default for name, default in defaults.items() if name in touched and name not in inserted}
 
 
-def _after(record: dict[str, Any], step: Step) -> dict[str, Any]:
+def _after(record: dict[str, Any], step: RecordChange) -> dict[str, Any]:
     if step.op == "update":
         return apply_patch(record, step.payload)
     if step.op == "insert":

@@ -9,13 +9,13 @@ import jsonpointer
 import orjson
 
 from metadata.fieldtypes import ValueRefused
-from sync.conf import EngineKnobs
-from sync.errors import OpRefused
+from sync.conf import EngineSettings
+from sync.errors import OpRejected
 from sync.records.rows import RECORD_FIELDS, Table
 from sync.wire.codes import Code
 from sync.wire.patch import same
 
-Unknown = Callable[[Table, str], OpRefused]
+Unknown = Callable[[Table, str], OpRejected]
 _VALUE_CODES: Final = {code.value: code for code in (Code.BAD_VALUE, Code.TOO_LARGE)}
 _FLAT_OPS: Final = ("replace", "add", "remove")
 _PATCH_OPS: Final = frozenset({"add", "remove", "replace", "move", "copy", "test"})
@@ -38,8 +38,8 @@ def clean_field(table: Table, name: str, value: Any, unknown: Unknown) -> Any:
         raise _refused(name, error) from None
 
 
-def _refused(name: str, error: ValueRefused) -> OpRefused:
-    return OpRefused(_VALUE_CODES.get(error.code, Code.BAD_VALUE), f"{name}: {error.message}", field=name)
+def _refused(name: str, error: ValueRefused) -> OpRejected:
+    return OpRejected(_VALUE_CODES.get(error.code, Code.BAD_VALUE), f"{name}: {error.message}", field=name)
 
 
 def read_insert(table: Table, payload: Any, unknown: Unknown, only: Collection[str] | None = None) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def read_insert(table: Table, payload: Any, unknown: Unknown, only: Collection[s
     `only` narrows it to some fields, for a record whose others stay as they are.
     """
     if type(payload) is not dict:
-        raise OpRefused(Code.BAD_OP, "The payload of an insert is an object of field values.")
+        raise OpRejected(Code.BAD_OP, "The payload of an insert is an object of field values.")
     values = dict.fromkeys(table.fields)
     for name, value in table.defaults:
         values[name] = value
@@ -76,23 +76,23 @@ def check_values(table: Table, values: Mapping[str, Any]) -> None:
         return
     for name in table.required:
         if name in values and values[name] is None:
-            raise OpRefused(Code.REQUIRED, f"{name} is required: give it a value.", field=name)
+            raise OpRejected(Code.REQUIRED, f"{name} is required: give it a value.", field=name)
     for name, allowed in table.choices:
         if name in values and (values[name] not in allowed if allowed else values[name] is not None):
             offer = (
                 f"must be one of {', '.join(allowed)}" if allowed else "has no values in this object type, leave it out"
             )
-            raise OpRefused(Code.BAD_VALUE, f"{name} {offer}.", field=name)
+            raise OpRejected(Code.BAD_VALUE, f"{name} {offer}.", field=name)
 
 
 def read_update(
-    table: Table, payload: Any, document: Callable[[], dict[str, Any]], limits: EngineKnobs, unknown: Unknown
+    table: Table, payload: Any, document: Callable[[], dict[str, Any]], limits: EngineSettings, unknown: Unknown
 ) -> dict[str, Any]:
     """Return the fields a patch sets. `document` answers the record the patch was made for; asked only when the patch is not flat."""
     if type(payload) is not list:
-        raise OpRefused(Code.BAD_PATCH, "The payload of an update is a JSON Patch: a list of operations.")
+        raise OpRejected(Code.BAD_PATCH, "The payload of an update is a JSON Patch: a list of operations.")
     if len(payload) > limits.patch_ops:
-        raise OpRefused(Code.TOO_LARGE, f"A patch has at most {limits.patch_ops} operations.")
+        raise OpRejected(Code.TOO_LARGE, f"A patch has at most {limits.patch_ops} operations.")
     changes: dict[str, Any] = {}
     cleaners = table.cleaners
     for step in payload:
@@ -116,7 +116,7 @@ def read_update(
 
 
 def _read_patch(
-    table: Table, payload: list[Any], document: dict[str, Any], limits: EngineKnobs, unknown: Unknown
+    table: Table, payload: list[Any], document: dict[str, Any], limits: EngineSettings, unknown: Unknown
 ) -> dict[str, Any]:
     steps, result = _copied(payload), _copied(document)
     for step in steps:
@@ -131,7 +131,7 @@ def _read_patch(
             ValueError,
             AttributeError,
         ) as error:
-            raise OpRefused(
+            raise OpRejected(
                 Code.BAD_PATCH, f"{step['op']} at {_short(step['path'])} cannot be applied to the record."
             ) from error
         if step["op"] in ("copy", "move"):
@@ -148,34 +148,34 @@ def _copied(value: Any) -> Any:
     try:
         return orjson.loads(orjson.dumps(value))
     except (TypeError, ValueError, RecursionError) as error:
-        raise OpRefused(Code.BAD_PATCH, "The patch holds what JSON cannot, or is nested too deep.") from error
+        raise OpRejected(Code.BAD_PATCH, "The patch holds what JSON cannot, or is nested too deep.") from error
 
 
 def _check_step(table: Table, step: Any, unknown: Unknown) -> None:
     """Check an operation's form, and that every pointer in it begins at a field."""
     if type(step) is not dict or step.get("op") not in _PATCH_OPS:
-        raise OpRefused(
+        raise OpRejected(
             Code.BAD_PATCH, "Each operation of a patch is an object with op: add, remove, replace, move, copy or test."
         )
     pointers = [step.get("path")] + ([step.get("from")] if step["op"] in ("move", "copy") else [])
     for pointer in pointers:
         if type(pointer) is not str or not pointer.startswith("/") or len(pointer) > 2000:
-            raise OpRefused(Code.BAD_PATCH, "A pointer of a patch begins at a field: /field or /field/key.")
+            raise OpRejected(Code.BAD_PATCH, "A pointer of a patch begins at a field: /field or /field/key.")
         name = pointer[1:].split("/", 1)[0]
         if name not in table.cleaners:
             raise unknown(table, name)
     if step["op"] in ("add", "replace", "test") and "value" not in step:
-        raise OpRefused(Code.BAD_PATCH, f"{step['op']} needs a value.")
+        raise OpRejected(Code.BAD_PATCH, f"{step['op']} needs a value.")
 
 
-def _check_size(document: dict[str, Any], limits: EngineKnobs) -> None:
+def _check_size(document: dict[str, Any], limits: EngineSettings) -> None:
     # Copies can double a document with every step; orjson also refuses what is nested too deep to be walked safely.
     try:
         size = len(orjson.dumps(document))
     except (TypeError, ValueError, RecursionError) as error:
-        raise OpRefused(Code.BAD_PATCH, "The patch makes a value that is nested too deep.") from error
+        raise OpRejected(Code.BAD_PATCH, "The patch makes a value that is nested too deep.") from error
     if size > limits.patch_bytes:
-        raise OpRefused(Code.TOO_LARGE, f"The patched record would be larger than {limits.patch_bytes} bytes.")
+        raise OpRejected(Code.TOO_LARGE, f"The patched record would be larger than {limits.patch_bytes} bytes.")
 
 
 def _short(text: str) -> str:

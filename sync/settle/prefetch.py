@@ -13,9 +13,9 @@ from sync.log import changes
 from sync.models import Conflict, PrunedOps
 from sync.records import sql
 from sync.records.rows import Table
-from sync.settle.batch import Batch, DeviceState
+from sync.settle.batch import Batch, DeviceOps
 from sync.settle.payloads import valid_id
-from sync.settle.row_filter_check import look_over
+from sync.settle.row_filter_check import prefetch_hops
 from sync.wire.ops import Actor, Op
 
 Pushes = Sequence[tuple[Actor, Sequence[Op]]]
@@ -51,7 +51,7 @@ def prefetch(batch: Batch, pushes: Pushes) -> None:
         batch.load(table, wanted)
     for rule, judged_ids in judged.items():
         if (known := batch.table(rule.table)) is not None:
-            look_over(batch, rule, known, judged_ids)
+            prefetch_hops(batch, rule, known, judged_ids)
     for name, wanted in targets.items():
         target = batch.table(name)
         batch.load_targets(name, wanted - (ids[target] if target is not None else set()))
@@ -105,10 +105,10 @@ def load_devices(batch: Batch, device_ids: Iterable[str]) -> None:
     )
     for device_id, pruned, newest, newest_conflict in found:
         known = (pruned, newest or 0, newest_conflict or 0)
-        batch.devices[device_id] = DeviceState(*known, max(known))
+        batch.devices[device_id] = DeviceOps(*known, max(known))
 
 
-def _load_earlier(state: DeviceState, device_id: str, ops: Sequence[Op]) -> None:
+def _load_earlier(state: DeviceOps, device_id: str, ops: Sequence[Op]) -> None:
     """Learn which of a device's ops were accepted or are in conflict. A device that only sends new ops costs nothing."""
     logged = [op.op_id for op in ops if op.op_id <= state.newest_op_id]
     if logged:

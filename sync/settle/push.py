@@ -5,10 +5,10 @@ from typing import Any
 
 from django.db import transaction
 
-from sync.errors import PushRefused, SyncError
+from sync.errors import PushRejected, SyncError
 from sync.log import commit
 from sync.models import Conflict
-from sync.settle import Outcome, settle, signals
+from sync.settle import BatchResult, settle, signals
 from sync.wire.codes import Code
 from sync.wire.ops import Actor, Op, OpResult
 from tenants.locks import tenant_transaction
@@ -24,12 +24,12 @@ def push(actor: Actor, ops: Sequence[Op], schema_version: int | None = None) -> 
         outcome = settle(locked, [(actor, ops)])
     transaction.on_commit(lambda: announce(outcome))
     result = outcome.results[0]
-    if isinstance(result, PushRefused):
+    if isinstance(result, PushRejected):
         raise result
     return result
 
 
-def announce(outcome: Outcome) -> None:
+def announce(outcome: BatchResult) -> None:
     """Tell this process what a batch came to. Only after COMMIT."""
     if outcome.commit.lines:
         commit.announce(outcome.commit)

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import structlog
 from django.utils.module_loading import import_string
 
-from sync.conf import knobs
+from sync.conf import engine_settings
 from sync.settle.merge import POLICIES
 
 logger = structlog.get_logger(__name__)
@@ -46,11 +46,11 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class EditConflict:
     """An op that met changes of others.
 
     `mine` holds the fields the op sets, None when it deletes the record; `theirs` the server's record, None when it is
-    deleted; `base` the record as the device knew it, None when the log no longer says; `contested` the fields both changed.
+    deleted; `base` the record as the device knew it, None when the log no longer says; `concurrent` the fields both changed.
     """
 
     table: str
@@ -58,9 +58,14 @@ class Meeting:
     mine: Mapping[str, Any] | None
     theirs: Mapping[str, Any] | None
     base: Mapping[str, Any] | None
-    contested: frozenset[str]
+    concurrent: frozenset[str]
     by: str
     device: str | None
+
+    @property
+    def contested(self) -> frozenset[str]:
+        """The former name of `concurrent`, kept for one release."""
+        return self.concurrent
 
 
 Answer = Accept | Reject | Merged | Ask
@@ -69,7 +74,7 @@ Answer = Accept | Reject | Merged | Ask
 class Resolver(Protocol):
     """What a resolver class must offer. It is made without arguments, once per process, and must not touch the database."""
 
-    def resolve(self, clash: Meeting) -> Answer:
+    def resolve(self, clash: EditConflict) -> Answer:
         """Decide one op."""
 
 
@@ -85,7 +90,7 @@ def resolver_of(policy: str) -> Resolver | None:
     """
     if policy in POLICIES:
         return None
-    if policy not in knobs().resolvers:
+    if policy not in engine_settings().resolvers:
         logger.error("resolver_not_allowed", policy=policy)
         return _AskAlways()
     try:
@@ -95,7 +100,7 @@ def resolver_of(policy: str) -> Resolver | None:
         return _AskAlways()
 
 
-def ask(resolver: Resolver, clash: Meeting) -> Answer:
+def ask(resolver: Resolver, clash: EditConflict) -> Answer:
     """Return a resolver's answer; one that fails or answers nonsense leaves the decision to a person."""
     try:
         answer = resolver.resolve(clash)
@@ -108,6 +113,6 @@ def ask(resolver: Resolver, clash: Meeting) -> Answer:
 class _AskAlways:
     """Stands in for a resolver that is not there: as the policy `manual`."""
 
-    def resolve(self, clash: Meeting) -> Answer:
+    def resolve(self, clash: EditConflict) -> Answer:
         """Leave it to a person."""
         return Ask()

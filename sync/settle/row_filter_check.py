@@ -15,7 +15,7 @@ from sync.settle.batch import Batch
 from sync.settle.tx import Tx
 
 
-def look_over(batch: Batch, rule: TableRule, table: Table, ids: Iterable[str]) -> None:
+def prefetch_hops(batch: Batch, rule: TableRule, table: Table, ids: Iterable[str]) -> None:
     """Read what the rule's hops lead to from these records; the records themselves are best loaded already."""
     hops = [term for term in rule.terms if term.key.kind != OWN]
     seen = batch.looked_over[rule]
@@ -40,7 +40,7 @@ def _ask(batch: Batch, term: Term, ids: Iterable[str]) -> None:
         batch.passing[term].setdefault(near, set()).add(far)
 
 
-def sees(tx: Tx, rule: TableRule, row: Row, *, before: bool = False) -> bool:
+def passes_rule(tx: Tx, rule: TableRule, row: Row, *, before: bool = False) -> bool:
     """Whether a record passes a rule; with `before` as the tx found things. A tombstone passes as it did before."""
     return all(_passes(tx, term, row, before) for term in rule.terms)
 
@@ -50,11 +50,11 @@ def sees_target(tx: Tx, rule: TableRule, table: Table, record_id: str) -> bool:
 
     Otherwise a filter over a hop down would show whatever one points at.
     """
-    look_over(tx.batch, rule, table, [record_id])
+    prefetch_hops(tx.batch, rule, table, [record_id])
     before, after = tx.batch.row(table, record_id), tx.row(table, record_id)
-    if after is None or not sees(tx, rule, after):
+    if after is None or not passes_rule(tx, rule, after):
         return False
-    return before is None or sees(tx, rule, before, before=True)
+    return before is None or passes_rule(tx, rule, before, before=True)
 
 
 def _passes(tx: Tx, term: Term, row: Row, before: bool) -> bool:

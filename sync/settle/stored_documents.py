@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sync.entities import document
-from sync.entities.document import Body
+from sync.entities.document import StoredDocument
 from sync.log.changes import Entry
 from sync.records import sql
 from sync.records.rows import Row
@@ -21,10 +21,10 @@ _COLUMNS: Final = (
 )
 
 
-def carry(before: Row | None, row: Row, entry: Entry) -> None:
+def carry_document(before: Row | None, row: Row, entry: Entry) -> None:
     """Bring a record's bytes and its version for CBOR clients in step with a change; `before` is the record ahead of it."""
     if entry.body is None and before is not None and before.entity_version is not None:
-        entry.body = Body(document.next_version(before.entity_version), _after(before, row, entry))
+        entry.body = StoredDocument(document.next_version(before.entity_version), _after(before, row, entry))
     if entry.body is not None:
         row.entity_version, row.entity_cbor, row.entity_changed = entry.body.version, entry.body.cbor, True
 

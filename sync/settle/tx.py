@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sync.errors import OpRefused
+from sync.errors import OpRejected
 from sync.log.changes import Entry
 from sync.models import Conflict
 from sync.records.rows import Row, Table, unique_key
@@ -12,7 +12,7 @@ from sync.wire.codes import Code
 from sync.wire.ops import Actor, OpResult
 
 
-class InConflict(Exception):
+class OpConflicted(Exception):
     """An op is a true conflict; its tx is not applied. `conflict` is not saved yet."""
 
     def __init__(self, conflict: Conflict) -> None:
@@ -96,7 +96,7 @@ class Tx:
             return
         table = self.batch.table(target)
         if (table is None or (table, value) not in self.overlay) and not self.batch.exists(target, value):
-            raise OpRefused(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
+            raise OpRejected(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
 
     def _check_unique(self, final: Row, name: str) -> None:
         value = final.get(name)
@@ -113,11 +113,11 @@ class Tx:
         for holder in holders - {final.id}:
             row = self.overlay.get((table, holder)) or batch.dirty.get((table, holder))
             if row is None or (not row.deleted and unique_key(row.get(name)) == key):
-                raise OpRefused(
+                raise OpRejected(
                     Code.UNIQUE, f"{name}: another record has this value already; choose another one.", field=name
                 )
 
-    def _told(self, effect: Effect) -> tuple[str, ...]:
+    def _visible_kept(self, effect: Effect) -> tuple[str, ...]:
         """Return the kept fields that the actor may see."""
         rule = self.rules.by_table[effect.entry.table] if self.rules is not None else None
         return effect.kept if rule is None else tuple(name for name in effect.kept if rule.can_read(name))
@@ -136,7 +136,7 @@ class Tx:
             if device is not None:
                 device.accepted[op_id] = (entry.version, cursor)
                 device.highest = max(device.highest, op_id)
-            kept = self._told(effect) if effect.kept else ()
+            kept = self._visible_kept(effect) if effect.kept else ()
             results[position] = OpResult(op_id, effect.status, entry.version, cursor, kept)
         for key, ids in self._takers.items():
             batch.takers[key] |= ids

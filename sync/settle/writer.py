@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 
-from sync.conf import knobs
-from sync.errors import PushRefused
+from sync.conf import engine_settings
+from sync.errors import PushRejected
 from sync.records import sql
-from sync.settle import Outcome, PushResult, push, settle
-from sync.settle.gc_tuning import spare_collections
+from sync.settle import BatchResult, PushResult, push, settle
+from sync.settle.gc_tuning import reduce_gc
 from sync.wire.codes import Code
 from sync.wire.ops import Actor, Op, OpResult
 from tenants.errors import MoatError
@@ -78,9 +78,9 @@ class Writer:
         future: asyncio.Future[list[OpResult]] = loop.create_future()
         with self._news:
             if self._stopping:
-                _refuse(future, PushRefused(Code.SHUTTING_DOWN, "The server is going down.", retry_after=1))
-            elif self._waiting_ops + len(job.ops) > knobs().queue_ops and self._waiting_ops:
-                _refuse(future, PushRefused(Code.OVERLOADED, "Too much is waiting to be written.", retry_after=1))
+                _refuse(future, PushRejected(Code.SHUTTING_DOWN, "The server is going down.", retry_after=1))
+            elif self._waiting_ops + len(job.ops) > engine_settings().queue_ops and self._waiting_ops:
+                _refuse(future, PushRejected(Code.OVERLOADED, "Too much is waiting to be written.", retry_after=1))
             else:
                 self._queues.setdefault(job.actor.tenant_id, _Queue()).waiting.append(_Waiting(job, loop, future))
                 self._waiting_ops += len(job.ops)
@@ -105,7 +105,7 @@ class Writer:
 
     def _start(self) -> None:
         if self._thread is None:
-            spare_collections()
+            reduce_gc()
             self._thread = threading.Thread(target=self._run, name="moat-writer", daemon=True)
             self._thread.start()
 
@@ -131,7 +131,7 @@ class Writer:
 
     def _take(self, tenant_id: int, queue: _Queue) -> list[_Waiting]:
         """Take a batch from a tenant's queue and send the tenant to the end of the line."""
-        room, taken = knobs().batch_ops, [queue.waiting.popleft()]
+        room, taken = engine_settings().batch_ops, [queue.waiting.popleft()]
         room -= len(taken[0].job.ops)
         # What failed repeatedly is tried alone, so that it holds nobody else up.
         while (
@@ -155,7 +155,7 @@ class Writer:
         except (OperationalError, InterfaceError) as error:
             self._retry_later(tenant_id, batch, error)
         except MoatError as error:
-            refused = PushRefused(Code.UNAVAILABLE, error.message)
+            refused = PushRejected(Code.UNAVAILABLE, error.message)
             _deliver([(each, refused) for each in batch])
         except Exception:
             if len(batch) > 1:
@@ -167,7 +167,7 @@ class Writer:
             _deliver(list(zip(batch, outcome.results, strict=True)))
             push.announce(outcome)
 
-    def _settle(self, tenant_id: int, pushes: list[tuple[Actor, Sequence[Op]]]) -> Outcome:
+    def _settle(self, tenant_id: int, pushes: list[tuple[Actor, Sequence[Op]]]) -> BatchResult:
         self._prepare_connection()
         with tenant_transaction(tenant_id) as locked:
             return settle(locked, pushes)
@@ -188,7 +188,7 @@ class Writer:
                 continue
             push.announce(outcome)
             result = outcome.results[0]
-            if isinstance(result, PushRefused):
+            if isinstance(result, PushRejected):
                 _deliver([(waiting, result)])
                 return
             results += result
@@ -198,14 +198,14 @@ class Writer:
         """Put a batch back at the head of its tenant's queue; what waited too long is answered `unavailable`."""
         # Nothing is known about the connection any more. Should the COMMIT have succeeded, the ops are duplicates next time.
         connection.close()
-        now, limit = time.monotonic(), knobs().give_up_after
+        now, limit = time.monotonic(), engine_settings().give_up_after
         late = [each for each in batch if now - each.since > limit]
         rest = [each for each in batch if now - each.since <= limit]
         attempts = max(each.attempts for each in batch)
         logger.warning(
             "write_postponed", tenant_id=tenant_id, attempts=attempts + 1, error=str(error), given_up=len(late)
         )
-        unavailable = PushRefused(Code.UNAVAILABLE, "The database did not answer in time.", retry_after=5)
+        unavailable = PushRejected(Code.UNAVAILABLE, "The database did not answer in time.", retry_after=5)
         _deliver([(each, unavailable) for each in late])
         with self._news:
             queue = self._queues.setdefault(tenant_id, _Queue())
@@ -227,7 +227,9 @@ class Writer:
             self._raw = connection.connection
             if sql.postgresql():
                 # A tenant that is busy elsewhere (a publish) must not hold the others up.
-                sql.run("SELECT set_config('lock_timeout', %s, false)", [f"{int(knobs().lock_seconds * 1000)}ms"])
+                sql.run(
+                    "SELECT set_config('lock_timeout', %s, false)", [f"{int(engine_settings().lock_seconds * 1000)}ms"]
+                )
 
 
 def _by_tx(ops: Sequence[Op]) -> list[list[Op]]:
@@ -257,13 +259,13 @@ def _set_results(answers: Sequence[tuple[_Waiting, PushResult]]) -> None:
     for waiting, result in answers:
         if waiting.future.done():
             continue
-        if isinstance(result, PushRefused):
+        if isinstance(result, PushRejected):
             _refuse(waiting.future, result)
         else:
             waiting.future.set_result(result)
 
 
-def _refuse(future: "asyncio.Future[list[OpResult]]", refused: PushRefused) -> None:
+def _refuse(future: "asyncio.Future[list[OpResult]]", refused: PushRejected) -> None:
     future.set_exception(refused)
     # Whoever asked may be gone by now; then nobody misses the refusal. Looked at once, asyncio does not warn of it.
     future.exception()

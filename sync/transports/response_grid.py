@@ -13,7 +13,7 @@ import time
 from itertools import count
 from typing import Final
 
-MARK_SECONDS: Final = 0.02
+GRID_SECONDS: Final = 0.02
 """Several times what such a question takes, and less than a person notices."""
 
 _Waiting = tuple[float, int, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
@@ -21,16 +21,16 @@ _Waiting = tuple[float, int, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 def next_mark(begun: float, now: float) -> float:
     """Return the first mark after `now`; marks are every `MARK_SECONDS` from `begun`."""
-    return begun + ((now - begun) // MARK_SECONDS + 1) * MARK_SECONDS
+    return begun + ((now - begun) // GRID_SECONDS + 1) * GRID_SECONDS
 
 
-def wait_for_mark(begun: float) -> None:
+def wait_for_tick(begun: float) -> None:
     """Block until the next mark after a question that came at `begun`, in seconds of `time.perf_counter`."""
     now = time.perf_counter()
     time.sleep(next_mark(begun, now) - now)
 
 
-class Marks:
+class ResponseGrid:
     """Waits for marks on behalf of event loops, in one thread that begins with the first wait."""
 
     def __init__(self) -> None:

@@ -17,8 +17,8 @@ from sync import metrics
 from sync.catchup.plan import read_log
 from sync.catchup.snapshots import service
 from sync.channels import channel_log
-from sync.channels.channel import ChainAt, Channel, Standing
-from sync.conf import limits_given, stream_knobs
+from sync.channels.channel import ChainPosition, Channel, ChannelAssignments
+from sync.conf import limits_given, stream_settings
 from sync.fanout.hub import Hub
 from sync.fanout.notify import Notifier
 from sync.log import commit as commits
@@ -28,7 +28,7 @@ from sync.settle.signals import Settled, conflict_settled
 from sync.settle.writer import get_writer
 from sync.transports import device_state
 from sync.transports.errors import RESTARTING
-from sync.transports.response_grid import Marks
+from sync.transports.response_grid import ResponseGrid
 from sync.wire.codes import Code
 from sync.wire.protocol import limits_from
 from tenants.signals import access_changed, device_revoked
@@ -70,18 +70,18 @@ class Runtime:
     """One per process and event loop."""
 
     def __init__(self) -> None:
-        self.knobs = stream_knobs()
+        self.settings = stream_settings()
         values = value_limits()
         self.limits = limits_from({"text": values.text, "json": values.json, **limits_given()})
-        self.pool = ReadPool(self.knobs.read_threads)
+        self.pool = ReadPool(self.settings.read_threads)
         self.hub = Hub(self._read, self)
-        self.marks = Marks()
+        self.marks = ResponseGrid()
         self.draining = False
         self.members: dict[str, Member] = {}
         self.aborts: dict[Member, Callable[[], object]] = {}
         self._builders = ReadPool(BUILD_THREADS)
         self._builds: dict[Channel, asyncio.Task[dict[str, Any]]] = {}
-        self._notifier = Notifier(self.hub, self.pool, self.knobs, on_connected=self._connected_elsewhere)
+        self._notifier = Notifier(self.hub, self.pool, self.settings, on_connected=self._connected_elsewhere)
         self._housekeeping: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unlisten: Callable[[], None] | None = None
@@ -96,7 +96,7 @@ class Runtime:
         """Begin to serve, on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self.hub.start()
-        self._unlisten = commits.listen(self._heard)
+        self._unlisten = commits.subscribe(self._heard)
         device_revoked.connect(self._revoked, dispatch_uid=id(self))
         conflict_settled.connect(self._settled, dispatch_uid=id(self))
         access_changed.connect(self._access_changed, dispatch_uid=id(self))
@@ -125,9 +125,9 @@ class Runtime:
             return
         self.draining = True
         logger.info("draining", connections=len(self.aborts))
-        async with asyncio.timeout(self.knobs.drain_timeout):
+        async with asyncio.timeout(self.settings.drain_timeout):
             await asyncio.gather(
-                *(member.drain(self.knobs.drain_seconds, RESTARTING) for member in list(self.aborts)),
+                *(member.drain(self.settings.drain_seconds, RESTARTING) for member in list(self.aborts)),
                 return_exceptions=True,
             )
 
@@ -185,13 +185,13 @@ class Runtime:
             del self._builds[channel]
 
     async def _read(self, tenant_id: int, cursor: int) -> list[Commit]:
-        return await self.pool.run(read_log, tenant_id, cursor, self.knobs.chunk_lines)
+        return await self.pool.run(read_log, tenant_id, cursor, self.settings.chunk_lines)
 
-    async def chain_at(self, channel: Channel, cursor: int) -> ChainAt | None:
+    async def chain_at(self, channel: Channel, cursor: int) -> ChainPosition | None:
         """Return where a channel's flow begins at a cursor."""
         return await self.pool.run(channel_log.chain_at, channel, cursor)
 
-    async def current_channels(self, tenant_id: int, user_ids: Sequence[int]) -> Standing:
+    async def current_channels(self, tenant_id: int, user_ids: Sequence[int]) -> ChannelAssignments:
         """Return the channel of each member now."""
         return await self.pool.run(channel_log.current_channels, tenant_id, user_ids)
 
@@ -204,7 +204,7 @@ class Runtime:
     def _heard(self, commit: Commit) -> None:
         metrics.commits.inc()
         metrics.commit_changes.observe(len(commit.lines))
-        self.hub.heard(commit)
+        self.hub.on_commit(commit)
         self._notifier.tell_commit(commit.tenant_id, commit.to_cursor)
 
     def _revoked(self, sender: object, device_id: str, **_: object) -> None:
@@ -235,7 +235,7 @@ class Runtime:
         """Now and then: turn away whom another process revoked, tell of settled conflicts, store how far devices are."""
         rounds = 0
         while True:
-            await asyncio.sleep(self.knobs.revocation_seconds)
+            await asyncio.sleep(self.settings.revocation_seconds)
             rounds += 1
             try:
                 await self._one_round(ask=rounds % PING_EVERY == 0)

@@ -6,7 +6,7 @@ from django.conf import settings
 
 
 @dataclass(frozen=True, slots=True)
-class V1Knobs:
+class V1Settings:
     """How the door of SyncProtocol v1 behaves; sizes are bytes, times seconds.
 
     `v1_body`: a request once unpacked. `v1_entity`: one `entityCbor`. `v1_ops`: ops of one push. `v1_page`, `v1_page_max`:
@@ -28,7 +28,9 @@ class V1Knobs:
     v1_field_merge: bool = False
 
 
-def v1_knobs() -> V1Knobs:
+def v1_settings() -> V1Settings:
     """Return the knobs in force: `MOAT["V1_BODY"]` and so on, or the defaults."""
     given = settings.MOAT
-    return V1Knobs(**{name: given[name.upper()] for name in V1Knobs.__dataclass_fields__ if name.upper() in given})
+    return V1Settings(
+        **{name: given[name.upper()] for name in V1Settings.__dataclass_fields__ if name.upper() in given}
+    )

@@ -11,28 +11,28 @@ from typing import Any
 from metadata.schema import TenantSchema
 from sync.channels.channel import Channel
 from sync.channels.view import condition
-from sync.conf import knobs
+from sync.conf import engine_settings
 from sync.entities import document
-from sync.entities.document import Body
+from sync.entities.document import StoredDocument
 from sync.entities.document_view import DocumentView
 from sync.log import changes as log
 from sync.records import rows, sql
 from sync.records.rows import Row, Table
-from sync.settle.merge_base import known_to, step_of
+from sync.settle.merge_base import device_base, step_of
 from sync.wire.patch import PatchFailed, apply_patch
 
 Key = tuple[str, str]
 Change = Mapping[str, Any]
 
 
-class Bodies:
+class PageDocuments:
     """The bodies of some changes, read together. `room` is how many bytes of them may still go into a page."""
 
     def __init__(self, channel: Channel, schema: TenantSchema, changes: Sequence[Change], room: int) -> None:
         self.room = room
         self.is_full = False
         self._channel, self._schema = channel, schema
-        self._kept: dict[int, Body] = {}
+        self._kept: dict[int, StoredDocument] = {}
         self._sizes = self._read_sizes([change["cursor"] for change in changes])
         self._rows: dict[Key, Row | None] = {}
         self._sights: dict[str, tuple[Table, DocumentView]] = {}
@@ -52,16 +52,16 @@ class Bodies:
         self._kept = self._read([change["cursor"] for change in taken if change["cursor"] in self._sizes])
         yield from taken
 
-    def of(self, change: Change) -> Body:
+    def of(self, change: Change) -> StoredDocument:
         """Return the body of a change as the channel has it; without bytes when it takes the record away."""
         body = self._kept.get(change["cursor"]) or self._carried(change)
         if change["op"] in ("delete", "evict"):
             # Whose clock it was is not told of a record that only left the channel's sight.
             moment = body.timestamp_ms if body is not None and change["op"] == "delete" else None
-            return Body(change["version"] if body is None else body.version, None, moment)
+            return StoredDocument(change["version"] if body is None else body.version, None, moment)
         if body is None:
             columns = self._columns(change)
-            body = Body(change["version"], None if columns is None else document.document(columns))
+            body = StoredDocument(change["version"], None if columns is None else document.document(columns))
             self.room -= len(body.cbor or b"")
         view = self._sight(change["table"])[1]
         if body.cbor is None or view.whole:
@@ -73,7 +73,7 @@ class Bodies:
         found = self._sights.get(name)
         if found is None:
             table = rows.table_of(self._tenant, self._schema.by_table[name])
-            found = self._sights[name] = table, view_of(self._channel, table)
+            found = self._sights[name] = table, document_view(self._channel, table)
         return found
 
     def _read_sizes(self, cursors: Sequence[int]) -> dict[int, int]:
@@ -82,7 +82,7 @@ class Bodies:
         )
         return {cursor: size or 0 for cursor, size in found}
 
-    def _read(self, cursors: Sequence[int]) -> dict[int, Body]:
+    def _read(self, cursors: Sequence[int]) -> dict[int, StoredDocument]:
         found = sql.fetch_in(
             "SELECT cursor, entity_version, cbor, timestamp_ms FROM v1_changes WHERE tenant_id = %s AND cursor IN",
             cursors,
@@ -90,7 +90,7 @@ class Bodies:
         )
         return {cursor: _body(version, cbor, moment) for cursor, version, cbor, moment in found}
 
-    def _carried(self, change: Change) -> Body | None:
+    def _carried(self, change: Change) -> StoredDocument | None:
         """Return the bytes a record went through a change with that wrote none: it was moved through a hop."""
         row = self._row(change)
         if row is None or row.entity_version is None:
@@ -104,7 +104,7 @@ class Bodies:
             return _body(*found)
         # The log was pruned: what it held of the record stands in its row, unless somebody changed it since.
         return (
-            Body(row.entity_version, row.entity_cbor)
+            StoredDocument(row.entity_version, row.entity_cbor)
             if row.version == change["version"] and row.entity_cbor is not None
             else None
         )
@@ -158,8 +158,8 @@ class Bodies:
         """Read a record's past back from the log; where that was pruned the record as it is now has to do, if it is still shown."""
         if row is None:
             return None if self._channel.filtered else dict.fromkeys(table.fields)
-        steps = [step_of(line) for line in log.record_lines(self._tenant, row.cursor, knobs().base_lines)]
-        past = known_to(None, change["version"], steps, row.values(), dict(table.defaults))
+        steps = [step_of(line) for line in log.record_lines(self._tenant, row.cursor, engine_settings().base_lines)]
+        past = device_base(None, change["version"], steps, row.values(), dict(table.defaults))
         return past or (row.values() if self._shows(table, row) else None)
 
     def _shows(self, table: Table, row: Row) -> bool:
@@ -171,11 +171,11 @@ class Bodies:
         return sql.fetch_one(statement, [row.id, row.version, *values]) is not None
 
 
-def view_of(channel: Channel, table: Table) -> DocumentView:
+def document_view(channel: Channel, table: Table) -> DocumentView:
     """Return what the channel shows of a table's documents."""
     rule = None if channel.rules is None else channel.rules.by_table[table.spec.table_name]
     return DocumentView(rule, frozenset(table.kinds))
 
 
-def _body(version: int, cbor: bytes | memoryview | None, moment: int | None) -> Body:
-    return Body(version, None if cbor is None else bytes(cbor), moment)
+def _body(version: int, cbor: bytes | memoryview | None, moment: int | None) -> StoredDocument:
+    return StoredDocument(version, None if cbor is None else bytes(cbor), moment)

@@ -20,14 +20,14 @@ from sync.channels.channel import Channel
 from sync.channels.view import condition
 from sync.entities.models import LostRecord
 from sync.entities.ops import Operation, Page
-from sync.errors import AccessMoved, LogPruned
+from sync.errors import AccessChanged, LogPruned
 from sync.log.commit import Commit
 from sync.records import rows, sql
 from sync.records.rows import Row
 from sync.settle.stored_documents import body_of, version_of
-from sync.v1.conf import v1_knobs
-from sync.v1.page_documents import Bodies, view_of
-from sync.v1.pull_state import CursorInvalid, head_of, passed, place_of
+from sync.v1.conf import v1_settings
+from sync.v1.page_documents import PageDocuments, document_view
+from sync.v1.pull_state import CursorInvalid, head_of, position_for, record_progress
 from sync.wire.lines import decode_line
 
 _CHUNK: Final = 200
@@ -49,7 +49,7 @@ def pull(
     since the channel was chosen: what was read is not to be shown.
     """
     head = head_of(channel.tenant_id)
-    state = place_of(channel, device, since, head, stream=stream)
+    state = position_for(channel, device, since, head, stream=stream)
     schema = schema_of(channel.tenant_id, head.schema_version)
     wanted = frozenset(schema.by_table if collections is None else collections) & frozenset(schema.by_table)
     if since < state.floor:
@@ -60,8 +60,8 @@ def pull(
         except LogPruned:
             raise CursorInvalid("The log was pruned past this cursor.") from None
     if _access_version(channel.tenant_id) != channel.access_version:
-        raise AccessMoved
-    passed(channel, state, since, page.next_cursor, news=bool(page.ops), stream=stream)
+        raise AccessChanged
+    record_progress(channel, state, since, page.next_cursor, news=bool(page.ops), stream=stream)
     return page
 
 
@@ -73,13 +73,13 @@ def _access_version(tenant_id: int) -> int:
 def _log(channel: Channel, schema: TenantSchema, wanted: frozenset[str], since: int, up_to: int, limit: int) -> Page:
     """Read the log after a cursor, no further than the schema is known: what a later one brings would be passed over for good."""
     ops: list[Operation] = []
-    at, read, room = since, 0, v1_knobs().v1_page_bytes
+    at, read, room = since, 0, v1_settings().v1_page_bytes
     while len(ops) < limit and read < _MOST_READ and at < up_to:
         changes, to_cursor = _chunk(channel, at, up_to, max(_CHUNK, limit - len(ops)))
         if to_cursor == at:
             break
         found = [change for change in changes if change["table"] in wanted][: limit - len(ops)]
-        bodies = Bodies(channel, schema, found, room)
+        bodies = PageDocuments(channel, schema, found, room)
         for change in bodies.affordable(found, first=not ops):
             ops.append(_operation(change, bodies))
             if bodies.room < 0:  # of bodies made from columns the size is known only now
@@ -110,7 +110,7 @@ def _page(channel: Channel, ops: list[Operation], at: int) -> Page:
     return Page(ops, at, at < head_of(channel.tenant_id).cursor)
 
 
-def _operation(change: Mapping[str, Any], bodies: Bodies) -> Operation:
+def _operation(change: Mapping[str, Any], bodies: PageDocuments) -> Operation:
     body = bodies.of(change)
     deletes = change["op"] in ("delete", "evict") or body.cbor is None
     moment = body.timestamp_ms
@@ -139,7 +139,7 @@ def _records(
     lost = LostRecord.objects.filter(device_id=device, cursor__gt=since, cursor__lte=floor, table_name__in=wanted)
     streams.append(lost.order_by("cursor")[: limit + 1])
     ops: list[Operation] = []
-    room = v1_knobs().v1_page_bytes
+    room = v1_settings().v1_page_bytes
     for one in islice(merge(*streams, key=attrgetter("cursor")), limit + 1):
         op = _let_go(one) if isinstance(one, LostRecord) else _record(channel, one)
         room -= len(op.body or b"")
@@ -150,7 +150,7 @@ def _records(
 
 
 def _record(channel: Channel, row: Row) -> Operation:
-    body = None if row.deleted else view_of(channel, row.table).shown(body_of(row), row.values)
+    body = None if row.deleted else document_view(channel, row.table).shown(body_of(row), row.values)
     return Operation(
         row.cursor, row.table.spec.table_name, row.id, "delete" if body is None else "upsert", version_of(row), body, 0
     )

@@ -12,10 +12,10 @@ from django.db import transaction
 
 from metadata.catalog import schema_of
 from sync.channels.channel import Channel
-from sync.entities.models import DeviceState, LostRecord
-from sync.errors import AccessMoved
+from sync.entities.models import LostRecord, PullState
+from sync.errors import AccessChanged
 from sync.records import sql
-from sync.v1.revoked_records import Lost, lost_to
+from sync.v1.revoked_records import RevokedRecord, lost_to
 from tenants.locks import lock_tenant
 from tenants.models import Device
 
@@ -35,7 +35,7 @@ class CursorInvalid(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LogBounds:
     """A tenant's counters, as a pull needs them."""
 
     cursor: int
@@ -43,10 +43,10 @@ class Head:
     schema_version: int
 
 
-def head_of(tenant_id: int) -> Head:
+def head_of(tenant_id: int) -> LogBounds:
     """Read where a tenant's log begins and ends."""
     found = sql.fetch_one("SELECT cursor, pruned_cursor, schema_version FROM tenants_tenant WHERE id = %s", [tenant_id])
-    return Head(*found) if found else Head(0, 0, 0)
+    return LogBounds(*found) if found else LogBounds(0, 0, 0)
 
 
 def resume_at(channel: Channel, device: str) -> int:
@@ -59,7 +59,7 @@ def resume_at(channel: Channel, device: str) -> int:
     return Device.objects.values_list("last_cursor", flat=True).get(pk=device)
 
 
-def place_of(channel: Channel, device: str, since: int, head: Head, *, stream: bool) -> DeviceState:
+def position_for(channel: Channel, device: str, since: int, head: LogBounds, *, stream: bool) -> PullState:
     """Return the state of a device that asks for what comes after `since`. Raises `CursorInvalid`, `AccessMoved`.
 
     A stream follows a device that pulls: on a filtered channel it does not begin at 0.
@@ -70,14 +70,14 @@ def place_of(channel: Channel, device: str, since: int, head: Head, *, stream: b
         return _begin(channel, device, head)
     state = _state_of(device)
     if state is None and not channel.filtered:
-        return DeviceState(device_id=device, channel=channel.key, confirmed=since, sent=since)
+        return PullState(device_id=device, channel=channel.key, confirmed=since, sent=since)
     if state is None or state.channel != channel.key:
         raise CursorInvalid("What this device may see has changed.")
     _require_reach(channel, state, since, head, stream=stream)
     return state
 
 
-def _require_reach(channel: Channel, state: DeviceState, since: int, head: Head, *, stream: bool) -> None:
+def _require_reach(channel: Channel, state: PullState, since: int, head: LogBounds, *, stream: bool) -> None:
     if channel.filtered and since < state.floor:
         # Only the very next step through the records, or the same one again: anything else would leave a gap.
         if stream or state.confirmed >= state.floor or since not in (state.confirmed, state.paged):
@@ -88,15 +88,15 @@ def _require_reach(channel: Channel, state: DeviceState, since: int, head: Head,
         raise CursorInvalid("The log was pruned past this cursor.")
 
 
-def passed(channel: Channel, state: DeviceState, since: int, page_end: int, *, news: bool, stream: bool) -> None:
+def record_progress(channel: Channel, state: PullState, since: int, page_end: int, *, news: bool, stream: bool) -> None:
     """Note what a device has confirmed and is about to be handed; only when that is news, since every write waits for the writers.
 
     Raises `CursorInvalid` when it began anew meanwhile.
     """
-    known = DeviceState.objects.filter(device_id=state.device_id, channel=channel.key)
+    known = PullState.objects.filter(device_id=state.device_id, channel=channel.key)
     if state._state.adding:  # one that came with a cursor, and of which nothing was noted yet
         news = True
-        DeviceState.objects.get_or_create(device_id=state.device_id, defaults={"channel": channel.key})
+        PullState.objects.get_or_create(device_id=state.device_id, defaults={"channel": channel.key})
     sent = max(state.sent, page_end)
     if stream:
         changed = {"sent": sent} if news and sent > state.sent else {}
@@ -113,25 +113,25 @@ def attach(channel: Channel, device: str) -> int:
     head = head_of(channel.tenant_id)
     state = _state_of(device)
     if state is None:
-        _store(channel, DeviceState(device_id=device, channel=channel.key, confirmed=head.cursor, sent=head.cursor), ())
+        _store(channel, PullState(device_id=device, channel=channel.key, confirmed=head.cursor, sent=head.cursor), ())
     elif state.channel != channel.key:
         raise CursorInvalid("What this device may see has changed.")
     return head.cursor
 
 
-def _begin(channel: Channel, device: str, head: Head) -> DeviceState:
+def _begin(channel: Channel, device: str, head: LogBounds) -> PullState:
     """Start a device over: it is given records up to the floor, then the log."""
     before = _state_of(device)
-    lost: Sequence[Lost] = ()
+    lost: Sequence[RevokedRecord] = ()
     if before is not None and channel.filtered:
         lost = lost_to(channel, before, schema_of(channel.tenant_id, head.schema_version))
     floor = head.cursor if channel.filtered else head.pruned
-    state = DeviceState(device_id=device, channel=channel.key, floor=floor, sent=head.cursor)
+    state = PullState(device_id=device, channel=channel.key, floor=floor, sent=head.cursor)
     _store(channel, state, lost)
     return state
 
 
-def _store(channel: Channel, state: DeviceState, lost: Sequence[Lost]) -> None:
+def _store(channel: Channel, state: PullState, lost: Sequence[RevokedRecord]) -> None:
     """Write where a device is. Under the tenant's lock, so that whoever changes rights next knows which channel is held."""
     with transaction.atomic():  # ahead of the lock: it may be much, and is of no use before the state says so
         LostRecord.objects.filter(device_id=state.device_id).delete()
@@ -142,9 +142,9 @@ def _store(channel: Channel, state: DeviceState, lost: Sequence[Lost]) -> None:
             )
     with transaction.atomic():
         if lock_tenant(channel.tenant_id).access_version != channel.access_version:
-            raise AccessMoved
+            raise AccessChanged
         state.save()
 
 
-def _state_of(device: str) -> DeviceState | None:
-    return DeviceState.objects.filter(device_id=device).first()
+def _state_of(device: str) -> PullState | None:
+    return PullState.objects.filter(device_id=device).first()

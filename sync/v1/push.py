@@ -13,7 +13,7 @@ from sync.entities.models import TenantSettings
 from sync.entities.ops import EntityOp, Pushed
 from sync.settle import push
 from sync.settle.entity import settle_entities
-from sync.v1.conf import v1_knobs
+from sync.v1.conf import v1_settings
 from sync.wire.ops import Actor
 from tenants.errors import MoatError
 from tenants.locks import tenant_transaction
@@ -26,10 +26,10 @@ def push_entities(actor: Actor, ops: Sequence[EntityOp]) -> Pushed:
     Raises `EntityRefused` for the op that keeps all of it from being applied, `PushRefused` when the device may not write.
     """
     _make_room(actor, {op.collection for op in ops})
-    knobs = v1_knobs()
+    settings = v1_settings()
     with tenant_transaction(actor.tenant_id) as locked:
         pushed, outcome = settle_entities(
-            locked, actor, ops, field_merge=knobs.v1_field_merge, room=knobs.v1_page_bytes
+            locked, actor, ops, field_merge=settings.v1_field_merge, room=settings.v1_page_bytes
         )
     transaction.on_commit(lambda: push.announce(outcome))
     return pushed

@@ -15,7 +15,7 @@ from sync import models
 from sync.channels import channel_log
 from sync.channels.channel import Channel
 from sync.channels.row_filter_sql import visible
-from sync.entities.models import DeviceState, LostRecord
+from sync.entities.models import LostRecord, PullState
 from sync.errors import LogPruned
 from sync.log import changes
 from sync.records import rows, sql
@@ -27,7 +27,7 @@ _CHUNK: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class RevokedRecord:
     """A record to let go of: the cursor of its last change that its device may know of, and its version then as CBOR clients count."""
 
     cursor: int
@@ -40,15 +40,15 @@ class Lost:
 class _Walk:
     """What the old channel's log says: `marked` was shown up to `sent`; of what changed later, `held` was there and `new` was not."""
 
-    marked: dict[Key, Lost] = field(default_factory=dict)
-    held: dict[Key, Lost] = field(default_factory=dict)
+    marked: dict[Key, RevokedRecord] = field(default_factory=dict)
+    held: dict[Key, RevokedRecord] = field(default_factory=dict)
     new: set[Key] = field(default_factory=set)
 
     def take(self, change: Mapping[str, Any], sent: int) -> None:
         if change["table"] in SYSTEM_TABLES:
             return
         key = (change["table"], change["id"])
-        lost = Lost(change["cursor"], *key, change["version"])
+        lost = RevokedRecord(change["cursor"], *key, change["version"])
         if lost.cursor <= sent:
             self.marked[key] = lost
         elif key not in self.held and key not in self.new:
@@ -59,7 +59,7 @@ class _Walk:
                 self.held[key] = lost
 
 
-def lost_to(channel: Channel, state: DeviceState, schema: TenantSchema) -> list[Lost]:
+def lost_to(channel: Channel, state: PullState, schema: TenantSchema) -> list[RevokedRecord]:
     """Return what a device that comes from `state` must let go of under a filtered channel.
 
     Nothing where the old channel's rules are no longer known: its client lets go of what it is not given again.
@@ -87,15 +87,15 @@ def _channel_held(channel: Channel, key: str) -> Channel | None:
     return replace(channel, key=key, rules=Rules.from_data(row.rules), row_id=row.pk, born_cursor=row.born_cursor)
 
 
-def _carried(state: DeviceState) -> Iterator[Lost]:
+def _carried(state: PullState) -> Iterator[RevokedRecord]:
     """Yield what the device had to let go of before it started over once more."""
     kept = LostRecord.objects.filter(device_id=state.device_id).values_list(
         "cursor", "table_name", "record_id", "entity_version"
     )
-    return (Lost(*row) for row in kept)
+    return (RevokedRecord(*row) for row in kept)
 
 
-def _still_there(channel: Channel, old: Channel, schema: TenantSchema, sent: int) -> Iterator[Lost]:
+def _still_there(channel: Channel, old: Channel, schema: TenantSchema, sent: int) -> Iterator[RevokedRecord]:
     """Yield the records that the old channel shows and the new one does not, as far as they did not change after `sent`."""
     vendor = _vendor()
     for spec in schema.objects:
@@ -107,7 +107,7 @@ def _still_there(channel: Channel, old: Channel, schema: TenantSchema, sent: int
             f'WHERE NOT "_deleted" AND "_cursor" <= %s AND ({shown}) AND CASE WHEN {still} THEN 0 ELSE 1 END = 1'
         )
         for cursor, record_id, version in sql.fetch(statement, [sent, *values, *more]):
-            yield Lost(cursor, spec.table_name, record_id, version)
+            yield RevokedRecord(cursor, spec.table_name, record_id, version)
 
 
 def _walked(old: Channel, since: int, sent: int) -> _Walk:
@@ -138,7 +138,7 @@ def _changes(old: Channel, since: int) -> Iterator[dict[str, Any]]:
         at = end
 
 
-def _before(tenant_id: int, held: Mapping[Key, Lost]) -> dict[Key, Lost]:
+def _before(tenant_id: int, held: Mapping[Key, RevokedRecord]) -> dict[Key, RevokedRecord]:
     """Return records as they were ahead of a change that the device is not to hear of."""
     found = sql.fetch_in(
         "SELECT cursor, previous FROM changes WHERE tenant_id = %s AND cursor IN",
@@ -153,7 +153,7 @@ def _before(tenant_id: int, held: Mapping[Key, Lost]) -> dict[Key, Lost]:
     }
 
 
-def _with_versions(tenant_id: int, found: Mapping[Key, Lost], sent: int) -> dict[Key, Lost]:
+def _with_versions(tenant_id: int, found: Mapping[Key, RevokedRecord], sent: int) -> dict[Key, RevokedRecord]:
     """Return them with the versions that CBOR clients know, where one of them wrote the record."""
     out = dict(found)
     newest: dict[Key, int] = {}
@@ -166,7 +166,7 @@ def _with_versions(tenant_id: int, found: Mapping[Key, Lost], sent: int) -> dict
     return out
 
 
-def _gone(channel: Channel, schema: TenantSchema, found: Mapping[Key, Lost]) -> list[Lost]:
+def _gone(channel: Channel, schema: TenantSchema, found: Mapping[Key, RevokedRecord]) -> list[RevokedRecord]:
     """Return those that the channel does not show now. What it shows or hides later is told by its log."""
     shown: set[Key] = set()
     for name, ids in _by_table(found).items():

@@ -43,8 +43,8 @@ def _push_until_cut_off(peer: Peer, name: str, acked: dict[str, int]) -> None:
 
 def _enough(acked: dict[str, int], wanted: int, names: Collection[str]) -> bool:
     """Whether so many ops were acked, some of every pusher's among them."""
-    heard = list(acked)
-    return len(heard) >= wanted and {record.partition("-")[0] for record in heard} >= set(names)
+    on_commit = list(acked)
+    return len(on_commit) >= wanted and {record.partition("-")[0] for record in on_commit} >= set(names)
 
 
 def test_i1_nothing_acked_is_lost_when_the_server_is_killed_in_a_push_storm(

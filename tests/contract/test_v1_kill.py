@@ -181,8 +181,8 @@ def test_pushes_are_whole_or_not_at_all_when_the_server_is_killed(
     found = _lots(tenant)
     assert set(found.values()) == {7}, "a push was applied in part"
     assert acked <= found.keys(), "an acked push is gone"
-    in_doubt = lots.keys() - acked
-    for lot in in_doubt:  # the answer was lost: a client sends it again
+    pending = lots.keys() - acked
+    for lot in pending:  # the answer was lost: a client sends it again
         peer, ops = lots[lot]
         assert peer.push(*ops) == {"acknowledgedUpToOpId": ops[-1]["opId"], "conflicts": []}
     assert _lots(tenant) == dict.fromkeys(lots, 7), "an op was lost or doubled"

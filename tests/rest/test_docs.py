@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sync.transports.rest.conf import RestKnobs
+from sync.transports.rest.conf import RestSettings
 from sync.transports.rest.errors import RestCode
 from sync.transports.rest.listing import OPERATORS
 from sync.transports.rest.urls import urlpatterns
@@ -18,7 +18,7 @@ def test_every_code_with_its_status_is_on_the_page():
 
 
 def test_every_knob_operator_and_address_is_on_the_page():
-    for name in RestKnobs.__dataclass_fields__:
+    for name in RestSettings.__dataclass_fields__:
         assert name.upper() in PAGE
     for operator in OPERATORS:
         assert not operator or f"`__{operator}`" in PAGE

@@ -197,16 +197,16 @@ def test_the_inbox_settles_a_conflict_and_tells(resolution, given, title, django
     olga.ok(olga.update("notes", "n", 1, title="A"))
     op = tom.update("notes", "n", 1, title="T")
     conflict = tom.one(op).wire()["conflict"]
-    heard = []
+    on_commit = []
 
     def hear(settled, **_):
-        heard.append((settled.conflict, settled.device_id, settled.resolution, settled.by))
+        on_commit.append((settled.conflict, settled.device_id, settled.resolution, settled.by))
 
     conflict_settled.connect(hear)
     with django_capture_on_commit_callbacks(execute=True):
         assert resolve_conflict(conflict, resolution, "boss", given).status == "applied"
     conflict_settled.disconnect(hear)
-    assert heard == [(conflict, tom.device.pk, resolution, "boss")]
+    assert on_commit == [(conflict, tom.device.pk, resolution, "boss")]
     assert values(tenant, "notes", "n")["title"] == title
     # The op that ran into it is dealt with now.
     assert tom.one(op).status == "duplicate"

@@ -11,7 +11,7 @@ from metadata.models import AccessRule
 from sync.channels import channel_log
 from sync.channels.row_filter_sql import visible
 from sync.channels.upkeep import retire_outdated
-from sync.errors import AccessMoved, LogPruned
+from sync.errors import AccessChanged, LogPruned
 from sync.log.prune import prune
 from sync.models import ChangeRoute, ChangeSide
 from sync.records import rows, sql
@@ -375,9 +375,9 @@ def test_a_channel_that_no_longer_exists_is_refused_and_born_again(service):
     stale = access(tenant, people["tom"])
     channel = channel_log.channel_for(stale, tenant.slug)
     AccessRule.objects.get(profile=profile, object_name="job").save()
-    with pytest.raises(AccessMoved):
+    with pytest.raises(AccessChanged):
         channel_log.read(channel, channel.born_cursor)
-    with pytest.raises(AccessMoved):
+    with pytest.raises(AccessChanged):
         channel_log.channel_for(replace(stale, channel="0" * 32), tenant.slug)
     again = channel_log.channel_for(access(tenant, people["tom"]), tenant.slug)
     assert again.key != channel.key

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.fanout.framing import pieces
+from sync.fanout.framing import segments
 from sync.log.commit import Commit
 from sync.wire.chain import fold
 
@@ -27,7 +27,7 @@ def test_pieces_hold_every_line_once_in_order_under_one_version_with_the_right_c
     commits = commits_of(versions)
     lines = [line for commit in commits for line in commit.lines]
     got, cursor, state = [], 10, START
-    for piece in pieces(commits, START, max_bytes=max_bytes):
+    for piece in segments(commits, START, max_bytes=max_bytes):
         assert piece.from_cursor == cursor
         assert piece.to_cursor == cursor + len(piece.lines)
         assert len(piece.lines) == 1 or sum(map(len, piece.lines)) <= max_bytes
@@ -40,5 +40,5 @@ def test_pieces_hold_every_line_once_in_order_under_one_version_with_the_right_c
 
 def test_commits_that_fit_travel_in_one_piece() -> None:
     commits = commits_of([[1], [1, 1], [1]])
-    (piece,) = pieces(commits, START, max_bytes=10_000)
+    (piece,) = segments(commits, START, max_bytes=10_000)
     assert (piece.from_cursor, piece.to_cursor, piece.state_hash) == (10, 14, commits[-1].state_hash)

@@ -80,7 +80,7 @@ async def test_everybody_gets_the_very_same_frame(hub) -> None:
     ears = [Ears() for _ in range(3)]
     for each in ears:
         assert await hub.join(each, CHANNEL, 0, GENESIS) == 0
-    hub.heard(log.commit(2))
+    hub.on_commit(log.commit(2))
     await until(lambda: all(e.cursor == 2 for e in ears))
     assert ears[0].frames[0].text is ears[1].frames[0].text is ears[2].frames[0].text
     assert ears[0].frames[0].text == frames.changes(
@@ -94,7 +94,7 @@ async def test_commits_of_one_moment_travel_in_one_frame(hub) -> None:
     await hub.join(ear, CHANNEL, 0, GENESIS)
     await asyncio.sleep(0.01)
     for _ in range(10):
-        hub.heard(log.commit())
+        hub.on_commit(log.commit())
     await until(lambda: ear.cursor == 10)
     assert len(ear.frames) == 1
 
@@ -105,7 +105,7 @@ async def test_commits_out_of_order_lost_and_repeated_are_put_right_from_the_log
     await hub.join(ear, CHANNEL, 0, GENESIS)
     first, second, third, _lost, fifth = (log.commit() for _ in range(5))
     for commit in (second, first, first, third, fifth, second):
-        hub.heard(commit)
+        hub.on_commit(commit)
     await until(lambda: ear.cursor == 5)
 
 
@@ -127,7 +127,7 @@ async def test_a_wake_up_is_enough_to_get_what_another_process_wrote(hub) -> Non
 
 async def test_what_was_committed_between_the_read_and_the_first_join_is_not_missed(hub) -> None:
     hub, log = hub
-    hub.heard(log.commit(4))  # nobody listens yet
+    hub.on_commit(log.commit(4))  # nobody listens yet
     ear = Ears()
     assert await hub.join(ear, CHANNEL, 0, GENESIS) == 0
     await until(lambda: ear.cursor == 4)
@@ -141,7 +141,7 @@ async def test_who_is_ahead_of_the_hub_waits_until_the_hub_is_there(hub) -> None
     log.commit(3)
     late = Ears(3)
     assert await hub.join(late, CHANNEL, 3, log.state(3)) == 3
-    hub.heard(log.commit())
+    hub.on_commit(log.commit())
     await until(lambda: early.cursor == late.cursor == 4)
 
 
@@ -155,7 +155,7 @@ async def test_a_database_that_is_down_for_a_while_costs_time_but_no_change(hub,
     log.commit(2)
     hub.wake(1, 2)
     await asyncio.sleep(0.05)
-    hub.heard(log.commit())
+    hub.on_commit(log.commit())
     log.broken = False
     await until(lambda: ear.cursor == 3)
 
@@ -167,7 +167,7 @@ async def test_the_last_one_out_ends_the_feed(hub) -> None:
     assert hub.heads == {1: 0}
     hub.leave(ear, CHANNEL)
     assert hub.heads == {}
-    hub.heard(log.commit())
+    hub.on_commit(log.commit())
     hub.leave(ear, CHANNEL)
 
 
@@ -195,7 +195,7 @@ async def test_i4_every_subscriber_hears_every_change_once_in_order_whatever_the
         while delayed and rnd.random() < 0.6:
             commit = delayed.pop()
             if rnd.random() < 0.8:
-                thread = threading.Thread(target=hub.heard, args=(commit,))
+                thread = threading.Thread(target=hub.on_commit, args=(commit,))
                 thread.start()
                 thread.join()
         await asyncio.sleep(0)

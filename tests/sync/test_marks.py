@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.transports import response_grid
-from sync.transports.response_grid import Marks, next_mark
+from sync.transports.response_grid import ResponseGrid, next_mark
 from sync.transports.runtime import get_runtime
 from tests.rest.api import Api
 from tests.sync.live import serving
@@ -22,14 +22,14 @@ FAR = 0.4
 
 @given(begun=st.floats(0, 1e6), elapsed=st.floats(0, 10))
 def test_a_mark_is_a_whole_number_of_steps_after_the_question_and_the_next_one(begun, elapsed):
-    steps = (next_mark(begun, begun + elapsed) - begun) / response_grid.MARK_SECONDS
+    steps = (next_mark(begun, begun + elapsed) - begun) / response_grid.GRID_SECONDS
     assert abs(steps - round(steps)) < 1e-3
-    assert -1e-6 < next_mark(begun, begun + elapsed) - (begun + elapsed) <= response_grid.MARK_SECONDS + 1e-6
+    assert -1e-6 < next_mark(begun, begun + elapsed) - (begun + elapsed) <= response_grid.GRID_SECONDS + 1e-6
 
 
 async def test_waits_end_in_the_order_of_their_marks_and_all_at_once_when_it_is_stopped(monkeypatch):
-    monkeypatch.setattr(response_grid, "MARK_SECONDS", FAR)
-    waiting, ended, now = Marks(), [], time.perf_counter()
+    monkeypatch.setattr(response_grid, "GRID_SECONDS", FAR)
+    waiting, ended, now = ResponseGrid(), [], time.perf_counter()
     both = [waiting.after(now), waiting.after(now - FAR / 2)]
     for name, future in zip(("late", "early"), both, strict=True):
         future.add_done_callback(lambda _, name=name: ended.append((name, time.perf_counter())))
@@ -37,7 +37,7 @@ async def test_waits_end_in_the_order_of_their_marks_and_all_at_once_when_it_is_
     await asyncio.sleep(0)
     assert [name for name, _ in ended] == ["early", "late"]
     assert ended[1][1] - now >= FAR
-    monkeypatch.setattr(response_grid, "MARK_SECONDS", 600)
+    monkeypatch.setattr(response_grid, "GRID_SECONDS", 600)
     last = waiting.after(time.perf_counter())
     await asyncio.to_thread(waiting.stop)
     await asyncio.wait_for(last, 5)
@@ -46,7 +46,7 @@ async def test_waits_end_in_the_order_of_their_marks_and_all_at_once_when_it_is_
 
 
 def test_a_loop_that_has_ended_disturbs_no_other_wait():
-    waiting = Marks()
+    waiting = ResponseGrid()
 
     async def leave() -> None:
         waiting.after(time.perf_counter())
@@ -55,14 +55,14 @@ def test_a_loop_that_has_ended_disturbs_no_other_wait():
         await asyncio.wait_for(waiting.after(time.perf_counter()), 5)
 
     asyncio.run(leave())
-    time.sleep(2 * response_grid.MARK_SECONDS)
+    time.sleep(2 * response_grid.GRID_SECONDS)
     asyncio.run(stay())
     waiting.stop()
 
 
 @pytest.fixture
 def stage(transactional_db, monkeypatch):
-    monkeypatch.setattr(response_grid, "MARK_SECONDS", FAR)
+    monkeypatch.setattr(response_grid, "GRID_SECONDS", FAR)
     return Stage()
 
 
@@ -126,7 +126,7 @@ async def test_ranges_are_answered_at_marks(stage):
 
 
 def test_refusals_over_rest_leave_at_marks_and_answers_do_not_wait_for_them(stage, monkeypatch):
-    monkeypatch.setattr(response_grid, "MARK_SECONDS", 2.0)
+    monkeypatch.setattr(response_grid, "GRID_SECONDS", 2.0)
     tom = Api(stage.tenant, stage.users["tom"])
 
     def took(method, path, body=None):
@@ -144,7 +144,7 @@ def test_refusals_over_rest_leave_at_marks_and_answers_do_not_wait_for_them(stag
 
 
 def test_what_a_cbor_client_may_not_write_is_refused_at_a_mark(stage, monkeypatch):
-    monkeypatch.setattr(response_grid, "MARK_SECONDS", 2.0)
+    monkeypatch.setattr(response_grid, "GRID_SECONDS", 2.0)
     tom = Http(stage.tenant, user=stage.users["tom"])
 
     def took(record, body, **more):

@@ -13,9 +13,9 @@ from sync.settle.merge import (
     LAST_WRITE_WINS,
     MANUAL,
     SERVER_WINS,
-    Clash,
-    Contended,
-    Merged,
+    FieldConflict,
+    MergeResult,
+    NotMergeable,
     Update,
     merge_delete,
     merge_update,
@@ -37,8 +37,8 @@ documents = st.recursive(
 def attempt(base, mine, theirs):
     try:
         return three_way(base, mine, theirs)
-    except Contended:
-        return Contended
+    except NotMergeable:
+        return NotMergeable
 
 
 def unordered(value):
@@ -58,8 +58,8 @@ def unordered(value):
 @given(documents, documents, documents)
 def test_merging_json_does_not_depend_on_who_came_first(base, mine, theirs):
     one, other = attempt(base, mine, theirs), attempt(base, theirs, mine)
-    assert (one is Contended) == (other is Contended)
-    if one is not Contended:
+    assert (one is NotMergeable) == (other is NotMergeable)
+    if one is not NotMergeable:
         assert canonical_json(unordered(one)) == canonical_json(unordered(other))
 
 
@@ -80,7 +80,7 @@ def test_merging_leaves_its_inputs_alone(base, mine, theirs):
 @given(documents, documents, documents)
 def test_merging_the_same_again_changes_nothing(base, mine, theirs):
     merged = attempt(base, mine, theirs)
-    assume(merged is not Contended)
+    assume(merged is not NotMergeable)
     assert canonical_json(unordered(attempt(base, mine, merged))) == canonical_json(unordered(merged))
 
 
@@ -109,59 +109,59 @@ def test_items_with_an_id_merge_one_by_one():
     ],
 )
 def test_what_both_changed_differently_is_contended(base, mine, theirs):
-    with pytest.raises(Contended):
+    with pytest.raises(NotMergeable):
         three_way(base, mine, theirs)
 
 
 fields = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2), max_size=4)
 
 
-def update(mine, theirs, contested, base=None, json_fields=frozenset()):
-    return Update(mine, theirs.get, frozenset(contested), frozenset(json_fields), lambda: base)
+def update(mine, theirs, concurrent, base=None, json_fields=frozenset()):
+    return Update(mine, theirs.get, frozenset(concurrent), frozenset(json_fields), lambda: base)
 
 
 @given(fields, fields, st.sets(st.sampled_from("abcd")))
-def test_fields_nobody_else_touched_always_get_through(mine, theirs, contested):
+def test_fields_nobody_else_touched_always_get_through(mine, theirs, concurrent):
     for policy in (LAST_WRITE_WINS, FIELD_MERGE, SERVER_WINS):
-        outcome = merge_update(policy, update(mine, theirs, contested))
-        if isinstance(outcome, Merged):
-            assert all(outcome.values[name] == value for name, value in mine.items() if name not in contested)
+        outcome = merge_update(policy, update(mine, theirs, concurrent))
+        if isinstance(outcome, MergeResult):
+            assert all(outcome.values[name] == value for name, value in mine.items() if name not in concurrent)
 
 
 @given(fields, fields, st.sets(st.sampled_from("abcd")))
-def test_nothing_is_lost_by_field_merge(mine, theirs, contested):
-    outcome = merge_update(FIELD_MERGE, update(mine, theirs, contested))
-    clashing = {name for name in mine if name in contested and mine[name] != theirs.get(name)}
-    assert isinstance(outcome, Clash) == bool(clashing)
-    if isinstance(outcome, Clash):
+def test_nothing_is_lost_by_field_merge(mine, theirs, concurrent):
+    outcome = merge_update(FIELD_MERGE, update(mine, theirs, concurrent))
+    clashing = {name for name in mine if name in concurrent and mine[name] != theirs.get(name)}
+    assert isinstance(outcome, FieldConflict) == bool(clashing)
+    if isinstance(outcome, FieldConflict):
         assert set(outcome.fields) == clashing
 
 
 @given(fields, fields, st.sets(st.sampled_from("abcd")))
-def test_the_server_keeps_what_is_contended_and_says_so(mine, theirs, contested):
-    outcome = merge_update(SERVER_WINS, update(mine, theirs, contested))
-    assert isinstance(outcome, Merged)
-    assert set(outcome.kept) == {name for name in mine if name in contested and mine[name] != theirs.get(name)}
+def test_the_server_keeps_what_is_contended_and_says_so(mine, theirs, concurrent):
+    outcome = merge_update(SERVER_WINS, update(mine, theirs, concurrent))
+    assert isinstance(outcome, MergeResult)
+    assert set(outcome.kept) == {name for name in mine if name in concurrent and mine[name] != theirs.get(name)}
     assert not set(outcome.kept) & set(outcome.values)
 
 
 @given(fields, fields, st.sets(st.sampled_from("abcd")))
-def test_the_last_write_wins_whole(mine, theirs, contested):
-    assert merge_update(LAST_WRITE_WINS, update(mine, theirs, contested)) == Merged(mine)
+def test_the_last_write_wins_whole(mine, theirs, concurrent):
+    assert merge_update(LAST_WRITE_WINS, update(mine, theirs, concurrent)) == MergeResult(mine)
 
 
 def test_a_person_decides_under_manual():
-    assert merge_update(MANUAL, update({"a": 1, "b": 1}, {}, {"b"})) == Clash(("b",))
-    assert merge_update(MANUAL, update({"a": 1}, {}, {"b"})) == Clash(("a",))
+    assert merge_update(MANUAL, update({"a": 1, "b": 1}, {}, {"b"})) == FieldConflict(("b",))
+    assert merge_update(MANUAL, update({"a": 1}, {}, {"b"})) == FieldConflict(("a",))
 
 
 def test_json_fields_merge_from_the_inside_only_while_the_base_is_known():
-    contested = update(
+    concurrent = update(
         {"attrs": {"a": 1, "b": 2}}, {"attrs": {"a": 1, "c": 3}}, {"attrs"}, {"attrs": {"a": 1}}, {"attrs"}
     )
-    assert merge_update(FIELD_MERGE, contested) == Merged({"attrs": {"a": 1, "b": 2, "c": 3}})
+    assert merge_update(FIELD_MERGE, concurrent) == MergeResult({"attrs": {"a": 1, "b": 2, "c": 3}})
     unknown = update({"attrs": {"b": 2}}, {"attrs": {"c": 3}}, {"attrs"}, None, {"attrs"})
-    assert merge_update(FIELD_MERGE, unknown) == Clash(("attrs",))
+    assert merge_update(FIELD_MERGE, unknown) == FieldConflict(("attrs",))
 
 
 @pytest.mark.parametrize(

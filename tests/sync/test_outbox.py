@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from sync.conf import StreamKnobs
-from sync.transports.socket.send_buffer import Outbox
+from sync.conf import StreamSettings
+from sync.transports.socket.send_buffer import SendBuffer
 
 
 class Socket:
@@ -38,9 +38,9 @@ class Socket:
 def made():
     broken: list[bool] = []
 
-    def make(**knobs: Any) -> tuple[Socket, Outbox, list[bool]]:
+    def make(**settings: Any) -> tuple[Socket, SendBuffer, list[bool]]:
         socket = Socket()
-        return socket, Outbox(socket.send, StreamKnobs(**knobs), on_broken=broken.append), broken
+        return socket, SendBuffer(socket.send, StreamSettings(**settings), on_broken=broken.append), broken
 
     return make
 

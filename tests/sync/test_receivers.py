@@ -86,12 +86,12 @@ def test_publishes_and_pushes_share_one_gap_free_log():
 
 
 def test_a_publish_is_announced_after_its_commit(django_capture_on_commit_callbacks):
-    heard = []
-    end = commit.listen(heard.append)
+    on_commit = []
+    end = commit.subscribe(on_commit.append)
     with django_capture_on_commit_callbacks() as waiting:
         tenant = noted()
-    assert heard == []
+    assert on_commit == []
     for callback in waiting:
         callback()
     end()
-    assert [(c.tenant_id, c.from_cursor, c.to_cursor) for c in heard] == [(tenant.pk, 0, 1)]
+    assert [(c.tenant_id, c.from_cursor, c.to_cursor) for c in on_commit] == [(tenant.pk, 0, 1)]

@@ -6,7 +6,7 @@ from metadata.access import ObjectAccess, Rules, channel_key, client_rights, pro
 from metadata.schema import Choice, FieldSpec, ObjectSpec, TenantSchema
 from sync.channels.projection import Side
 from sync.channels.routing import build_plan, change_routes, channel_routes, passes
-from sync.channels.sides import Found, SideBuilder, Step
+from sync.channels.sides import Found, RecordTransition, SideBuilder
 
 CUSTOMER = ObjectSpec("customer", "customers", fields=(FieldSpec("name", "text"), FieldSpec("city", "text")))
 JOB = ObjectSpec(
@@ -164,13 +164,15 @@ def test_what_follows_from_the_sides_is_what_the_rules_say(batches):
                 continue
             new = Found(old.values if values is None else values, values is not None)
             steps.append(
-                Step(table, record_id, old.values if old else None, bool(old and old.alive), new.values, new.alive)
+                RecordTransition(
+                    table, record_id, old.values if old else None, bool(old and old.alive), new.values, new.alive
+                )
             )
             after[table][record_id] = new
-        sides, rekeys = SideBuilder(plan, memory).build(steps)
+        sides, reroutes = SideBuilder(plan, memory).build(steps)
         memory.tables = after
         moves = [(s.table, s.record_id, side) for s, side in zip(steps, sides, strict=True)] + [
-            (r.table, r.record_id, r.side) for r in rekeys
+            (r.table, r.record_id, r.side) for r in reroutes
         ]
         for table, record_id, side in moves:
             assert last.get((table, record_id)) == side.before

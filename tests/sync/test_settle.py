@@ -4,7 +4,7 @@ import pytest
 
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync.errors import PushRefused
+from sync.errors import PushRejected
 from sync.log.changes import hash_at, read
 from sync.wire.chain import fold
 from sync.wire.codes import Code
@@ -296,7 +296,7 @@ def test_two_devices_may_use_the_same_op_id(acme, phone):
 
 def test_op_ids_that_do_not_rise_refuse_the_push_as_a_whole(acme, phone):
     one, two = phone.insert("jobs", "j1", title="a"), phone.insert("jobs", "j2", title="a")
-    with pytest.raises(PushRefused) as refused:
+    with pytest.raises(PushRejected) as refused:
         phone.push(two, one)
     assert refused.value.code == Code.OP_ORDER
     assert lines(acme) == []
@@ -304,14 +304,14 @@ def test_op_ids_that_do_not_rise_refuse_the_push_as_a_whole(acme, phone):
 
 def test_a_tx_that_is_torn_apart_refuses_the_push(phone):
     ops = [phone.op("insert", "jobs", f"j{n}", 0, {"title": "x"}, tx=tx) for n, tx in enumerate(["a", "b", "a"])]
-    with pytest.raises(PushRefused) as refused:
+    with pytest.raises(PushRejected) as refused:
         phone.push(*ops)
     assert refused.value.code == Code.OP_ORDER
 
 
 def test_a_revoked_device_can_no_longer_write(phone):
     revoke(phone.device)
-    with pytest.raises(PushRefused) as refused:
+    with pytest.raises(PushRejected) as refused:
         phone.push(phone.insert("jobs", "j1", title="a"))
     assert refused.value.code == Code.REVOKED
 
@@ -320,7 +320,7 @@ def test_a_device_of_another_tenant_cannot_write_here(acme):
     stranger = Pusher(noted())
     actor = type(stranger.actor)(acme.pk, "x", stranger.device.pk)
     stranger.actor = actor
-    with pytest.raises(PushRefused):
+    with pytest.raises(PushRejected):
         stranger.push(stranger.insert("jobs", "j1", title="a"))
 
 

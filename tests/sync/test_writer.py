@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from sync.errors import PushRefused
+from sync.errors import PushRejected
 from sync.log import commit as commits
 from sync.log.verify import verify_log
 from sync.models import Change
@@ -34,9 +34,9 @@ def loom():
 
 @pytest.fixture
 def announced():
-    heard = []
-    end = commits.listen(heard.append)
-    yield heard
+    on_commit = []
+    end = commits.subscribe(on_commit.append)
+    yield on_commit
     end()
 
 
@@ -84,7 +84,7 @@ def test_an_announced_change_is_committed_already(loom):
         other.start()
         other.join()
 
-    end = commits.listen(look)
+    end = commits.subscribe(look)
     asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
     loom.stop()
     end()
@@ -93,7 +93,7 @@ def test_an_announced_change_is_committed_already(loom):
 
 def test_a_listener_that_fails_disturbs_nobody(loom, announced):
     pusher = Pusher(noted())
-    end = commits.listen(lambda commit: 1 / 0)
+    end = commits.subscribe(lambda commit: 1 / 0)
     (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
     loom.stop()
     end()
@@ -162,7 +162,7 @@ def test_a_database_that_stays_away_is_answered_unavailable_and_nothing_is_acked
 
     monkeypatch.setattr(writer, "settle", away)
     (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
-    assert isinstance(answer, PushRefused)
+    assert isinstance(answer, PushRejected)
     assert (answer.code, answer.retry_after) == (Code.UNAVAILABLE, 5)
 
 
@@ -182,7 +182,7 @@ def test_a_busy_tenant_does_not_hold_up_another(loom, monkeypatch, settings):
         stuck = loom.submit(job(slow, slow.insert("notes", "n")))
         done = await loom.submit(job(fast, fast.insert("notes", "n")))
         assert not stuck.done()
-        with pytest.raises(PushRefused):
+        with pytest.raises(PushRejected):
             await stuck
         return done
 
@@ -194,7 +194,7 @@ def test_too_much_waiting_is_refused_with_a_time_to_come_back(loom, settings):
     pusher = Pusher(noted())
     jobs = [job(pusher, pusher.insert("notes", f"a{n}"), pusher.insert("notes", f"b{n}")) for n in range(50)]
     answers = asyncio.run(gathered(loom, jobs))
-    refused = [a for a in answers if isinstance(a, PushRefused)]
+    refused = [a for a in answers if isinstance(a, PushRejected)]
     assert refused
     assert {a.code for a in refused} == {Code.OVERLOADED}
     assert refused[0].retry_after
@@ -224,7 +224,7 @@ def test_a_refused_push_does_not_disturb_the_batch(loom):
 
 def test_an_unknown_tenant_is_refused(loom):
     (answer,) = asyncio.run(gathered(loom, [PushJob(Actor(987654, "x"), [Op(1, None, "notes", "n", "insert", 0, {})])]))
-    assert isinstance(answer, PushRefused)
+    assert isinstance(answer, PushRejected)
 
 
 def test_a_caller_that_went_away_does_not_stop_the_writer(loom):
@@ -250,7 +250,10 @@ def test_threads_and_the_writer_together_keep_cursors_gap_free(loom):
             for n in range(8):
                 push(
                     pusher.actor,
-                    [pusher.insert("notes", f"{name}-{n}", title="x"), pusher.insert("notes", "contested", title=name)],
+                    [
+                        pusher.insert("notes", f"{name}-{n}", title="x"),
+                        pusher.insert("notes", "concurrent", title=name),
+                    ],
                 )
         finally:
             connections.close_all()

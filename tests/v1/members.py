@@ -11,7 +11,7 @@ from sync.channels import channel_log
 from sync.channels.channel import Channel
 from sync.entities.cbor import decode
 from sync.entities.ops import Operation, Page
-from sync.errors import AccessMoved
+from sync.errors import AccessChanged
 from sync.v1.pull import pull
 from sync.v1.pull_state import CursorInvalid
 from sync.wire.ops import Actor
@@ -40,7 +40,7 @@ class Member(Door):
         while True:
             try:
                 return pull(self.channel(), self.actor.device_id or "", since, limit, collections, stream=stream)
-            except AccessMoved:
+            except AccessChanged:
                 continue
 
 

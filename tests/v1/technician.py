@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from metadata.catalog import schema_of
-from sync.errors import OpRefused
+from sync.errors import OpRejected
 from sync.records import rows
 from sync.settle.entity import EntityRefused
 from sync.settle.push import push
@@ -70,7 +70,7 @@ def row(tenant: Tenant, table: str, record: str) -> rows.Row:
     return found
 
 
-def refusal(work: Callable[[], Any]) -> OpRefused:
+def refusal(work: Callable[[], Any]) -> OpRejected:
     with pytest.raises(EntityRefused) as caught:
         work()
     return caught.value.error

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from metadata.catalog import schema_of
 from metadata.models import AccessRule
-from sync.entities.models import DeviceState
+from sync.entities.models import PullState
 from sync.records import rows
 from sync.settle.entity import EntityRefused
 from tenants.models import Membership, SecurityProfile, Tenant
@@ -168,7 +168,7 @@ class World:
     def _check_pages(self, limit: int) -> None:
         """Pages are the same log in order for every limit."""
         member = self.device.member
-        at = start = DeviceState.objects.get(device_id=member.actor.device_id).floor
+        at = start = PullState.objects.get(device_id=member.actor.device_id).floor
         pieces: list[Any] = []
         more = start > 0 or self.now == "full"
         while more:

@@ -8,8 +8,8 @@ from metadata.catalog import schema_of
 from metadata.models import AccessRule, ObjectMetadata
 from metadata.publish import publish
 from sync.entities.cbor import decode, encode
-from sync.entities.models import DeviceState, TenantSettings
-from sync.errors import AccessMoved, PushRefused
+from sync.entities.models import PullState, TenantSettings
+from sync.errors import AccessChanged, PushRejected
 from sync.models import Change, Conflict
 from sync.records import rows
 from sync.settle import push as engine
@@ -260,15 +260,15 @@ def test_rights_that_change_between_the_check_and_the_work_are_noticed(service: 
     one.put("c1", 1, {"name": "Ada"}, collection="customers")
     demote(service, one.user.username)
     for since in (0, 1):
-        with pytest.raises((AccessMoved, CursorInvalid)):
+        with pytest.raises((AccessChanged, CursorInvalid)):
             pull(before, one.actor.device_id or "", since, 100)
-    assert not DeviceState.objects.filter(device_id=one.actor.device_id).exists()
+    assert not PullState.objects.filter(device_id=one.actor.device_id).exists()
     assert (
         refusal(lambda: push_entities(one.actor, [one.op("c2", 1, {"name": "Bob"}, collection="customers")])).code
         == "forbidden"
     )
     Membership.objects.filter(user=one.user).delete()
-    with pytest.raises(PushRefused):
+    with pytest.raises(PushRejected):
         push_entities(one.actor, [one.op("c2", 1, {"name": "Bob"}, collection="customers")])
     service.refresh_from_db()
     found = rows.records(service.pk, schema_of(service.pk, service.schema_version).by_table["customers"], ["c1", "c2"])

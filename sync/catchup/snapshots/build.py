@@ -16,7 +16,7 @@ from metadata.names import quote
 from metadata.replica_ddl import SYSTEM_COLUMNS, SYSTEM_TABLES_SQL, command_sql, create_table_sql
 from metadata.schema import ObjectSpec, TenantSchema
 from sync.catchup.digest import Digest, digest_of
-from sync.catchup.plan import SchemaMoved, TenantState, in_channel, schema_at, tenant_state
+from sync.catchup.plan import SchemaChanged, TenantState, in_channel, schema_at, tenant_state
 from sync.channels import view
 from sync.channels.channel import Channel
 from sync.channels.projection import project_commands
@@ -55,7 +55,7 @@ def build(path: Path, channel: Channel, base: Base | None = None) -> Built:
                 tables = _digests(target, view.specs(channel, schema))
                 _compact(target)
                 return Built(state, tables)
-        except SchemaMoved:
+        except SchemaChanged:
             if attempt == _ATTEMPTS - 1:
                 raise
             if base is None:

@@ -13,7 +13,7 @@ from sync.catchup.snapshots import store
 from sync.catchup.snapshots.build import Base, Built, build
 from sync.channels import channel_log
 from sync.channels.channel import Channel
-from sync.conf import stream_knobs
+from sync.conf import stream_settings
 from sync.models import Snapshot
 from sync.records.read_transaction import read_transaction
 
@@ -58,7 +58,7 @@ def _is_fresh(channel: Channel, snapshot: Snapshot, state: TenantState) -> bool:
         tail_lines = channel_log.read(channel, snapshot.cursor)
         return not tail_lines.lines and tail_lines.to_cursor >= state.cursor
     records = sum(count for count, _ in snapshot.manifest["tables"].values())
-    limit: int = max(stream_knobs().snapshot_tail, records // TAIL_SHARE)
+    limit: int = max(stream_settings().snapshot_tail, records // TAIL_SHARE)
     tail: int = state.cursor - snapshot.cursor
     return tail <= limit
 

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from sync.catchup.snapshots.build import Built
 from sync.channels.channel import Channel
-from sync.conf import stream_knobs
+from sync.conf import stream_settings
 from sync.models import Snapshot
 
 PART_BYTES = 1024 * 1024
@@ -142,7 +142,7 @@ def remove_old(channel: Channel) -> int:
     folder = directory(channel.tenant_id)
     mine = Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key).order_by("-cursor", "-created_at")
     removed = 0
-    for snapshot in mine[stream_knobs().snapshots_kept :]:
+    for snapshot in mine[stream_settings().snapshots_kept :]:
         if _idle(home(snapshot)):
             snapshot.delete()
             shutil.rmtree(folder / str(snapshot.pk), ignore_errors=True)

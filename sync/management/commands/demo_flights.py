@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sync.csv.run import Outcome, import_file
+from sync.csv.run import ImportResult, import_file
 from sync.demo import flights
 from sync.demo.loading import MEMBERS, join_demo_users, remove_tenant
 from sync.management.commands.import_csv import Bar
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             total = sum(o.report.imported + o.report.skipped for o in outcomes)
             self.stdout.write(f"{total:,} records in the tenant {slug}. Log in as one of: {', '.join(MEMBERS)}.")
 
-    def _load(self, tenant: Tenant, source: flights.Source) -> Outcome:
+    def _load(self, tenant: Tenant, source: flights.Source) -> ImportResult:
         bar = Bar(source.file)
         try:
             with bar.progress:
@@ -57,7 +57,7 @@ class Command(BaseCommand):
             raise CommandError(f"{source.file}: {outcome.report.errors[0]}")
         return outcome
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, outcome: ImportResult) -> None:
         report = outcome.report
         speed = f" ({report.imported / outcome.seconds:,.0f} rows/s)" if report.imported else ""
         self.stdout.write(

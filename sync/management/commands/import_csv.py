@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from sync.csv.load import Report
-from sync.csv.run import DEFAULT_NULLS, Options, Outcome, import_file
-from sync.settle.gc_tuning import spare_collections
+from sync.csv.run import DEFAULT_NULLS, ImportResult, Options, import_file
+from sync.settle.gc_tuning import reduce_gc
 from tenants.errors import MoatError
 from tenants.models import Tenant
 
@@ -98,7 +98,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no tenant {given['tenant']!r}.")
         if not 1 <= given["batch"] <= 20_000:
             raise CommandError("--batch is a number from 1 to 20000.")
-        spare_collections()
+        reduce_gc()
         bar = Bar(given["file"].name)
         try:
             with bar.progress:
@@ -124,7 +124,7 @@ class Command(BaseCommand):
         if not outcome.complete:
             raise CommandError(_incomplete(outcome), returncode=1)
 
-    def _tell(self, outcome: Outcome, *, dry_run: bool) -> None:
+    def _tell(self, outcome: ImportResult, *, dry_run: bool) -> None:
         report = outcome.report
         for note in outcome.notes:
             self.stdout.write(f"note: {note}")
@@ -199,7 +199,7 @@ def _pair(text: str) -> tuple[str, str]:
     return left, right
 
 
-def _incomplete(outcome: Outcome) -> str:
+def _incomplete(outcome: ImportResult) -> str:
     first = outcome.report.errors[0]
     if outcome.report.stopped:
         return f"Stopped at {first}. What came before is in; correct the file and run the same command again, or say --continue-on-error."

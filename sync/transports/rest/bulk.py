@@ -6,19 +6,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync.transports.rest.auth import InTenant, caller_of
-from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.conf import rest_settings
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.parsers import body_object
-from sync.transports.rest.quantized import EvenView
-from sync.transports.rest.reading import sight_of, spec_for
-from sync.transports.rest.writing import merge_patch, new_id, push_all, told
+from sync.transports.rest.quantized import QuantizedView
+from sync.transports.rest.reading import spec_for, view_of_caller
+from sync.transports.rest.writing import merge_patch, new_id, push_all, result_json
 from sync.wire.ops import Op
 
 _MEMBERS = frozenset({"op", "id", "values", "patch", "base_version"})
 
 
-class BulkView(EvenView):
+class BulkView(QuantizedView):
     """Inserts, updates and deletes, each for itself or all as one."""
 
     permission_classes = (InTenant,)
@@ -30,19 +30,19 @@ class BulkView(EvenView):
         200 when all were accepted, 207 when some were not, 409 when `atomic` ones were not and so nothing was applied.
         """
         caller = caller_of(request)
-        spec_for(sight_of(caller), table)
+        spec_for(view_of_caller(caller), table)
         body = body_object(request)
         atomic = body.get("atomic", False)
         operations = body.get("operations")
         if not isinstance(atomic, bool):
             raise RestError(RestCode.BAD_REQUEST, "atomic is true or false.", field="atomic")
-        most = rest_knobs().rest_bulk
+        most = rest_settings().rest_bulk
         if not isinstance(operations, list) or not 1 <= len(operations) <= most:
             raise RestError(RestCode.BAD_REQUEST, f"operations is a list of 1 to {most}.", field="operations")
         ops = [_op(number, operation, table, atomic=atomic) for number, operation in enumerate(operations, start=1)]
         results = push_all(caller, ops)
         done = all(result.accepted for result in results)
-        answer = [{"id": op.id, **told(result)} for op, result in zip(ops, results, strict=True)]
+        answer = [{"id": op.id, **result_json(result)} for op, result in zip(ops, results, strict=True)]
         return Response({"results": answer}, status=200 if done else 409 if atomic else 207)
 
 

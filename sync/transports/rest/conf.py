@@ -6,7 +6,7 @@ from django.conf import settings
 
 
 @dataclass(frozen=True, slots=True)
-class RestKnobs:
+class RestSettings:
     """`rest_body`: bytes a request may have. `rest_depth`: nesting of a body. `rest_page`, `rest_page_max`: records of a page
     unless told, and at most. `rest_bulk`: operations of one bulk request. `rest_filters`: filters of one list request.
     `rest_in`: values of one `__in` filter.
@@ -21,7 +21,9 @@ class RestKnobs:
     rest_in: int = 200
 
 
-def rest_knobs() -> RestKnobs:
+def rest_settings() -> RestSettings:
     """Return the knobs in force: `MOAT["REST_BODY"]` and so on, or the defaults."""
     given = settings.MOAT
-    return RestKnobs(**{name: given[name.upper()] for name in RestKnobs.__dataclass_fields__ if name.upper() in given})
+    return RestSettings(
+        **{name: given[name.upper()] for name in RestSettings.__dataclass_fields__ if name.upper() in given}
+    )

@@ -9,22 +9,22 @@ from rest_framework.response import Response
 
 from sync.errors import SyncError
 from sync.models import Conflict
-from sync.settle import guard, push, view_of
+from sync.settle import conflict_view, guard, push
 from sync.transports.rest.auth import Caller, InTenant, caller_of
-from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.conf import rest_settings
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.listing import limit_of
 from sync.transports.rest.parsers import body_object
-from sync.transports.rest.quantized import EvenView
-from sync.transports.rest.reading import Sight, seen_record, sight_of
-from sync.transports.rest.writing import accepted, told
+from sync.transports.rest.quantized import QuantizedView
+from sync.transports.rest.reading import TenantView, seen_record, view_of_caller
+from sync.transports.rest.writing import accepted, result_json
 from sync.wire.codes import Code
 from sync.wire.lines import wire_time
 from tenants.models import Membership
 
 
-class ConflictsView(EvenView):
+class ConflictsView(QuantizedView):
     """Conflicts, newest first."""
 
     permission_classes = (InTenant,)
@@ -37,9 +37,9 @@ class ConflictsView(EvenView):
         state = request.query_params.get("state", Conflict.State.OPEN)
         if state not in Conflict.State.values:
             raise RestError(RestCode.BAD_FILTER, f"state is one of {', '.join(Conflict.State.values)}.", field="state")
-        limit = limit_of(request.query_params.get("limit", ""), rest_knobs())
+        limit = limit_of(request.query_params.get("limit", ""), rest_settings())
         caller = caller_of(request)
-        visible, sight = _visible(caller), sight_of(caller)
+        visible, sight = _visible(caller), view_of_caller(caller)
         rows = visible.filter(state=state).filter(_after(visible, request.query_params.get("cursor", "")))
         found = list(rows.order_by("-created_at", "-id")[: limit + 1])
         return Response(
@@ -50,7 +50,7 @@ class ConflictsView(EvenView):
         )
 
 
-class ConflictView(EvenView):
+class ConflictView(QuantizedView):
     """One conflict."""
 
     permission_classes = (InTenant,)
@@ -59,10 +59,10 @@ class ConflictView(EvenView):
     def get(self, request: Request, conflict_id: str) -> Response:
         """Return both sides, and who made them."""
         caller = caller_of(request)
-        return Response(_shown(_one(caller, conflict_id), sight_of(caller)))
+        return Response(_shown(_one(caller, conflict_id), view_of_caller(caller)))
 
 
-class ResolveView(EvenView):
+class ResolveView(QuantizedView):
     """The end of a conflict."""
 
     permission_classes = (InTenant,)
@@ -86,7 +86,7 @@ class ResolveView(EvenView):
             push.resolve_conflict(conflict.pk, resolution, caller.username, values, user_id=caller.actor.user_id)
         )
         conflict.refresh_from_db()
-        return Response({**_shown(conflict, sight_of(caller)), "result": told(result)})
+        return Response({**_shown(conflict, view_of_caller(caller)), "result": result_json(result)})
 
 
 def _visible(caller: Caller) -> "QuerySet[Conflict]":
@@ -122,12 +122,12 @@ def _after(visible: "QuerySet[Conflict]", cursor: str) -> Q:
     return Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__lt=last.pk)
 
 
-def _shown(conflict: Conflict, sight: Sight) -> dict[str, Any]:
+def _shown(conflict: Conflict, sight: TenantView) -> dict[str, Any]:
     spec = sight.schema.by_table.get(conflict.table_name)
     in_sight = not sight.channel.filtered or (
         spec is not None and seen_record(sight, spec, conflict.record_id) is not None
     )
-    seen = guard.readable_view(view_of(conflict), sight.channel.rules, conflict.table_name, in_sight=in_sight)
+    seen = guard.readable_view(conflict_view(conflict), sight.channel.rules, conflict.table_name, in_sight=in_sight)
     names = (
         "op",
         "base_version",

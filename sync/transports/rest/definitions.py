@@ -14,7 +14,7 @@ from sync.models import SystemRecord
 from sync.transports.rest.auth import InTenant, caller_of
 from sync.transports.rest.describe import INTEGER, OBJECT, array, described, record_of, ref
 from sync.transports.rest.errors import RestError
-from sync.transports.rest.reading import sight_of
+from sync.transports.rest.reading import view_of_caller
 from sync.wire.codes import Code
 from sync.wire.system_tables import LAYOUT_DEFINITION
 
@@ -41,7 +41,7 @@ class ObjectsView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Return all published object types with their fields, and the `schema_version` they are of."""
-        schema = sight_of(caller_of(request)).schema
+        schema = view_of_caller(caller_of(request)).schema
         return Response(
             {"schema_version": schema.schema_version, "results": [_shown(request, spec) for spec in schema.objects]}
         )
@@ -55,7 +55,7 @@ class ObjectView(APIView):
     @described("read_object_type", "definitions", 200, ref("ObjectType"), errors=(401, 404))
     def get(self, request: Request, object_name: str) -> Response:
         """Return the object type with its fields and JSON Schema."""
-        spec = sight_of(caller_of(request)).schema.by_object.get(object_name)
+        spec = view_of_caller(caller_of(request)).schema.by_object.get(object_name)
         if spec is None:
             raise RestError(Code.NOT_FOUND, "There is no such object type.")
         return Response(_shown(request, spec))
@@ -69,7 +69,7 @@ class LayoutsView(APIView):
     @described("list_layouts", "definitions", 200, record_of(results=array(ref("Layout"))), query=["object_name"])
     def get(self, request: Request) -> Response:
         """Return all layouts, or those of `?object_name=`; the client picks the most specific one for a record."""
-        sight = sight_of(caller_of(request))
+        sight = view_of_caller(caller_of(request))
         found = SystemRecord.objects.filter(
             tenant_id=sight.channel.tenant_id, table_name=LAYOUT_DEFINITION, deleted=False
         )

@@ -8,15 +8,15 @@ from rest_framework.response import Response
 from sync.log.history import changes_of, changes_seen
 from sync.settle.payloads import valid_id
 from sync.transports.rest.auth import InTenant, caller_of
-from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.conf import rest_settings
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.listing import limit_of
-from sync.transports.rest.quantized import EvenView
-from sync.transports.rest.reading import seen_record, sight_of, spec_for
+from sync.transports.rest.quantized import QuantizedView
+from sync.transports.rest.reading import seen_record, spec_for, view_of_caller
 
 
-class HistoryView(EvenView):
+class HistoryView(QuantizedView):
     """The changes of one record that the log still has."""
 
     permission_classes = (InTenant,)
@@ -25,9 +25,9 @@ class HistoryView(EvenView):
     def get(self, request: Request, table: str, record_id: str) -> Response:
         """Return changes from newest to oldest; `next` is the cursor of the page after them."""
         caller = caller_of(request)
-        sight = sight_of(caller)
+        sight = view_of_caller(caller)
         spec = spec_for(sight, table)
-        limit = limit_of(request.query_params.get("limit", ""), rest_knobs())
+        limit = limit_of(request.query_params.get("limit", ""), rest_settings())
         before = _version(request.query_params.get("cursor", ""))
         seen = valid_id(record_id) and seen_record(sight, spec, record_id) is not None
         published = sight.published.by_table[table]

@@ -16,7 +16,7 @@ from metadata.errors import ValueRefused
 from metadata.fieldtypes import clean
 from metadata.registry import LOOKUPS
 from metadata.schema import FieldSpec, ObjectSpec
-from sync.transports.rest.conf import RestKnobs
+from sync.transports.rest.conf import RestSettings
 from sync.transports.rest.errors import RestCode, RestError
 
 Parameters = Mapping[str, Sequence[str]]
@@ -72,12 +72,12 @@ class Order:
         return [F(name).desc(nulls_last=True) if self.descending else F(name).asc(nulls_first=True), "id"]
 
 
-def page_of(rows: "QuerySet[Any]", spec: ObjectSpec, parameters: Parameters, *, knobs: RestKnobs) -> Page:
+def page_of(rows: "QuerySet[Any]", spec: ObjectSpec, parameters: Parameters, *, settings: RestSettings) -> Page:
     """Return the page that the query parameters ask for. Raises `bad_filter`, `bad_cursor` and `bad_request`."""
     fields = {field.name: field for field in (*SYSTEM_FIELDS, *spec.fields)}
-    limit = limit_of(_single(parameters, "limit"), knobs)
+    limit = limit_of(_single(parameters, "limit"), settings)
     order = _order(_single(parameters, "order") or "id", fields)
-    rows = rows.filter(_filters(parameters, fields, knobs), _search(_single(parameters, "q"), spec))
+    rows = rows.filter(_filters(parameters, fields, settings), _search(_single(parameters, "q"), spec))
     cursor = _single(parameters, "cursor")
     if cursor:
         rows = rows.filter(_after(order, *_decode(cursor, order)))
@@ -85,13 +85,13 @@ def page_of(rows: "QuerySet[Any]", spec: ObjectSpec, parameters: Parameters, *, 
     return Page(found[:limit], _encode(order, found[limit - 1]) if len(found) > limit else None)
 
 
-def limit_of(text: str, knobs: RestKnobs) -> int:
+def limit_of(text: str, settings: RestSettings) -> int:
     """Return how many records a page has; raises `bad_request` for what is no positive number."""
     if not text:
-        return knobs.rest_page
+        return settings.rest_page
     if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) >= 1):
-        raise RestError(RestCode.BAD_REQUEST, f"limit is a number from 1 to {knobs.rest_page_max}.", field="limit")
-    return min(int(text), knobs.rest_page_max)
+        raise RestError(RestCode.BAD_REQUEST, f"limit is a number from 1 to {settings.rest_page_max}.", field="limit")
+    return min(int(text), settings.rest_page_max)
 
 
 def _bad(message: str, name: str | None = None) -> RestError:
@@ -113,15 +113,15 @@ def _order(text: str, fields: Mapping[str, FieldSpec]) -> Order:
     return Order(field, text.startswith("-"))
 
 
-def _filters(parameters: Parameters, fields: Mapping[str, FieldSpec], knobs: RestKnobs) -> Q:
+def _filters(parameters: Parameters, fields: Mapping[str, FieldSpec], settings: RestSettings) -> Q:
     query = Q()
     count = 0
     for name, values in parameters.items():
         if name in RESERVED:
             continue
         count += len(values)
-        if count > knobs.rest_filters:
-            raise _bad(f"At most {knobs.rest_filters} filters.")
+        if count > settings.rest_filters:
+            raise _bad(f"At most {settings.rest_filters} filters.")
         field_name, separator, operator = name.partition("__")
         field = fields.get(field_name)
         if (
@@ -132,11 +132,11 @@ def _filters(parameters: Parameters, fields: Mapping[str, FieldSpec], knobs: Res
         ):
             raise _bad(f"There is no filter {name[:60]!a}.", name[:60])
         for value in values:
-            query &= _filter(field, operator, value, knobs)
+            query &= _filter(field, operator, value, settings)
     return query
 
 
-def _filter(field: FieldSpec, operator: str, value: str, knobs: RestKnobs) -> Q:
+def _filter(field: FieldSpec, operator: str, value: str, settings: RestSettings) -> Q:
     lookup = f"{field.name}__{OPERATORS[operator]}"
     if operator == "isnull":
         if value not in _BOOLEANS:
@@ -144,8 +144,8 @@ def _filter(field: FieldSpec, operator: str, value: str, knobs: RestKnobs) -> Q:
         return Q(**{lookup: _BOOLEANS[value]})
     if operator == "in":
         parts = value.split(",")
-        if len(parts) > knobs.rest_in:
-            raise _bad(f"At most {knobs.rest_in} values.", lookup)
+        if len(parts) > settings.rest_in:
+            raise _bad(f"At most {settings.rest_in} values.", lookup)
         return Q(**{lookup: [_value(field, part) for part in parts]})
     if operator == "contains":
         return Q(**{lookup: _clean(FieldSpec(field.name, "text"), value)})

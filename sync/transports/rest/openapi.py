@@ -21,7 +21,7 @@ from rest_framework.response import Response
 
 from sync.transports.rest.auth import TENANT_HEADER, Caller, requested_tenant
 from sync.transports.rest.describe import COMPONENTS
-from sync.transports.rest.reading import sight_of
+from sync.transports.rest.reading import view_of_caller
 from sync.transports.rest.sections import add_sections
 
 
@@ -57,7 +57,7 @@ class MoatSchemaGenerator(SchemaGenerator):
         document.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
         caller = getattr(request, "auth", None)
         if isinstance(caller, Caller):
-            add_sections(document, sight_of(caller).schema.objects)
+            add_sections(document, view_of_caller(caller).schema.objects)
         return document
 
 

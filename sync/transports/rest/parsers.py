@@ -6,7 +6,7 @@ from typing import IO, Any
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.conf import rest_settings
 from sync.transports.rest.errors import RestCode, RestError
 from sync.wire.codes import Code
 from sync.wire.strict_json import NotStrict, loads
@@ -21,12 +21,12 @@ class StrictJSONParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         """Return the value of the body; raises `bad_request` or `too_large`."""
-        knobs = rest_knobs()
-        data = stream.read(knobs.rest_body + 1)
-        if len(data) > knobs.rest_body:
-            raise RestError(Code.TOO_LARGE, f"A body has at most {knobs.rest_body} bytes.")
+        settings = rest_settings()
+        data = stream.read(settings.rest_body + 1)
+        if len(data) > settings.rest_body:
+            raise RestError(Code.TOO_LARGE, f"A body has at most {settings.rest_body} bytes.")
         try:
-            return loads(data.decode(), depth=knobs.rest_depth)
+            return loads(data.decode(), depth=settings.rest_depth)
         except UnicodeDecodeError:
             raise RestError(RestCode.BAD_REQUEST, "The body is not UTF-8.") from None
         except NotStrict as error:

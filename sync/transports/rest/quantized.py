@@ -7,13 +7,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sync.transports.response_grid import wait_for_mark
+from sync.transports.response_grid import wait_for_tick
 from sync.transports.rest.auth import Caller
 
 MULTI_STATUS = 207
 
 
-class EvenView(APIView):
+class QuantizedView(APIView):
     """A view about records that may be hidden from its caller."""
 
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
@@ -25,7 +25,7 @@ class EvenView(APIView):
         """Hold until the next mark what was refused, wholly or in part, and lists: they pass over what is hidden."""
         # `_auth`, not `auth`: who could not be authenticated must not be asked again here, where nobody answers for a failure.
         if _says_no(response) and _is_limited(getattr(request, "_auth", None)):
-            wait_for_mark(self.begun)
+            wait_for_tick(self.begun)
         return super().finalize_response(request, response, *args, **kwargs)
 
 

@@ -20,7 +20,7 @@ from tenants.models import Tenant
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TenantView:
     """What a caller sees of their tenant: `schema` as they know it, `published` as it is, `channel` for the records."""
 
     schema: TenantSchema
@@ -32,16 +32,16 @@ class Sight:
         return view.condition(self.channel, self.published, table, connection.vendor)
 
 
-def sight_of(caller: Caller) -> Sight:
+def view_of_caller(caller: Caller) -> TenantView:
     """Return what the caller's security profile shows them now."""
     version = Tenant.objects.values_list("schema_version", flat=True).get(pk=caller.tenant_id)
     published, access = schema_of(caller.tenant_id, version), caller.access
     channel = Channel(caller.tenant_id, caller.tenant, access.channel, access.rules)
     known = published if access.rules is None else replace(published, objects=tuple(view.specs(channel, published)))
-    return Sight(known, published, channel)
+    return TenantView(known, published, channel)
 
 
-def spec_for(sight: Sight, table: str) -> ObjectSpec:
+def spec_for(sight: TenantView, table: str) -> ObjectSpec:
     """Return a published object type by its table; raises `unknown_table`, in the same words for what the caller must not know of."""
     spec = sight.schema.by_table.get(table)
     if spec is None:
@@ -49,7 +49,7 @@ def spec_for(sight: Sight, table: str) -> ObjectSpec:
     return spec
 
 
-def live_rows(sight: Sight, spec: ObjectSpec) -> "QuerySet[Any]":
+def live_rows(sight: TenantView, spec: ObjectSpec) -> "QuerySet[Any]":
     """Return the records of a type that the caller sees and that are not deleted."""
     model: Any = model_for(sight.published.tenant_id, spec.table_name, sight.published)
     found: QuerySet[Any] = model._default_manager.filter(_deleted=False)
@@ -59,7 +59,7 @@ def live_rows(sight: Sight, spec: ObjectSpec) -> "QuerySet[Any]":
     return found.extra(where=[condition], params=values)  # noqa: S610 - built from published names; values are parameters
 
 
-def live_record(sight: Sight, spec: ObjectSpec, record_id: str) -> rows.Row:
+def live_record(sight: TenantView, spec: ObjectSpec, record_id: str) -> rows.Row:
     """Return a record; raises `not_found` when there is none, it is deleted, or the caller does not see it."""
     row = seen_record(sight, spec, record_id)
     if row is None or row.deleted:
@@ -67,7 +67,7 @@ def live_record(sight: Sight, spec: ObjectSpec, record_id: str) -> rows.Row:
     return row
 
 
-def seen_record(sight: Sight, spec: ObjectSpec, record_id: str) -> rows.Row | None:
+def seen_record(sight: TenantView, spec: ObjectSpec, record_id: str) -> rows.Row | None:
     """Return a record or tombstone that the caller sees; None when there is none. A hidden one costs what an absent one costs."""
     if "\x00" in record_id or not _sees(sight, spec.table_name, record_id):
         return None
@@ -75,7 +75,7 @@ def seen_record(sight: Sight, spec: ObjectSpec, record_id: str) -> rows.Row | No
     return rows.records(sight.published.tenant_id, published, [record_id]).get(record_id)
 
 
-def _sees(sight: Sight, table: str, record_id: str) -> bool:
+def _sees(sight: TenantView, table: str, record_id: str) -> bool:
     if not sight.channel.filtered:
         return True
     condition, values = view.condition(sight.channel, sight.published, table, connection.vendor, few=True)

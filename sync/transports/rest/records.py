@@ -7,18 +7,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync.transports.rest.auth import InTenant, caller_of
-from sync.transports.rest.conf import rest_knobs
+from sync.transports.rest.conf import rest_settings
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.listing import page_of
 from sync.transports.rest.parsers import JSONPatchParser, StrictJSONParser, body_object, is_patch
-from sync.transports.rest.quantized import EvenView
-from sync.transports.rest.reading import live_record, live_rows, shown, shown_row, sight_of, spec_for
+from sync.transports.rest.quantized import QuantizedView
+from sync.transports.rest.reading import live_record, live_rows, shown, shown_row, spec_for, view_of_caller
 from sync.transports.rest.writing import etag, merge_patch, new_id, push_one, versions_in
 from sync.wire.ops import Op
 
 
-class RecordsView(EvenView):
+class RecordsView(QuantizedView):
     """The records of one object type."""
 
     permission_classes = (InTenant,)
@@ -34,9 +34,9 @@ class RecordsView(EvenView):
     def get(self, request: Request, table: str) -> Response:
         """Return a page of records; `next` is the cursor of the page after it."""
         caller = caller_of(request)
-        sight = sight_of(caller)
+        sight = view_of_caller(caller)
         spec = spec_for(sight, table)
-        page = page_of(live_rows(sight, spec), spec, dict(request.query_params.lists()), knobs=rest_knobs())
+        page = page_of(live_rows(sight, spec), spec, dict(request.query_params.lists()), settings=rest_settings())
         return Response({"results": [shown(spec, row) for row in page.rows], "next": page.next})
 
     @described(
@@ -45,7 +45,7 @@ class RecordsView(EvenView):
     def post(self, request: Request, table: str) -> Response:
         """Create a record. Without an `id` the server makes one (UUIDv7)."""
         caller = caller_of(request)
-        sight = sight_of(caller)
+        sight = view_of_caller(caller)
         spec = spec_for(sight, table)
         body = body_object(request)
         record_id: Any = body.pop("id", None)
@@ -56,7 +56,7 @@ class RecordsView(EvenView):
         return Response(shown_row(spec, row), status=201, headers={"Location": location, "ETag": etag(row.version)})
 
 
-class RecordView(EvenView):
+class RecordView(QuantizedView):
     """One record. Its version is its ETag; with `If-Match` a write applies to that version only."""
 
     permission_classes = (InTenant,)
@@ -66,7 +66,7 @@ class RecordView(EvenView):
     def get(self, request: Request, table: str, record_id: str) -> Response:
         """Return the record; 304 when the caller has this version."""
         caller = caller_of(request)
-        sight = sight_of(caller)
+        sight = view_of_caller(caller)
         spec = spec_for(sight, table)
         row = live_record(sight, spec, record_id)
         tag = etag(row.version)
@@ -80,7 +80,7 @@ class RecordView(EvenView):
     def patch(self, request: Request, table: str, record_id: str) -> Response:
         """Change the fields given, or apply a JSON Patch. A `version` among the fields means the same as `If-Match`."""
         caller = caller_of(request)
-        sight = sight_of(caller)
+        sight = view_of_caller(caller)
         spec = spec_for(sight, table)
         allowed = versions_in(request.headers.get("If-Match"))
         if is_patch(request):
@@ -100,7 +100,7 @@ class RecordView(EvenView):
     def delete(self, request: Request, table: str, record_id: str) -> Response:
         """Delete the record."""
         caller = caller_of(request)
-        sight = sight_of(caller)
+        sight = view_of_caller(caller)
         spec = spec_for(sight, table)
         live_record(sight, spec, record_id)
         push_one(caller, Op(1, None, table, record_id, "delete"), versions_in(request.headers.get("If-Match")))

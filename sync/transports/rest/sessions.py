@@ -10,14 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sync.conf import stream_knobs
+from sync.conf import stream_settings
 from sync.log.changes import newest_op_of
 from sync.transports.rest.auth import Caller, device_of
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.parsers import body_object, text_of
 from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
-from sync.v1.conf import v1_knobs
+from sync.v1.conf import v1_settings
 from tenants.models import Membership
 from tenants.tokens import MAX_NAME_LENGTH, IssuedDevice, issue_again, issue_device, revoke
 
@@ -64,7 +64,7 @@ class LoginView(APIView):
             )
         if newest_op_of(device_id) > newest:
             return None
-        closed = timedelta(seconds=2 * max(stream_knobs().revocation_seconds, v1_knobs().v1_ping))
+        closed = timedelta(seconds=2 * max(stream_settings().revocation_seconds, v1_settings().v1_ping))
         return issue_again(member.tenant, member.user, device_id, name, closed=closed)
 
     def _member(self, request: Request, tenant: str, *, username: str, password: str) -> Membership:

@@ -12,7 +12,7 @@ from sync.errors import SyncError
 from sync.settle import push
 from sync.transports.rest.auth import Caller
 from sync.transports.rest.errors import RestCode, RestError
-from sync.transports.rest.reading import live_record, sight_of, spec_for
+from sync.transports.rest.reading import live_record, spec_for, view_of_caller
 from sync.wire.codes import Code
 from sync.wire.ops import Op, OpResult
 from sync.wire.patch import escape
@@ -68,7 +68,7 @@ def push_one(caller: Caller, op: Op, allowed: set[int] | None) -> OpResult:
         return accepted(push.push(caller.actor, [op])[0])
     with transaction.atomic():
         lock_tenant(caller.tenant_id)
-        sight = sight_of(caller)
+        sight = view_of_caller(caller)
         version = live_record(sight, spec_for(sight, op.table), op.id).version
         if version not in allowed:
             raise RestError(RestCode.STALE, f"The record is at version {version} by now.", version=version)
@@ -85,10 +85,10 @@ def accepted(result: OpResult) -> OpResult:
     if result.accepted:
         return result
     if result.status == "conflict":
-        raise RestError(RestCode.CONFLICT, "Others changed the same meanwhile.", **told(result))
+        raise RestError(RestCode.CONFLICT, "Others changed the same meanwhile.", **result_json(result))
     raise SyncError(_CODES.get(result.code or "", Code.INTERNAL), result.message or "", field=result.field)
 
 
-def told(result: OpResult) -> dict[str, Any]:
+def result_json(result: OpResult) -> dict[str, Any]:
     """Return a result without its op_id, which means nothing to a REST caller."""
     return {key: value for key, value in result.wire().items() if key != "op_id"}

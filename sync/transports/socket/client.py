@@ -12,7 +12,7 @@ from sync.transports.errors import code_of
 from sync.transports.runtime import Runtime
 from sync.transports.socket import requests
 from sync.transports.socket.hello import Greeting, mark_channel
-from sync.transports.socket.send_buffer import Outbox
+from sync.transports.socket.send_buffer import SendBuffer
 from sync.transports.socket.stream import Stream
 from sync.wire import frames
 from sync.wire.codes import Code
@@ -40,7 +40,7 @@ class Failing(Protocol):
 class Client:
     """Lives on the event loop, for as long as its connection."""
 
-    def __init__(self, greeting: Greeting, hello: Hello, runtime: Runtime, outbox: Outbox, fail: Failing) -> None:
+    def __init__(self, greeting: Greeting, hello: Hello, runtime: Runtime, outbox: SendBuffer, fail: Failing) -> None:
         self.greeting = greeting
         self.identity = greeting.identity
         channel = greeting.channel
@@ -49,7 +49,7 @@ class Client:
             outbox,
             runtime.hub,
             runtime.pool,
-            runtime.knobs,
+            runtime.settings,
             user_id=self.identity.user_id,
             on_pruned=self._begin_again,
             on_moved=self._moved,

@@ -21,7 +21,7 @@ from sync.transports.errors import INTERNAL, code_of
 from sync.transports.runtime import Runtime
 from sync.transports.socket.client import Client
 from sync.transports.socket.hello import greet
-from sync.transports.socket.send_buffer import Outbox, Send
+from sync.transports.socket.send_buffer import Send, SendBuffer
 from sync.transports.socket.session import Action, Close, Do, Reply, Session, State
 from sync.wire import frames
 from sync.wire.codes import Code
@@ -56,7 +56,7 @@ class Connection:
         self.session = Session(runtime.limits)
         self.client: Client | None = None
         self._runtime = runtime
-        self._outbox = Outbox(send, runtime.knobs, on_broken=self._broken)
+        self._outbox = SendBuffer(send, runtime.settings, on_broken=self._broken)
         self._requests: deque[Message] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._acks: deque[_Push] = deque()
@@ -244,13 +244,13 @@ class Connection:
             logger.exception("request_failed", request=type(message).__name__, device=self.device_id)
             self.fail(Code.INTERNAL, "The server failed on this request.", ref=ref, retry_after=5)
         if self.session.state is State.GREETING:  # a hello that failed for no fault of the client's
-            self._perform(self.session.bye("unavailable", self._runtime.knobs.drain_seconds, INTERNAL))
+            self._perform(self.session.bye("unavailable", self._runtime.settings.drain_seconds, INTERNAL))
 
     async def _greet(self, hello: Hello) -> None:
         self._hello_timer.cancel()
         if self._runtime.draining:
             raise SyncError(
-                Code.SHUTTING_DOWN, "The server is going down.", retry_after=self._runtime.knobs.drain_seconds
+                Code.SHUTTING_DOWN, "The server is going down.", retry_after=self._runtime.settings.drain_seconds
             )
         try:
             greeting = await self._runtime.pool.run(greet, hello)

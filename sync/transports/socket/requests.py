@@ -9,7 +9,7 @@ from sync.catchup.digest import Digest, table_digest
 from sync.catchup.plan import (
     Plan,
     Position,
-    SchemaMoved,
+    SchemaChanged,
     TenantState,
     channel_state,
     in_channel,
@@ -66,7 +66,7 @@ def begin(channel: Channel, position: Position) -> Begin:
                 if chosen.mode != "rows":
                     return Begin(chosen)
                 return Begin(chosen, changed_rows(reader, schema_at(chosen.state), position.cursor, chosen.total))
-        except SchemaMoved:
+        except SchemaChanged:
             continue
     raise SyncError(Code.UNAVAILABLE, "The schema changes too fast to read it. Try again.", retry_after=1)
 
@@ -83,7 +83,7 @@ def verify(channel: Channel, message: Verify) -> Verified:
                     _known(channel, schema, name)
                 tables = {name: table_digest(reader, channel, schema, name) for name in names}
             return Verified(in_channel(channel, state), tables)
-        except SchemaMoved:
+        except SchemaChanged:
             continue
     raise SyncError(Code.UNAVAILABLE, "The schema changes too fast to read it. Try again.", retry_after=1)
 

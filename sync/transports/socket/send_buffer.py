@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sync.conf import StreamKnobs
+from sync.conf import StreamSettings
 from sync.transports.socket.eager import run_eagerly
 from sync.wire import frames
 
@@ -20,12 +20,12 @@ HARD_BOUND = 16
 PINGS_PER_WINDOW = 8
 
 
-class Outbox:
+class SendBuffer:
     """Frames in order. Lives on the event loop; `put` never blocks."""
 
-    def __init__(self, send: Send, knobs: StreamKnobs, *, on_broken: Callable[[bool], None]) -> None:
+    def __init__(self, send: Send, settings: StreamSettings, *, on_broken: Callable[[bool], None]) -> None:
         self._send = send
-        self._knobs = knobs
+        self._settings = settings
         self._on_broken = on_broken
         self._queue: deque[str | bytes] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -40,7 +40,7 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether live frames must not be put in any more."""
-        return self.waiting_bytes > self._knobs.outbox_bytes or len(self._queue) > self._knobs.outbox_frames
+        return self.waiting_bytes > self._settings.outbox_bytes or len(self._queue) > self._settings.outbox_frames
 
     def put(self, frame: str | bytes) -> None:
         """Send a frame after everything put in before."""
@@ -49,8 +49,8 @@ class Outbox:
         self._queue.append(frame)
         self.waiting_bytes += len(frame)
         if (
-            self.waiting_bytes > HARD_BOUND * self._knobs.outbox_bytes
-            or len(self._queue) > HARD_BOUND * self._knobs.outbox_frames
+            self.waiting_bytes > HARD_BOUND * self._settings.outbox_bytes
+            or len(self._queue) > HARD_BOUND * self._settings.outbox_frames
         ):
             self._break(slow=True)
         else:
@@ -65,7 +65,7 @@ class Outbox:
     async def room(self) -> None:
         """Wait until at most half of what may wait is waiting."""
         while not self._dead and (
-            self.waiting_bytes * 2 > self._knobs.outbox_bytes or len(self._queue) * 2 > self._knobs.outbox_frames
+            self.waiting_bytes * 2 > self._settings.outbox_bytes or len(self._queue) * 2 > self._settings.outbox_frames
         ):
             await self._wait()
 
@@ -111,13 +111,13 @@ class Outbox:
             while self._queue:
                 frame = self._queue.popleft()
                 self.waiting_bytes -= len(frame)
-                if self._sent - self._confirmed > self._knobs.window_bytes:
+                if self._sent - self._confirmed > self._settings.window_bytes:
                     await self._confirmation()
                     if self._dead:
                         return
                 await self._send({"type": "websocket.send", "text" if type(frame) is str else "bytes": frame})
                 self._sent += len(frame)
-                if self._sent - self._pinged > self._knobs.window_bytes // PINGS_PER_WINDOW:
+                if self._sent - self._pinged > self._settings.window_bytes // PINGS_PER_WINDOW:
                     await self._ping()
                 self._notify()
             if self._close_code is not None and not self._dead:
@@ -136,9 +136,9 @@ class Outbox:
 
     async def _confirmation(self) -> None:
         """Wait until the client confirmed enough; give it up when that takes too long."""
-        overdue = asyncio.get_running_loop().call_later(self._knobs.pong_seconds, lambda: self._break(slow=True))
+        overdue = asyncio.get_running_loop().call_later(self._settings.pong_seconds, lambda: self._break(slow=True))
         try:
-            while self._sent - self._confirmed > self._knobs.window_bytes and not self._dead:
+            while self._sent - self._confirmed > self._settings.window_bytes and not self._dead:
                 await self._wait()
         finally:
             overdue.cancel()

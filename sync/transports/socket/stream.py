@@ -13,12 +13,12 @@ import structlog
 from sync import metrics
 from sync.catchup.plan import read_frames
 from sync.channels.channel import Channel
-from sync.conf import StreamKnobs
-from sync.errors import AccessMoved, LogPruned
+from sync.conf import StreamSettings
+from sync.errors import AccessChanged, LogPruned
 from sync.fanout.framing import SharedFrame
 from sync.fanout.hub import Hub
 from sync.records.read_pool import ReadPool
-from sync.transports.socket.send_buffer import Outbox
+from sync.transports.socket.send_buffer import SendBuffer
 from sync.wire import frames
 
 logger = structlog.get_logger(__name__)
@@ -39,10 +39,10 @@ class Stream:
     def __init__(
         self,
         channel: Channel,
-        outbox: Outbox,
+        outbox: SendBuffer,
         hub: Hub,
         pool: ReadPool,
-        knobs: StreamKnobs,
+        settings: StreamSettings,
         *,
         user_id: int,
         on_pruned: Callable[[], Awaitable[None]],
@@ -53,7 +53,7 @@ class Stream:
         self.mode = Mode.IDLE
         self.cursor = 0
         self.state_hash = b""
-        self._outbox, self._hub, self._pool, self._knobs = outbox, hub, pool, knobs
+        self._outbox, self._hub, self._pool, self._settings = outbox, hub, pool, settings
         self._on_pruned, self._on_moved = on_pruned, on_moved
         self._task: asyncio.Task[None] | None = None
         self._held: list[SharedFrame] | None = None
@@ -104,7 +104,7 @@ class Stream:
         elif self._held is not None:
             self._held.append(frame)
             self._held_bytes += len(frame.text)
-            if self._held_bytes > self._knobs.outbox_bytes or len(self._held) > self._knobs.outbox_frames:
+            if self._held_bytes > self._settings.outbox_bytes or len(self._held) > self._settings.outbox_frames:
                 self._drop_held()
                 self._hub.leave(self, self.channel)
 
@@ -149,7 +149,7 @@ class Stream:
                 self.mode, self._task = Mode.IDLE, None
                 await self._on_pruned()
                 return
-            except AccessMoved:
+            except AccessChanged:
                 self.mode, self._task = Mode.IDLE, None
                 self.moved()
                 return

@@ -12,10 +12,10 @@ from django.http import HttpRequest
 
 from sync.channels.channel import Channel
 from sync.channels.channel_log import channel_of
-from sync.transports.response_grid import wait_for_mark
+from sync.transports.response_grid import wait_for_tick
 from sync.transports.v1 import jwt_tokens
 from sync.transports.v1.errors import V1Code, V1Error
-from sync.v1.conf import v1_knobs
+from sync.v1.conf import v1_settings
 from sync.wire.ops import Actor
 from tenants.errors import MoatError
 from tenants.tokens import DeviceIdentity, identify, identify_device
@@ -53,7 +53,7 @@ class Caller:
     def even_out(self) -> None:
         """Block until an answer no longer tells by its time whether there is something the caller may not see."""
         if self.channel.filtered:
-            wait_for_mark(self.begun)
+            wait_for_tick(self.begun)
 
     def renewed(self) -> "Caller":
         """Return the caller with the rights in force by now. Raises `V1Error` authorizationFailed when they no longer let them in."""
@@ -120,6 +120,6 @@ def count(caller: Caller) -> None:
         made = cache.incr(key)
     except ValueError:  # it went out of the cache just now
         return
-    if made > v1_knobs().v1_rate:
+    if made > v1_settings().v1_rate:
         wait = int((window + 1) * _WINDOW - now) + 1
         raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, f"Too many requests; come back in {wait} seconds.", retry_after=wait)

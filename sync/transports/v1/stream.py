@@ -22,7 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from sync.channels.channel import Channel
 from sync.entities.ops import Page
-from sync.errors import AccessMoved
+from sync.errors import AccessChanged
 from sync.transports.runtime import Runtime, get_runtime
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, fetch_keys, require_https
@@ -30,7 +30,7 @@ from sync.transports.v1.errors import V1Code, V1Error, invalid
 from sync.transports.v1.negotiation import to_json
 from sync.transports.v1.views import failed, unexpected
 from sync.transports.v1.wakes import wakes_of
-from sync.v1.conf import v1_knobs
+from sync.v1.conf import v1_settings
 from sync.v1.pull import pull
 from sync.v1.pull_state import attach
 from tenants.tokens import identify_device
@@ -73,7 +73,7 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
         # Ahead of it what may wait for an issuer of tokens, which no socket's reads are to wait behind.
         await asyncio.to_thread(fetch_keys, request)
         caller, wanted = await runtime.pool.run(_checked, request)
-        if _open[caller.device] >= v1_knobs().v1_streams:
+        if _open[caller.device] >= v1_settings().v1_streams:
             raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, "This device has enough streams open.", retry_after=5)
         opened = _Stream(runtime, caller, wanted)
     except Exception as error:
@@ -186,7 +186,7 @@ class _Stream:
             woken.clear()
             more = not self._has_expired()
             while more and self._ending is None:
-                if time.monotonic() - self._looked >= v1_knobs().v1_ping:  # so busy that no ping is due
+                if time.monotonic() - self._looked >= v1_settings().v1_ping:  # so busy that no ping is due
                     await self._look()
                     continue
                 page = await self._runtime.pool.run(self._page)
@@ -212,7 +212,7 @@ class _Stream:
         while True:
             try:
                 return work(self._caller.channel, self._caller.device)
-            except AccessMoved:
+            except AccessChanged:
                 self._renew()
 
     def _renew(self) -> None:
@@ -228,7 +228,7 @@ class _Stream:
     async def _pause(self, woken: asyncio.Event) -> bytes | None:
         """Wait for news; return a ping when there was none for long, after a look whether the device may stay."""
         try:
-            async with asyncio.timeout(min(v1_knobs().v1_ping, max(0.0, self._caller.until - time.time()))):
+            async with asyncio.timeout(min(v1_settings().v1_ping, max(0.0, self._caller.until - time.time()))):
                 await woken.wait()
         except TimeoutError:
             await self._look()

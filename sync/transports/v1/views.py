@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from sync.entities.ops import Page
-from sync.errors import AccessMoved, SyncError
+from sync.errors import AccessChanged, SyncError
 from sync.log.changes import newest_op_of
 from sync.settle.entity import EntityRefused
 from sync.transports.v1 import messages
@@ -23,7 +23,7 @@ from sync.transports.v1.errors import V1Code, V1Error, invalid, of_engine
 from sync.transports.v1.messages import JSON
 from sync.transports.v1.negotiation import read, respond, to_json
 from sync.transports.v1.openapi import document
-from sync.v1.conf import v1_knobs
+from sync.v1.conf import v1_settings
 from sync.v1.pull import pull
 from sync.v1.pull_state import CursorInvalid, head_of, resume_at
 from sync.v1.push import push_entities
@@ -76,7 +76,7 @@ def _call(handler: Handler) -> Callable[[HttpRequest], HttpResponse]:
                 raise V1Error(V1Code.NOT_SUPPORTED, "Send a POST.", status=HTTPStatus.METHOD_NOT_ALLOWED)
             caller = authenticate(request)
             count(caller)
-            message = messages.require_map(read(request, v1_knobs().v1_body))
+            message = messages.require_map(read(request, v1_settings().v1_body))
             messages.named(message, "dbId", caller.database)
             messages.named(message, "deviceId", caller.device, required=handler in (handshake_of, push_of))
             return respond(request, handler(caller, message))
@@ -111,7 +111,7 @@ def page_of(caller: Caller, asked: messages.PullRequest) -> Page:
     while True:
         try:
             return pull(caller.channel, caller.device, asked.since, asked.limit, asked.collections)
-        except AccessMoved:
+        except AccessChanged:
             caller = caller.renewed()
 
 
@@ -131,8 +131,8 @@ def push_of(caller: Caller, message: Message) -> dict[str, Any]:
 
 
 def _bounds() -> messages.Bounds:
-    knobs = v1_knobs()
-    return messages.Bounds(knobs.v1_ops, knobs.v1_entity, knobs.v1_page, knobs.v1_page_max)
+    settings = v1_settings()
+    return messages.Bounds(settings.v1_ops, settings.v1_entity, settings.v1_page, settings.v1_page_max)
 
 
 def _confirm(device_id: str, cursor: int) -> None:

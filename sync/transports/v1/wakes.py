@@ -22,7 +22,7 @@ class Wakes:
         self._waiting: dict[int, set[asyncio.Event]] = {}
         self._heads: dict[int, int] = {}
         self._loop = asyncio.get_running_loop()
-        self._unlisten = commits.listen(self._heard)
+        self._unlisten = commits.subscribe(self._heard)
         self._poll: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -59,7 +59,7 @@ class Wakes:
     async def _look(self) -> None:
         """Look for what other processes committed, as long as anybody waits."""
         while self._waiting:
-            await asyncio.sleep(self.runtime.knobs.poll_seconds)
+            await asyncio.sleep(self.runtime.settings.poll_seconds)
             try:
                 found = await self.runtime.pool.run(_cursors, list(self._waiting))
             except Exception as error:
