@@ -78,4 +78,4 @@ def _change(row: SystemRecord, record: Record | None, by: str) -> Entry | None:
         row.data = record
     row.version += 1
     after = None if row.deleted else image_of(row.table_name, row.record_id, row.data)
-    return Entry(row.table_name, row.record_id, op, row.version, payload, by, mark=Side(before, after))
+    return Entry(row.table_name, row.record_id, op, row.version, payload, by, transition=Side(before, after))

@@ -255,11 +255,11 @@ def read_frames(channel: Channel, after: int, state_hash: bytes, up_to: int | No
 def _filtered_frames(channel: Channel, piece: channel_log.Routed, state_hash: bytes) -> list[SharedFrame]:
     if piece.to_cursor == piece.from_cursor:
         return []
-    flow = ChannelFeed(channel, piece.from_cursor)
-    flow.begin(state_hash, piece.schema_version)
+    feed = ChannelFeed(channel, piece.from_cursor)
+    feed.start(state_hash, piece.schema_version)
     for one in piece.lines:
-        flow.take(one.cursor, one.schema_version, one.line)
-    return list(flow.emit(piece.to_cursor, empty=True))
+        feed.add(one.cursor, one.schema_version, one.line)
+    return list(feed.emit(piece.to_cursor, empty=True))
 
 
 def _is_pruned(tenant_id: int, after: int) -> bool:

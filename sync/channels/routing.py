@@ -48,12 +48,12 @@ def index_term(rule: TableRule) -> Term | None:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """The routing values one table's changes carry. `indexed` keys get routes; `whole` when some channel sees the table unfiltered."""
+    """The routing values one table's changes carry. `indexed` keys get routes; `unfiltered` when some channel sees the table unfiltered."""
 
     table: str
     keys: tuple[RouteKey, ...] = ()
     indexed: frozenset[str] = frozenset()
-    whole: bool = False
+    unfiltered: bool = False
 
     @cached_property
     def by_kind(self) -> dict[str, tuple[RouteKey, ...]]:
@@ -94,7 +94,7 @@ def build_plan(all_rules: Iterable[Rules]) -> RoutePlan | None:
     """Return what the changes of a tenant must carry for these rules, or None when no rules are filtered at all."""
     keys: dict[str, set[RouteKey]] = {}
     indexed: dict[str, set[str]] = {}
-    whole: set[str] = set()
+    unfiltered: set[str] = set()
     any_rules = False
     for rules in all_rules:
         any_rules = True
@@ -102,13 +102,13 @@ def build_plan(all_rules: Iterable[Rules]) -> RoutePlan | None:
             keys.setdefault(rule.table, set()).update(t.key for t in rule.terms)
             term = index_term(rule)
             if term is None:
-                whole.add(rule.table)
+                unfiltered.add(rule.table)
             else:
                 indexed.setdefault(rule.table, set()).add(term.key.text)
     if not any_rules:
         return None
     tables = (
-        TablePlan(t, tuple(sorted(k)), frozenset(indexed.get(t, ())), t in whole) for t, k in sorted(keys.items())
+        TablePlan(t, tuple(sorted(k)), frozenset(indexed.get(t, ())), t in unfiltered) for t, k in sorted(keys.items())
     )
     return RoutePlan(tuple(tables))
 
@@ -128,7 +128,7 @@ def channel_routes(rules: Rules) -> frozenset[int]:
 
 def change_routes(plan: TablePlan, *sides: Routing | None) -> set[int]:
     """Return the routes of a change of a type table, from its routing values before and after."""
-    routes = {route(plan.table)} if plan.whole else set()
+    routes = {route(plan.table)} if plan.unfiltered else set()
     for side in sides:
         for key in plan.indexed:
             routes.update(route(plan.table, key, value) for value in values_of(side, key))

@@ -56,6 +56,9 @@ class PullState(models.Model):
     sent = models.BigIntegerField(default=0)
     paged = models.BigIntegerField(default=0)
 
+    class Meta:
+        db_table = "sync_v1_devicestate"
+
     def __str__(self) -> str:
         return f"{self.device_id} of {self.channel}"
 

@@ -34,12 +34,12 @@ class ChannelStore(Protocol):
 
 
 class Subscriber(Protocol):
-    """What the hub offers frames to. Neither method may block or raise; `moved` ends with the hub's `leave`."""
+    """What the hub offers frames to. Neither method may block or raise; `channel_changed` ends with the hub's `leave`."""
 
     channel: Channel
     user_id: int
 
-    def moved(self) -> None:
+    def channel_changed(self) -> None:
         """Rights changed, and the subscriber belongs to another channel now."""
 
     def offer(self, frame: SharedFrame) -> None:
@@ -72,15 +72,15 @@ def _done(task: "asyncio.Task[Any]") -> None:
 class AccessCheck:
     """The rights of one feed's subscribers, as far as they were checked."""
 
-    def __init__(self, feed: Served, access_version: int, backing: ChannelStore | None) -> None:
+    def __init__(self, feed: Served, access_version: int, store: ChannelStore | None) -> None:
         self.access_version = access_version
         self._feed = feed
-        self._backing = backing
+        self._store = store
         self._needed = access_version
-        self._doubted = False
+        self._stale = False
         self._task: asyncio.Task[None] | None = None
-        self._certain = asyncio.Event()
-        self._certain.set()
+        self._current = asyncio.Event()
+        self._current.set()
 
     @property
     def pending(self) -> bool:
@@ -91,41 +91,41 @@ class AccessCheck:
         """A commit was made under this version."""
         if access_version > self._needed:
             self._needed = access_version
-            self.doubt()
+            self.invalidate()
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Hand nothing over until everybody was checked again."""
-        self._doubted = True
-        if self._task is None and self._backing is not None:
-            self._certain.clear()
-            self._task = asyncio.get_running_loop().create_task(self._ask(self._backing))
+        self._stale = True
+        if self._task is None and self._store is not None:
+            self._current.clear()
+            self._task = asyncio.get_running_loop().create_task(self._ask(self._store))
 
-    def check(self, channel: Channel) -> None:
+    def require(self, channel: Channel) -> None:
         """Raise `AccessMoved` when a channel was chosen under rights that are out of date."""
         if channel.access_version < self.access_version:
             raise AccessChanged
 
-    async def certain(self, channel: Channel) -> None:
+    async def wait_current(self, channel: Channel) -> None:
         """Wait until the subscribers are checked at least under the rights a channel was chosen under."""
         self.seen(channel.access_version)
         while self.pending:
-            await self._certain.wait()
+            await self._current.wait()
 
     def close(self) -> None:
         """Stop asking."""
         if self._task is not None:
             self._task.cancel()
-        self._certain.set()
+        self._current.set()
 
-    async def _ask(self, backing: ChannelStore) -> None:
-        while self._doubted or self.access_version < self._needed:
-            self._doubted = False
+    async def _ask(self, store: ChannelStore) -> None:
+        while self._stale or self.access_version < self._needed:
+            self._stale = False
             asked = [(channel, one) for channel, subscribers in self._feed.subscribers.items() for one in subscribers]
             try:
-                standing = await backing.current_channels(self._feed.tenant_id, [one.user_id for _, one in asked])
+                standing = await store.current_channels(self._feed.tenant_id, [one.user_id for _, one in asked])
             except Exception:
                 logger.exception("rights_check_failed", tenant_id=self._feed.tenant_id)
-                self._doubted = True
+                self._stale = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self.access_version = max(self.access_version, standing.access_version)
@@ -133,7 +133,7 @@ class AccessCheck:
                 if standing.channels.get(one.user_id) == channel.key:
                     one.channel = replace(one.channel, access_version=standing.access_version)
                 else:
-                    one.moved()
+                    one.channel_changed()
         self._task = None
-        self._certain.set()
+        self._current.set()
         self._feed.flush()

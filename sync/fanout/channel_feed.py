@@ -1,7 +1,7 @@
 """Pure: the filtered channels of one tenant in the hub: which of them a change concerns, and their frames.
 
-A flow emits a frame only when its channel sees something, so a change costs what the channels that see it cost. Between
-frames a flow lags behind the head; `advance` closes the gap with a frame that has no lines.
+A feed emits a frame only when its channel sees something, so a change costs what the channels that see it cost. Between
+frames a feed lags behind the head; `advance` closes the gap with a frame that has no lines.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ class ChannelFeed:
         self._lines: list[tuple[int, int, bytes]] = []
 
     @property
-    def ready(self) -> bool:
+    def started(self) -> bool:
         """Whether its chain is known; until then it only collects."""
         return self._state is not None
 
@@ -37,15 +37,15 @@ class ChannelFeed:
     def state_hash(self) -> bytes:
         """The chain at `position`."""
         if self._state is None:
-            raise RuntimeError("The flow has not begun.")
+            raise RuntimeError("The feed has not begun.")
         return self._state
 
-    def begin(self, state_hash: bytes, schema_version: int) -> None:
+    def start(self, state_hash: bytes, schema_version: int) -> None:
         """Say what the chain was at `position`."""
         self._state = state_hash
         self.schema_version = max(self.schema_version, schema_version)
 
-    def take(self, cursor: int, schema_version: int, line: bytes) -> None:
+    def add(self, cursor: int, schema_version: int, line: bytes) -> None:
         """Take in a projected line."""
         self._lines.append((cursor, schema_version, line))
 
@@ -82,27 +82,27 @@ class ChannelFeed:
 
 
 class ChannelFeeds:
-    """The flows of a tenant, found by the values their rules let through."""
+    """The feeds of a tenant, found by the values their rules let through."""
 
     def __init__(self) -> None:
         self.by_channel: dict[Channel, ChannelFeed] = {}
-        self._whole: dict[str, dict[Channel, None]] = {}
+        self._unfiltered: dict[str, dict[Channel, None]] = {}
         self._by_value: dict[str, dict[str, dict[str, dict[Channel, None]]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.by_channel)
 
-    def add(self, flow: ChannelFeed) -> None:
-        """Put a flow in."""
-        self.by_channel[flow.channel] = flow
-        for place in self._places(flow.channel):
-            place[flow.channel] = None
+    def add(self, feed: ChannelFeed) -> None:
+        """Put a feed in."""
+        self.by_channel[feed.channel] = feed
+        for place in self._places(feed.channel):
+            place[feed.channel] = None
 
     def remove(self, channel: Channel) -> None:
-        """Take a flow out."""
-        flow = self.by_channel.pop(channel, None)
-        if flow is not None:
-            for place in self._places(flow.channel):
+        """Take a feed out."""
+        feed = self.by_channel.pop(channel, None)
+        if feed is not None:
+            for place in self._places(feed.channel):
                 place.pop(channel, None)
 
     def _places(self, channel: Channel) -> Iterator[dict[Channel, None]]:
@@ -111,7 +111,7 @@ class ChannelFeeds:
                 yield self._place(table, "object_name", rule.object_name)
             term = index_term(rule)
             if term is None:
-                yield self._whole.setdefault(rule.table, {})
+                yield self._unfiltered.setdefault(rule.table, {})
             else:
                 for value in term.allowed:
                     yield self._place(rule.table, term.key.text, value)
@@ -121,7 +121,7 @@ class ChannelFeeds:
 
     def concerned(self, table: str, side: Side | None) -> Iterable[Channel]:
         """Return the channels that a change can concern; `projection` decides whether it does."""
-        found: dict[Channel, None] = dict(self._whole.get(table, {}))
+        found: dict[Channel, None] = dict(self._unfiltered.get(table, {}))
         if side is None:
             return found
         for key, by_value in self._by_value.get(table, {}).items():
@@ -130,8 +130,8 @@ class ChannelFeeds:
                     found.update(by_value.get(value, {}))
         return found
 
-    def take(self, commits: Iterable[Commit]) -> list[ChannelFeed]:
-        """Take in commits; return the flows that see something of them."""
+    def add_commits(self, commits: Iterable[Commit]) -> list[ChannelFeed]:
+        """Take in commits; return the feeds that see something of them."""
         touched: dict[Channel, ChannelFeed] = {}
         for commit in commits:
             for offset, (version, line) in enumerate(commit.lines):
@@ -139,9 +139,9 @@ class ChannelFeeds:
                 change = decode_line(line)
                 side = commit.sides.get(cursor)
                 for channel in self.concerned(change["table"], side):
-                    flow = self.by_channel[channel]
-                    projected = project(line, side, flow.channel.rules, change) if flow.channel.rules else None
+                    feed = self.by_channel[channel]
+                    projected = project(line, side, feed.channel.rules, change) if feed.channel.rules else None
                     if projected is not None:
-                        flow.take(cursor, version, projected)
-                        touched[channel] = flow
+                        feed.add(cursor, version, projected)
+                        touched[channel] = feed
         return list(touched.values())

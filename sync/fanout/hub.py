@@ -32,7 +32,7 @@ LogReader = Callable[[int, int], Awaitable[list[Commit]]]
 
 
 class TenantFeed:
-    """The ordered flow of one tenant's changes through this process."""
+    """The ordered channel_feed of one tenant's changes through this process."""
 
     def __init__(
         self,
@@ -42,14 +42,14 @@ class TenantFeed:
         read: LogReader,
         *,
         access_version: int = 0,
-        backing: ChannelStore | None = None,
+        store: ChannelStore | None = None,
     ) -> None:
         self.tenant_id = tenant_id
         self.head = self.flushed = head
-        self.flows = ChannelFeeds()
-        self.rights = AccessCheck(self, access_version, backing)
+        self.channel_feeds = ChannelFeeds()
+        self.access = AccessCheck(self, access_version, store)
         self.joining = 0
-        self._backing = backing
+        self._store = store
         self.subscribers: dict[Channel, dict[Subscriber, None]] = {}
         self._state_hash = state_hash
         self._flushed_hash = state_hash
@@ -61,7 +61,7 @@ class TenantFeed:
         self._flush_due = False
         self._arrivals: list[tuple[int, asyncio.Future[None]]] = []
 
-    def take(self, commit: Commit) -> None:
+    def add(self, commit: Commit) -> None:
         """Take news of a commit, in whatever order it comes."""
         if commit.to_cursor <= self.head:
             return
@@ -94,7 +94,7 @@ class TenantFeed:
     def flush(self) -> None:
         """Hand over everything taken since the last time, as one frame per channel where sizes and schema versions allow."""
         self._flush_due = False
-        if not self._pending or self.rights.pending:
+        if not self._pending or self.access.pending:
             return
         commits, self._pending = self._pending, []
         plain = [channel for channel in self.subscribers if not channel.filtered]
@@ -102,24 +102,24 @@ class TenantFeed:
             for channel in plain:
                 self._offer(channel, encode(channel, piece), len(piece.lines))
         self._flushed_hash, self.flushed = self._state_hash, self.head
-        for flow in self.flows.take(commits) if self.flows else ():
-            self.emit(flow)
+        for channel_feed in self.channel_feeds.add_commits(commits) if self.channel_feeds else ():
+            self.emit(channel_feed)
 
-    def emit(self, flow: ChannelFeed, *, empty: bool = False) -> None:
+    def emit(self, channel_feed: ChannelFeed, *, empty: bool = False) -> None:
         """Offer what a filtered channel has taken in; with `empty`, bring its subscribers to the head even if that is nothing."""
-        for frame in flow.emit(self.flushed, empty=empty):
-            self._offer(flow.channel, frame, 1)
-        if flow.since_checkpoint >= CHECKPOINT_LINES and self._backing is not None:
-            flow.since_checkpoint = 0
-            keep = self._backing.remember(flow.channel, flow.position, flow.state_hash)
+        for frame in channel_feed.emit(self.flushed, empty=empty):
+            self._offer(channel_feed.channel, frame, 1)
+        if channel_feed.since_checkpoint >= CHECKPOINT_LINES and self._store is not None:
+            channel_feed.since_checkpoint = 0
+            keep = self._store.remember(channel_feed.channel, channel_feed.position, channel_feed.state_hash)
             spawn(keep)
 
     def advance(self) -> None:
         """Bring the subscribers of filtered channels that have seen nothing for a while to the head."""
-        if not self.rights.pending:
+        if not self.access.pending:
             self.flush()
-            for flow in self.flows.by_channel.values():
-                self.emit(flow, empty=True)
+            for channel_feed in self.channel_feeds.by_channel.values():
+                self.emit(channel_feed, empty=True)
 
     def _offer(self, channel: Channel, frame: SharedFrame, lines: int) -> None:
         subscribers = self.subscribers.get(channel, {})
@@ -130,7 +130,7 @@ class TenantFeed:
 
     def close(self) -> None:
         """Stop reading; whoever waits for a cursor is cancelled."""
-        self.rights.close()
+        self.access.close()
         if self._reading is not None:
             self._reading.cancel()
         for _, arrival in self._arrivals:
@@ -139,7 +139,7 @@ class TenantFeed:
     def _append(self, commit: Commit) -> None:
         self._pending.append(commit)
         self.head, self._state_hash = commit.to_cursor, commit.state_hash
-        self.rights.seen(commit.access_version)
+        self.access.seen(commit.access_version)
         if not self._flush_due:
             self._flush_due = True
             asyncio.get_running_loop().call_soon(self.flush)
@@ -180,9 +180,9 @@ class TenantFeed:
 class Hub:
     """The feeds of one process."""
 
-    def __init__(self, read: LogReader, backing: ChannelStore | None = None) -> None:
+    def __init__(self, read: LogReader, store: ChannelStore | None = None) -> None:
         self._read = read
-        self._backing = backing
+        self._store = store
         self._feeds: dict[int, TenantFeed] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -215,7 +215,7 @@ class Hub:
 
     def _take(self, commit: Commit) -> None:
         if (feed := self._feeds.get(commit.tenant_id)) is not None:
-            feed.take(commit)
+            feed.add(commit)
 
     def wake(self, tenant_id: int, cursor: int) -> None:
         """Somebody says that a tenant's log reaches to a cursor."""
@@ -231,11 +231,11 @@ class Hub:
     def rights_at(self, tenant_id: int, access_version: int) -> None:
         """Somebody says which access version a tenant is at by now."""
         if (feed := self._feeds.get(tenant_id)) is not None:
-            feed.rights.seen(access_version)
+            feed.access.seen(access_version)
 
     def _doubt(self, tenant_id: int) -> None:
         if (feed := self._feeds.get(tenant_id)) is not None:
-            feed.rights.doubt()
+            feed.access.invalidate()
 
     def advance(self) -> None:
         """Now and then: let idle subscribers of filtered channels know how far the log is."""
@@ -252,13 +252,13 @@ class Hub:
         feed.joining += 1
         try:
             await feed.reach(cursor)
-            flow = await self._flow(feed, channel) if channel.filtered else None
-            await feed.rights.certain(channel)
+            channel_feed = await self._flow(feed, channel) if channel.filtered else None
+            await feed.access.wait_current(channel)
             # From here on nothing waits, so no frame can slip through between the head that is returned and the entry.
-            feed.rights.check(channel)
+            feed.access.require(channel)
             feed.flush()
-            if flow is not None:
-                feed.emit(flow, empty=True)
+            if channel_feed is not None:
+                feed.emit(channel_feed, empty=True)
             feed.subscribers.setdefault(channel, {})[subscriber] = None
         finally:
             feed.joining -= 1
@@ -267,36 +267,36 @@ class Hub:
 
     async def _feed(self, channel: Channel, cursor: int, state_hash: bytes) -> TenantFeed:
         tenant_id = channel.tenant_id
-        if tenant_id not in self._feeds and channel.filtered and self._backing is not None:
-            begun = await self._backing.chain_at(replace(channel, key=FULL_ACCESS, rules=None), cursor)
+        if tenant_id not in self._feeds and channel.filtered and self._store is not None:
+            begun = await self._store.chain_at(replace(channel, key=FULL_ACCESS, rules=None), cursor)
             if begun is None:
                 raise LogPruned
             state_hash = begun.state_hash
         feed = self._feeds.get(tenant_id)
         if feed is None:
             version = channel.access_version
-            feed = TenantFeed(tenant_id, cursor, state_hash, self._read, access_version=version, backing=self._backing)
+            feed = TenantFeed(tenant_id, cursor, state_hash, self._read, access_version=version, store=self._store)
             self._feeds[tenant_id] = feed
             feed.recheck()  # something may have been committed since the subscriber read, with nobody here to hear of it
         return feed
 
     async def _flow(self, feed: TenantFeed, channel: Channel) -> ChannelFeed:
-        """Return the flow of a filtered channel, begun if need be: what is committed while its chain is read, it collects."""
-        flow = feed.flows.by_channel.get(channel)
-        if flow is None:
+        """Return the channel_feed of a filtered channel, begun if need be: what is committed while its chain is read, it collects."""
+        channel_feed = feed.channel_feeds.by_channel.get(channel)
+        if channel_feed is None:
             feed.flush()
-            flow = ChannelFeed(channel, feed.flushed)
-            feed.flows.add(flow)
-        if not flow.ready and self._backing is not None:
-            begun = await self._backing.chain_at(channel, flow.position)
+            channel_feed = ChannelFeed(channel, feed.flushed)
+            feed.channel_feeds.add(channel_feed)
+        if not channel_feed.started and self._store is not None:
+            begun = await self._store.chain_at(channel, channel_feed.position)
             if begun is None:
-                feed.flows.remove(channel)
+                feed.channel_feeds.remove(channel)
                 raise LogPruned
-            if not flow.ready:
-                flow.begin(begun.state_hash, begun.schema_version)
-        if feed.flows.by_channel.get(channel) is not flow:
+            if not channel_feed.started:
+                channel_feed.start(begun.state_hash, begun.schema_version)
+        if feed.channel_feeds.by_channel.get(channel) is not channel_feed:
             raise LogPruned
-        return flow
+        return channel_feed
 
     def leave(self, subscriber: Subscriber, channel: Channel) -> None:
         """Offer nothing more to a subscriber; the last one out ends the feed."""
@@ -308,7 +308,7 @@ class Hub:
         if not subscribers:
             feed.subscribers.pop(channel, None)
             if not feed.joining:
-                feed.flows.remove(channel)
+                feed.channel_feeds.remove(channel)
         self._end_if_empty(feed)
 
     def _end_if_empty(self, feed: TenantFeed) -> None:

@@ -42,7 +42,7 @@ _COLUMNS: Final = (
 class Entry:
     """A change to append. `payload` as in the spec; `device` and `op_id` go together; `made_at` in wire form.
 
-    `mark` is what filtered channels need to know: the `Step` of a type table (only where `sync.channels.plans.plan_of` has a plan), the
+    `transition` is what filtered channels need to know: the `RecordTransition` of a type table (only where `sync.channels.plans.plan_of` has a plan), the
     `Side` of a system table.
     `previous` is the cursor of the record's change before this one; 0 for its first. `body` is what CBOR clients are given.
     """
@@ -56,7 +56,7 @@ class Entry:
     device: str | None = None
     op_id: int | None = None
     made_at: str | None = None
-    mark: RecordTransition | Side | None = None
+    transition: RecordTransition | Side | None = None
     previous: int = 0
     body: StoredDocument | None = None
 
@@ -124,7 +124,7 @@ def append_without_saving_tenant(locked: LockedTenant, entries: Iterable[Entry],
 
 def _with_rekeys(plan: RoutePlan, locked: LockedTenant, entries: list[Entry]) -> tuple[list[Entry], Recorded]:
     versions = {(e.table, e.record_id): e.version for e in entries}
-    recorded = record_sides.record(plan, locked, [(e.table, e.mark) for e in entries], versions)
+    recorded = record_sides.record(plan, locked, [(e.table, e.transition) for e in entries], versions)
     last = recorded.cursors | {(e.table, e.record_id): locked.cursor + n for n, e in enumerate(entries, 1)}
     for r in recorded.reroutes:
         key = (r.table, r.record_id)

@@ -133,7 +133,7 @@ class Batch:
         if entry.body is not None or (before is not None and before.entity_version is not None):
             carry_document(before, row, entry)
         if self.is_routed:
-            entry.mark = _step(before, row)
+            entry.transition = _step(before, row)
         row.cursor = cursor
         self.dirty[key] = row
         self.entries.append(entry)

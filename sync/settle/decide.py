@@ -124,36 +124,34 @@ def _update(tx: Tx, op: Op, row: Row, base: int) -> Effect:
     check_values(table, changes)
     if base == row.version and not row.deleted:
         return write_fields(tx, op, row, changes)
-    resolver_input = ConcurrentEdit(tx, op, row, base)
+    edit = ConcurrentEdit(tx, op, row, base)
     if row.deleted:
-        return _update_deleted(resolver_input, changes)
-    return _merge(resolver_input, changes) if resolver_input.moved else write_fields(tx, op, row, changes)
+        return _update_deleted(edit, changes)
+    return _merge(edit, changes) if edit.moved else write_fields(tx, op, row, changes)
 
 
-def _merge(resolver_input: ConcurrentEdit, changes: dict[str, Any]) -> Effect:
+def _merge(edit: ConcurrentEdit, changes: dict[str, Any]) -> Effect:
     """Bring an update together with what others changed since its base."""
-    policy = resolver_input.row.table.spec.conflict_policy
+    policy = edit.row.table.spec.conflict_policy
     if policy not in POLICIES:
-        return _resolved(resolver_input, changes, resolver_input.concurrent(changes))
+        return _resolved(edit, changes, edit.concurrent(changes))
     # Most often nothing met: then every policy but `manual` writes the changes as they are.
-    concurrent = resolver_input.concurrent(changes)
+    concurrent = edit.concurrent(changes)
     if not concurrent and policy != MANUAL:
         outcome: MergeResult | FieldConflict = MergeResult(changes)
     else:
-        outcome = merge_update(policy, _as_update(resolver_input, changes, concurrent))
+        outcome = merge_update(policy, _as_update(edit, changes, concurrent))
     if isinstance(outcome, FieldConflict):
-        raise OpConflicted(resolver_input.conflict(outcome.fields, changes))
-    effect = write_fields(resolver_input.tx, resolver_input.op, resolver_input.row, outcome.values)
+        raise OpConflicted(edit.conflict(outcome.fields, changes))
+    effect = write_fields(edit.tx, edit.op, edit.row, outcome.values)
     effect.status, effect.kept = "merged", outcome.kept
     if outcome.kept:
-        effect.loser = _lost(resolver_input, outcome.kept, changes)
+        effect.loser = _lost(edit, outcome.kept, changes)
     return effect
 
 
-def _as_update(resolver_input: ConcurrentEdit, changes: Mapping[str, Any], concurrent: frozenset[str]) -> Update:
-    return Update(
-        changes, resolver_input.row.get, concurrent, resolver_input.row.table.json_fields, lambda: resolver_input.known
-    )
+def _as_update(edit: ConcurrentEdit, changes: Mapping[str, Any], concurrent: frozenset[str]) -> Update:
+    return Update(changes, edit.row.get, concurrent, edit.row.table.json_fields, lambda: edit.known)
 
 
 def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect:
@@ -178,38 +176,38 @@ def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect
     return _effect(tx, op, new, "update", patch, written)
 
 
-def _lost(resolver_input: ConcurrentEdit, fields: tuple[str, ...], mine: Mapping[str, Any] | None) -> Conflict:
+def _lost(edit: ConcurrentEdit, fields: tuple[str, ...], mine: Mapping[str, Any] | None) -> Conflict:
     """Return a conflict that the policy settled for the server; its maker hears of it in the ack."""
-    conflict = resolver_input.conflict(fields, mine)
+    conflict = edit.conflict(fields, mine)
     conflict.state, conflict.resolution = Conflict.State.SETTLED, SERVER_WINS
-    conflict.settled_at, conflict.told_device = resolver_input.tx.batch.at, True
+    conflict.settled_at, conflict.told_device = edit.tx.batch.at, True
     return conflict
 
 
-def _update_deleted(resolver_input: ConcurrentEdit, changes: dict[str, Any]) -> Effect:
-    tx, op, row = resolver_input.tx, resolver_input.op, resolver_input.row
-    if not resolver_input.deleted_by_others:
+def _update_deleted(edit: ConcurrentEdit, changes: dict[str, Any]) -> Effect:
+    tx, op, row = edit.tx, edit.op, edit.row
+    if not edit.deleted_by_others:
         raise OpRejected(
             Code.DELETED, f"The record is deleted. Insert it with base_version {row.version} to bring it back."
         )
     mine = {**row.values(), **changes}
     policy = row.table.spec.conflict_policy
     if policy not in POLICIES:
-        return _resolved(resolver_input, mine, frozenset(changes))
+        return _resolved(edit, mine, frozenset(changes))
     decision = merge_with_deleted(policy)
     if decision == "clash":
-        raise OpConflicted(resolver_input.conflict(changes, mine))
+        raise OpConflicted(edit.conflict(changes, mine))
     if decision == "revive":
-        return _revive(resolver_input, mine)
+        return _revive(edit, mine)
     effect = _rewrite(tx, op, row, "delete", None)
     effect.status, effect.kept = "merged", tuple(changes)
-    effect.loser = _lost(resolver_input, effect.kept, mine)
+    effect.loser = _lost(edit, effect.kept, mine)
     return effect
 
 
-def _revive(resolver_input: ConcurrentEdit, values: dict[str, Any]) -> Effect:
-    check_values(resolver_input.row.table, values)
-    effect = write_whole(resolver_input.tx, resolver_input.op, resolver_input.row.copy(), values)
+def _revive(edit: ConcurrentEdit, values: dict[str, Any]) -> Effect:
+    check_values(edit.row.table, values)
+    effect = write_whole(edit.tx, edit.op, edit.row.copy(), values)
     effect.status = "merged"
     return effect
 
@@ -224,21 +222,21 @@ def _rewrite(tx: Tx, op: Op, row: Row, verb: Verb, payload: Any) -> Effect:
 def _delete(tx: Tx, op: Op, row: Row, base: int) -> Effect:
     if row.deleted:
         return _rewrite(tx, op, row, "delete", None)
-    resolver_input = ConcurrentEdit(tx, op, row, base)
+    edit = ConcurrentEdit(tx, op, row, base)
     policy = row.table.spec.conflict_policy
-    concurrent = resolver_input.concurrent(row.table.fields) if resolver_input.moved else frozenset()
-    if resolver_input.moved and policy not in POLICIES:
-        return _resolved(resolver_input, None, concurrent)
-    decision = merge_delete(policy, foreign=resolver_input.moved)
+    concurrent = edit.concurrent(row.table.fields) if edit.moved else frozenset()
+    if edit.moved and policy not in POLICIES:
+        return _resolved(edit, None, concurrent)
+    decision = merge_delete(policy, foreign=edit.moved)
     ordered = tuple(name for name in row.table.fields if name in concurrent)
     if decision == "clash":
-        raise OpConflicted(resolver_input.conflict(ordered, None))
+        raise OpConflicted(edit.conflict(ordered, None))
     if decision == "delete":
         effect = remove(tx, op, row)
     else:
         effect = _rewrite(tx, op, row, "update", [])
-        effect.kept, effect.loser = ordered, _lost(resolver_input, ordered, None)
-    effect.status = "merged" if resolver_input.moved else "applied"
+        effect.kept, effect.loser = ordered, _lost(edit, ordered, None)
+    effect.status = "merged" if edit.moved else "applied"
     return effect
 
 
@@ -251,11 +249,11 @@ def remove(tx: Tx, op: Op, row: Row) -> Effect:
     return _effect(tx, op, new, "delete", None, {})
 
 
-def _resolved(resolver_input: ConcurrentEdit, mine: dict[str, Any] | None, concurrent: frozenset[str]) -> Effect:
+def _resolved(edit: ConcurrentEdit, mine: dict[str, Any] | None, concurrent: frozenset[str]) -> Effect:
     """Let the object type's own resolver decide. `mine` is the whole record when others deleted it, None for a delete."""
-    tx, op, row = resolver_input.tx, resolver_input.op, resolver_input.row
+    tx, op, row = edit.tx, edit.op, edit.row
     resolver = resolver_of(row.table.spec.conflict_policy)
-    answer: Answer | None = ask(resolver, resolver_input.resolver_input(mine, concurrent)) if resolver else Accept()
+    answer: Answer | None = ask(resolver, edit.resolver_input(mine, concurrent)) if resolver else Accept()
     if isinstance(answer, Reject):
         raise OpRejected(Code.RESOLVER, str(answer.message)[:500])
     if isinstance(answer, Merged):
@@ -263,17 +261,17 @@ def _resolved(resolver_input: ConcurrentEdit, mine: dict[str, Any] | None, concu
             name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()
         }
         check_values(row.table, given)
-        effect = _revive(resolver_input, {**row.values(), **given}) if row.deleted else write_fields(tx, op, row, given)
+        effect = _revive(edit, {**row.values(), **given}) if row.deleted else write_fields(tx, op, row, given)
     elif isinstance(answer, Accept):
-        effect = _accepted(resolver_input, mine)
+        effect = _accepted(edit, mine)
     else:
-        raise OpConflicted(resolver_input.conflict(sorted(concurrent) or list(mine or ()), mine))
+        raise OpConflicted(edit.conflict(sorted(concurrent) or list(mine or ()), mine))
     effect.status = "merged"
     return effect
 
 
-def _accepted(resolver_input: ConcurrentEdit, mine: dict[str, Any] | None) -> Effect:
-    tx, op, row = resolver_input.tx, resolver_input.op, resolver_input.row
+def _accepted(edit: ConcurrentEdit, mine: dict[str, Any] | None) -> Effect:
+    tx, op, row = edit.tx, edit.op, edit.row
     if mine is None:
         return remove(tx, op, row)
-    return _revive(resolver_input, mine) if row.deleted else write_fields(tx, op, row, mine)
+    return _revive(edit, mine) if row.deleted else write_fields(tx, op, row, mine)

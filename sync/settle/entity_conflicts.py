@@ -101,10 +101,10 @@ def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) ->
         name for name in row.table.fields if mine is None or theirs is None or mine.get(name) != theirs.get(name)
     )
     resolver = resolver_of(policy)
-    resolver_input = EditConflict(
+    edit_conflict = EditConflict(
         op.collection, op.entity_id, mine, theirs, None, concurrent, tx.actor.by, tx.actor.device_id
     )
-    answer = ask(resolver, resolver_input) if resolver else Ask()
+    answer = ask(resolver, edit_conflict) if resolver else Ask()
     if isinstance(answer, Accept):
         return _ACCEPT
     if isinstance(answer, Reject):

@@ -90,7 +90,7 @@ class Stream:
         if self._task is not None:
             self._task.cancel()
 
-    def moved(self) -> None:
+    def channel_changed(self) -> None:
         """Rights changed: this channel may no longer be served to this client."""
         self.mode = Mode.IDLE
         self._drop_held()
@@ -151,7 +151,7 @@ class Stream:
                 return
             except AccessChanged:
                 self.mode, self._task = Mode.IDLE, None
-                self.moved()
+                self.channel_changed()
                 return
             except Exception:
                 logger.exception("catch_up_failed", channel=self.channel, cursor=self.cursor)
