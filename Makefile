@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WEB := clients/web/sdk/vendor/.built
 ARGS ?=
 
-.PHONY: help demo demo-flights serve web ios test test-browsers lint format bench lock clean check-python
+.PHONY: help check demo demo-flights serve web ios test test-browsers lint format bench lock clean check-python
 
 help: ## List all targets
 	@echo "make TARGET [PORT=8000] [MOAT_DATA_DIR=./var] [DATABASE_URL=sqlite:///…]"
@@ -47,6 +47,9 @@ test: $(STAMP) ## Run every check and every test, in browsers and on PostgreSQL 
 test-browsers: $(STAMP) ## Drive the web client in Chromium and WebKit only
 	@config/scripts/web.sh --dev
 	@env -u MOAT_DATA_DIR PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/pytest tests/browser tests/web tests/ios $(ARGS)
+
+check: $(STAMP) ## Check style and types and run the fast tests: under three minutes, for every change
+	@config/scripts/test.sh --fast $(ARGS)
 
 lint: $(STAMP) ## Check style, types and layers only
 	@config/scripts/test.sh --lint

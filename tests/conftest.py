@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -22,6 +23,10 @@ DATABASE_FIXTURES = {
     "live_server",
 }
 LEFT_OUT = "left to the run on SQLite"
+
+# A busy machine is no failure: benchmarks measure speed, tests do not.
+hypothesis.settings.register_profile("moat", deadline=None)
+hypothesis.settings.load_profile("moat")
 
 # Where the machine's Node was too old, or none, what tests run takes that of the environment (config/scripts/node.sh).
 if Path(sys.executable).with_name("node").exists():
@@ -45,11 +50,15 @@ def _no_runtime_outlives_its_test() -> Iterator[None]:
     assert left is None, "this test left a server's runtime behind: shut the server down"
 
 
-def _differs_by_database(item: pytest.Item) -> bool:
-    """Whether another database could change what a test finds: it must reach one. A browser does not see which one it is."""
+def _reaches_database(item: pytest.Item) -> bool:
+    """Whether a test uses a database."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    reaches = bool(fixtures & DATABASE_FIXTURES) or item.get_closest_marker("django_db") is not None
-    return reaches and item.get_closest_marker("browser") is None
+    return bool(fixtures & DATABASE_FIXTURES) or item.get_closest_marker("django_db") is not None
+
+
+def _differs_by_database(item: pytest.Item) -> bool:
+    """Whether another database could change what a test finds. A browser does not see which one it is."""
+    return item.get_closest_marker("database") is not None and item.get_closest_marker("browser") is None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,6 +66,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "windows" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+        if _reaches_database(item):
+            item.add_marker("database")
     if not settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
         return
     left_out = [item for item in items if not _differs_by_database(item)]

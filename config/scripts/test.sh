@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check of the project and a summary. Called by `make test` (all) and `make lint` (--lint). Further arguments go to pytest.
+# Every check of the project and a summary. Called by `make test` (all), `make check` (--fast), and `make lint` (--lint). Further arguments go to pytest.
 # TEST_POSTGRES_URL says where to look for PostgreSQL. With CI=true nothing may be missing: a PostgreSQL, Node and all browsers.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,6 +8,9 @@ postgres="${TEST_POSTGRES_URL:-postgres://root@127.0.0.1:5432/test}"
 bin=.venv/bin
 lint_only=
 [ "${1:-}" = "--lint" ] && lint_only=1 && shift
+# The fast tests: what needs no database, and the pure core.
+fast=
+[ "${1:-}" = "--fast" ] && fast=1 && shift
 # Whatever tests write is here and goes afterwards: MOAT_DATA_DIR may be that of a demo.
 kept="$(mktemp -d -t moat-XXXXXX)"
 trap 'rm -rf "$kept"' EXIT
@@ -84,7 +87,11 @@ other_checks >"$kept/lane" 2>&1 &
 python_checks
 wait $!
 cat "$kept/lane"
-[ -n "$lint_only" ] || tests "$@"
+if [ -n "$fast" ]; then
+    step "fast tests" run_pytest "" -m "not browser and not slow and not contract and not database" "$@"
+elif [ -z "$lint_only" ]; then
+    tests "$@"
+fi
 
 echo
 cat "$kept/summary"

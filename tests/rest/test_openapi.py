@@ -121,7 +121,7 @@ def test_a_failure_nobody_expected_is_answered_without_a_traceback(api, monkeypa
     def fail(*_):
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("sync.transports.rest.definitions.sight_of", fail)
+    monkeypatch.setattr("sync.transports.rest.definitions.view_of_caller", fail)
     answer = api("GET", "objects/")
     assert (answer.status_code, answer.data) == (
         500,

@@ -7,6 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from metadata.canonical import canonical_json
+from sync.records import versions_column
+from sync.records.versions_column import Versions
 from sync.settle import field_versions
 from sync.settle.merge import (
     FIELD_MERGE,
@@ -186,7 +188,7 @@ changes = st.lists(
 
 @given(changes, st.integers(1, 9), st.sampled_from(["d1", "d2", "d3"]))
 def test_field_versions_remember_whether_anybody_else_changed_a_field(history, base, device):
-    state: field_versions.Versions = {}
+    state: Versions = {}
     for version, (who, names) in enumerate(history, 2):
         state = field_versions.touched(state, names, version, who)
     for name in "ab":
@@ -196,10 +198,10 @@ def test_field_versions_remember_whether_anybody_else_changed_a_field(history, b
 
 @given(changes)
 def test_field_versions_survive_their_column(history):
-    state: field_versions.Versions = {}
+    state: Versions = {}
     for version, (who, names) in enumerate(history, 2):
         state = field_versions.touched(state, names, version, who)
-    assert field_versions.parse(field_versions.dump(state)) == state
+    assert versions_column.parse(versions_column.dump(state)) == state
     whole = field_versions.replaced(state, 99, "d1")
     assert field_versions.any_foreign(whole, 1, "d2")
     assert field_versions.any_foreign(whole, 1, "d1") == any(who != "d1" for who, _ in history)

@@ -6,7 +6,8 @@ from layouts.models import LayoutDefinition
 from layouts.publish import delete, save
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
-from sync.log import commit, read
+from sync.log import commit
+from sync.log.changes import read
 from sync.log.verify import verify_log
 from sync.models import SystemRecord
 from sync.wire.lines import decode_line
