@@ -1,24 +1,25 @@
-"""Pure: every code a client can be answered with. Stable: programs compare them; people read `message` and, here, `meaning`.
+"""Pure: every error code that a client can receive.
 
-docs/spec/errors.md lists them all, and a test keeps the page and this module in step.
+Codes are stable, because programs compare them. People read `message` and, here, `meaning`. docs/spec/errors.md lists
+all codes; a test keeps that page equal to this module.
 """
 
 from enum import StrEnum
 
 
 class Code(StrEnum):
-    """A code on the wire; `meaning` says when it is sent and what to do about it."""
+    """An error code on the wire. `meaning` says when it is sent and what to do."""
 
     meaning: str
 
     def __new__(cls, value: str, meaning: str) -> "Code":
-        """Make a member that is its own wire text."""
+        """Create a member whose value is its wire text."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
         return member
 
-    # An op was not applied. The rest of its tx is answered TX_ABORTED; other txs of the push are unharmed.
+    # An op was not applied. The other ops of its tx get TX_ABORTED; other txs of the push are not affected.
     BAD_OP = (
         "bad_op",
         "The op is malformed. Fix the client; resending it will not help.",
@@ -56,7 +57,7 @@ class Code(StrEnum):
     )
     INTERNAL = "internal", "Internal server error; see the server log. Keep the op and retry later."
 
-    # A push was refused as a whole: nothing of it was applied.
+    # A whole push was rejected; none of it was applied.
     OP_ORDER = "op_order", "The op_ids in a push must be strictly increasing."
     TOO_MANY_OPS = "too_many_ops", "The push has more ops than `limits.ops`. Split it."
     OVERLOADED = "overloaded", "The write queue is full. Resend the push after `retry_after` seconds."
@@ -65,7 +66,7 @@ class Code(StrEnum):
         "The database timed out. Resend the push; ops are never applied twice.",
     )
 
-    # The connection or a request on it.
+    # Errors of the connection, or of a request on it.
     MALFORMED = "malformed", "The frame violates the protocol. None of it was applied."
     UNKNOWN_TYPE = "unknown_type", "Unknown message `type`."
     NOT_READY = "not_ready", "Send `hello` or `subscribe` before this message."

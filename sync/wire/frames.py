@@ -1,4 +1,7 @@
-"""Pure: what the server sends, one function per frame. Text frames are `str`: an envelope, then data lines as they are stored."""
+"""Pure: encoders of the frames that the server sends, one function per frame.
+
+A text frame is a `str`: an envelope, then data lines exactly as they are stored.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,7 +12,7 @@ PART_HEADER_BYTES = 4
 
 
 def envelope(kind: str, ref: int | None = None, /, **keys: Any) -> bytes:
-    """Encode an envelope; keys whose value is None are left out, `ref` comes last."""
+    """Encode an envelope. Keys whose value is None are omitted; `ref` comes last."""
     body = {"type": kind, **{name: value for name, value in keys.items() if value is not None}}
     if ref is not None:
         body["ref"] = ref
@@ -17,17 +20,17 @@ def envelope(kind: str, ref: int | None = None, /, **keys: Any) -> bytes:
 
 
 def message(kind: str, ref: int | None = None, /, **keys: Any) -> str:
-    """Encode a frame that has no data lines."""
+    """Encode a frame without data lines."""
     return envelope(kind, ref, **keys).decode()
 
 
 def error(code: str, text: str, *, ref: int | None = None, retry_after: float | None = None) -> str:
-    """Encode an `error`: a stable code, and a sentence a person can act on. `retry_after` is in seconds."""
+    """Encode an `error`: a stable code and a message that says what to do. `retry_after` is in seconds."""
     return message("error", ref, code=code, message=text, retry_after=retry_after)
 
 
 def ack(results: Iterable[Mapping[str, Any]], *, ref: int | None) -> str:
-    """Encode the answer to a push: one result per op, in op order."""
+    """Encode the response to a push: one result per op, in op order."""
     body: dict[str, Any] = {"type": "ack", "results": list(results)}
     if ref is not None:
         body["ref"] = ref
@@ -61,7 +64,10 @@ def rows(
     span: tuple[str | None, str | None] | None = None,
     ref: int | None = None,
 ) -> str:
-    """Encode records of one table, each line a JSON array in `columns` order; `span` names the range a repair replaces."""
+    """Encode records of one table, each line a JSON array in `columns` order.
+
+    `span` is the ID range that a repair replaces.
+    """
     body: dict[str, Any] = {"type": "rows", "table": table, "columns": columns, "deleted": deleted}
     if remaining is not None:
         body["remaining"] = remaining
@@ -73,6 +79,6 @@ def rows(
 
 
 def part(snapshot: str, number: int, data: bytes) -> bytes:
-    """Encode a snapshot part: the length of a JSON header (4 bytes, big-endian), the header, the gzip bytes."""
+    """Encode a snapshot part: the length of its JSON header (4 bytes, big-endian), the header, and the gzip bytes."""
     header = orjson.dumps({"snapshot": snapshot, "part": number})
     return len(header).to_bytes(PART_HEADER_BYTES, "big") + header + data

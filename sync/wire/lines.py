@@ -1,6 +1,6 @@
-"""Pure: change lines, the one encoding of a change. See docs/spec/protocol.md §2.
+"""Pure: change lines, the only encoding of a change. See docs/spec/protocol.md §2.
 
-A line is encoded once, when it is written; the same bytes are stored, hashed, sent and served.
+A line is encoded once, when the change is written. The same bytes are stored, hashed, and sent.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import orjson
 
 _WIRE_LENGTH: Final = len("2026-11-21T09:00:00.000000Z")
 MADE_AT_AFTER: Final = timedelta(seconds=60)
-"""How long before its acceptance an op must have been made for its line to say so."""
+"""A line has `made_at` only if its op was made more than this before the server accepted it."""
 
 
 def encode_change(
@@ -28,7 +28,10 @@ def encode_change(
     op_id: int | None = None,
     made_at: str | None = None,
 ) -> bytes:
-    """Return a change's line: UTF-8 JSON, keys in the order of the spec, no newline. `device` and `op_id` go together."""
+    """Return a change's line: UTF-8 JSON without a newline, keys in the order of the spec.
+
+    `device` and `op_id` are both given or both None.
+    """
     line: dict[str, Any] = {
         "cursor": cursor,
         "schema_version": schema_version,
@@ -73,12 +76,12 @@ def encode_line(change: Mapping[str, Any]) -> bytes:
 
 
 def wire_time(moment: datetime) -> str:
-    """Return an aware datetime as the wire has it: UTC, microseconds, `Z`."""
+    """Return an aware datetime in wire form: UTC, microseconds, `Z`."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def made_at_of(made: str | None, accepted: datetime) -> str | None:
-    """Return when an op was made, in wire form, if that is long enough before it was accepted to be worth telling.
+    """Return when an op was made, in wire form; None unless that is more than `MADE_AT_AFTER` before `accepted`.
 
     Raises `ValueError` when `made` is not a time.
     """

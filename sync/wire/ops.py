@@ -1,4 +1,4 @@
-"""Pure: ops as they come in, and the results they are answered with. See docs/spec/protocol.md §5."""
+"""Pure: ops as clients send them, and their results. See docs/spec/protocol.md §5."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,9 +8,10 @@ Status = Literal["applied", "merged", "duplicate", "conflict", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who pushes. `device_id` is None for writes the server makes itself (admin, REST, commands), which are allowed to settle any conflict.
+    """The author of a push.
 
-    `user_id` names the member whose security profile limits the push; None when nothing does.
+    `device_id` is None for the server's own writes (admin, REST, commands), which may resolve any conflict.
+    `user_id` is the member whose security profile limits the push; None means no limit.
     """
 
     tenant_id: int
@@ -20,10 +21,15 @@ class Actor:
     user_id: int | None = None
 
 
-# Not frozen, and neither is its result: one is made per op, and a frozen dataclass takes four times as long to make.
+# Neither `Op` nor `OpResult` is frozen: one of each is created per op, and a frozen dataclass takes four times as long
+# to create.
 @dataclass(slots=True)
 class Op:
-    """One mutation, not to be changed. `base_version` None stands for whatever the record's version is (server-side callers only); a negative one is refused."""
+    """One mutation; treat it as immutable.
+
+    A `base_version` of None stands for the record's current version (server-side callers only). A negative one is
+    rejected.
+    """
 
     op_id: int
     tx: str | None
@@ -38,7 +44,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class ConflictView:
-    """A conflict as its device and the inbox show it: what both started from, what each made of it, and who made theirs when."""
+    """A conflict as its device and the inbox show it: the common base, both versions, and who made `theirs` when."""
 
     conflict: str
     version: int
@@ -52,7 +58,7 @@ class ConflictView:
 
 @dataclass(slots=True)
 class OpResult:
-    """The answer to one op; `wire()` has exactly the keys its status allows."""
+    """The result of one op. `wire()` has exactly the keys that its status allows."""
 
     op_id: int
     status: Status
@@ -66,11 +72,11 @@ class OpResult:
 
     @property
     def accepted(self) -> bool:
-        """Whether the op's effect is in the log, now or from before."""
+        """Whether the op's effect is in the log, from this push or an earlier one."""
         return self.status in ("applied", "merged", "duplicate")
 
     def wire(self) -> dict[str, Any]:
-        """Return the result's line of an `ack`."""
+        """Return the result as it appears in an `ack`."""
         out: dict[str, Any] = {"op_id": self.op_id, "status": self.status}
         if self.status == "rejected":
             out["code"] = self.code
@@ -78,9 +84,9 @@ class OpResult:
             if self.field is not None:
                 out["field"] = self.field
             return out
-        if (seen := self.conflict) is not None:
-            out.update(conflict=seen.conflict, version=seen.version, base=seen.base, mine=seen.mine, theirs=seen.theirs)
-            out.update(fields=list(seen.fields), by=seen.by, at=seen.at)
+        if (view := self.conflict) is not None:
+            out.update(conflict=view.conflict, version=view.version, base=view.base, mine=view.mine, theirs=view.theirs)
+            out.update(fields=list(view.fields), by=view.by, at=view.at)
         if self.version is not None:
             out["version"] = self.version
         if self.cursor is not None:

@@ -1,8 +1,8 @@
-"""Pure: the difference of two records as a JSON Patch, and back.
+"""Pure: compute and apply the JSON Patch between two records.
 
-A record is a dict of wire values; a key that is missing is null. At the top level every field exists, so `add` and
-`replace` mean the same there and `remove` sets null. Inside a json field the patch is strict RFC 6902 and goes down
-through objects only: a list is always replaced as a whole.
+A record is a dict of wire values; a missing key is null. At the top level every field exists, so there `add` and
+`replace` are equivalent and `remove` sets null. Inside a json field the patch is strict RFC 6902 and descends through
+objects only: a list is always replaced as a whole.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,11 +14,11 @@ Patch = list[dict[str, Any]]
 
 
 class PatchFailed(ValueError):
-    """A patch does not fit the record it was applied to."""
+    """A patch cannot be applied to the record."""
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two JSON values are equal; unlike `==`, true is not 1. 1 and 1.0 are equal, as in RFC 8785."""
+    """Return whether two JSON values are equal. Unlike `==`, true is not 1. 1 and 1.0 are equal, as in RFC 8785."""
     if isinstance(a, dict):
         return isinstance(b, dict) and len(a) == len(b) and all(k in b and same(v, b[k]) for k, v in a.items())
     if isinstance(a, list):
@@ -32,12 +32,15 @@ def escape(key: str) -> str:
 
 
 def unescape(segment: str) -> str:
-    """Return the key that a segment of a JSON Pointer names."""
+    """Return the key named by a segment of a JSON Pointer."""
     return segment.replace("~1", "/").replace("~0", "~")
 
 
 def flat_patch(old: Mapping[str, Any], new: Mapping[str, Any], fields: Iterable[str] | None = None) -> Patch:
-    """Return the patch that turns record `old` into `new`, in the order of `new`'s keys; `fields` narrows it to some of them."""
+    """Return the patch that turns record `old` into `new`, in the order of `new`'s keys.
+
+    `fields` limits the comparison to these fields.
+    """
     names = fields if fields is not None else [*new, *(k for k in old if k not in new)]
     patch: Patch = []
     for name in names:
@@ -48,7 +51,7 @@ def flat_patch(old: Mapping[str, Any], new: Mapping[str, Any], fields: Iterable[
 
 
 def field_patch(name: str, before: Any, after: Any) -> Patch:
-    """Return the patch of one changed field: the whole value, or what changed inside an object when that is shorter."""
+    """Return the patch of one changed field: the whole value, or the changes inside an object if they are shorter."""
     path = "/" + escape(name)
     whole: Patch = [{"op": "replace", "path": path, "value": after}]
     if isinstance(before, dict) and isinstance(after, dict) and before:
@@ -72,7 +75,7 @@ def _descend(path: str, before: dict[str, Any], after: dict[str, Any], patch: Pa
 
 
 def apply_patch(record: Mapping[str, Any], patch: Patch) -> dict[str, Any]:
-    """Return the record after a change line's patch; the record itself is left alone. Raises `PatchFailed`."""
+    """Return a copy of the record with a change line's patch applied. Raises `PatchFailed`."""
     out = dict(record)
     for step in patch:
         segments = step["path"].split("/")[1:]
@@ -87,12 +90,12 @@ def apply_patch(record: Mapping[str, Any], patch: Patch) -> dict[str, Any]:
 
 
 def _apply(target: Any, keys: list[str], op: str, value: Any) -> Any:
-    # Copies along the path, so that values shared with the old record stay as they were.
+    # Copy along the path, so that values shared with the old record do not change.
     if not isinstance(target, dict):
-        raise PatchFailed(f"There is no object at /{'/'.join(keys)}.")
+        raise PatchFailed(f"No object at /{'/'.join(keys)}.")
     key = keys[0]
     if (len(keys) > 1 or op != "add") and key not in target:
-        raise PatchFailed(f"There is nothing at {key}.")
+        raise PatchFailed(f"Nothing at {key}.")
     out = dict(target)
     if len(keys) > 1:
         out[key] = _apply(target[key], keys[1:], op, value)

@@ -1,4 +1,7 @@
-"""Pure: what a client may say on `moat.v1`, parsed into messages; see docs/spec/protocol.md. What the server says is in `frames`."""
+"""Pure: parse the messages that clients send over `moat.v1`. See docs/spec/protocol.md.
+
+The server's own frames are in `sync.wire.frames`.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +20,7 @@ _TX_LENGTH = 64
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one connection may send; told to the client in `welcome`. Sizes are bytes of UTF-8, times are seconds."""
+    """Limits of one connection, sent to the client in `welcome`. Sizes are bytes of UTF-8; times are seconds."""
 
     frame: int = 4 * 1024 * 1024
     line: int = 1024 * 1024
@@ -33,17 +36,17 @@ class Limits:
     requests_in_flight: int = 32
 
     def wire(self) -> dict[str, int | float]:
-        """Return the limits as `welcome` tells them."""
+        """Return the limits as they appear in `welcome`."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def limits_from(given: Mapping[str, Any]) -> Limits:
-    """Return the default limits with some of them changed; raises TypeError for a name that is none."""
+    """Return the default limits with the given ones replaced. Raises `TypeError` for an unknown name."""
     return Limits(**given)
 
 
 class ProtocolError(Exception):
-    """A message cannot be taken as it is; nothing of it was applied."""
+    """A message violates the protocol; none of it was applied."""
 
     def __init__(self, code: Code, message: str, *, ref: int | None = None) -> None:
         super().__init__(message)
@@ -54,7 +57,7 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message: who the client is and where its replica stands. `state_hash` is None when it has no replica."""
+    """The first message: the client's identity and the state of its replica. Without a replica `state_hash` is None."""
 
     protocol: str
     token: str = field(repr=False)
@@ -70,7 +73,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Begin, or begin again, the stream at a cursor."""
+    """Start or restart the stream at a cursor."""
 
     schema_version: int
     cursor: int
@@ -91,7 +94,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class SchemaRequest:
-    """Ask for the schema commands after a version."""
+    """Request the schema commands after a version."""
 
     from_version: int
     ref: int | None = None
@@ -99,7 +102,7 @@ class SchemaRequest:
 
 @dataclass(frozen=True, slots=True)
 class PartRequest:
-    """Ask for one part of a snapshot."""
+    """Request one part of a snapshot."""
 
     snapshot: str
     part: int
@@ -108,7 +111,7 @@ class PartRequest:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Ask for counts and digests of tables (None: all) at this place in the stream."""
+    """Request the counts and digests of tables (None: all) at this position in the stream."""
 
     tables: tuple[str, ...] | None
     ref: int | None = None
@@ -119,7 +122,7 @@ Span = tuple[str | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class VerifyRanges:
-    """Ask for counts and digests of id ranges of one table; both ends are inclusive, None is open."""
+    """Request the counts and digests of ID ranges of one table. Both ends are inclusive; None is open."""
 
     table: str
     ranges: tuple[Span, ...]
@@ -128,7 +131,7 @@ class VerifyRanges:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Ask for every visible record of an id range."""
+    """Request every visible record of an ID range."""
 
     table: str
     span: Span
@@ -137,14 +140,14 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Ask for a sign of life."""
+    """Check that the connection is alive."""
 
     ref: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The answer to a ping of the server; `cursor` is how far the client has applied."""
+    """The response to the server's ping. `cursor` is the last one that the client has applied."""
 
     cursor: int | None = None
     ref: int | None = None
@@ -152,7 +155,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Bye:
-    """The client is done."""
+    """The client closes the connection."""
 
     ref: int | None = None
 
@@ -162,7 +165,7 @@ Message = Hello | Subscribe | Push | SchemaRequest | PartRequest | Verify | Veri
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A text frame whose envelope was read; its data lines wait."""
+    """A text frame whose envelope is parsed and whose data lines are not."""
 
     kind: str
     body: dict[str, Any]
@@ -171,12 +174,12 @@ class Frame:
 
 
 def open_frame(text: str, limits: Limits) -> Frame:
-    """Check the sizes of a text frame and read its envelope; raises ProtocolError."""
+    """Check the sizes of a text frame and parse its envelope. Raises `ProtocolError`."""
     if utf8_size(text, limits.frame) > limits.frame:
-        raise ProtocolError(Code.TOO_LARGE, f"a frame may have {limits.frame} bytes")
+        raise ProtocolError(Code.TOO_LARGE, f"the frame exceeds {limits.frame} bytes")
     lines = text.split("\n")
     if len(text) * 4 > limits.line and any(utf8_size(line, limits.line) > limits.line for line in lines):
-        raise ProtocolError(Code.TOO_LARGE, f"a line may have {limits.line} bytes")
+        raise ProtocolError(Code.TOO_LARGE, f"a line exceeds {limits.line} bytes")
     body = _object(lines[0], limits.depth, None, "the envelope")
     ref = _integer_or_none(body, "ref", None)
     kind = body.get("type")
@@ -186,19 +189,19 @@ def open_frame(text: str, limits: Limits) -> Frame:
 
 
 def parse(frame: Frame, limits: Limits) -> Message:
-    """Read a whole message; raises ProtocolError with a code of docs/spec/errors.md."""
+    """Parse a whole message. Raises `ProtocolError` with a code from docs/spec/errors.md."""
     if frame.kind == "push":
         return _push(frame, limits)
     reader = _READERS.get(frame.kind)
     if reader is None:
-        raise ProtocolError(Code.UNKNOWN_TYPE, "no such message type", ref=frame.ref)
+        raise ProtocolError(Code.UNKNOWN_TYPE, "unknown message type", ref=frame.ref)
     if frame.lines:
-        raise ProtocolError(Code.MALFORMED, "this message has no data lines", ref=frame.ref)
+        raise ProtocolError(Code.MALFORMED, "this message type can't have data lines", ref=frame.ref)
     return reader(frame.body, limits, frame.ref)
 
 
 def utf8_size(text: str, limit: int) -> int:
-    """Return the length of a text in UTF-8 bytes; exact only near `limit`, so that short and plain texts cost nothing."""
+    """Return the length of a text in UTF-8 bytes; exact only near `limit`, so that short and ASCII texts are cheap."""
     if len(text) * 4 <= limit or text.isascii() or len(text) > limit:
         return len(text)
     return len(text.encode("utf-8", "surrogatepass"))
@@ -219,27 +222,27 @@ def _integer_or_none(body: Mapping[str, Any], key: str, ref: int | None) -> int 
     if value is None:
         return None
     if type(value) is not int or not -BIGGEST <= value <= BIGGEST:
-        raise ProtocolError(Code.MALFORMED, f"{key} is not an integer within 2^53", ref=ref)
+        raise ProtocolError(Code.MALFORMED, f"{key} must be an integer within ±2^53", ref=ref)
     return value
 
 
 def _count(body: Mapping[str, Any], key: str, ref: int | None) -> int:
-    """Read an integer that is not negative."""
+    """Read a non-negative integer."""
     value = _integer_or_none(body, key, ref)
     if value is None or value < 0:
-        raise ProtocolError(Code.MALFORMED, f"{key} is not an integer from 0 up", ref=ref)
+        raise ProtocolError(Code.MALFORMED, f"{key} must be an integer, 0 or greater", ref=ref)
     return value
 
 
 def _text(body: Mapping[str, Any], key: str, ref: int | None, *, longest: int = _SHORT_TEXT) -> str:
     value = body.get(key)
     if not isinstance(value, str) or len(value) > longest:
-        raise ProtocolError(Code.MALFORMED, f"{key} is not a text of at most {longest} characters", ref=ref)
+        raise ProtocolError(Code.MALFORMED, f"{key} must be text of at most {longest} characters", ref=ref)
     return value
 
 
 def _hash(body: Mapping[str, Any], ref: int | None) -> bytes | None:
-    """Read `state_hash`: 64 lower-case hex digits; absent, null and empty mean that there is none."""
+    """Read `state_hash`: 64 lowercase hexadecimal digits. Absent, null, and empty mean that there is none."""
     value = body.get("state_hash")
     if value is None or value == "":
         return None
@@ -248,13 +251,13 @@ def _hash(body: Mapping[str, Any], ref: int | None) -> bytes | None:
             return bytes.fromhex(value)
         except ValueError:
             pass
-    raise ProtocolError(Code.MALFORMED, "state_hash is not 64 lower-case hex digits", ref=ref)
+    raise ProtocolError(Code.MALFORMED, "state_hash must be 64 lowercase hexadecimal digits", ref=ref)
 
 
 def _span(value: Any, ref: int | None) -> Span:
     ends = value if isinstance(value, list) else []
     if len(ends) != 2 or not all(end is None or (isinstance(end, str) and len(end) <= _SHORT_TEXT) for end in ends):
-        raise ProtocolError(Code.MALFORMED, "a range is [low, high], each a text or null", ref=ref)
+        raise ProtocolError(Code.MALFORMED, "a range must be [low, high], each text or null", ref=ref)
     return ends[0], ends[1]
 
 
@@ -276,13 +279,13 @@ def _hello(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Hello:
 
 
 def _channel(body: Mapping[str, Any], ref: int | None) -> str | None:
-    """Read the key of the channel that the client's replica holds; absent, null and empty mean that it does not say."""
+    """Read the key of the channel that the client's replica holds. Absent, null, and empty mean that it is unknown."""
     return None if body.get("channel") in (None, "") else _text(body, "channel", ref)
 
 
 def _subscribe(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Subscribe:
-    where = (_count(body, "schema_version", ref), _count(body, "cursor", ref), _hash(body, ref))
-    return Subscribe(*where, ref, _channel(body, ref))
+    position = (_count(body, "schema_version", ref), _count(body, "cursor", ref), _hash(body, ref))
+    return Subscribe(*position, ref, _channel(body, ref))
 
 
 def _schema(body: Mapping[str, Any], limits: Limits, ref: int | None) -> SchemaRequest:
@@ -298,16 +301,16 @@ def _verify(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Verify 
         ranges = body.get("ranges")
         if not isinstance(ranges, list) or not 0 < len(ranges) <= limits.ranges_per_verify:
             raise ProtocolError(
-                Code.MALFORMED, f"ranges is not a list of 1 to {limits.ranges_per_verify} ranges", ref=ref
+                Code.MALFORMED, f"ranges must be a list of 1 to {limits.ranges_per_verify} ranges", ref=ref
             )
         return VerifyRanges(_text(body, "table", ref), tuple(_span(item, ref) for item in ranges), ref)
     tables = body.get("tables")
     if tables is None:
         return Verify(None, ref)
     if not isinstance(tables, list) or not all(isinstance(name, str) for name in tables):
-        raise ProtocolError(Code.MALFORMED, "tables is not a list of names", ref=ref)
+        raise ProtocolError(Code.MALFORMED, "tables must be a list of names", ref=ref)
     if len(tables) > limits.tables_per_verify:
-        raise ProtocolError(Code.TOO_LARGE, f"a verify may name {limits.tables_per_verify} tables", ref=ref)
+        raise ProtocolError(Code.TOO_LARGE, f"verify can name at most {limits.tables_per_verify} tables", ref=ref)
     return Verify(tuple(tables), ref)
 
 
@@ -331,7 +334,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any], Limits, int | None], Message]] 
 def _push(frame: Frame, limits: Limits) -> Push:
     ref = frame.ref
     if len(frame.lines) > limits.ops:
-        raise ProtocolError(Code.TOO_MANY_OPS, f"a push may have {limits.ops} ops", ref=ref)
+        raise ProtocolError(Code.TOO_MANY_OPS, f"a push can have at most {limits.ops} ops", ref=ref)
     schema_version, cursor = _count(frame.body, "schema_version", ref), _count(frame.body, "cursor", ref)
     ops = tuple(
         _op(_object(line, limits.depth, ref, f"op line {number}"), ref) for number, line in enumerate(frame.lines, 1)
@@ -341,17 +344,17 @@ def _push(frame: Frame, limits: Limits) -> Push:
 
 
 def _op(body: dict[str, Any], ref: int | None) -> Op:
-    """Read an op line. What names and groups ops must be right; any other flaw is answered per op, by the engine.
+    """Parse an op line. Only `op_id` and `tx` must be valid here; the engine checks the rest per op.
 
-    A member of a wrong type becomes one that the engine is sure to reject with the right code.
+    A member of the wrong type becomes a value that the engine always rejects with the right code.
     """
     get = body.get
     op_id, tx, base_version = get("op_id"), get("tx"), get("base_version")
     table, record_id, verb, at, settles = get("table"), get("id"), get("op"), get("at"), get("settles")
     if type(op_id) is not int or not 0 < op_id <= BIGGEST:
-        raise ProtocolError(Code.MALFORMED, "op_id is not an integer from 1 up", ref=ref)
+        raise ProtocolError(Code.MALFORMED, "op_id must be an integer, 1 or greater", ref=ref)
     if tx is not None and (type(tx) is not str or not 0 < len(tx) <= _TX_LENGTH):
-        raise ProtocolError(Code.MALFORMED, f"tx is not a text of 1 to {_TX_LENGTH} characters", ref=ref)
+        raise ProtocolError(Code.MALFORMED, f"tx must be text of 1 to {_TX_LENGTH} characters", ref=ref)
     if base_version is None and verb == "settle":
         base_version = 0
     return Op(
@@ -368,16 +371,16 @@ def _op(body: dict[str, Any], ref: int | None) -> Op:
 
 
 def _check_order(ops: tuple[Op, ...], ref: int | None) -> None:
-    """Refuse a push whose op_ids do not rise, or where a tx is interrupted by another."""
+    """Reject a push whose op_ids do not increase, or whose ops of one tx are not adjacent."""
     previous, closed = 0, set[str]()
     current: str | None = None
     for op in ops:
         if op.op_id <= previous:
-            raise ProtocolError(Code.OP_ORDER, "op_id must rise from op to op", ref=ref)
+            raise ProtocolError(Code.OP_ORDER, "op_id values must be strictly increasing", ref=ref)
         previous = op.op_id
         if (tx := op.tx) != current:
             if tx in closed:
-                raise ProtocolError(Code.OP_ORDER, "ops of one tx must stand side by side", ref=ref)
+                raise ProtocolError(Code.OP_ORDER, "ops of the same tx must be adjacent", ref=ref)
             if current is not None:
                 closed.add(current)
             current = tx

@@ -1,4 +1,7 @@
-"""Pure: JSON as the wire allows it: no repeated keys, no NaN, no lone surrogates, no deep nesting, no raw control characters."""
+"""Pure: a strict JSON parser for the wire.
+
+It rejects duplicate keys, NaN, lone surrogates, deep nesting, and raw control characters.
+"""
 
 import re
 from typing import Any
@@ -11,35 +14,35 @@ _CONTAINERS = frozenset((dict, list))
 
 
 class NotStrict(ValueError):
-    """The text is not JSON as the wire allows it; the message says why, for the one who sent it."""
+    """The text is not strict JSON. The message says why and is meant for the sender."""
 
 
 def loads(text: str, *, depth: int) -> Any:
-    """Parse one JSON value, `depth` levels of arrays and objects deep at most; raises NotStrict."""
+    """Parse one JSON value with at most `depth` levels of arrays and objects. Raises `NotStrict`."""
     openers = text.count("{") + text.count("[")
     if openers > _MAX_PARSER_DEPTH and _nesting(text) > depth:
-        raise NotStrict(f"nested deeper than {depth} levels")
+        raise NotStrict(f"nested more than {depth} levels deep")
     try:
         value = orjson.loads(text)
         if openers <= depth and orjson.dumps(value) == text.encode():
-            return value  # written compactly, as programs do: what is the same when written again has lost no key
+            return value  # compact text that encodes back to itself cannot have had a duplicate key
     except (orjson.JSONDecodeError, UnicodeEncodeError) as error:
         raise NotStrict(_reason(error)) from None
     keys = _count(value, depth)
     if text.count(":") != keys and _written_keys(text, keys) != keys:
-        raise NotStrict("a key is repeated inside one object")
+        raise NotStrict("duplicate key in an object")
     return value
 
 
 def _reason(error: Exception) -> str:
-    """Say what the parser found wrong, without quoting what was sent."""
+    """Return the parser's reason without quoting the input."""
     if isinstance(error, orjson.JSONDecodeError):
-        return f"not JSON: {error.msg} at character {error.pos}"
-    return "not UTF-8: a lone surrogate"
+        return f"invalid JSON: {error.msg} at character {error.pos}"
+    return "invalid UTF-8: lone surrogate"
 
 
 def _count(value: Any, depth: int) -> int:
-    """Count the keys of all objects in a parsed value; raises NotStrict below `depth`."""
+    """Count the keys of all objects in a parsed value. Raises `NotStrict` below `depth`."""
     kind = type(value)
     if kind is dict:
         total = len(value)
@@ -50,7 +53,7 @@ def _count(value: Any, depth: int) -> int:
     else:
         return 0
     if depth <= 0:
-        raise NotStrict("nested too deep")
+        raise NotStrict("nested too deeply")
     for item in children:
         if type(item) in _CONTAINERS:
             total += _count(item, depth - 1)
@@ -58,10 +61,11 @@ def _count(value: Any, depth: int) -> int:
 
 
 def _written_keys(text: str, parsed: int) -> int:
-    """Count the keys as written: string tokens that a colon follows. The text must be valid JSON.
+    """Count the keys as written: string tokens followed by a colon. The text must be valid JSON.
 
-    Where no blank follows a quote, `":` is never rarer than keys, so as many of them as parsed keys settles it: nearly
-    every line. Otherwise (a string that begins with a colon, a blank) the tokens are counted one by one.
+    If no whitespace follows a quote, `":` occurs at least once per key. So if it occurs exactly `parsed` times, that is
+    the count; this covers nearly every line. Otherwise (whitespace, or a string that starts with a colon) the tokens
+    are counted one by one.
     """
     if (
         '" ' not in text
@@ -75,9 +79,12 @@ def _written_keys(text: str, parsed: int) -> int:
 
 
 def _nesting(text: str) -> int:
-    """Return how deep a text nests, without parsing it: strings are cut out first. Only for texts with very many brackets."""
+    """Return the nesting depth of a text without parsing it: strings are cut out first.
+
+    Used only for texts with very many brackets.
+    """
     deepest = level = 0
-    for mark in re.findall(r"[\[\]{}]", _STRING_TOKENS.sub("", text)):
-        level += 1 if mark in "[{" else -1
+    for bracket in re.findall(r"[\[\]{}]", _STRING_TOKENS.sub("", text)):
+        level += 1 if bracket in "[{" else -1
         deepest = max(deepest, level)
     return deepest

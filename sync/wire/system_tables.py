@@ -1,4 +1,4 @@
-"""Pure: the tables every replica has whatever an admin publishes; their rows describe the others."""
+"""Pure: names of the system tables. Every replica has them; their rows describe the published tables."""
 
 from typing import Final
 

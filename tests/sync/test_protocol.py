@@ -72,7 +72,7 @@ def test_a_repeated_key_is_found_wherever_it_hides(key, first, second, blank) ->
         f'{{"a":[1,{inner}]}}',
         f'{{":":":",{json.dumps(key + "x")}:{inner}}}',
     ):
-        with pytest.raises(NotStrict, match="repeated"):
+        with pytest.raises(NotStrict, match="duplicate"):
             loads(text, depth=64)
 
 
