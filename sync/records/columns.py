@@ -1,7 +1,7 @@
-"""SQL that reads records in the two forms that leave the server: a replica's stored values, and wire JSON.
+"""Select lists and encoders for the two forms in which records leave the server: a replica's stored form and wire JSON.
 
-On SQLite the type tables store what a replica stores, so columns are read as they are. On PostgreSQL the statement casts,
-which costs less than converting values in Python.
+On SQLite the type tables store what a replica stores, so columns are read unchanged. On PostgreSQL the statement casts
+them, which costs less than converting values in Python.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -27,12 +27,12 @@ Row = tuple[Any, ...]
 
 
 def column_names(spec: ObjectSpec) -> list[str]:
-    """Return the columns of a record as replicas have them, in order."""
+    """Return the columns of a record in a replica, in order."""
     return [*RECORD_COLUMNS, *(field.name for field in spec.fields)]
 
 
 def selected(spec: ObjectSpec, vendor: str, *, prefix: str = "") -> str:
-    """Return the select list that yields a record in a replica's stored form."""
+    """Return the select list that reads a record in a replica's stored form."""
     return ", ".join(
         [
             *(prefix + quote(name) for name in RECORD_COLUMNS),
@@ -52,7 +52,7 @@ def table_of(tenant_id: int, spec: ObjectSpec) -> str:
 
 
 def line_encoder(spec: ObjectSpec) -> Callable[[Sequence[Any]], bytes]:
-    """Return the function that turns a row in stored form into a line of a `rows` frame: a JSON array of wire values."""
+    """Return a function that turns a row in stored form into a line of a `rows` frame: a JSON array of wire values."""
     base = len(RECORD_COLUMNS)
     converters = [
         (base + n, _to_wire(field))
@@ -73,12 +73,13 @@ def line_encoder(spec: ObjectSpec) -> Callable[[Sequence[Any]], bytes]:
 
 
 def _to_wire(field: FieldSpec) -> Callable[[Any], Any]:
-    # The stored form is SQLite's on both databases, except that PostgreSQL's decimals come as text, which its reader takes too.
+    # The stored form is SQLite's on both databases, except that PostgreSQL returns decimals as text. The reader accepts
+    # both.
     return _fragment if field.kind == "json" else reader(field, "sqlite")
 
 
 def _fragment(text: str) -> Any:
-    """Put stored JSON text into a line as it is."""
+    """Embed stored JSON text in a line unchanged."""
     return orjson.Fragment(text)
 
 

@@ -1,4 +1,4 @@
-"""The few threads in which this process reads the database for its connections, so that the event loop never waits for it."""
+"""A thread pool for database reads, so that the event loop never waits for the database."""
 
 import asyncio
 import threading
@@ -15,20 +15,20 @@ _local = threading.local()
 
 
 class ReadPool:
-    """A fixed number of threads, each with a database connection of its own. `stop` closes them all."""
+    """A fixed number of threads, each with its own database connection. `stop` closes them all."""
 
     def __init__(self, threads: int) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="moat-read", initializer=self._begin)
         self._closers: list[Callable[[], None]] = []
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function in one of the threads and return what it returns."""
+        """Call a function in one of the threads and return its result."""
         return await asyncio.get_running_loop().run_in_executor(
             self._executor, lambda: self._call(function, *args, **kwargs)
         )
 
     def stop(self) -> None:
-        """Wait for what runs, drop what waits, and close the connections."""
+        """Wait for running calls, cancel queued ones, and close the connections."""
         self._executor.shutdown(wait=True, cancel_futures=True)
         for close in self._closers:
             close()
@@ -50,7 +50,7 @@ class ReadPool:
 
 
 def closing_with_thread(close: Callable[[], None]) -> bool:
-    """Have something closed when the pool of the calling thread stops; False when the thread is in no pool."""
+    """Register `close` to be called when the calling thread's pool stops. Return False for threads of no pool."""
     closers = getattr(_local, "closers", None)
     if closers is None:
         return False

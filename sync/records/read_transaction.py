@@ -1,8 +1,8 @@
-"""Reads of one state of the database that never wait for a writer and never make one wait.
+"""Read transactions: consistent reads of one database state that neither wait for writers nor block them.
 
-PostgreSQL: a transaction REPEATABLE READ, READ ONLY on Django's connection. SQLite: Django's own transactions are
-`BEGIN IMMEDIATE` and would lock writers out, so this opens a connection of its own, query only, with a deferred BEGIN
-(WAL gives it one state for as long as it likes).
+PostgreSQL: a REPEATABLE READ, READ ONLY transaction on Django's connection. SQLite: Django's own transactions are
+`BEGIN IMMEDIATE` and would lock writers out, so this module opens a separate read-only connection with a deferred BEGIN
+(in WAL mode it keeps reading one state until it ends).
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ FETCH = 2000
 
 
 class Reader(Protocol):
-    """One state of the database. Placeholders are `%s`; `schema` goes before the names of tables."""
+    """One state of the database. Placeholders are `%s`; `schema` is the prefix of table names."""
 
     vendor: str
     schema: str
@@ -30,11 +30,11 @@ class Reader(Protocol):
         """Return all rows."""
 
     def stream(self, sql: str, params: Values = ()) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows in chunks, without ever holding all of them in memory."""
+        """Yield the rows in chunks; never hold all of them in memory."""
 
 
 class SQLiteReader:
-    """Reads through a connection of the `sqlite3` module."""
+    """A reader on a connection of the `sqlite3` module."""
 
     vendor = "sqlite"
 
@@ -54,7 +54,7 @@ class SQLiteReader:
 
 
 class PostgreSQLReader:
-    """Reads through Django's connection, inside the transaction that is open."""
+    """A reader on Django's connection, inside its open transaction."""
 
     vendor = "postgresql"
     schema = ""
@@ -66,7 +66,7 @@ class PostgreSQLReader:
             return list(cursor.fetchall())
 
     def stream(self, sql: str, params: Values = ()) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows in chunks, from a cursor on the server."""
+        """Yield the rows in chunks, from a server-side cursor."""
         with connection.chunked_cursor() as cursor:
             cursor.execute(sql, list(params))
             while chunk := cursor.fetchmany(FETCH):
@@ -75,7 +75,7 @@ class PostgreSQLReader:
 
 @contextmanager
 def read_transaction() -> Iterator[Reader]:
-    """Open a read of one state of the database; blocks nobody. Not to be nested."""
+    """Open a read of one database state. It blocks no writer and must not be nested."""
     if connection.vendor == "sqlite":
         with _sqlite() as raw:
             raw.execute("BEGIN")
@@ -92,7 +92,7 @@ def read_transaction() -> Iterator[Reader]:
 
 @contextmanager
 def _sqlite() -> Iterator[sqlite3.Connection]:
-    """Lend a connection; threads of a read pool keep theirs, because opening one parses the whole schema."""
+    """Yield a connection. Threads of a read pool keep theirs, because opening one parses the whole schema."""
     uri = database_uri()
     kept: tuple[str, sqlite3.Connection] | None = getattr(_local, "kept", None)
     if kept is not None and kept[0] == uri:
@@ -108,7 +108,7 @@ def _sqlite() -> Iterator[sqlite3.Connection]:
 
 
 def database_uri() -> str:
-    """Return the SQLite URI that opens the server's database for reading only."""
+    """Return the SQLite URI that opens the server's database read-only."""
     name = str(connection.settings_dict["NAME"])
     return (
         f"{name}{'&' if '?' in name else '?'}mode=ro" if name.startswith("file:") else f"file:{_escaped(name)}?mode=ro"
@@ -116,5 +116,5 @@ def database_uri() -> str:
 
 
 def _escaped(path: str) -> str:
-    """Escape what a URI would take for something else."""
+    """Escape characters that have a meaning in a URI."""
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

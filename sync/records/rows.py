@@ -1,4 +1,7 @@
-"""Records of the type tables, below the ORM: read by id, written in bulk. All writes come from `sync.settle` and `sync.log.prune`."""
+"""Records of the type tables, below the ORM: read by ID, written in bulk.
+
+Only `sync.settle`, `sync.channels.record_sides`, and `sync.log.prune` write these tables.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -19,7 +22,7 @@ _SYSTEM: Final = (
     sql.Column("_deleted", "boolean"),
     sql.Column("_versions", "text"),
 )
-# What CBOR clients know of the record (docs/spec/syncprotocol-v1.md): null until one of them writes it.
+# The record as CBOR clients know it (docs/spec/syncprotocol-v1.md): null until such a client writes it.
 _ENTITY: Final = (sql.Column("_entity_version", "bigint"), sql.Column("_entity_cbor", "bytea"))
 _READ: Final = (*_SYSTEM, *_ENTITY)
 _READ_AS_THEY_ARE: Final = {
@@ -34,7 +37,7 @@ _BOUND_AS_THEY_ARE: Final = {
 
 
 class Table:
-    """What the write path needs to know of one type table, worked out once per published schema and database."""
+    """Columns, converters, and checks of one type table, computed once per published schema and database."""
 
     def __init__(self, tenant_id: int, spec: ObjectSpec, vendor: str) -> None:
         self.spec = spec
@@ -62,16 +65,17 @@ class Table:
             (name, tuple(choice.value for choice in values))
             for name, values in zip(RECORD_FIELDS, (spec.subtypes, spec.statuses), strict=True)
         )
-        # What is read out of a CBOR client's bytes; `object_type` and `status` only where the object type has values for them.
+        # Fields to read from a CBOR client's document; `object_type` and `status` only if the object type defines
+        # values for them.
         self.kinds = {f.name: f.kind for f in spec.fields} | {name: "text" for name, allowed in self.choices if allowed}
         self.checked = frozenset((*self.required, *RECORD_FIELDS))
-        # Fields to look at before the ops are decided: the tables references point at; None for unique values.
+        # Fields to look up before ops are decided, each with its reference's table, or None if the field is unique.
         self.watched: dict[str, str | None] = {**dict.fromkeys(self.unique), **dict(self.references)}
         names = ", ".join(f'"{self.name}"."{name}"' for name in (*(column.name for column in _READ), *self.fields))
         self.select = f'SELECT {names} FROM "{self.name}"'
 
     def columns(self, fields: Iterable[str], *, entity: bool = False) -> list[sql.Column]:
-        """Return the columns to write when these fields change, the key last; with `entity` those of CBOR clients too."""
+        """Return the columns to write when these fields change, the key last; `entity` adds those of CBOR clients."""
         return [
             *(sql.Column(name, self.types[name]) for name in fields),
             *(_ENTITY if entity else ()),
@@ -84,7 +88,7 @@ _tables: dict[tuple[int, str], Table] = {}
 
 
 def table_of(tenant_id: int, spec: ObjectSpec) -> Table:
-    """Return the table of a published object type; made anew when the spec changed."""
+    """Return the table of a published object type. It is rebuilt when the spec changes."""
     key = (tenant_id, spec.table_name)
     found = _tables.get(key)
     vendor = "postgresql" if sql.postgresql() else "sqlite"
@@ -94,7 +98,7 @@ def table_of(tenant_id: int, spec: ObjectSpec) -> Table:
 
 
 class Row:
-    """A record, live or a tombstone. Values are decoded when asked for; `changed` holds those set since it was read."""
+    """A live record or a tombstone. Values are decoded on access; `changed` holds those set since it was read."""
 
     __slots__ = (
         "_versions",
@@ -135,7 +139,7 @@ class Row:
                 self.entity_cbor = None if raw[6] is None else bytes(raw[6])
 
     def copy(self) -> "Row":
-        """Return a copy that can be changed without changing this one."""
+        """Return an independent copy."""
         other = Row.__new__(Row)
         other.table, other.raw, other.id, other.is_new = self.table, self.raw, self.id, self.is_new
         other.version, other.cursor, other.deleted = self.version, self.cursor, self.deleted
@@ -159,12 +163,12 @@ class Row:
         return value if read is None or value is None else read(value)
 
     def values(self) -> dict[str, Any]:
-        """Return all values, nulls too, `object_type` and `status` first."""
+        """Return all values including nulls, `object_type` and `status` first."""
         return {name: self.get(name) for name in self.table.fields}
 
     @property
     def versions(self) -> Versions:
-        """Per field, which version changed it last. Not to be mutated: assign a new one."""
+        """The version that last changed each field. Do not mutate it; assign a new mapping."""
         if self._versions is None:
             self._versions = versions_column.parse(self.versions_text)
         return self._versions
@@ -176,11 +180,11 @@ class Row:
 
 
 _Updates = dict[tuple[Table, bool, bool, tuple[str, ...]], list[Row]]
-"""Rows by table, whether they live on, whether CBOR clients' columns change, and the fields that change."""
+"""Rows by (table, whether they are live, whether the CBOR columns change, the fields that change)."""
 
 
 def records(tenant_id: int, spec: ObjectSpec, ids: Sequence[str]) -> dict[str, Row]:
-    """Return records by id, tombstones too; those that never existed are missing."""
+    """Return records and tombstones by ID. IDs that never existed are missing."""
     table = table_of(tenant_id, spec)
     return {raw[0]: Row(table, raw) for raw in sql.fetch_in(f'{table.select} WHERE "{table.name}"."id" IN', ids)}
 
@@ -192,13 +196,13 @@ def record(tenant_id: int, schema: TenantSchema, table_name: str, record_id: str
 
 
 def existing_ids(tenant_id: int, table_name: str, ids: Sequence[str]) -> set[str]:
-    """Return which ids exist in a table (published, or retired since), tombstones counted."""
+    """Return the IDs that exist in a table, tombstones included. The table may be published or retired."""
     name = physical_name(tenant_id, table_name)
     return {found for (found,) in sql.fetch_in(f'SELECT "id" FROM "{name}" WHERE "id" IN', ids)}
 
 
 def owners(table: Table, field: str, values: Sequence[Any]) -> Iterator[tuple[Any, str]]:
-    """Yield (wire value, id) of the live records that have one of these values in a field."""
+    """Yield (wire value, ID) of the live records that have one of these values in a field."""
     bind, read = table.binders[field], table.readers.get(field)
     column = f'"{table.name}"."{field}"'
     statement = (
@@ -209,12 +213,12 @@ def owners(table: Table, field: str, values: Sequence[Any]) -> Iterator[tuple[An
 
 
 def unique_key(value: Any) -> Any:
-    """Return a value in a form that is equal and hashes alike exactly when the database takes it for the same."""
+    """Return a hashable key of a value; two keys are equal exactly when the database considers the values equal."""
     return canonical_json(value) if isinstance(value, dict | list) else value
 
 
 def write(rows: Iterable[Row]) -> None:
-    """Write records in their final state: new ones are inserted, of others only the changed columns are updated."""
+    """Write records in their final state: insert new ones; of existing ones update only the changed columns."""
     inserts: dict[tuple[Table, bool], list[Row]] = {}
     updates: _Updates = {}
     for row in rows:
@@ -225,7 +229,7 @@ def write(rows: Iterable[Row]) -> None:
                 row
             )
     _free_unique_values(updates)
-    # Deletes first: they give up unique values that others may take.
+    # Deletes first: they free unique values that other records may claim.
     for (table, _, entity, fields), changed in sorted(updates.items(), key=lambda item: item[0][1]):
         sql.update_many(table.name, table.columns(fields, entity=entity), _bound(table, fields, changed, entity=entity))
     for (table, entity), new in inserts.items():
@@ -235,7 +239,7 @@ def write(rows: Iterable[Row]) -> None:
 
 
 def _bound(table: Table, fields: Sequence[str], rows: Iterable[Row], *, entity: bool) -> list[tuple[Any, ...]]:
-    """Return what the driver binds for `table.columns(fields, entity=entity)`, for each row."""
+    """Return each row's values for `table.columns(fields, entity=entity)`, as the driver binds them."""
     converted = [(position, table.binders[name]) for position, name in enumerate(fields) if name in table.converted]
     bound = []
     for row in rows:
@@ -251,7 +255,7 @@ def _bound(table: Table, fields: Sequence[str], rows: Iterable[Row], *, entity: 
 
 
 def _free_unique_values(updates: _Updates) -> None:
-    """Give up unique values that change, so that two records can swap theirs in one batch in any order of writing."""
+    """Clear unique values that change, so that two records can swap theirs in one batch in any write order."""
     for (table, _, _, fields), rows in updates.items():
         for name in table.unique:
             if name in fields:

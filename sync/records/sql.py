@@ -1,8 +1,8 @@
-"""Statements below Django's ORM, on its connection and in its transaction, for SQLite and PostgreSQL.
+"""SQL statements below Django's ORM, on its connection and in its transaction, for SQLite and PostgreSQL.
 
-The write path handles thousands of rows a second, so it builds its SQL once and sends rows in bulk: `executemany` on
-SQLite, one statement over `unnest`ed arrays on PostgreSQL. Parameters are `%s`; errors surface as Django's. Identifiers
-given here come from published, allow-listed names or from this package, never from a client.
+The write path handles thousands of rows per second, so it builds its SQL once and sends rows in bulk: `executemany` on
+SQLite, one statement over `unnest`ed arrays on PostgreSQL. Placeholders are `%s`; errors are raised as Django's. Table
+and column names come from published, allow-listed names or from this package, never from a client.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ _IN_SIZES: Final = (1, 4, 16, 64, 256, 512)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column to write: its name, and its type on PostgreSQL (SQLite needs none)."""
+    """A column to write: its name and its PostgreSQL type (SQLite needs none)."""
 
     name: str
     type: str
@@ -27,7 +27,7 @@ class Column:
 
 @cache
 def postgresql() -> bool:
-    """Whether the database is PostgreSQL; otherwise it is SQLite. The same for the life of a process."""
+    """Return whether the database is PostgreSQL (otherwise it is SQLite). This never changes within a process."""
     return connection.vendor == "postgresql"
 
 
@@ -37,25 +37,28 @@ def _native(statement: str) -> str:
 
 
 def _connection() -> BaseDatabaseWrapper:
-    """Return this thread's connection, open. Each attribute of Django's proxy looks for it anew, so it is asked for once."""
-    here = connections[DEFAULT_DB_ALIAS]
-    if here.connection is None:
-        here.ensure_connection()
-    return here
+    """Return this thread's open connection.
+
+    Django's proxy looks the connection up on each attribute access, so callers get the connection itself.
+    """
+    opened = connections[DEFAULT_DB_ALIAS]
+    if opened.connection is None:
+        opened.ensure_connection()
+    return opened
 
 
-def _execute(statement: str, parameters: Sequence[Any], take: Callable[[Any], Any]) -> Any:
-    """Run a statement and return what `take` takes from the driver's cursor."""
-    here = _connection()
-    with here.wrap_database_errors:
+def _execute(statement: str, parameters: Sequence[Any], result_of: Callable[[Any], Any]) -> Any:
+    """Run a statement and return `result_of` the driver's cursor."""
+    db = _connection()
+    with db.wrap_database_errors:
         if postgresql():
-            # Not here.connection.cursor(): Django's cursors interpolate in the client, which is slow for long arrays.
-            return take(here.Database.Cursor(here.connection).execute(statement, parameters))  # type: ignore[attr-defined]
-        return take(here.connection.execute(_native(statement), parameters))
+            # Not db.connection.cursor(): Django's cursors interpolate in the client, which is slow for long arrays.
+            return result_of(db.Database.Cursor(db.connection).execute(statement, parameters))  # type: ignore[attr-defined]
+        return result_of(db.connection.execute(_native(statement), parameters))
 
 
 def fetch(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Run a SELECT and return all rows as the driver hands them out."""
+    """Run a SELECT and return all rows as the driver returns them."""
     rows: list[tuple[Any, ...]] = _execute(statement, parameters, methodcaller("fetchall"))
     return rows
 
@@ -67,14 +70,14 @@ def fetch_one(statement: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]
 
 
 def run(statement: str, parameters: Sequence[Any] = ()) -> int:
-    """Run a statement and return how many rows it changed."""
+    """Run a statement and return the number of rows it changed."""
     return int(_execute(statement, parameters, attrgetter("rowcount")))
 
 
 def fetch_in(statement: str, values: Sequence[Any], before: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-    """Run a SELECT whose text ends in an `IN` without its list, in chunks; `before` are the parameters ahead of it.
+    """Run a SELECT that ends in `IN` without its list, in chunks. `before` holds the parameters that precede the list.
 
-    Lists are padded to a few sizes, so that few different statements have to be prepared.
+    Lists are padded to a few sizes, so that only a few different statements are prepared.
     """
     if postgresql():
         if values:
@@ -88,7 +91,7 @@ def fetch_in(statement: str, values: Sequence[Any], before: Sequence[Any] = ()) 
 
 
 def insert_many(table: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows, values in the order of `columns`."""
+    """Insert rows whose values are in the order of `columns`."""
     if postgresql():
         _run_arrays(_insert_arrays(table, tuple(columns)), rows)
     else:
@@ -96,7 +99,7 @@ def insert_many(table: str, columns: Sequence[Column], rows: Sequence[Sequence[A
 
 
 def update_many(table: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
-    """Update rows by the last of `columns` (their key), setting the others."""
+    """Update rows by the last of `columns` (the key); set the others."""
     if postgresql():
         _run_arrays(_update_arrays(table, tuple(columns)), rows)
     else:
@@ -104,9 +107,9 @@ def update_many(table: str, columns: Sequence[Column], rows: Sequence[Sequence[A
 
 
 def _run_each(statement: str, rows: Sequence[Sequence[Any]]) -> None:
-    here = _connection()
-    with here.wrap_database_errors:
-        here.connection.executemany(statement, rows)
+    db = _connection()
+    with db.wrap_database_errors:
+        db.connection.executemany(statement, rows)
 
 
 def _run_arrays(statement: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -126,7 +129,7 @@ def _update_one(table: str, columns: tuple[Column, ...]) -> str:
 
 
 def _arrays(columns: tuple[Column, ...]) -> str:
-    # json has no array binding of its own: texts, cast one by one.
+    # json arrays cannot be bound: bind text and cast each element.
     kinds = ", ".join(f"%s::{'text' if column.type == 'json' else column.type}[]" for column in columns)
     names = ", ".join(f'"{column.name}"' for column in columns)
     return f"unnest({kinds}) AS given({names})"
@@ -150,7 +153,7 @@ def _update_arrays(table: str, columns: tuple[Column, ...]) -> str:
 
 
 def time_binder() -> Callable[[Any], Any]:
-    """Return the function that turns an aware datetime into what a DateTimeField's column takes below the ORM."""
+    """Return a function that turns an aware datetime into the value of a DateTimeField's column below the ORM."""
     if postgresql():
         return lambda moment: moment
     return lambda moment: moment.replace(tzinfo=None).isoformat(" ", "microseconds")

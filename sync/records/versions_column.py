@@ -1,4 +1,4 @@
-"""Pure: the column `_versions` of a record, parsed and as text; `settle.field_versions` says what an entry means."""
+"""Pure: parse and encode a record's `_versions` column. `sync.settle.field_versions` defines its entries."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ Versions = dict[str, list[Any]]
 
 
 def parse(text: str | None) -> Versions:
-    """Read the column `_versions`."""
+    """Parse the text of the column `_versions`."""
     if not text or text == "{}":
         return {}
     parsed: Versions = orjson.loads(text)
