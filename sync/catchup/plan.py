@@ -223,7 +223,7 @@ def read_log(tenant_id: int, after: int, limit: int) -> list[Commit]:
         raise LogPruned
     commits, start = [], after
     sides, access_version = _beside(tenant_id, after, piece.to_cursor)
-    for run in piece.runs:
+    for run in piece.segments:
         lines = [(run.schema_version, line) for line in run.lines]
         commits.append(Commit(tenant_id, start, run.to_cursor, lines, run.state_hash, sides, access_version))
         start = run.to_cursor

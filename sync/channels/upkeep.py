@@ -34,7 +34,7 @@ def channel_of_row(row: models.Channel, locked: LockedTenant) -> Channel:
     )
 
 
-def drop_beside(tenant_id: int, upto: int) -> None:
+def delete_sides_and_routes(tenant_id: int, upto: int) -> None:
     """Drop what the log kept beside changes up to a cursor."""
     for table in _BESIDE:
         sql.run(f"DELETE FROM {table} WHERE tenant_id = %s AND cursor <= %s", [tenant_id, upto])

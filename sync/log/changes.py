@@ -1,4 +1,7 @@
-"""The log of changes: append under the tenant's lock, read since a cursor. Nothing else touches the table `changes`' lines."""
+"""The log of changes: append under the tenant's lock, read after a cursor.
+
+Only this module writes lines to the table `changes`.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -40,11 +43,12 @@ _COLUMNS: Final = (
 
 @dataclass(slots=True)
 class Entry:
-    """A change to append. `payload` as in the spec; `device` and `op_id` go together; `made_at` in wire form.
+    """A change to append.
 
-    `transition` is what filtered channels need to know: the `RecordTransition` of a type table (only where `sync.channels.plans.plan_of` has a plan), the
-    `Side` of a system table.
-    `previous` is the cursor of the record's change before this one; 0 for its first. `body` is what CBOR clients are given.
+    `payload` is as in the spec; `device` and `op_id` are both given or both None; `made_at` is in wire form.
+    `transition` is for filtered channels: the `RecordTransition` of a type table (only if
+    `sync.channels.plans.plan_of` returns a plan), or the `Side` of a system table. `previous` is the cursor of the
+    record's previous change, 0 for its first. `body` is the document that CBOR clients receive.
     """
 
     table: str
@@ -62,14 +66,15 @@ class Entry:
 
 
 def append_without_saving_tenant(locked: LockedTenant, entries: Iterable[Entry], at: datetime | None = None) -> Commit:
-    """Append changes in order and advance the locked tenant's cursor and chain, in memory only.
+    """Append changes in order, and advance the locked tenant's cursor and chain in memory only.
 
-    Unsafe alone: the caller stores the tenant (`tenants.locks.store`), writes the records the changes tell of in the same
-    transaction *after* this, and announces the commit afterwards. `at` is when the server accepted them: aware, now by default.
-    With filtered profiles, records that the changes move through a hop get a change and a version too: see `Commit.rekeyed`.
+    The caller must do the rest: write the changed records in the same transaction *after* this call, save the tenant
+    (`tenants.locks.store`), and announce the commit afterwards. `at` is when the server accepted the changes: aware, by
+    default now. With filtered profiles, records that the changes move through a hop get a change and a version too: see
+    `Commit.rerouted`.
     """
     plan = plan_of(locked)
-    entries, recorded = (entries, None) if plan is None else _with_rekeys(plan, locked, list(entries))
+    entries, recorded = (entries, None) if plan is None else _with_reroutes(plan, locked, list(entries))
     at = at or datetime.now(UTC)
     at_wire, at_stored = wire_time(at), sql.time_binder()(at)
     start, cursor, state, schema_version, tenant = (
@@ -122,7 +127,7 @@ def append_without_saving_tenant(locked: LockedTenant, entries: Iterable[Entry],
     return commit if plan is None or recorded is None else _keep_sides(plan, locked, commit, recorded, rows)
 
 
-def _with_rekeys(plan: RoutePlan, locked: LockedTenant, entries: list[Entry]) -> tuple[list[Entry], Recorded]:
+def _with_reroutes(plan: RoutePlan, locked: LockedTenant, entries: list[Entry]) -> tuple[list[Entry], Recorded]:
     versions = {(e.table, e.record_id): e.version for e in entries}
     recorded = record_sides.record(plan, locked, [(e.table, e.transition) for e in entries], versions)
     last = recorded.cursors | {(e.table, e.record_id): locked.cursor + n for n, e in enumerate(entries, 1)}
@@ -135,7 +140,7 @@ def _with_rekeys(plan: RoutePlan, locked: LockedTenant, entries: list[Entry]) ->
 def _keep_sides(
     plan: RoutePlan, locked: LockedTenant, commit: Commit, recorded: Recorded, rows: Sequence[tuple[Any, ...]]
 ) -> Commit:
-    """Store what filtered channels need, and write the re-keyed records' versions: nobody else knows of them."""
+    """Store the sides and routes of the changes, and write the versions of rerouted records, which no caller knows."""
     changes = [(row[1], row[3], side) for row, side in zip(rows, recorded.sides, strict=True)]
     record_sides.store(plan, locked.id, changes)
     count = len(recorded.reroutes)
@@ -146,7 +151,7 @@ def _keep_sides(
 
 @dataclass(frozen=True, slots=True)
 class LogSegment:
-    """Consecutive lines made under one `schema_version`; `state_hash` is the chain at `to_cursor`."""
+    """Consecutive lines of one `schema_version`; `state_hash` is the chain value at `to_cursor`."""
 
     schema_version: int
     lines: list[bytes]
@@ -156,35 +161,39 @@ class LogSegment:
 
 @dataclass(frozen=True, slots=True)
 class LogSlice:
-    """Lines with cursors in (`from_cursor`, `to_cursor`], in runs; both are equal when there is nothing newer."""
+    """Lines with cursors in (`from_cursor`, `to_cursor`], in segments. Both cursors are equal if nothing is newer."""
 
     from_cursor: int
     to_cursor: int
-    runs: list[LogSegment]
+    segments: list[LogSegment]
 
 
 def read(tenant_id: int, after: int, limit_lines: int = 2000, limit_bytes: int = 1_048_576) -> LogSlice:
-    """Read the log after a cursor, at most so many lines and, past the first line, bytes. Raises `LogPruned` when it starts later."""
+    """Read the log after a cursor, within both limits; the first line may exceed `limit_bytes`.
+
+    Raises `LogPruned` when the log starts later.
+    """
     rows = sql.fetch(
-        "SELECT cursor, schema_version, line, state_hash FROM changes WHERE tenant_id = %s AND cursor > %s ORDER BY cursor LIMIT %s",
+        "SELECT cursor, schema_version, line, state_hash FROM changes "
+        "WHERE tenant_id = %s AND cursor > %s ORDER BY cursor LIMIT %s",
         [tenant_id, after, limit_lines],
     )
     if rows and rows[0][0] != after + 1:
-        raise LogPruned(f"The log starts at cursor {rows[0][0]}.")
-    runs: list[LogSegment] = []
-    taken = 0
+        raise LogPruned(f"The log has been pruned: it starts at cursor {rows[0][0]}.")
+    segments: list[LogSegment] = []
+    size = 0
     for cursor, schema_version, line, state_hash in rows:
-        taken += len(line)
-        if taken > limit_bytes and runs:
+        size += len(line)
+        if size > limit_bytes and segments:
             break
-        lines = runs.pop().lines if runs and runs[-1].schema_version == schema_version else []
+        lines = segments.pop().lines if segments and segments[-1].schema_version == schema_version else []
         lines.append(bytes(line))
-        runs.append(LogSegment(schema_version, lines, cursor, bytes(state_hash)))
-    return LogSlice(after, runs[-1].to_cursor if runs else after, runs)
+        segments.append(LogSegment(schema_version, lines, cursor, bytes(state_hash)))
+    return LogSlice(after, segments[-1].to_cursor if segments else after, segments)
 
 
 def hash_at(tenant_id: int, cursor: int) -> bytes | None:
-    """Return the chain value at a cursor; None when the log has no such cursor (pruned, or past the head)."""
+    """Return the chain value at a cursor; None if the log lacks that cursor (pruned, or past the head)."""
     if cursor == 0:
         row = sql.fetch_one("SELECT server_epoch, slug FROM tenants_tenant WHERE id = %s", [tenant_id])
         return genesis(*row) if row else None
@@ -195,12 +204,13 @@ def hash_at(tenant_id: int, cursor: int) -> bytes | None:
 def record_lines(tenant_id: int, cursor: int, limit: int, *, before: int | None = None) -> list[bytes]:
     """Return a record's newest lines, oldest first, at most `limit`; `cursor` is that of its last change.
 
-    `before` leaves out that version and later ones. What is pruned is missing.
+    `before` excludes that version and later ones. Pruned changes are missing.
     """
     rows = sql.fetch(
         "WITH RECURSIVE past (version, line, previous) AS ("
         "SELECT version, line, previous FROM changes WHERE tenant_id = %s AND cursor = %s "
-        "UNION ALL SELECT c.version, c.line, c.previous FROM past JOIN changes c ON c.tenant_id = %s AND c.cursor = past.previous) "
+        "UNION ALL SELECT c.version, c.line, c.previous FROM past "
+        "JOIN changes c ON c.tenant_id = %s AND c.cursor = past.previous) "
         "SELECT version, line FROM past WHERE version < %s LIMIT %s",
         [tenant_id, cursor, tenant_id, _NO_VERSION if before is None else before, limit],
     )
@@ -208,7 +218,7 @@ def record_lines(tenant_id: int, cursor: int, limit: int, *, before: int | None 
 
 
 def find_accepted(device_id: str, op_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Return which of a device's ops are in the log: {op_id: (version, cursor)}."""
+    """Return those of a device's ops that are in the log: {op_id: (version, cursor)}."""
     found = sql.fetch_in(
         "SELECT op_id, version, cursor FROM changes WHERE device_id = %s AND op_id IN", op_ids, [device_id]
     )
@@ -216,7 +226,7 @@ def find_accepted(device_id: str, op_ids: Sequence[int]) -> dict[int, tuple[int,
 
 
 def newest_op_of(device_id: str) -> int:
-    """Return the highest op of a device that was ever taken, pruned ones and conflicts too; 0 for a new device."""
+    """Return the highest op_id ever processed for a device, including pruned ops and conflicts; 0 for a new device."""
     found = sql.fetch_one(
         "SELECT d.pruned_op_id, (SELECT MAX(c.op_id) FROM changes c WHERE c.device_id = d.id), "
         "(SELECT MAX(k.op_id) FROM sync_conflict k WHERE k.device_id = d.id) FROM tenants_device d WHERE d.id = %s",

@@ -1,7 +1,7 @@
-"""News of what was committed, for whoever listens in this process (the hub).
+"""Notifications of commits, for subscribers in this process (the hub).
 
-Announcements of one tenant can arrive out of cursor order when several threads write it; a listener that finds a gap
-reads the log.
+Commits of one tenant can be announced out of cursor order when several threads write to it. A subscriber that finds a
+gap reads the log.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,10 +16,11 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The changes of a tenant with cursors in (`from_cursor`, `to_cursor`], as (schema_version, line); `state_hash` is the chain at `to_cursor`.
+    """The changes of a tenant with cursors in (`from_cursor`, `to_cursor`], as (schema_version, line).
 
-    For filtered channels: `sides` by cursor, and the tenant's `access_version`, which is not older than the changes.
-    `rekeyed` names records that the changes moved without being about them: (table, id, version, cursor).
+    `state_hash` is the chain value at `to_cursor`. For filtered channels: `sides` by cursor, and the tenant's
+    `access_version`, which is not older than the changes. `rerouted` lists the records that got an empty update because
+    a change to another record moved them: (table, ID, version, cursor).
     """
 
     tenant_id: int
@@ -32,19 +33,22 @@ class Commit:
     rerouted: tuple[tuple[str, str, int, int], ...] = ()
 
 
-Listener = Callable[[Commit], None]
-_listeners: list[Listener] = []
+Subscriber = Callable[[Commit], None]
+_subscribers: list[Subscriber] = []
 
 
-def subscribe(callback: Listener) -> Callable[[], None]:
-    """Call back after every commit, in the thread that committed, and return a function that ends it. The callback must be quick."""
-    _listeners.append(callback)
-    return lambda: _listeners.remove(callback) if callback in _listeners else None
+def subscribe(callback: Subscriber) -> Callable[[], None]:
+    """Call `callback` after every commit, in the committing thread, and return a function that unsubscribes it.
+
+    The callback must be quick.
+    """
+    _subscribers.append(callback)
+    return lambda: _subscribers.remove(callback) if callback in _subscribers else None
 
 
 def announce(commit: Commit) -> None:
-    """Tell the listeners. Only after COMMIT; a listener that fails is logged and disturbs nobody."""
-    for callback in tuple(_listeners):
+    """Notify the subscribers. Call it only after COMMIT. A failing subscriber is logged and affects no other."""
+    for callback in tuple(_subscribers):
         try:
             callback(commit)
         except Exception:

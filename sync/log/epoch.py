@@ -1,4 +1,4 @@
-"""Begin a new life of a tenant's log, after the database was restored from a backup."""
+"""Start a new epoch of a tenant's log after a restore from backup."""
 
 from django.db import connection
 
@@ -12,10 +12,10 @@ CHUNK = 5000
 
 
 def renew(tenant_id: int) -> str:
-    """Give a tenant a new `server_epoch` and return it. Clients that know the old one are told so, and merge nothing blindly.
+    """Give a tenant a new `server_epoch` and return it, so that clients of the old epoch do not merge blindly.
 
-    The chain begins at a genesis that names the epoch, so it is computed anew as far as the log goes back to it; a pruned
-    log keeps its chain, because nobody can start at the genesis any more. Stop the servers first: they keep chain values.
+    The chain starts at a genesis value that contains the epoch, so an unpruned log's chain is recomputed. A pruned log
+    keeps its chain, because no client can start at the genesis. Stop the servers first: they cache chain values.
     """
     epoch = new_epoch()
     with tenant_transaction(tenant_id) as locked:
@@ -28,7 +28,7 @@ def renew(tenant_id: int) -> str:
 
 
 def _rechain(tenant_id: int, state: bytes) -> bytes:
-    """Compute all stored chain values from a genesis; return the last."""
+    """Recompute all stored chain values from a genesis value and return the last one."""
     after = 0
     with connection.cursor() as cursor:
         while True:

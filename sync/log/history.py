@@ -1,4 +1,4 @@
-"""Who changed a record, when and how: its change lines, read back from the log."""
+"""A record's history: its change lines, read from the log."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def changes_of(
 ) -> list[dict[str, Any]]:
     """Return a record's newest changes as decoded lines, newest first, as far back as the log reaches.
 
-    `before` leaves out that version and later ones: the last version of a page starts the next. Deleted records have a
+    `before` excludes that version and later ones, so the last version of a page starts the next. Deleted records have a
     history too; a record that never existed has none.
     """
     row = records(tenant_id, spec, [record_id]).get(record_id)
@@ -27,7 +27,7 @@ def changes_of(
 
 
 def changes_seen(channel: Channel, changes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return changes the way the channel saw them, or would have: hidden fields left out, and what happened out of its sight."""
+    """Return changes as the channel shows them, without hidden fields and without changes that it does not show."""
     if channel.rules is None:
         return list(changes)
     cursors = [change["cursor"] for change in changes]

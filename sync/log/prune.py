@@ -1,6 +1,7 @@
-"""Shorten the log: drop old changes nobody live needs, and empty old tombstones. In short transactions, beside normal work.
+"""Prune the log: delete old changes that no active device needs, and clear old tombstones.
 
-The change at `pruned_cursor` itself stays, as the anchor that holds the chain's value there.
+It runs in short transactions during normal operation. The change at `pruned_cursor` itself stays, because it anchors
+the chain.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,10 @@ from tenants.models import Device, Tenant
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What a prune dropped, or with `dry_run` would drop: changes up to `floor`, and the values of so many tombstones."""
+    """What a prune deleted, or with `dry_run` would delete.
+
+    `floor` is the new pruning cursor; `changes` and `tombstones` count deleted changes and cleared tombstones.
+    """
 
     floor: int
     changes: int
@@ -34,26 +38,27 @@ class Pruned:
 
 
 def prune(tenant_id: int, keep_days: int, keep_changes: int = 0, *, dry_run: bool = False) -> Pruned:
-    """Drop changes that are older than `keep_days` and not among the newest `keep_changes`.
+    """Delete changes that are older than `keep_days` and not among the newest `keep_changes`.
 
-    A device that was seen within `keep_days` and is not revoked keeps what it has not confirmed; one that stayed away for
-    longer catches up by rows later, its pending edits untouched. Ops of dropped changes still are known as duplicates.
+    Changes that a device has not confirmed stay if it was seen within `keep_days` and is not revoked. A device that was
+    away for longer catches up by rows and keeps its pending edits. Ops of deleted changes are still recognized as
+    duplicates.
     """
     tenant = Tenant.objects.get(pk=tenant_id)
     floor = _floor(tenant, timezone.now() - timedelta(days=keep_days), keep_changes)
     specs = [ObjectSpec.from_record(row.object_name, row.published or {}) for row in published_types(tenant_id)]
     if dry_run:
-        waiting = sum(_count_tombstones(tenant_id, spec, floor) for spec in specs)
-        return Pruned(floor, Change.objects.filter(tenant_id=tenant_id, cursor__lt=floor).count(), waiting)
+        tombstones = sum(_count_tombstones(tenant_id, spec, floor) for spec in specs)
+        return Pruned(floor, Change.objects.filter(tenant_id=tenant_id, cursor__lt=floor).count(), tombstones)
     upkeep.retire_outdated(tenant_id)
-    dropped = sum(_drop_changes(tenant_id, floor))
-    upkeep.drop_beside(tenant_id, floor)
-    emptied = sum(count for spec in specs for count in _empty_tombstones(tenant_id, spec, floor))
-    return Pruned(floor, dropped, emptied)
+    deleted = sum(_delete_changes(tenant_id, floor))
+    upkeep.delete_sides_and_routes(tenant_id, floor)
+    cleared = sum(count for spec in specs for count in _clear_tombstones(tenant_id, spec, floor))
+    return Pruned(floor, deleted, cleared)
 
 
 def _floor(tenant: Tenant, cutoff: datetime, keep_changes: int) -> int:
-    """Return the cursor up to which changes may go; never less than what went before."""
+    """Return the cursor up to which changes may be deleted; never below the current `pruned_cursor`."""
     kept = Change.objects.filter(tenant_id=tenant.pk, at__gte=cutoff, cursor__gt=tenant.pruned_cursor)
     first_kept = kept.order_by("cursor").values_list("cursor", flat=True).first()
     # A device at cursor 0 starts from a snapshot and needs no log.
@@ -67,8 +72,8 @@ def _floor(tenant: Tenant, cutoff: datetime, keep_changes: int) -> int:
     return max(tenant.pruned_cursor, min(limits))
 
 
-def _drop_changes(tenant_id: int, floor: int) -> Iterator[int]:
-    """Drop changes below the floor in chunks; yields how many each time."""
+def _delete_changes(tenant_id: int, floor: int) -> Iterator[int]:
+    """Delete changes below the floor in chunks, and yield the size of each chunk."""
     while True:
         with tenant_transaction(tenant_id) as locked:
             upto = min(floor, locked.pruned_cursor + engine_settings().prune_chunk)
@@ -77,19 +82,20 @@ def _drop_changes(tenant_id: int, floor: int) -> Iterator[int]:
             _remember_ops(locked, upto)
             sql.run("DELETE FROM v1_changes WHERE tenant_id = %s AND cursor < %s", [tenant_id, upto])
             upkeep.checkpoint_all(locked, upto)
-            dropped = sql.run("DELETE FROM changes WHERE tenant_id = %s AND cursor < %s", [tenant_id, upto])
+            deleted = sql.run("DELETE FROM changes WHERE tenant_id = %s AND cursor < %s", [tenant_id, upto])
             locked.pruned_cursor = upto
-        yield dropped
+        yield deleted
 
 
 def _remember_ops(locked: LockedTenant, upto: int) -> None:
-    """Keep the op_ids of the changes about to go, as spans per device."""
-    going = sql.fetch(
-        "SELECT device_id, op_id FROM changes WHERE tenant_id = %s AND cursor < %s AND device_id IS NOT NULL ORDER BY device_id, op_id",
+    """Keep the op_ids of the changes about to be deleted, as spans per device."""
+    ops = sql.fetch(
+        "SELECT device_id, op_id FROM changes "
+        "WHERE tenant_id = %s AND cursor < %s AND device_id IS NOT NULL ORDER BY device_id, op_id",
         [locked.id, upto],
     )
     known = set(Device.objects.filter(tenant_id=locked.id).values_list("pk", flat=True))
-    for device_id, rows in groupby(going, key=itemgetter(0)):
+    for device_id, rows in groupby(ops, key=itemgetter(0)):
         if device_id not in known:
             continue
         high = 0
@@ -101,7 +107,7 @@ def _remember_ops(locked: LockedTenant, upto: int) -> None:
 
 
 def spans(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield (low, high) of each run of consecutive numbers; the numbers rise."""
+    """Yield (low, high) of each run of consecutive numbers. The numbers must be increasing."""
     low = high = None
     for number in numbers:
         if low is None or high is None:
@@ -115,7 +121,7 @@ def spans(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         yield low, high
 
 
-# A tombstone whose values are gone no longer says which version deleted it.
+# An empty `_versions` marks a tombstone that is already cleared.
 _FULL = """ "_deleted" AND "_cursor" <= %s AND "_versions" <> '{}' """
 
 
@@ -124,10 +130,13 @@ def _count_tombstones(tenant_id: int, spec: ObjectSpec, floor: int) -> int:
     return int(row[0]) if row else 0
 
 
-def _empty_tombstones(tenant_id: int, spec: ObjectSpec, floor: int) -> Iterator[int]:
-    """Drop the values of tombstones that every live client has seen; id, version and cursor stay, to tell late ones."""
+def _clear_tombstones(tenant_id: int, spec: ObjectSpec, floor: int) -> Iterator[int]:
+    """Clear the values of tombstones that every active device has seen, and yield the size of each chunk.
+
+    ID, version, and cursor stay, so that devices that return late still learn of the deletion.
+    """
     name = physical_name(tenant_id, spec.table_name)
-    emptied = ", ".join(
+    cleared = ", ".join(
         f'"{column}" = NULL' for column in (*RECORD_FIELDS, "_entity_cbor", *(field.name for field in spec.fields))
     )
     some = f'SELECT "id" FROM "{name}" WHERE {_FULL} LIMIT %s'
@@ -135,7 +144,7 @@ def _empty_tombstones(tenant_id: int, spec: ObjectSpec, floor: int) -> Iterator[
     while True:
         with tenant_transaction(tenant_id):
             count = sql.run(
-                f"""UPDATE "{name}" SET {emptied}, "_versions" = '{{}}' WHERE "id" IN ({some})""", [floor, chunk]
+                f"""UPDATE "{name}" SET {cleared}, "_versions" = '{{}}' WHERE "id" IN ({some})""", [floor, chunk]
             )
         yield count
         if count < chunk:

@@ -1,4 +1,4 @@
-"""Check a tenant's log: every chain value recomputed, cursors gap-free, columns as the lines say, records as the log says."""
+"""Check a tenant's log: recompute its chain, and compare cursors, columns, and records with its lines."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class LogProblem:
-    """One thing wrong: at a cursor of the log, or with a record (then `cursor` is that of its last change)."""
+    """A problem at a cursor of the log, or with a record (then `cursor` is that of its last change)."""
 
     cursor: int
     code: str
@@ -31,7 +31,7 @@ class LogProblem:
 
 @dataclass(slots=True)
 class LogReport:
-    """What a check found. Changes with cursors in (`from_cursor`, `to_cursor`] were looked at; at most 20 problems are kept."""
+    """The result of a check of the changes with cursors in (`from_cursor`, `to_cursor`]; at most 20 problems."""
 
     tenant: str
     from_cursor: int
@@ -46,7 +46,7 @@ class LogReport:
 
 
 def verify_log(tenant_id: int, progress: Progress | None = None) -> LogReport:
-    """Check the log of a tenant from its beginning, or from where it was pruned to, up to its present head. Blocks nobody."""
+    """Check a tenant's log from its start, or from its pruning cursor, to its current head. It blocks no writer."""
     check = _Check(Tenant.objects.get(pk=tenant_id))
     report = check.report
     for rows in check.chunks():
@@ -70,7 +70,9 @@ class _Check:
         self.tables = {row.table_name: physical_name(tenant.pk, row.table_name) for row in types}
         if self.state is None:
             self.problem(
-                self.cursor, "no_anchor", "The change the log was pruned to is missing, so the chain has no start."
+                self.cursor,
+                "no_anchor",
+                "The change at the pruning cursor is missing, so the chain has no starting point.",
             )
 
     def _start(self) -> bytes | None:
@@ -88,21 +90,23 @@ class _Check:
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
         while self.cursor < self.head:
             rows = sql.fetch(
-                "SELECT cursor, schema_version, table_name, record_id, version, device_id, op_id, line, state_hash FROM changes "
-                "WHERE tenant_id = %s AND cursor > %s AND cursor <= %s ORDER BY cursor LIMIT %s",
+                "SELECT cursor, schema_version, table_name, record_id, version, device_id, op_id, line, state_hash "
+                "FROM changes WHERE tenant_id = %s AND cursor > %s AND cursor <= %s ORDER BY cursor LIMIT %s",
                 [self.tenant.pk, self.cursor, self.head, CHUNK],
             )
             if (not rows or rows[0][0] != self.cursor + 1) and self._pruned_meanwhile():
                 continue
             if not rows:
                 self.problem(
-                    self.cursor + 1, "gap", f"The log ends at {self.cursor}, but the tenant's cursor is {self.head}."
+                    self.cursor + 1,
+                    "gap",
+                    f"The log ends at cursor {self.cursor}, but the tenant's cursor is {self.head}.",
                 )
                 return
             yield rows
 
     def _pruned_meanwhile(self) -> bool:
-        """Start again from the new floor when the log was pruned past where this check is."""
+        """Restart from the new pruning cursor if the log was pruned past the position of this check."""
         self.tenant.refresh_from_db()
         if self.tenant.pruned_cursor <= self.cursor:
             return False
@@ -114,10 +118,10 @@ class _Check:
         for cursor, *columns, line, state_hash in rows:
             line, state_hash = bytes(line), bytes(state_hash)
             if cursor != self.cursor + 1:
-                self.problem(self.cursor + 1, "gap", f"The change after {self.cursor} is {cursor}.")
+                self.problem(self.cursor + 1, "gap", f"Gap in the log: cursor {self.cursor} is followed by {cursor}.")
             elif self.state is not None and link(self.state, line) != state_hash:
                 self.problem(
-                    cursor, "chain", "The line does not lead to the stored chain value: one of them was altered."
+                    cursor, "chain", "The line doesn't hash to the stored chain value. One of them was altered."
                 )
             self._columns(cursor, columns, line)
             self.cursor, self.state = cursor, state_hash
@@ -128,12 +132,12 @@ class _Check:
             data = decode_line(line)
         except ValueError:
             data = {}
-        told = [data.get(key) for key in ("schema_version", "table", "id", "version", "device", "op_id")]
-        if data.get("cursor") != cursor or told != columns:
-            self.problem(cursor, "columns", "The columns of the change differ from its line.")
+        expected = [data.get(key) for key in ("schema_version", "table", "id", "version", "device", "op_id")]
+        if data.get("cursor") != cursor or expected != columns:
+            self.problem(cursor, "columns", "The change's columns don't match its line.")
 
     def records(self, rows: list[tuple[Any, ...]]) -> None:
-        """Check that no record is older than its changes say."""
+        """Check that no record is older than its last change."""
         newest: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
         for cursor, _schema, table, record_id, version, *_ in rows:
             newest[table][record_id] = (version, cursor)
@@ -144,7 +148,8 @@ class _Check:
                     self.problem(
                         cursor,
                         "record",
-                        f"{table} {record_id!a} is at version {found.get(record_id, 0)}, the log has {version}.",
+                        f"{table} {record_id!a} is at version {found.get(record_id, 0)}; "
+                        f"the log has version {version}.",
                     )
 
     def _versions(self, table: str, ids: list[str]) -> dict[str, int] | None:
@@ -152,22 +157,28 @@ class _Check:
             mine = SystemRecord.objects.filter(tenant_id=self.tenant.pk, table_name=table, record_id__in=ids)
             return dict(mine.values_list("record_id", "version"))
         if table not in self.tables:
-            self.problem(self.cursor, "table", f"The log has changes of {table}, which is no table of this tenant.")
+            self.problem(
+                self.cursor, "table", f"The log contains changes to {table}, which is not a table of this tenant."
+            )
             return None
         return dict(sql.fetch_in(f'SELECT "id", "version" FROM "{self.tables[table]}" WHERE "id" IN', ids))
 
     def finish(self) -> None:
-        """Check the head, and that no record is newer than the log or tells of another change."""
+        """Check the head, and that each record's last change is in the log."""
         if self.state is not None and self.cursor == self.head and self.state != self.head_hash:
-            self.problem(self.head, "head", "The tenant's chain value is not that of its last change.")
+            self.problem(self.head, "head", "The tenant's chain value doesn't match its last change.")
         for table, name in self.tables.items():
             wrong = sql.fetch(
-                f'SELECT r."id", r."version", r."_cursor" FROM "{name}" r LEFT JOIN changes c ON c.tenant_id = %s AND c.cursor = r."_cursor" '
+                f'SELECT r."id", r."version", r."_cursor" FROM "{name}" r '
+                'LEFT JOIN changes c ON c.tenant_id = %s AND c.cursor = r."_cursor" '
                 'WHERE r."_cursor" > (SELECT pruned_cursor FROM tenants_tenant WHERE id = %s) '
-                'AND (c.cursor IS NULL OR c.record_id <> r."id" OR c.version <> r."version" OR c.table_name <> %s) LIMIT %s',
+                'AND (c.cursor IS NULL OR c.record_id <> r."id" OR c.version <> r."version" OR c.table_name <> %s) '
+                "LIMIT %s",
                 [self.tenant.pk, self.tenant.pk, table, MOST_PROBLEMS],
             )
             for record_id, version, cursor in wrong:
                 self.problem(
-                    cursor, "record", f"{table} {record_id!a} says version {version} at {cursor}; the log does not."
+                    cursor,
+                    "record",
+                    f"{table} {record_id!a} claims version {version} at cursor {cursor}, but the log disagrees.",
                 )

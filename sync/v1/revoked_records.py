@@ -129,7 +129,7 @@ def _changes(old: Channel, since: int) -> Iterator[dict[str, Any]]:
                 lines, end = [one.line for one in piece.lines], piece.to_cursor
             else:
                 part = changes.read(old.tenant_id, at, _CHUNK)
-                lines, end = [line for run in part.runs for line in run.lines], part.to_cursor
+                lines, end = [line for segment in part.segments for line in segment.lines], part.to_cursor
         except LogPruned:
             return
         yield from map(decode_line, lines)

@@ -83,7 +83,7 @@ def noted(policy: str = "field_merge") -> Tenant:
 
 def lines(tenant: Tenant, after: int = 0) -> list[dict[str, Any]]:
     """The log of the tenant's own tables, decoded."""
-    found = [decode_line(line) for run in read(tenant.pk, after, 100_000, 1 << 30).runs for line in run.lines]
+    found = [decode_line(line) for run in read(tenant.pk, after, 100_000, 1 << 30).segments for line in run.lines]
     return [line for line in found if line["table"] not in ("object_metadata", "layout_definition")]
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def told(tenant, table):
-    found = [(run.schema_version, decode_line(line)) for run in read(tenant.pk, 0).runs for line in run.lines]
+    found = [(run.schema_version, decode_line(line)) for run in read(tenant.pk, 0).segments for line in run.lines]
     return [(version, line) for version, line in found if line["table"] == table]
 
 
@@ -82,7 +82,7 @@ def test_publishes_and_pushes_share_one_gap_free_log():
     publish(tenant.pk)
     pusher.ok(pusher.update("notes", "n", 1, extra="2026-01-01"))
     found = read(tenant.pk, 0)
-    assert [(run.schema_version, len(run.lines)) for run in found.runs] == [(1, 2), (2, 2)]
+    assert [(run.schema_version, len(run.lines)) for run in found.segments] == [(1, 2), (2, 2)]
     assert verify_log(tenant.pk).problems == []
 
 

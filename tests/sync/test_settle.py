@@ -339,7 +339,7 @@ def test_the_chain_of_the_log_can_be_recomputed(acme, phone):
         phone.ok(phone.insert("jobs", f"j{n}", title="a"))
     acme.refresh_from_db()
     found = read(acme.pk, 0)
-    assert fold(genesis(acme.server_epoch, acme.slug), [line for run in found.runs for line in run.lines]) == bytes(
+    assert fold(genesis(acme.server_epoch, acme.slug), [line for run in found.segments for line in run.lines]) == bytes(
         acme.state_hash
     )
     assert found.to_cursor == acme.cursor
