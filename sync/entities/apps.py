@@ -1,10 +1,10 @@
-"""The app of SyncProtocol v1: what it stores beside the log."""
+"""The Django app of SyncProtocol v1's tables."""
 
 from django.apps import AppConfig
 
 
 class SyncV1Config(AppConfig):
-    """Label `sync_v1`, so that its migrations stand alone."""
+    """The app has its own label, `sync_v1`, so that its migrations are separate from those of `sync`."""
 
     name = "sync.entities"
     label = "sync_v1"

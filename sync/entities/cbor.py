@@ -1,7 +1,8 @@
-"""Pure: CBOR (RFC 8949). Decodes whatever is valid, within bounds; encodes deterministically: definite, shortest, keys length-first.
+"""Pure: a CBOR codec (RFC 8949).
 
-Length-first is the order of RFC 7049 §3.9, which for keys of up to 23 bytes is also that of RFC 8949 §4.2.1. What Python has
-no type for keeps its place: `Tag`, `Simple`, and `Pairs` for a map whose keys are not all text.
+It decodes any valid CBOR within bounds, and encodes deterministically: definite lengths, shortest forms, keys in
+length-first order. That is the order of RFC 7049 §3.9; for keys of up to 23 bytes it is also that of RFC 8949 §4.2.1.
+Items without a Python type become `Tag`, `Simple`, or, for a map whose keys are not all text, `Pairs`.
 """
 
 import math
@@ -16,18 +17,18 @@ _BREAK: Final = object()
 _HALF_NAN: Final = b"\xf9\x7e\x00"
 _SHORT: Final = [[bytes((major << 5 | argument,)) for argument in range(24)] for major in range(8)]
 _KEY_LENGTH: Final = 64
-"""The longest key whose encoding is remembered; a map's keys are the same few again and again."""
+"""The longest key, in characters, whose encoding is cached; maps repeat the same few keys."""
 _ORDERED: Final = 64
-"""The most keys a map may have whose order is remembered."""
+"""The most keys of a map whose key order is cached."""
 
 
 class CborError(ValueError):
-    """Bytes that are not valid CBOR, or exceed a bound; or a value that CBOR cannot hold."""
+    """Bytes are not valid CBOR or exceed a bound, or a value cannot be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a decode: bytes altogether, levels of nesting, items of one array or map. `floats` says whether they are allowed."""
+    """Bounds for decoding: total bytes, levels of nesting, items of one array or map, and whether floats may occur."""
 
     size: int = 16_777_216
     depth: int = 64
@@ -45,34 +46,34 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Simple:
-    """A simple value other than false, true and null; 23 is undefined."""
+    """A simple value other than false, true, and null; 23 is undefined."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A map with keys that are not text, in the order they came."""
+    """A map whose keys are not all text, in the order of the input."""
 
     items: tuple[tuple[Any, Any], ...]
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Any:
-    """Return the one value that `data` holds. Raises `CborError`, also for anything after it."""
+    """Return the only value in `data`. Raises `CborError`, also for bytes after the value."""
     limits = limits or Limits()
     if len(data) > limits.size:
-        raise CborError(f"More than {limits.size} bytes.")
+        raise CborError(f"Exceeds {limits.size} bytes.")
     reader = _Reader(data, limits)
     value = reader.item(0)
     if value is _BREAK:
-        raise CborError("A break without an indefinite item.")
+        raise CborError("Unexpected break code.")
     if reader.at != len(data):
-        raise CborError(f"{len(data) - reader.at} bytes follow the value.")
+        raise CborError(f"{len(data) - reader.at} extra bytes after the value.")
     return value
 
 
 def canonical(data: bytes, limits: Limits | None = None) -> bytes:
-    """Return the deterministic form of a message. Raises `CborError`; floats are refused, as the protocol's messages have none."""
+    """Return the deterministic form of a message. Raises `CborError`, also for floats, which no message has."""
     chosen = limits or Limits()
     return encode(decode(data, Limits(chosen.size, chosen.depth, chosen.items, floats=False)))
 
@@ -86,14 +87,14 @@ class _Reader:
     def take(self, count: int) -> bytes:
         start, end = self.at, self.at + count
         if end > self.end:
-            raise CborError("The data ends in the middle of an item.")
+            raise CborError("Unexpected end of data.")
         self.at = end
         return self.data[start:end]
 
     def head(self) -> tuple[int, int, int | None]:
-        """Return major type, additional information, and the argument; None for an indefinite length."""
+        """Return the major type, the additional information, and the argument (None for an indefinite length)."""
         if self.at >= self.end:
-            raise CborError("The data ends in the middle of an item.")
+            raise CborError("Unexpected end of data.")
         first = self.data[self.at]
         self.at += 1
         major, info = first >> 5, first & 31
@@ -103,7 +104,7 @@ class _Reader:
             return major, info, int.from_bytes(self.take(1 << (info - 24)), "big")
         if info == 31 and major not in (0, 1, 6):
             return major, info, None
-        raise CborError(f"0x{first:02x} is no CBOR item.")
+        raise CborError(f"0x{first:02x} is not a valid CBOR initial byte.")
 
     def item(self, depth: int) -> Any:
         """Read one item, or `_BREAK`."""
@@ -115,7 +116,7 @@ class _Reader:
         if major < 4:
             return self.string(major, argument)
         if depth >= self.limits.depth:
-            raise CborError(f"More than {self.limits.depth} levels of nesting.")
+            raise CborError(f"Nested more than {self.limits.depth} levels deep.")
         if major == 4:
             return self.array(argument, depth + 1)
         if major == 5:
@@ -125,7 +126,7 @@ class _Reader:
     def value(self, depth: int) -> Any:
         found = self.item(depth)
         if found is _BREAK:
-            raise CborError("A break in the middle of an item.")
+            raise CborError("Break code inside an item.")
         return found
 
     def simple(self, info: int, argument: int | None) -> Any:
@@ -139,7 +140,7 @@ class _Reader:
             return Simple(23)
         if info == 24:
             if argument < 32:
-                raise CborError("A simple value below 32 in two bytes.")
+                raise CborError("Simple values below 32 must use one byte.")
             return Simple(argument)
         if not self.limits.floats:
             raise CborError("Floats are not allowed")
@@ -156,24 +157,24 @@ class _Reader:
                 break
             kind, _, size = self.head()
             if kind != major or size is None:
-                raise CborError("A chunk of another kind in a string of indefinite length.")
+                raise CborError("Chunk of the wrong type in an indefinite-length string.")
             chunk = self.take(size)
             if major == 3:
-                _text(chunk)  # every chunk has to be valid by itself
+                _text(chunk)  # each chunk must be valid UTF-8
             chunks.append(chunk)
         whole = b"".join(chunks)
         return _text(whole) if major == 3 else whole
 
     def check_count(self, count: int) -> None:
         if count > self.limits.items:
-            raise CborError(f"More than {self.limits.items} items.")
+            raise CborError(f"Exceeds {self.limits.items} items.")
 
     def array(self, count: int | None, depth: int) -> list[Any]:
         out: list[Any] = []
         if count is not None:
             self.check_count(count)
-            if count > self.end - self.at:  # every item takes a byte at least
-                raise CborError("The data ends in the middle of an item.")
+            if count > self.end - self.at:  # every item takes at least one byte
+                raise CborError("Unexpected end of data.")
             return [self.value(depth) for _ in range(count)]
         while (found := self.item(depth)) is not _BREAK:
             out.append(found)
@@ -185,7 +186,7 @@ class _Reader:
         if count is not None:
             self.check_count(count)
             if count * 2 > self.end - self.at:
-                raise CborError("The data ends in the middle of an item.")
+                raise CborError("Unexpected end of data.")
             pairs = [(self.value(depth), self.value(depth)) for _ in range(count)]
         else:
             while (key := self.item(depth)) is not _BREAK:
@@ -194,10 +195,10 @@ class _Reader:
         if all(type(key) is str for key, _ in pairs):
             out = dict(pairs)
             if len(out) != len(pairs):
-                raise CborError("A map has a key twice.")
+                raise CborError("Duplicate map key.")
             return out
         if len({encode(key) for key, _ in pairs}) != len(pairs):
-            raise CborError("A map has a key twice.")
+            raise CborError("Duplicate map key.")
         return Pairs(tuple(pairs))
 
 
@@ -205,16 +206,16 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise CborError("A text is not UTF-8.") from error
+        raise CborError("Text is not valid UTF-8.") from error
 
 
 def encode(value: Any) -> bytes:
-    """Return the deterministic encoding of a value. Raises `CborError` for what CBOR cannot hold, and for too deep a nesting."""
+    """Return the deterministic encoding of a value. Raises `CborError` for unsupported types and too deep nesting."""
     out: list[bytes] = []
     try:
         _put(value, out)
     except RecursionError as error:
-        raise CborError("Nested too deep.") from error
+        raise CborError("Nested too deeply.") from error
     return b"".join(out)
 
 
@@ -237,7 +238,7 @@ def _put(value: Any, out: list[bytes]) -> None:
         try:
             raw = value.encode()
         except UnicodeEncodeError as error:
-            raise CborError("Half a character (a lone surrogate) cannot be sent.") from error
+            raise CborError("Can't encode a lone surrogate.") from error
         out.append(_head(3, len(raw)))
         out.append(raw)
     elif kind is int:
@@ -270,13 +271,13 @@ def _put_rare(value: Any, out: list[bytes]) -> None:
     elif isinstance(value, Simple):
         out.append(_head(7, value.number) if value.number < 24 else bytes((0xF8, value.number)))
     else:
-        raise CborError(f"CBOR has no {type(value).__name__}.")
+        raise CborError(f"Can't encode {type(value).__name__} as CBOR.")
 
 
 def _put_int(value: int, out: list[bytes]) -> None:
     argument = value if value >= 0 else -1 - value
     if argument > _MAX_UINT:
-        raise CborError("A whole number of more than 64 bits.")
+        raise CborError("Integer exceeds 64 bits.")
     out.append(_head(0 if value >= 0 else 1, argument))
 
 
@@ -293,7 +294,7 @@ def _put_dict(value: dict[Any, Any], out: list[bytes]) -> None:
 
 @lru_cache(maxsize=1024)
 def _order(keys: tuple[Any, ...]) -> tuple[tuple[bytes, str], ...] | None:
-    """Return short text keys encoded and in their order, which messages of one kind share; None for other keys."""
+    """Return (encoded key, key) of short text keys, sorted; messages of one kind share it. None for other keys."""
     if any(type(key) is not str or len(key) > _KEY_LENGTH for key in keys):
         return None
     return tuple(sorted(((_key(key), key) for key in keys), key=_length_first))
@@ -320,7 +321,7 @@ def _length_first(pair: tuple[bytes, Any]) -> tuple[int, bytes]:
 
 
 def _float(value: float) -> bytes:
-    """Return the shortest float that is the same number; every NaN is the same NaN."""
+    """Return the shortest encoding of the same number; all NaNs get one encoding."""
     if math.isnan(value):
         return _HALF_NAN
     for head, form in ((b"\xf9", ">e"), (b"\xfa", ">f")):

@@ -1,7 +1,8 @@
-"""Pure: a record as a CBOR client has it (`entityCbor`), and the same record as columns.
+"""Pure: convert between the document of a CBOR client (`entityCbor`) and the columns of its record.
 
-A client's bytes are kept as they came. Declared fields are read out of them; when somebody else changes a field, the bytes
-are decoded, the key changed, and encoded again. Where the bytes are no map they mean nothing to anyone but their client.
+A client's bytes are stored unchanged, and the values of declared fields are read from them. When another client changes
+a field, the document is decoded, its key changed, and the result encoded. Bytes that are not a map are opaque: only
+the client that sent them can interpret them.
 """
 
 import base64
@@ -21,12 +22,15 @@ _DEPTH: Final = 128
 
 
 class NotPlain(ValueError):
-    """A CBOR value that no field can hold."""
+    """A CBOR value cannot be stored in a field."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """What a change leaves for CBOR clients: `version` as they count it, the bytes (None when it deletes the record), the writer's clock."""
+    """A record's document after a change.
+
+    `version` counts as CBOR clients count; `cbor` is None after a delete; `timestamp_ms` is from the writer's clock.
+    """
 
     version: int
     cbor: bytes | None
@@ -34,7 +38,7 @@ class StoredDocument:
 
 
 def keys_of(data: bytes) -> list[tuple[Any, Any]] | None:
-    """Return the pairs of a map; None for anything else, valid CBOR or not."""
+    """Return the pairs of a CBOR map; None for anything else, valid or not."""
     try:
         found = decode(data, Limits(size=len(data), depth=_DEPTH, items=len(data)))
     except CborError:
@@ -45,7 +49,10 @@ def keys_of(data: bytes) -> list[tuple[Any, Any]] | None:
 
 
 def declared(data: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of declared fields, `kinds` by name, in a form their cleaners take. Raises `NotPlain` with (field, reason)."""
+    """Return the values of declared fields in a form that their cleaners accept; `kinds` maps field names to kinds.
+
+    Raises `NotPlain` with (field, reason).
+    """
     out: dict[str, Any] = {}
     for key, value in keys_of(data) or ():
         if type(key) is str and key in kinds:
@@ -57,7 +64,7 @@ def declared(data: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
 
 
 def plain(value: Any, kind: str = "json") -> Any:
-    """Return a CBOR value as JSON would have it. Raises `NotPlain`."""
+    """Return the JSON equivalent of a CBOR value. Raises `NotPlain`."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, bytes):
@@ -76,13 +83,13 @@ def plain(value: Any, kind: str = "json") -> Any:
         return _untagged(value, kind)
     if value == _UNDEFINED:
         return None
-    raise NotPlain("a simple value that JSON does not know")
+    raise NotPlain("a simple value with no JSON equivalent")
 
 
 def _key(key: Any) -> str:
     if isinstance(key, str | int) and not isinstance(key, bool):
         return str(key)
-    raise NotPlain("a map with keys that are neither text nor whole numbers")
+    raise NotPlain("a map whose keys are neither text nor integers")
 
 
 def _untagged(tag: Tag, kind: str) -> Any:
@@ -92,7 +99,7 @@ def _untagged(tag: Tag, kind: str) -> Any:
     try:
         return reader(tag.value)
     except (ValueError, TypeError, OverflowError, ArithmeticError) as error:
-        raise NotPlain(f"a tag {tag.number} that holds something else") from error
+        raise NotPlain(f"a tag {tag.number} with invalid content") from error
 
 
 def _moment(seconds: Any) -> str:
@@ -117,7 +124,7 @@ def _text(value: Any) -> str:
 
 def _bytes(value: Any) -> bytes:
     if not isinstance(value, bytes):
-        raise TypeError  # and `bytes` of a number would be that many zeros
+        raise TypeError  # `bytes(5)` would return five zero bytes
     return value
 
 
@@ -135,21 +142,24 @@ _TAGS: Final[dict[int, Callable[[Any], Any]]] = {
     100: lambda days: (_EPOCH + timedelta(days=days)).isoformat(),
     1004: _text,
 }
-"""Tags that stand for values of our kinds; of any other only what is tagged counts."""
+"""Tags that stand for values of field kinds. Other tags are ignored; their content counts."""
 
 
 def document(values: Mapping[str, Any]) -> bytes:
-    """Return a record's columns, in wire form, as CBOR: the non-null ones."""
+    """Return a record's non-null columns, given in wire form, as a CBOR map."""
     return encode({name: value for name, value in values.items() if value is not None})
 
 
-def edited(data: bytes, changed: Mapping[str, Any], whole: Callable[[], Mapping[str, Any]]) -> bytes:
-    """Return the bytes after a change of fields; a null takes its key out. Bytes that are no map give way to the `whole` record."""
+def edited(data: bytes, changed: Mapping[str, Any], columns: Callable[[], Mapping[str, Any]]) -> bytes:
+    """Return a document with the `changed` fields; a null removes its key.
+
+    Bytes that are not a map are replaced by the record's `columns`.
+    """
     if not changed:
         return data
     pairs = keys_of(data)
     if pairs is None:
-        return document(whole())
+        return document(columns())
     left = dict(changed)
     out = [(key, left.pop(key) if _names(key, left) else value) for key, value in pairs]
     out += left.items()
@@ -161,19 +171,22 @@ def _names(key: Any, fields: Mapping[str, Any]) -> bool:
 
 
 def merge(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:
-    """Merge two documents that were made from the same base, key by key; None where both changed a key differently, or one is no map."""
-    sides = [_by_key(each) for each in (base, mine, theirs)]
-    if any(side is None for side in sides):
+    """Merge two documents with the same base key by key.
+
+    Returns None if both changed a key differently, or if one of the three is not a map.
+    """
+    documents = [_by_key(each) for each in (base, mine, theirs)]
+    if any(each is None for each in documents):
         return None
-    before, ours, others = (side or {} for side in sides)
+    base_keys, my_keys, their_keys = (each or {} for each in documents)
     out: list[tuple[Any, Any]] = []
-    for key in {**others, **ours}:
-        here = [side.get(key) for side in (before, ours, others)]
-        was, mine_now, theirs_now = (None if found is None else found[2] for found in here)
-        if mine_now in (theirs_now, was):
-            chosen = here[2]
-        elif theirs_now == was:
-            chosen = here[1]
+    for key in {**their_keys, **my_keys}:
+        pairs = [each.get(key) for each in (base_keys, my_keys, their_keys)]
+        base_value, my_value, their_value = (None if pair is None else pair[2] for pair in pairs)
+        if my_value in (their_value, base_value):
+            chosen = pairs[2]
+        elif their_value == base_value:
+            chosen = pairs[1]
         else:
             return None
         if chosen is not None:
@@ -187,5 +200,5 @@ def _by_key(data: bytes) -> dict[bytes, tuple[Any, Any, bytes]] | None:
 
 
 def next_version(version: int) -> int:
-    """Return the version after one, within 64 bits."""
+    """Return the next version, capped at 63 bits."""
     return min(version + 1, MAX_VERSION)

@@ -1,7 +1,7 @@
-"""Pure: the document of a CBOR client (`entityCbor`) as a security profile lets its members read and write it.
+"""Pure: the document of a CBOR client (`entityCbor`) as a security profile's members may read and write it.
 
-A profile names fields, and a document can hold more than those. So where a profile lists what is readable, a key that is not
-declared is not named and hence hidden; where it lists what is writable, such a key is locked.
+A profile lists declared fields, but a document can have other keys. If the profile lists readable fields, undeclared
+keys are hidden; if it lists writable fields, undeclared keys are read-only.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,43 +18,49 @@ Pair = tuple[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """Documents of one collection through a rule; with none they are what they are. `declared` are the keys that are fields."""
+    """Documents of one collection as a rule shows them; without a rule they are unrestricted.
+
+    `declared` holds the keys that are fields of the object type.
+    """
 
     rule: TableRule | None
     declared: frozenset[str]
 
     @property
     def whole(self) -> bool:
-        """Whether everything in a document is readable, so that its bytes are served as they are."""
+        """Whether every key is readable, so that documents are sent byte for byte."""
         return self.rule is None or self.rule.readable is None
 
     @property
     def free(self) -> bool:
-        """Whether everything in a document may be read and written."""
+        """Whether every key may be read and written."""
         return self.rule is None or (self.rule.readable is None and self.rule.writable is None)
 
     def reads(self, key: Any) -> bool:
-        """Whether a key of a document is shown."""
+        """Return whether the member may read a key."""
         if self.rule is None or self.rule.readable is None:
             return True
         return type(key) is str and key in self.declared and self.rule.can_read(key)
 
     def writes(self, key: Any) -> bool:
-        """Whether the value of a key is the member's to choose."""
+        """Return whether the member may write a key."""
         if self.rule is None or (self.rule.writable is None and self.reads(key)):
             return True
         return type(key) is str and self.reads(key) and self.rule.can_write(key)
 
     def readable_fields(self) -> frozenset[str]:
-        """Return the declared keys that are shown."""
+        """Return the declared keys that the member may read."""
         return frozenset(filter(self.reads, self.declared))
 
     def writable_fields(self) -> frozenset[str]:
-        """Return the declared keys whose values are the member's to choose."""
+        """Return the declared keys that the member may write."""
         return frozenset(filter(self.writes, self.declared))
 
     def shown(self, data: bytes, columns: Columns) -> bytes:
-        """Return a document as the member has it. Where fields are hidden, bytes that are no map are the readable `columns`."""
+        """Return a document as the member sees it.
+
+        If keys are hidden, bytes that are not a map are replaced by the readable `columns`.
+        """
         if self.whole:
             return data
         pairs = keys_of(data)
@@ -63,13 +69,16 @@ class DocumentView:
         return _encoded(pair for pair in pairs if self.reads(pair[0]))
 
     def equals(self, mine: bytes, data: bytes, columns: Columns) -> bool:
-        """Whether what a member sends is what they see already; how they encode it counts only where bytes are served as they are."""
+        """Return whether a member's document equals what they see of `data`.
+
+        The encoding matters only if documents are sent byte for byte.
+        """
         if self.whole:
             return mine == data
         return canonical(mine) == self.shown(data, columns)
 
     def overlaid(self, data: bytes, mine: bytes) -> bytes:
-        """Return a document after a member replaced what is theirs to choose in it; the rest keeps what it holds."""
+        """Return a document whose writable keys come from `mine` and whose other keys come from `data`."""
         if self.free:
             return mine
         merged = _encoded(
@@ -79,7 +88,7 @@ class DocumentView:
         return mine if merged == canonical(mine) else merged
 
     def locked(self, data: bytes | None) -> dict[bytes, Pair]:
-        """Return what is shown, no field, and not the member's to choose: by encoded key, the key and its encoded value."""
+        """Return the readable, undeclared, read-only pairs: by encoded key, the key and its encoded value."""
         pairs = (keys_of(data) or ()) if data is not None else ()
         return {
             encode(k): (k, encode(v))
@@ -92,7 +101,7 @@ class DocumentView:
 
 
 def canonical(data: bytes) -> bytes | None:
-    """Return a map in deterministic encoding; None for bytes that are no map."""
+    """Return a map in deterministic encoding; None for bytes that are not a map."""
     pairs = keys_of(data)
     return None if pairs is None else _encoded(pairs)
 

@@ -1,4 +1,4 @@
-"""What SyncProtocol v1 stores: bodies of changes beside the log, clients' sides of conflicts, and where its devices are."""
+"""Models of SyncProtocol v1: documents of changes, clients' versions in conflicts, and the pull state of devices."""
 
 from typing import ClassVar
 
@@ -9,7 +9,10 @@ from tenants.models import Device, Tenant
 
 
 class EntityChange(models.Model):
-    """What CBOR clients are given of one change of the log: the bytes as they were after it. Written by `sync.settle.stored_documents`."""
+    """A record's document after one change of the log, as CBOR clients receive it.
+
+    `sync.settle.stored_documents` writes it.
+    """
 
     pk = models.CompositePrimaryKey("tenant_id", "cursor")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -31,7 +34,7 @@ class EntityChange(models.Model):
 
 
 class EntityConflict(models.Model):
-    """What a CBOR client wanted, in its own bytes, when its op ran into a conflict."""
+    """A CBOR client's op that is in conflict, with the client's own bytes."""
 
     conflict = models.OneToOneField(Conflict, on_delete=models.CASCADE, primary_key=True, related_name="entity")
     op_type = models.CharField(max_length=10)
@@ -43,10 +46,10 @@ class EntityConflict(models.Model):
 
 
 class PullState(models.Model):
-    """Where a device is that pulls, and under which channel: see `sync.v1.pull_state`.
+    """The pull position of a device and its channel. See `sync.v1.pull_state`.
 
-    Until it is past `floor` it is given records instead of the log; `paged` is how far it was led through them. It has
-    confirmed all up to `confirmed`; nothing after `sent` was ever handed to it under this channel.
+    `floor`: end of the backfill; up to it the device receives records instead of the log. `paged`: backfill cursor.
+    `confirmed`: acknowledged cursor. `sent`: the highest cursor that was sent under this channel.
     """
 
     device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="v1")
@@ -64,9 +67,9 @@ class PullState(models.Model):
 
 
 class LostRecord(models.Model):
-    """A record that a device may hold and that its channel no longer shows: it is told to delete it while it starts over.
+    """A record that a device may hold but its channel no longer shows. A restarting device must delete it.
 
-    `cursor` is that of the record's last change the device was allowed to know of, `entity_version` what it had then.
+    `cursor` is that of the record's last change that the device could see; `entity_version` is its version then.
     """
 
     pk = models.CompositePrimaryKey("device_id", "cursor")
@@ -84,10 +87,10 @@ class LostRecord(models.Model):
 
 
 class TenantSettings(models.Model):
-    """What a tenant decided about this door."""
+    """A tenant's settings for SyncProtocol v1."""
 
     class Unknown(models.TextChoices):
-        REFUSE = "refuse", "Refuse the push"
+        REFUSE = "refuse", "Reject the push"
         PUBLISH = "publish", "Publish an empty object type"
 
     tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, primary_key=True, related_name="v1")
@@ -95,11 +98,11 @@ class TenantSettings(models.Model):
         max_length=10,
         choices=Unknown.choices,
         default=Unknown.REFUSE,
-        help_text="A push into a collection that no object type has.",
+        help_text="What to do when a push names a collection without a published object type.",
     )
 
     class Meta:
         verbose_name = verbose_name_plural = "SyncProtocol v1 settings"
 
     def __str__(self) -> str:
-        return f"SyncProtocol v1 of {self.tenant}"
+        return f"SyncProtocol v1 settings for {self.tenant}"

@@ -1,4 +1,4 @@
-"""Pure: the ops of SyncProtocol v1, as they come and as they are answered."""
+"""Pure: the ops of SyncProtocol v1 and the responses to them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Verb = Literal["upsert", "delete"]
 
 @dataclass(frozen=True, slots=True)
 class EntityOp:
-    """One mutation of a CBOR client. `version` is the one it proposes; `body` is None for a delete."""
+    """One mutation of a CBOR client. `version` is the proposed version; `body` is None for a delete."""
 
     op_id: int
     collection: str
@@ -21,7 +21,10 @@ class EntityOp:
 
 @dataclass(frozen=True, slots=True)
 class EntityConflictView:
-    """An op that was not applied, and the server's state instead: `body` is empty when the record is deleted, and may be when it is not."""
+    """An op that was not applied because of a conflict, and the server's version of its record.
+
+    `body` is empty when the record is deleted, and can be empty otherwise.
+    """
 
     op: EntityOp
     version: int
@@ -32,7 +35,7 @@ class EntityConflictView:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What became of a push: the highest op that is settled, with all before it, and their conflicts."""
+    """The result of a push: the highest op_id up to which all ops are settled, and the conflicts among them."""
 
     acknowledged: int
     conflicts: tuple[EntityConflictView, ...]
@@ -40,9 +43,9 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A change as a CBOR client is told it. `version` as it counts them; `body` is None for a delete.
+    """A change as CBOR clients receive it. `version` counts as they count; `body` is None for a delete.
 
-    `device` and `source_op_id` are the writer's; a change that no device made has an empty device.
+    `device` and `source_op_id` are the writer's. A change by the server itself has an empty `device`.
     """
 
     cursor: int
@@ -58,7 +61,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some changes after a cursor. `next_cursor` is where the next page begins, past what was left out."""
+    """Some changes after a cursor. `next_cursor` is the start of the next page, past changes that were omitted."""
 
     ops: list[Operation]
     next_cursor: int

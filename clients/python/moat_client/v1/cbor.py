@@ -1,7 +1,12 @@
-"""PURE: CBOR (RFC 8949). Decodes whatever is valid, within bounds; encodes deterministically: definite, shortest, keys length-first.
+"""CBOR (RFC 8949): decode any valid item within bounds; encode deterministically.
 
-Length-first is the order of RFC 7049 §3.9, which for keys of up to 23 bytes is also that of RFC 8949 §4.2.1. What Python has
-no type for keeps its place: `Tag`, `Simple`, and `Pairs` for a map whose keys are not all text.
+Deterministic means definite lengths, shortest forms, and map keys sorted length-first. Length-first is the order of RFC 7049
+§3.9; for keys of up to 23 bytes it equals that of RFC 8949 §4.2.1. What Python has no type for keeps its place: `Tag`,
+`Simple`, and `Pairs` for a map whose keys are not all text.
+
+The server has its own copy of this module, because the client imports nothing of the server. A test keeps the two equal.
+
+Pure: no I/O, clock, or randomness.
 """
 
 import math
@@ -61,13 +66,13 @@ def decode(data: bytes, limits: Limits | None = None) -> Any:
     """Return the one value that `data` holds. Raises `CborError`, also for anything after it."""
     limits = limits or Limits()
     if len(data) > limits.size:
-        raise CborError(f"More than {limits.size} bytes.")
+        raise CborError(f"Exceeds {limits.size} bytes.")
     reader = _Reader(data, limits)
     value = reader.item(0)
     if value is _BREAK:
-        raise CborError("A break without an indefinite item.")
+        raise CborError("Unexpected break code.")
     if reader.at != len(data):
-        raise CborError(f"{len(data) - reader.at} bytes follow the value.")
+        raise CborError(f"{len(data) - reader.at} extra bytes after the value.")
     return value
 
 
@@ -86,14 +91,14 @@ class _Reader:
     def take(self, count: int) -> bytes:
         start, end = self.at, self.at + count
         if end > self.end:
-            raise CborError("The data ends in the middle of an item.")
+            raise CborError("Unexpected end of data.")
         self.at = end
         return self.data[start:end]
 
     def head(self) -> tuple[int, int, int | None]:
         """Return major type, additional information, and the argument; None for an indefinite length."""
         if self.at >= self.end:
-            raise CborError("The data ends in the middle of an item.")
+            raise CborError("Unexpected end of data.")
         first = self.data[self.at]
         self.at += 1
         major, info = first >> 5, first & 31
@@ -103,7 +108,7 @@ class _Reader:
             return major, info, int.from_bytes(self.take(1 << (info - 24)), "big")
         if info == 31 and major not in (0, 1, 6):
             return major, info, None
-        raise CborError(f"0x{first:02x} is no CBOR item.")
+        raise CborError(f"0x{first:02x} is not a valid CBOR initial byte.")
 
     def item(self, depth: int) -> Any:
         """Read one item, or `_BREAK`."""
@@ -115,7 +120,7 @@ class _Reader:
         if major < 4:
             return self.string(major, argument)
         if depth >= self.limits.depth:
-            raise CborError(f"More than {self.limits.depth} levels of nesting.")
+            raise CborError(f"Nested more than {self.limits.depth} levels deep.")
         if major == 4:
             return self.array(argument, depth + 1)
         if major == 5:
@@ -125,7 +130,7 @@ class _Reader:
     def value(self, depth: int) -> Any:
         found = self.item(depth)
         if found is _BREAK:
-            raise CborError("A break in the middle of an item.")
+            raise CborError("Break code inside an item.")
         return found
 
     def simple(self, info: int, argument: int | None) -> Any:
@@ -139,7 +144,7 @@ class _Reader:
             return Simple(23)
         if info == 24:
             if argument < 32:
-                raise CborError("A simple value below 32 in two bytes.")
+                raise CborError("Simple values below 32 must use one byte.")
             return Simple(argument)
         if not self.limits.floats:
             raise CborError("Floats are not allowed")
@@ -156,7 +161,7 @@ class _Reader:
                 break
             kind, _, size = self.head()
             if kind != major or size is None:
-                raise CborError("A chunk of another kind in a string of indefinite length.")
+                raise CborError("Chunk of the wrong type in an indefinite-length string.")
             chunk = self.take(size)
             if major == 3:
                 _text(chunk)  # every chunk has to be valid by itself
@@ -166,14 +171,14 @@ class _Reader:
 
     def check_count(self, count: int) -> None:
         if count > self.limits.items:
-            raise CborError(f"More than {self.limits.items} items.")
+            raise CborError(f"Exceeds {self.limits.items} items.")
 
     def array(self, count: int | None, depth: int) -> list[Any]:
         out: list[Any] = []
         if count is not None:
             self.check_count(count)
             if count > self.end - self.at:  # every item takes a byte at least
-                raise CborError("The data ends in the middle of an item.")
+                raise CborError("Unexpected end of data.")
             return [self.value(depth) for _ in range(count)]
         while (found := self.item(depth)) is not _BREAK:
             out.append(found)
@@ -185,7 +190,7 @@ class _Reader:
         if count is not None:
             self.check_count(count)
             if count * 2 > self.end - self.at:
-                raise CborError("The data ends in the middle of an item.")
+                raise CborError("Unexpected end of data.")
             pairs = [(self.value(depth), self.value(depth)) for _ in range(count)]
         else:
             while (key := self.item(depth)) is not _BREAK:
@@ -194,10 +199,10 @@ class _Reader:
         if all(type(key) is str for key, _ in pairs):
             out = dict(pairs)
             if len(out) != len(pairs):
-                raise CborError("A map has a key twice.")
+                raise CborError("Duplicate map key.")
             return out
         if len({encode(key) for key, _ in pairs}) != len(pairs):
-            raise CborError("A map has a key twice.")
+            raise CborError("Duplicate map key.")
         return Pairs(tuple(pairs))
 
 
@@ -205,7 +210,7 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise CborError("A text is not UTF-8.") from error
+        raise CborError("Text is not valid UTF-8.") from error
 
 
 def encode(value: Any) -> bytes:
@@ -214,7 +219,7 @@ def encode(value: Any) -> bytes:
     try:
         _put(value, out)
     except RecursionError as error:
-        raise CborError("Nested too deep.") from error
+        raise CborError("Nested too deeply.") from error
     return b"".join(out)
 
 
@@ -237,7 +242,7 @@ def _put(value: Any, out: list[bytes]) -> None:
         try:
             raw = value.encode()
         except UnicodeEncodeError as error:
-            raise CborError("Half a character (a lone surrogate) cannot be sent.") from error
+            raise CborError("Can't encode a lone surrogate.") from error
         out.append(_head(3, len(raw)))
         out.append(raw)
     elif kind is int:
@@ -270,13 +275,13 @@ def _put_rare(value: Any, out: list[bytes]) -> None:
     elif isinstance(value, Simple):
         out.append(_head(7, value.number) if value.number < 24 else bytes((0xF8, value.number)))
     else:
-        raise CborError(f"CBOR has no {type(value).__name__}.")
+        raise CborError(f"Can't encode {type(value).__name__} as CBOR.")
 
 
 def _put_int(value: int, out: list[bytes]) -> None:
     argument = value if value >= 0 else -1 - value
     if argument > _MAX_UINT:
-        raise CborError("A whole number of more than 64 bits.")
+        raise CborError("Integer exceeds 64 bits.")
     out.append(_head(0 if value >= 0 else 1, argument))
 
 
