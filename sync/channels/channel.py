@@ -1,4 +1,4 @@
-"""Pure: what a subscriber may see. Subscribers of equal channels share one stream, projected and encoded once."""
+"""Pure: a channel, which is what a subscriber may see. Subscribers of equal channels share one encoded stream."""
 
 from dataclasses import dataclass, field
 
@@ -9,11 +9,11 @@ FULL_ACCESS = FULL_CHANNEL
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A tenant's data as one security profile with one set of resolved parameters sees it; equal channels share a stream.
+    """A tenant's data as seen by one security profile with one set of resolved parameters.
 
-    A channel without a filter carries the log's own lines, so its chain is the tenant's (docs/spec/chain.md); `rules`,
-    `row_id` and `born_cursor` are of filtered ones (docs/spec/channels.md). `access_version` is the tenant's when the channel
-    was chosen: what is committed under a later one may belong to another channel.
+    A channel without a filter carries the log's own lines, so its chain is the tenant's (docs/spec/chain.md). `rules`,
+    `row_id`, and `born_cursor` belong to filtered channels only (docs/spec/channels.md). `access_version` is the
+    tenant's when the channel was chosen. Under a later version, the subscriber may belong to another channel.
     """
 
     tenant_id: int
@@ -26,13 +26,13 @@ class Channel:
 
     @property
     def filtered(self) -> bool:
-        """Whether its lines are a projection of the log's."""
+        """Whether its lines are a projection of the log's lines."""
         return self.rules is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ChainPosition:
-    """The chain of a channel at some cursor, and the schema version in force there."""
+    """A channel's chain value at a cursor, and the schema version in force there."""
 
     state_hash: bytes
     schema_version: int

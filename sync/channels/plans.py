@@ -1,4 +1,4 @@
-"""Which routing values the changes of a tenant must carry now: the stored rules of its filtered profiles, as a `RoutePlan`."""
+"""The current `RoutePlan` of a tenant, built from the stored rules of its filtered profiles and cached."""
 
 from collections import OrderedDict
 from functools import partial
@@ -18,10 +18,10 @@ _lock = Lock()
 
 
 def plan_of(locked: LockedTenant) -> RoutePlan | None:
-    """Return the plan of a tenant whose lock is held; None when all its profiles have full access.
+    """Return the plan of a tenant whose lock is held; None if all its profiles have full access.
 
-    Rules and schema change only together with one of the versions it is remembered by; so do the channels that are outdated, and
-    which are held of them only becomes fewer.
+    The cache key holds the access and schema versions. Rules, schema, and the set of outdated channels change only
+    together with one of them. Of the outdated channels, those that devices still hold only become fewer.
     """
     key = (locked.id, locked.access_version, locked.schema_version)
     with _lock:
@@ -29,7 +29,7 @@ def plan_of(locked: LockedTenant) -> RoutePlan | None:
             _cache.move_to_end(key)
             return _cache[key]
     plan = build_plan([*rules_of_profiles(locked.id, locked.schema_version), *held_rules(locked.id)])
-    # Not before this transaction is committed: it may be rolled back, and its versions be used again.
+    # Only after commit: a rollback would let a later transaction reuse these versions.
     transaction.on_commit(partial(_keep, key, plan))
     return plan
 
@@ -42,6 +42,6 @@ def _keep(key: _Key, plan: RoutePlan | None) -> None:
 
 
 def forget() -> None:
-    """Drop all remembered plans. For tests, whose rollbacks use versions again."""
+    """Clear the cache. For tests, whose rollbacks reuse versions."""
     with _lock:
         _cache.clear()

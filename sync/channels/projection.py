@@ -1,7 +1,7 @@
-"""Pure: a change as one filtered channel sees it.
+"""Pure: project a change to what one filtered channel sees.
 
-A projection rests on the change's line, its `Side` and the channel's rules, on nothing else; so every process computes the
-same lines, now or a month later, and the channel's chain is a fold over them (docs/spec/channels.md).
+A projection depends only on the change's line, its `Side`, and the channel's rules. So every process computes the same
+lines at any time, and the channel's chain is a fold over them (docs/spec/channels.md).
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,11 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What the log keeps beside a line: the record's routing values before and after, None where it did not exist.
+    """A record's routing values before and after a change, stored with its line; None where it did not exist.
 
-    `image` is the record after the change, kept when an update moved it, so that a channel it enters can be given all of
-    it. Of a system table `before` and `after` are the whole records, which are few.
+    `image` is the record after the change. It is stored when an update changed the routing values, so that a channel
+    that the record enters receives all of it. For a system table, `before` and `after` are the whole records, which are
+    few.
     """
 
     before: Routing | None
@@ -38,14 +39,14 @@ class Side:
 
     @classmethod
     def decode(cls, stored: str | bytes) -> "Side":
-        """Read the stored form."""
+        """Parse the stored form."""
         return cls(*orjson.loads(stored))
 
 
 def project(line: bytes, side: Side | None, rules: Rules, change: Record | None = None) -> bytes | None:
-    """Return a change's line as the channel has it, or None when the channel does not see the change.
+    """Return a change's line as the channel sees it, or None if it does not see the change.
 
-    `change` is the decoded line, for those who have it at hand.
+    `change` is the decoded line, for callers that have it.
     """
     change = change or decode_line(line)
     if change["table"] in SYSTEM_TABLES:
@@ -55,19 +56,19 @@ def project(line: bytes, side: Side | None, rules: Rules, change: Record | None 
         return None
     op = change["op"]
     if rule.terms:
-        seen = side_op(op, side, rule)
-        if seen is None:
+        visible_op = side_op(op, side, rule)
+        if visible_op is None:
             return None
-        if seen == "evict":
+        if visible_op == "evict":
             return _evicted(change)
-        if seen == "insert" and op != "insert":
+        if visible_op == "insert" and op != "insert":
             return _encoded(change, "insert", _readable_record((side.image if side else None) or {}, rule))
     payload = readable_payload(op, change["payload"], rule)
     return line if payload is change["payload"] else _encoded(change, op, payload)
 
 
 def side_op(op: str, side: Side | None, rule: TableRule) -> str | None:
-    """Return what a change is to a filtered table: its own op, `insert` on entering, `evict` on leaving, None when unseen."""
+    """Return a change's op in a filtered table: its own, `insert` on entering, `evict` on leaving, None if hidden."""
     if side is None:
         return None
     was = side.before is not None and passes(rule.terms, side.before)
@@ -80,7 +81,7 @@ def side_op(op: str, side: Side | None, rule: TableRule) -> str | None:
 
 
 def readable_payload(op: str, payload: Any, rule: TableRule) -> Any:
-    """Return a payload without the hidden fields; the very same object when nothing is hidden in it."""
+    """Return a payload without hidden fields; the identical object if it has none."""
     if rule.readable is None or payload is None:
         return payload
     if op == "update":
@@ -99,7 +100,7 @@ def _readable_record(record: Record, rule: TableRule) -> dict[str, Any]:
 
 
 def readable_record(record: Record | None, rule: TableRule | None) -> dict[str, Any] | None:
-    """Return a record's values, nulls too, without the hidden fields; with no rule, all of them."""
+    """Return a record's values, including nulls, without hidden fields; without a rule, all of them."""
     if record is None:
         return None
     return {name: value for name, value in record.items() if rule is None or rule.can_read(name)}
@@ -110,7 +111,7 @@ def _encoded(change: Record, op: str, payload: Any) -> bytes:
 
 
 def _evicted(change: Record) -> bytes:
-    # Who moved a record out of sight, and with which device, is no longer this channel's business.
+    # The channel must not learn who hid the record or on which device.
     kept = {name: value for name, value in change.items() if name not in ("device", "op_id", "made_at")}
     return encode_line({**kept, "op": "evict", "payload": None, "by": ""})
 
@@ -129,9 +130,9 @@ def _project_system(change: Record, side: Side | None, rules: Rules) -> bytes | 
 
 
 def project_system_record(table: str, record: Record | None, rules: Rules) -> dict[str, Any] | None:
-    """Return a record of a system table as the channel has it, or None when its object type does not exist there.
+    """Return a record of a system table as the channel sees it, or None if the channel hides its object type.
 
-    `record` names its object type in `object_name`, also that of `object_metadata`, where it is not part of the result.
+    `record` has its object type in `object_name`, also for `object_metadata`, where that key is not part of the result.
     """
     rule = rules.by_object.get(record["object_name"]) if record else None
     if record is None or rule is None:
@@ -142,7 +143,7 @@ def project_system_record(table: str, record: Record | None, rules: Rules) -> di
 
 
 def project_metadata(record: Record, rule: TableRule, rules: Rules) -> dict[str, Any]:
-    """Return an object type's record without hidden fields, and without the names of hidden object types."""
+    """Return an object type's record without hidden fields and without the names of hidden object types."""
     fields = [_readable_field(f, rules) for f in record.get("fields") or () if rule.can_read(f["name"])]
     schema = dict(record.get("json_schema") or {})
     if rule.readable is not None and schema:
@@ -160,7 +161,7 @@ def _readable_field(field: Record, rules: Rules) -> dict[str, Any]:
 
 
 def readable_layout(element: Any, rule: TableRule) -> Any:
-    """Return a layout without the elements and rules that name hidden fields."""
+    """Return a layout without elements and rules that refer to hidden fields."""
     if rule.readable is None or not isinstance(element, dict):
         return element
     out = {k: v for k, v in element.items() if k != "rule" or not _names_hidden(v, rule)}
@@ -189,7 +190,7 @@ def _names_hidden(value: Any, rule: TableRule) -> bool:
 
 
 def project_spec(spec: ObjectSpec, rules: Rules | None) -> ObjectSpec | None:
-    """Return an object type as the channel has it, or None when it does not exist there."""
+    """Return an object type as the channel sees it, or None if the channel hides it."""
     if rules is None:
         return spec
     rule = rules.by_object.get(spec.object_name)
@@ -204,7 +205,7 @@ def project_spec(spec: ObjectSpec, rules: Rules | None) -> ObjectSpec | None:
 
 
 def project_commands(commands: list[dict[str, Any]], rules: Rules) -> list[dict[str, Any]]:
-    """Return schema commands as the channel has them: nothing of hidden tables and columns."""
+    """Return schema commands as the channel sees them: without hidden tables and columns."""
     projected = (_project_command(c, rules) for c in commands)
     return [c for c in projected if c is not None]
 

@@ -1,7 +1,7 @@
-"""What the log keeps for filtered channels: sides and routes of each change, and a re-key for each record moved through a hop.
+"""Record what filtered channels need: sides and routes of each change, and reroutes of records moved through a hop.
 
-Runs inside the transaction that appends, under the tenant's lock, *before* the changed records are written: it reads the
-records as they were. A tenant whose profiles all have full access never comes here.
+This runs inside the appending transaction, under the tenant's lock, *before* the changed records are written, because
+it reads the records as they were. It is skipped for a tenant whose profiles all have full access.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _ROUTES: Final = (sql.Column("tenant_id", "bigint"), sql.Column("route", "bigint
 
 
 class DatabaseSource:
-    """Reads the records that routing values rest on."""
+    """A source that reads from the database, and remembers the version and cursor of each record it read."""
 
     def __init__(self, schema: TenantSchema) -> None:
         self._schema = schema
@@ -31,21 +31,21 @@ class DatabaseSource:
         self.cursors: dict[tuple[str, str], int] = {}
 
     def records(self, table: str, ids: Iterable[str]) -> Mapping[str, Found]:
-        """Return records by id, deleted ones too."""
+        """Return records by ID, including deleted ones."""
         spec = self._schema.by_table.get(table)
         found = rows.records(self._schema.tenant_id, spec, sorted(ids)) if spec else {}
-        return self._taken(table, found.values())
+        return self._found(table, found.values())
 
     def referring(self, table: str, reference: str, ids: Iterable[str]) -> Mapping[str, Found]:
-        """Return the living records of a table whose reference names one of these ids."""
+        """Return the live records of a table that reference one of these IDs."""
         known = self._table(table, reference)
         if known is None:
             return {}
         statement = f'{known.select} WHERE NOT "{known.name}"."_deleted" AND "{known.name}"."{reference}" IN'
-        return self._taken(table, [rows.Row(known, raw) for raw in sql.fetch_in(statement, sorted(ids))])
+        return self._found(table, [rows.Row(known, raw) for raw in sql.fetch_in(statement, sorted(ids))])
 
     def links(self, table: str, reference: str, field: str, ids: Iterable[str]) -> Iterable[tuple[str, str, Any]]:
-        """Return (id, what its reference names, the wire value of a field) of those living records."""
+        """Return (ID, referenced ID, wire value of a field) of those live records."""
         known = self._table(table, reference)
         return links(known, reference, field, ids) if known is not None else ()
 
@@ -55,16 +55,16 @@ class DatabaseSource:
             return None
         return rows.table_of(self._schema.tenant_id, spec)
 
-    def _taken(self, table: str, found: Iterable[rows.Row]) -> dict[str, Found]:
-        taken: dict[str, Found] = {}
-        for row in found:
+    def _found(self, table: str, read: Iterable[rows.Row]) -> dict[str, Found]:
+        found: dict[str, Found] = {}
+        for row in read:
             self.versions[table, row.id], self.cursors[table, row.id] = row.version, row.cursor
-            taken[row.id] = Found({"id": row.id, **row.values()}, not row.deleted)
-        return taken
+            found[row.id] = Found({"id": row.id, **row.values()}, not row.deleted)
+        return found
 
 
 def links(table: rows.Table, reference: str, field: str, ids: Iterable[str]) -> Iterator[tuple[str, str, Any]]:
-    """Yield (id, what its reference names, the wire value of a field) of the living records whose reference names one of these ids."""
+    """Yield (ID, referenced ID, wire value of a field) of the live records that reference one of these IDs."""
     if field not in table.index and field not in SYSTEM_FIELDS:
         return
     names = ", ".join(f'"{table.name}"."{name}"' for name in ("id", reference, field))
@@ -78,9 +78,9 @@ def links(table: rows.Table, reference: str, field: str, ids: Iterable[str]) -> 
 
 @dataclass(slots=True)
 class Recorded:
-    """What is kept beside the changes of one append. `sides` is in their order, those of the re-keys last.
+    """The sides of one append's changes in their order, those of the reroutes last, and the reroutes.
 
-    `versions` are those the re-keys lead to; `cursors` those of the last changes of records that were read.
+    `versions` are the new versions of rerouted records; `cursors` are those of the last changes of the records read.
     """
 
     sides: list[Side | None]
@@ -89,30 +89,31 @@ class Recorded:
     cursors: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-Mark = tuple[str, RecordTransition | Side | None]
+Transition = tuple[str, RecordTransition | Side | None]
 
 
 def record(
-    plan: RoutePlan, locked: LockedTenant, marks: Sequence[Mark], versions: Mapping[tuple[str, str], int]
+    plan: RoutePlan, locked: LockedTenant, transitions: Sequence[Transition], versions: Mapping[tuple[str, str], int]
 ) -> Recorded:
-    """Work out the sides of changes, given for each as its table and the `Step` of a type table or the `Side` of a system table.
+    """Compute the sides of changes.
 
-    `versions` are those of the records the changes leave behind; a re-key raises its record's by one.
+    Each change is given as its table and the `RecordTransition` of a type table or the `Side` of a system table.
+    `versions` are those of the changed records after the changes; a reroute increments its record's version by one.
     """
     source = DatabaseSource(schema_of(locked.id, locked.schema_version))
-    steps = [mark for _, mark in marks if isinstance(mark, RecordTransition)]
-    if any(mark is None and (table in plan.by_table or table in SYSTEM_TABLES) for table, mark in marks):
-        raise ValueError("A change that filtered channels may see was appended without its mark.")
+    steps = [each for _, each in transitions if isinstance(each, RecordTransition)]
+    if any(each is None and (table in plan.by_table or table in SYSTEM_TABLES) for table, each in transitions):
+        raise ValueError("A change in a tenant with filtered channels was appended without its side.")
     built, reroutes = SideBuilder(plan, source).build(steps) if steps else ([], [])
-    stepped = iter(built)
-    sides = [next(stepped) if isinstance(mark, RecordTransition) else mark for _, mark in marks]
+    built_sides = iter(built)
+    sides = [next(built_sides) if isinstance(each, RecordTransition) else each for _, each in transitions]
     known = {**source.versions, **versions}
     raised = {(r.table, r.record_id): known[r.table, r.record_id] + 1 for r in reroutes}
     return Recorded([*sides, *(r.side for r in reroutes)], reroutes, raised, source.cursors)
 
 
 def store(plan: RoutePlan, tenant_id: int, changes: Iterable[tuple[int, str, Side | None]]) -> None:
-    """Store sides and routes of changes, given as (cursor, table, side)."""
+    """Store the sides and routes of changes, given as (cursor, table, side)."""
     sides: list[tuple[int, int, str]] = []
     routes: list[tuple[int, int, int]] = []
     for cursor, table, side in changes:
@@ -133,7 +134,7 @@ def _routes(plan: RoutePlan, table: str, side: Side | None) -> set[int]:
 
 
 def move_rows(locked: LockedTenant, moved: Iterable[tuple[str, str, int, int]]) -> None:
-    """Write the versions and cursors of re-keyed records, given as (table, id, version, cursor)."""
+    """Write the versions and cursors of rerouted records, given as (table, ID, version, cursor)."""
     schema = schema_of(locked.id, locked.schema_version)
     by_table: dict[str, list[tuple[int, int, str]]] = {}
     for table, record_id, version, cursor in moved:

@@ -1,10 +1,10 @@
-"""Pure: which channels a change can concern, found by values instead of by asking every profile.
+"""Pure: find the channels that a change may concern by values instead of checking every profile.
 
-A *route* is a 64-bit number for (table, key, value). A change has the routes of its record's routing values before and
-after; a channel listens on the routes of its rules. They meet in an index: in memory in the hub, in `change_route` in the
-database. Equal numbers of different routes only cost a look: `projection` decides.
+A *route* is a 64-bit hash of (table, key, value). A change has the routes of its record's routing values before and
+after it; a channel has the routes of its rules. An index joins the two: in memory in the hub, and `change_route` in the
+database. A hash collision only costs one extra projection, because `projection` decides.
 
-A `RoutePlan` says which routing values a tenant's changes must carry: the fields any filter of the tenant uses.
+A `RoutePlan` lists the routing values that a tenant's changes must carry: the fields used by any filter of the tenant.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,19 +18,19 @@ from metadata.filters import DOWN, OWN, UP, RouteKey, value_key
 from sync.wire.system_tables import SYSTEM_TABLES
 
 Routing = Mapping[str, Any]
-"""Routing values of a record: key text → value key, or for a hop down a sorted list of value keys."""
+"""Routing values of a record: key text → value key, or a sorted list of value keys for a hop down."""
 
 _COARSE = ("object_type", "status")
 
 
 def route(table: str, key: str = "", value: str = "") -> int:
-    """Return the number of a route, a signed 64-bit integer."""
+    """Return a route: a signed 64-bit integer."""
     raw = "\x00".join((table, key, value)).encode()
     return int.from_bytes(blake2b(raw, digest_size=8).digest(), "big", signed=True)
 
 
 def passes(terms: Iterable[Term], routing: Routing) -> bool:
-    """Whether a record with these routing values passes every term; a missing value never does."""
+    """Return whether a record with these routing values passes every term. A missing value never passes."""
     return all(_matches(term.allowed, routing.get(term.key.text)) for term in terms)
 
 
@@ -41,14 +41,17 @@ def _matches(allowed: frozenset[str], value: Any) -> bool:
 
 
 def index_term(rule: TableRule) -> Term | None:
-    """Return the term by whose values a rule's changes are found: the first that is not merely a subtype or a status."""
+    """Return the term whose values index a rule's changes: the first one that is not on the subtype or the status."""
     fine = [t for t in rule.terms if t.key.text not in _COARSE]
     return next(iter(fine or rule.terms), None)
 
 
 @dataclass(frozen=True)
 class TablePlan:
-    """The routing values one table's changes carry. `indexed` keys get routes; `unfiltered` when some channel sees the table unfiltered."""
+    """The routing values that one table's changes carry.
+
+    `indexed` keys get routes. `unfiltered` is true if some filtered channel sees all records of the table.
+    """
 
     table: str
     keys: tuple[RouteKey, ...] = ()
@@ -63,7 +66,7 @@ class TablePlan:
 
 @dataclass(frozen=True)
 class RoutePlan:
-    """The routing values of all tables some filtered channel of the tenant can see."""
+    """The routing values of all tables that some filtered channel of the tenant can see."""
 
     tables: tuple[TablePlan, ...] = ()
 
@@ -74,12 +77,12 @@ class RoutePlan:
 
     @cached_property
     def parents(self) -> dict[str, tuple[tuple[str, RouteKey], ...]]:
-        """Table → (table of the children, key) of each hop up that ends in it: a change here can move its children."""
+        """Table → (child table, key) of each hop up that ends in it: a change to the table can move its children."""
         return self._by_hop(UP)
 
     @cached_property
     def children(self) -> dict[str, tuple[tuple[str, RouteKey], ...]]:
-        """Table → (table of the parents, key) of each hop down that ends in it: a change here can move its parents."""
+        """Table → (parent table, key) of each hop down that ends in it: a change to the table can move its parents."""
         return self._by_hop(DOWN)
 
     def _by_hop(self, kind: str) -> dict[str, tuple[tuple[str, RouteKey], ...]]:
@@ -91,7 +94,7 @@ class RoutePlan:
 
 
 def build_plan(all_rules: Iterable[Rules]) -> RoutePlan | None:
-    """Return what the changes of a tenant must carry for these rules, or None when no rules are filtered at all."""
+    """Return the plan that covers these rules, or None if there are none."""
     keys: dict[str, set[RouteKey]] = {}
     indexed: dict[str, set[str]] = {}
     unfiltered: set[str] = set()
@@ -114,7 +117,7 @@ def build_plan(all_rules: Iterable[Rules]) -> RoutePlan | None:
 
 
 def channel_routes(rules: Rules) -> frozenset[int]:
-    """Return every route a channel listens on."""
+    """Return all routes of a channel."""
     routes: set[int] = set()
     for rule in rules.tables:
         routes.update(route(table, "id", rule.object_name) for table in SYSTEM_TABLES)
@@ -127,7 +130,7 @@ def channel_routes(rules: Rules) -> frozenset[int]:
 
 
 def change_routes(plan: TablePlan, *sides: Routing | None) -> set[int]:
-    """Return the routes of a change of a type table, from its routing values before and after."""
+    """Return the routes of a type table's change, from its routing values before and after."""
     routes = {route(plan.table)} if plan.unfiltered else set()
     for side in sides:
         for key in plan.indexed:
@@ -136,7 +139,7 @@ def change_routes(plan: TablePlan, *sides: Routing | None) -> set[int]:
 
 
 def values_of(routing: Routing | None, key: str) -> list[str]:
-    """Return the value keys a record has for a routing key: none where it does not exist, several for a hop down."""
+    """Return a record's value keys for a routing key: none if it does not exist, several for a hop down."""
     value = None if routing is None else routing.get(key)
     if value is None:
         return []
@@ -144,10 +147,10 @@ def values_of(routing: Routing | None, key: str) -> list[str]:
 
 
 def system_routes(table: str, *images: Mapping[str, Any] | None) -> set[int]:
-    """Return the routes of a change of a system table: by the object type it is about."""
+    """Return the routes of a system table's change: those of its object type."""
     return {route(table, "id", image["object_name"]) for image in images if image}
 
 
 def own_routing(plan: TablePlan, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the routing values that a record's own wire values give."""
+    """Return the routing values that come from a record's own wire values."""
     return {key.text: value_key(values.get(key.field)) for key in plan.by_kind[OWN]}

@@ -1,6 +1,6 @@
-"""SQL that says which records of a type table a channel sees, from the records as they are now.
+"""SQL conditions for the records of a type table that a channel sees, based on the records' current values.
 
-The log says the same through routing values (`sync.channels.routing`); a test holds the two against each other.
+The log expresses the same through routing values (`sync.channels.routing`); a test compares the two.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ NOTHING: Condition = ("1 = 0", [])
 
 
 def visible(schema: TenantSchema, table: str, rules: Rules | None, vendor: str, *, few: bool = False) -> Condition:
-    """Return the condition, with `%s` for its parameters, that holds for the records of a table that the rules let through.
+    """Return the condition, with `%s` placeholders, that selects the records of a table that pass the rules.
 
-    Whether a record is deleted is not asked: a tombstone passes as it did before. `few` is for questions about one record or
-    a short range: each follows its own hops then, so that the time does not tell whether there was a record to ask about.
+    The condition ignores deletion: a tombstone passes if the record did. `few` is for queries about one record or a
+    short range: each record then follows its own hops, so that timing does not reveal whether a record exists.
     """
     if rules is None:
         return EVERYTHING
@@ -57,7 +57,10 @@ def _term(schema: TenantSchema, table: str, term: Term, vendor: str, few: bool) 
 
 
 def over_hop(schema: TenantSchema, term: Term, vendor: str) -> Condition:
-    """Return a SELECT of (what the hop leads from, the record it leads to) of the living records that pass, up to the `IN` of the former."""
+    """Return a SELECT over one hop that ends in `IN` without its list.
+
+    It reads (hop start, ID of the record at the end) of the live records that pass. The list holds hop starts.
+    """
     key = term.key
     other = quote(physical_name(schema.tenant_id, key.table))
     passing, values = _beyond(schema, other, term, vendor)
@@ -84,7 +87,7 @@ def _field(schema: TenantSchema, table: str, name: str) -> FieldSpec | None:
 
 
 def _among(column: str, field: FieldSpec | None, term: Term, vendor: str) -> Condition:
-    if field is None or not term.allowed:  # a field that was retired lets nothing through
+    if field is None or not term.allowed:  # on a retired field no record passes
         return NOTHING
     wire = [orjson.loads(key) for key in sorted(term.allowed)]
     values = [to_db(field, value, vendor) for value in wire if value is not None]

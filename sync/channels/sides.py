@@ -1,9 +1,9 @@
-"""Pure: the routing values of a transaction's changes, and the records that it moves through a hop.
+"""Pure: compute the routing values of a transaction's changes, and the records that it moves through a hop.
 
-A change of a job moves its line items when a filter says `job.technician`. Each record so moved gets a change of its own
-with an empty patch, a *re-key*, at the end of the same transaction; a record that the transaction changes anyway carries
-the move in its next change. So a record's routing after one change is always its routing before the next one, and what a
-channel holds follows from the log alone.
+With a filter on `job.technician`, a change to a job moves its line items. Each record moved this way gets its own
+change with an empty patch, a *reroute*, at the end of the same transaction. A record that the transaction also changes
+carries the move in its next change. So a record's routing after one change always equals its routing before the next
+one, and a channel's contents follow from the log alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,14 +16,14 @@ from sync.channels.routing import RoutePlan, Routing, TablePlan, own_routing
 
 Values = Mapping[str, Any]
 NOTHING = "-"
-"""Stands for the value at the end of a hop that leads nowhere or to a deleted record; no value key is ever this."""
+"""The value at the end of a hop to a missing or deleted record. It differs from every value key."""
 
 _Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A record as the database has it before the transaction: wire values by name (`id`, `object_type`, `status`, fields)."""
+    """A record in the database before the transaction: wire values by name (`id`, `object_type`, `status`, fields)."""
 
     values: Values
     alive: bool
@@ -31,7 +31,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class RecordTransition:
-    """One change of a type table: values before and after, also those a deleted record keeps; None where no record was."""
+    """One change of a type table: the values before and after it, which a deleted record keeps.
+
+    `before` is None for a new record.
+    """
 
     table: str
     record_id: str
@@ -43,7 +46,7 @@ class RecordTransition:
 
 @dataclass(frozen=True, slots=True)
 class Reroute:
-    """A record that the transaction moved without changing it."""
+    """An empty update of a record that the transaction moved without changing it."""
 
     table: str
     record_id: str
@@ -51,31 +54,31 @@ class Reroute:
 
 
 class Source(Protocol):
-    """Where the builder reads records as they were before the transaction."""
+    """A reader of records as they were before the transaction."""
 
     def records(self, table: str, ids: Iterable[str]) -> Mapping[str, Found]:
-        """Return records by id, deleted ones too."""
+        """Return records by ID, including deleted ones."""
 
     def referring(self, table: str, reference: str, ids: Iterable[str]) -> Mapping[str, Found]:
-        """Return the living records of a table whose reference names one of these ids."""
+        """Return the live records of a table that reference one of these IDs."""
 
     def links(self, table: str, reference: str, field: str, ids: Iterable[str]) -> Iterable[tuple[str, str, Any]]:
-        """Return (id, what its reference names, the wire value of a field) of those living records."""
+        """Return (ID, referenced ID, wire value of a field) of those live records."""
 
 
 class SideBuilder:
-    """Replays a transaction's steps over the values they rest on."""
+    """Replays a transaction's changes and follows the routing of every record that they can move."""
 
     def __init__(self, plan: RoutePlan, source: Source) -> None:
         self._plan = plan
         self._source = source
-        self._state: dict[_Key, Found] = {}  # records whose routing is followed
-        self._seen: dict[_Key, Found] = {}  # records that are only looked at through a hop
+        self._state: dict[_Key, Found] = {}  # records whose routing is tracked
+        self._seen: dict[_Key, Found] = {}  # records that are only read through a hop
         self._below: dict[tuple[RouteKey, str], dict[str, str]] = {}  # (hop down, parent id) → child id → value key
         self._logged: dict[_Key, Routing | None] = {}
 
     def build(self, steps: Sequence[RecordTransition]) -> tuple[list[Side | None], list[Reroute]]:
-        """Return each step's side (None when no filter concerns its table) and the records moved besides."""
+        """Return each step's side (None if no filter concerns its table) and the reroutes of other moved records."""
         self._load(steps)
         self._logged = {key: self._routing(key) for key in self._state if key[0] in self._plan.by_table}
         sides = [self._step(step) for step in steps]
@@ -192,7 +195,7 @@ def _differs(step: RecordTransition, field: str) -> bool:
 
 
 def _ends(step: RecordTransition, hop: RouteKey) -> set[str]:
-    """Return the parents whose hop down a step may change: those its reference names before and after."""
+    """Return the parents whose hop down a step may change: those referenced before and after it."""
     then = (step.before or {}).get(hop.reference) if step.was_alive else None
     now = step.after.get(hop.reference) if step.alive else None
     unchanged = then == now and not _differs(step, hop.field)

@@ -1,4 +1,4 @@
-"""Filtered channels grow old: checkpoints before the log is shortened, and an end for those nobody can belong to any more."""
+"""Maintenance of filtered channels: checkpoints before the log is pruned, and deletion of outdated channels."""
 
 from typing import Any, Final
 
@@ -12,11 +12,11 @@ from sync.entities.models import PullState
 from sync.records import sql
 from tenants.locks import LockedTenant
 
-_BESIDE: Final = ("change_side", "change_route")
+_SIDES_AND_ROUTES: Final = ("change_side", "change_route")
 
 
 def checkpoint_all(locked: LockedTenant, cursor: int) -> None:
-    """Keep the chain of every channel at a cursor, in the transaction that drops what is before it."""
+    """Store every channel's chain value at a cursor, in the transaction that deletes the changes before it."""
     for row in models.Channel.objects.filter(tenant_id=locked.id, born_cursor__lt=cursor):
         channel = channel_of_row(row, locked)
         state_hash = channel_log.hash_at(channel, cursor)
@@ -28,22 +28,22 @@ def checkpoint_all(locked: LockedTenant, cursor: int) -> None:
 
 
 def channel_of_row(row: models.Channel, locked: LockedTenant) -> Channel:
-    """Return a stored channel, under the rights in force."""
+    """Return a stored channel as of the tenant's current access version."""
     return Channel(
         locked.id, locked.slug, row.key, Rules.from_data(row.rules), row.pk, row.born_cursor, locked.access_version
     )
 
 
 def delete_sides_and_routes(tenant_id: int, upto: int) -> None:
-    """Drop what the log kept beside changes up to a cursor."""
-    for table in _BESIDE:
+    """Delete the sides and routes of changes up to a cursor."""
+    for table in _SIDES_AND_ROUTES:
         sql.run(f"DELETE FROM {table} WHERE tenant_id = %s AND cursor <= %s", [tenant_id, upto])
 
 
 def retire_outdated(tenant_id: int) -> int:
-    """Forget the channels of profiles that are gone or have moved on; return how many. Their snapshots go with them.
+    """Delete the channels of deleted or changed profiles with their snapshots; return the number of channels.
 
-    One that a device of SyncProtocol v1 still holds stays, as long as the log can tell what that device has to let go of.
+    A channel that a device of SyncProtocol v1 still holds stays as long as the log shows what that device must delete.
     """
     outdated = _outdated(tenant_id).exclude(key__in=_held(tenant_id))
     keys = list(outdated.values_list("key", flat=True))
@@ -53,7 +53,10 @@ def retire_outdated(tenant_id: int) -> int:
 
 
 def held_rules(tenant_id: int) -> list[Rules]:
-    """Return the rules of outdated channels that devices of SyncProtocol v1 still hold: the log goes on to say what leaves them."""
+    """Return the rules of outdated channels that devices of SyncProtocol v1 still hold.
+
+    The log keeps routing changes to these channels, so that it shows what leaves them.
+    """
     rows = _outdated(tenant_id).filter(key__in=_held(tenant_id)).values_list("rules", flat=True)
     return [Rules.from_data(rules) for rules in rows]
 
@@ -64,7 +67,7 @@ def _outdated(tenant_id: int) -> QuerySet[models.Channel]:
 
 
 def _held(tenant_id: int) -> Any:
-    # Revoked devices too: one that signs in again goes on from what it holds.
+    # Includes revoked devices: after signing in again, a device continues from what it holds.
     return PullState.objects.filter(device__tenant_id=tenant_id, sent__gte=F("device__tenant__pruned_cursor")).values(
         "channel"
     )

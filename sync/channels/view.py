@@ -1,4 +1,4 @@
-"""What a channel shows of the database as it is: object types, conditions on records, and system records."""
+"""A channel's view of the current database: object types, conditions on records, and system records."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,29 +13,29 @@ SystemRow = tuple[str, int, bool, dict[str, Any]]
 
 
 def specs(channel: Channel, schema: TenantSchema) -> list[ObjectSpec]:
-    """Return the object types the channel knows, as it knows them."""
+    """Return the object types that the channel shows, without hidden fields."""
     projected = (project_spec(spec, channel.rules) for spec in schema.objects)
     return [spec for spec in projected if spec is not None]
 
 
 def spec_of(channel: Channel, schema: TenantSchema, table: str) -> ObjectSpec | None:
-    """Return one object type by its table, as the channel knows it; None when it does not."""
+    """Return an object type by its table as the channel shows it; None if the channel hides it."""
     spec = schema.by_table.get(table)
     return None if spec is None else project_spec(spec, channel.rules)
 
 
 def condition(channel: Channel, schema: TenantSchema, table: str, vendor: str, *, few: bool = False) -> Condition:
-    """Return the condition, with its parameters, that holds for the records the channel sees; `few` as in `visible`."""
+    """Return the condition, with its parameters, for the records that the channel sees; `few` as in `visible`."""
     return visible(schema, table, channel.rules, vendor, few=few)
 
 
 def image_of(table: str, record_id: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Return a system record with the name of the object type it is about."""
+    """Return a system record with the name of its object type."""
     return {**data, "object_name": record_id} if table == OBJECT_METADATA else data
 
 
 def system_rows(channel: Channel, table: str, rows: Iterable[SystemRow]) -> list[SystemRow]:
-    """Return system records as (id, version, deleted, data) the way the channel has them; others are left out."""
+    """Return system records as (ID, version, deleted, data) as the channel sees them; hidden ones are omitted."""
     if channel.rules is None:
         return list(rows)
     shown: list[SystemRow] = []
