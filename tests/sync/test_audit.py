@@ -1,4 +1,4 @@
-"""What docs/guides/security.md says about auditing, done."""
+"""Tests of the audit steps in docs/guides/security.md."""
 
 import json
 from io import StringIO
@@ -30,7 +30,7 @@ def stage():
     return tenant, profile, tom, make_user(tenant, "boss", role="admin", is_staff=True)
 
 
-def asked(statement, *values):
+def query(statement, *values):
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchall()
@@ -38,16 +38,17 @@ def asked(statement, *values):
 
 def test_rules_and_channels_are_rows_that_can_be_read_with_sql(stage):
     tenant, profile, tom, _ = stage
-    rules = asked(
+    rules = query(
         "SELECT t.slug, p.name, p.revision, r.object_name, r.row_filter FROM access_rule r "
-        "JOIN tenants_securityprofile p ON p.id = r.profile_id JOIN tenants_tenant t ON t.id = p.tenant_id ORDER BY r.object_name"
+        "JOIN tenants_securityprofile p ON p.id = r.profile_id JOIN tenants_tenant t ON t.id = p.tenant_id "
+        "ORDER BY r.object_name"
     )
     assert [(r[0], r[1], r[3]) for r in rules] == [
         ("audited", "technician", name) for name in ("customer", "job", "line_item")
     ]
     assert json.loads(rules[1][4]) == {"technician": "$user.username"}
     channel = channel_log.channel_for(access_of(tenant.pk, tom.pk), tenant.slug)
-    ((key, parameters, born, of_rules),) = asked(
+    ((key, parameters, born, of_rules),) = query(
         'SELECT "key", parameters, born_cursor, rules FROM sync_channel WHERE tenant_id = %s AND profile_id = %s',
         tenant.pk,
         profile.pk,
@@ -79,7 +80,7 @@ def test_every_change_of_rights_counts_up_and_the_admin_says_who_made_it(stage, 
     before = tenant.access_version
     tenant.refresh_from_db()
     assert tenant.access_version > before
-    assert LogEntry.objects.filter(user=boss).count() == 1, "what a program changes leaves no entry"
+    assert LogEntry.objects.filter(user=boss).count() == 1, "changes made by programs leave no entry"
 
 
 def test_the_history_of_a_record_names_who_and_the_device_and_the_chain_is_recomputed(stage, client):

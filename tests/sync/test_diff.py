@@ -1,4 +1,4 @@
-"""The patch round trip: what a change line says turns version n − 1 into exactly version n."""
+"""Tests of JSON Patches between records: a change line's patch turns version n - 1 into exactly version n."""
 
 import copy
 
@@ -55,7 +55,7 @@ def test_a_key_survives_its_pointer(key):
     assert "/" not in escape(key)
 
 
-def test_a_change_inside_an_object_is_told_from_the_inside_when_that_is_shorter():
+def test_a_change_inside_an_object_is_patched_inside_it_when_that_is_shorter():
     before = {"long": "x" * 50, "colour": "red"}
     assert field_patch("attrs", before, {**before, "colour": "blue"}) == [
         {"op": "replace", "path": "/attrs/colour", "value": "blue"}
@@ -73,11 +73,11 @@ def test_a_list_is_replaced_as_a_whole():
 @pytest.mark.parametrize(
     "step", [{"op": "replace", "path": "/attrs/x/y", "value": 1}, {"op": "remove", "path": "/attrs/missing"}]
 )
-def test_a_patch_that_does_not_fit_is_refused(step):
+def test_a_patch_that_does_not_fit_is_rejected(step):
     with pytest.raises(PatchFailed):
         apply_patch({"attrs": {"x": 1}}, [step])
 
 
-def test_a_field_that_goes_is_set_to_null():
+def test_a_removed_field_is_set_to_null():
     assert flat_patch({"title": "a"}, {}) == [{"op": "replace", "path": "/title", "value": None}]
     assert apply_patch({"title": "a"}, [{"op": "remove", "path": "/title"}]) == {"title": None}

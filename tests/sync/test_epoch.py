@@ -1,4 +1,4 @@
-"""A new life of a log after a restore."""
+"""Tests of starting a new epoch of a log after a restore."""
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -39,6 +39,6 @@ async def test_a_client_that_knew_the_old_life_is_told_and_a_new_one_starts_from
         await client.say("subscribe", **{**client.state, "server_epoch": "ignored"})
         assert (await client.hear())["code"] == "epoch"
         client.cursor, client.state_hash = 0, ""
-        await client.say("subscribe", **client.state)  # told to start over: allowed on the same connection
+        await client.say("subscribe", **client.state)  # the user confirmed the restart: allowed on the same connection
         await client.until("live")
         assert client.cursor == acme.cursor + 1

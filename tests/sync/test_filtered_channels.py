@@ -1,3 +1,5 @@
+"""Tests of filtered channels: what they show, their chain, and their lifetime."""
+
 import itertools
 from dataclasses import replace
 
@@ -55,11 +57,11 @@ def delete(table, record_id):
 def read_all(channel, after=0):
     lines = []
     while True:
-        piece = channel_log.read(channel, after, 7)
-        lines += [one.line for one in piece.lines]
-        if piece.to_cursor == after:
+        chunk = channel_log.read(channel, after, 7)
+        lines += [one.line for one in chunk.lines]
+        if chunk.to_cursor == after:
             return lines, after
-        after = piece.to_cursor
+        after = chunk.to_cursor
 
 
 def visible_ids(tenant, rules, table):
@@ -95,10 +97,10 @@ def test_a_record_moved_through_a_hop_has_the_version_its_line_says(service):
         tenant, insert("jobs", "j1", title="Fix", technician="tess"), insert("line_items", "l1", job="j1", text="pipe")
     )
     office(tenant, update("jobs", "j1", technician="tom"))
-    told = next(line for line in map(decode_line, read_all(channel, channel.born_cursor)[0]) if line["id"] == "l1")
+    change = next(line for line in map(decode_line, read_all(channel, channel.born_cursor)[0]) if line["id"] == "l1")
     spec = schema_of(tenant.pk, tenant.schema_version).by_table["line_items"]
     row = rows.records(tenant.pk, spec, ["l1"])["l1"]
-    assert (row.version, row.cursor) == (told["version"], told["cursor"]) == (2, channel.born_cursor + 4)
+    assert (row.version, row.cursor) == (change["version"], change["cursor"]) == (2, channel.born_cursor + 4)
 
 
 def test_a_technician_sees_own_jobs_their_customers_and_line_items(service):
@@ -130,7 +132,10 @@ def test_a_technician_sees_own_jobs_their_customers_and_line_items(service):
 
 
 def test_i8_to_point_at_a_hidden_record_does_not_bring_it_into_sight(service):
-    """A filter over a hop down shows the customers of one's jobs: whoever may write that reference could guess their way to all."""
+    """A filter over a hop down shows the customers of a member's jobs.
+
+    Without this check, a member who may write that reference could find every customer by guessing.
+    """
     tenant, profile, _ = service
     rule = AccessRule.objects.get(profile=profile, object_name="job")
     rule.can_create, rule.writable_fields = True, ["title", "technician", "customer"]
@@ -152,28 +157,31 @@ def test_i8_to_point_at_a_hidden_record_does_not_bring_it_into_sight(service):
     def one(*ops, tx=None):
         return [(r.status, r.code) for r in push(actor, [Op(next(_ids), tx, *op) for op in ops])]
 
-    refused = ("rejected", "missing_reference")
-    assert one(update("jobs", "j1", customer="cust-0001")) == [refused]
-    assert one(insert("jobs", "j3", title="x", technician="tim", customer="cust-0001")) == [refused]
-    assert one(update("jobs", "j1", customer="nobody")) == [refused]
+    rejected = ("rejected", "missing_reference")
+    assert one(update("jobs", "j1", customer="cust-0001")) == [rejected]
+    assert one(insert("jobs", "j3", title="x", technician="tim", customer="cust-0001")) == [rejected]
+    assert one(update("jobs", "j1", customer="nobody")) == [rejected]
     answers = one(update("jobs", "j1", customer="cust-0001"), update("customers", "cust-0001", name="mine"), tx="t")
-    assert answers[0] == refused and answers[1][0] == "rejected"
-    assert one(update("jobs", "j2", customer="c1")) == [("applied", None)], "one that they see"
+    assert answers[0] == rejected and answers[1][0] == "rejected"
+    assert one(update("jobs", "j2", customer="c1")) == [("applied", None)], "a customer that they see"
     new = (
         insert("customers", "c-new", name="New"),
         insert("jobs", "j-new", title="x", technician="tim", customer="c-new"),
     )
-    assert one(*new, tx="u") == [("applied", None)] * 2, "one that the tx itself makes"
+    assert one(*new, tx="u") == [("applied", None)] * 2, "a customer that the tx itself creates"
     assert (
         one(update("jobs", "j1", customer="c-new"), update("jobs", "j2", customer="c-new"), tx="v")
         == [("applied", None)] * 2
     )
-    assert one(update("jobs", "j1", customer="c1")) == [refused], "out of sight by now"
+    assert one(update("jobs", "j1", customer="c1")) == [rejected], "no longer visible"
 
 
 @pytest.mark.parametrize("who", ["office", "tom"])
 def test_a_record_made_and_deleted_in_one_tx_cannot_refer_to_what_is_not_there_or_hidden(service, who):
-    """Its tombstone keeps the reference: the database would refuse the whole batch; and a hidden id would be told from a free one."""
+    """The record's tombstone keeps the reference.
+
+    Without this check, the database would reject the whole batch, and a hidden ID would differ from an unused one.
+    """
     tenant, _, people = service
     office(
         tenant,
@@ -259,7 +267,7 @@ def profiles(draw):
 
 
 def applied(tenant, present, table, record_id, values):
-    """Push one edit as the office, whatever makes sense of it."""
+    """Push one edit as the office: an insert, an update, or a delete, whichever is valid."""
     if values is None:
         record_id = IDS[table][record_id]
         return office(tenant, delete(table, record_id))[0]
@@ -295,7 +303,7 @@ def _walk(first, second, batches):
     people = {name: make_member(make_profile(tenant, name, rules[name]), f"{name}-{next(_ids)}") for name in rules}
     for user in people.values():
         type(user).objects.filter(pk=user.pk).update(username=user.username)
-    for name, user in people.items():  # the names that filters compare
+    for name, user in people.items():  # the filters compare user names
         user.username = name + "x" if type(user).objects.filter(username=name).exists() else name
         user.save()
     channels = {name: channel_log.channel_for(access(tenant, user), tenant.slug) for name, user in people.items()}
@@ -329,7 +337,7 @@ def _walk(first, second, batches):
             assert channel_log.hash_at(channel, at[name]) == chains[name]
 
 
-def test_a_tenant_without_filtered_profiles_keeps_nothing_beside_its_log():
+def test_a_tenant_without_filtered_profiles_stores_no_sides():
     tenant = make_service()
     office(tenant, insert("jobs", "j1", title="a"))
     assert not ChangeSide.objects.filter(tenant=tenant).exists()
@@ -370,7 +378,7 @@ def test_a_filtered_channel_reads_only_its_own_changes(service):
     assert len(lines) == len(read) == 1
 
 
-def test_a_channel_that_no_longer_exists_is_refused_and_born_again(service):
+def test_a_channel_that_no_longer_exists_is_rejected_and_created_again(service):
     tenant, profile, people = service
     stale = access(tenant, people["tom"])
     channel = channel_log.channel_for(stale, tenant.slug)

@@ -1,7 +1,8 @@
-"""I8, I9: random worlds of profiles, members, edits, publishes and changes of rights, beside an independent evaluation of the rules.
+"""Tests of I8 and I9: random profiles, members, edits, publishes, and access changes against an independent evaluation.
 
-After every step each member's replica, folded from lines or begun anew from the snapshot when the channel is another one, must
-be what the rules say, in the log, the snapshot, the digests, REST and its history. `WORLDS=500 WORLD_FROM=1000 WORLD_STEPS=60` runs others than the few here.
+After every step, each member's replica must equal what the rules allow: in the log, the snapshot, the digests, REST,
+and its history. A replica is folded from lines, or restarted from a snapshot if the channel changed.
+`WORLDS=500 WORLD_FROM=1000 WORLD_STEPS=60` runs other worlds than the few default ones.
 """
 
 import json
@@ -51,7 +52,7 @@ MORE_FILTERS = {
 
 
 class World:
-    """A tenant, two members with profiles of their own, and what their devices hold."""
+    """A tenant, two members with different profiles, and the replicas of their devices."""
 
     def __init__(self, seed):
         self.luck = random.Random(seed)
@@ -85,7 +86,7 @@ class World:
                 rules[name]["readable_fields"] = luck.choice([None, ["name"]])
         return rules
 
-    # What happens
+    # Steps
 
     def step(self):
         luck = self.luck
@@ -143,12 +144,12 @@ class World:
         push(Actor(self.tenant.pk, "olga"), self.ops())
 
     def member_edit(self):
-        """As the engine is asked for a member: what they may not do is refused, and no refusal names what they do not see."""
+        """Push as a member: forbidden ops are rejected, and no rejection names what the member does not see."""
         name = self.luck.choice(NAMES)
         self.pushed(name, self.ops())
 
     def stale_edit(self):
-        """On an old base, so that it merges or ends in a conflict."""
+        """Push on an old base, so that the ops merge or conflict."""
         self.pushed(self.luck.choice(NAMES), self.ops(base=1))
 
     def pushed(self, name, ops):
@@ -205,7 +206,7 @@ class World:
         member.save()
 
     def publish(self):
-        """A new field somewhere; now and then one that filters name is retired, and comes back never."""
+        """Publish a new field; sometimes retire a field that filters use."""
         types = ObjectMetadata.objects.filter(tenant=self.tenant)
         kind = self.luck.choice(sorted(types, key=lambda one: one.object_name))
         self.serial += 1
@@ -219,7 +220,7 @@ class World:
     def member(self, name):
         return Membership.objects.get(user=self.people[name])
 
-    # What must hold
+    # Checks
 
     def expected(self, name):
         self.tenant.refresh_from_db()
@@ -229,7 +230,7 @@ class World:
         return shown(self.tenant, rules, user, self.member(name))
 
     def fits(self, object_name, rule):
-        """A rule whose filter names a field that was retired hides its object type."""
+        """Return whether all fields of a rule's filter exist. A filter on a retired field hides its object type."""
         schema = schema_of(self.tenant.pk, self.tenant.schema_version)
         for key in rule["row_filter"]:
             *_, field = key.removeprefix("<").split(".")
@@ -300,7 +301,7 @@ class World:
 
 
 class Replica:
-    """What a device holds of one channel: from its snapshot, then line by line."""
+    """A device's replica of one channel: installed from its snapshot, then updated line by line."""
 
     def __init__(self, channel):
         snapshot = service.make(channel)
@@ -338,7 +339,7 @@ class Replica:
 
 
 def published_only(records, spec):
-    """Records without retired columns: a client drops those by the publish's schema commands, not by lines."""
+    """Return records without retired columns, which clients drop by schema commands, not by lines."""
     return {
         i: (version, {k: v for k, v in values.items() if k in ("object_type", "status", *spec.by_name)})
         for i, (version, values) in records.items()
@@ -346,7 +347,7 @@ def published_only(records, spec):
 
 
 def plain(records):
-    """System records without what is empty or false: SQLite has no booleans."""
+    """Return system records without empty and false values, because SQLite has no booleans."""
     return {
         i: (version, {k: v for k, v in values.items() if v not in (None, False, 0)})
         for i, (version, values) in (records or {}).items()
@@ -354,7 +355,7 @@ def plain(records):
 
 
 def comparable(tables):
-    """Records with decimals in one form."""
+    """Return records with all decimals in one form."""
     return {
         table: {
             i: (version, {k: f"{float(v):.2f}" if k == "price" else v for k, v in values.items()})

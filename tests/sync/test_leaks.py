@@ -1,4 +1,4 @@
-"""I8: walk every endpoint, message and admin page as a member of a lower profile and as one of another tenant, and find no secret."""
+"""Tests of I8: no endpoint, message, or admin page reveals a secret to a restricted member or to another tenant."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ HIDDEN_IDS = ("job-hidden", "item-hidden", "vault-1")
 
 
 class Stage:
-    """Tom's job and everything he must not know of."""
+    """A tenant with Tom's job and data that Tom must not know of."""
 
     def __init__(self):
         self.tenant = make_service("acme-leaks")
@@ -107,7 +107,7 @@ VALUES = {"table": TABLES, "record_id": RECORDS, "object_name": ("job", "vault",
 
 
 def addresses(conflicts):
-    """Every address of the REST API, filled in with every table, record and conflict."""
+    """Yield every URL of the REST API, filled in with every table, record, and conflict."""
     for pattern in rest_urls.urlpatterns:
         names = list(pattern.pattern.converters)
         for values in itertools.product(*(conflicts if name == "conflict_id" else VALUES[name] for name in names)):
@@ -162,7 +162,7 @@ def walk(client, token, conflicts):
 
 
 def echoes(about):
-    """Words the caller said themselves may come back in an error about them."""
+    """Return the words that the caller sent: an error may repeat them."""
     return [word for word in SECRETS if word in about]
 
 
@@ -174,9 +174,8 @@ def test_i8_no_rest_endpoint_tells_a_lower_profile_what_it_hides(stage, client):
         assert answer.status_code < 500, (about, text)
         leaked = set(found_in(text)) - set(echoes(about))
         assert not leaked, (about, leaked, text[:500])
-        if not any(
-            word in about for word in ("job-hidden", "item-hidden", "/conflicts/")
-        ):  # one's own old conflicts name their record
+        # A member's own old conflicts name their record.
+        if not any(word in about for word in ("job-hidden", "item-hidden", "/conflicts/")):
             assert not found_in(text, ("job-hidden", "item-hidden")), (about, text[:500])
         walked += 1
     assert walked > 200
@@ -215,7 +214,7 @@ def test_i8_hidden_and_missing_are_answered_alike(stage, client):
 
 
 def syncprotocol_calls(http, cursor):
-    """Every call of SyncProtocol v1, with ops on what the member sees and on what they do not."""
+    """Yield every call of SyncProtocol v1, with ops on visible and hidden records."""
     yield "handshake", http.me()
     for asked in (
         {},
@@ -251,7 +250,7 @@ def test_i8_no_call_of_syncprotocol_tells_a_lower_profile_what_it_hides(stage):
                 conflict["serverState"]["entityCbor"]
             )
         text, asked = str(answer), str(message)
-        # What the caller said may come back in an error about it.
+        # An error may repeat words that the caller sent.
         leaked = {word for word in (*SECRETS, *HIDDEN_IDS) if word in text} - {
             word for word in (*SECRETS, *HIDDEN_IDS) if word in asked
         }
@@ -261,7 +260,7 @@ def test_i8_no_call_of_syncprotocol_tells_a_lower_profile_what_it_hides(stage):
 
 
 def messages():
-    """Every kind of question a client can ask, about what is hidden."""
+    """Return every kind of request about hidden data."""
     return [
         {"type": "verify"},
         {"type": "verify", "tables": ["vaults"]},
@@ -321,7 +320,7 @@ async def test_i8_no_message_tells_a_lower_profile_what_it_hides(stage):
 
 
 def admin_addresses(stage):
-    """Every page of the admin, for the tenant's own rows."""
+    """Yield the URL of every admin page for the tenant's own rows."""
     for model, site in admin.site._registry.items():
         base = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         keys = list(model._default_manager.values_list("pk", flat=True)[:20])

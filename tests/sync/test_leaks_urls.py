@@ -1,7 +1,7 @@
-"""I8: every address the server answers, whatever app it is of, as a lower profile's member, as another tenant's, and as nobody.
+"""Tests of I8: every URL of the server as a restricted member, as another tenant's member, and without signing in.
 
-The resolver is asked what there is: an address with an argument that this test does not know fails it until it is added.
-The admin has walks of its own (tests/tenants/test_admin_isolation.py, test_leaks.py).
+The URLs come from the resolver: one with an unknown argument fails the test until the argument is added here. The admin
+has its own tests (tests/tenants/test_admin_isolation.py, test_leaks.py).
 """
 
 import gzip
@@ -24,7 +24,7 @@ from tests.tenants.test_admin_isolation import patterns
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ENDLESS = {"v1-stream", "v1-events"}  # walked by `moat v1 watch` in tests/contract/test_commands_isolation.py
+ENDLESS = {"v1-stream", "v1-events"}  # tested with `moat v1 watch` in tests/contract/test_commands_isolation.py
 ENDS_THE_WALK = {"api-logout"}
 OTHERS = (*SECRETS, "Ada", "pipe", "Fix", "job-mine")
 
@@ -46,7 +46,7 @@ def stage(transactional_db):
 
 @pytest.fixture
 def snapshots(stage):
-    """One of everything that is for download: the office's, Tom's and the other tenant's."""
+    """One of each downloadable file: the office's, Tom's, and the other tenant's."""
     toms = channel_log.channel_for(access_of(stage.tenant.pk, stage.tom.pk), stage.tenant.slug)
     return {
         "office": service.make(Channel(stage.tenant.pk, stage.tenant.slug)),
@@ -115,7 +115,7 @@ def test_i8_no_address_of_the_server_tells_what_its_caller_may_not_see(stage, sn
         content = content_of(answer)
         assert answer.status_code < 500 or name in ("app", "service-worker"), (about, content[:300])
         leaked = [word for word in words if word.encode() in content and word not in about]
-        if name in ("app", "service-worker", "api-docs", "index"):  # pages that are the same for everybody
+        if name in ("app", "service-worker", "api-docs", "index"):  # pages that are identical for every caller
             leaked = [word for word in leaked if word not in ("secret", "price", "Vault", "pipe", "Fix")]
         assert not leaked, (about, leaked, content[:500])
         answered.setdefault(name, []).append(answer.status_code)
@@ -126,7 +126,7 @@ def test_i8_no_address_of_the_server_tells_what_its_caller_may_not_see(stage, sn
 
 
 def test_i8_a_snapshot_file_keeps_nothing_of_what_its_channel_hides_or_its_past(stage, snapshots):
-    """The file itself, with its free pages: not only what SELECT finds."""
+    """Search the file itself with its free pages, not only what SELECT returns."""
     tom = (home(snapshots["tom"]) / "replica.sqlite3").read_bytes()
     assert b"job-mine" in tom
     for word in (*SECRETS, "job-hidden", "item-hidden"):
@@ -140,7 +140,7 @@ def test_every_message_a_client_can_say_is_walked():
 
 
 def test_i8_every_admin_address_keeps_its_secrets_from_a_lower_profile(stage, client):
-    """Staff without a role: members whose profile hides things see nothing of it in the admin either."""
+    """Staff without a role do not see in the admin what their profile hides."""
     stage.tom.is_staff = True
     stage.tom.save()
     client.force_login(stage.tom)
@@ -152,7 +152,7 @@ def test_i8_every_admin_address_keeps_its_secrets_from_a_lower_profile(stage, cl
     for name, arguments in patterns(admin.site.get_urls()):
         if name == "logout":
             continue
-        arguments = ("app_label",) if name == "app_list" else arguments  # a regular expression, which names no argument
+        arguments = ("app_label",) if name == "app_list" else arguments  # a regular expression without a named argument
         keys = next((found for prefix, found in model_keys.items() if name.startswith(prefix)), [])
         chosen = {
             "object_id": keys[:20] or ["1"],

@@ -1,4 +1,4 @@
-"""Change lines and their chain: bytes that never change once they are written."""
+"""Tests of change lines and their hash chain."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,11 +19,12 @@ def test_a_line_has_its_keys_in_the_order_of_the_spec():
     line = encode_change(42, 3, "jobs", "job-123", "update", 7, patch, wire_time(NOW), "olga", "d1", 12)
     assert line == (
         b'{"cursor":42,"schema_version":3,"table":"jobs","id":"job-123","op":"update","version":7,'
-        b'"payload":[{"op":"replace","path":"/status","value":"done"}],"at":"2026-11-21T09:00:00.000000Z","by":"olga","device":"d1","op_id":12}'
+        b'"payload":[{"op":"replace","path":"/status","value":"done"}],"at":"2026-11-21T09:00:00.000000Z","by":"olga",'
+        b'"device":"d1","op_id":12}'
     )
 
 
-def test_what_no_device_made_names_none():
+def test_the_line_of_a_server_side_change_names_no_device():
     line = encode_change(1, 1, "jobs", "ä\n", "delete", 2, None, wire_time(NOW), "olga")
     assert b"device" not in line
     assert b"op_id" not in line
@@ -55,7 +56,7 @@ def test_the_chain_is_what_the_spec_says():
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "expected"),
     [
         (None, None),
         ("2026-11-21T08:59:30Z", None),
@@ -66,15 +67,15 @@ def test_the_chain_is_what_the_spec_says():
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
     ],
 )
-def test_when_an_op_was_made_is_told_if_it_was_long_before(made, told):
-    assert made_at_of(made, NOW) == told
+def test_a_line_says_when_its_op_was_made_if_that_was_long_before(made, expected):
+    assert made_at_of(made, NOW) == expected
 
 
 @pytest.mark.parametrize("made", ["yesterday", "", "0001-01-01T00:00:00+23:00", "2026-13-01T00:00:00Z"])
-def test_what_is_no_time_is_refused(made):
+def test_an_invalid_time_is_rejected(made):
     with pytest.raises(ValueError, match=r".*"):
         made_at_of(made, NOW)
 
 
-def test_times_are_told_in_utc_with_microseconds():
+def test_times_are_in_utc_with_microseconds():
     assert wire_time(NOW.astimezone(timezone(timedelta(hours=5)))) == "2026-11-21T09:00:00.000000Z"

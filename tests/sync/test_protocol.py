@@ -1,4 +1,4 @@
-"""What a client may say, and what is refused: pure."""
+"""Tests of the parser of client messages, without a database."""
 
 import json
 
@@ -30,7 +30,7 @@ def read(text: str, limits: Limits = LIMITS):
     return parse(open_frame(text, limits), limits)
 
 
-def refused(text: str, limits: Limits = LIMITS) -> ProtocolError:
+def rejected(text: str, limits: Limits = LIMITS) -> ProtocolError:
     with pytest.raises(ProtocolError) as error:
         read(text, limits)
     return error.value
@@ -56,7 +56,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.sampled_from([None, 1]), st.sampled_from([(",", ":"), (", ", ": ")]), st.booleans())
-def test_json_without_repeated_keys_is_read_as_the_standard_library_reads_it(
+def test_json_without_duplicate_keys_is_parsed_as_the_standard_library_parses_it(
     value, indent, separators, ascii_only
 ) -> None:
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=ascii_only)
@@ -64,7 +64,7 @@ def test_json_without_repeated_keys_is_read_as_the_standard_library_reads_it(
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), JSON, JSON, st.sampled_from(["", " ", "\t", "\n"]))
-def test_a_repeated_key_is_found_wherever_it_hides(key, first, second, blank) -> None:
+def test_a_duplicate_key_is_found_at_any_depth(key, first, second, blank) -> None:
     name = json.dumps(key)
     inner = f"{{{name}{blank}:{json.dumps(first)},{blank}{name}:{json.dumps(second)}}}"
     for text in (
@@ -92,7 +92,7 @@ def test_a_repeated_key_is_found_wherever_it_hides(key, first, second, blank) ->
         "01",
     ],
 )
-def test_what_is_no_strict_json_is_refused(text: str) -> None:
+def test_text_that_is_not_strict_json_is_rejected(text: str) -> None:
     with pytest.raises(NotStrict):
         loads(text, depth=40)
 
@@ -107,7 +107,7 @@ def test_sizes_are_exact_wherever_they_could_exceed_the_limit(text: str, limit: 
     assert (utf8_size(text, limit) > limit) == (exact > limit)
 
 
-def test_a_hello_is_read_with_everything_it_says() -> None:
+def test_a_hello_is_read_with_all_its_keys() -> None:
     body = {
         "type": "hello",
         "protocol": "moat.v1",
@@ -130,7 +130,7 @@ def test_a_push_keeps_its_ops_in_order() -> None:
     assert [(o.op_id, o.tx, o.op) for o in push.ops] == [(1, None, "insert"), (2, "x", "insert"), (5, "x", "delete")]
 
 
-def test_a_flaw_in_an_op_does_not_refuse_the_push_but_is_left_to_the_engine() -> None:
+def test_an_invalid_op_is_left_to_the_engine_and_does_not_reject_the_push() -> None:
     push = read("\n".join([PUSH, op(table=5, id=None, op=[], base_version="x", at=3, settles={})]))
     assert isinstance(push, Push)
     (bad,) = push.ops
@@ -175,20 +175,20 @@ def test_a_missing_base_version_never_passes_for_the_current_one() -> None:
         (PUSH + "\n", Code.MALFORMED),
     ],
 )
-def test_a_bad_message_is_refused_with_its_code(text: str, code: Code) -> None:
-    assert refused(text).code is code
+def test_a_bad_message_is_rejected_with_its_code(text: str, code: Code) -> None:
+    assert rejected(text).code is code
 
 
 def test_an_error_carries_the_ref_of_its_request() -> None:
-    assert refused(PUSH + "\nnonsense").ref == 7
+    assert rejected(PUSH + "\nnonsense").ref == 7
 
 
-def test_frames_lines_and_pushes_over_their_limits_are_refused() -> None:
+def test_frames_lines_and_pushes_over_their_limits_are_rejected() -> None:
     limits = Limits(frame=400, line=200, ops=2)
-    assert refused("x" * 401, limits).code is Code.TOO_LARGE
-    assert refused("é" * 201, limits).code is Code.TOO_LARGE
-    assert refused('{"type":"ping"}\n' + "y" * 201, limits).code is Code.TOO_LARGE
-    assert refused("\n".join([PUSH, *("{}" for _ in range(3))]), limits).code is Code.TOO_MANY_OPS
+    assert rejected("x" * 401, limits).code is Code.TOO_LARGE
+    assert rejected("é" * 201, limits).code is Code.TOO_LARGE
+    assert rejected('{"type":"ping"}\n' + "y" * 201, limits).code is Code.TOO_LARGE
+    assert rejected("\n".join([PUSH, *("{}" for _ in range(3))]), limits).code is Code.TOO_MANY_OPS
 
 
 def test_small_requests_are_read() -> None:

@@ -1,4 +1,4 @@
-"""A shorter log: nothing a live device needs goes, nothing is applied twice, and what remains still proves itself."""
+"""Tests of pruning: active devices keep what they need, no op is applied twice, and the chain stays verifiable."""
 
 import io
 import itertools
@@ -58,7 +58,7 @@ def test_old_changes_go_and_the_anchor_stays(tenant, settings):
     assert prune(tenant.pk, 30).changes == 0
 
 
-def test_a_dry_run_tells_and_keeps(tenant):
+def test_a_dry_run_reports_and_deletes_nothing(tenant):
     fill(tenant)
     age(tenant, 40)
     assert prune(tenant.pk, 30, dry_run=True).changes == tenant.cursor - 1
@@ -91,23 +91,23 @@ def test_a_revoked_device_needs_nothing(tenant):
     assert prune(tenant.pk, 30).floor == tenant.cursor
 
 
-def test_ops_whose_changes_are_gone_are_still_duplicates_and_refused_ones_are_not(tenant, settings):
+def test_ops_whose_changes_are_gone_are_still_duplicates_and_rejected_ones_are_not(tenant, settings):
     settings.MOAT = {**settings.MOAT, "PRUNE_CHUNK": 2}
     pusher = Pusher(tenant)
     ops = [pusher.insert("notes", f"n{n}", title="x") for n in range(3)]
-    refused = pusher.update("notes", "missing", 0, title="x")
+    rejected = pusher.update("notes", "missing", 0, title="x")
     more = [pusher.insert("notes", f"m{n}", title="x") for n in range(3)]
-    pusher.push(*ops, refused, *more)
+    pusher.push(*ops, rejected, *more)
     age(tenant, 40)
     tenant.refresh_from_db()
     prune(tenant.pk, 30)
     assert sorted(PrunedOps.objects.values_list("low", "high")) == [(1, 3), (5, 6)]
-    results = pusher.push(*ops, refused, *more)
+    results = pusher.push(*ops, rejected, *more)
     assert [r.status for r in results] == ["duplicate"] * 3 + ["rejected"] + ["duplicate"] * 3
     assert all(r.cursor <= tenant.cursor for r in results if r.cursor)
-    # Had the refused op become possible meanwhile, it is applied: nobody was ever told that it had been.
+    # A rejected op is decided again. If it has become valid in the meantime, it is applied.
     pusher.ok(pusher.insert("notes", "missing", title="y"))
-    assert pusher.one(refused).status == "applied"
+    assert pusher.one(rejected).status == "applied"
 
 
 def test_old_tombstones_lose_their_values_and_stay(tenant):
@@ -120,7 +120,7 @@ def test_old_tombstones_lose_their_values_and_stay(tenant):
     left = row(tenant, "notes", "n0")
     assert (left.deleted, left.version, left.values()["title"]) == (True, 2, None)
     assert row(tenant, "notes", "n1").values()["title"] == "x"
-    # A device that never heard of the delete gets a conflict, not an error, and can still bring the record back.
+    # A device that did not receive the delete gets a conflict, not an error, and can still restore the record.
     late = Pusher(tenant)
     assert late.one(late.update("notes", "n0", 1, title="late")).status == "conflict"
     assert late.ok(late.insert("notes", "n0", 2, title="back")).version == 3
@@ -159,9 +159,9 @@ def test_the_command_prunes_every_tenant_or_one(tenant):
     age(tenant, 40)
     out = io.StringIO()
     call_command("prune_changes", "--dry-run", "--json", "--keep-changes", "0", stdout=out)
-    told = json.loads(out.getvalue())
-    assert told["dry_run"] is True
-    assert told["tenants"][tenant.slug]["changes"] == tenant.cursor - 1
+    report = json.loads(out.getvalue())
+    assert report["dry_run"] is True
+    assert report["tenants"][tenant.slug]["changes"] == tenant.cursor - 1
     out = io.StringIO()
     call_command("prune_changes", "--tenant", tenant.slug, "--keep-changes", "2", stdout=out)
     assert f"{tenant.slug}: dropped" in out.getvalue()
@@ -173,7 +173,7 @@ def test_the_command_prunes_every_tenant_or_one(tenant):
         "trim_columns",
         "verify_log",
         "check_objects",
-    ):  # "$SLUG" that was never set is not all of them
+    ):  # an unset "$SLUG" must not mean all tenants
         with pytest.raises(CommandError, match="no tenant ''"):
             call_command(command, "--tenant", "")
     with pytest.raises(CommandError):

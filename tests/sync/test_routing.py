@@ -1,3 +1,5 @@
+"""Tests of routing values, routes, and the sides of changes."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,7 +82,7 @@ def test_a_parameter_that_the_user_lacks_matches_nothing():
         "x",
     ],
 )
-def test_a_filter_that_makes_no_sense_is_refused_and_hides_its_type(row_filter):
+def test_an_invalid_filter_is_rejected_and_hides_its_type(row_filter):
     access = ObjectAccess("job", row_filter=row_filter or [1])
     assert problems_of(access, SCHEMA)
     assert resolve([access], SCHEMA, {}).rules.tables == ()
@@ -96,7 +98,7 @@ def test_rights_for_a_client_name_no_hidden_field():
 
 
 class Memory:
-    """A tiny database of wire values."""
+    """A small in-memory database of wire values."""
 
     def __init__(self):
         self.tables = {"customers": {}, "jobs": {}, "line_items": {}}
@@ -113,7 +115,7 @@ class Memory:
 
 
 def visible(memory, username):
-    """An independent evaluation of TECHNICIAN."""
+    """Evaluate TECHNICIAN independently of the code under test."""
     jobs = {i: f for i, f in memory.tables["jobs"].items() if f.values.get("technician") == username}
     living = {i: f for i, f in jobs.items() if f.alive}
     return {
@@ -149,7 +151,7 @@ def edits(draw):
 
 @given(st.lists(st.lists(edits(), min_size=1, max_size=6), max_size=12))
 @settings(max_examples=300, deadline=None)
-def test_what_follows_from_the_sides_is_what_the_rules_say(batches):
+def test_replicas_that_follow_the_sides_hold_what_the_rules_allow(batches):
     memory = Memory()
     users = {name: rules_for(name) for name in ("tom", "tess")}
     plan = build_plan(users.values())

@@ -1,7 +1,7 @@
-"""I8, by time: a question about what is hidden costs the very work of the same question about what does not exist.
+"""Tests of I8 by timing: a request about a hidden record costs the same work as one about a missing record.
 
-Statements are compared one by one, answers byte for byte, and on SQLite the steps of its machine are counted, so that nothing
-grows with what is hidden. How long it takes is measured in `python -m benchmarks existence`.
+The tests compare statements one by one and responses byte for byte. On SQLite they also count the steps of its virtual
+machine, so that no cost grows with hidden data. `python -m benchmarks existence` measures the time.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from tests.sync.access_builders import make_member, make_profile, make_service, 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 OTHERS = 400
-"""Records of somebody else: enough for a scan of them to show."""
+"""Records of another user: enough for a scan of them to show."""
 HIDDEN = {"jobs": "job-hidden", "line_items": "item-hidden", "customers": "cust-hidden"}
 ABSENT = {"jobs": "job-absent", "line_items": "item-absent", "customers": "cust-absent"}
 _op_ids = itertools.count(1)
@@ -86,7 +86,7 @@ def watched(work):
         return 0
 
     class Noted(read_transaction.SQLiteReader):
-        """Reads of one state go past Django on SQLite."""
+        """On SQLite, read transactions bypass Django's cursors."""
 
         def __init__(self, raw, schema=""):
             super().__init__(raw, schema)
@@ -102,10 +102,10 @@ def watched(work):
 
     below = sql._execute
 
-    def noted_below(statement, parameters, take):
-        """The engine's own statements go past Django's cursors."""
+    def noted_below(statement, parameters, result_of):
+        """The engine's own statements bypass Django's cursors."""
         work["statements"].append(statement)
-        return below(statement, parameters, take)
+        return below(statement, parameters, result_of)
 
     work.update(statements=[], steps=0)
     connection.ensure_connection()
@@ -122,7 +122,7 @@ def watched(work):
 
 
 class Questions:
-    """Everything one can ask about an id; each returns the answer, with the id taken out."""
+    """All kinds of requests about an ID; each returns its response."""
 
     def __init__(self, stage, client):
         self.stage, self.client = stage, client
@@ -163,7 +163,7 @@ class Questions:
         }
 
     def naming(self, job, customer):
-        """References to what may not be known of."""
+        """Return requests that refer to records that the member must not know of."""
         given = [{"op": "replace", "path": "/job", "value": job}]
         return {
             "insert": lambda: self.push(("line_items", "item-new", "insert", None, {"job": job, "text": "x"})),
@@ -185,7 +185,7 @@ class Questions:
 
 def work_of(question):
     work = {}
-    question()  # caches of schema, access and statements are warm for both
+    question()  # warm the caches of schema, access, and statements for both
     with watched(work):
         answer = question()
     return answer, work
@@ -238,7 +238,7 @@ def test_i8_a_reference_to_a_hidden_record_costs_what_one_to_none_costs(stage, c
 
 
 def test_a_tenant_without_rules_pays_nothing_for_it(stage):
-    """The look-ups that make both alike are made for members of filtered profiles only."""
+    """The look-ups that equalize the work run for members of filtered profiles only."""
     work = {}
     with watched(work), transaction.atomic():
         push(Actor(stage.tenant.pk, "olga"), [Op(1, None, "line_items", "item-absent", "delete")])

@@ -1,4 +1,4 @@
-"""verify_log finds what was altered behind the engine's back, and names where."""
+"""Tests of verify_log: it finds data that was altered outside the engine, and reports the cursor."""
 
 import io
 import json
@@ -113,9 +113,9 @@ def test_the_command_names_the_first_bad_cursor_and_fails(tenant):
     out = io.StringIO()
     with pytest.raises(SystemExit) as ended:
         call_command("verify_log", "--tenant", tenant.slug, "--json", stdout=out)
-    told = json.loads(out.getvalue())
+    report = json.loads(out.getvalue())
     assert ended.value.code == 1
-    assert (told["ok"], told["tenants"][0]["first_bad_cursor"]) == (False, 4)
+    assert (report["ok"], report["tenants"][0]["first_bad_cursor"]) == (False, 4)
     out = io.StringIO()
     with pytest.raises(SystemExit):
         call_command("verify_log", stdout=out)

@@ -1,4 +1,4 @@
-"""The codec: real encoders' bytes, and whatever else may come."""
+"""Tests of the CBOR codecs: bytes of real encoders, generated values, and noise."""
 
 import json
 import math
@@ -18,13 +18,13 @@ VECTORS = json.loads((Path(__file__).parents[2] / "clients/vectors/syncprotocol_
 
 
 def logical(value: Any) -> Any:
-    """A vector's value, `{"$bytes": hex}` as bytes."""
+    """Return a vector's value, with `{"$bytes": hex}` as bytes."""
     if isinstance(value, dict):
         return bytes.fromhex(value["$bytes"]) if set(value) == {"$bytes"} else {k: logical(v) for k, v in value.items()}
     return [logical(v) for v in value] if isinstance(value, list) else value
 
 
-# The codec stands twice, since clients import nothing of the server: what is said of one is asked of both.
+# There are two copies of the codec, because clients import nothing from the server. These tests run on both.
 BOTH = pytest.mark.parametrize("codec", [server, clients], ids=["server", "client"])
 
 
@@ -51,7 +51,7 @@ def test_every_codec_vector_holds(codec: Any, case: dict[str, Any]) -> None:
 
 
 def outcome(codec: Any, data: bytes) -> tuple[str, bytes]:
-    """What a codec makes of bytes: the value in words and its deterministic form, or the error in words."""
+    """Return what a codec makes of bytes: the value's repr and its deterministic form, or the error message."""
     try:
         value = codec.decode(data, codec.Limits(size=5000, depth=20, items=50))
     except codec.CborError as error:
@@ -119,7 +119,7 @@ def test_noise_is_a_value_or_a_cbor_error(data: bytes) -> None:
 
 @st.composite
 def loose(draw: st.DrawFn, depth: int = 4) -> bytes:
-    """Valid CBOR as no deterministic encoder writes it: indefinite lengths, long heads."""
+    """Draw valid CBOR that no deterministic encoder writes: indefinite lengths, long heads."""
     kind = draw(
         st.sampled_from(["int", "text", "bytes", "array", "map", "tag", "float"] if depth else ["int", "text", "float"])
     )
@@ -166,7 +166,7 @@ def test_any_valid_cbor_is_read(data: bytes) -> None:
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> bytes:
-    """Almost valid CBOR: a byte of it changed, left out, or put in."""
+    """Draw almost valid CBOR: one byte changed, removed, or inserted."""
     data = bytearray(draw(loose()))
     at = draw(st.integers(0, len(data) - 1))
     data[at : at + draw(st.integers(0, 1))] = draw(st.binary(max_size=1))
@@ -198,7 +198,7 @@ def test_the_two_codecs_behave_alike(data: bytes) -> None:
         ("c1ff", "Break code"),
     ],
 )
-def test_what_is_not_valid_is_refused(data: str, why: str) -> None:
+def test_invalid_cbor_is_rejected(data: str, why: str) -> None:
     with pytest.raises(CborError, match=why):
         decode(bytes.fromhex(data))
 
@@ -220,13 +220,13 @@ def test_bounds_hold() -> None:
         encode(nested)
 
 
-def test_what_cbor_cannot_hold_is_refused() -> None:
+def test_a_value_without_a_cbor_form_is_rejected() -> None:
     for value in (object(), 2**64, "\ud800", {1, 2}):
         with pytest.raises(CborError):
             encode(value)
 
 
-def test_floats_are_sent_as_short_as_they_can_be() -> None:
+def test_floats_are_sent_in_their_shortest_form() -> None:
     assert [encode(v).hex() for v in (1.0, 0.1, 100000.5, -0.0, math.nan, math.inf)] == [
         "f93c00", "fb3fb999999999999a", "fa47c35040", "f98000", "f97e00", "f97c00",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Whatever a document is, through the HTTP stack: it comes back byte for byte, or its push is refused with code 1 and nothing is stored."""
+"""Tests of documents over HTTP: each comes back byte for byte, or its push is rejected with code 1, storing nothing."""
 
 import base64
 import functools
@@ -44,7 +44,7 @@ NANS = [
 
 @st.composite
 def field_maps(draw: st.DrawFn) -> bytes:
-    """A map of declared and other keys to anything, definite or not, in any order: what a column might be read from."""
+    """Draw a map of declared and other keys to any values, of definite or indefinite length, in any order."""
     keys = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=6))
     items = b"".join(encode(key) + draw(st.one_of(loose(3), st.sampled_from(NANS), VALUES.map(encode))) for key in keys)
     return bytes([0xBF]) + items + b"\xff" if draw(st.booleans()) else bytes([0xA0 | len(keys)]) + items
@@ -52,7 +52,7 @@ def field_maps(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def monsters(draw: st.DrawFn) -> bytes:
-    """Deep, long, or both; valid."""
+    """Draw valid CBOR that is deep, long, or both."""
     depth = draw(st.sampled_from([30, 33, 64, 65, 200, 5000, 100_000]))
     opening, closing = draw(
         st.sampled_from(
@@ -75,7 +75,7 @@ DOCUMENTS = st.one_of(
 
 @pytest.fixture
 def devices(notes: Tenant) -> Callable[[str], Http]:
-    """One device per encoding, for all examples."""
+    """Return one device per encoding for all examples."""
     return functools.cache(lambda kind: Http(notes, kind))
 
 
@@ -96,7 +96,7 @@ def test_a_document_round_trips_or_is_refused(
     http = devices(kind)
     notes.refresh_from_db()
     start = notes.cursor
-    taken: list[tuple[str, bytes]] = []
+    stored: list[tuple[str, bytes]] = []
     for collection in ("blobs", "notes"):
         record = f"{http.number}-{collection}"
         status, answer = http.push(
@@ -104,15 +104,15 @@ def test_a_document_round_trips_or_is_refused(
         )
         if status == 200:
             assert answer == {"acknowledgedUpToOpId": http.number, "conflicts": []}
-            taken += [(record, body), (f"{record}-2", b"\xa0")]
+            stored += [(record, body), (f"{record}-2", b"\xa0")]
         else:
-            assert collection == "notes", "an opaque collection takes everything"
+            assert collection == "notes", "an opaque collection accepts everything"
             assert (status, answer["code"]) == (400, 1), answer
             assert answer["field"].startswith("ops[0]"), answer
             assert not Change.objects.filter(tenant=notes, record_id__in=[record, f"{record}-2"]).exists()
     status, page = http.pull(start)
     assert status == 200
-    assert [(op["entityId"], _bytes(op["entityCbor"])) for op in page["ops"]] == taken
+    assert [(op["entityId"], _bytes(op["entityCbor"])) for op in page["ops"]] == stored
 
 
 def _bytes(value: Any) -> bytes:
@@ -120,7 +120,7 @@ def _bytes(value: Any) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1 << 20, 4 << 20])
-def test_large_documents_come_back_and_larger_ones_are_refused(notes: Tenant, size: int) -> None:
+def test_large_documents_come_back_and_larger_ones_are_rejected(notes: Tenant, size: int) -> None:
     http = Http(notes)
     body = b"\x5a" + (size - 5).to_bytes(4, "big") + bytes(range(256)) * (size // 256 - 1) + bytes(251)
     assert len(body) == size
@@ -130,7 +130,7 @@ def test_large_documents_come_back_and_larger_ones_are_refused(notes: Tenant, si
     assert (status, answer["code"], answer["field"]) == (413, 1, "ops[0].entityCbor")
 
 
-def test_bytes_the_decoder_refuses_are_a_document_all_the_same(notes: Tenant) -> None:
+def test_bytes_the_decoder_rejects_are_a_valid_document(notes: Tenant) -> None:
     http = Http(notes)
     for n, body in enumerate([b"\xff", b"\x81" * 100, b"\x1c", b"\xa1", b"\x00\x00"]):
         with pytest.raises(CborError):
@@ -144,7 +144,7 @@ def test_bytes_the_decoder_refuses_are_a_document_all_the_same(notes: Tenant) ->
 )
 @pytest.mark.parametrize("field", ["title", "number", "attrs", "due", "price"])
 def test_a_tag_of_bytes_around_a_number_is_no_value_and_takes_no_memory(notes: Tenant, field: str, tag: Tag) -> None:
-    """`bytes(n)` would be n zeros: a document of fifteen bytes must not ask for gigabytes."""
+    """`bytes(n)` returns n zeros, so a document of fifteen bytes could otherwise allocate gigabytes."""
     one = Http(notes)
     status, answer = one.push(one.op("n1", 1, {field: tag}))
     assert (status, answer["code"], answer["field"]) == (400, 1, f"ops[0].{field}")

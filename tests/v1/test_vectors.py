@@ -1,4 +1,4 @@
-"""The messages real clients send are understood, and what real servers answer is: every message of the vectors, at the layer it belongs to."""
+"""Tests of the message vectors: requests of real clients and responses of real servers, each at its layer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -79,7 +79,7 @@ def error(message: dict[str, Any]) -> None:
 
 
 def document(message: dict[str, Any]) -> None:
-    """It travels inside entityCbor."""
+    """Check a message that is sent inside entityCbor."""
     op({**BY_ID["dart_op_message"], "entityCbor": encode(message)})
 
 
