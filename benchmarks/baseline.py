@@ -1,4 +1,4 @@
-"""What the same machine does with nothing of Moat in the way: a bare ASGI broadcast hub and a bare SQLite log."""
+"""The baseline on the same machine without Moat: a bare ASGI broadcast hub and a bare SQLite log."""
 
 import hashlib
 import sqlite3
@@ -13,7 +13,7 @@ _sends: set[Any] = set()
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Broadcast every text frame to all connections, as it is; the sender's own copy is its ack."""
+    """Broadcast every text frame unchanged to all connections; the sender's own copy serves as its ack."""
     if scope["type"] != "websocket":
         return
     await receive()
@@ -28,7 +28,10 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def sqlite_ops_per_second(per_commit: int, seconds: float = 1.5) -> float:
-    """Return durable ops/s of bare sqlite3: version check, row upsert, log entry, hash and JSON, `per_commit` ops a commit, synchronous=FULL."""
+    """Return durable ops/s of bare sqlite3, with `per_commit` ops per commit and synchronous=FULL.
+
+    Each op checks a version, upserts a row, and adds a log entry with its hash and JSON.
+    """
     with tempfile.TemporaryDirectory(prefix="moat-bench-") as folder:
         db = sqlite3.connect(Path(folder) / "bare.sqlite3", isolation_level=None)
         db.executescript(
@@ -68,11 +71,12 @@ def sqlite_ops_per_second(per_commit: int, seconds: float = 1.5) -> float:
 
 
 def sqlite_rows_per_second(rows: int = 200_000) -> float:
-    """Return rows/s of one executemany INSERT into an indexed bare SQLite table."""
+    """Return rows/s of one executemany INSERT into a bare SQLite table with a primary key."""
     with tempfile.TemporaryDirectory(prefix="moat-bench-") as folder:
         db = sqlite3.connect(Path(folder) / "bare.sqlite3", isolation_level=None)
         db.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE jobs (id TEXT PRIMARY KEY, version INTEGER, title TEXT, notes TEXT);"
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+            "CREATE TABLE jobs (id TEXT PRIMARY KEY, version INTEGER, title TEXT, notes TEXT);"
         )
         data = [(f"job-{n}", 1, f"Job number {n}", "Ring twice.") for n in range(rows)]
         started = time.perf_counter()

@@ -1,18 +1,25 @@
-// What `benchmarks/browser.py` runs in a page; `moat` is the page's replica.
+// The functions that `benchmarks/browser.py` runs in a page; `moat` is the page's replica.
 
 const since = (began) => performance.now() - began;
 const until = async (ready) => { while (!ready()) await new Promise((resolve) => setTimeout(resolve, 2)); };
 const open = async () => { window.moat = await (await import('/static/web/sdk/index.js')).open({}); };
 const live = () => until(() => moat.status().phase === 'live');
 
-/** Rows a second that SQLite itself takes in this page, in memory, in one transaction. */
+/** Rows/s of SQLite itself in this page: in memory, in one transaction. */
 async function bareRows(count) {
   const { default: init } = await import('/static/web/sdk/vendor/sqlite3/index.mjs');
   const db = new (await init()).oo1.DB(':memory:', 'c');
-  db.exec('CREATE TABLE jobs (id TEXT PRIMARY KEY, version INTEGER, title TEXT, customer TEXT, priority INTEGER, price NUMERIC, day TEXT, notes TEXT)');
+  db.exec(
+    'CREATE TABLE jobs (id TEXT PRIMARY KEY, version INTEGER, title TEXT, customer TEXT, priority INTEGER, ' +
+    'price NUMERIC, day TEXT, notes TEXT)',
+  );
   const statement = db.prepare('INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)'), began = performance.now();
   db.exec('BEGIN');
-  for (let i = 0; i < count; i++) statement.bind([`job-${i}`, 1, `Job number ${i}`, `Customer ${i % 977}`, i % 5, `${i % 900}.50`, '2026-01-15', 'Ring twice.']).stepReset();
+  for (let i = 0; i < count; i++) {
+    const price = `${i % 900}.50`;
+    const row = [`job-${i}`, 1, `Job number ${i}`, `Customer ${i % 977}`, i % 5, price, '2026-01-15', 'Ring twice.'];
+    statement.bind(row).stepReset();
+  }
   db.exec('COMMIT');
   const rate = count / since(began) * 1000;
   statement.finalize();
@@ -31,23 +38,25 @@ async function firstSync(credentials) {
 
 async function lists() {
   const select = { sql: 'r.id, r.title, r.customer_name, r.priority' };
-  let heard = () => {};
-  const list = moat.list({ table: 'jobs', select, where: { sql: '"id" = ?', params: ['none'] } }, (news) => heard(news));
+  let notify = () => {};
+  const none = { sql: '"id" = ?', params: ['none'] };
+  const list = moat.list({ table: 'jobs', select, where: none }, (update) => notify(update));
   const shown = (options) => new Promise((resolve) => {
     const began = performance.now();
-    heard = ({ count, complete }) => {
+    notify = ({ count, complete }) => {
       if (!count && !complete) return;
-      heard = () => {};
+      notify = () => {};
       void list.rows(0, 100).then(() => resolve(since(began)));
     };
     list.show({ table: 'jobs', select, ...options });
   });
   const whole = () => new Promise((resolve) => {
-    heard = ({ complete, count }) => { if (complete) resolve(count); };
+    notify = ({ complete, count }) => { if (complete) resolve(count); };
     list.show({ table: 'jobs', select });
   });
   const first = await shown({});
-  const search = await shown({ where: { sql: '"title" LIKE ? OR "customer_name" LIKE ? OR "notes" LIKE ?', params: ['%77%', '%77%', '%77%'] } });
+  const like = '"title" LIKE ? OR "customer_name" LIKE ? OR "notes" LIKE ?';
+  const search = await shown({ where: { sql: like, params: ['%77%', '%77%', '%77%'] } });
   const number = await shown({ order: { sql: '"price"', descending: true } });
   const text = await shown({ order: { sql: '"title"' } });
   const count = await whole(), windows = [];
@@ -66,11 +75,11 @@ async function lists() {
   await whole();
   const id = (await list.rows(count >> 1, 1))[0].id, edited = performance.now();
   const visible = new Promise((resolve) => {
-    heard = async () => { if ((await list.rows(count >> 1, 1))[0].title === 'Edited here') resolve(since(edited)); };
+    notify = async () => { if ((await list.rows(count >> 1, 1))[0].title === 'Edited here') resolve(since(edited)); };
   });
   await moat.update('jobs', id, { title: 'Edited here' });
   const edit = await visible;
-  heard = () => {};
+  notify = () => {};
   list.close();
   other.close();
   await until(() => moat.status().pending === 0);
@@ -84,7 +93,8 @@ async function reopened() {
 
 async function follow() {
   const times = window.times = {};
-  moat.watch({ sql: 'SELECT title FROM jobs WHERE id = ?', params: ['job-1'] }, ([{ title }]) => { times[title] = Date.now(); });
+  const query = { sql: 'SELECT title FROM jobs WHERE id = ?', params: ['job-1'] };
+  moat.watch(query, ([{ title }]) => { times[title] = Date.now(); });
   await live();
 }
 

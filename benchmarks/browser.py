@@ -1,4 +1,4 @@
-"""The web client in a real Chromium: first sync, catch-up, long lists, and an edit's way to another browser."""
+"""The web client in a real Chromium: first sync, catch-up, long lists, and an edit's latency to another browser."""
 
 import asyncio
 import os
@@ -26,16 +26,17 @@ ARGUMENTS = (
 SCRIPT = Path(__file__).with_name("browser.js").read_text()
 PATIENCE = 600
 
-# The functions of browser.js, then one call of them: put in as text, because the page's policy forbids `eval`.
+# The functions of browser.js and one call of them. Inserted as text, because the page's policy forbids `eval`.
 _RUN = """
 const done = arguments[arguments.length - 1];
 (async (args) => { %s
-return await %s; })(arguments[0]).then((value) => done({ value }), (error) => done({ error: String(error.stack ?? error) }));
+return await %s; })(arguments[0])
+  .then((value) => done({ value }), (error) => done({ error: String(error.stack ?? error) }));
 """
 
 
 class Page:
-    """A Chromium with a profile of its own and one page of the server in it."""
+    """A Chromium with its own profile, showing one page of the server."""
 
     def __init__(self, server: Server) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="moat-bench-chromium-"))
@@ -55,7 +56,7 @@ class Page:
         return answer["value"]
 
     def cpu_seconds(self) -> float:
-        """Return what the browser's page processes have used of a processor: a figure that a busy machine does not change."""
+        """Return the CPU seconds used by the browser's page processes, a figure that hardly depends on other load."""
         ticks = 0
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -86,7 +87,7 @@ class Page:
 def _pages(server: Server, count: int) -> Iterator[list[Page]]:
     pages: list[Page] = []
     try:
-        pages.extend(Page(server) for _ in range(count))  # those that started are closed when one does not
+        pages.extend(Page(server) for _ in range(count))  # if one fails to start, the ones before it are still closed
         yield pages
     finally:
         for page in pages:
@@ -94,7 +95,7 @@ def _pages(server: Server, count: int) -> Iterator[list[Page]]:
 
 
 async def browser(records: int, changes: int) -> list[Figure]:
-    """Measure the web client; without Chromium and its driver there is nothing to measure."""
+    """Measure the web client; return no figures if Chromium or its driver is missing."""
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
         return []
     async with moat(devices=1, records=records) as server:
@@ -107,10 +108,10 @@ async def _measure(server: Server, pages: list[Page], records: int, changes: int
     before = pages[0].cpu_seconds()
     bare = ("plain sqlite-wasm in the page", await asyncio.to_thread(pages[0].run, "bareRows(100000)"))
     bare_cpu = ("the same of plain sqlite-wasm", 100_000 / max(pages[0].cpu_seconds() - before, 0.01))
-    # The first browser waits for the snapshot to be built, the second takes it.
+    # The first browser waits until the snapshot is built; the second finds it ready.
     synced = [await asyncio.to_thread(page.run, "firstSync(args)", **login) for page in pages]
     if any(one["rows"] != records for one in synced):
-        raise RuntimeError("a browser lacks records")
+        raise RuntimeError("a browser is missing records")
     figures = [
         at_least(
             f"browser: first sync of {records:,} records, snapshot ready",
@@ -133,7 +134,7 @@ async def _lists(page: Page) -> list[Figure]:
         at_most("browser: long list, a window anywhere, p95", percentile(found["windows"], 0.95), "ms", 100),
         at_most("browser: long list, search shown", found["search"], "ms", 300),
         Figure("browser: long list, sort by a number shown", found["number"], "ms"),
-        Figure("browser: long list, sort by a text that never repeats shown", found["text"], "ms"),
+        Figure("browser: long list, sort by a unique text shown", found["text"], "ms"),
         at_most("browser: long list, window while a sort runs", found["during"], "ms", 100),
         at_most("browser: long list, edit of one record shown", found["edit"], "ms", 100),
     ]
@@ -156,14 +157,12 @@ async def _catch_up(
             beside=bare[0][0],
             ratio=changes / wall / bare[0][1],
         ),
-        at_least(
-            "the same, by the browser's processor time", changes / max(cpu, 0.01), "changes/s", 60_000, bare=bare[1]
-        ),
+        at_least("the same, by the browser's CPU time", changes / max(cpu, 0.01), "changes/s", 60_000, bare=bare[1]),
     ]
 
 
 async def _edits(pages: list[Page]) -> list[Figure]:
-    """Each edit is timed by the clock both browsers share: from the call in one to the listener in the other."""
+    """Time each edit by the clock both browsers share, from the call in one to the listener in the other."""
     await asyncio.to_thread(pages[0].run, "follow()")
     took = []
     for number in range(30):

@@ -1,9 +1,11 @@
-"""Whether time tells that a hidden record exists: the same questions about hidden and about absent ids, interleaved, compared by rank.
+"""Measure whether timing reveals that a hidden record exists.
 
-A figure is the chance that an answer about a hidden id takes longer than one about an absent id: 0.5 tells nothing, 1 everything.
-Two figures show that the measure is honest: absent beside other absent ids (the noise), and visible beside absent ones asked by somebody who sees
-everything, whose answers no mark holds back (a difference it must find). tests/sync/test_same_work.py compares the statements themselves. The data is
-the demo's; the caller is its technician tom, and for the control olga of its office.
+The benchmark asks the same questions about hidden and about absent IDs, interleaved, and compares the response times by
+rank. A figure is the probability that a response about a hidden ID takes longer than one about an absent ID: 0.5
+reveals nothing, 1 everything. Two figures check the method itself. The noise compares absent IDs with other absent IDs.
+The control compares visible IDs with absent ones for a user who sees everything, whose responses are not delayed to the
+grid; it must find a difference. tests/sync/test_same_work.py compares the statements themselves. The data is the
+demo's; the caller is its technician tom, and for the control olga from its office.
 """
 
 import http.client
@@ -21,14 +23,14 @@ from benchmarks.server import Server, demo
 
 TABLES = ("jobs", "line_items", "customers")
 POOL = 24
-"""How many ids of each sort a question takes turns with."""
+"""Number of IDs of each kind that a question cycles through."""
 MOST = 0.05
 _op_ids = itertools.count(1)
 Ask = Callable[[str, str], Awaitable[float]]
 
 
 def longer(ones: Sequence[float], others: Sequence[float]) -> float:
-    """Return the chance that one of `ones` is larger than one of `others`: Mann and Whitney's U over its range."""
+    """Return the probability that one of `ones` is larger than one of `others`: the normalized Mann–Whitney U."""
     ranked = sorted([(value, True) for value in ones] + [(value, False) for value in others])
     total, start = 0.0, 0
     while start < len(ranked):
@@ -41,21 +43,21 @@ def longer(ones: Sequence[float], others: Sequence[float]) -> float:
 
 
 class Rest:
-    """A caller of the REST API on one connection."""
+    """A REST API client on one connection."""
 
     def __init__(self, port: int, token: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def call(self, method: str, path: str, body: bytes | None = None) -> tuple[float, bytes]:
-        """Return how long an answer took, in µs, and the answer."""
+        """Return how long the response took, in µs, and the response."""
         started = time.perf_counter()
         self._connection.request(method, f"/api/records/{path}", body, self._headers)
         answer = self._connection.getresponse().read()
         return (time.perf_counter() - started) * 1e6, answer
 
     def ids(self, table: str) -> set[str]:
-        """Return the ids of the records the caller sees."""
+        """Return the IDs of the records the caller sees."""
         found: set[str] = set()
         cursor = ""
         while True:
@@ -66,7 +68,7 @@ class Rest:
             cursor = f"&cursor={page['next']}"
 
     def question(self, method: str, tail: str = "", body: bytes | None = None) -> Ask:
-        """Return a question about one record."""
+        """Return a function that asks about one record."""
 
         async def ask(table: str, record: str) -> float:
             return self.call(method, f"{table}/{record}/{tail}", body)[0]
@@ -75,7 +77,7 @@ class Rest:
 
 
 async def socket_of(server: Server, device: dict[str, str]) -> wire.Connection:
-    """Return a live connection; the snapshot it is offered is taken for installed."""
+    """Return a live connection; it acts as if it had installed the snapshot it is offered."""
     connection = await wire.connect(server.port)
     connection.send({"type": "hello", "protocol": "moat.v1", **device, "schema_version": 0, "cursor": 0})
     await connection.until("welcome")
@@ -99,7 +101,7 @@ def _pong(connection: wire.Connection, frame: bytes) -> None:
 def over(
     connection: wire.Connection, answer: str, message: Callable[[str, str], tuple[dict[str, Any], list[dict[str, Any]]]]
 ) -> Ask:
-    """Return a question on the socket that is answered by a frame of this type."""
+    """Return a function that asks over the socket and waits for a response frame of this type."""
 
     async def ask(table: str, record: str) -> float:
         envelope, lines = message(table, record)
@@ -116,7 +118,7 @@ def _op(table: str, record: str, verb: str, payload: Any) -> dict[str, Any]:
 
 
 def questions_of(rest: Rest) -> dict[str, Ask]:
-    """Return everything one can ask about an id over REST."""
+    """Return every question about an ID over REST."""
     return {
         "REST get": rest.question("GET"),
         "REST history": rest.question("GET", "history/"),
@@ -126,7 +128,7 @@ def questions_of(rest: Rest) -> dict[str, Ask]:
 
 
 def questions_on(connection: wire.Connection, state: dict[str, Any]) -> dict[str, Ask]:
-    """Return everything one can ask about an id on a socket."""
+    """Return every question about an ID over a socket."""
     note = [{"op": "replace", "path": "/notes", "value": "x"}]
     push = {"type": "push", **state}
     return {
@@ -154,12 +156,12 @@ def questions_on(connection: wire.Connection, state: dict[str, Any]) -> dict[str
 
 
 def _naming(table: str, record: str) -> dict[str, str]:
-    """Return a line item that refers to a record; whatever is no job is no job's id either."""
+    """Return a line item that refers to a record. An ID that is not a job's acts as an absent one."""
     return {"job": record, "description": table, "quantity": "1.00", "unit_price": "1.00"}
 
 
 async def existence(samples: int) -> list[Figure]:
-    """Ask, compare, report the worst table of each question."""
+    """Ask, compare, and report the worst table for each question."""
     async with demo() as server:
         tom, olga = server.tenant["devices"]
         rest, office = Rest(server.port, tom["token"]), Rest(server.port, olga["token"])
@@ -174,41 +176,45 @@ async def existence(samples: int) -> list[Figure]:
         noise = await _compare(repair, "jobs", _absent(hidden["jobs"], "y"), _absent(hidden["jobs"], "x"), samples)
         frank = await socket_of(server, olga)
         at_once = questions_on(frank, {"schema_version": 1, "cursor": 0})["repair"]
-        told = await _compare(at_once, "jobs", seen["jobs"][:POOL], _absent(hidden["jobs"], "x"), samples)
+        visible = await _compare(at_once, "jobs", seen["jobs"][:POOL], _absent(hidden["jobs"], "x"), samples)
         frank.close()
         for name, ask in on_socket.items():
             figures.append(
                 await _figure(name, ask, TABLES[:1] if name == "push reference" else TABLES, hidden, samples)
             )
         connection.close()
-    figures.append(at_most("noise: repair, absent beside absent, off 0.5 by", abs(longer(*noise) - 0.5), "", MOST))
+    figures.append(at_most("noise: repair, absent vs. absent, offset from 0.5", abs(longer(*noise) - 0.5), "", MOST))
     figures.append(
         at_least(
-            "control (is it quiet here?): repair, visible beside absent, off 0.5 by", abs(longer(*told) - 0.5), "", 0.2
+            "control (finds a difference on a quiet machine): repair, visible vs. absent, offset from 0.5",
+            abs(longer(*visible) - 0.5),
+            "",
+            0.2,
         )
     )
     return figures
 
 
 async def _figure(name: str, ask: Ask, tables: Sequence[str], hidden: dict[str, list[str]], samples: int) -> Figure:
-    """Return the worst table of a question."""
+    """Return the worst table's figure for a question."""
     found = []
     for table in tables:
         slow, none = await _compare(ask, table, hidden[table], _absent(hidden[table], "x"), samples)
         found.append((abs(longer(slow, none) - 0.5), table, median(slow) - median(none), median(none)))
     off, table, gap, usual = max(found)
-    return at_most(f"{name}: hidden beside absent {table} ({gap:+.0f} of {usual:.0f} µs), off 0.5 by", off, "", MOST)
+    label = f"{name}: hidden vs. absent {table} ({gap:+.0f} of {usual:.0f} µs), offset from 0.5"
+    return at_most(label, off, "", MOST)
 
 
 def _absent(like: Sequence[str], last: str) -> list[str]:
-    """Return ids of the same look that nothing has."""
+    """Return similar IDs that do not exist."""
     return [f"{record[:-1]}{last}" for record in like]
 
 
 async def _compare(
     ask: Ask, table: str, ones: Sequence[str], others: Sequence[str], samples: int
 ) -> tuple[list[float], list[float]]:
-    """Ask about both sorts in random order; the first answers, which fill caches, do not count."""
+    """Ask about both kinds in random order. The first responses, which fill caches, do not count."""
     times: tuple[list[float], list[float]] = ([], [])
     turns = [(0, ones[n % len(ones)]) for n in range(samples)] + [(1, others[n % len(others)]) for n in range(samples)]
     random.Random(7).shuffle(turns)

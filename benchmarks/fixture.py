@@ -1,6 +1,7 @@
-"""Make the data a benchmark needs, in a process of its own that has Django: `python -m benchmarks.fixture '<json>'`.
+"""Create the data for a benchmark, in a separate process with Django: `python -m benchmarks.fixture '<json>'`.
 
-Input: {"tenants": n} and the arguments of `make_tenant`; output: one JSON line with the tenants' devices and the state to subscribe at.
+Input: {"tenants": n} and the arguments of `make_tenant`. Output: one JSON line with the tenants' devices and the state
+to subscribe from.
 """
 
 import json
@@ -37,10 +38,11 @@ BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """Which filtered profiles and members a tenant has.
+    """The filtered profiles and members of a tenant.
 
-    `profiles`: so many, each of which shows the jobs of `customers_each` customers of its own, with one member and `devices_each`
-    devices. `members`: of one more profile, which shows the jobs of the customer who has the member's name.
+    `profiles` is the number of profiles that each show the jobs of `customers_each` customers and have one member with
+    `devices_each` devices. `members` is the number of members of one more profile, which shows the jobs of the customer
+    who has the member's name.
     """
 
     profiles: int = 0
@@ -49,7 +51,7 @@ class Filtered:
     members: int = 0
 
     def make(self, tenant: Tenant) -> list[dict[str, str]]:
-        """Make them; return the devices."""
+        """Create them; return the devices."""
         made: list[dict[str, str]] = []
         for n in range(self.profiles):
             customers = [f"customer-{c}" for c in range(n * self.customers_each, (n + 1) * self.customers_each)]
@@ -62,7 +64,7 @@ class Filtered:
 
 
 def _profile(tenant: Tenant, name: str, customers: list[str] | str) -> SecurityProfile:
-    """Make a profile that shows some customers' jobs, without their price."""
+    """Create a profile that shows some customers' jobs without their price."""
     profile = SecurityProfile.objects.create(tenant=tenant, name=name, full_access=False)
     shown = ["title", "customer_name", "priority", "scheduled_on", "notes"]
     filtered = {"customer_name": customers}
@@ -84,7 +86,7 @@ def _devices(tenant: Tenant, user: User, count: int) -> list[dict[str, str]]:
 
 
 def make_tenant(slug: str, devices: int, records: int, **filtered: int) -> dict[str, Any]:
-    """Make a tenant with a published object type `job`, its records, its profiles and its devices."""
+    """Create a tenant with a published object type `job`, and its records, profiles, and devices."""
     tenant = Tenant.objects.create(slug=slug, name=slug)
     profile = SecurityProfile.objects.create(tenant=tenant, name="full")
     user = User.objects.create_user(f"user-{slug}", password="secret")
@@ -128,7 +130,7 @@ def make_tenant(slug: str, devices: int, records: int, **filtered: int) -> dict[
 
 
 def main() -> None:
-    """Read the request from argv, make the tenants, print them."""
+    """Read the request from argv, create the tenants, and print them."""
     wanted = json.loads(sys.argv[1])
     count = wanted.pop("tenants")
     made = [make_tenant(f"bench-{n}", **wanted) for n in range(count)]

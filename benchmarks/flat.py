@@ -1,4 +1,4 @@
-"""What a change costs must not grow with what it does not concern: records, tenants, idle connections of other tenants."""
+"""Check that the cost of a change does not grow with unrelated records, tenants, and idle connections."""
 
 import time
 
@@ -9,7 +9,7 @@ from benchmarks.server import Server, moat
 
 
 async def _cost(server: Server, count: int) -> float:
-    """Return the median time in ms of one op to its durable ack."""
+    """Return the median time in ms from sending one op to its durable ack."""
     state = server.tenant["state"]
     sender = await wire.join(server.port, server.tenant["devices"][0], state=state)
     samples = []
@@ -22,7 +22,7 @@ async def _cost(server: Server, count: int) -> float:
 
 
 async def flat(count: int, records: int, tenants: int, idle: int) -> list[Figure]:
-    """Compare the cost of a change on a small server with that on one with more of everything."""
+    """Compare the cost of a change on a small server with servers that have more of everything."""
     async with moat(devices=1, records=1000) as server:
         small = await _cost(server, count)
     async with moat(devices=1, records=records) as server:
@@ -36,7 +36,7 @@ async def flat(count: int, records: int, tenants: int, idle: int) -> list[Figure
         for connection in kept:
             connection.close()
     return [
-        at_most(f"a change with {records:,} records, beside 1,000", many_records / small, "×", 1.5),
-        at_most(f"a change with {tenants} tenants, beside 1", many_tenants / small, "×", 1.5),
+        at_most(f"a change with {records:,} records, compared with 1,000", many_records / small, "×", 1.5),
+        at_most(f"a change with {tenants} tenants, compared with 1", many_tenants / small, "×", 1.5),
         at_most(f"a change with {idle} idle connections of another tenant", many_idle / small, "×", 1.5),
     ]

@@ -1,4 +1,4 @@
-"""Import of a CSV file: read, checked and settled like pushes, with the same log lines."""
+"""Import of a CSV file: parsed, validated, and settled like pushes, with the same log lines."""
 
 import csv
 import json
@@ -37,16 +37,16 @@ def _file(rows: int, first: str) -> Iterator[Path]:
 
 
 async def csv_file(rows: int) -> list[Figure]:
-    """Import files of new records into an object type that is published, each by a command of its own."""
+    """Import files of new records into a published object type, each with a separate command."""
     bare = ("bare SQLite, executemany", sqlite_rows_per_second())
     rates = []
     with database(asked()) as made:
         for n in range(RUNS):
             with _file(rows, f"file-{n}") as path:
-                told = run(
+                printed = run(
                     made.environment, "manage.py", "import_csv", str(path), "--tenant=bench-0", "--object=job", "--json"
                 )
-            outcome = json.loads(told)
+            outcome = json.loads(printed)
             if outcome["imported"] != rows:
                 raise RuntimeError(f"{outcome['imported']} of {rows} rows were imported")
             rates.append(rows / outcome["seconds"])

@@ -1,4 +1,4 @@
-"""Latency of one write to another client, and fan-out to many subscribers of a channel."""
+"""Latency from a write to another client, and fan-out to many subscribers of a channel."""
 
 import asyncio
 import itertools
@@ -15,11 +15,11 @@ from benchmarks.server import Server, bare, moat
 MakeOp = Callable[[int, str], dict[str, Any]]
 _op_ids = itertools.count(1)
 PUSHES_IN_FLIGHT = 8
-"""What the server takes (`limits.pushes_in_flight`): a client that sends more is answered `overloaded`, and in the end closed."""
+"""The server's `limits.pushes_in_flight`. A client that exceeds it receives `overloaded` and is eventually closed."""
 
 
 def update(number: int, text: str) -> dict[str, Any]:
-    """Return an op line that edits one of the fixture's jobs; last writer wins over its own earlier edits."""
+    """Return an op line that edits one of the fixture's jobs; it overwrites this client's own earlier edits."""
     payload = [{"op": "replace", "path": "/title", "value": text}]
     return {
         "op_id": next(_op_ids),
@@ -32,7 +32,7 @@ def update(number: int, text: str) -> dict[str, Any]:
 
 
 def push_frame(state: dict[str, Any], ops: list[dict[str, Any]], ref: int = 1) -> bytes:
-    """Return a whole push frame."""
+    """Return a complete push frame."""
     return b"\n".join([orjson.dumps({"type": "push", "ref": ref, **state}), *(orjson.dumps(op) for op in ops)])
 
 
@@ -50,7 +50,7 @@ async def _bare_round_trips(count: int) -> list[float]:
 
 
 async def latency(count: int) -> list[Figure]:
-    """Write on one connection, see the change on another: durable, idle server."""
+    """Write on one connection and wait for the change on another: durable, idle server."""
     bare_samples = await _bare_round_trips(count)
     async with moat(devices=2, records=100) as server:
         one, other = server.tenant["devices"][:2]
@@ -82,7 +82,7 @@ async def latency(count: int) -> list[Figure]:
 
 
 class Sender:
-    """Pushes as a client does: no more frames unanswered than the server takes; what comes meanwhile travels in the next one."""
+    """Pushes as a client does: limits the frames in flight, and batches the ops that accumulate meanwhile."""
 
     def __init__(self, connection: wire.Connection, state: dict[str, Any]) -> None:
         self._connection = connection
@@ -104,7 +104,7 @@ class Sender:
             self._connection.fail(payload.decode())
 
     def put(self, *ops: dict[str, Any]) -> None:
-        """Push ops as soon as the server takes them."""
+        """Push ops as soon as the limit allows."""
         self._waiting += ops
         self._send()
 
@@ -115,7 +115,7 @@ class Sender:
             self._connection.send_raw(push_frame(self._state, ops))
 
     async def at_most(self, in_flight: int) -> None:
-        """Wait until no more frames than this are unanswered."""
+        """Wait until at most this many frames are in flight."""
         while self._in_flight > in_flight:
             self._connection.check()
             self._moved.clear()
@@ -123,7 +123,7 @@ class Sender:
 
 
 class Watcher:
-    """Counts deliveries of all subscribers, and takes the time of each on a sample of them."""
+    """Counts the deliveries to all subscribers, and times each delivery to a sample of them."""
 
     def __init__(self) -> None:
         self.sent: dict[str, float] = {}
@@ -131,11 +131,11 @@ class Watcher:
         self.changes = 0
 
     def count(self, payload: bytes) -> None:
-        """Take a frame of one of the many."""
+        """Count a frame of an untimed subscriber."""
         self.changes += payload.count(b"\n")
 
     def time(self, payload: bytes) -> None:
-        """Take a frame of one whose deliveries are timed."""
+        """Count a frame of a timed subscriber, and time its changes."""
         now = time.perf_counter()
         lines = payload.split(b"\n")[1:]
         self.changes += len(lines)
@@ -145,7 +145,7 @@ class Watcher:
                     self.samples.append((now - sent) * 1000)
 
     async def arrived(self, changes: int, connections: list[wire.Connection], within: float = 60) -> None:
-        """Wait until so many changes were delivered since `changes` was last set to 0. Raises RuntimeError."""
+        """Wait until this many changes were delivered since `changes` was last set to 0. Raises RuntimeError."""
         deadline = time.perf_counter() + within
         while self.changes < changes:
             for connection in connections:
@@ -156,7 +156,7 @@ class Watcher:
 
 
 async def subscribe_all(server: Server, devices: list[dict[str, str]], watcher: Watcher) -> list[wire.Connection]:
-    """Subscribe each device; every twentieth is timed."""
+    """Subscribe each device; time every twentieth."""
     connections = []
     for n, device in enumerate(devices):
         connection = await wire.join(server.port, device, state=server.tenant["state"])
@@ -167,7 +167,10 @@ async def subscribe_all(server: Server, devices: list[dict[str, str]], watcher: 
 
 
 async def paced(sender: Sender, watcher: Watcher, rate: int, seconds: float, op: MakeOp = update) -> int:
-    """Push at a steady pace, whether or not the server keeps up: latency counts from when an op was due. Return how many."""
+    """Push at a steady rate even if the server falls behind; return the number of ops.
+
+    Latency counts from when an op was due.
+    """
     started = time.perf_counter()
     for n in range(int(rate * seconds)):
         due = started + n / rate
@@ -182,7 +185,7 @@ async def paced(sender: Sender, watcher: Watcher, rate: int, seconds: float, op:
 
 
 async def _saturate(sender: Sender, watcher: Watcher, connections: list[wire.Connection], seconds: float) -> float:
-    """Return change deliveries/s with a thousand ops on their way at any time."""
+    """Return change deliveries/s with about a thousand ops always in flight."""
     watcher.sent.clear()
     watcher.changes, total, started = 0, 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
@@ -197,7 +200,7 @@ TARGETS = {20: (12, 30), 100: (35, 60), 500: (80, 120)}
 
 
 async def fan_out(subscribers: int, seconds: float) -> list[Figure]:
-    """Push at a steady pace, then as fast as acks come, with many subscribers of one channel."""
+    """Push at a steady rate, then as fast as acks arrive, with many subscribers of one channel."""
     figures = []
     async with moat(devices=subscribers + 1, records=1000) as server:
         first, *others = server.tenant["devices"]

@@ -8,7 +8,7 @@ from benchmarks.server import moat
 
 
 async def memory(connections: int) -> list[Figure]:
-    """Resident memory before and after `connections` live, idle subscribers."""
+    """Measure resident memory before and after `connections` idle live subscribers connect."""
     async with moat(devices=connections + 1, records=100) as server:
         state, devices = server.tenant["state"], server.tenant["devices"]
         kept = [await wire.join(server.port, devices[0], state=state)]

@@ -1,4 +1,4 @@
-"""Filtered channels on a real server: what a change costs beside many profiles, parameter values and subscribers, and their catch-up."""
+"""Filtered channels on a real server: cost of changes and catch-up with many profiles, values, and subscribers."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from benchmarks.server import CUSTOMERS, Server, moat
 from moat_client.hashchain import genesis
 
 RATE = 50
-"""Changes per second: few enough that a small server keeps up beside a thousand channels."""
+"""Changes per second: few enough that a small server keeps up with a thousand channels."""
 
 
 async def join_filtered(server: Server, device: dict[str, str]) -> wire.Connection:
-    """Subscribe a device to its filtered channel, which is born with its first hello: nothing may be written before all have joined."""
+    """Subscribe a device to its filtered channel, which its first hello creates. Write only after all have joined."""
     at = server.tenant["state"]
     connection = await wire.connect(server.port)
     welcome = await wire.greet(connection, device, at)
-    born = genesis(welcome["server_epoch"], welcome["tenant"], welcome["channel"]).hex()
-    connection.send({"type": "subscribe", **at, "state_hash": born, "channel": welcome["channel"]})
+    start = genesis(welcome["server_epoch"], welcome["tenant"], welcome["channel"]).hex()
+    connection.send({"type": "subscribe", **at, "state_hash": start, "channel": welcome["channel"]})
     await connection.until("live")
     connection.keep = False
     return connection
@@ -27,7 +27,7 @@ async def join_filtered(server: Server, device: dict[str, str]) -> wire.Connecti
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was found beside so many channels and subscribers. CPU is the server's, in seconds."""
+    """The result for a number of channels and subscribers. CPU is the server's, in seconds."""
 
     name: str
     watcher: Watcher
@@ -37,9 +37,10 @@ class Row:
 
 
 async def _measure(server: Server, name: str, channels: int, seconds: float) -> Row:
-    """Let everybody join, then write to the customers of the channels in turn.
+    """Let all devices join, then write to the customers of the channels in turn.
 
-    The first change counts for itself: with it the server works out what the changes of these profiles must carry, once per change of rights.
+    The first change is a separate figure: after each change of rights, the server once computes what the changes of
+    these profiles must carry.
     """
     watcher, used = Watcher(), server.cpu_seconds()
     connections = [await join_filtered(server, device) for device in server.tenant["filtered"]]
@@ -74,7 +75,7 @@ def _figures(row: Row, base: Row) -> list[Figure]:
 
 
 async def _channels(name: str, channels: int, seconds: float, **wanted: int) -> Row:
-    """Every channel has as many subscribers as the others, and sees its share of the changes."""
+    """Measure channels with equal numbers of subscribers and equal shares of the changes."""
     async with moat(records=CUSTOMERS, **wanted) as server:
         return await _measure(server, name, channels, seconds)
 
@@ -82,7 +83,7 @@ async def _channels(name: str, channels: int, seconds: float, **wanted: int) -> 
 async def profiles(
     counts: list[int], customers: int, subscribers: list[int], seconds: float, changes: int
 ) -> list[Figure]:
-    """Measure all rows; the first of `counts` is 1, what the others are compared with."""
+    """Measure all rows. The first of `counts` is 1, the baseline of the others."""
     rows = [await _channels(_many(count, "profile"), count, seconds, profiles=count) for count in counts]
     rows.append(await _channels(f"{customers:,} parameter values", customers, seconds, members=customers))
     rows += [
@@ -96,7 +97,7 @@ async def profiles(
 
 
 async def _catch_up(changes: int) -> list[Figure]:
-    """A replica that sees 1 % of the jobs misses many changes; beside it one that sees them all."""
+    """Measure a replica that sees 1% of the jobs and misses many changes, and one that sees them all."""
     records = 10 * CUSTOMERS
     async with moat(devices=2, records=records, profiles=1, customers_each=CUSTOMERS // 100) as server:
         writer, full = server.tenant["devices"]
@@ -109,7 +110,7 @@ async def _catch_up(changes: int) -> list[Figure]:
         everything = await sync_replica(server, full, paths[1])
     return [
         at_least(
-            f"catch-up over {changes:,} changes, of which the channel sees 1 %",
+            f"catch-up over {changes:,} changes, of which the channel sees 1%",
             changes / filtered.wall,
             "changes/s",
             500_000,

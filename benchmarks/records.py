@@ -1,4 +1,4 @@
-"""The records of a benchmark; no Django is needed for them."""
+"""The records of a benchmark. This module does not need Django."""
 
 from typing import Any
 

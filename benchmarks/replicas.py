@@ -1,4 +1,4 @@
-"""First sync and catch-up of whole replicas: received, chain verified, applied to SQLite, durable."""
+"""First sync and catch-up of complete replicas: received, chain verified, applied to SQLite, durable."""
 
 import time
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from moat_client.sync import Sync
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What bringing a replica in step took: wall seconds, and CPU seconds of the client (this process) and of the server."""
+    """The time a sync took: wall seconds, and CPU seconds of the client (this process) and of the server."""
 
     wall: float
     client: float
@@ -23,7 +23,7 @@ class Took:
 
 
 async def sync_replica(server: Server, device: dict[str, str], path: Path) -> Took:
-    """Bring the replica at `path` in step."""
+    """Bring the replica at `path` up to date."""
     with Replica.open(path) as replica:
         sync = Sync(replica, f"http://127.0.0.1:{server.port}", token=device["token"], device=device["device"])
         wall, client, used = time.perf_counter(), time.process_time(), server.cpu_seconds()
@@ -37,7 +37,7 @@ def _jobs(path: Path) -> int:
 
 
 async def first_sync(records: int) -> list[Figure]:
-    """The first newcomer, who waits for the snapshot to be built, three who do not, and one after 1,000 more changes."""
+    """Sync new replicas: one that waits for the snapshot, three that find it ready, one after 1,000 more changes."""
     bare = ("bare SQLite, executemany", sqlite_rows_per_second())
     async with moat(devices=6, records=records) as server:
         devices, state = server.tenant["devices"], server.tenant["state"]
@@ -49,7 +49,7 @@ async def first_sync(records: int) -> list[Figure]:
         await push_updates(server, devices[5], state, 1000, records)
         last = await sync_replica(server, devices[4], paths[4])
         if {_jobs(path) for path in paths} != {records}:
-            raise RuntimeError("a replica lacks records")
+            raise RuntimeError("a replica is missing records")
     rates = [records / took.wall for took in ready]
     return [
         at_least(
@@ -74,7 +74,7 @@ async def first_sync(records: int) -> list[Figure]:
 async def push_updates(
     server: Server, device: dict[str, str], state: dict[str, object], count: int, records: int
 ) -> None:
-    """Write so many changes, over the records in turn."""
+    """Write this many changes, to each record in turn."""
     sender = await wire.connect(server.port)
     await wire.greet(sender, device, state)
     for start in range(0, count, 500):
@@ -88,7 +88,7 @@ async def push_updates(
 
 
 async def catch_up(changes: int) -> list[Figure]:
-    """Replicas that have everything go away, miss many changes, and come back: by the log, and by rows where fewer records changed."""
+    """Measure complete replicas that miss many changes: by the log, and by rows if fewer records changed."""
     bare = ("bare SQLite, executemany", sqlite_rows_per_second())
     log = await _missed(changes, records=changes)
     rows = await _missed(changes, records=changes // 5)

@@ -1,4 +1,4 @@
-"""Figures, and how they are printed."""
+"""Figures and their output."""
 
 import statistics
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from rich.table import Table
 class Figure:
     """One measured number. `ratio` compares it with the bare figure named in `beside`, measured in the same run.
 
-    `low` and `high` are the least and the greatest of several runs, of which `value` is the median.
+    `low` and `high` are the minimum and maximum of several runs, `value` their median.
     """
 
     name: str
@@ -34,14 +34,14 @@ Spread = tuple[float, float]
 def at_least(
     name: str, value: float, unit: str, floor: float, *, bare: Bare | None = None, spread: Spread | None = None
 ) -> Figure:
-    """Return a figure that should be `floor` or more."""
+    """Return a figure whose target is `floor` or more."""
     return _figure(name, value, unit, f"≥ {floor:,g}", value >= floor, bare, spread)
 
 
 def at_most(
     name: str, value: float, unit: str, ceiling: float, *, bare: Bare | None = None, spread: Spread | None = None
 ) -> Figure:
-    """Return a figure that should be `ceiling` or less."""
+    """Return a figure whose target is `ceiling` or less."""
     return _figure(name, value, unit, f"≤ {ceiling:,g}", value <= ceiling, bare, spread)
 
 
@@ -54,12 +54,12 @@ def _figure(
 
 
 def spread(samples: Sequence[float]) -> Spread:
-    """Return the least and the greatest of several runs."""
+    """Return the minimum and maximum of several runs."""
     return min(samples), max(samples)
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """Return the value below which `share` (0 to 1) of the samples lie; `samples` must not be empty."""
+    """Return the value below which `share` (0 to 1) of the samples lie. `samples` must not be empty."""
     ordered = sorted(samples)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -75,13 +75,13 @@ def as_json(figures: list[Figure], failed: dict[str, str], about: dict[str, Any]
 
 
 def print_table(figures: list[Figure]) -> None:
-    """Print the run for a person."""
-    table = Table(title="Moat beside the bare machine")
+    """Print the run as a table."""
+    table = Table(title="Moat compared with the bare machine")
     table.add_column("measured")
-    for heading in ("figure", "least–most", "target"):
+    for heading in ("figure", "min–max", "target"):
         table.add_column(heading, justify="right")
     table.add_column("")
-    table.add_column("beside", justify="right")
+    table.add_column("ratio", justify="right")
     for f in figures:
         mark = "" if f.met is None else "met" if f.met else "missed"
         ratio = f"{f.ratio:.2f} × {f.beside}" if f.ratio is not None else ""

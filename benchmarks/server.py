@@ -1,4 +1,4 @@
-"""Start a real server in a process pinned to one core, on a database of its own, and stop it again."""
+"""Start and stop a real server, in a process pinned to one core, on its own database."""
 
 import asyncio
 import json
@@ -17,18 +17,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 CORES = sorted(os.sched_getaffinity(0))
 CUSTOMERS = 1000
-"""How many different customers the fixture's jobs have, in turn."""
+"""Number of different customers that the fixture's jobs cycle through."""
 
 
 def free_port() -> int:
-    """Return a port nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def pin_here() -> None:
-    """Keep the load generator off the server's core."""
+    """Pin the load generator to the cores that the server does not use."""
     if len(CORES) > 1:
         os.sched_setaffinity(0, set(CORES[1:]))
 
@@ -42,7 +42,7 @@ def rss_kib(pid: int) -> int:
 
 
 class Server:
-    """A running server. `tenants` is what `fixture` made."""
+    """A running server. `tenants` is what `fixture` created."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, tenants: list[dict[str, Any]], data: Path) -> None:
         self.process = process
@@ -52,7 +52,7 @@ class Server:
 
     @property
     def tenant(self) -> dict[str, Any]:
-        """The first tenant."""
+        """Return the first tenant."""
         return self.tenants[0]
 
     def rss_kib(self) -> int:
@@ -60,7 +60,7 @@ class Server:
         return rss_kib(self.process.pid)
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time the server has used. Unlike wall time it hardly depends on what else runs on the machine."""
+        """Return the CPU seconds the server has used. Unlike wall time, they hardly depend on other load."""
         after_name = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -76,7 +76,7 @@ async def _wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path)
             continue
         writer.close()
         return
-    raise TimeoutError("the server did not come up within 30 s")
+    raise TimeoutError("the server did not start within 30 s")
 
 
 def _start(app: str, port: int, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -115,7 +115,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database of its own with the tenants `fixture` made, and the environment that leads Django to it."""
+    """A database with the tenants that `fixture` created, and the environment that makes Django use it."""
 
     environment: dict[str, str]
     tenants: list[dict[str, Any]]
@@ -123,11 +123,11 @@ class Database:
 
 
 MOST_SECONDS = 600
-"""How long a command that prepares a benchmark may take."""
+"""Time limit of a command that prepares a benchmark."""
 
 
 def run(environment: dict[str, str], *command: str) -> bytes:
-    """Run a Python command to its end and return what it printed; raises RuntimeError with what it complained of."""
+    """Run a Python command and return its output. Raises RuntimeError with its error output."""
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False, timeout=MOST_SECONDS
     )
@@ -140,7 +140,7 @@ Fixture = Callable[[dict[str, str]], list[dict[str, Any]]]
 
 
 def asked(**wanted: int) -> Fixture:
-    """Return what makes the tenants `bench-0`… that `fixture` is asked for."""
+    """Return a function that creates the tenants `bench-0`, `bench-1`, and so on, with these `fixture` arguments."""
     request = json.dumps({"tenants": 1, "devices": 1, "records": 0, **wanted})
     return lambda environment: json.loads(run(environment, "-m", "benchmarks.fixture", request).splitlines()[-1])
 
@@ -154,7 +154,7 @@ def _demo(environment: dict[str, str]) -> list[dict[str, Any]]:
 
 @contextmanager
 def database(fixture: Fixture) -> Iterator[Database]:
-    """Make a fresh database (DATABASE_URL when set, else SQLite) with what the fixture puts in."""
+    """Create a new database (at DATABASE_URL if set, else SQLite) with the fixture's data."""
     data = Path(tempfile.mkdtemp(prefix="moat-bench-"))
     environment = {
         **os.environ,
@@ -173,14 +173,14 @@ def database(fixture: Fixture) -> Iterator[Database]:
 
 @asynccontextmanager
 async def moat(**wanted: int) -> AsyncIterator[Server]:
-    """Run Moat with the tenants that `fixture` is asked for."""
+    """Run Moat with tenants created by `fixture` with these arguments."""
     async with _served(asked(**wanted)) as server:
         yield server
 
 
 @asynccontextmanager
 async def demo() -> AsyncIterator[Server]:
-    """Run Moat with the demo data; its tenant's devices are of tom, a technician, and of olga, who sees all."""
+    """Run Moat with the demo data. Its devices belong to tom, a technician, and to olga, who sees everything."""
     async with _served(_demo) as server:
         yield server
 
@@ -199,7 +199,7 @@ async def _served(fixture: Fixture) -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def bare() -> AsyncIterator[Server]:
-    """Run the bare broadcast server of `baseline`: the same uvicorn with nothing behind it."""
+    """Run the bare broadcast server of `baseline`: the same uvicorn without Moat."""
     data = Path(tempfile.mkdtemp(prefix="moat-bench-"))
     port, log = free_port(), data / "server.log"
     process = _start("benchmarks.baseline:application", port, dict(os.environ), log)

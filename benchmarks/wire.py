@@ -1,6 +1,7 @@
-"""A WebSocket client that costs the load generator next to nothing, so that figures are the server's.
+"""A WebSocket client that costs the load generator almost nothing, so that figures measure the server.
 
-It speaks just enough of RFC 6455 for a local, trusted server: no extensions, no fragmentation on send, masked with zeros.
+It implements just enough of RFC 6455 for a local, trusted server: no extensions, no fragmentation when sending, masked
+with zeros.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ _PING, _PONG, _ERROR = b'{"type":"ping"', b'{"type":"pong"', b'{"type":"error"'
 
 
 class Connection(asyncio.Protocol):
-    """One connection. Frames are counted always, and kept only while `keep` is true."""
+    """One connection. It always counts frames, but keeps them only while `keep` is true."""
 
     def __init__(self, path: str, host: str) -> None:
         self.keep = True
@@ -40,14 +41,14 @@ class Connection(asyncio.Protocol):
         self.transport.write(self._request)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whoever waits, so that a benchmark fails at once instead of hanging."""
+        """Wake a waiting caller, so that a benchmark fails immediately instead of hanging."""
         self.closed = True
         if not self._opened.done():
             self._opened.set_exception(ConnectionError("the server closed the connection during the handshake"))
         self._wake()
 
     def data_received(self, data: bytes) -> None:
-        """Cut the stream into frames."""
+        """Split the stream into frames."""
         self._buffer += data
         if not self._opened.done():
             end = self._buffer.find(b"\r\n\r\n")
@@ -88,7 +89,7 @@ class Connection(asyncio.Protocol):
             self.problem += f" with code {int.from_bytes(payload[:2], 'big')}"
             self.transport.close()
             return
-        if payload.startswith(_PING):  # the live protocol's own, which a client must answer (docs/spec/protocol.md §11)
+        if payload.startswith(_PING):  # the protocol's own ping, which a client must answer (docs/spec/protocol.md §11)
             self._send(TEXT, payload.replace(_PING, _PONG, 1))
             return
         if payload.startswith(_ERROR):
@@ -117,12 +118,12 @@ class Connection(asyncio.Protocol):
         self.transport.write(head + b"\0\0\0\0" + payload)
 
     def check(self) -> None:
-        """Raise ConnectionError when the connection is gone."""
+        """Raise ConnectionError if the connection is closed."""
         if self.closed:
             raise ConnectionError(self.problem)
 
     def fail(self, problem: str) -> None:
-        """Give the connection up, for a reason that whoever uses it next is told."""
+        """Abort the connection; the next use of it raises this problem."""
         self.problem, self.closed = problem, True
         self.transport.close()
 
@@ -135,11 +136,11 @@ class Connection(asyncio.Protocol):
         self._send(TEXT, b"\n".join([orjson.dumps(envelope), *(orjson.dumps(line) for line in lines or ())]))
 
     def send_raw(self, payload: bytes) -> None:
-        """Send one text frame as it is."""
+        """Send one text frame unchanged."""
         self._send(TEXT, payload)
 
     async def receive(self) -> bytes:
-        """Return the next kept frame. Raises ConnectionError when the server is gone."""
+        """Return the next kept frame. Raises ConnectionError if the server has closed the connection."""
         while not self._inbox:
             self.check()
             self._waiter = asyncio.get_running_loop().create_future()
@@ -147,7 +148,7 @@ class Connection(asyncio.Protocol):
         return self._inbox.popleft()
 
     async def until(self, kind: str) -> dict[str, Any]:
-        """Return the envelope of the next frame of this `type`, passing over others. Raises RuntimeError on `error`."""
+        """Return the envelope of the next frame of this `type`, skipping others. Raises RuntimeError on `error`."""
         while True:
             envelope = orjson.loads((await self.receive()).split(b"\n", 1)[0])
             if envelope["type"] == kind:
@@ -156,7 +157,7 @@ class Connection(asyncio.Protocol):
                 raise RuntimeError(envelope)
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         self.transport.close()
 
 
@@ -169,7 +170,7 @@ async def connect(port: int, path: str = "/ws/sync") -> Connection:
 
 
 async def greet(connection: Connection, device: dict[str, str], at: dict[str, Any]) -> dict[str, Any]:
-    """Say hello and return the welcome."""
+    """Send hello and return the welcome."""
     connection.send(
         {"type": "hello", "protocol": "moat.v1", **device, **at, "client": {"name": "benchmark", "pid": os.getpid()}}
     )
@@ -177,7 +178,7 @@ async def greet(connection: Connection, device: dict[str, str], at: dict[str, An
 
 
 async def join(port: int, device: dict[str, str], *, state: dict[str, Any] | None = None) -> Connection:
-    """Open a connection, say hello and subscribe at `state` (cursor, state_hash, schema_version); return it live."""
+    """Open a connection, send hello, subscribe from `state` (cursor, state_hash, schema_version); return it live."""
     connection = await connect(port)
     at = state or {"cursor": 0, "state_hash": "", "schema_version": 0}
     await greet(connection, device, at)

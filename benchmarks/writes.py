@@ -44,7 +44,7 @@ async def _run(connections: int, per_frame: int, seconds: float) -> tuple[float,
             await connection.until("welcome")
         latencies: list[float] = []
         started = time.perf_counter()
-        share = 5000 // connections  # records of its own, so that nobody conflicts
+        share = 5000 // connections  # each connection has its own records, to avoid conflicts
         pushers = [
             _pusher(c, state, range(n * share, (n + 1) * share), per_frame, started + seconds, latencies)
             for n, c in enumerate(joined)
@@ -54,7 +54,7 @@ async def _run(connections: int, per_frame: int, seconds: float) -> tuple[float,
 
 
 async def durable(seconds: float) -> list[Figure]:
-    """50 connections with one op in flight each, then four connections with 100 ops a frame; all acks durable."""
+    """Push on 50 connections with one op in flight each, then on four with 100 ops per frame; all acks are durable."""
     bare_50, bare_100 = sqlite_ops_per_second(50), sqlite_ops_per_second(100)
     single, latencies = await _run(50, 1, seconds)
     bulk, _ = await _run(4, 100, seconds)

@@ -1,4 +1,4 @@
-"""ASGI entry point: HTTP to Django, `/ws/sync` to the sync consumer, start and end of the server to the sync runtime."""
+"""ASGI entry point: HTTP goes to Django, `/ws/sync` to the sync consumer, lifespan events to the sync runtime."""
 
 import os
 
@@ -11,7 +11,7 @@ from config.connections import close_with_request
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.prod")
 django_application = get_asgi_application()
 
-# Django must be set up before anything that has models is imported.
+# Django must be set up before any module that has models is imported.
 from sync.transports.routing import websocket  # noqa: E402
 from sync.transports.socket.websocket import lifespan  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""The cache for counters: Redis, and while Redis does not answer this process's own memory. A log-in never fails for it."""
+"""A cache for counters: Redis, or this process's memory while Redis is down, so that signing in never fails."""
 
 import time
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from sync import metrics
 
 logger = structlog.get_logger(__name__)
 RETRY_SECONDS = 5.0
-"""How long a Redis that failed is left alone, so that not every request waits for it."""
+"""How long to skip Redis after a failure, so that not every request waits for it."""
 TIMEOUT_SECONDS = 1.0
 _left_alone_until: dict[str, float] = {}
 
 
 class RedisOrLocalCache(RedisCache):
-    """A Redis cache that counts locally while Redis is down: rates then hold per process, and nobody is turned away or let through."""
+    """A Redis cache that counts locally while Redis is down. Rate limits then apply per process."""
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         timeouts = {"socket_connect_timeout": TIMEOUT_SECONDS, "socket_timeout": TIMEOUT_SECONDS}
@@ -38,7 +38,7 @@ class RedisOrLocalCache(RedisCache):
         return getattr(self._local, name)(*args, **kwargs)
 
     def add(self, *args: Any, **kwargs: Any) -> Any:
-        """See Django's cache; so below."""
+        """Add a value; like all methods here, see Django's cache API."""
         return self._either("add", super().add, *args, **kwargs)
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
@@ -50,11 +50,11 @@ class RedisOrLocalCache(RedisCache):
         return self._either("set", super().set, *args, **kwargs)
 
     def touch(self, *args: Any, **kwargs: Any) -> Any:
-        """Keep a value longer."""
+        """Extend a value's lifetime."""
         return self._either("touch", super().touch, *args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
-        """Drop a value."""
+        """Delete a value."""
         return self._either("delete", super().delete, *args, **kwargs)
 
     def get_many(self, *args: Any, **kwargs: Any) -> Any:
@@ -62,11 +62,11 @@ class RedisOrLocalCache(RedisCache):
         return self._either("get_many", super().get_many, *args, **kwargs)
 
     def has_key(self, *args: Any, **kwargs: Any) -> Any:
-        """Say whether there is a value."""
+        """Return whether the key has a value."""
         return self._either("has_key", super().has_key, *args, **kwargs)
 
     def incr(self, *args: Any, **kwargs: Any) -> Any:
-        """Count; raises ValueError where there is nothing to count."""
+        """Increment a counter; raises ValueError if there is none."""
         return self._either("incr", super().incr, *args, **kwargs)
 
     def set_many(self, *args: Any, **kwargs: Any) -> Any:
@@ -74,9 +74,9 @@ class RedisOrLocalCache(RedisCache):
         return self._either("set_many", super().set_many, *args, **kwargs)
 
     def delete_many(self, *args: Any, **kwargs: Any) -> Any:
-        """Drop several values."""
+        """Delete several values."""
         return self._either("delete_many", super().delete_many, *args, **kwargs)
 
     def clear(self) -> Any:
-        """Drop everything."""
+        """Delete everything."""
         return self._either("clear", super().clear)

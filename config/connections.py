@@ -6,10 +6,10 @@ from django.db import connections
 
 
 def close_with_request(**_: object) -> None:
-    """Close what a request's thread has open.
+    """Close the database connections of a request's thread.
 
-    Under ASGI each request has a thread of its own, which ends with it. A connection kept for the next one would be used by nobody
-    and stay open until the garbage collector comes by: twenty busy devices held sixty.
+    Under ASGI each request has its own thread, which ends with it. A connection left open would never be reused and
+    stay open until garbage collection: 20 busy devices once held 60 connections.
     """
     if threading.current_thread() is not threading.main_thread():
         for connection in connections.all(initialized_only=True):

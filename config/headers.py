@@ -1,25 +1,27 @@
-"""Headers of the web client. Read by the settings, so it knows nothing of them."""
+"""Headers of the web client. The settings import this module, so it cannot import them."""
 
 from collections.abc import MutableMapping
 
-#: Where the client's files are, under STATIC_URL.
+#: Path of the client's files, under STATIC_URL.
 PREFIX = "web/"
 
 
 def content_security_policy(host: str = "") -> str:
-    """Return the policy of the client's page and its workers. No script but its own files; WebAssembly is SQLite.
+    """Return the Content-Security-Policy of the client's page and workers.
 
-    `host` spells out the address of the socket: to older WebKit `'self'` is http(s) only.
+    Only the client's own scripts may run; WebAssembly is for SQLite. `host` adds the WebSocket address explicitly,
+    because in older WebKit `'self'` covers http(s) only.
     """
     socket = f" ws://{host} wss://{host}" if host else ""
     return (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src 'self'{socket}; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"connect-src 'self'{socket}; worker-src 'self'; manifest-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 
 def static_headers(headers: MutableMapping[str, str], path: str, url: str) -> None:
-    """Give the client's static files their headers: asked for anew each time (their names carry no hash), and the policy of a worker."""
+    """Set the headers of the client's static files: always revalidate (names have no hash), and the workers' policy."""
     if f"/{PREFIX}" in url:
         headers["Cache-Control"] = "no-cache"
         headers["Content-Security-Policy"] = content_security_policy()

@@ -1,4 +1,4 @@
-"""Every URL of the server, one line per area."""
+"""All URLs of the server, one line per area."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""The web client's own addresses: its page at `/app/` and the service worker at `/sw.js`; everything else of it is a static file."""
+"""The web client's page at `/app/` and its service worker at `/sw.js`. All else of the client is static files."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from config.headers import PREFIX, content_security_policy
 CLIENT = Path(settings.BASE_DIR) / "clients" / "web"
 PARTS = ("app", "sdk")
 SERVED = frozenset({".js", ".mjs", ".wasm", ".css", ".svg", ".png", ".webmanifest"})
-#: What `npm run build` puts there; without it the client cannot start.
+#: Built by `npm run build`; the client cannot start without it.
 VENDORED = CLIENT / "sdk" / "vendor" / "sqlite3" / "sqlite3.wasm"
 WORKER = CLIENT / "app" / "sw.js"
 TO_BUILD = "The web client is not built: run `npm ci && npm run build` in clients/web, or `make demo`, which does."
@@ -23,7 +23,7 @@ TO_BUILD = "The web client is not built: run `npm ci && npm run build` in client
 
 @require_safe
 def app(request: HttpRequest) -> HttpResponse:
-    """Return the client's page. It names its files relative to itself; here they are static files."""
+    """Return the client's page, with its relative paths rewritten to static files."""
     if not VENDORED.exists():
         return HttpResponse(TO_BUILD, status=503, content_type="text/plain; charset=utf-8")
     response = _fresh(HttpResponse(_page()))
@@ -34,10 +34,16 @@ def app(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def service_worker(request: HttpRequest) -> HttpResponse:
-    """Return the service worker with the list of files it keeps. Its text changes when any of them does: that is how browsers notice."""
+    """Return the service worker with the list of files to cache.
+
+    Its text changes when any of them does, which is how browsers notice an update.
+    """
     files = precache()
     version = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
-    begin = f"const VERSION = {json.dumps(version)};\nconst PAGE = {json.dumps(_page_path())};\nconst FILES = {json.dumps(files, indent=1)};\n"
+    begin = (
+        f"const VERSION = {json.dumps(version)};\nconst PAGE = {json.dumps(_page_path())};\n"
+        f"const FILES = {json.dumps(files, indent=1)};\n"
+    )
     script = WORKER.read_text()
     response = _fresh(HttpResponse(begin + script, content_type="text/javascript; charset=utf-8"))
     response["Content-Security-Policy"] = content_security_policy(request.get_host())
@@ -45,7 +51,7 @@ def service_worker(request: HttpRequest) -> HttpResponse:
 
 
 def precache() -> dict[str, str]:
-    """Return every address the client needs to start without a server, with the sha256 of its content."""
+    """Return every URL the client needs to start offline, with the SHA-256 of its content."""
     files = {_page_path(): hashlib.sha256(_page().encode()).hexdigest()}
     for part in PARTS:
         for path in sorted((CLIENT / part).rglob("*")):
@@ -65,7 +71,7 @@ def _page_path() -> str:
 
 @lru_cache(maxsize=1024)
 def _sha256(path: Path, changed_ns: int, size: int) -> str:
-    """Return the digest of a file; the cache forgets it when the file changes."""
+    """Return the digest of a file. The cache key includes the modification time, so a changed file is read again."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""WSGI entry point, for tools that want one. The WebSocket needs ASGI (`config.asgi`)."""
+"""WSGI entry point, for tools that need one. The WebSocket needs ASGI (`config.asgi`)."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Admin of layouts. It writes through `layouts.publish` only, so clients see every change at once."""
+"""Admin of layouts. It writes only through `layouts.publish`, so clients see every change right away."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ else:
 
 @admin.register(LayoutDefinition)
 class LayoutAdmin(TenantScopedAdmin):
-    """Layouts by object type, subtype and status; the most specific one shows a record."""
+    """Layouts by object type, subtype, and status. A record is shown with the most specific match."""
 
     form = LayoutForm
     fields = ("tenant", "object_name", "object_type", "status", "label", "layout_json")
@@ -45,13 +45,13 @@ class LayoutAdmin(TenantScopedAdmin):
 
     @admin.display(description="warnings")
     def warnings(self, obj: LayoutDefinition) -> str:
-        """Say what no longer fits what is published. Clients ignore such controls; the layout stays in use."""
+        """List the layout's references to unpublished fields. Clients ignore those; the layout stays in use."""
         schema = schema_of(obj.tenant_id, obj.tenant.schema_version)
         found = [problem.message for problem in publish.problems(obj, schema)]
-        return "; ".join(found[:3]) + ("; …" if len(found) > 3 else "")
+        return "; ".join(found[:3]) + ("; and more" if len(found) > 3 else "")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Field | None:
-        """Offer what is published where there is one tenant to ask."""
+        """Offer the published object types if the form's tenant is known."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and db_field.name in ("object_name", "object_type", "status"):
             tenants = list(self._tenants(request)[:2])
@@ -62,7 +62,7 @@ class LayoutAdmin(TenantScopedAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Tell the preview where to ask for an object type, and the tenants' names there."""
+        """Pass the preview the API's address and the tenants' slugs."""
         slugs = {tenant.pk: tenant.slug for tenant in self._tenants(request)}
         field = context["adminform"].form.fields.get("layout_json")
         if field is not None:
@@ -70,7 +70,7 @@ class LayoutAdmin(TenantScopedAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _tenants(self, request: HttpRequest) -> "QuerySet[Tenant]":
-        """Return the tenants the form can be about: the layout's own on its page."""
+        """Return the tenants the form can apply to; for an existing layout, its own."""
         match = request.resolver_match
         pk = match.kwargs.get("object_id") if match is not None else None
         layout = self.get_object(request, pk) if pk else None
@@ -78,20 +78,20 @@ class LayoutAdmin(TenantScopedAdmin):
         return tenants if layout is None else tenants.filter(pk=layout.tenant_id)
 
     def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
-        """Save through the use-case."""
+        """Save through the use case."""
         publish.save(obj, request.user.get_username())
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        """Delete through the use-case."""
+        """Delete through the use case."""
         publish.delete(obj, request.user.get_username())
 
     def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[LayoutDefinition]") -> None:
-        """Delete each through the use-case."""
+        """Delete each through the use case."""
         for layout in queryset:
             publish.delete(layout, request.user.get_username())
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Show what a publish that slipped in between checking and saving made impossible."""
+        """Show problems caused by a publish between validation and saving."""
         try:
             return super().changeform_view(request, *args, **kwargs)
         except Refused as refused:
@@ -104,7 +104,7 @@ class LayoutAdmin(TenantScopedAdmin):
         return [path("create-defaults/", view, name="layouts_layoutdefinition_create_defaults"), *super().get_urls()]
 
     def create_defaults(self, request: HttpRequest) -> HttpResponse:
-        """List published object types without a layout for any subtype and status; make default ones for those chosen."""
+        """List published object types without a default layout, and create one for those selected."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         missing = {f"{tenant.pk}:{spec.object_name}": (tenant, spec) for tenant, spec in self._missing(request)}

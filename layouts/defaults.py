@@ -1,4 +1,4 @@
-"""PURE: the layout of an object type that has none. Clients make the same one (docs/spec/layouts.md)."""
+"""Pure: the layout of an object type that has none. Clients build the same one (docs/spec/layouts.md)."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from metadata.schema import ObjectSpec
 
 
 def default_layout(spec: ObjectSpec) -> dict[str, Any]:
-    """Return a vertical list of controls: subtype and status side by side, the title field, then the others as published."""
+    """Return a vertical list of controls: subtype and status side by side, the title field, then the others."""
     elements: list[dict[str, Any]] = []
     head = [name for name, values in (("object_type", spec.subtypes), ("status", spec.statuses)) if values]
     if head:

@@ -1,6 +1,6 @@
-"""PURE: the JSON Schema of a layout, one definition per element of the JSON Forms UI-schema vocabulary.
+"""Pure: the JSON Schema of a layout, with one definition per element of the JSON Forms UI schema vocabulary.
 
-Conditions of rules use a small part of JSON Schema, so that a client in any language can evaluate them in a few lines.
+Rule conditions use a small subset of JSON Schema, so that clients in any language can evaluate them easily.
 """
 
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 MAX_BYTES = 100_000
 MAX_DEPTH = 16
 MAX_ELEMENTS = 1000
-#: Nesting of anything inside a layout, options and conditions included.
+#: Maximum nesting of anything inside a layout, including options and conditions.
 MAX_JSON_DEPTH = 64
 
 LAYOUTS = ("VerticalLayout", "HorizontalLayout", "Group", "Categorization")
@@ -17,7 +17,10 @@ EFFECTS = ("HIDE", "SHOW", "ENABLE", "DISABLE")
 SCOPE = r"^#/properties/[a-z][a-z0-9_]{0,39}$"
 
 _TEXT = {"type": "string", "maxLength": 2000}
-_OPTIONS = {"type": "object", "description": "Hints for the client, e.g. multi, readonly; unknown ones are ignored."}
+_OPTIONS = {
+    "type": "object",
+    "description": "Hints for the client, such as multi or readonly. Unknown options are ignored.",
+}
 _VALUE = {"type": ["string", "number", "boolean", "null"]}
 
 CONDITION: dict[str, Any] = {
@@ -88,7 +91,7 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     ),
 }
 
-#: The whole of it, for documentation and for clients that have a JSON Schema library.
+#: The complete schema, for documentation and for clients that have a JSON Schema library.
 LAYOUT_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "layout_json",

@@ -1,4 +1,4 @@
-"""The form of a layout in the admin: strict JSON, and every problem at the field it is in."""
+"""The layout form of the admin: parses JSON strictly and reports every problem at its field."""
 
 import json
 from collections.abc import Iterable
@@ -22,50 +22,48 @@ LAYOUT_HELP = (
 
 
 class PrettyEncoder(json.JSONEncoder):
-    """Writes JSON for people."""
+    """Encode JSON in a readable form."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "indent": 2})
 
 
 class StrictDecoder(json.JSONDecoder):
-    """Reads JSON as it is meant: no name twice in an object, no NaN, no bottomless nesting."""
+    """Decode JSON strictly: no duplicate keys, no NaN, limited nesting."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs, object_pairs_hook=_once, parse_constant=_refuse_constant)
 
     def decode(self, s: str, *args: Any) -> Any:
-        """Decode; whatever is wrong is a JSONDecodeError."""
+        """Decode; report every error as a JSONDecodeError."""
         if len(s) > 2 * MAX_BYTES:
             raise json.JSONDecodeError("too long", "", 0)
         try:
             return super().decode(s, *args)
         except RecursionError as error:
-            raise json.JSONDecodeError("nested too deep", "", 0) from error
+            raise json.JSONDecodeError("nested too deeply", "", 0) from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
-        raise json.JSONDecodeError("a name appears twice", "", 0)
+        raise json.JSONDecodeError("duplicate key", "", 0)
     return out
 
 
 def _refuse_constant(name: str) -> Any:
-    raise json.JSONDecodeError(f"{name} is not JSON", "", 0)
+    raise json.JSONDecodeError(f"{name} is not valid JSON", "", 0)
 
 
 class LayoutForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A layout, checked against what its tenant has published."""
+    """A layout, validated against what its tenant has published."""
 
     layout_json = forms.JSONField(
         required=False,
         encoder=PrettyEncoder,
         decoder=StrictDecoder,
         help_text=LAYOUT_HELP,
-        error_messages={
-            "invalid": "This is not valid JSON (a name may appear only once in an object, and NaN is no number)."
-        },
+        error_messages={"invalid": "Enter valid JSON. Object keys must be unique, and NaN is not allowed."},
         widget=forms.Textarea(
             attrs={"rows": 28, "cols": 100, "spellcheck": "false", "style": "font-family: monospace", "data-layout": ""}
         ),
@@ -79,12 +77,12 @@ class LayoutForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         for name in ("object_name", "object_type", "status"):
             value, widget = getattr(self.instance, name), self.fields[name].widget
-            # Without this the browser would show, and save, another value than the layout has.
+            # Without this, the browser would show and save a value other than the layout's.
             if isinstance(widget, forms.Select) and value and value not in _values(widget.choices):
                 widget.choices = [*widget.choices, (value, f"{value} (not published)")]
 
     def clean(self) -> dict[str, Any]:
-        """Fill in the default layout, then ask the same questions saving asks."""
+        """Fill in the default layout, then run the checks that saving runs."""
         data: dict[str, Any] = super().clean() or self.cleaned_data
         tenant = data.get("tenant") or (self.instance.tenant if self.instance.tenant_id else None)
         if tenant is None or self.errors:
@@ -106,12 +104,12 @@ class LayoutForm(forms.ModelForm):  # type: ignore[type-arg]
         if others.exists():
             self.add_error(
                 "object_name",
-                ValidationError("There is a layout for this object type, subtype and status already.", "duplicate"),
+                ValidationError("A layout for this object type, subtype, and status already exists.", "duplicate"),
             )
 
 
 def binding_widgets(schema: TenantSchema) -> dict[str, forms.Select]:
-    """Return select boxes for the three binding fields that offer what the tenant has published."""
+    """Return select boxes with the tenant's published values, for the three fields that bind a layout."""
     objects = [(spec.object_name, f"{spec.label or spec.object_name} ({spec.object_name})") for spec in schema.objects]
     types = [(spec.label or spec.object_name, [(c.value, c.label) for c in spec.subtypes]) for spec in schema.objects]
     statuses = [
@@ -119,8 +117,8 @@ def binding_widgets(schema: TenantSchema) -> dict[str, forms.Select]:
     ]
     return {
         "object_name": forms.Select(choices=[("", "---------"), *objects]),
-        "object_type": forms.Select(choices=[(ANY, "* any"), *_groups(types)]),
-        "status": forms.Select(choices=[(ANY, "* any"), *_groups(statuses)]),
+        "object_type": forms.Select(choices=[(ANY, "Any (*)"), *_groups(types)]),
+        "status": forms.Select(choices=[(ANY, "Any (*)"), *_groups(statuses)]),
     }
 
 

@@ -1,4 +1,4 @@
-"""How a record looks: a layout bound to an object type, a subtype and a status."""
+"""Layouts of records, bound to an object type, a subtype, and a status."""
 
 import uuid
 from typing import ClassVar
@@ -11,14 +11,16 @@ ANY = "*"
 
 
 class LayoutDefinition(models.Model):
-    """A layout in the JSON Forms UI-schema vocabulary. Saving one changes it on every client at once."""
+    """A layout in the JSON Forms UI schema vocabulary. Saving one updates every client right away."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="layouts")
     label = models.CharField(max_length=80, blank=True)
     object_name = models.CharField(max_length=40)
-    object_type = models.CharField(max_length=80, default=ANY, help_text="A subtype, or * for any.")
-    status = models.CharField(max_length=80, default=ANY, help_text="A status, or * for any.")
+    object_type = models.CharField(
+        max_length=80, default=ANY, help_text="Subtype this layout applies to, or * for any."
+    )
+    status = models.CharField(max_length=80, default=ANY, help_text="Status this layout applies to, or * for any.")
     layout_json = models.JSONField(default=dict)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -1,4 +1,4 @@
-"""Save and delete layouts: the only writers of `layout_definition`. Each change goes out to clients in the same transaction."""
+"""Save and delete layouts: the only writer of `layout_definition`. Each change is logged in the same transaction."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from tenants.locks import tenant_transaction
 
 
 def record(layout: LayoutDefinition) -> dict[str, Any]:
-    """Return what clients hold of a layout (without id and version)."""
+    """Return the form of a layout that clients store (without ID and version)."""
     names = ("object_name", "object_type", "status", "label", "layout_json")
     return {name: getattr(layout, name) for name in names}
 
 
 def save(layout: LayoutDefinition, by: str) -> LayoutDefinition:
-    """Save a layout and tell clients; raises Refused when it does not fit what is published. Unchanged, it tells nobody."""
+    """Save a layout and send it to clients; an unchanged layout sends nothing. Raises `Refused` if it is not valid."""
     with tenant_transaction(layout.tenant_id) as locked:
         found = problems(layout, schema_of(layout.tenant_id, locked.schema_version))
         if found:
@@ -35,7 +35,7 @@ def save(layout: LayoutDefinition, by: str) -> LayoutDefinition:
 
 
 def delete(layout: LayoutDefinition, by: str) -> None:
-    """Delete a layout and tell clients; nothing happens when it is gone already."""
+    """Delete a layout and notify clients. Do nothing if it no longer exists."""
     with tenant_transaction(layout.tenant_id) as locked:
         old = _stored(layout)
         if old is None:
@@ -46,10 +46,13 @@ def delete(layout: LayoutDefinition, by: str) -> None:
 
 
 def problems(layout: LayoutDefinition, schema: TenantSchema) -> list[Problem]:
-    """Return what keeps a layout from being saved; `where` is the model's field, followed by a JSON pointer inside `layout_json`."""
+    """Return what prevents a layout from being saved.
+
+    `where` is the model's field, followed by a JSON pointer inside `layout_json`.
+    """
     spec = schema.by_object.get(layout.object_name)
     if spec is None:
-        return [Problem("object_name", "unknown_object", f"No published object type is called {layout.object_name!r}.")]
+        return [Problem("object_name", "unknown_object", f"No published object type is named {layout.object_name!r}.")]
     inside = [Problem(f"layout_json{p.where}", p.code, p.message) for p in layout_problems(layout.layout_json, spec)]
     return [*_binding_problems(layout, spec), *inside]
 
@@ -63,7 +66,7 @@ def _binding_problems(layout: LayoutDefinition, spec: ObjectSpec) -> list[Proble
         if value != ANY and value not in {choice.value for choice in choices}:
             known = ", ".join([ANY, *(choice.value for choice in choices)])
             found.append(
-                Problem(where, "bad_value", f"{spec.object_name} has no {where} {value!r}; known are {known}.")
+                Problem(where, "bad_value", f"{spec.object_name} has no {where} {value!r}. Choose one of {known}.")
             )
     return found
 
@@ -78,5 +81,5 @@ def _store(layout: LayoutDefinition) -> None:
         with transaction.atomic():
             layout.save()
     except IntegrityError as error:
-        message = "There is a layout for this object type, subtype and status already."
+        message = "A layout for this object type, subtype, and status already exists."
         raise Refused([Problem("object_name", "duplicate", message)]) from error

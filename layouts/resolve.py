@@ -1,4 +1,4 @@
-"""PURE: which layout shows a record. Most specific first: subtype and status, subtype, status, any."""
+"""Pure: choose the layout of a record. Most specific first: subtype and status, subtype, status, any."""
 
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
@@ -7,7 +7,7 @@ ANY = "*"
 
 
 class Bound(Protocol):
-    """Anything bound to an object type, a subtype and a status, `*` standing for any."""
+    """Anything bound to an object type, a subtype, and a status, where `*` matches any."""
 
     @property
     def object_name(self) -> str:
@@ -26,7 +26,7 @@ L = TypeVar("L", bound=Bound)
 
 
 def rank(layout: Bound, object_type: str | None, status: str | None) -> int | None:
-    """Return how specifically a layout matches (3 both, 2 subtype, 1 status, 0 any), None when it does not."""
+    """Return how specifically a layout matches: 3 both, 2 subtype, 1 status, 0 any; None if it does not match."""
     if layout.object_type not in (ANY, object_type) or layout.status not in (ANY, status):
         return None
     return 2 * (layout.object_type != ANY) + (layout.status != ANY)
@@ -35,7 +35,7 @@ def rank(layout: Bound, object_type: str | None, status: str | None) -> int | No
 def resolve(
     layouts: Iterable[L], object_name: str, *, object_type: str | None = None, status: str | None = None
 ) -> L | None:
-    """Return the most specific layout for a record, None when none matches. A record without a subtype matches `*` only."""
+    """Return the most specific layout for a record, or None. A record without a subtype matches only `*`."""
     best: L | None = None
     best_rank = -1
     for layout in layouts:

@@ -1,7 +1,7 @@
-"""PURE: is this a layout, and do its controls fit the object type? Every problem comes with its JSON pointer.
+"""Pure: validate a layout and its fit with the object type. Every problem has its JSON pointer.
 
-Elements are checked one by one against the definition their `type` names: a `oneOf` over all of them would answer a
-single typing error with a page of guesses.
+Each element is validated against the definition that its `type` names. A `oneOf` over all of them would turn one typing
+mistake into a page of guesses.
 """
 
 import json
@@ -25,7 +25,7 @@ from layouts.elements import (
 from metadata.schema import ObjectSpec
 from tenants.errors import Problem
 
-#: Columns every record has that a control may show.
+#: Columns that every record has and that a control may show.
 SYSTEM_FIELDS = ("object_type", "status")
 MAX_PROBLEMS = 50
 
@@ -34,7 +34,7 @@ _VALIDATORS = {name: Draft202012Validator({**definition, "$defs": _DEFS}) for na
 
 
 def problems(layout: object, spec: ObjectSpec | None = None) -> list[Problem]:
-    """Return what is wrong with a layout, at most `MAX_PROBLEMS`; with `spec`, also controls whose field it does not have."""
+    """Return up to `MAX_PROBLEMS` problems of a layout; with `spec`, also controls whose field does not exist."""
     too_big = _measure(layout)
     if too_big is not None:
         return [too_big]
@@ -54,7 +54,7 @@ def problems(layout: object, spec: ObjectSpec | None = None) -> list[Problem]:
 
 
 def fields_used(layout: object) -> dict[str, list[str]]:
-    """Return the fields that a valid layout's controls and rules name, each with its JSON pointers."""
+    """Return the fields that a valid layout's controls and rules refer to, each with its JSON pointers."""
     used: dict[str, list[str]] = {}
     for pointer, element, _, _ in _walk(layout):
         for place, name in _scopes(pointer, element):
@@ -63,22 +63,22 @@ def fields_used(layout: object) -> dict[str, list[str]]:
 
 
 def _measure(layout: object) -> Problem | None:
-    """Refuse what is too deep before anything recursive sees it, then what no database or client can hold, then what is too long."""
+    """Check nesting first, before anything recurses; then characters that cannot be stored; then the size."""
     level: list[object] = [layout]
     for _ in range(MAX_JSON_DEPTH):
         if any(item == "__proto__" or (isinstance(item, str) and "\x00" in item) for item in level):
-            return Problem("", "bad_layout", "The layout holds a NUL character or the name __proto__.")
+            return Problem("", "bad_layout", "The layout contains a NUL character or the key __proto__.")
         level = [child for item in level for child in _inside(item)]
         if not level:
             break
     else:
-        return Problem("", "too_large", f"The layout is nested deeper than {MAX_JSON_DEPTH}.")
+        return Problem("", "too_large", f"The layout is nested more than {MAX_JSON_DEPTH} levels deep.")
     try:
         size = len(json.dumps(layout, allow_nan=False, ensure_ascii=False).encode())
     except (TypeError, ValueError):
-        return Problem("", "bad_layout", "The layout is not JSON.")
+        return Problem("", "bad_layout", "The layout is not valid JSON.")
     return (
-        Problem("", "too_large", f"The layout has {size} bytes, more than {MAX_BYTES}.") if size > MAX_BYTES else None
+        Problem("", "too_large", f"The layout is {size} bytes; the limit is {MAX_BYTES}.") if size > MAX_BYTES else None
     )
 
 
@@ -89,7 +89,7 @@ def _inside(item: object) -> list[object]:
 
 
 def _walk(layout: object) -> Iterator[tuple[str, object, tuple[str, ...], int]]:
-    """Yield every element with its JSON pointer, the types allowed at its place, and its depth; top down, in reading order."""
+    """Yield every element with its JSON pointer, the types allowed there, and its depth; top down, in reading order."""
     stack: list[tuple[str, object, tuple[str, ...], int]] = [("", layout, LAYOUTS, 1)]
     while stack:
         pointer, element, allowed, depth = stack.pop()
@@ -121,7 +121,7 @@ def _element_problems(
 
 
 def _scopes(pointer: str, element: object) -> Iterator[tuple[str, str]]:
-    """Yield the fields an element names itself: its control's and its rule's."""
+    """Yield the fields an element itself refers to: its control's and its rule's."""
     if not isinstance(element, dict):
         return
     rule = element.get("rule")
@@ -139,6 +139,6 @@ def _pointer(error: ValidationError) -> str:
 
 def _message(error: ValidationError) -> str:
     if error.validator == "pattern":
-        return 'A scope is "#/properties/" and the name of a field.'
+        return 'A scope must be "#/properties/" followed by a field name.'
     text: Any = error.message
     return f"{text[:200]}{'…' if len(text) > 200 else ''}"

@@ -1,9 +1,9 @@
-"""PURE: what the members of a security profile may see and do, and the channel that follows from it.
+"""Pure: what the members of a security profile can see and do, and the channel that results.
 
-`ObjectAccess` is one rule as an admin writes it. `resolve` fills in one user's parameters and gives `Rules`: immutable,
-hashable, free of any reference to the user, so that users with the same values share them, and with them the channel.
-No rule for an object type means: it does not exist for this profile. A rule that cannot be understood any more (its
-field was retired) fails closed: the object type is hidden.
+`ObjectAccess` is one rule as an admin writes it. `resolve` fills in one user's parameters and returns `Rules`. These
+are immutable, hashable, and free of references to the user, so users with equal values share them and their channel. An
+object type without a rule does not exist for the profile. A rule that is no longer valid, because its field was
+retired, fails closed: the object type is hidden.
 """
 
 import json
@@ -25,7 +25,7 @@ FULL_CHANNEL = "full"
 
 @dataclass(frozen=True, slots=True)
 class ObjectAccess:
-    """A profile's rule for one object type. None as `readable` or `writable` means every field, also those yet to come."""
+    """A profile's rule for one object type. `readable` or `writable` None means every field, including future ones."""
 
     object_name: str
     read: bool = True
@@ -41,7 +41,7 @@ class ObjectAccess:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A record passes when what `key` names has one of the allowed value keys."""
+    """One condition: the value that `key` refers to must have one of the allowed value keys."""
 
     key: RouteKey
     allowed: frozenset[str]
@@ -49,7 +49,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class TableRule:
-    """A rule with its parameters filled in, by table."""
+    """A rule with its parameters filled in, identified by table."""
 
     object_name: str
     table: str
@@ -61,11 +61,11 @@ class TableRule:
     terms: tuple[Term, ...] = ()
 
     def can_read(self, field: str) -> bool:
-        """Whether the field's values reach the channel; the system columns always do."""
+        """Return whether the channel contains the field's values. It always contains the system columns."""
         return self.readable is None or field in self.readable or field in ("id", "version", *WRITABLE_SYSTEM_FIELDS)
 
     def can_write(self, field: str) -> bool:
-        """Whether an op may change the field."""
+        """Return whether an op may change the field."""
         return self.can_read(field) and (self.writable is None or field in self.writable)
 
     def data(self) -> dict[str, Any]:
@@ -97,18 +97,18 @@ class TableRule:
 
 @dataclass(frozen=True)
 class Rules:
-    """Everything a channel may see and do. An object type that is missing does not exist for it."""
+    """Everything a channel can see and do. An object type without a rule does not exist for it."""
 
     tables: tuple[TableRule, ...] = ()
 
     @cached_property
     def by_table(self) -> dict[str, TableRule]:
-        """Rules by table name."""
+        """Return the rules by table name."""
         return {rule.table: rule for rule in self.tables}
 
     @cached_property
     def by_object(self) -> dict[str, TableRule]:
-        """Rules by object name."""
+        """Return the rules by object name."""
         return {rule.object_name: rule for rule in self.tables}
 
     def data(self) -> list[dict[str, Any]]:
@@ -130,7 +130,7 @@ class Resolved:
 
 
 def resolve(accesses: Iterable[ObjectAccess], schema: TenantSchema, subject: Mapping[str, Any]) -> Resolved:
-    """Fill in a user's parameters (`user.id`, `membership.region`, …). Rules that do not fit the schema hide their object type."""
+    """Fill in a user's parameters (`user.id`, `membership.region`). Rules that do not fit the schema hide the type."""
     tables: list[TableRule] = []
     parameters: dict[str, Any] = {}
     for access in sorted(accesses, key=lambda a: a.object_name):
@@ -175,16 +175,16 @@ def _terms(
 
 
 def conditions_of(access: ObjectAccess, spec: ObjectSpec, schema: TenantSchema) -> tuple[Condition, ...]:
-    """Return the row filter's conditions. Raises `FilterRefused`."""
+    """Return the row filter's conditions. Raises `FilterRejected`."""
     return parse_filter(access.row_filter or {}, spec, schema)
 
 
 def problems_of(access: ObjectAccess, schema: TenantSchema) -> list[Problem]:
-    """Return everything wrong with a rule, for the person who writes it."""
+    """Return all problems of a rule, for its author."""
     name = access.object_name
     spec = schema.by_object.get(name)
     if spec is None:
-        return [Problem(name, "unknown_object", "There is no published object type of this name.")]
+        return [Problem(name, "unknown_object", "No published object type has this name.")]
     problems = [
         Problem(
             f"{name}.{attribute}",
@@ -209,14 +209,14 @@ def problems_of(access: ObjectAccess, schema: TenantSchema) -> list[Problem]:
 
 def _unknown_choices(name: str, attribute: str, values: Iterable[str], known: set[str]) -> list[Problem]:
     return [
-        Problem(f"{name}.{attribute}", "unknown_value", f"{value} is not declared.{hint(value, sorted(known))}")
+        Problem(f"{name}.{attribute}", "unknown_value", f"{value} is not a declared value.{hint(value, sorted(known))}")
         for value in values
         if value not in known
     ]
 
 
 def dependencies(access: ObjectAccess, schema: TenantSchema) -> frozenset[tuple[str, str, str]] | None:
-    """Return (table, field, kind) of every field the filter rests on, or None when the rule no longer fits the schema."""
+    """Return (table, field, kind) of each field the filter depends on; None if the rule no longer fits the schema."""
     spec = schema.by_object.get(access.object_name)
     if spec is None:
         return None
@@ -228,16 +228,16 @@ def dependencies(access: ObjectAccess, schema: TenantSchema) -> frozenset[tuple[
 
 
 def channel_key(tenant_id: int, profile_id: int, revision: int, parameters: Mapping[str, Any]) -> str:
-    """Name a channel: the same for all users of a profile's revision whose parameters have the same values. 32 hex characters."""
+    """Return a channel's key (32 hex characters), shared by all users of a profile revision with equal parameters."""
     named = {"tenant": tenant_id, "profile": profile_id, "revision": revision, "parameters": dict(parameters)}
     return sha256(b"moat.channel\x00" + json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def client_rights(rules: Rules | None) -> list[dict[str, Any]] | None:
-    """Return the rights a client needs to draw its screens, or None when everything is allowed.
+    """Return the rights a client needs to draw its screens, or None if everything is allowed.
 
-    Row rules are listed as far as the client can evaluate them: those over fields it may read. They grey out what would
-    be refused; the server alone decides.
+    Row rules are listed as far as the client can evaluate them, which means over fields it can read. Clients use them
+    to disable actions; only the server enforces them.
     """
     if rules is None:
         return None

@@ -1,4 +1,4 @@
-"""A publish can change what a profile's rules mean: an object type appears or goes, a field a filter rests on changes its kind."""
+"""Update profiles when a publish changes the meaning of their rules, by changing object types or filtered fields."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ Record = dict[str, Any]
 def raise_revisions(
     sender: object, *, locked: LockedTenant, changes: list[tuple[str, Record | None, Record | None]], **_: Any
 ) -> None:
-    """Raise the revision of every filtered profile whose rules mean something else after a publish, in the publisher's transaction.
+    """Increment the revision of filtered profiles whose rules changed meaning, in the publish transaction.
 
-    So a channel's rules never change while it lives, and what it was sent can be told from the log alone.
+    This keeps a channel's rules fixed for its lifetime, so the log alone shows what it received.
     """
     profiles = list(SecurityProfile.objects.filter(tenant_id=locked.id, full_access=False).prefetch_related("rules"))
     if not profiles:

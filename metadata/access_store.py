@@ -1,4 +1,4 @@
-"""What a user may see, read from profiles, memberships and the published schema."""
+"""What a user can see, read from profiles, memberships, and the published schema."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _lock = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one user may see of a tenant, and the channel that gives it. `rules` is None for full access."""
+    """What one user can see of a tenant, and their channel. `rules` is None for full access."""
 
     tenant_id: int
     channel: str
@@ -36,17 +36,17 @@ class Access:
 
     @property
     def filtered(self) -> bool:
-        """Whether anything can be hidden."""
+        """Return whether anything can be hidden."""
         return self.rules is not None
 
 
 def full_access(tenant_id: int) -> Access:
-    """Return the access of those whom no profile limits: operators and the server itself."""
+    """Return access that no profile limits, for operators and the server itself."""
     return Access(tenant_id, FULL_CHANNEL)
 
 
 def object_access(rule: AccessRule) -> ObjectAccess:
-    """Return a stored rule as the pure core has it."""
+    """Convert a stored rule to its pure form."""
     return ObjectAccess(
         rule.object_name,
         rule.can_read,
@@ -75,7 +75,7 @@ def subject_of(user: User, membership: Membership) -> dict[str, Any]:
 
 
 def access_of(tenant_id: int, user_id: int) -> Access:
-    """Return what a member may see now. Raises `MoatError(forbidden)` for somebody who is no member."""
+    """Return what a member can see now. Raises `MoatError(forbidden)` for a user who is not an active member."""
     while True:
         versions = _versions(tenant_id)
         key = (tenant_id, user_id, *versions)
@@ -84,14 +84,14 @@ def access_of(tenant_id: int, user_id: int) -> Access:
         if found is not None:
             return found
         access = _resolved(_membership(tenant_id, user_id), *versions)
-        if _versions(tenant_id) == versions:  # nothing slipped in between the reads
-            # Not before this transaction is committed: it may be rolled back, and its version be used again.
+        if _versions(tenant_id) == versions:  # no concurrent change between the reads
+            # Cache only after the commit: if the transaction rolls back, another one may reuse its version.
             transaction.on_commit(partial(_keep, key, access))
             return access
 
 
 def access_at(tenant_id: int, user_id: int, access_version: int, schema_version: int) -> Access:
-    """Return what a member may see, for a caller who holds the tenant's lock: rights cannot change meanwhile. Raises `MoatError`."""
+    """Return what a member can see at these versions, which the tenant's lock keeps current. Raises `MoatError`."""
     key = (tenant_id, user_id, access_version, schema_version)
     with _lock:
         found = _cache.get(key)
@@ -109,12 +109,12 @@ def _keep(key: tuple[int, int, int, int], access: Access) -> None:
 
 
 def _versions(tenant_id: int) -> tuple[int, int]:
-    # Asked before everything that rights decide, so not put together by the ORM anew each time.
+    # Runs before every decision about access, so it is one fixed statement, not an ORM query.
     with connection.cursor() as cursor:
         cursor.execute("SELECT access_version, schema_version FROM tenants_tenant WHERE id = %s", [tenant_id])
         found = cursor.fetchone()
     if found is None:
-        raise MoatError("forbidden", "There is no such tenant.")
+        raise MoatError("forbidden", "Unknown tenant.")
     return found[0], found[1]
 
 
@@ -122,7 +122,7 @@ def _membership(tenant_id: int, user_id: int) -> Membership:
     found = Membership.objects.filter(tenant_id=tenant_id, user_id=user_id, user__is_active=True)
     membership = found.select_related("profile", "user").first()
     if membership is None:
-        raise MoatError("forbidden", "The user is no active member of the tenant.")
+        raise MoatError("forbidden", "The user is not an active member of this tenant.")
     return membership
 
 
@@ -139,7 +139,7 @@ def _resolved(membership: Membership, access_version: int, schema_version: int) 
 
 
 def rules_of_profiles(tenant_id: int, schema_version: int) -> list[Rules]:
-    """Return the rules of every profile without full access, with nobody's parameters: what they compare, not whom they let in."""
+    """Return the rules of every filtered profile without parameters: what they compare, not whom they admit."""
     schema = schema_of(tenant_id, schema_version)
     profiles = SecurityProfile.objects.filter(tenant_id=tenant_id, full_access=False).prefetch_related("rules")
     return [resolve([object_access(rule) for rule in profile.rules.all()], schema, {}).rules for profile in profiles]

@@ -1,4 +1,4 @@
-"""Admin of object types: drafts are edited here, and published by the changelist's action. Revisions can be read."""
+"""Admin of object types: edit drafts, publish them with the changelist's action, and read revisions."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 DRAFT_COLUMNS = ("label", "label_plural", "icon", "title_field", "subtypes", "statuses", "conflict_policy", "retired")
-"""What a person edits of an object type at any time."""
+"""The object type's attributes that can be edited at any time."""
 
 
 class ObjectFieldInline(TenantScopedInline):
-    """Fields of the draft, a block each: there is too much to say about one for a row."""
+    """The draft's fields, stacked: each has too many attributes for a table row."""
 
     model = ObjectField
     form = ObjectFieldForm
@@ -56,7 +56,7 @@ class ObjectFieldInline(TenantScopedInline):
     )
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[ObjectField]":
-        """Fetch the object type along: every form asks it what is published."""
+        """Prefetch the object type, because every form needs its published state."""
         rows: QuerySet[ObjectField] = super().get_queryset(request)
         return rows.select_related("object_type", "reference")
 
@@ -73,7 +73,7 @@ class ObjectFieldInline(TenantScopedInline):
 
 @dataclass(slots=True)
 class TenantPlan:
-    """One tenant's part of a confirmation page: what would happen, or why it cannot."""
+    """One tenant's part of a confirmation page: its plan, or its problems."""
 
     tenant: Tenant
     names: list[str]
@@ -82,14 +82,15 @@ class TenantPlan:
 
     @property
     def fingerprint(self) -> str:
-        """What the person saw, in short: a publish confirmed on another plan asks again."""
-        seen = f"{self.tenant.pk}|{self.publication.sql if self.publication else ''}|{self.publication.plan if self.publication else ''}"
+        """Return a digest of the plan shown. If the plan changed before it was confirmed, the page asks again."""
+        sql, plan = (self.publication.sql, self.publication.plan) if self.publication else ("", "")
+        seen = f"{self.tenant.pk}|{sql}|{plan}"
         return hashlib.sha256(seen.encode()).hexdigest()
 
 
 @admin.register(ObjectMetadata)
 class ObjectMetadataAdmin(TenantScopedAdmin):
-    """Object types. Saving changes the draft only; the action *Publish* makes it real."""
+    """Object types. Saving changes only the draft; the *Publish* action creates or alters the tables."""
 
     form = ObjectMetadataForm
     inlines = (ObjectFieldInline,)
@@ -107,22 +108,22 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
-        """Fix the names of an object type that clients have; one they never had is deleted, not retired."""
+        """Make the names of an object type that clients have read-only. One they never had is deleted, not retired."""
         fields = (*super().get_readonly_fields(request, obj), "state", "published_at")
         if obj is None or obj.published is None:
             return (*fields, "retired")
         return (*fields, "object_name", "table_name") + (("retired",) if obj.retired_version else ())
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Let nobody delete what clients have, or its table would stay without an owner: it is retired instead."""
+        """Forbid deleting an object type that clients have, which would orphan its table. It is retired instead."""
         return super().has_delete_permission(request, obj) and (obj is None or obj.published is None)
 
     def has_publish_permission(self, request: HttpRequest) -> bool:
-        """Let operators and tenant admins publish, and whoever was given the permission among those who see object types."""
+        """Allow operators, tenant admins, and staff with the publish permission who can see object types."""
         return self._may(request, None) or request.user.has_perm("metadata.publish_objectmetadata")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save the draft, and nothing of what a publish wrote while it was being edited."""
+        """Save the draft without overwriting fields that a concurrent publish may have changed."""
         if not change:
             super().save_model(request, obj, form, change)
             return
@@ -134,13 +135,13 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        """Offer the policies where one is typed."""
+        """Suggest the built-in policies."""
         context = {**(extra_context or {}), "conflict_policies": POLICIES}
         return super().changeform_view(request, object_id, form_url, context)
 
     @admin.display(description="state")
     def state(self, obj: ObjectMetadata) -> str:
-        """Say how the draft and the published state relate."""
+        """Describe how the draft differs from the published state."""
         known: dict[int, frozenset[str]] | None = getattr(obj, "_moat_pending", None)
         if obj.pk is None:
             return "draft"
@@ -148,7 +149,7 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
         return _state(obj, changed=obj.object_name in differing)
 
     def get_changelist_instance(self, request: HttpRequest) -> "ChangeList":
-        """Compare drafts with what is published once per tenant, not once per row."""
+        """Compare drafts with the published state once per tenant, not once per row."""
         changelist = super().get_changelist_instance(request)
         compared: dict[int, frozenset[str]] = {}
         for obj in changelist.result_list:
@@ -159,7 +160,7 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
 
     @admin.action(description="Publish selected object types", permissions=["publish"])
     def publish_selected(self, request: HttpRequest, queryset: "QuerySet[ObjectMetadata]") -> HttpResponse | None:
-        """Show what publishing would do; do it when that was confirmed."""
+        """Show what publishing would do, and publish once that is confirmed."""
         plans = self._plans(request, queryset)
         confirmed = set(request.POST.getlist("confirmed"))
         refused = any(plan.problems for plan in plans)
@@ -168,7 +169,9 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
                 self._publish(request, plan)
             return None
         if confirmed and not refused:
-            self.message_user(request, "The drafts changed meanwhile. Please look at the plan again.", messages.WARNING)
+            self.message_user(
+                request, "The drafts changed since you opened this page. Review the plan again.", messages.WARNING
+            )
         context = {
             **self.admin_site.each_context(request),
             "title": "Publish object types",
@@ -206,7 +209,7 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
             for obj in ObjectMetadata.objects.filter(tenant=plan.tenant, object_name__in=plan.names):
                 self.log_change(request, obj, f"Published in schema version {done.schema_version}.")
             words = (
-                f"Published schema version {done.schema_version} of {plan.tenant}."
+                f"Published schema version {done.schema_version} for {plan.tenant}."
                 if done.plan
                 else f"Nothing to publish for {plan.tenant}."
             )
@@ -219,13 +222,13 @@ def _state(obj: ObjectMetadata, *, changed: bool) -> str:
     if obj.published is None:
         return "draft"
     if obj.retired:
-        return f"published v{obj.published_version}, to be retired"
-    return f"published v{obj.published_version}" + (", changes pending" if changed else "")
+        return f"published v{obj.published_version}, retires at the next publish"
+    return f"published v{obj.published_version}" + (", unpublished changes" if changed else "")
 
 
 @admin.register(SchemaRevision)
 class SchemaRevisionAdmin(TenantScopedAdmin):
-    """What was published when, by whom. Append-only, so it can only be read."""
+    """What was published, when, and by whom. Append-only, and so read-only."""
 
     list_display = ("tenant", "schema_version", "summary", "by", "created_at")
     list_filter = ("tenant",)
@@ -241,7 +244,7 @@ class SchemaRevisionAdmin(TenantScopedAdmin):
 
     @admin.display(description="plan")
     def plan_lines(self, obj: SchemaRevision) -> str:
-        """Show the plan, a line each."""
+        """Show the plan, one line per step."""
         return format_html_join("", "<div>{}</div>", ((line,) for line in obj.plan))
 
     @admin.display(description="SQL")
@@ -250,13 +253,13 @@ class SchemaRevisionAdmin(TenantScopedAdmin):
         return format_html_join("", "<pre>{};</pre>", ((line,) for line in obj.sql))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Revisions are made by publishing."""
+        """Forbid adding: publishing creates revisions."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Revisions never change."""
+        """Forbid changes: revisions are immutable."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Clients that are behind need every revision."""
+        """Forbid deletion: clients that are behind need every revision."""
         return False

@@ -1,4 +1,4 @@
-"""The metadata app: definitions of object types, and the tables made of them."""
+"""The metadata app: definitions of object types, and the tables built from them."""
 
 from importlib import import_module
 
@@ -8,13 +8,13 @@ from metadata import conf, limits
 
 
 class MetadataConfig(AppConfig):
-    """Object types, their fields and revisions; publishing them."""
+    """Object types, their fields and revisions, and publishing."""
 
     name = "metadata"
     verbose_name = "Object types"
 
     def ready(self) -> None:
-        """Give the limits in force, register the system checks and connect the receivers."""
+        """Set the value limits, register the system checks, and connect the receivers."""
         limits.take_limits_from(conf.limits_given)
         import_module("metadata.access_receivers")
         import_module("metadata.checks")

@@ -1,7 +1,7 @@
-"""PURE: JSON values as RFC 8785 canonical text, and what is allowed in a json field.
+"""Pure: JSON values as RFC 8785 canonical text, and the rules for JSON fields.
 
-orjson does the work wherever its output is the same as RFC 8785 demands, which is everything but floats (other exponents)
-and keys outside the basic plane (sorted by UTF-8 instead of UTF-16).
+orjson does the work wherever its output matches RFC 8785. It differs only for floats (exponents) and for keys outside
+the basic multilingual plane, which it sorts by UTF-8 instead of UTF-16.
 """
 
 from typing import Any
@@ -12,17 +12,17 @@ import rfc8785
 from metadata.errors import ValueRefused
 
 MAX_INTEGER = 2**53 - 1
-_EXPONENT_FROM = 1e21  # from here on RFC 8785 writes an exponent, so that a reader knows the number for a float
+_EXPONENT_FROM = 1e21  # from here on, RFC 8785 writes an exponent, so readers can tell the number is a float
 
 
 def canonical_json(value: Any) -> str:
-    """Return the RFC 8785 text of a JSON value. Raises `ValueRefused` for what JSON cannot hold."""
+    """Return the RFC 8785 text of a JSON value. Raises `InvalidValue` for values JSON cannot represent."""
     try:
         if _orjson_agrees(value):
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
         return rfc8785.dumps(value).decode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueRefused("bad_value", f"Not a JSON value: {error}.") from error
+        raise ValueRefused("bad_value", f"Invalid JSON value: {error}.") from error
 
 
 def _orjson_agrees(value: Any) -> bool:
@@ -32,16 +32,16 @@ def _orjson_agrees(value: Any) -> bool:
     if kind is int:
         return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
     if kind is dict:
-        # Names above the surrogates sort differently in UTF-8 and UTF-16; ASCII ones never do.
+        # Keys above the surrogates sort differently in UTF-8 and UTF-16; ASCII keys never do.
         return all(type(key) is str and key.isascii() and _orjson_agrees(item) for key, item in value.items())
     return kind is list and all(map(_orjson_agrees, value))
 
 
 def clean_json(value: Any, max_bytes: int, *, max_depth: int) -> Any:
-    """Return a JSON value in the form every replica reads back (no −0.0, no 1.0 for 1). Raises `ValueRefused`."""
+    """Return a JSON value as every replica reads it back (no −0.0, no 1.0 for 1). Raises `InvalidValue`."""
     cleaned = _walk(value, max_depth)
     if len(canonical_json(cleaned).encode()) > max_bytes:
-        raise ValueRefused("too_large", f"At most {max_bytes} bytes of JSON.")
+        raise ValueRefused("too_large", f"JSON must be at most {max_bytes} bytes.")
     return cleaned
 
 
@@ -55,7 +55,7 @@ def _walk(value: Any, depth: int) -> Any:
     if kind is int or kind is float:
         return _number(value)
     if depth <= 0:
-        raise ValueRefused("bad_value", "Nested too deep.")
+        raise ValueRefused("bad_value", "Nested too deeply.")
     if kind is list:
         return [_walk(item, depth - 1) for item in value]
     if kind is dict:
@@ -68,7 +68,7 @@ def _text(value: str) -> None:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ValueRefused("bad_value", "Holds half a character (a lone surrogate).") from error
+            raise ValueRefused("bad_value", "Contains a lone surrogate, which is not valid Unicode.") from error
 
 
 def _key(key: Any) -> str:
@@ -87,10 +87,10 @@ def _number(value: float) -> float:
         raise ValueRefused("bad_value", "Integers must be within ±(2^53 − 1).")
     size = abs(value)
     if not size < float("inf"):
-        raise ValueRefused("bad_value", "Not a finite number.")
+        raise ValueRefused("bad_value", "Must be a finite number.")
     if size <= MAX_INTEGER:
         return int(value) if value.is_integer() else value
     if size < _EXPONENT_FROM:
-        # Its text has no exponent, so a reader would take it for an integer that no other reader holds exactly.
+        # Without an exponent, readers would parse it as an integer that not every reader can represent.
         raise ValueRefused("bad_value", "Integers must be within ±(2^53 − 1).")
     return value

@@ -1,4 +1,4 @@
-"""The published schema of a tenant, cached. Object types only change through a publish, so a version never goes stale."""
+"""The published schema of a tenant, cached. Only a publish changes object types, so a version never goes stale."""
 
 from collections import OrderedDict
 from functools import partial
@@ -16,10 +16,11 @@ _lock = Lock()
 
 
 def schema_of(tenant_id: int, schema_version: int) -> TenantSchema:
-    """Return what is published in a tenant. Call it in the transaction that read `schema_version`.
+    """Return the published schema of a tenant. Call it in the transaction that read `schema_version`.
 
-    One query reads the object types, so the answer is always one state; should a publish have slipped in since the version
-    was read (possible only without the tenant's lock), it is the newer state and its `schema_version` says so.
+    One query reads the object types, so the result is always one consistent state. If a publish committed after the
+    version was read (possible only without the tenant's lock), the result is the newer state, and its `schema_version`
+    says so.
     """
     key = (tenant_id, schema_version)
     with _lock:
@@ -28,13 +29,13 @@ def schema_of(tenant_id: int, schema_version: int) -> TenantSchema:
             _cache.move_to_end(key)
             return found
     schema = _read(tenant_id, schema_version)
-    # Not before this transaction is committed: it may be a publish that is rolled back, and its version be used again.
+    # Cache only after the commit: this may be a publish that rolls back, and its version may be reused.
     transaction.on_commit(partial(_keep, schema))
     return schema
 
 
 def published_types(tenant_id: int) -> list[ObjectMetadata]:
-    """Return the rows of a tenant's object types that were ever published, retired ones too."""
+    """Return a tenant's object types that were ever published, including retired ones."""
     return list(
         ObjectMetadata.objects.filter(Q(tenant_id=tenant_id) & Q(published__isnull=False)).order_by("object_name")
     )
@@ -59,7 +60,7 @@ def _keep(schema: TenantSchema) -> None:
 
 
 def forget(tenant_id: int) -> None:
-    """Drop what is cached of a tenant. For tests, where a tenant's id can come back after a rollback."""
+    """Clear a tenant's cached schemas. For tests, where a rollback can make a tenant ID recur."""
     with _lock:
         for key in [key for key in _cache if key[0] == tenant_id]:
             del _cache[key]

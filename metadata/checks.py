@@ -1,4 +1,4 @@
-"""System checks: what would make object types fail or crawl on this installation."""
+"""System checks for settings under which object types would fail or be slow."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,12 +11,13 @@ MANY_TABLES = 2000
 
 @register(Tags.compatibility)
 def atomic_requests_are_off(app_configs: object, **kwargs: Any) -> Iterable[CheckMessage]:
-    """Refuse ATOMIC_REQUESTS: the engine and the publish own their transactions, and answer only what is committed."""
+    """Reject ATOMIC_REQUESTS: the engine and publishing manage their own transactions and acknowledge only commits."""
     for alias in connections:
         if connections[alias].settings_dict.get("ATOMIC_REQUESTS"):
             yield Error(
-                f"ATOMIC_REQUESTS is on for the database {alias!r}.",
-                hint="Turn it off: a write must be committed before it is acknowledged, and tables are made in a transaction of their own.",
+                f"ATOMIC_REQUESTS is enabled for the database {alias!r}.",
+                hint="Disable it. Moat must commit a write before acknowledging it, and creates tables in separate "
+                "transactions.",
                 id="metadata.E001",
             )
 
@@ -25,7 +26,7 @@ def atomic_requests_are_off(app_configs: object, **kwargs: Any) -> Iterable[Chec
 def not_too_many_tables(
     app_configs: object, *, databases: Iterable[str] | None = None, **kwargs: Any
 ) -> Iterable[CheckMessage]:
-    """Warn when SQLite has so many tables that opening it takes long: every new connection parses all of their definitions."""
+    """Warn about too many tables on SQLite: every new connection parses all their definitions."""
     for alias in databases or ():
         connection = connections[alias]
         if connection.vendor != "sqlite":
@@ -35,7 +36,7 @@ def not_too_many_tables(
             row = cursor.fetchone()
         if row and row[0] >= MANY_TABLES:
             yield Warning(
-                f"The SQLite database has {row[0]} tables; opening it takes noticeably long from {MANY_TABLES} on.",
-                hint="Move to PostgreSQL, or drop what was retired with trim_columns.",
+                f"The SQLite database has {row[0]} tables. Opening it slows down noticeably beyond {MANY_TABLES}.",
+                hint="Move to PostgreSQL, or drop retired tables with manage.py trim_columns.",
                 id="metadata.W001",
             )

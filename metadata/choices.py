@@ -1,4 +1,4 @@
-"""PURE: lists of choices, subtypes and statuses as a person writes them: plain texts, or objects with value and label."""
+"""Pure: parse lists of choices, subtypes, and statuses: plain strings, or objects with value and label."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,13 +11,13 @@ MAX_CHOICES = 1000
 
 
 def parse_choices(raw: Any) -> tuple[tuple[Choice, ...], list[str]]:
-    """Read a list of choices; return those that are sound, and one message for each that is not."""
+    """Parse a list of choices; return the valid ones, and one message for each of the others."""
     if raw in (None, ""):
         return (), []
     if not isinstance(raw, list):
-        return (), ['Write a list: ["red", "green"] or [{"value": "red", "label": "Red"}].']
+        return (), ['Enter a list, such as ["red", "green"] or [{"value": "red", "label": "Red"}].']
     if len(raw) > MAX_CHOICES:
-        return (), [f"At most {MAX_CHOICES} choices."]
+        return (), [f"Enter at most {MAX_CHOICES} choices."]
     choices: list[Choice] = []
     messages: list[str] = []
     for number, item in enumerate(raw, start=1):
@@ -33,10 +33,10 @@ def _choice(item: Any) -> Choice:
     if isinstance(item, str):
         return Choice(_value(item), item)
     if not isinstance(item, dict) or "value" not in item:
-        raise ValueRefused("bad_value", 'Write a text, or an object like {"value": "red", "label": "Red"}.')
+        raise ValueRefused("bad_value", 'Enter text, or an object such as {"value": "red", "label": "Red"}.')
     unknown = sorted(str(key) for key in item.keys() - {"value", "label", "colour"})
     if unknown:
-        raise ValueRefused("bad_value", f"Only value, label and colour are known, not {', '.join(unknown)}.")
+        raise ValueRefused("bad_value", f"Unknown keys: {', '.join(unknown)}. Use value, label, and colour.")
     value = _value(item["value"])
     label = clean_text(item.get("label"), CHOICE_LENGTH) or value
     return Choice(value, label, clean_text(item.get("colour"), CHOICE_LENGTH) or None)
@@ -45,7 +45,7 @@ def _choice(item: Any) -> Choice:
 def _value(value: Any) -> str:
     text = clean_text(value, CHOICE_LENGTH)
     if not text or text != text.strip() or text == "*":
-        raise ValueRefused("bad_value", "A value is a text, not empty, without spaces around it, and not *.")
+        raise ValueRefused("bad_value", "A value must be non-empty text without leading or trailing spaces, and not *.")
     return str(text)
 
 

@@ -1,4 +1,4 @@
-"""What an installation sets for this app in `settings.MOAT`. `sync` reads its own knobs from the same dictionary."""
+"""This app's settings in `settings.MOAT`. `sync` reads its own settings from the same dictionary."""
 
 from django.conf import settings
 
@@ -13,8 +13,8 @@ def limits_given() -> ValueLimits:
 
 
 def allowed_resolvers() -> frozenset[str]:
-    """Return the dotted paths an object type may name as its conflict policy: `MOAT["RESOLVERS"]`, none by default.
+    """Return the dotted paths allowed as conflict policies: `MOAT["RESOLVERS"]`, by default none.
 
-    Whoever edits object types is not always whoever may choose what code the server runs.
+    An admin who edits object types may not choose what code the server runs.
     """
     return frozenset(settings.MOAT.get("RESOLVERS", ()))

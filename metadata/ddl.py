@@ -1,4 +1,4 @@
-"""The only module that changes tables at run time. Inside the caller's transaction, on both databases, so that it can be undone."""
+"""The only module that changes tables at run time, inside the caller's transaction, so that a rollback undoes it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,25 +15,25 @@ _DEADLOCK = "40P01"
 
 
 def render(tenant_id: int, operations: Iterable[Operation]) -> list[str]:
-    """Return the statements of some operations for the database in use. Raises `BadName` rather than quote a strange name."""
+    """Return the SQL of the operations for the current database. Raises `BadName` for names not on the allow-list."""
     return [sql for operation in operations for sql in statements(operation, tenant_id, connection.vendor)]
 
 
 def execute(sql: Sequence[str]) -> None:
-    """Run statements made by `metadata.sql`, in order, in the caller's transaction.
+    """Run statements created by `metadata.sql`, in order, in the caller's transaction.
 
-    Raises `DdlFailed`: `busy` when a reader kept a table locked (the whole publish can be tried again), otherwise `ddl_failed`.
+    Raises `DdlFailed`: `busy` if a reader kept a table locked and the publish can be retried; otherwise `ddl_failed`.
     """
     if not connection.in_atomic_block:
-        raise DdlFailed("ddl_failed", "Tables are changed in a transaction only.")
+        raise DdlFailed("ddl_failed", "Tables can only be changed inside a transaction.")
     if not sql:
         return
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # A reader of one table must not stop every other reader behind our waiting lock.
+            # While this statement waits for one reader, it must not block all other readers behind it.
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-            # Rows written earlier in this transaction still wait for their foreign keys to be checked, and no table can be
-            # altered while they do: check them now.
+            # Rows written earlier in this transaction have pending foreign key checks, which block ALTER TABLE. Run
+            # them now.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         for statement in sql:
@@ -50,15 +50,19 @@ def _explained(error: DatabaseError, statement: str) -> DdlFailed:
         getattr(error.__cause__, "sqlstate", None) in (_LOCK_NOT_AVAILABLE, _DEADLOCK) or "locked" in str(error)
     )
     if busy:
-        return DdlFailed("busy", "The table is being read and could not be locked; nothing was changed. Try again.")
+        return DdlFailed("busy", "The table is in use and couldn’t be locked. Nothing was changed. Try again.")
     return DdlFailed(
         "ddl_failed",
-        f"The database refused {statement!r}: {error}. Nothing was changed; check_objects tells what differs.",
+        f"The database rejected {statement!r}: {error}. Nothing was changed. "
+        "Run manage.py check_objects to see what differs.",
     )
 
 
 def add_system_columns() -> list[str]:
-    """Give every type table the system columns it lacks, when a release brought new ones; return the tables. Run by migrations."""
+    """Add system columns that a new release introduced to every type table that lacks them; return the tables.
+
+    Called by migrations.
+    """
     lacking = [
         (table, column)
         for table, facts in type_tables().items()

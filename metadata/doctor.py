@@ -1,4 +1,4 @@
-"""Whether the database is what the definitions say. It finds and names; it mends nothing."""
+"""Compare the database with the definitions. Reports differences; repairs nothing."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ _TYPE_TABLE = re.compile(r"t([0-9]+)_(.+)")
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One difference between database and definitions. `tenant` is a slug, or empty when none claims the table."""
+    """One difference between database and definitions. `tenant` is a slug, or "" if the table belongs to no tenant."""
 
     tenant: str
     table: str
@@ -29,9 +29,9 @@ class Drift:
 
 
 def examine(tenant: Tenant | None = None) -> list[Drift]:
-    """Compare the tables of one tenant, or of all, with what is published; return every difference."""
+    """Compare the tables of one tenant, or of all tenants, with the published types; return every difference."""
     chosen = Tenant.objects.filter(pk=tenant.pk) if tenant else Tenant.objects.order_by("slug")
-    tenants = list(chosen)  # read now: counters in the caller's hands may be old
+    tenants = list(chosen)  # read now: the caller's counters may be stale
     tables = type_tables()
     found = [drift for one in tenants for drift in _tenant(one, tables)]
     if tenant is None:
@@ -39,7 +39,7 @@ def examine(tenant: Tenant | None = None) -> list[Drift]:
         for name in sorted(tables):
             match = _TYPE_TABLE.fullmatch(name)
             if match and int(match[1]) not in known:
-                found.append(Drift("", name, "extra_table", "Belongs to no tenant."))
+                found.append(Drift("", name, "extra_table", "Does not belong to any tenant."))
     return found
 
 
@@ -60,7 +60,7 @@ def _tenant(tenant: Tenant, tables: dict[str, TableFacts]) -> Iterator[Drift]:
     prefix = physical_name(tenant.pk, "")
     for name in sorted(tables):
         if name.startswith(prefix) and name not in claimed:
-            yield Drift(tenant.slug, name, "extra_table", "No object type has this table.")
+            yield Drift(tenant.slug, name, "extra_table", "No object type uses this table.")
     yield from _revisions(tenant)
 
 
@@ -68,12 +68,13 @@ def _revisions(tenant: Tenant) -> Iterator[Drift]:
     versions = set(SchemaRevision.objects.filter(tenant=tenant).values_list("schema_version", flat=True))
     expected = set(range(1, tenant.schema_version + 1))
     for version in sorted(expected - versions):
-        yield Drift(
-            tenant.slug, "schema_revision", "missing_revision", f"There is no revision for schema version {version}."
-        )
+        yield Drift(tenant.slug, "schema_revision", "missing_revision", f"Schema version {version} has no revision.")
     for version in sorted(versions - expected):
         yield Drift(
-            tenant.slug, "schema_revision", "extra_revision", f"Revision {version} is past the tenant's schema version."
+            tenant.slug,
+            "schema_revision",
+            "extra_revision",
+            f"Revision {version} is newer than the tenant's schema version.",
         )
 
 
@@ -82,7 +83,7 @@ Difference = tuple[str, str]
 
 def _type(tenant_id: int, row: ObjectMetadata, spec: ObjectSpec, facts: TableFacts | None) -> Iterator[Difference]:
     if facts is None:
-        yield "missing_table", f"The table of {spec.object_name} is not there."
+        yield "missing_table", f"The table for {spec.object_name} is missing."
         return
     yield from _columns(spec, {field["name"] for field in row.retired_fields}, facts)
     yield from _indexes(tenant_id, spec, facts)
@@ -93,7 +94,7 @@ def _type(tenant_id: int, row: ObjectMetadata, spec: ObjectSpec, facts: TableFac
         yield "missing_link", f"Column {column} has no deferred foreign key to {target}."
     live = {field.name for field in spec.fields}
     for column, target in sorted((column, target) for column, target in facts.links - expected if column in live):
-        yield "extra_link", f"Column {column} has a foreign key to {target}."
+        yield "extra_link", f"Column {column} has an unexpected foreign key to {target}."
 
 
 def _columns(spec: ObjectSpec, retired: set[str], facts: TableFacts) -> Iterator[Difference]:
@@ -103,17 +104,17 @@ def _columns(spec: ObjectSpec, retired: set[str], facts: TableFacts) -> Iterator
     for name, kinds in expected.items():
         actual = facts.columns.get(name)
         if actual is None:
-            yield "missing_column", f"Column {name} is not there."
+            yield "missing_column", f"Column {name} is missing."
         elif actual not in kinds:
-            yield "wrong_type", f"Column {name} is {actual}, not {' or '.join(sorted(kinds))}."
+            yield "wrong_type", f"Column {name} is {actual}; expected {' or '.join(sorted(kinds))}."
     for name in facts.columns:
         if name not in expected and name not in retired:
-            yield "extra_column", f"No field has the column {name}."
+            yield "extra_column", f"Column {name} belongs to no field."
 
 
 def _types(field: FieldSpec, vendor: str) -> set[str]:
     own = column_type(field, vendor)
-    # SQLite cannot change a column's type, and need not: a widened whole number stays in its column.
+    # SQLite cannot change a column's type and does not need to: a widened integer stays in its column.
     return {own, "INTEGER"} if vendor == "sqlite" and field.kind in ("real", "decimal") else {own}
 
 
@@ -127,17 +128,17 @@ def _indexes(tenant_id: int, spec: ObjectSpec, facts: TableFacts) -> Iterator[Di
     for name, index in expected.items():
         actual = facts.indexes.get(name)
         if actual is None:
-            yield "missing_index", f"Index {name} on {', '.join(index.columns)} is not there."
+            yield "missing_index", f"Index {name} on {', '.join(index.columns)} is missing."
         elif actual != index:
-            yield "wrong_index", f"Index {name} is {actual}, not {index}."
+            yield "wrong_index", f"Index {name} is {actual}; expected {index}."
     yield from _extra(expected, facts.indexes.items())
 
 
 def _extra(expected: dict[str, IndexFacts], actual: Iterable[tuple[str, IndexFacts]]) -> Iterator[Difference]:
-    # An index somebody added for speed is their business; a unique one refuses records that the definitions allow.
+    # Extra indexes for speed are fine; a unique one rejects records that the definitions allow.
     for name, index in actual:
         if index.unique and name not in expected:
             yield (
                 "extra_unique_index",
-                f"Index {name} on {', '.join(index.columns)} refuses what the definitions allow.",
+                f"Unique index {name} on {', '.join(index.columns)} rejects values that the definition allows.",
             )

@@ -1,4 +1,4 @@
-"""What an admin wants, as values: the rows of ObjectMetadata and ObjectField, read and tidied for the plan."""
+"""Read drafts (ObjectMetadata and ObjectField rows) as values for the plan."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from tenants.errors import Problem
 
 
 def drafts_of(tenant_id: int) -> list[ObjectDraft]:
-    """Return every draft of a tenant, those of retired types too."""
+    """Return every draft of a tenant, including those of retired types."""
     rows = (
         ObjectMetadata.objects.filter(tenant_id=tenant_id).order_by("object_name").prefetch_related("fields__reference")
     )
@@ -46,7 +46,7 @@ def _object(row: ObjectMetadata) -> ObjectDraft:
 
 
 def published_spec(row: ObjectMetadata) -> ObjectSpec | None:
-    """Return what was published of an object type, under the name it was published with."""
+    """Return an object type as published, under the name it was published with."""
     return (
         ObjectSpec.from_record(row.published.get("object_name", row.object_name), row.published)
         if row.published
@@ -55,7 +55,7 @@ def published_spec(row: ObjectMetadata) -> ObjectSpec | None:
 
 
 def _labelled(spec: ObjectSpec) -> ObjectSpec:
-    # A record always has its labels, so a draft that leaves them empty must not look different from what it published.
+    # Published records always have labels, so fill in a draft's empty labels before comparing.
     label = spec.label or spec.object_name.replace("_", " ").capitalize()
     return replace(spec, label=label, label_plural=spec.label_plural or spec.table_name.replace("_", " ").capitalize())
 
@@ -65,7 +65,7 @@ def _field(row: ObjectMetadata, field: ObjectField, problems: list[Problem]) -> 
     is_reference = field.kind == "reference"
     target = field.reference if is_reference else None
     if target is not None and target.tenant_id != row.tenant_id:
-        problems.append(Problem(where, "unknown_reference", "Refers to an object type of another tenant."))
+        problems.append(Problem(where, "unknown_reference", "References an object type in another tenant."))
         target = None
     places: Any = None
     if field.kind == "decimal":

@@ -1,7 +1,7 @@
-"""PURE: what a field kind means: column types, database and replica values, JSON Schema.
+"""Pure: column types, database and replica values, and JSON Schema of each field kind.
 
-`cleaner`, `binder` and `reader` prepare one function per field, for paths that handle many values; `clean`, `to_db` and
-`from_db` are the same for one value. `vendor` is Django's: "sqlite" or "postgresql".
+`cleaner`, `binder`, and `reader` return one function per field, for paths that handle many values. `clean`, `to_db`,
+and `from_db` do the same for one value. `vendor` is Django's: "sqlite" or "postgresql".
 """
 
 import json
@@ -58,7 +58,7 @@ _POSTGRESQL = {
 
 
 def decimal_places(field: FieldSpec) -> int:
-    """Return the digits after the point of a decimal field; 2 when the field does not say."""
+    """Return the decimal places of a decimal field; 2 by default."""
     return 2 if field.decimal_places is None else field.decimal_places
 
 
@@ -68,18 +68,18 @@ def column_type(field: FieldSpec, vendor: str) -> str:
 
 
 def replica_type(field: FieldSpec) -> str:
-    """Return the type of the field's column in a replica (replica.md)."""
+    """Return the type of the field's column in a replica (docs/spec/replica.md)."""
     return _SQLITE.get(field.kind, "TEXT")
 
 
 @lru_cache(maxsize=4096)
 def cleaner(field: FieldSpec) -> Cleaner:
-    """Return the function that turns a value from anywhere into the field's wire form, or raises `ValueRefused`."""
+    """Return the function that converts any input to the field's wire form, or raises `InvalidValue`."""
     return make_cleaner(field, value_limits())
 
 
 def clean(field: FieldSpec, value: Any) -> Any:
-    """Return a value in the field's wire form. Raises `ValueRefused` (`bad_value`, `too_large`); None passes."""
+    """Return a value in the field's wire form. Raises `InvalidValue` (`bad_value`, `too_large`). None passes."""
     return cleaner(field)(value)
 
 
@@ -100,7 +100,7 @@ _TO_POSTGRESQL: dict[str, Convert] = {
     "decimal": _nullable(Decimal),
     "uuid": _nullable(uuid.UUID),
 }
-# What a plain SELECT hands back, through the bare driver or through Django's converters.
+# What a plain SELECT returns, through the bare driver or through Django's converters.
 _READERS: dict[str, Convert] = {
     "real": _nullable(float),
     "boolean": _nullable(bool),
@@ -111,38 +111,38 @@ _READERS: dict[str, Convert] = {
 
 
 def binder(field: FieldSpec, vendor: str) -> Convert:
-    """Return the function that turns a wire value into what the database driver binds."""
+    """Return the function that converts a wire value to what the database driver binds."""
     return (_TO_POSTGRESQL if vendor == "postgresql" else _TO_SQLITE).get(field.kind, _same)
 
 
 def reader(field: FieldSpec, vendor: str) -> Convert:
-    """Return the function that turns what a SELECT hands back into the wire value."""
+    """Return the function that converts a SELECT's result to the wire value."""
     if field.kind == "decimal":
         places = decimal_places(field)
         return _nullable(lambda value: f"{Decimal(value) if isinstance(value, str) else value:.{places}f}")
     if field.kind == "json":
-        # psycopg has parsed a json column by then; in SQLite it is text.
+        # psycopg has already parsed a JSON column; SQLite returns text.
         return _same if vendor == "postgresql" else _nullable(json.loads)
     return _READERS.get(field.kind, _same)
 
 
 def to_db(field: FieldSpec, value: Any, vendor: str) -> Any:
-    """Return what the database driver binds for a wire value."""
+    """Convert a wire value to what the database driver binds."""
     return binder(field, vendor)(value)
 
 
 def from_db(field: FieldSpec, value: Any, vendor: str) -> Any:
-    """Return the wire value of what a SELECT handed back."""
+    """Convert a SELECT's result to the wire value."""
     return reader(field, vendor)(value)
 
 
 def to_replica(field: FieldSpec, value: Any) -> Any:
-    """Return what `sqlite3` binds for a wire value in a replica."""
+    """Convert a wire value to what `sqlite3` binds in a replica."""
     return binder(field, "sqlite")(value)
 
 
 def literal(field: FieldSpec, vendor: str) -> str:
-    """Return the field's default as a literal of SQL; it is a wire value, so every character in it is known to be harmless."""
+    """Return the field's default as an SQL literal. It is a wire value, so its characters are known to be safe."""
     value = to_db(field, field.default, "sqlite")
     if field.kind == "boolean" and vendor == "postgresql":
         return "true" if value else "false"
@@ -191,7 +191,7 @@ def _property(field: FieldSpec) -> dict[str, Any]:
 
 
 def json_schema_of(spec: ObjectSpec) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of an object type's records, as form builders and API clients read it."""
+    """Return the JSON Schema (2020-12) of an object type's records, for form builders and API clients."""
     properties: dict[str, Any] = {}
     for name, values in (("object_type", spec.subtypes), ("status", spec.statuses)):
         if values:

@@ -1,16 +1,16 @@
-"""PURE: the language of row filters. Equality and `in`, over a record's own fields and over one hop along a reference.
+"""Pure: the row filter language: equality and `in`, over a record's own fields and one hop along a reference.
 
-A filter is a JSON object; a record passes when it passes every entry. A key names what is compared:
+A filter is a JSON object; a record must match every entry. A key names what is compared:
 
     status                      a field of the record itself (also `id` and `object_type`)
-    job.technician              one hop up: the field `technician` of the living record that the reference `job` names
-    <job.customer.technician    one hop down: the field `technician` of any living `job` whose reference `customer` names this record
+    job.technician              one hop up: the field `technician` of the live record that the reference `job` refers to
+    <job.customer.technician    one hop down: the field `technician` of any live `job` whose `customer` is this record
 
-A value is a constant or a list of them (any may match). `null` matches an empty field. A text that begins with `$` is a
-parameter (`$user.id`, `$user.username`, `$membership.region`); a parameter that is a list matches any of its items; a
-parameter that the user lacks matches nothing, never everything. `$$` stands for a plain `$`.
+A value is a constant or a list of constants (any may match). `null` matches an empty field. Text that starts with `$`
+is a parameter (`$user.id`, `$user.username`, `$membership.region`). A list parameter matches any of its items. A
+parameter that the user does not have matches nothing, never everything. `$$` stands for a plain `$`.
 
-Records are compared as *value keys*, the JSON text of the wire value, so that 1, true and "1" never match each other.
+Values are compared by their *value keys*, the JSON text of the wire value, so 1, true, and "1" never match each other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,12 +33,12 @@ _SHOWN_NAMES = 12
 
 
 class FilterRefused(ValueError):
-    """A filter that cannot be understood; the message says why, in words for the person who wrote it."""
+    """An invalid filter; the message explains the problem to its author."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RouteKey:
-    """What a filter compares. `reference` and `table` name the hop: the reference field, and the table on its other side."""
+    """What a filter compares. `reference` and `table` describe the hop: the reference field and the other table."""
 
     text: str
     kind: str
@@ -53,7 +53,7 @@ class RouteKey:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One entry of a filter before its parameters are known."""
+    """One entry of a filter, before parameters are filled in."""
 
     key: RouteKey
     field: FieldSpec
@@ -61,15 +61,15 @@ class Condition:
 
 
 def value_key(wire: Any) -> str:
-    """Return the text a wire value is compared by."""
+    """Return the text that a wire value is compared by."""
     return orjson.dumps(wire).decode()
 
 
 def parse_filter(row_filter: Any, spec: ObjectSpec, schema: TenantSchema) -> tuple[Condition, ...]:
-    """Read a filter of an object type. Raises `FilterRefused`."""
+    """Parse the row filter of an object type. Raises `FilterRejected`."""
     if not isinstance(row_filter, dict):
         raise FilterRefused(
-            'A filter is an object in braces, such as {"technician": "$user.username"}; {} lets every record through.'
+            'A filter is a JSON object such as {"technician": "$user.username"}. {} matches every record.'
         )
     return tuple(_condition(key, value, spec, schema) for key, value in sorted(row_filter.items()))
 
@@ -80,7 +80,7 @@ def _condition(text: str, value: Any, spec: ObjectSpec, schema: TenantSchema) ->
     if not operands:
         raise FilterRefused(f"{text}: the list of values is empty.")
     if len(operands) > MAX_VALUES:
-        raise FilterRefused(f"{text}: at most {MAX_VALUES} values are allowed.")
+        raise FilterRefused(f"{text}: use at most {MAX_VALUES} values.")
     for operand in operands:
         _check_operand(text, field, operand)
     return Condition(key, field, operands)
@@ -91,40 +91,43 @@ def _check_operand(text: str, field: FieldSpec, operand: Any) -> None:
     if name is not None:
         check_parameter(text, name)
     elif operand is not None and fitting_key(field, operand) is None:
-        raise FilterRefused(f"{text}: {_shown(operand)} is not a value of a field of kind {field.kind}.")
+        raise FilterRefused(f"{text}: {_shown(operand)} is not a valid {field.kind} value.")
 
 
 def check_parameter(text: str, name: str) -> None:
-    """Refuse a parameter that can never have a value. Raises `FilterRefused`."""
+    """Reject a parameter that can never have a value. Raises `FilterRejected`."""
     owner, _, attribute = name.partition(".")
     if owner == "user" and attribute in USER_ATTRIBUTES:
         return
     if owner == "membership" and attribute.isidentifier():
         return
     raise FilterRefused(
-        f"{text}: ${name} is not a parameter; use $user.{{{', '.join(sorted(USER_ATTRIBUTES))}}} or $membership.<attribute>."
+        f"{text}: unknown parameter ${name}. "
+        f"Use $user.{{{', '.join(sorted(USER_ATTRIBUTES))}}} or $membership.<attribute>."
     )
 
 
 def parse_key(text: str, spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
-    """Read the left side of a filter's entry. Raises `FilterRefused`."""
+    """Parse the key of a filter entry. Raises `FilterRejected`."""
     parts = text.removeprefix("<").split(".")
     if text.startswith("<"):
         if len(parts) != 3:
-            raise FilterRefused(f"{text}: write <object.reference.field, such as <job.customer.technician.")
+            raise FilterRefused(f"{text}: use the form <object.reference.field, such as <job.customer.technician.")
         return _parse_down(text, parts, spec, schema)
     if len(parts) == 1:
         return RouteKey(text, OWN, text), _comparable(text, spec, text)
     if len(parts) == 2:
         return _parse_up(text, parts, spec, schema)
-    raise FilterRefused(f"{text}: one hop over a reference is as far as a filter reaches.")
+    raise FilterRefused(f"{text}: a filter can follow only one reference.")
 
 
 def _parse_up(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
     reference = spec.by_name.get(parts[0])
     if reference is None or reference.kind != Kind.REFERENCE or reference.reference is None:
         known = [f.name for f in spec.fields if f.reference is not None]
-        raise FilterRefused(f"{text}: {parts[0]} is not a reference of {spec.object_name}.{hint(parts[0], known)}")
+        raise FilterRefused(
+            f"{text}: {parts[0]} is not a reference field of {spec.object_name}.{hint(parts[0], known)}"
+        )
     parent = schema.by_object.get(reference.reference)
     if parent is None:
         raise FilterRefused(f"{text}: {reference.reference} is not published.")
@@ -154,26 +157,26 @@ def _comparable(text: str, spec: ObjectSpec, name: str) -> FieldSpec:
         known = [*(f.name for f in spec.fields if f.kind not in UNFIT_KINDS), *SYSTEM_FIELDS]
         raise FilterRefused(f"{text}: {spec.object_name} has no field {name}.{hint(name, known)}")
     if field.kind in UNFIT_KINDS:
-        raise FilterRefused(f"{text}: a field of kind {field.kind} cannot be compared.")
+        raise FilterRefused(f"{text}: {field.kind} fields can’t be used in a filter.")
     return field
 
 
 def hint(name: str, known: Sequence[str]) -> str:
-    """Return a sentence that leads from a wrong name to right ones; empty when there is none."""
+    """Return a sentence that suggests valid names for an invalid one, or ""."""
     if close := get_close_matches(name, known, 1):
         return f" Did you mean {close[0]}?"
     return (
-        f" There are: {', '.join(known[:_SHOWN_NAMES])}{', …' if len(known) > _SHOWN_NAMES else ''}." if known else ""
+        f" Available: {', '.join(known[:_SHOWN_NAMES])}{', ...' if len(known) > _SHOWN_NAMES else ''}." if known else ""
     )
 
 
 def _shown(operand: Any) -> str:
-    """Return a value as the person wrote it."""
+    """Return a value as its author wrote it."""
     return orjson.dumps(operand, default=str).decode()
 
 
 def offered_keys(spec: ObjectSpec, schema: TenantSchema) -> Iterator[RouteKey]:
-    """Yield every key that a filter of an object type can compare: of the record itself, one hop up, one hop down."""
+    """Yield every key that a filter of an object type can compare: its own fields, and one hop up or down."""
     for name in _fit(spec):
         yield RouteKey(name, OWN, name)
     for field in spec.fields:
@@ -193,14 +196,14 @@ def _fit(spec: ObjectSpec) -> list[str]:
 
 
 def parameter_name(operand: Any) -> str | None:
-    """Return the name in `$name`, or None when the operand is a constant."""
+    """Return the name in `$name`, or None for a constant."""
     if isinstance(operand, str) and operand.startswith("$") and not operand.startswith("$$"):
         return operand[1:]
     return None
 
 
 def fitting_key(field: FieldSpec, value: Any) -> str | None:
-    """Return the value key of a constant as this field would hold it, or None when the field can never hold it."""
+    """Return the value key of a constant as this field would store it, or None if the field can never have it."""
     if isinstance(value, str) and value.startswith("$$"):
         value = value[1:]
     if (
@@ -216,7 +219,7 @@ def fitting_key(field: FieldSpec, value: Any) -> str | None:
 
 
 def allowed_keys(condition: Condition, subject: Mapping[str, Any]) -> tuple[frozenset[str], dict[str, Any]]:
-    """Return the value keys a record may have, and the parameters that were used with their values."""
+    """Return the allowed value keys, and the parameters used with their values."""
     allowed: set[str] = set()
     used: dict[str, Any] = {}
     for operand in condition.operands:

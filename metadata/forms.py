@@ -1,4 +1,4 @@
-"""Forms for drafts: friendly spellings in, the stored form out, and a message at the field that is wrong."""
+"""Forms for drafts: accept convenient spellings, store the canonical form, and report errors at their field."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ else:
     _ObjectForm = _FieldForm = forms.ModelForm
     _FormSet = BaseInlineFormSet
 
-_CHOICES_HELP = 'One per line, "value" or "value: Label"; or a JSON list of texts or of {"value", "label"} objects.'
+_CHOICES_HELP = 'One per line, as "value" or "value: Label"; or a JSON list of strings or {"value", "label"} objects.'
 _TYPED_AS_JSON = frozenset({"integer", "real", "json"})
 _YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -38,7 +38,7 @@ class ChoicesField(forms.CharField):
         super().__init__(**kwargs)
 
     def prepare_value(self, value: Any) -> Any:
-        """Show a stored list as lines, or as JSON when it says more than lines can."""
+        """Show a stored list as lines, or as JSON if lines cannot express it."""
         if not isinstance(value, list):
             return value
         choices, messages = parse_choices(value)
@@ -51,7 +51,7 @@ class ChoicesField(forms.CharField):
         return "\n".join(lines) if plain else json.dumps(value, ensure_ascii=False)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare what is written."""
+        """Compare the text forms."""
         return super().has_changed(self.prepare_value(initial), data)
 
     def clean(self, value: Any) -> Any:
@@ -67,7 +67,7 @@ def _listed(text: str) -> Any:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValidationError("This is not JSON.") from error
+            raise ValidationError("Enter valid JSON.") from error
     pairs = (line.partition(":") for line in text.splitlines() if line.strip())
     return [{"value": value.strip(), "label": label.strip() or value.strip()} for value, _, label in pairs]
 
@@ -75,8 +75,8 @@ def _listed(text: str) -> Any:
 class ObjectMetadataForm(_ObjectForm):
     """An object type's draft."""
 
-    subtypes = ChoicesField(help_text=f"Values of object_type. {_CHOICES_HELP}")
-    statuses = ChoicesField(help_text=f"Values of status; JSON objects may add a colour. {_CHOICES_HELP}")
+    subtypes = ChoicesField(help_text=f"Allowed values of object_type. {_CHOICES_HELP}")
+    statuses = ChoicesField(help_text=f"Allowed values of status. JSON objects can add a colour. {_CHOICES_HELP}")
 
     class Meta:
         model = ObjectMetadata
@@ -86,30 +86,30 @@ class ObjectMetadataForm(_ObjectForm):
         }
 
     def clean_object_name(self) -> str:
-        """Check the name."""
+        """Validate the name."""
         return _checked(self.cleaned_data["object_name"], object_name_problem)
 
     def clean_table_name(self) -> str:
-        """Check the name, or propose one."""
+        """Validate the name, or propose one."""
         name = self.cleaned_data.get("table_name") or ""
         if not name and "object_name" in self.cleaned_data:
             return propose_table_name(self.cleaned_data["object_name"])
         return _checked(name, table_name_problem) if name else name
 
     def clean_conflict_policy(self) -> str:
-        """Check that it is a policy."""
+        """Validate the policy."""
         policy: str = self.cleaned_data["conflict_policy"]
         if policy not in POLICIES and not importable(policy):
-            raise ValidationError(f"Not one of {', '.join(POLICIES)}, nor a resolver this installation allows.")
+            raise ValidationError(f"Use {', '.join(POLICIES)}, or a resolver listed in MOAT['RESOLVERS'].")
         return policy
 
 
 class ObjectFieldForm(_FieldForm):
     """A field of a draft. What clients already rely on is read-only."""
 
-    choices = ChoicesField(help_text=f"For kind choice. {_CHOICES_HELP}")
+    choices = ChoicesField(help_text=f"For choice fields. {_CHOICES_HELP}")
     default = forms.CharField(
-        required=False, strip=False, help_text="The value itself, e.g. open, 12.50 or true; for kind JSON, as JSON."
+        required=False, strip=False, help_text="A value such as open, 12.50, or true. For JSON fields, enter JSON."
     )
 
     class Meta:
@@ -126,7 +126,7 @@ class ObjectFieldForm(_FieldForm):
             self._fix(published)
 
     def published(self) -> FieldSpec | None:
-        """Return what clients have of this field, or None for one they never had."""
+        """Return what clients have of this field, or None if they never had it."""
         spec = published_spec(self.instance.object_type) if self.instance.pk else None
         retired = (
             {field["name"]: field for field in self.instance.object_type.retired_fields} if self.instance.pk else {}
@@ -149,21 +149,21 @@ class ObjectFieldForm(_FieldForm):
         )
 
     def clean_name(self) -> str:
-        """Check the name."""
+        """Validate the name."""
         return _checked(self.cleaned_data["name"], field_name_problem)
 
     def clean(self) -> dict[str, Any]:
-        """Check what depends on the kind."""
+        """Validate what depends on the kind."""
         data: dict[str, Any] = super().clean() or self.cleaned_data
         kind = data.get("kind")
         if kind == "choice" and not data.get("choices") and "choices" not in self.errors:
-            self.add_error("choices", "A choice field needs choices.")
+            self.add_error("choices", "Add at least one choice.")
         if kind == "reference" and not data.get("reference") and "reference" not in self.errors:
-            self.add_error("reference", "Say which object type it refers to.")
+            self.add_error("reference", "Choose the object type this field refers to.")
         if kind == "json" and (data.get("unique") or data.get("indexed")):
-            self.add_error("kind", "A JSON field can be neither unique nor indexed.")
+            self.add_error("kind", "A JSON field can’t be unique or indexed.")
         if kind == "decimal" and (data.get("decimal_places") or 0) > MAX_DECIMAL_PLACES:
-            self.add_error("decimal_places", f"At most {MAX_DECIMAL_PLACES} digits after the point.")
+            self.add_error("decimal_places", f"Use at most {MAX_DECIMAL_PLACES} decimal places.")
         elif kind and "choices" not in self.errors:
             self._clean_default(kind, data)
         return data
@@ -174,7 +174,7 @@ class ObjectFieldForm(_FieldForm):
         if text in (None, ""):
             return
         if kind == "reference" or data.get("unique"):
-            self.add_error("default", "A reference or a unique field can have no default.")
+            self.add_error("default", "Reference and unique fields can’t have a default.")
             return
         choices = tuple(Choice.from_record(choice) for choice in data.get("choices") or ())
         spec = FieldSpec(data.get("name") or "x", kind, choices=choices, decimal_places=data.get("decimal_places"))
@@ -188,18 +188,18 @@ class ObjectFieldFormSet(_FormSet):
     """The fields of one draft."""
 
     def add_fields(self, form: "ObjectFieldForm", index: int | None) -> None:
-        """Let nobody delete a field that clients have: it is retired instead."""
+        """Prevent deletion of fields that clients have: those are retired instead."""
         super().add_fields(form, index)
         if "DELETE" in form.fields and form.published() is not None:
             form.fields["DELETE"].disabled = True
 
     def clean(self) -> None:
-        """Check that references stay within the tenant."""
+        """Require references to stay within the tenant."""
         super().clean()
         for form in self.forms:
             target = getattr(form, "cleaned_data", {}).get("reference")
             if target is not None and target.tenant_id != self.instance.tenant_id:
-                form.add_error("reference", "Refers to an object type of another tenant.")
+                form.add_error("reference", "References an object type in another tenant.")
 
 
 def _checked(name: str, check: Any) -> str:
@@ -223,4 +223,4 @@ def _typed(text: str, kind: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueRefused("bad_value", "This is not JSON." if kind == "json" else "This is not a number.") from error
+        raise ValueRefused("bad_value", "Enter valid JSON." if kind == "json" else "Enter a number.") from error

@@ -1,4 +1,4 @@
-"""PURE: the kinds a field can have. What a kind means in a database, on the wire and in JSON Schema is in `fieldtypes`."""
+"""Pure: the field kinds. `fieldtypes` defines their database types, wire values, and JSON Schema."""
 
 from enum import StrEnum
 from typing import Final
@@ -25,9 +25,9 @@ KINDS: Final = tuple(kind.value for kind in Kind)
 LABELS: Final[dict[Kind, str]] = {
     Kind.TEXT: "Text",
     Kind.INTEGER: "Whole number",
-    Kind.REAL: "Real number",
+    Kind.REAL: "Floating-point number",
     Kind.DECIMAL: "Decimal number",
-    Kind.BOOLEAN: "Yes / no",
+    Kind.BOOLEAN: "Yes/no",
     Kind.DATE: "Date",
     Kind.DATETIME: "Date and time",
     Kind.UUID: "UUID",
@@ -35,4 +35,4 @@ LABELS: Final[dict[Kind, str]] = {
     Kind.CHOICE: "Choice",
     Kind.REFERENCE: "Reference",
 }
-"""What people call them."""
+"""Display names."""

@@ -1,4 +1,4 @@
-"""PURE: how large one value may be. The installation's own limits come from where the app says when it starts."""
+"""Pure: maximum sizes of one value. At start-up, the app supplies the installation's limits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ _given: Callable[[], ValueLimits] = ValueLimits
 
 
 def take_limits_from(given: Callable[[], ValueLimits]) -> None:
-    """Ask this for the limits in force from now on."""
+    """Use this function as the source of the limits in force."""
     global _given
     _given = given
 
 
 def value_limits() -> ValueLimits:
-    """Return the limits in force: the installation's, or the defaults where none has started."""
+    """Return the limits in force: the installation's, or the defaults if none were set."""
     return _given()

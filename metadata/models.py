@@ -1,4 +1,4 @@
-"""Definitions of object types. What an admin edits is a draft; `published` is what the world has."""
+"""Definitions of object types. Admins edit drafts; `published` is the state that clients have."""
 
 from typing import Any, ClassVar
 
@@ -10,49 +10,52 @@ from tenants.models import SecurityProfile, Tenant, profile_changed
 
 
 class ObjectMetadata(models.Model):
-    """An object type: a draft an admin edits, and in `published` the state that clients have (None before the first publish).
+    """An object type: a draft, and in `published` the state that clients have (None before the first publish).
 
-    `retired` is the draft's wish, `retired_version` the fact: once it is set, `published` is only what the kept table looks like.
+    `retired` is the draft's intention, `retired_version` the fact. Once that is set, `published` only describes the
+    kept table.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="object_types")
-    object_name = models.CharField(max_length=40, help_text="Singular, e.g. job. Fixed once published.")
+    object_name = models.CharField(max_length=40, help_text="Singular, for example job. Can’t change after publishing.")
     table_name = models.CharField(
-        max_length=40, blank=True, help_text="Proposed from the object name when left empty. Fixed once published."
+        max_length=40,
+        blank=True,
+        help_text="Leave empty to derive it from the object name. Can’t change after publishing.",
     )
     label = models.CharField(max_length=80, blank=True)
     label_plural = models.CharField(max_length=80, blank=True)
     icon = models.CharField(max_length=40, blank=True)
     title_field = models.CharField(
-        max_length=40, blank=True, help_text="The field that names a record in lists and pickers."
+        max_length=40, blank=True, help_text="Field shown as the record’s title in lists and pickers."
     )
     subtypes = models.JSONField(
         default=list,
         blank=True,
-        help_text='Values of object_type: [{"value": "job_residential", "label": "Residential"}]',
+        help_text='Allowed values of object_type, such as [{"value": "job_residential", "label": "Residential"}]',
     )
     statuses = models.JSONField(
-        default=list, blank=True, help_text='Values of status: [{"value": "open", "label": "Open"}]'
+        default=list, blank=True, help_text='Allowed values of status, such as [{"value": "open", "label": "Open"}]'
     )
     conflict_policy = models.CharField(
         max_length=200,
         default="field_merge",
-        help_text="last_write_wins, field_merge, server_wins, manual, or the dotted path of a resolver class.",
+        help_text="last_write_wins, field_merge, server_wins, manual, or the dotted path of an allowed resolver class.",
     )
     published = models.JSONField(null=True, blank=True, editable=False)
     published_version = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     published_at = models.DateTimeField(null=True, blank=True, editable=False)
     retired_version = models.PositiveBigIntegerField(
-        null=True, blank=True, editable=False, help_text="The schema version that took it away from the clients."
+        null=True, blank=True, editable=False, help_text="Schema version in which this type was retired from clients."
     )
     retired_fields = models.JSONField(
         default=list,
         blank=True,
         editable=False,
-        help_text="Published fields taken away since, as they were; their names are never used again.",
+        help_text="Retired fields as they were last published. Their names can’t be reused.",
     )
     retired = models.BooleanField(
-        default=False, help_text="Take this object type away from all clients at the next publish. Its table is kept."
+        default=False, help_text="Remove this object type from all clients at the next publish. Its table is kept."
     )
 
     class Meta:
@@ -73,7 +76,9 @@ class ObjectField(models.Model):
 
     object_type = models.ForeignKey(ObjectMetadata, on_delete=models.CASCADE, related_name="fields")
     position = models.PositiveIntegerField(default=0)
-    name = models.CharField(max_length=40, help_text="a-z, 0-9 and _, starting with a letter. Fixed once published.")
+    name = models.CharField(
+        max_length=40, help_text="Use a–z, 0–9, and _, starting with a letter. Can’t change after publishing."
+    )
     label = models.CharField(max_length=80, blank=True)
     kind = models.CharField(
         max_length=12, choices=[(kind.value, label) for kind, label in LABELS.items()], default=Kind.TEXT.value
@@ -83,16 +88,18 @@ class ObjectField(models.Model):
     indexed = models.BooleanField(default=False)
     default = models.JSONField(null=True, blank=True)
     help_text = models.CharField(max_length=300, blank=True)
-    choices = models.JSONField(default=list, blank=True, help_text='For kind choice: [{"value": "a", "label": "A"}]')
+    choices = models.JSONField(
+        default=list, blank=True, help_text='For choice fields, such as [{"value": "a", "label": "A"}]'
+    )
     reference = models.ForeignKey(
         ObjectMetadata, null=True, blank=True, on_delete=models.PROTECT, related_name="referenced_by"
     )
     decimal_places = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="For kind decimal; 2 when left empty."
+        null=True, blank=True, help_text="For decimal fields. Defaults to 2."
     )
     retired = models.BooleanField(
         default=False,
-        help_text="Take this field away from all clients at the next publish. Its column is kept until trimmed.",
+        help_text="Remove this field from all clients at the next publish. trim_columns drops its column later.",
     )
 
     class Meta:
@@ -107,13 +114,13 @@ class ObjectField(models.Model):
 
 
 class SchemaRevision(models.Model):
-    """One publish of a tenant: what was run, as structured commands for clients and as SQL for the record. Append-only."""
+    """One publish of a tenant: structured commands for clients, and the SQL that ran. Append-only."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="revisions")
     schema_version = models.PositiveBigIntegerField()
     commands = models.JSONField()
-    plan = models.JSONField(help_text="The plan in words, one line per operation.")
-    sql = models.JSONField(help_text="The statements that ran, in order.")
+    plan = models.JSONField(help_text="The publish plan, one line per operation.")
+    sql = models.JSONField(help_text="SQL statements that ran, in order.")
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -129,7 +136,7 @@ class SchemaRevision(models.Model):
 
 
 class AccessRule(models.Model):
-    """A profile's rule for one object type. Without one, a profile that lacks full access does not know the object type."""
+    """A profile's rule for one object type. Without a rule, an object type does not exist for a filtered profile."""
 
     profile = models.ForeignKey(SecurityProfile, on_delete=models.CASCADE, related_name="rules")
     object_name = models.CharField(max_length=40)
@@ -138,22 +145,28 @@ class AccessRule(models.Model):
     can_update = models.BooleanField("update", default=False)
     can_delete = models.BooleanField("delete", default=False)
     readable_fields = models.JSONField(
-        null=True, blank=True, help_text='["title", "notes"]; empty: every field, also those yet to come.'
+        null=True,
+        blank=True,
+        help_text='For example ["title", "notes"]. Leave empty for all fields, including future ones.',
     )
     writable_fields = models.JSONField(
         null=True,
         blank=True,
-        help_text='["status", "notes"]; may name status and object_type; empty: every readable one.',
+        help_text='For example ["status", "notes"]. Can include status and object_type. '
+        "Leave empty for all readable fields.",
     )
     row_filter = models.JSONField(
         default=dict,
         blank=True,
-        help_text='{"technician": "$user.username"}, {"job.technician": "$membership.technician"}, {"region": ["north", "west"]}; {}: all.',
+        help_text='For example {"technician": "$user.username"}, {"job.technician": "$membership.technician"}, '
+        'or {"region": ["north", "west"]}. {} matches all records.',
     )
     subtypes = models.JSONField(
-        default=list, blank=True, help_text='Only these subtypes: ["job_residential"]; empty: all.'
+        default=list, blank=True, help_text='Only these subtypes, such as ["job_residential"]. Leave empty for all.'
     )
-    statuses = models.JSONField(default=list, blank=True, help_text='Only these statuses: ["open"]; empty: all.')
+    statuses = models.JSONField(
+        default=list, blank=True, help_text='Only these statuses, such as ["open"]. Leave empty for all.'
+    )
 
     class Meta:
         db_table = "access_rule"
@@ -167,13 +180,13 @@ class AccessRule(models.Model):
 
     @transaction.atomic
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, and raise the profile's revision in the same transaction. Bulk updates do not: never use them here."""
+        """Save, and increment the profile's revision in the same transaction. Bulk updates do not: never use them."""
         super().save(*args, **kwargs)
         profile_changed(self.profile_id)
 
     @transaction.atomic
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete, and raise the profile's revision in the same transaction."""
+        """Delete, and increment the profile's revision in the same transaction."""
         profile_id = self.profile_id
         done = super().delete(*args, **kwargs)
         profile_changed(profile_id)

@@ -1,5 +1,8 @@
-"""PURE: what a publish does, step by step. Each operation says itself in words and as a schema command for replicas;
-`sql` turns it into statements for the server."""
+"""Pure: the steps of a publish.
+
+Each operation describes itself and renders a schema command for replicas; `sql` turns it into statements for the
+server.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,21 +16,21 @@ class Operation(Protocol):
     """One step of a publish."""
 
     def words(self) -> str:
-        """Say the step in one line."""
+        """Describe the step in one line."""
 
     def command(self) -> Command | None:
-        """Return the schema command for replicas, or None when they need not do anything."""
+        """Return the schema command for replicas, or None if they have nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateTable:
-    """Make the table of a new object type, with its indexes."""
+    """Create the table of a new object type, with its indexes."""
 
     spec: ObjectSpec
 
     def words(self) -> str:
-        """Say the step in one line."""
-        fields = ", ".join(f"{field.name} ({field.kind})" for field in self.spec.fields) or "no fields yet"
+        """Describe the step in one line."""
+        fields = ", ".join(f"{field.name} ({field.kind})" for field in self.spec.fields) or "no fields"
         return f"Create table {self.spec.table_name} for {self.spec.object_name}: {fields}"
 
     def command(self) -> Command:
@@ -43,14 +46,14 @@ class CreateTable:
 
 @dataclass(frozen=True, slots=True)
 class AddColumn:
-    """Add a field to a published type; existing records read its default."""
+    """Add a field to a published type; existing records get its default."""
 
     table: str
     field: FieldSpec
 
     def words(self) -> str:
-        """Say the step in one line."""
-        default = "" if self.field.default is None else f", {self.field.default!r} in existing records"
+        """Describe the step in one line."""
+        default = "" if self.field.default is None else f", set to {self.field.default!r} in existing records"
         return f"Add column {self.table}.{self.field.name} ({self.field.kind}){default}"
 
     def command(self) -> Command:
@@ -60,14 +63,14 @@ class AddColumn:
 
 @dataclass(frozen=True, slots=True)
 class AddLink:
-    """Let a reference be a foreign key on the server. After all tables, so that types may refer to each other."""
+    """Make a reference a foreign key on the server. Runs after all tables exist, so types can refer to each other."""
 
     table: str
     field: FieldSpec
 
     def words(self) -> str:
-        """Say the step in one line."""
-        return f"Link {self.table}.{self.field.name} to {self.field.reference_table}"
+        """Describe the step in one line."""
+        return f"Add a foreign key from {self.table}.{self.field.name} to {self.field.reference_table}"
 
     def command(self) -> None:
         """Return None: a replica has no foreign keys."""
@@ -75,7 +78,7 @@ class AddLink:
 
 @dataclass(frozen=True, slots=True)
 class CreateIndex:
-    """Index a field; `on_replicas` unless they have its index already."""
+    """Index a field; also `on_replicas` unless they already have its index."""
 
     table: str
     field: str
@@ -83,7 +86,7 @@ class CreateIndex:
     on_replicas: bool = True
 
     def words(self) -> str:
-        """Say the step in one line."""
+        """Describe the step in one line."""
         return f"Make values of {self.table}.{self.field} unique" if self.unique else f"Index {self.table}.{self.field}"
 
     def command(self) -> Command | None:
@@ -93,7 +96,7 @@ class CreateIndex:
 
 @dataclass(frozen=True, slots=True)
 class DropIndex:
-    """Drop a field's index; `on_replicas` unless they keep one."""
+    """Drop a field's index; also `on_replicas` unless they keep one."""
 
     table: str
     field: str
@@ -101,8 +104,8 @@ class DropIndex:
     on_replicas: bool = True
 
     def words(self) -> str:
-        """Say the step in one line."""
-        what = "the rule that values are unique" if self.unique else "the index"
+        """Describe the step in one line."""
+        what = "the unique constraint" if self.unique else "the index"
         return f"Drop {what} of {self.table}.{self.field}"
 
     def command(self) -> Command | None:
@@ -112,14 +115,14 @@ class DropIndex:
 
 @dataclass(frozen=True, slots=True)
 class Widen:
-    """Let a field take every value it took, and more."""
+    """Widen a field, so that it accepts every value it accepted before, and more."""
 
     table: str
     old: FieldSpec
     new: FieldSpec
 
     def words(self) -> str:
-        """Say the step in one line."""
+        """Describe the step in one line."""
         return f"Widen {self.table}.{self.new.name} from {self.old.kind} to {self.new.kind}"
 
     def command(self) -> Command:
@@ -130,14 +133,17 @@ class Widen:
 
 @dataclass(frozen=True, slots=True)
 class RetireColumn:
-    """Take a field away from clients; the server keeps its column until it is trimmed."""
+    """Remove a field from clients; the server keeps its column until it is trimmed."""
 
     table: str
     field: FieldSpec
 
     def words(self) -> str:
-        """Say the step in one line."""
-        return f"Retire {self.table}.{self.field.name}: clients drop it, the server keeps its values until trim_columns"
+        """Describe the step in one line."""
+        return (
+            f"Retire {self.table}.{self.field.name}: clients drop the column; "
+            "the server keeps its values until you run trim_columns"
+        )
 
     def command(self) -> Command:
         """Return the schema command."""
@@ -146,13 +152,16 @@ class RetireColumn:
 
 @dataclass(frozen=True, slots=True)
 class RetireTable:
-    """Take an object type away from clients; the server keeps its table until it is trimmed."""
+    """Remove an object type from clients; the server keeps its table until it is trimmed."""
 
     spec: ObjectSpec
 
     def words(self) -> str:
-        """Say the step in one line."""
-        return f"Retire {self.spec.object_name}: clients drop table {self.spec.table_name}, the server keeps it until trim_columns"
+        """Describe the step in one line."""
+        return (
+            f"Retire {self.spec.object_name}: clients drop the table {self.spec.table_name}; "
+            "the server keeps it until you run trim_columns"
+        )
 
     def command(self) -> Command:
         """Return the schema command."""
@@ -161,22 +170,22 @@ class RetireTable:
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """Change what is said about an object type and what its values may be; no table changes."""
+    """Change attributes of an object type, such as labels and allowed values, without changing tables."""
 
     object_name: str
     what: tuple[str, ...]
 
     def words(self) -> str:
-        """Say the step in one line."""
+        """Describe the step in one line."""
         return f"Change {self.object_name}: {', '.join(self.what)}"
 
     def command(self) -> None:
-        """Return None: the record of `object_metadata` says it all."""
+        """Return None: the `object_metadata` record contains everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataCheck:
-    """Something that must hold for the live records before a change is legal. `rule` names a function of `preconditions`."""
+    """A condition that live records must meet before a change. `rule` names a function of `preconditions`."""
 
     rule: str
     where: str

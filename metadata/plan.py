@@ -1,4 +1,4 @@
-"""PURE: from what is published and what is drafted to an ordered list of operations, or every reason why not."""
+"""Pure: compare published types with drafts; return an ordered list of operations, or every problem."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ Change = tuple[str, ObjectSpec | None, ObjectSpec | None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a publish would do. With `problems` it must not be run; `checks` must hold for the data first."""
+    """What a publish would do. It must not run if it has `problems`, or before the data passes its `checks`."""
 
     operations: tuple[Operation, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -41,16 +41,15 @@ class Plan:
 def make_plan(
     drafts: Sequence[ObjectDraft], object_names: Iterable[str] | None = None, *, importable: Importable
 ) -> Plan:
-    """Plan the publish of some object types, or of all; `importable` says whether a dotted path leads to something.
+    """Plan the publish of some object types, or of all. `importable` tells whether a dotted path can be imported.
 
-    `drafts` are all of the tenant, so that names and references can be checked against those not published now.
+    `drafts` are all drafts of the tenant, so that names and references are also checked against types not published
+    now.
     """
     by_name = {draft.name: draft for draft in drafts}
     chosen = list(by_name) if object_names is None else list(dict.fromkeys(object_names))
     problems = [
-        Problem(name, "unknown_object", "There is no object type of this name.")
-        for name in chosen
-        if name not in by_name
+        Problem(name, "unknown_object", "No object type has this name.") for name in chosen if name not in by_name
     ]
     targets = {name: _target(by_name[name], by_name) for name in chosen if name in by_name}
     after = {draft.name: draft.live for draft in drafts if draft.live is not None and draft.name not in targets}
@@ -60,7 +59,7 @@ def make_plan(
     if not problems:
         targets = {name: target and _with_clean_defaults(target) for name, target in targets.items()}
     for spec in after.values():
-        # Types that are not published now too: one they refer to may be retired by this run.
+        # Check types that are not published now too: this run may retire a type they reference.
         problems.extend(reference_problems(spec, after, by_name))
     problems.extend(clashes(after.values(), drafts))
     changes = [(name, by_name[name].live, target) for name, target in targets.items() if by_name[name].live != target]
@@ -77,7 +76,7 @@ def make_plan(
 
 
 def pending(drafts: Sequence[ObjectDraft]) -> frozenset[str]:
-    """Return the names of object types whose draft differs from what is published, whether or not it could be published."""
+    """Return the names of object types whose draft differs from the published state, valid or not."""
     by_name = {draft.name: draft for draft in drafts}
     return frozenset(draft.name for draft in drafts if _differs(draft, _target(draft, by_name)))
 
@@ -88,13 +87,15 @@ def _differs(draft: ObjectDraft, target: ObjectSpec | None) -> bool:
     try:
         return draft.live != (target and _with_clean_defaults(target))
     except (MoatError, ValueError):
-        return True  # a default or a kind that cannot be, so it is not what is published
+        return True  # an invalid default or kind, so it cannot be what is published
 
 
 def _problems(draft: ObjectDraft, target: ObjectSpec | None, importable: Importable) -> Iterator[Problem]:
     if draft.gone and not draft.retired:
         yield Problem(
-            draft.name, "was_retired", "Was retired and cannot come back. Make a new object type under another name."
+            draft.name,
+            "was_retired",
+            "This object type is retired and can’t be restored. Create a new one with a different name.",
         )
     if target is None:
         return
@@ -105,7 +106,7 @@ def _problems(draft: ObjectDraft, target: ObjectSpec | None, importable: Importa
 
 
 def _target(draft: ObjectDraft, drafts: dict[str, ObjectDraft]) -> ObjectSpec | None:
-    """Return the object type as it shall be published, fields in the order they were published; None when it shall not be there."""
+    """Return the object type to publish, with its fields in their published order; None if it is or will be retired."""
     if draft.retired or draft.gone:
         return None
     wanted = draft.wanted
@@ -125,7 +126,7 @@ def _with_clean_defaults(spec: ObjectSpec) -> ObjectSpec:
     return replace(spec, fields=tuple(replace(field, default=clean(field, field.default)) for field in spec.fields))
 
 
-# Steps are numbered by when they must come: names are freed before they are taken, tables are there before links to them.
+# Step order: names are freed before they are reused, and tables exist before foreign keys to them.
 _RETIRE, _FREE, _WIDEN, _CREATE, _ADD, _LINK, _INDEX, _DESCRIBE = range(8)
 Step = tuple[int, Operation]
 

@@ -1,4 +1,4 @@
-"""PURE: what is wrong with a draft. Every check looks at everything and returns all it finds."""
+"""Pure: find all problems of a draft. No check stops at the first problem."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ WIDER: dict[str, frozenset[str]] = {
     "uuid": frozenset({"text"}),
     "integer": frozenset({"real", "decimal"}),
 }
-"""The kinds a published field of a kind may be changed to: those that hold every value it can have."""
+"""The kinds that a published kind can change to: those that can represent all its values."""
 
 MAX_FIELDS = 500
 MAX_DECIMAL_PLACES = 12
@@ -28,7 +28,7 @@ Importable = Callable[[str], bool]
 
 
 def object_problems(draft: ObjectDraft, target: ObjectSpec, importable: Importable) -> Iterator[Problem]:
-    """Find what is wrong with an object type by itself; `target` is what would be published."""
+    """Find problems of an object type by itself; `target` is what would be published."""
     name = draft.name
     for part, problem in (("", object_name_problem(name)), (".table_name", table_name_problem(target.table_name))):
         if problem:
@@ -36,27 +36,27 @@ def object_problems(draft: ObjectDraft, target: ObjectSpec, importable: Importab
     live = draft.live
     if live is not None and live.object_name != name:
         yield Problem(
-            name, "renamed", f"Was published as {live.object_name}; the name cannot change. Change the label instead."
+            name, "renamed", f"Published as {live.object_name}, so the name can’t change. Change the label instead."
         )
     if live is not None and live.table_name != target.table_name:
-        yield Problem(f"{name}.table_name", "renamed", f"Was published as {live.table_name}; the name cannot change.")
+        yield Problem(
+            f"{name}.table_name", "renamed", f"Published as {live.table_name}, so the table name can’t change."
+        )
     if target.title_field and target.title_field not in target.by_name:
-        yield Problem(f"{name}.title_field", "unknown_field", f"There is no field {target.title_field!r}.")
+        yield Problem(f"{name}.title_field", "unknown_field", f"No field is named {target.title_field!r}.")
     if target.conflict_policy not in POLICIES and not importable(target.conflict_policy):
         yield Problem(
             f"{name}.conflict_policy",
             "unknown_policy",
-            f"Not one of {', '.join(POLICIES)}, nor a resolver this installation allows.",
+            f"Use {', '.join(POLICIES)}, or a resolver listed in MOAT['RESOLVERS'].",
         )
     if len(target.fields) > MAX_FIELDS:
-        yield Problem(name, "too_many_fields", f"At most {MAX_FIELDS} fields; this has {len(target.fields)}.")
+        yield Problem(name, "too_many_fields", f"Use at most {MAX_FIELDS} fields (this has {len(target.fields)}).")
     yield from _removed(draft)
     repeated = {
         field.name for i, field in enumerate(target.fields) if field.name in {f.name for f in target.fields[:i]}
     }
-    yield from (
-        Problem(f"{name}.{field}", "repeated", "There are two fields of this name.") for field in sorted(repeated)
-    )
+    yield from (Problem(f"{name}.{field}", "repeated", "Two fields have this name.") for field in sorted(repeated))
 
 
 def _removed(draft: ObjectDraft) -> Iterator[Problem]:
@@ -67,22 +67,22 @@ def _removed(draft: ObjectDraft) -> Iterator[Problem]:
             yield Problem(
                 f"{draft.name}.{field.name}",
                 "removed",
-                "Clients have this field. Mark it retired instead of deleting it.",
+                "Clients use this field. Retire it instead of deleting it.",
             )
 
 
 def field_problems(draft: ObjectDraft, field: FieldSpec) -> Iterator[Problem]:
-    """Find what is wrong with a field by itself, and with how it differs from what is published."""
+    """Find problems of a field by itself, and of its differences from the published field."""
     where = f"{draft.name}.{field.name}"
     problem = field_name_problem(field.name)
     if problem:
         yield Problem(where, "bad_name", problem)
     if field.name in draft.burnt:
         yield Problem(
-            where, "name_was_retired", "A field of this name was retired; its name is never used again. Choose another."
+            where, "name_was_retired", "A retired field used this name, so it can’t be reused. Choose another name."
         )
     if field.kind not in KINDS:
-        yield Problem(where, "unknown_kind", f"There is no field kind {field.kind!r}.")
+        yield Problem(where, "unknown_kind", f"Unknown field kind {field.kind!r}.")
         return
     yield from _kind_problems(where, field)
     yield from _default_problems(where, field)
@@ -93,13 +93,13 @@ def field_problems(draft: ObjectDraft, field: FieldSpec) -> Iterator[Problem]:
 
 def _kind_problems(where: str, field: FieldSpec) -> Iterator[Problem]:
     if field.kind == "choice" and not field.choices:
-        yield Problem(where, "no_choices", "A choice field needs choices.")
+        yield Problem(where, "no_choices", "Add at least one choice.")
     if field.kind == "reference" and field.reference is None:
-        yield Problem(where, "unknown_reference", "Say which object type it refers to.")
+        yield Problem(where, "unknown_reference", "Choose the object type this field refers to.")
     if field.kind == "json" and (field.unique or field.indexed):
-        yield Problem(where, "json_index", "A JSON field can be neither unique nor indexed.")
+        yield Problem(where, "json_index", "A JSON field can’t be unique or indexed.")
     if field.kind == "decimal" and not 0 <= (field.decimal_places or 0) <= MAX_DECIMAL_PLACES:
-        yield Problem(where, "bad_decimal_places", f"0 to {MAX_DECIMAL_PLACES} digits after the point.")
+        yield Problem(where, "bad_decimal_places", f"Use 0 to {MAX_DECIMAL_PLACES} decimal places.")
 
 
 def _default_problems(where: str, field: FieldSpec) -> Iterator[Problem]:
@@ -109,17 +109,17 @@ def _default_problems(where: str, field: FieldSpec) -> Iterator[Problem]:
         yield Problem(
             where,
             "bad_default",
-            "A reference can have no default: existing records would point to one that may not exist.",
+            "A reference can’t have a default: existing records might point to a missing record.",
         )
     elif field.unique:
-        yield Problem(where, "bad_default", "A unique field can have no default: two records would share it.")
+        yield Problem(where, "bad_default", "A unique field can’t have a default: records would share the value.")
     elif field.kind != "decimal" or 0 <= (field.decimal_places or 0) <= MAX_DECIMAL_PLACES:
         try:
             clean(field, field.default)
         except ValueRefused as refused:
-            yield Problem(where, "bad_default", f"The default does not fit: {refused.message}")
+            yield Problem(where, "bad_default", f"The default is not valid: {refused.message}")
         if _has_huge_number(field.default):
-            # PostgreSQL's jsonb, which keeps definitions, would hand it back as an integer that nobody can hold.
+            # PostgreSQL's jsonb, which stores definitions, would return it as an integer outside the safe range.
             yield Problem(where, "bad_default", "Numbers in a default must be within ±(2^53 − 1).")
 
 
@@ -132,44 +132,42 @@ def _has_huge_number(value: Any) -> bool:
 
 
 def _change_problems(where: str, old: FieldSpec, new: FieldSpec) -> Iterator[Problem]:
-    advice = "Add a new field, fill it, and retire this one."
+    advice = "Add a new field, copy the values, then retire this one."
     if old.kind != new.kind and new.kind not in WIDER.get(old.kind, ()):
         wider = " or ".join(sorted(WIDER.get(old.kind, ())))
-        can = f"It can only become {wider}" if wider else "It cannot change"
-        yield Problem(where, "kind_changed", f"Was published as {old.kind}. {can}. {advice}")
+        can = f"It can only become {wider}" if wider else "Its kind can’t change"
+        yield Problem(where, "kind_changed", f"Published as {old.kind}. {can}. {advice}")
     elif old.kind == new.kind == "reference" and old.reference != new.reference:
-        yield Problem(where, "reference_changed", f"Was published as a reference to {old.reference}. {advice}")
+        yield Problem(where, "reference_changed", f"Published as a reference to {old.reference}. {advice}")
     elif old.kind == new.kind == "decimal" and old.decimal_places != new.decimal_places:
-        yield Problem(
-            where, "decimal_places_changed", f"Was published with {old.decimal_places} digits after the point. {advice}"
-        )
+        yield Problem(where, "decimal_places_changed", f"Published with {old.decimal_places} decimal places. {advice}")
 
 
 def reference_problems(
     target: ObjectSpec, after: dict[str, ObjectSpec], drafts: dict[str, ObjectDraft]
 ) -> Iterator[Problem]:
-    """Find references to object types that are not there once this publish is done."""
+    """Find references to object types that will not exist after this publish."""
     for field in target.fields:
         if field.kind != "reference" or field.reference is None or field.reference in after:
             continue
         where = f"{target.object_name}.{field.name}"
         other = drafts.get(field.reference)
         if other is None:
-            yield Problem(where, "unknown_reference", f"There is no object type {field.reference}.")
+            yield Problem(where, "unknown_reference", f"No object type is named {field.reference}.")
         elif other.retired or other.gone:
             yield Problem(
-                where, "retired_reference", f"Refers to {field.reference}, which is retired. Retire this field too."
+                where, "retired_reference", f"References {field.reference}, which is retired. Retire this field too."
             )
         else:
             yield Problem(
                 where,
                 "unpublished_reference",
-                f"Refers to {field.reference}, which is not published: publish it in the same run.",
+                f"References {field.reference}, which isn’t published. Publish both together.",
             )
 
 
 def clashes(after: Iterable[ObjectSpec], drafts: Sequence[ObjectDraft]) -> Iterator[Problem]:
-    """Find names that two object types of a tenant would share: tables, retired ones too."""
+    """Find table names that two object types of a tenant would share, including retired ones."""
     tables: dict[str, str] = {}
     for draft in drafts:
         if draft.gone and draft.published is not None:
@@ -178,6 +176,8 @@ def clashes(after: Iterable[ObjectSpec], drafts: Sequence[ObjectDraft]) -> Itera
         table = spec.table_name.lower()
         if table in tables:
             yield Problem(
-                f"{spec.object_name}.table_name", "table_taken", f"{tables[table]} has the table {spec.table_name}."
+                f"{spec.object_name}.table_name",
+                "table_taken",
+                f"The table name {spec.table_name} is already used by {tables[table]}.",
             )
         tables.setdefault(table, spec.object_name)

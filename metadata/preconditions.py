@@ -1,4 +1,4 @@
-"""Whether the live records allow a change of their type. One query per rule, in the transaction that would make the change."""
+"""Check whether live records allow a change of their type: one query per rule, in the changing transaction."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,12 +10,12 @@ from metadata.operations import DataCheck
 from metadata.schema import physical_name
 from tenants.errors import Problem
 
-# A rule is a condition on records that are in the way, its parameters, and what to say about them.
+# A rule is an SQL condition that matches blocking records, its parameters, and a message.
 Rule = tuple[str, list[Any], str]
 
 
 def unmet(tenant_id: int, checks: Iterable[DataCheck]) -> list[Problem]:
-    """Return a problem for every check that the live records of a tenant do not pass; it says how many are in the way."""
+    """Return a problem for every check that live records fail, with the number of blocking records."""
     problems = []
     for check in checks:
         table = quote(physical_name(tenant_id, check.table))
@@ -23,7 +23,8 @@ def unmet(tenant_id: int, checks: Iterable[DataCheck]) -> list[Problem]:
         count = _count(table, condition, parameters)
         if count:
             records = "1 record" if count == 1 else f"{count} records"
-            problems.append(Problem(check.where, check.rule, message.replace("{n}", records)))
+            text = message.replace("{n}", records).replace("{have}", "has" if count == 1 else "have")
+            problems.append(Problem(check.where, check.rule, text))
     return problems
 
 
@@ -38,33 +39,34 @@ def _no_records(table: str, column: str, check: DataCheck) -> Rule:
     return (
         "1 = 1",
         [],
-        "{n} would have no value: give it a default, or publish it as not required, fill it in, then require it.",
+        "{n} would have no value. Set a default, or publish the field as optional, fill it in, then require it.",
     )
 
 
 def _no_nulls(table: str, column: str, check: DataCheck) -> Rule:
-    return f"{table}.{column} IS NULL", [], "Cannot become required: {n} without a value."
+    return f"{table}.{column} IS NULL", [], "Can’t make this required: {n} {have} no value."
 
 
 def _no_duplicates(table: str, column: str, check: DataCheck) -> Rule:
-    shared = f'SELECT {column} FROM {table} WHERE NOT "_deleted" AND {column} IS NOT NULL GROUP BY {column} HAVING count(*) > 1'
-    return f"{table}.{column} IN ({shared})", [], "Cannot become unique: {n} share a value with another."
+    live = f'{table} WHERE NOT "_deleted" AND {column} IS NOT NULL'
+    shared = f"SELECT {column} FROM {live} GROUP BY {column} HAVING count(*) > 1"
+    return f"{table}.{column} IN ({shared})", [], "Can’t make this unique: {n} share a value."
 
 
 def _not_longer(table: str, column: str, check: DataCheck) -> Rule:
-    message = f"Cannot be indexed: {{n}} with more than {check.limit} characters."
+    message = f"Can’t index this: {{n}} {{have}} more than {check.limit} characters."
     return f"length({table}.{column}) > %s", [check.limit], message
 
 
 def _smaller(table: str, column: str, check: DataCheck) -> Rule:
     digits = len(str(check.limit)) - 1
-    message = f"Cannot become decimal: {{n}} with more than {digits} digits before the point."
+    message = f"Can’t convert to decimal: {{n}} {{have}} more than {digits} digits before the decimal point."
     return f"abs({table}.{column}) >= %s", [check.limit], message
 
 
 def _not_used(table: str, column: str, check: DataCheck) -> Rule:
     places = ", ".join(["%s"] * len(check.values))
-    message = f"Cannot drop {', '.join(map(repr, check.values))}: in use by {{n}}."
+    message = f"Can’t remove {', '.join(map(repr, check.values))}: in use by {{n}}."
     return f"{table}.{column} IN ({places})", list(check.values), message
 
 

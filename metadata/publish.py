@@ -1,4 +1,4 @@
-"""The use-case that makes drafts real: tables, revision, schema_version and the news of it, in one transaction or not at all."""
+"""The use case that publishes drafts: tables, revision, schema_version, and change lines, in one transaction."""
 
 import time
 from collections.abc import Iterable
@@ -29,12 +29,15 @@ _ATTEMPTS = 4
 _PAUSE = 0.25  # seconds, doubled with every attempt
 
 MAX_RECORD = 524_288
-"""Bytes of canonical JSON that the definition of one object type may have."""
+"""Maximum bytes of canonical JSON in the definition of one object type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a publish did, or with `dry_run` would do. Nothing to do: an empty plan and the `schema_version` as it was."""
+    """What a publish did, or with `dry_run` would do.
+
+    If there is nothing to do, `plan` is empty and `schema_version` unchanged.
+    """
 
     schema_version: int
     plan: list[str]
@@ -49,9 +52,10 @@ def publish(
     by: User | None = None,
     dry_run: bool = False,
 ) -> Publication:
-    """Publish the drafts of some object types of a tenant, or of all. `dry_run` plans and checks, and changes nothing.
+    """Publish the drafts of some object types of a tenant, or of all. `dry_run` only plans and checks.
 
-    Raises `Refused` with every problem found, `DdlFailed` when the database would not, `MoatError("unknown_tenant")`.
+    Raises `Refused` with every problem found, `DdlFailed` if the database rejects a statement,
+    `MoatError("unknown_tenant")`.
     """
     names = None if object_names is None else list(object_names)
     if dry_run:
@@ -61,11 +65,11 @@ def publish(
             with tenant_transaction(tenant_id) as locked:
                 return _perform(locked, names, by)
         except DdlFailed as failed:
-            # In a transaction of the caller's there is nothing to try again: it is broken already.
+            # Never retry inside a caller's transaction: it is already broken.
             if failed.code != "busy" or attempt == _ATTEMPTS - 1 or connection.in_atomic_block:
                 raise
         time.sleep(_PAUSE * 2**attempt)
-    raise DdlFailed("busy", "The tables could not be locked. Try again.")
+    raise DdlFailed("busy", "The tables couldn’t be locked. Try again.")
 
 
 def _rehearse(tenant_id: int, names: list[str] | None) -> Publication:
@@ -108,19 +112,19 @@ def _checked_plan(tenant_id: int, names: list[str] | None) -> Plan:
 
 
 def importable(path: str) -> bool:
-    """Say whether a dotted path is a resolver this installation allows (`MOAT["RESOLVERS"]`) and can load."""
+    """Return whether a dotted path is a resolver that this installation allows (`MOAT["RESOLVERS"]`) and can import."""
     if path not in allowed_resolvers():
         return False
     try:
         return callable(import_string(path))
-    except Exception:  # importing runs the module, which may fail in any way it likes
+    except Exception:  # importing runs the module, which can raise anything
         return False
 
 
 def _oversized(plan: Plan) -> list[Problem]:
-    # Every client gets the whole record in one change line.
+    # Every client receives the whole record in one change line.
     sizes = {name: len(canonical_json(_record(new))) for name, _, new in plan.changes if new is not None}
-    message = f"At most {MAX_RECORD:,} bytes of definition: shorten choices, help texts and defaults."
+    message = f"The definition exceeds {MAX_RECORD:,} bytes. Shorten choices, help texts, or defaults."
     return [Problem(name, "too_large", message) for name, size in sizes.items() if size > MAX_RECORD]
 
 

@@ -1,8 +1,8 @@
-"""Django models for type tables, made at run time, for reading: browse, filter, order. All writes go through the engine.
+"""Read-only Django models for type tables, created at run time, to browse, filter, and sort. Only the engine writes.
 
-A model's values are wire values on every database: what a field stores is converted on the way out, and what a filter
-compares with on the way in. The models live in an `Apps` of their own and never in the global registry, so nothing of
-Django's (admin, contenttypes, makemigrations, flush) meets them.
+A model's values are wire values on every database: values are converted when read, and filter operands when compared.
+The models live in an `Apps` of their own, never in the global registry, so Django's admin, contenttypes,
+makemigrations, and flush do not see them.
 """
 
 from collections import OrderedDict
@@ -56,7 +56,7 @@ LOOKUPS: dict[str, tuple[str, ...]] = {
 
 
 class WireField(_Field):
-    """A column of a field kind: stored as its kind is, wire values in Python. A filter's bad value raises `ValueRefused`."""
+    """A column of a field kind: stored as its kind is, wire values in Python. Bad operands raise `InvalidValue`."""
 
     def __init__(self, spec: FieldSpec) -> None:
         super().__init__(name=spec.name, null=True, db_column=spec.name, verbose_name=spec.label or spec.name)
@@ -71,7 +71,7 @@ class WireField(_Field):
         return from_db(self.spec, value, connection.vendor)
 
     def get_prep_value(self, value: Any) -> Any:
-        """Return the wire value to compare with. Raises `ValueRefused`."""
+        """Return the wire value to compare with. Raises `InvalidValue`."""
         # Expressions (F, Subquery) resolve themselves.
         return value if hasattr(value, "resolve_expression") else clean(_comparable(self.spec), value)
 
@@ -82,25 +82,25 @@ class WireField(_Field):
 
 
 def _comparable(spec: FieldSpec) -> FieldSpec:
-    # Asking for a choice that is not (or no longer) offered is a question with an empty answer, not an error.
+    # Filtering by a choice that is not offered, or no longer, matches nothing; it is not an error.
     return FieldSpec(spec.name, "text") if spec.kind == "choice" else spec
 
 
 class WireTextField(WireField):
-    """A text column, so that Django offers `contains` and its kin."""
+    """A text column, so that Django offers `contains` and similar lookups."""
 
     def get_internal_type(self) -> str:
-        """Return the type Django picks operators and casts by."""
+        """Return the type by which Django picks operators and casts."""
         return "TextField"
 
 
 def model_for(tenant_id: int, table_name: str, schema: TenantSchema) -> type[models.Model]:
-    """Return the model of an object type at one version of its schema. Raises `KeyError` for a table the schema does not have."""
+    """Return the model of an object type at one schema version. Raises `KeyError` if the schema lacks the table."""
     spec = schema.by_table[table_name]
     key = (tenant_id, schema.schema_version, table_name)
     with _lock:
         found = _models.get(key)
-        # The version alone would do, were it not for publishes that are rolled back and tests that start over.
+        # The version alone would do if not for publishes that roll back and tests that reset the tenant.
         if found is not None and found[0] == spec:
             _models.move_to_end(key)
             return found[1]
@@ -114,7 +114,7 @@ def model_for(tenant_id: int, table_name: str, schema: TenantSchema) -> type[mod
 
 def _build(tenant_id: int, spec: ObjectSpec) -> type[models.Model]:
     table = physical_name(tenant_id, spec.table_name)
-    quote(table)  # refuses what the border to the database must not see
+    quote(table)  # rejects names that must not reach the database
     options = {
         "app_label": "records",
         "apps": Apps(),

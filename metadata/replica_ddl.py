@@ -1,4 +1,4 @@
-"""PURE: the SQLite schema of a replica, as `docs/spec/replica.md` fixes it, from a schema and from schema commands."""
+"""Pure: the SQLite schema of a replica, as docs/spec/replica.md defines it, from a schema and schema commands."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ SYSTEM_COLUMNS: dict[str, tuple[str, ...]] = {
 """Columns of the system tables, in order."""
 
 SYSTEM_JSON_COLUMNS = frozenset({"subtypes", "statuses", "fields", "json_schema", "layout_json"})
-"""Columns of the system tables that hold RFC 8785 text."""
+"""Columns of the system tables that contain RFC 8785 text."""
 
 
 def _system_table(name: str) -> str:
@@ -33,10 +33,11 @@ SYSTEM_TABLES_SQL: list[str] = [
     f"PRAGMA user_version = {USER_VERSION}",
     _system_table("object_metadata"),
     _system_table("layout_definition"),
-    'CREATE TABLE "sync_state" ("id" INTEGER PRIMARY KEY CHECK ("id" = 1), "tenant" TEXT NOT NULL, "channel" TEXT NOT NULL, '
-    '"cursor" INTEGER NOT NULL, "state_hash" TEXT NOT NULL, "schema_version" INTEGER NOT NULL, "server_epoch" TEXT NOT NULL)',
+    'CREATE TABLE "sync_state" ("id" INTEGER PRIMARY KEY CHECK ("id" = 1), "tenant" TEXT NOT NULL, '
+    '"channel" TEXT NOT NULL, "cursor" INTEGER NOT NULL, "state_hash" TEXT NOT NULL, '
+    '"schema_version" INTEGER NOT NULL, "server_epoch" TEXT NOT NULL)',
 ]
-"""What every replica has before its first object type."""
+"""Tables that every replica has before its first object type."""
 
 
 def _column(field: FieldSpec) -> str:
@@ -54,15 +55,15 @@ def _index(table: str, field: str) -> str:
 
 
 def create_table_sql(spec: ObjectSpec) -> list[str]:
-    """Return the statements that make an object type's base table and its indexes."""
+    """Return the statements that create an object type's base table and its indexes."""
     indexes = [_index(spec.table_name, field.name) for field in spec.fields if field.has_index]
     return [_table(quote(spec.table_name), spec.fields), *indexes]
 
 
 def command_sql(command: Mapping[str, Any], *, patched: bool = False) -> list[str]:
-    """Return the statements of one schema command; with `patched`, for a client's replica, which has `_patched_` tables too.
+    """Return the statements of one schema command; with `patched`, for a client's replica with `_patched_` tables.
 
-    Raises `ValueError` for a command that is not known, `BadName` for a name that is not on the allow-list.
+    Raises `ValueError` for an unknown command, `BadName` for a name not on the allow-list.
     """
     table = command["table"]
     bases = [quote(table), quote(f"_patched_{table}")] if patched else [quote(table)]
@@ -78,11 +79,11 @@ def command_sql(command: Mapping[str, Any], *, patched: bool = False) -> list[st
         case "drop_index":
             return [f"DROP INDEX {quote(replica_index_name(table, command['field']))}"]
         case "widen_column":
-            return []  # SQLite's columns take any value; only the codec changes
+            return []  # SQLite's columns accept any value; only the codec changes
         case "retire_column":
             drop = f"DROP COLUMN {quote(command['field'])}"
             index = f"DROP INDEX IF EXISTS {quote(replica_index_name(table, command['field']))}"
             return [index, *(f"ALTER TABLE {base} {drop}" for base in bases)]
         case "retire_table":
             return [f"DROP TABLE {base}" for base in bases]
-    raise ValueError(f"There is no schema command {command['command']!r}.")
+    raise ValueError(f"Unknown schema command {command['command']!r}.")

@@ -1,6 +1,6 @@
-"""PURE: the published schema of a tenant as immutable values, and its form on the wire.
+"""Pure: the published schema of a tenant as immutable values, and its wire form.
 
-`ObjectSpec.record()` is what `object_metadata` holds on every client; `ObjectSpec.from_record` reads it back.
+`ObjectSpec.record()` is what `object_metadata` contains on every client; `ObjectSpec.from_record` reads it back.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One allowed value of a choice field, a subtype or a status."""
+    """One allowed value of a choice field, a subtype, or a status."""
 
     value: str
     label: str
@@ -40,7 +40,7 @@ class FieldSpec:
     required: bool = False
     unique: bool = False
     indexed: bool = False
-    default: Any = field(default=None, hash=False)  # a json default is a dict, which cannot be hashed
+    default: Any = field(default=None, hash=False)  # a JSON default may be a dict, which is not hashable
     help_text: str = ""
     choices: tuple[Choice, ...] = ()
     reference: str | None = None
@@ -49,7 +49,7 @@ class FieldSpec:
 
     @property
     def has_index(self) -> bool:
-        """Whether every replica keeps an index on this field."""
+        """Return whether every replica keeps an index on this field."""
         return self.indexed or self.unique or self.kind == "reference"
 
     def record(self) -> dict[str, Any]:
@@ -93,11 +93,11 @@ class ObjectSpec:
 
     @cached_property
     def by_name(self) -> dict[str, FieldSpec]:
-        """Fields by name."""
+        """Return the fields by name."""
         return {f.name: f for f in self.fields}
 
     def record(self, json_schema: dict[str, Any]) -> dict[str, Any]:
-        """Return the record of `object_metadata` (without id, which is the object name, and version)."""
+        """Return the record of `object_metadata`, without `version` and without the ID, which is the object name."""
         return {
             "table_name": self.table_name,
             "label": self.label or self.object_name,
@@ -135,12 +135,12 @@ class TenantSchema:
 
     @cached_property
     def by_table(self) -> dict[str, ObjectSpec]:
-        """Object types by table name."""
+        """Return the object types by table name."""
         return {o.table_name: o for o in self.objects}
 
     @cached_property
     def by_object(self) -> dict[str, ObjectSpec]:
-        """Object types by object name."""
+        """Return the object types by object name."""
         return {o.object_name: o for o in self.objects}
 
 

@@ -1,7 +1,7 @@
-"""PURE: operations of a plan as statements for the server, SQLite or PostgreSQL. Every name goes through `names.quote`.
+"""Pure: the SQL of a plan's operations on the server, for SQLite or PostgreSQL. `names.quote` quotes every name.
 
-Statements never say IF NOT EXISTS: it would hide a collision. Constraints that a stale writer could run into (NOT NULL,
-CHECK) are left out on purpose: what a value must be is checked in code.
+Statements never use IF NOT EXISTS, which would hide a collision. Type tables deliberately have no constraints that a
+stale writer could violate (NOT NULL, CHECK); code validates values instead.
 """
 
 from metadata.fieldtypes import column_type, literal
@@ -33,13 +33,13 @@ SYSTEM_COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("_entity_cbor", "bytea", ""),
     ),
 }
-"""(name, type, the rest) of the columns every type table has: four before the fields, the others after."""
+"""(name, type, constraints) of the columns every type table has: four before the fields, the others after."""
 
 _BEFORE_FIELDS = 4
 
 
 def statements(operation: Operation, tenant_id: int, vendor: str) -> list[str]:
-    """Return the statements that carry out an operation on the server; none when only clients must act."""
+    """Return the statements that perform an operation on the server; none if only clients must act."""
     match operation:
         case CreateTable(spec):
             return _create_table(spec, tenant_id, vendor)
@@ -72,18 +72,18 @@ def cursor_index(tenant_id: int, table: str) -> str:
 
 
 def add_system_column(table: str, column: tuple[str, str, str]) -> str:
-    """Return the statement that gives an older type table, by its physical name, a system column it lacks; one that may be null."""
+    """Return the statement that adds a missing nullable system column to an existing type table (physical name)."""
     name, kind, _ = column
     return f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {kind}"
 
 
 def drop_column(tenant_id: int, table: str, field: str) -> str:
-    """Return the statement that destroys a retired column and its values. For `trim_columns` only."""
+    """Return the statement that drops a retired column and its values. For `trim_columns` only."""
     return f"ALTER TABLE {_physical(tenant_id, table)} DROP COLUMN {quote(field)}"
 
 
 def drop_table(tenant_id: int, table: str) -> str:
-    """Return the statement that destroys a retired type's table and its records. For `trim_columns` only."""
+    """Return the statement that drops a retired type's table and its records. For `trim_columns` only."""
     return f"DROP TABLE {_physical(tenant_id, table)}"
 
 
@@ -112,10 +112,11 @@ def _column(field: FieldSpec, tenant_id: int, vendor: str) -> str:
     if field.default is not None:
         parts.append(f"DEFAULT {literal(field, vendor)}")
     if field.reference_table and vendor == "sqlite":
-        # SQLite looks for the other table only when a row is written, so this may come before it; it can never be added later.
+        # SQLite checks the target table only when a row is written, so it may not exist yet. A foreign key cannot be
+        # added later.
         parts.append(_references(field, tenant_id))
     if field.reference_table and vendor == "postgresql":
-        parts.append('COLLATE "C"')  # as the ids it points to
+        parts.append('COLLATE "C"')  # like the IDs it refers to
     return " ".join(parts)
 
 
@@ -132,7 +133,7 @@ def _link(field: FieldSpec, tenant_id: int, table: str) -> list[str]:
 def _index(tenant_id: int, table: str, field: str, *, unique: bool) -> str:
     name = quote(field_index(tenant_id, table, field, unique=unique))
     target = f"ON {_physical(tenant_id, table)} ({quote(field)})"
-    # Tombstones keep their values, and must not stand in the way of a new record.
+    # Tombstones keep their values and must not block a new record.
     return f'CREATE UNIQUE INDEX {name} {target} WHERE NOT "_deleted"' if unique else f"CREATE INDEX {name} {target}"
 
 

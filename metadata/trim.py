@@ -1,4 +1,4 @@
-"""The use-case that destroys what was retired: columns and tables the clients dropped long ago. There is no way back."""
+"""Permanently drop retired columns and tables."""
 
 from dataclasses import dataclass
 
@@ -17,17 +17,17 @@ from tenants.locks import tenant_transaction
 
 @dataclass(frozen=True, slots=True)
 class Remnant:
-    """A retired column, or with `column` None a whole table, that the server still keeps, and how many values or records it has."""
+    """A retired column, or table if `column` is None, that still exists, and its number of values or records."""
 
     table: str
     column: str | None
     count: int
 
     def words(self) -> str:
-        """Say it in one line."""
+        """Describe it in one line."""
         if self.column is None:
-            return f"table {self.table} with {self.count} records"
-        return f"column {self.table}.{self.column} with {self.count} values"
+            return f"table {self.table} with {self.count} record{'' if self.count == 1 else 's'}"
+        return f"column {self.table}.{self.column} with {self.count} value{'' if self.count == 1 else 's'}"
 
 
 def remnants(tenant_id: int) -> list[Remnant]:
@@ -51,7 +51,7 @@ def remnants(tenant_id: int) -> list[Remnant]:
 
 
 def trim(tenant_id: int) -> list[Remnant]:
-    """Drop every remnant of a tenant, in one transaction; return what was dropped. Raises `DdlFailed`."""
+    """Drop every remnant of a tenant in one transaction; return what was dropped. Raises `DdlFailed`."""
     with tenant_transaction(tenant_id):
         found = remnants(tenant_id)
         gone = [remnant.table for remnant in found if remnant.column is None]
@@ -65,8 +65,8 @@ def _drop_tables(tenant_id: int, tables: list[str]) -> list[str]:
     if connection.vendor == "postgresql":
         return [
             f"{drop} CASCADE" for drop in drops
-        ]  # takes foreign keys that point here along, no rows and no other table
-    # SQLite has no CASCADE, but asks of a dropped table's rows whether another table still needs them.
+        ]  # drops foreign keys that refer to it, but no rows and no other table
+    # SQLite has no CASCADE, and checks whether rows of a dropped table are still referenced.
     return [*(f"DELETE FROM {quote(physical_name(tenant_id, table))}" for table in tables), *drops]
 
 

@@ -1,4 +1,4 @@
-"""Admin of tenants, members, profiles, devices and users. Every admin of Moat builds on `TenantScopedAdmin`."""
+"""Admin of tenants, members, profiles, devices, and users. Every admin of Moat builds on `TenantScopedAdmin`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +50,9 @@ admin.site.unregister(User)
 
 @admin.register(Tenant)
 class TenantAdmin(TenantScopedAdmin):
-    """Operators make tenants; tenant admins see their own and may rename it.
+    """Operators create tenants; tenant admins see their own and can rename it.
 
-    Nobody deletes one here: its type tables would stay behind without an owner.
+    A tenant cannot be deleted here: that would orphan its type tables.
     """
 
     tenant_path = ""
@@ -62,20 +62,20 @@ class TenantAdmin(TenantScopedAdmin):
     readonly_fields = ("schema_version", "cursor", "pruned_cursor", "server_epoch", "created_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
-        """Fix the slug once the tenant exists: the chain begins with it."""
+        """Make the slug read-only once the tenant exists: its chain starts from the slug."""
         fields = super().get_readonly_fields(request, obj)
         return (*fields, "slug") if obj is not None else fields
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Only operators make tenants."""
+        """Allow only operators to create tenants."""
         return is_operator(request.user)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes a tenant here."""
+        """Never allow deleting a tenant."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
-        """Give a new tenant a full-access profile; of an old one write the name only, the counters belong to the tenant lock."""
+        """Give a new tenant a full-access profile. Of an existing one, save only the name: the lock guards the rest."""
         if change:
             obj.save(update_fields=["name"])
             return
@@ -85,7 +85,7 @@ class TenantAdmin(TenantScopedAdmin):
 
 @admin.register(SecurityProfile)
 class SecurityProfileAdmin(TenantScopedAdmin):
-    """What members may see; the rules per object type are added where object types are known (`sync.admin.profiles`)."""
+    """What members can see. `sync.admin.profiles` adds the rules per object type, where object types are known."""
 
     list_display = ("name", "tenant", "full_access", "revision")
     list_filter = ("tenant",)
@@ -95,7 +95,7 @@ class SecurityProfileAdmin(TenantScopedAdmin):
 
 @admin.register(Membership)
 class MembershipAdmin(TenantScopedAdmin):
-    """Members of a tenant. A tenant admin adds new people here, and never sees users of other tenants."""
+    """Members of a tenant. A tenant admin can add new users here, and never sees users of other tenants."""
 
     list_display = ("user", "tenant", "role", "profile")
     list_filter = ("tenant", "role")
@@ -103,19 +103,19 @@ class MembershipAdmin(TenantScopedAdmin):
     search_fields = ("user__username", "user__first_name", "user__last_name")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[_Form]:
-        """Offer a new user on the add page."""
+        """Offer to create a user on the add page."""
         if obj is None:
             kwargs["form"] = NewMemberForm
         form: type[_Form] = super().get_form(request, obj, change=change, **kwargs)
         return form
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
-        """Fix the person of a membership that exists."""
+        """Make the user of an existing membership read-only."""
         fields = super().get_readonly_fields(request, obj)
         return (*fields, "user") if obj is not None else fields
 
     def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
-        """Make the new user first; let a tenant admin into this site."""
+        """Create the new user first, and give a tenant admin access to this site."""
         if not change and form.cleaned_data.get("new_username"):
             obj.user = User.objects.create_user(
                 form.cleaned_data["new_username"], password=form.cleaned_data["new_password"]
@@ -126,7 +126,7 @@ class MembershipAdmin(TenantScopedAdmin):
 
 @admin.register(Device)
 class DeviceAdmin(TenantScopedAdmin):
-    """Client installations. Adding one shows its token, once. Devices are revoked, not deleted: the log names them."""
+    """Client installations. Adding one shows its token once. Devices are revoked, not deleted: the log names them."""
 
     list_display = ("name", "id", "user", "tenant", "created_at", "last_seen_at", "last_cursor", "active")
     list_filter = ("tenant", ("revoked_at", admin.EmptyFieldListFilter))
@@ -137,24 +137,24 @@ class DeviceAdmin(TenantScopedAdmin):
 
     @admin.display(boolean=True, ordering="revoked_at")
     def active(self, obj: Device) -> bool:
-        """Whether its token works."""
+        """Return whether the device's token works."""
         return obj.revoked_at is None
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Ask a new device for what a person can know."""
+        """Show only the fields that can be entered when adding a device."""
         return ("tenant", "user", "name", *self.readonly_fields) if obj is not None else ("tenant", "user", "name")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
-        """Fix the owner of a device that exists."""
+        """Make the owner of an existing device read-only."""
         fields = super().get_readonly_fields(request, obj)
         return (*fields, "user") if obj is not None else fields
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Revoke instead."""
+        """Never allow deletion: devices are revoked instead."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: _Form, change: bool) -> None:
-        """Seal a new device; its token lives in this request only. Of an old one write the name: the rest moves meanwhile."""
+        """Seal a new device; its token exists only in this request. For an existing one, save only the name."""
         if change:
             obj.save(update_fields=["name"])
             return
@@ -162,7 +162,7 @@ class DeviceAdmin(TenantScopedAdmin):
         super().save_model(request, obj, form, change)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
-        """Show the token in this very answer: it is never stored, not even in a message or session."""
+        """Show the token in this response: it is never stored, not even in a message or session."""
         context = {
             **self.admin_site.each_context(request),
             "title": "Device created",
@@ -176,14 +176,14 @@ class DeviceAdmin(TenantScopedAdmin):
 
     @admin.action(description="Revoke selected devices", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: "QuerySet[Device]") -> None:
-        """Revoke each selected device; live connections end at once."""
+        """Revoke each selected device, which closes its live connections."""
         revoked = sum(tokens.revoke(device) for device in queryset)
         self.message_user(request, f"{revoked} device{'' if revoked == 1 else 's'} revoked.", messages.SUCCESS)
 
 
 @admin.register(User)
 class ScopedUserAdmin(TenantScopedAdmin, _UserAdmin):
-    """User accounts. Tenant admins see their members, and edit an account only when it belongs to their tenants alone."""
+    """User accounts. Tenant admins see their members and can edit accounts that belong solely to their tenants."""
 
     tenant_path = "memberships__tenant"
     plain_fieldsets = (
@@ -193,7 +193,7 @@ class ScopedUserAdmin(TenantScopedAdmin, _UserAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """Return members of the admin's tenants, each once."""
+        """Return the members of the admin's tenants, each once."""
         users = User.objects.order_by("username")
         if is_operator(request.user):
             return users
@@ -204,28 +204,28 @@ class ScopedUserAdmin(TenantScopedAdmin, _UserAdmin):
         return set(obj.memberships.values_list("tenant_id", flat=True))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Tenant admins add people as members."""
+        """Allow only operators: tenant admins add users as members."""
         return is_operator(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Tenant admins edit accounts that belong to their tenants alone."""
+        """Let tenant admins edit only accounts that belong solely to their tenants."""
         if not super().has_change_permission(request, obj):
             return False
         return obj is None or is_operator(request.user) or is_only_in(obj, administered_ids(request.user))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Tenant admins end a membership or make an account inactive instead."""
+        """Allow only operators: tenant admins end a membership or deactivate an account instead."""
         return is_operator(request.user)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Keep rights on the whole site out of a tenant admin's form."""
+        """Hide site-wide permissions from tenant admins."""
         return super().get_fieldsets(request, obj) if is_operator(request.user) else self.plain_fieldsets
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        """Groups are the whole site's."""
+        """Hide the group filters from tenant admins: groups are site-wide."""
         return super().get_list_filter(request) if is_operator(request.user) else ["is_active"]
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        """Show accounts by name; rights on the whole site to operators only."""
+        """List accounts by name; show site-wide permissions to operators only."""
         columns = ("username", "email", "first_name", "last_name", "is_active")
         return (*columns, "is_staff", "is_superuser") if is_operator(request.user) else columns

@@ -1,4 +1,4 @@
-"""The tenants app: who is who, and the per-tenant counters."""
+"""The tenants app: tenants, their users and devices, and the per-tenant counters."""
 
 from importlib import import_module
 
@@ -6,7 +6,7 @@ from django.apps import AppConfig
 
 
 class TenantsConfig(AppConfig):
-    """Tenants, memberships, security profiles and devices."""
+    """Tenants, memberships, security profiles, and devices."""
 
     name = "tenants"
     verbose_name = "Tenants"

@@ -1,10 +1,10 @@
-"""Pure: domain errors. They know no HTTP and no WebSocket; `sync.transports.errors` maps their codes to both."""
+"""Pure: domain errors. They know nothing of HTTP or WebSockets; `sync.transports.errors` maps their codes to both."""
 
 from dataclasses import dataclass
 
 
 class MoatError(Exception):
-    """An expected failure with a code a program can read and a message a person can act on."""
+    """An expected failure, with a code for programs and a message that says what to do."""
 
     def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -18,7 +18,7 @@ class MoatError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a definition: `where` names the object type or field (`job.customer`), `code` is stable."""
+    """One problem in a definition. `where` names the object type or field (`job.customer`); `code` is stable."""
 
     where: str
     code: str
@@ -26,7 +26,7 @@ class Problem:
 
 
 class Refused(MoatError):
-    """A use-case refused as a whole, with every problem found, not only the first."""
+    """A use case rejected as a whole, with every problem found, not only the first."""
 
     def __init__(self, problems: list[Problem], *, code: str = "refused") -> None:
         super().__init__(code, "; ".join(f"{p.where}: {p.message}" for p in problems))

@@ -11,18 +11,21 @@ from tenants.models import Membership
 
 
 class NewMemberForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Adds a member: a user the admin can see already, or a new one.
+    """Add a member: an existing user the admin can see, or a new one.
 
-    A tenant admin cannot pick users of other tenants; those an operator adds. User names are one space for all tenants, so that a
-    name is taken, by somebody somewhere, is all that can be found out.
+    A tenant admin cannot pick users of other tenants; an operator adds those. User names are shared by all tenants, so
+    the form reveals that a name is taken, but nothing else.
     """
 
     new_username = forms.CharField(
-        required=False, max_length=150, validators=User._meta.get_field("username").validators, label="or new user name"
+        required=False,
+        max_length=150,
+        validators=User._meta.get_field("username").validators,
+        label="Or a new user name",
     )
     new_password = forms.CharField(
         required=False,
-        label="Password of the new user",
+        label="New user’s password",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         help_text=password_validators_help_text_html(),
     )
@@ -36,18 +39,18 @@ class NewMemberForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["user"].required = False
 
     def clean(self) -> dict[str, Any]:
-        """Ask for exactly one person; a new one needs a free name and a sound password."""
+        """Require exactly one user. A new one needs an unused name and a valid password."""
         data: dict[str, Any] = super().clean() or self.cleaned_data
         username = data.get("new_username")
         if bool(data.get("user")) == bool(username):
-            raise ValidationError({"user": "Choose a user, or name a new one."})
+            raise ValidationError({"user": "Choose an existing user or enter a new user name."})
         if username:
             self._check_new(User(username=username), data.get("new_password") or "")
         return data
 
     def _check_new(self, user: User, password: str) -> None:
         if User.objects.filter(username__iexact=user.username).exists():
-            self.add_error("new_username", "This user name is taken.")
+            self.add_error("new_username", "This user name is already taken.")
         try:
             validate_password(password, user)
         except ValidationError as error:

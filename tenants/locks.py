@@ -1,8 +1,8 @@
-"""The one place that locks a tenant. Whoever holds the lock is the only writer of that tenant's counters, rows and log.
+"""Lock a tenant. The holder of the lock is the only writer of the tenant's counters, rows, and log.
 
-PostgreSQL locks the tenant's row (`FOR UPDATE`); on SQLite every write transaction is `BEGIN IMMEDIATE` and locks the
-whole database, so reading the row is enough. Locks are not re-entrant in effect: a nested `tenant_transaction` of the
-same tenant would read counters the outer one has not stored yet, so pass the `LockedTenant` down instead.
+PostgreSQL locks the tenant's row (`FOR UPDATE`). On SQLite every write transaction is `BEGIN IMMEDIATE` and locks the
+whole database, so reading the row is enough. Do not nest `tenant_transaction` for one tenant: the inner one would read
+counters the outer one has not stored yet. Pass the `LockedTenant` down instead.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _UPDATE = (
 
 @dataclass(slots=True)
 class LockedTenant:
-    """The counters of a tenant whose lock is held. Mutable: writers advance them and `store` writes them back, all but `access_version`."""
+    """The counters of a locked tenant. Mutable: writers advance them; `store` writes all but `access_version` back."""
 
     id: int
     slug: str
@@ -35,7 +35,10 @@ class LockedTenant:
 
 
 def lock_tenant(tenant_id: int) -> LockedTenant:
-    """Lock a tenant until the transaction ends. Raises `MoatError("unknown_tenant")`, and outside `atomic` a Django error."""
+    """Lock a tenant until the transaction ends.
+
+    Raises `MoatError("unknown_tenant")`, and `TransactionManagementError` outside of `atomic`.
+    """
     if not connection.in_atomic_block:
         raise TransactionManagementError("lock_tenant cannot be used outside of an 'atomic' block.")
     sql = f"{_SELECT} FOR UPDATE" if connection.features.has_select_for_update else _SELECT
@@ -43,13 +46,13 @@ def lock_tenant(tenant_id: int) -> LockedTenant:
         cursor.execute(sql, [tenant_id])
         row = cursor.fetchone()
     if row is None:
-        raise MoatError("unknown_tenant", "There is no such tenant.")
+        raise MoatError("unknown_tenant", "Unknown tenant.")
     pk, slug, epoch, schema_version, head, state_hash, pruned, access_version = row
     return LockedTenant(pk, slug, epoch, schema_version, head, bytes(state_hash), pruned, access_version)
 
 
 def store(locked: LockedTenant) -> None:
-    """Write the counters of a locked tenant back, in the transaction that locked it."""
+    """Write a locked tenant's counters back, in the transaction that locked it."""
     values: list[int | bytes] = [
         locked.schema_version,
         locked.cursor,

@@ -1,4 +1,4 @@
-"""People in tenants: add a member, and who may manage whose user account."""
+"""Create tenants and members, and decide who may manage which user accounts."""
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -8,7 +8,7 @@ from tenants.models import Membership, SecurityProfile, Tenant
 
 @transaction.atomic
 def create_tenant(slug: str, name: str = "") -> Tenant:
-    """Create a tenant with a full-access profile; raises Django's ValidationError when the slug is malformed or taken."""
+    """Create a tenant with a full-access profile. Raises Django's ValidationError for an invalid or taken slug."""
     tenant = Tenant(slug=slug, name=name or slug)
     tenant.full_clean(exclude=["state_hash"])
     tenant.save()
@@ -38,17 +38,17 @@ def create_member(
 
 
 def open_admin(member: Membership) -> None:
-    """Let a tenant admin into the admin site. Taking the role away needs no undoing: without it the site shows nothing."""
+    """Give a tenant admin access to the admin site. A former admin keeps it, but sees nothing there."""
     if member.role == Membership.Role.ADMIN and not member.user.is_staff:
         member.user.is_staff = True
         member.user.save(update_fields=["is_staff"])
 
 
 def is_only_in(user: User, tenant_ids: frozenset[int]) -> bool:
-    """Whether a plain account belongs to these tenants alone.
+    """Return whether an ordinary account belongs to these tenants only.
 
-    Only such an account may be edited by their admins: through an account that is also known elsewhere, or has rights of
-    its own on the site, its password would open what is not theirs.
+    Only such an account may be edited by their admins. Changing the password of an account that has memberships
+    elsewhere, or site-wide permissions, would grant access to other data.
     """
     if user.is_superuser or user.groups.exists() or user.user_permissions.exists():
         return False

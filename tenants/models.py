@@ -1,4 +1,4 @@
-"""Tenants, who belongs to them, what they may see, and on which devices."""
+"""Tenants, their members, what members can see, and their devices."""
 
 import re
 import secrets
@@ -14,7 +14,9 @@ from django.db import models, transaction
 from tenants.genesis import genesis
 from tenants.signals import access_changed
 
-SLUG = RegexValidator(r"^[a-z][a-z0-9-]{0,39}$", "Use 1 to 40 of a-z, 0-9 and -, starting with a letter.")
+SLUG = RegexValidator(
+    r"^[a-z][a-z0-9-]{0,39}$", "Use 1 to 40 characters: a–z, 0–9, and hyphens, starting with a letter."
+)
 
 ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 MAX_ATTRIBUTES = 50
@@ -22,28 +24,31 @@ MAX_ATTRIBUTE_VALUES = 1000
 
 
 def new_epoch() -> str:
-    """Draw a `server_epoch`: 32 hex characters that tell one life of a tenant's log from another."""
+    """Create a `server_epoch`: 32 random hex characters that identify one continuous life of a tenant's log."""
     return secrets.token_hex(16)
 
 
 def check_attributes(value: Any) -> None:
-    """Refuse attributes that a row filter could not compare: names are plain, values scalars or lists of scalars."""
+    """Reject attributes that row filters could not compare. Names are plain; values are scalars or lists of scalars."""
     if not isinstance(value, dict) or len(value) > MAX_ATTRIBUTES:
-        raise ValidationError(f"Attributes are an object of at most {MAX_ATTRIBUTES} names.")
+        raise ValidationError(f"Attributes must be a JSON object with at most {MAX_ATTRIBUTES} keys.")
     for name, one in value.items():
         items = one if isinstance(one, list) else [one]
         if not ATTRIBUTE.fullmatch(name):
-            raise ValidationError(f"{name!r} is not a name: use 1 to 40 of a-z, 0-9 and _, starting with a letter.")
+            raise ValidationError(
+                f"{name!r} is not a valid name. Use 1 to 40 characters: a–z, 0–9, and _, starting with a letter."
+            )
         if len(items) > MAX_ATTRIBUTE_VALUES or not all(isinstance(i, str | bool | int | None) for i in items):
             raise ValidationError(
-                f"{name}: a text, a whole number, yes or no, or a list of at most {MAX_ATTRIBUTE_VALUES} of these."
+                f"{name}: use text, a whole number, true or false, or a list of up to {MAX_ATTRIBUTE_VALUES} of these."
             )
 
 
 def access_changed_in(tenant_ids: Iterable[int]) -> None:
-    """Raise `access_version` of tenants, and tell the process once that is committed.
+    """Increment the `access_version` of tenants, and send `access_changed` after the commit.
 
-    Writers carry the version they wrote under, so nothing committed later reaches a client under rights from before.
+    Writers record the version they wrote under, so a client receives nothing that was committed after its access
+    changed.
     """
     for tenant_id in sorted(set(tenant_ids)):
         Tenant.objects.filter(pk=tenant_id).update(access_version=models.F("access_version") + 1)
@@ -51,14 +56,14 @@ def access_changed_in(tenant_ids: Iterable[int]) -> None:
 
 
 def profile_changed(profile_id: int) -> None:
-    """Raise a profile's revision: its channels end, and its members go on in new ones. Call it in the changing transaction."""
+    """Increment a profile's revision, in the transaction that changes it. Its members move to new channels."""
     rows = SecurityProfile.objects.filter(pk=profile_id)
     rows.update(revision=models.F("revision") + 1)
     access_changed_in(rows.values_list("tenant_id", flat=True))
 
 
 class Tenant(models.Model):
-    """An isolated customer; owns its tables, its log and its `schema_version`.
+    """An isolated customer that owns its tables, its log, and its `schema_version`.
 
     The counters change only under `tenants.locks.lock_tenant`.
     """
@@ -68,12 +73,12 @@ class Tenant(models.Model):
     schema_version = models.PositiveBigIntegerField(default=0, editable=False)
     cursor = models.BigIntegerField(default=0, editable=False, help_text="Cursor of the newest change.")
     access_version = models.BigIntegerField(
-        default=0, editable=False, help_text="Rises whenever what somebody in the tenant may see could have changed."
+        default=0, editable=False, help_text="Increments whenever any member’s access may have changed."
     )
     pruned_cursor = models.BigIntegerField(
-        default=0, editable=False, help_text="Changes up to here were pruned from the log."
+        default=0, editable=False, help_text="Cursor of the last change pruned from the log."
     )
-    state_hash = models.BinaryField(max_length=32, editable=False, help_text="Chain value at cursor.")
+    state_hash = models.BinaryField(max_length=32, editable=False, help_text="Hash of the change chain at this cursor.")
     server_epoch = models.CharField(max_length=32, default=new_epoch, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -84,18 +89,18 @@ class Tenant(models.Model):
         return self.name or self.slug
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; a new tenant's chain begins at its genesis."""
+        """Save; start a new tenant's chain at its genesis."""
         if not self.state_hash:
             self.state_hash = genesis(self.server_epoch, self.slug)
         super().save(*args, **kwargs)
 
 
 class SecurityProfile(models.Model):
-    """What its members may see and do. `revision` rises with every change, so that a channel can name one state of it."""
+    """What its members can see and do. `revision` increments with every change, so a channel identifies one state."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="profiles")
     name = models.CharField(max_length=80)
-    full_access = models.BooleanField(default=True, help_text="Sees and edits every record of every object type.")
+    full_access = models.BooleanField(default=True, help_text="Can see and edit every record of every object type.")
     revision = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
@@ -107,7 +112,7 @@ class SecurityProfile(models.Model):
 
     @transaction.atomic
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; a change of `full_access` raises the revision in the same transaction."""
+        """Save. A change of `full_access` increments the revision in the same transaction."""
         before = type(self).objects.filter(pk=self.pk).values_list("full_access", flat=True).first()
         super().save(*args, **kwargs)
         if before is not None and before != self.full_access:
@@ -116,7 +121,7 @@ class SecurityProfile(models.Model):
 
 
 class Membership(models.Model):
-    """A user's place in a tenant."""
+    """A user's membership in a tenant."""
 
     class Role(models.TextChoices):
         MEMBER = "member", "Member"
@@ -130,7 +135,8 @@ class Membership(models.Model):
         default=dict,
         blank=True,
         validators=[check_attributes],
-        help_text='What row filters call $membership.<attribute>, e.g. {"technician": "t-1", "regions": ["north", "west"]}.',
+        help_text="Available to row filters as $membership.<attribute>, "
+        'such as {"technician": "t-1", "regions": ["north", "west"]}.',
     )
 
     class Meta:
@@ -142,18 +148,18 @@ class Membership(models.Model):
 
     @transaction.atomic
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, and say in the same transaction that somebody's access may have changed."""
+        """Save, and record in the same transaction that access may have changed."""
         super().save(*args, **kwargs)
         access_changed_in([self.tenant_id])
 
     def clean(self) -> None:
-        """Refuse a profile of another tenant."""
+        """Reject a profile of another tenant."""
         if self.profile_id and self.tenant_id and self.profile.tenant_id != self.tenant_id:
             raise ValidationError({"profile": "This profile belongs to another tenant."})
 
 
 class Device(models.Model):
-    """One client installation. Its token is shown once; only a hash is kept."""
+    """One client installation. Its token is shown once; only a hash is stored."""
 
     id = models.CharField(primary_key=True, max_length=40)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="devices")
@@ -163,13 +169,13 @@ class Device(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_cursor = models.BigIntegerField(
-        default=0, editable=False, help_text="The device confirmed everything up to here."
+        default=0, editable=False, help_text="Last cursor the device has acknowledged."
     )
     channel = models.CharField(
-        max_length=64, blank=True, editable=False, help_text="Key of the channel its replica holds."
+        max_length=64, blank=True, editable=False, help_text="Key of the channel this device’s replica syncs."
     )
     pruned_op_id = models.BigIntegerField(
-        default=0, editable=False, help_text="Accepted ops up to here left the log by pruning."
+        default=0, editable=False, help_text="Highest accepted op_id whose changes have been pruned."
     )
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -180,7 +186,7 @@ class Device(models.Model):
         return f"{self.name} ({self.id})"
 
     def clean(self) -> None:
-        """Refuse a user who is no member of the tenant."""
+        """Reject a user who is not a member of the tenant."""
         if (
             self.user_id
             and self.tenant_id

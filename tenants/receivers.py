@@ -1,4 +1,4 @@
-"""What follows when a person loses access: their devices are revoked, so live connections end too."""
+"""Revoke the devices of users who lose access, which also closes their live connections."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ from tenants.models import Membership, access_changed_in
 from tenants.tokens import revoke_all
 
 FILTERABLE = frozenset({"username", "email", "first_name", "last_name"})
-"""What of a user a row filter may compare, besides the id, which never changes."""
+"""User attributes that row filters can compare, except the ID, which never changes."""
 
 
 @receiver(post_delete, sender=Membership)
 def membership_ended(instance: Membership, **_: Any) -> None:
-    """Revoke the devices a former member has in this tenant."""
+    """Revoke a former member's devices in this tenant."""
     revoke_all(instance.user_id, instance.tenant_id)
     access_changed_in([instance.tenant_id])
 
 
 @receiver(post_save, sender=User)
 def user_saved(instance: User, created: bool, update_fields: frozenset[str] | None = None, **_: Any) -> None:
-    """Revoke all devices of a user who was made inactive; row filters may rest on the others' names."""
+    """Revoke all devices of a deactivated user; refresh access if an attribute that filters use may have changed."""
     if created:
         return
     if not instance.is_active:

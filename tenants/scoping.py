@@ -1,7 +1,7 @@
-"""What a person may see in the admin: operators (superusers) everything, tenant admins their tenants' rows and nothing else.
+"""Scope the admin: operators (superusers) see everything, tenant admins only the rows of their tenants.
 
-A tenant admin is an active staff user with a Membership of role `admin`. Django's own model permissions play no part for
-them: the role is the permission. Everybody else with staff access sees no row.
+A tenant admin is an active staff user with a Membership of role `admin`. Django's model permissions do not matter for
+them: the role is the permission. Other staff users see no rows.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,12 @@ else:
 
 
 def is_operator(user: User | AnonymousUser) -> bool:
-    """Whether a user runs the whole installation."""
+    """Return whether the user operates the whole installation."""
     return bool(user.is_active and user.is_superuser)
 
 
 def administered_ids(user: User | AnonymousUser) -> frozenset[int]:
-    """Return the tenants a user is admin of; asked of the database once per user object, so once per request."""
+    """Return the IDs of the tenants a user administers. Queried once per user object, and so once per request."""
     if not (user.is_active and user.is_staff) or user.pk is None:
         return frozenset()
     found: frozenset[int] | None = getattr(user, "_moat_administered", None)
@@ -44,18 +44,18 @@ def administered_ids(user: User | AnonymousUser) -> frozenset[int]:
 
 
 def may_administer(user: User | AnonymousUser, tenant_id: int) -> bool:
-    """Whether a user is an operator or an admin of this tenant."""
+    """Return whether the user is an operator or an admin of this tenant."""
     return is_operator(user) or tenant_id in administered_ids(user)
 
 
 def visible_tenants(request: HttpRequest) -> QuerySet[Tenant]:
-    """Return the tenants the admin site shows to this request's user."""
+    """Return the tenants that this request's user can see in the admin."""
     tenants = Tenant.objects.all()
     return tenants if is_operator(request.user) else tenants.filter(pk__in=administered_ids(request.user))
 
 
 def scoped_rows(site: admin.AdminSite, model: type[Model], request: HttpRequest) -> "QuerySet[Any]":
-    """Return the rows of any model that this request's user may see or choose; none of a model that has no tenant."""
+    """Return the rows of any model that this request's user can see or choose; none if the model has no tenant."""
     registered = site._registry.get(model)
     if isinstance(registered, TenantScopedAdmin):
         return registered.get_queryset(request)
@@ -70,7 +70,7 @@ def scoped_rows(site: admin.AdminSite, model: type[Model], request: HttpRequest)
 
 
 class ScopedRelatedFilter(RelatedFieldListFilter):
-    """A sidebar filter by a related row that lists only rows the user may see."""
+    """A sidebar filter by a related row that lists only rows the user can see."""
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Return the visible rows as choices."""
@@ -83,14 +83,14 @@ class ScopedRelatedFilter(RelatedFieldListFilter):
 
 
 class _Scope:
-    """What a scoped admin and a scoped inline share: only visible rows can be chosen."""
+    """Limit related-row choices to visible rows, for scoped admins and inlines."""
 
     admin_site: admin.AdminSite
 
     def formfield_for_foreignkey(
         self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **kwargs: Any
     ) -> "ModelChoiceField[Any] | None":
-        """Offer only rows the user may see; a tenant admin of one tenant gets it preselected."""
+        """Offer only rows the user can see. If a tenant admin has one tenant, preselect it."""
         model = db_field.remote_field.model
         kwargs.setdefault("queryset", scoped_rows(self.admin_site, model, request))
         if model is Tenant and not is_operator(request.user) and len(administered_ids(request.user)) == 1:
@@ -100,22 +100,22 @@ class _Scope:
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
     ) -> "ModelMultipleChoiceField[Any] | None":
-        """Offer only rows the user may see."""
+        """Offer only rows the user can see."""
         kwargs.setdefault("queryset", scoped_rows(self.admin_site, db_field.remote_field.model, request))
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc,no-any-return]
 
 
 class TenantScopedAdmin(_Scope, _ModelAdmin):
-    """A ModelAdmin that shows each tenant admin the rows of their tenants only. The base of every admin here.
+    """A ModelAdmin that shows tenant admins only the rows of their tenants. The base of every admin in Moat.
 
-    `tenant_path` is the lookup path from the model to its tenant (`object_type__tenant`), "" for Tenant itself.
-    A subclass that narrows a permission calls `super()` first.
+    `tenant_path` is the lookup path from the model to its tenant (`object_type__tenant`), or "" for Tenant itself. A
+    subclass that narrows a permission calls `super()` first.
     """
 
     tenant_path = "tenant"
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """Return the rows the user may see; list, change, delete, history, actions and autocomplete all start here."""
+        """Return the rows the user can see. List, change, delete, history, actions, and autocomplete all start here."""
         rows: QuerySet[Any] = super().get_queryset(request)
         if is_operator(request.user):
             return rows
@@ -135,27 +135,27 @@ class TenantScopedAdmin(_Scope, _ModelAdmin):
         return bool(mine) if obj is None else bool(self.tenant_ids(obj) & mine)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Operators and tenant admins see the app."""
+        """Show the app to operators and tenant admins."""
         return self._may(request, None)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Rows of one's own tenants."""
+        """Allow rows of the user's own tenants."""
         return self._may(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Tenant admins add rows to their own tenants."""
+        """Let tenant admins add rows to their own tenants."""
         return self._may(request, None)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Rows of one's own tenants."""
+        """Allow rows of the user's own tenants."""
         return self._may(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Rows of one's own tenants."""
+        """Allow rows of the user's own tenants."""
         return self._may(request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
-        """Fix the tenant of a row that exists."""
+        """Make the tenant of an existing row read-only."""
         fields = tuple(super().get_readonly_fields(request, obj))
         return (
             (*fields, "tenant")
@@ -164,7 +164,7 @@ class TenantScopedAdmin(_Scope, _ModelAdmin):
         )
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        """Make sidebar filters by related rows list visible rows only."""
+        """Make sidebar filters by related rows list only visible rows."""
         return [self._scoped_filter(item) for item in super().get_list_filter(request)]
 
     def _scoped_filter(self, item: Any) -> Any:
@@ -178,23 +178,23 @@ class TenantScopedAdmin(_Scope, _ModelAdmin):
 
 
 class TenantScopedInline(_Scope, _Inline):
-    """A tabular inline under a TenantScopedAdmin, which has checked the parent; the role is the permission here too."""
+    """A tabular inline of a TenantScopedAdmin, which has checked the parent. Here too, the role is the permission."""
 
     def _may(self, request: HttpRequest) -> bool:
         return is_operator(request.user) or bool(administered_ids(request.user))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see the parent."""
+        """Allow users who can see the parent."""
         return self._may(request)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see the parent."""
+        """Allow users who can see the parent."""
         return self._may(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see the parent."""
+        """Allow users who can see the parent."""
         return self._may(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see the parent."""
+        """Allow users who can see the parent."""
         return self._may(request)

@@ -2,8 +2,9 @@
 
 from django.dispatch import Signal
 
-#: Sent after commit with `device_id=str`: the device may not stay connected (revoked, its user inactive or no longer a member).
+#: Sent after commit with `device_id=str`: the device must be disconnected because it was revoked, or its user was
+#: deactivated or is no longer a member.
 device_revoked = Signal()
 
-#: Sent after commit with `tenant_id=int`: what somebody in the tenant may see could have changed.
+#: Sent after commit with `tenant_id=int`: the access of any member of the tenant may have changed.
 access_changed = Signal()

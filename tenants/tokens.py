@@ -1,6 +1,6 @@
-"""Device tokens: issue, identify, revoke. A token is shown once; the database holds its SHA-256 only.
+"""Device tokens: issue, identify, revoke. A token is shown once; the database stores only its SHA-256.
 
-A token is 32 random bytes, so a plain fast hash is enough: there is nothing to guess, unlike a password.
+A token is 32 random bytes, so a plain fast hash is enough: unlike a password, it cannot be guessed.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from tenants.models import Device, Membership, Tenant
 from tenants.signals import device_revoked
 
 PREFIX = "moat_"
-#: Longer than any token ever made: what is longer is refused before it is hashed.
+#: Longer than any issued token. Longer input is rejected before it is hashed.
 MAX_TOKEN_LENGTH = 200
 MAX_NAME_LENGTH = 120
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedDevice:
-    """A new device and its token, which nobody can read again."""
+    """A new device and its token, which cannot be retrieved again."""
 
     device: Device
     token: str
@@ -34,7 +34,7 @@ class IssuedDevice:
 
 @dataclass(frozen=True, slots=True)
 class DeviceIdentity:
-    """Who is behind a token."""
+    """The device and user behind a token."""
 
     device_id: str
     tenant_id: int
@@ -46,12 +46,12 @@ class DeviceIdentity:
 
 
 def hash_token(token: str) -> str:
-    """Return what the database keeps of a token."""
+    """Return the hash that the database stores for a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def seal(device: Device) -> str:
-    """Give an unsaved device its id and token hash; return the token, which is known here and nowhere else."""
+    """Give an unsaved device its ID and token hash; return the token, which is not stored anywhere."""
     token = _new_token()
     device.id = "d" + secrets.token_hex(10)
     device.token_hash = hash_token(token)
@@ -63,7 +63,7 @@ def _new_token() -> str:
 
 
 def issue_device(tenant: Tenant, user: User, name: str) -> IssuedDevice:
-    """Create a device of a member; raises MoatError `forbidden` when the user is no active member of the tenant."""
+    """Create a device for a member. Raises MoatError `forbidden` unless the user is an active member of the tenant."""
     if not user.is_active or not Membership.objects.filter(tenant=tenant, user=user).exists():
         raise MoatError("forbidden", f"{user.get_username()} is not an active member of {tenant.slug}.", field="user")
     device = Device(tenant=tenant, user=user, name=_clean(name))
@@ -73,11 +73,13 @@ def issue_device(tenant: Tenant, user: User, name: str) -> IssuedDevice:
 
 
 def issue_again(tenant: Tenant, user: User, device_id: str, name: str, *, closed: timedelta) -> IssuedDevice | None:
-    """Let a revoked device in again, under its old id and with a new token; None unless it is this user's of this tenant, and revoked.
+    """Reactivate a revoked device under its old ID with a new token.
 
-    So the server goes on knowing which of its ops it took. A device that was not revoked may still be in use, on another copy of its
-    replica: two that number their ops as one device would lose them. `closed` is how long after a revocation every process has
-    closed the device's connections: before that it is not let in either. The caller has authenticated the user as a member.
+    The server can then still tell which of the device's ops it has accepted. Return None unless the device is revoked
+    and belongs to this user in this tenant. A device that was not revoked may still be in use with another copy of its
+    replica; if both numbered their ops as one device, ops would be lost. `closed` is how long after a revocation every
+    process has closed the device's connections; the device is not reactivated earlier. The caller has authenticated the
+    user as a member.
     """
     token = _new_token()
     revoked = Device.objects.filter(pk=device_id, tenant=tenant, user=user, revoked_at__lte=timezone.now() - closed)
@@ -91,7 +93,10 @@ def _clean(name: str) -> str:
 
 
 def identify(token: object) -> DeviceIdentity | None:
-    """Return who a token belongs to; None when it is unknown or revoked, its user inactive or no longer a member."""
+    """Return the identity behind a token, or None.
+
+    None if the token is unknown or revoked, or if its user is inactive or no longer a member.
+    """
     if (
         not isinstance(token, str)
         or not token.startswith(PREFIX)
@@ -107,18 +112,22 @@ def identify(token: object) -> DeviceIdentity | None:
 
 
 def identify_device(tenant_slug: str, device_id: str, username: str | None = None) -> DeviceIdentity | None:
-    """Return who a device is that proved itself by other means than its token; None as in `identify`, or when it is not this user's."""
+    """Return the identity of a device that was authenticated by other means than its token, or None.
+
+    None as in `identify`, or if the device does not belong to this user.
+    """
     found = _identity("d.id = %s AND t.slug = %s", device_id, tenant_slug)
     if found is None or (username is not None and found[1].username != username):
         return None
     return found[1]
 
 
-# Every request of a device asks this, so it is one statement, and not put together by the ORM anew each time.
+# Runs on every device request, so it is one fixed statement, not an ORM query.
 _IDENTITY = (
     "SELECT d.token_hash, d.id, d.tenant_id, t.slug, d.user_id, u.username, m.role, m.profile_id FROM tenants_device d "
     "JOIN tenants_tenant t ON t.id = d.tenant_id JOIN auth_user u ON u.id = d.user_id "
-    "JOIN tenants_membership m ON m.tenant_id = d.tenant_id AND m.user_id = d.user_id WHERE d.revoked_at IS NULL AND u.is_active AND "
+    "JOIN tenants_membership m ON m.tenant_id = d.tenant_id AND m.user_id = d.user_id "
+    "WHERE d.revoked_at IS NULL AND u.is_active AND "
 )
 
 
@@ -130,7 +139,7 @@ def _identity(condition: str, *values: str) -> tuple[str, DeviceIdentity] | None
 
 
 def revoke(device: Device) -> bool:
-    """Make a device's token worthless from now on; False when it was already. Its live connections hear `device_revoked`."""
+    """Revoke a device's token; return False if it already was. `device_revoked` closes the live connections."""
     now = timezone.now()
     if not Device.objects.filter(pk=device.pk, revoked_at=None).update(revoked_at=now):
         return False

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rewrite requirements.txt: resolve pyproject.toml in a fresh environment and pin what came out. Called by `make lock`.
+# Rewrite requirements.txt: resolve pyproject.toml in a fresh environment and pin the result. Called by `make lock`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work="$(mktemp -d)"
@@ -11,4 +11,4 @@ trap 'rm -rf "$work"' EXIT
     "$work/venv/bin/pip" freeze --exclude moat --exclude moat-client
 } > "$work/requirements.txt"
 mv "$work/requirements.txt" requirements.txt
-echo "requirements.txt holds $(grep -c == requirements.txt) pins."
+echo "requirements.txt now pins $(grep -c == requirements.txt) packages."

@@ -10,7 +10,7 @@ if [ -z "${SECRET_KEY:-}" ]; then
     if [ ! -s "$key_file" ]; then
         mkdir -p "$MOAT_DATA_DIR"
         (umask 077 && .venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(64))' > "$key_file.new" && mv "$key_file.new" "$key_file")
-        echo "SECRET_KEY is not set: made one and keep it in $key_file. Back it up with the data, show it to nobody."
+        echo "SECRET_KEY is not set, so a new one was saved to $key_file. Back it up with your data and keep it secret."
     fi
     SECRET_KEY="$(cat "$key_file")"
     export SECRET_KEY
@@ -18,8 +18,8 @@ fi
 case "${HTTPS:-1}" in
     0 | false | off | no) ;;
     *)
-        echo "HTTPS is expected: every plain request is redirected. Behind a proxy that ends TLS set HTTPS_PROXY_HEADER=1;"
-        echo "to try it on a plain local port run: make serve HTTPS=0"
+        echo "HTTPS is required: plain requests are redirected. Behind a TLS-terminating proxy, set HTTPS_PROXY_HEADER=1;"
+        echo "to test on a plain local port, run: make serve HTTPS=0"
         ;;
 esac
 

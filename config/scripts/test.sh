@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every check of the project and a summary. Called by `make test` (all), `make check` (--fast), and `make lint` (--lint). Further arguments go to pytest.
-# TEST_POSTGRES_URL says where to look for PostgreSQL. With CI=true nothing may be missing: a PostgreSQL, Node and all browsers.
+# Run all checks and print a summary. Called by `make test`, `make check` (--fast), and
+# `make lint` (--lint). Other arguments go to pytest.
+# TEST_POSTGRES_URL is the PostgreSQL to test on. CI=true requires PostgreSQL, Node, and all browsers.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 export DJANGO_SETTINGS_MODULE=config.settings.test PYTHONPATH="$PWD:$PWD/clients/python"
@@ -11,13 +12,13 @@ lint_only=
 # The fast tests: what needs no database, and the pure core.
 fast=
 [ "${1:-}" = "--fast" ] && fast=1 && shift
-# Whatever tests write is here and goes afterwards: MOAT_DATA_DIR may be that of a demo.
+# Tests write to a temporary directory, because MOAT_DATA_DIR may hold a demo's data.
 kept="$(mktemp -d -t moat-XXXXXX)"
 trap 'rm -rf "$kept"' EXIT
 export MOAT_DATA_DIR="$kept/data" TMPDIR="$kept"
 began_all=$SECONDS
 
-# step NAME COMMAND…: run it, and keep how it ended for the summary.
+# step NAME COMMAND...: run the command and record its result for the summary.
 step() {
     local name="$1" began=$SECONDS how="ok    "
     shift
@@ -26,9 +27,13 @@ step() {
     echo "  $how  $name ($((SECONDS - began)) s)" >&3
 }
 
-# What is missing is a failure in CI, and said everywhere else.
+# A missing tool fails the run in CI; elsewhere it is only reported.
 missing() {
-    if [ "${CI:-}" = "true" ]; then echo "  FAILED  $1: $2, and CI=true requires it" >&3; else echo "── $1: $2, skipped"; fi
+    if [ "${CI:-}" = "true" ]; then
+        echo "  FAILED  $1: $2, and CI=true requires it" >&3
+    else
+        echo "── $1: $2, skipped"
+    fi
 }
 
 postgres_answers() {
@@ -38,11 +43,11 @@ import psycopg
 try:
     psycopg.connect(sys.argv[1], connect_timeout=3).close()
 except psycopg.Error as error:
-    sys.exit(f"no PostgreSQL at {sys.argv[1]}: {error}")
+    sys.exit(f"cannot connect to PostgreSQL at {sys.argv[1]}: {error}")
 PY
 }
 
-# run_pytest DATABASE_URL ARGUMENTS…: without a URL on SQLite. Exit code 5: the arguments left nothing of this part.
+# run_pytest DATABASE_URL ARGUMENTS...: on SQLite if the URL is empty. Exit code 5 (no tests selected) is a success.
 run_pytest() {
     local url="$1" code=0
     shift
@@ -77,12 +82,12 @@ tests() {
     if postgres_answers; then
         step "pytest on PostgreSQL" run_pytest "$postgres" "$@"
     else
-        missing "pytest on PostgreSQL" "none answered"
+        missing "pytest on PostgreSQL" "no server answered"
     fi
 }
 
 exec 3>"$kept/summary"
-# Two lanes, one for each of two cores; the second one's words come after the first one's.
+# Run two jobs in parallel, for two cores; print the second one's output after the first one's.
 other_checks >"$kept/lane" 2>&1 &
 python_checks
 wait $!
@@ -95,5 +100,5 @@ fi
 
 echo
 cat "$kept/summary"
-echo "          all together: $((SECONDS - began_all)) s"
+echo "          total: $((SECONDS - began_all)) s"
 ! grep -q '^  FAILED' "$kept/summary"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the web client: what it takes from npm, put where Django serves it. With --dev also what its checks and tests need.
+# Build the web client: install its npm packages where Django serves them. With --dev, also the tools for its tests.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-. config/scripts/node.sh || { echo "There is no Node: the web client is left out." >&2; exit 1; }
+. config/scripts/node.sh || { echo "Node.js not found: skipping the web client." >&2; exit 1; }
 cd clients/web
 without=(--omit=dev)
 if [ "${1:-}" = "--dev" ]; then
     without=()
-    # Nothing is written anew under a server that is running.
+    # Skip an up-to-date build, so that files do not change under a running server.
     [ -d node_modules/typescript ] && [ -d node_modules/axe-core ] && [ sdk/vendor/.built -nt package-lock.json ] && exit
 fi
 npm ci --silent --no-audit --no-fund "${without[@]}"

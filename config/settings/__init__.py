@@ -1,1 +1,1 @@
-"""Settings by environment: `dev` (default of manage.py), `test`, `prod`; all build on `base`."""
+"""Settings by environment: `dev` (default of manage.py), `test`, and `prod`; all build on `base`."""

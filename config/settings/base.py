@@ -1,4 +1,4 @@
-"""What every environment shares. Every knob an operator turns is an environment variable (docs/guides/operate.md)."""
+"""Settings shared by all environments. Operators configure them with environment variables (docs/guides/operate.md)."""
 
 import warnings
 from pathlib import Path
@@ -21,12 +21,12 @@ DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default=DEFAULT_SECRET_KEY)
 if not DEBUG and SECRET_KEY == DEFAULT_SECRET_KEY:
     raise ImproperlyConfigured(
-        "SECRET_KEY is the development default and DEBUG is off: set SECRET_KEY to 50 or more random characters."
+        "DEBUG is off but SECRET_KEY is the development default. Set SECRET_KEY to at least 50 random characters."
     )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-# Origins of apps that carry the web client inside (docs/guides/ios.md). They may call the API and open the WebSocket with a device's
-# token. Never one of a web site: cookies count for nothing here, and no browser is ever told to send any.
+# Origins of apps that embed the web client (docs/guides/ios.md). They may call the API and open the WebSocket with a
+# device's token. Never add a web site's origin. Cookies are not accepted here, and CORS never lets a browser send them.
 APP_ORIGINS: list[str] = env.list("APP_ORIGINS", default=["capacitor://localhost"])
 CORS_ALLOWED_ORIGINS = APP_ORIGINS
 CORS_URLS_REGEX = r"^/api/"
@@ -89,14 +89,14 @@ ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 
 
 def database(url: str) -> dict[str, Any]:
-    """Return Django's settings for a database URL, with what Moat needs of SQLite and PostgreSQL."""
+    """Return Django's settings for a database URL, with the options Moat needs for SQLite and PostgreSQL."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # what it does not know is refused here, not warned about
+        warnings.simplefilter("ignore", UserWarning)  # reject unknown schemes here; environ only warns
         settings: dict[str, Any] = environ.Env.db_url_config(url)
     if settings.get("ENGINE") not in ENGINES:
         kind = url.partition(":")[0]
         raise ImproperlyConfigured(
-            f"DATABASE_URL begins with {kind!r}; Moat runs on sqlite:////path and postgres://user:password@host/name."
+            f"DATABASE_URL uses unsupported scheme {kind!r}. Use sqlite:////path or postgres://user:password@host/name."
         )
     if settings["ENGINE"].endswith("sqlite3"):
         settings["OPTIONS"] = {
@@ -115,12 +115,13 @@ def database(url: str) -> dict[str, Any]:
     return settings
 
 
-# Set but empty, as a compose file passes on what it was not given, is not set.
+# Treat an empty value as unset: compose files pass unset variables on as empty ones.
 DATABASES = {"default": database(env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'moat.sqlite3'}")}
 REDIS_URL = env.str("REDIS_URL", default="")
-# Whoever sends it as bearer token may read /metrics; without it only staff may.
+# Bearer token that grants access to /metrics. Without it, only staff can read the metrics.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
-# JSON Web Tokens for SyncProtocol v1, beside device tokens: a shared secret (HS256), or where the issuer's public keys are (RS256).
+# JSON Web Tokens for SyncProtocol v1, in addition to device tokens: a shared secret (HS256) or the URL of the issuer's
+# public keys (RS256).
 V1_JWT = {
     "secret": env.str("V1_JWT_SECRET", default=""),
     "jwks_url": env.str("V1_JWT_JWKS_URL", default=""),
@@ -147,13 +148,13 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
-# The web client: plain modules, served as they are. `npm run build` brings the one library they need.
+# The web client: plain modules, served as they are. `npm run build` adds the one library they need.
 STATICFILES_DIRS = [(f"web/{part}", BASE_DIR / "clients" / "web" / part) for part in ("sdk", "app", "examples")]
-# Serve static files straight from the apps, so that no collectstatic step is needed.
+# Serve static files directly from the apps, so that no collectstatic step is needed.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_ADD_HEADERS_FUNCTION = static_headers
 
-# The knobs of the engine. Read them through `sync.conf.limits` and friends, which type and default them.
+# Settings of the engine. Read them through `sync.conf.limits` and similar functions, which add types and defaults.
 MOAT: dict[str, Any] = {}
 
 REST_FRAMEWORK = {
@@ -170,18 +171,18 @@ REST_FRAMEWORK = {
     ],
     "EXCEPTION_HANDLER": "sync.transports.rest.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
-    # Attempts to log in per address and user, and per address.
+    # Sign-in attempts per address and user, and per address.
     "DEFAULT_THROTTLE_RATES": {
         "login": env.str("LOGIN_RATE", default="10/min"),
         "login_address": env.str("LOGIN_ADDRESS_RATE", default="100/min"),
     },
-    # Proxies in front whose X-Forwarded-For is to be trusted; with 0 the address is the connection's own.
+    # Number of trusted proxies that set X-Forwarded-For. With 0, the client address is the connection's own.
     "NUM_PROXIES": env.int("NUM_PROXIES", default=0),
 }
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Moat API",
-    "DESCRIPTION": "Object types, layouts and records of a tenant, through the same engine as every synced client.",
+    "DESCRIPTION": "A tenant's object types, layouts, and records. Writes use the same engine as every sync client.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -196,12 +197,12 @@ CACHES: dict[str, Any] = {
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
 
-# HTTPS is expected whenever DEBUG is off. Behind a proxy that ends TLS, set HTTPS_PROXY_HEADER=1; to try a
+# HTTPS is required whenever DEBUG is off. Behind a TLS-terminating proxy, set HTTPS_PROXY_HEADER=1. To test a
 # production set-up on a plain local port, set HTTPS=0.
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS
-# SyncProtocol v1 refuses plain HTTP by itself: a client would lose the body of a POST that is redirected. Load balancers
-# ask for the health of a process behind the proxy that ends TLS, and take a redirect for an illness.
+# SyncProtocol v1 rejects plain HTTP itself, because a redirected POST would lose its body. Health checks are exempt:
+# load balancers send them behind the TLS-terminating proxy and treat a redirect as a failure.
 SECURE_REDIRECT_EXEMPT = [r"^v1/", r"^health$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS

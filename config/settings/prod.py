@@ -1,4 +1,4 @@
-"""Production: DEBUG is off, whatever the environment says."""
+"""Production: DEBUG is always off, whatever the environment says."""
 
 import os
 

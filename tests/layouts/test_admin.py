@@ -87,15 +87,15 @@ def test_an_empty_layout_starts_from_the_default(browser, tenant):
 @pytest.mark.parametrize(
     ("fields", "field", "message"),
     [
-        ({"layout_json": "{"}, "layout_json", "not valid JSON"),
+        ({"layout_json": "{"}, "layout_json", "Enter valid JSON"),
         (
             {"layout_json": '{"type": "VerticalLayout", "elements": [], "elements": []}'},
             "layout_json",
-            "not valid JSON",
+            "Enter valid JSON",
         ),
-        ({"layout_json": '{"type": "Label", "text": NaN}'}, "layout_json", "not valid JSON"),
-        ({"layout_json": "[" * 100_000}, "layout_json", "not valid JSON"),
-        ({"layout_json": "[" * 50_000 + "]" * 50_000}, "layout_json", "not valid JSON"),
+        ({"layout_json": '{"type": "Label", "text": NaN}'}, "layout_json", "Enter valid JSON"),
+        ({"layout_json": "[" * 100_000}, "layout_json", "Enter valid JSON"),
+        ({"layout_json": "[" * 50_000 + "]" * 50_000}, "layout_json", "Enter valid JSON"),
         ({"layout_json": '{"x": "' + "y" * 3_000_000 + '"}'}, None, None),
         (
             {

@@ -62,7 +62,7 @@ def test_a_draft_is_made_previewed_and_published(operator):
     assert SchemaRevision.objects.get().by == User.objects.get(username="root-operator")
     assert examine(tenant) == []
     operator.post(f"{LIST}{job.pk}/change/", {**change_data(operator, job), "label": "Auftrag"})
-    assert "changes pending" in operator.get(LIST).content.decode()
+    assert "unpublished changes" in operator.get(LIST).content.decode()
 
 
 def change_data(client, one):
@@ -96,7 +96,7 @@ def test_a_plan_that_changed_since_it_was_shown_is_shown_again(operator):
     seen = confirmed(operator.post(LIST, choose(job)))
     ObjectField.objects.create(object_type=job, name="b", kind="text")
     page = operator.post(LIST, choose(job, confirmed=seen))
-    assert "changed meanwhile" in page.content.decode()
+    assert "changed since you opened this page" in page.content.decode()
     assert not SchemaRevision.objects.exists()
 
 
@@ -135,19 +135,19 @@ def test_a_published_type_cannot_be_deleted_but_a_draft_can(operator):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"object_name": "Job 1"}, "Use only a-z"),
+        ({"object_name": "Job 1"}, "is not a valid name. Use a–z"),
         ({"table_name": "overlays"}, "reserved"),
         ({"fields-0-name": "id"}, "reserved"),
-        ({"fields-0-kind": "choice"}, "needs choices"),
+        ({"fields-0-kind": "choice"}, "Add at least one choice"),
         ({"fields-0-kind": "choice", "fields-0-choices": "a\na"}, "more than once"),
         ({"fields-0-kind": "choice", "fields-0-choices": '[{"label": "x"}]'}, "Entry 1"),
-        ({"fields-0-kind": "reference"}, "which object type"),
-        ({"fields-0-kind": "integer", "fields-0-default": "abc"}, "not a number"),
-        ({"fields-0-kind": "date", "fields-0-default": "2026-02-30"}, "no day"),
-        ({"fields-0-kind": "json", "fields-0-indexed": "on"}, "neither unique nor indexed"),
-        ({"fields-0-kind": "decimal", "fields-0-decimal_places": "13"}, "At most 12"),
-        ({"statuses": "["}, "not JSON"),
-        ({"conflict_policy": "os.system"}, "resolver this installation allows"),
+        ({"fields-0-kind": "reference"}, "Choose the object type"),
+        ({"fields-0-kind": "integer", "fields-0-default": "abc"}, "Enter a number"),
+        ({"fields-0-kind": "date", "fields-0-default": "2026-02-30"}, "is not a valid date"),
+        ({"fields-0-kind": "json", "fields-0-indexed": "on"}, "can’t be unique or indexed"),
+        ({"fields-0-kind": "decimal", "fields-0-decimal_places": "13"}, "at most 12 decimal places"),
+        ({"statuses": "["}, "Enter valid JSON"),
+        ({"conflict_policy": "os.system"}, "a resolver listed in MOAT"),
     ],
 )
 def test_a_bad_draft_is_refused_at_the_field_that_is_wrong(operator, changes, message):

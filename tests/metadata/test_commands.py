@@ -47,7 +47,7 @@ def test_publish_objects_shows_the_plan_and_then_runs_it():
     assert (code, out.splitlines()[-1]) == (0, "Published schema version 1.")
     code, out, _ = run("publish_objects", "--tenant", "acme", "--json")
     assert json.loads(out)["schema_version"] == 2
-    assert run("publish_objects", "--tenant", "acme")[1] == "Nothing to publish; schema version 2.\n"
+    assert run("publish_objects", "--tenant", "acme")[1] == "Nothing to publish. Schema version is 2.\n"
 
 
 def test_publish_objects_names_every_problem_and_fails():
@@ -74,7 +74,7 @@ def test_check_objects_finds_nothing_when_all_is_well():
     tenant = make_tenant()
     make_field_service(tenant)
     publish(tenant.pk)
-    assert run("check_objects", "--tenant", tenant.slug) == (0, "The database is as the definitions say.\n", "")
+    assert run("check_objects", "--tenant", tenant.slug) == (0, "The database matches the definitions.\n", "")
     assert run("check_objects", "--tenant", "nobody")[0] == 1
 
 
@@ -146,8 +146,8 @@ def test_trim_columns_drops_what_was_retired_after_asking(monkeypatch):
     retire_everything(tenant)
     code, out, _ = run("trim_columns", "--dry-run")
     assert code == 0
-    assert "column jobs.customer with 1 values" in out
-    assert "table customers with 1 records" in out
+    assert "column jobs.customer with 1 value\n" in out
+    assert "table customers with 1 record\n" in out
     monkeypatch.setattr("builtins.input", lambda prompt: "no")
     assert run("trim_columns")[0] == 1
     assert f"t{tenant.pk}_customers" in type_tables()

@@ -37,7 +37,7 @@ def test_a_new_type_is_one_table_and_its_links():
     assert [operation.words() for operation in made.operations] == [
         "Create table jobs for job: customer (reference)",
         "Create table customers for customer: name (text)",
-        "Link jobs.customer to customers",
+        "Add a foreign key from jobs.customer to customers",
     ]
     commands = [command for operation in made.operations if (command := operation.command())]
     assert [command["command"] for command in commands] == ["create_table", "create_table"]
@@ -164,7 +164,11 @@ def test_types_may_refer_to_each_other_and_to_themselves():
     )
     b = ObjectSpec("b", "bs", fields=(FieldSpec("a", "reference", reference="a"),))
     words = [operation.words() for operation in plan(ObjectDraft(a), ObjectDraft(b)).operations]
-    assert words[2:] == ["Link a_list.b to bs", "Link a_list.me to a_list", "Link bs.a to a_list"]
+    assert words[2:] == [
+        "Add a foreign key from a_list.b to bs",
+        "Add a foreign key from a_list.me to a_list",
+        "Add a foreign key from bs.a to a_list",
+    ]
 
 
 def test_a_type_cannot_be_retired_while_a_field_refers_to_it():

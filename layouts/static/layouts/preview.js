@@ -1,4 +1,4 @@
-// The form under its layout's text, as the web client will draw it: the same plan, the same widgets, redrawn while one types.
+// Preview of the form below its layout, built with the web client's own plan and widgets and updated on every input.
 import { defaults } from "../web/app/forms/edit.js";
 import { controls, headFields, planForm } from "../web/app/forms/plan.js";
 import { defaultLayout } from "../web/app/forms/resolve.js";
@@ -11,10 +11,13 @@ const SAMPLES = {
 const STYLES = ["tokens", "forms"].map((name) => new URL(`../web/app/styles/${name}.css`, import.meta.url).href);
 const REFERENCES = { search: async () => [{ id: "sample", title: "A record" }], title: async () => "A record" };
 
-/** A value of every field, so that the preview shows what a filled form looks like. */
+/** A sample value for every field, so that the preview shows a form with content. */
 function sample(type, { object_type, status }) {
-  const values = { ...Object.fromEntries(type.fields.map((field) => [field.name, sampleOf(field)])), ...defaults(type) };
-  return { ...values, ...(object_type && object_type !== "*" ? { object_type } : {}), ...(status && status !== "*" ? { status } : {}) };
+  const samples = Object.fromEntries(type.fields.map((field) => [field.name, sampleOf(field)]));
+  const values = { ...samples, ...defaults(type) };
+  if (object_type && object_type !== "*") values.object_type = object_type;
+  if (status && status !== "*") values.status = status;
+  return values;
 }
 
 function sampleOf(field) {
@@ -26,7 +29,8 @@ function sampleOf(field) {
 class Preview {
   constructor(text) {
     this.text = text;
-    this.fields = Object.fromEntries(["tenant", "object_name", "object_type", "status"].map((name) => [name, document.getElementById(`id_${name}`)]));
+    const names = ["tenant", "object_name", "object_type", "status"];
+    this.fields = Object.fromEntries(names.map((name) => [name, document.getElementById(`id_${name}`)]));
     this.host = document.createElement("section");
     this.host.className = "layout-preview";
     this.host.setAttribute("aria-label", "Preview");
@@ -34,7 +38,13 @@ class Preview {
     this.note.setAttribute("role", "status");
     const root = this.host.attachShadow({ mode: "open" });
     root.append(...STYLES.map((href) => Object.assign(document.createElement("link"), { rel: "stylesheet", href })));
-    this.form = new Form({ references: REFERENCES, oninput: (field, value) => { this.values = { ...this.values, [field]: value }; this.draw(); } });
+    this.form = new Form({
+      references: REFERENCES,
+      oninput: (field, value) => {
+        this.values = { ...this.values, [field]: value };
+        this.draw();
+      },
+    });
     root.append(this.form.element);
     (text.closest(".form-row") ?? text.parentElement).append(this.note, this.host);
     this.type = null;
@@ -44,7 +54,7 @@ class Preview {
     this.load();
   }
 
-  /** Which tenant it is about: the one chosen, or the only one there is. */
+  /** The slug of the chosen tenant, or of the only one. */
   get tenant() {
     const tenants = JSON.parse(this.text.dataset.tenants ?? "{}");
     return tenants[this.fields.tenant?.value] ?? (Object.keys(tenants).length === 1 ? Object.values(tenants)[0] : "");
@@ -54,31 +64,35 @@ class Preview {
     const name = this.fields.object_name?.value ?? "";
     const turn = this.turn = (this.turn ?? 0) + 1;
     const url = `${this.text.dataset.objects}${encodeURIComponent(name)}/`;
-    const answer = name && this.tenant ? await fetch(url, { headers: { "X-Moat-Tenant": this.tenant } }).catch(() => null) : null;
-    const type = answer?.ok ? await answer.json() : null;
+    const headers = { "X-Moat-Tenant": this.tenant };
+    const response = name && this.tenant ? await fetch(url, { headers }).catch(() => null) : null;
+    const type = response?.ok ? await response.json() : null;
     if (turn !== this.turn) return;
     this.type = type;
-    if (type) this.values = sample(type, { object_type: this.fields.object_type?.value, status: this.fields.status?.value });
+    if (type) {
+      const { object_type, status } = this.fields;
+      this.values = sample(type, { object_type: object_type?.value, status: status?.value });
+    }
     this.draw();
   }
 
   draw() {
     this.host.hidden = !this.type;
-    if (!this.type) return this.say("Choose a tenant and a published object type to see the form.");
+    if (!this.type) return this.say("Choose a tenant and a published object type to preview the form.");
     const layout = this.parsed();
-    if (layout === undefined) return this.say("Not JSON yet: the preview shows the last layout that was.");
+    if (layout === undefined) return this.say("Invalid JSON. The preview shows the last valid layout.");
     const known = new Set([...headFields(this.type), ...this.type.fields].map((field) => field.name));
     const plan = planForm(layout ?? defaultLayout(this.type), this.type, this.values);
     this.form.render(plan, this.values);
     const hidden = controls(plan).filter((control) => !control.visible).length;
     const unknown = scopes(layout).filter((name) => !known.has(name));
-    const notes = ["As the client draws it, with sample values; change them to try the rules."];
-    if (hidden) notes.push(`${hidden} hidden by rules now.`);
-    if (unknown.length) notes.push(`Left out, there is no such field: ${unknown.join(", ")}.`);
+    const notes = ["This is how clients draw the form, with sample values. Edit them to try the rules."];
+    if (hidden) notes.push(`Rules currently hide ${hidden}.`);
+    if (unknown.length) notes.push(`Unknown fields, not shown: ${unknown.join(", ")}.`);
     return this.say(notes.join(" "));
   }
 
-  /** The layout, null for the default one, undefined while the text is none. */
+  /** The layout; null means the default one, undefined that the text is not valid JSON. */
   parsed() {
     if (!this.text.value.trim()) return null;
     try {

@@ -1,4 +1,4 @@
-"""publish_objects: make drafts of object types real, as the admin's action does."""
+"""publish_objects: publish draft object types, as the admin's action does."""
 
 import json
 from typing import Any
@@ -12,22 +12,28 @@ from tenants.models import Tenant
 
 class Command(BaseCommand):
     help = (
-        "Publish the drafts of a tenant's object types: make their tables, raise schema_version, tell every client. "
-        "Exits with 1 when it is refused; nothing is changed then."
+        "Publish a tenant's draft object types: create or alter their tables, increment schema_version, and notify "
+        "every client. If a draft is invalid, exits with 1 and changes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--tenant", required=True, help="Slug of the tenant.")
+        parser.add_argument("--tenant", required=True, help="Tenant slug.")
         parser.add_argument(
-            "--object", action="append", dest="objects", metavar="NAME", help="Only this object type; can be repeated."
+            "--object",
+            action="append",
+            dest="objects",
+            metavar="NAME",
+            help="Publish only this object type. Repeatable.",
         )
-        parser.add_argument("--dry-run", action="store_true", help="Show the plan and its SQL, and change nothing.")
-        parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Show the plan and its SQL without changing anything."
+        )
+        parser.add_argument("--json", action="store_true", help="Print the result as one JSON object.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = Tenant.objects.filter(slug=options["tenant"]).first()
         if tenant is None:
-            raise CommandError(f"There is no tenant {options['tenant']!r}.")
+            raise CommandError(f"Unknown tenant: {options['tenant']!r}.")
         try:
             done = publish(tenant.pk, options["objects"], dry_run=options["dry_run"])
         except MoatError as error:
@@ -51,7 +57,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(answer | {"plan": done.plan, "sql": done.sql, "commands": done.commands}))
             return
         if not done.plan:
-            self.stdout.write(f"Nothing to publish; schema version {done.schema_version}.")
+            self.stdout.write(f"Nothing to publish. Schema version is {done.schema_version}.")
             return
         for line in done.plan:
             self.stdout.write(line)

@@ -1,4 +1,4 @@
-"""trim_columns: destroy retired columns and tables."""
+"""trim_columns: permanently drop retired columns and tables."""
 
 from typing import Any
 
@@ -10,21 +10,21 @@ from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    help = (
-        "Drop the columns and tables of retired fields and object types, with all their values, for good. Asks first."
-    )
+    help = "Permanently drop the columns and tables of retired fields and object types. Asks for confirmation."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--tenant", help="Slug of one tenant; all when left out.")
-        parser.add_argument("--dry-run", action="store_true", help="List what would be dropped, and change nothing.")
-        parser.add_argument("--yes", action="store_true", help="Do not ask.")
+        parser.add_argument("--tenant", help="Tenant slug (default: all tenants).")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="List what would be dropped without changing anything."
+        )
+        parser.add_argument("--yes", action="store_true", help="Skip the confirmation prompt.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenants = Tenant.objects.order_by("slug")
         if options["tenant"] is not None:
             tenants = tenants.filter(slug=options["tenant"])
             if not tenants:
-                raise CommandError(f"There is no tenant {options['tenant']!r}.")
+                raise CommandError(f"Unknown tenant: {options['tenant']!r}.")
         found = {tenant: left for tenant in tenants if (left := remnants(tenant.pk))}
         for tenant, left in found.items():
             for remnant in left:
@@ -41,10 +41,11 @@ class Command(BaseCommand):
                 dropped = trim(tenant.pk)
             except MoatError as error:
                 raise CommandError(f"{tenant.slug}: {error.message}") from error
-            self.stdout.write(f"{tenant.slug}: dropped {len(dropped)}.")
+            what = "column or table" if len(dropped) == 1 else "columns and tables"
+            self.stdout.write(f"{tenant.slug}: dropped {len(dropped)} {what}.")
 
     def _agreed(self) -> bool:
         try:
-            return input('These values are lost for good. Type "yes" to drop them: ').strip() == "yes"
+            return input('This permanently deletes these values. Type "yes" to continue: ').strip() == "yes"
         except EOFError:
             return False

@@ -1,4 +1,4 @@
-"""`manage.py create_device --tenant T --user U --name N [--json]`: prints the token, once."""
+"""`manage.py create_device --tenant T --user U --name N [--json]`: print a new device's token once."""
 
 import json
 from argparse import ArgumentParser
@@ -13,20 +13,20 @@ from tenants.tokens import issue_device
 
 
 class Command(BaseCommand):
-    help = "Create a device and print its token, which cannot be read again."
+    help = "Create a device and print its token. The token is shown only once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="slug of the tenant")
-        parser.add_argument("--user", required=True, help="user name of a member")
-        parser.add_argument("--name", required=True, help="what the device is called in the admin")
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--tenant", required=True, help="tenant slug")
+        parser.add_argument("--user", required=True, help="the member's user name")
+        parser.add_argument("--name", required=True, help="device name shown in the admin")
+        parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = Tenant.objects.filter(slug=options["tenant"]).first()
         user = User.objects.filter(username=options["user"]).first()
         if tenant is None or user is None:
             missing = f"tenant {options['tenant']}" if tenant is None else f"user {options['user']}"
-            raise CommandError(f"There is no {missing}.")
+            raise CommandError(f"Unknown {missing}.")
         try:
             issued = issue_device(tenant, user, options["name"])
         except MoatError as error:
@@ -39,5 +39,5 @@ class Command(BaseCommand):
             )
         else:
             self.stdout.write(
-                f"device {issued.device.pk}\ntoken  {issued.token}\nThe token is shown only now: keep it safe."
+                f"device {issued.device.pk}\ntoken  {issued.token}\nThis token is shown only once. Store it safely."
             )

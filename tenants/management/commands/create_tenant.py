@@ -12,13 +12,13 @@ from tenants.models import Membership
 
 
 class Command(BaseCommand):
-    help = "Create a tenant with a full-access profile, and its first admin when --admin is given."
+    help = "Create a tenant with a full-access profile and, with --admin, its first tenant admin."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("slug", help="1 to 40 of a-z, 0-9 and -, starting with a letter")
-        parser.add_argument("--name", default="", help="what people read; the slug when left out")
+        parser.add_argument("slug", help="1 to 40 characters: a-z, 0-9, and hyphens, starting with a letter")
+        parser.add_argument("--name", default="", help="display name (default: the slug)")
         parser.add_argument("--admin", help="user name of a new tenant admin")
-        parser.add_argument("--password", help="their password; without one they cannot log in until it is set")
+        parser.add_argument("--password", help="the admin's password; without it, they can't sign in until one is set")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -29,5 +29,7 @@ class Command(BaseCommand):
             try:
                 create_member(tenant, options["admin"], password=options["password"], role=Membership.Role.ADMIN)
             except IntegrityError as error:
-                raise CommandError(f"The tenant was made, but user name {options['admin']} is taken.") from error
+                raise CommandError(
+                    f"The tenant was created, but the user name {options['admin']} is already taken."
+                ) from error
         self.stdout.write(f"Created tenant {tenant.slug}.")

@@ -1,4 +1,4 @@
-"""SyncProtocol v1 beside the socket: the same ops pushed and the same log read through both doors, in one run."""
+"""SyncProtocol v1 compared with the socket: push the same ops and read the same log over both protocols, in one run."""
 
 import asyncio
 import http.client
@@ -18,8 +18,8 @@ PER_PUSH = 100
 PAGE = 1000
 
 
-class Door:
-    """One device on one kept-open connection, in CBOR."""
+class V1Client:
+    """One device on one keep-alive connection, using CBOR."""
 
     def __init__(self, server: Server, device: dict[str, str]) -> None:
         self._me = {"dbId": server.tenant["slug"], "deviceId": device["device"]}
@@ -27,12 +27,12 @@ class Door:
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
 
     def call(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message and return the answer."""
+        """Send a message and return the response."""
         data = self.post(path, encode({**self._me, **message}))
         return dict(decode(data))
 
     def post(self, path: str, body: bytes) -> bytes:
-        """Send bytes and return the answer's, undecoded: reading it is not the server's work."""
+        """Send bytes and return the response's bytes, undecoded: decoding is not the server's work."""
         self._connection.request("POST", f"/v1/{path}", body, self._headers)
         response = self._connection.getresponse()
         data = response.read()
@@ -41,7 +41,7 @@ class Door:
         return data
 
     def pushes(self, count: int) -> Iterator[bytes]:
-        """Yield whole push requests, encoded beforehand."""
+        """Yield complete push requests, already encoded."""
         for start in range(0, count, PER_PUSH):
             ops = [
                 {"opId": n + 1, "collection": "jobs", "entityId": f"http-{n}", "opType": "upsert", "entityVersion": 1}
@@ -52,11 +52,11 @@ class Door:
 
 
 def _push_http(server: Server, device: dict[str, str], count: int) -> float:
-    door = Door(server, device)
-    requests = list(door.pushes(count))
+    client = V1Client(server, device)
+    requests = list(client.pushes(count))
     started = time.perf_counter()
     for request in requests:
-        answer = decode(door.post("push", request))
+        answer = decode(client.post("push", request))
         if answer["conflicts"]:
             raise RuntimeError(answer["conflicts"][0])
     return count / (time.perf_counter() - started)
@@ -88,10 +88,10 @@ async def _push_socket(server: Server, device: dict[str, str], count: int) -> fl
 
 
 def _pull_http(server: Server, device: dict[str, str], since: int, head: int) -> float:
-    door, cursor = Door(server, device), since
+    client, cursor = V1Client(server, device), since
     started = time.perf_counter()
     while cursor < head:
-        page = door.call("pull", {"sinceCursor": cursor, "limit": PAGE})
+        page = client.call("pull", {"sinceCursor": cursor, "limit": PAGE})
         cursor = page["nextCursor"]
     return (head - since) / (time.perf_counter() - started)
 
@@ -113,8 +113,8 @@ async def _read_socket(server: Server, device: dict[str, str], head: int) -> flo
     return (head - start) / elapsed
 
 
-async def doors(count: int) -> list[Figure]:
-    """Push `count` inserts through each door, 100 at a time, one in flight; then read all of it through each."""
+async def protocols(count: int) -> list[Figure]:
+    """Push `count` inserts over each protocol, 100 per request, one in flight; then read everything over each."""
     async with moat(devices=4) as server:
         devices, start = server.tenant["devices"], server.tenant["state"]["cursor"]
         socket_push = await _push_socket(server, devices[0], count)
