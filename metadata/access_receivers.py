@@ -10,7 +10,8 @@ from metadata.catalog import schema_of
 from metadata.schema import ObjectSpec, TenantSchema
 from metadata.signals import object_types_published
 from tenants.locks import LockedTenant
-from tenants.models import SecurityProfile, Tenant, profile_changed
+from tenants.models import SecurityProfile, profile_changed
+from tenants.rows import read_tenant
 
 Record = dict[str, Any]
 
@@ -31,8 +32,8 @@ def raise_revisions(
     moved = [p for p in profiles if _means_another(tuple(object_access(rule) for rule in p.rules.all()), before, now)]
     for profile in moved:
         profile_changed(profile.pk)
-    if moved:
-        locked.access_version = Tenant.objects.values_list("access_version", flat=True).get(pk=locked.id)
+    if moved and (tenant := read_tenant(locked.id)) is not None:
+        locked.access_version = tenant.access_version
 
 
 def _before(now: TenantSchema, changes: list[tuple[str, Record | None, Record | None]]) -> TenantSchema:

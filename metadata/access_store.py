@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 
 from metadata.access import FULL_CHANNEL, ObjectAccess, Rules, channel_key, resolve
 from metadata.catalog import schema_of
@@ -15,6 +15,7 @@ from metadata.filters import USER_ATTRIBUTES
 from metadata.models import AccessRule
 from tenants.errors import MoatError
 from tenants.models import Membership, SecurityProfile
+from tenants.rows import read_tenant
 
 _CACHED = 4096
 _cache: "OrderedDict[tuple[int, int, int, int], Access]" = OrderedDict()
@@ -109,13 +110,10 @@ def _keep(key: tuple[int, int, int, int], access: Access) -> None:
 
 
 def _versions(tenant_id: int) -> tuple[int, int]:
-    # Runs before every decision about access, so it is one fixed statement, not an ORM query.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT access_version, schema_version FROM tenants_tenant WHERE id = %s", [tenant_id])
-        found = cursor.fetchone()
+    found = read_tenant(tenant_id)
     if found is None:
         raise MoatError("forbidden", "Unknown tenant.")
-    return found[0], found[1]
+    return found.access_version, found.schema_version
 
 
 def _membership(tenant_id: int, user_id: int) -> Membership:

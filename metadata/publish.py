@@ -21,9 +21,9 @@ from metadata.plan import Change, Plan, make_plan
 from metadata.preconditions import unmet
 from metadata.schema import ObjectSpec
 from metadata.signals import object_types_published
-from tenants.errors import Problem, Refused
+from tenants.errors import MoatError, Problem, Refused
 from tenants.locks import LockedTenant, tenant_transaction
-from tenants.models import Tenant
+from tenants.rows import read_tenant
 
 _ATTEMPTS = 4
 _PAUSE = 0.25  # seconds, doubled with every attempt
@@ -74,8 +74,10 @@ def publish(
 
 def _rehearse(tenant_id: int, names: list[str] | None) -> Publication:
     with transaction.atomic():
-        version = Tenant.objects.values_list("schema_version", flat=True).get(pk=tenant_id)
-        plan = _checked_plan(tenant_id, names)
+        tenant = read_tenant(tenant_id)
+        if tenant is None:
+            raise MoatError("unknown_tenant", "Unknown tenant.")
+        version, plan = tenant.schema_version, _checked_plan(tenant_id, names)
         return _publication(version + 1 if plan.changes else version, plan, tenant_id)
 
 

@@ -13,8 +13,8 @@ from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
 
 from tenants.errors import MoatError
+from tenants.rows import read_tenant
 
-_SELECT = "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor, access_version FROM tenants_tenant WHERE id = %s"
 _UPDATE = (
     "UPDATE tenants_tenant SET schema_version = %s, cursor = %s, state_hash = %s, pruned_cursor = %s WHERE id = %s"
 )
@@ -22,7 +22,7 @@ _UPDATE = (
 
 @dataclass(slots=True)
 class LockedTenant:
-    """The counters of a locked tenant. Mutable: writers advance them; `store` writes all but `access_version` back."""
+    """A locked tenant's row. Mutable: writers advance the counters; `store` writes all but `access_version` back."""
 
     id: int
     slug: str
@@ -41,14 +41,19 @@ def lock_tenant(tenant_id: int) -> LockedTenant:
     """
     if not connection.in_atomic_block:
         raise TransactionManagementError("lock_tenant cannot be used outside of an 'atomic' block.")
-    sql = f"{_SELECT} FOR UPDATE" if connection.features.has_select_for_update else _SELECT
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [tenant_id])
-        row = cursor.fetchone()
+    row = read_tenant(tenant_id, lock=True)
     if row is None:
         raise MoatError("unknown_tenant", "Unknown tenant.")
-    pk, slug, epoch, schema_version, head, state_hash, pruned, access_version = row
-    return LockedTenant(pk, slug, epoch, schema_version, head, bytes(state_hash), pruned, access_version)
+    return LockedTenant(
+        row.id,
+        row.slug,
+        row.server_epoch,
+        row.schema_version,
+        row.cursor,
+        row.state_hash,
+        row.pruned_cursor,
+        row.access_version,
+    )
 
 
 def store(locked: LockedTenant) -> None:
