@@ -114,9 +114,9 @@ def make_tenant(slug: str, devices: int, records: int, **filtered: int) -> dict[
             )
             for n in numbers
         ]
-        refused = [r for r in push(actor, ops) if r.status != "applied"]
-        if refused:
-            raise SystemExit(f"the fixture was refused: {refused[0]}")
+        rejected = [r for r in push(actor, ops) if r.status != "applied"]
+        if rejected:
+            raise SystemExit(f"the fixture was rejected: {rejected[0]}")
     made = {"slug": slug, "devices": _devices(tenant, user, devices), "filtered": Filtered(**filtered).make(tenant)}
     tenant.refresh_from_db()
     return {

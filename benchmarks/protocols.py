@@ -79,9 +79,9 @@ async def _push_socket(server: Server, device: dict[str, str], count: int) -> fl
     for frame in frames:
         connection.send_raw(frame)
         ack = await connection.until("ack")
-        refused = [result for result in ack["results"] if result["status"] != "applied"]
-        if refused:
-            raise RuntimeError(refused[0])
+        rejected = [result for result in ack["results"] if result["status"] != "applied"]
+        if rejected:
+            raise RuntimeError(rejected[0])
     elapsed = time.perf_counter() - started
     connection.close()
     return count / elapsed

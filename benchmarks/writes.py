@@ -26,9 +26,9 @@ async def _pusher(
         connection.send_raw(push_frame(state, ops))
         ack = await connection.until("ack")
         latencies.append((time.perf_counter() - started) * 1000)
-        refused = [r for r in ack["results"] if r["status"] not in ("applied", "merged")]
-        if refused:
-            raise RuntimeError(refused[0])
+        rejected = [r for r in ack["results"] if r["status"] not in ("applied", "merged")]
+        if rejected:
+            raise RuntimeError(rejected[0])
         accepted += per_frame
     return accepted
 

@@ -18,7 +18,7 @@ from layouts.models import ANY, LayoutDefinition
 from metadata.catalog import schema_of
 from metadata.schema import ObjectSpec
 from tenants.admin import TenantScopedAdmin, visible_tenants
-from tenants.errors import Refused
+from tenants.errors import ValidationFailed
 from tenants.models import Tenant
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class LayoutAdmin(TenantScopedAdmin):
         """Show problems caused by a publish between validation and saving."""
         try:
             return super().changeform_view(request, *args, **kwargs)
-        except Refused as refused:
-            self.message_user(request, refused.message, messages.ERROR)
+        except ValidationFailed as error:
+            self.message_user(request, error.message, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
 
     def get_urls(self) -> list[URLPattern]:
@@ -140,8 +140,8 @@ class LayoutAdmin(TenantScopedAdmin):
         )
         try:
             publish.save(layout, request.user.get_username())
-        except Refused as refused:
-            self.message_user(request, f"{spec.object_name}: {refused.message}", messages.ERROR)
+        except ValidationFailed as error:
+            self.message_user(request, f"{spec.object_name}: {error.message}", messages.ERROR)
             return False
         self.log_addition(request, layout, "Created as the default layout.")
         return True

@@ -32,7 +32,7 @@ class StrictDecoder(json.JSONDecoder):
     """Decode JSON strictly: no duplicate keys, no NaN, limited nesting."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs, object_pairs_hook=_once, parse_constant=_refuse_constant)
+        super().__init__(**kwargs, object_pairs_hook=_once, parse_constant=_reject_constant)
 
     def decode(self, s: str, *args: Any) -> Any:
         """Decode; report every error as a JSONDecodeError."""
@@ -51,7 +51,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _refuse_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is not valid JSON", "", 0)
 
 

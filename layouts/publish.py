@@ -9,7 +9,7 @@ from layouts.schema import problems as layout_problems
 from layouts.signals import layout_changed
 from metadata.catalog import schema_of
 from metadata.schema import ObjectSpec, TenantSchema
-from tenants.errors import Problem, Refused
+from tenants.errors import Problem, ValidationFailed
 from tenants.locks import tenant_transaction
 
 
@@ -20,11 +20,11 @@ def record(layout: LayoutDefinition) -> dict[str, Any]:
 
 
 def save(layout: LayoutDefinition, by: str) -> LayoutDefinition:
-    """Save a layout and send it to clients; an unchanged layout sends nothing. Raises `Refused` if it is not valid."""
+    """Save a layout and send it to clients; an unchanged layout sends nothing. Raises `ValidationFailed` if it is not valid."""
     with tenant_transaction(layout.tenant_id) as locked:
         found = problems(layout, schema_of(layout.tenant_id, locked.schema_version))
         if found:
-            raise Refused(found)
+            raise ValidationFailed(found)
         old = _stored(layout)
         _store(layout)
         if old != record(layout):
@@ -82,4 +82,4 @@ def _store(layout: LayoutDefinition) -> None:
             layout.save()
     except IntegrityError as error:
         message = "A layout for this object type, subtype, and status already exists."
-        raise Refused([Problem("object_name", "duplicate", message)]) from error
+        raise ValidationFailed([Problem("object_name", "duplicate", message)]) from error

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from metadata.filters import Condition, FilterRefused, RouteKey, allowed_keys, hint, parse_filter, value_key
+from metadata.filters import Condition, InvalidFilter, RouteKey, allowed_keys, hint, parse_filter, value_key
 from metadata.schema import ObjectSpec, TenantSchema
 from tenants.errors import Problem
 
@@ -139,7 +139,7 @@ def resolve(accesses: Iterable[ObjectAccess], schema: TenantSchema, subject: Map
             continue
         try:
             terms, used = _terms(access, spec, schema, subject)
-        except FilterRefused:
+        except InvalidFilter:
             continue
         parameters.update(used)
         tables.append(_table_rule(access, spec, terms))
@@ -175,7 +175,7 @@ def _terms(
 
 
 def conditions_of(access: ObjectAccess, spec: ObjectSpec, schema: TenantSchema) -> tuple[Condition, ...]:
-    """Return the row filter's conditions. Raises `FilterRejected`."""
+    """Return the row filter's conditions. Raises `InvalidFilter`."""
     return parse_filter(access.row_filter or {}, spec, schema)
 
 
@@ -202,7 +202,7 @@ def problems_of(access: ObjectAccess, schema: TenantSchema) -> list[Problem]:
     problems += _unknown_choices(name, "statuses", access.statuses, {c.value for c in spec.statuses})
     try:
         conditions_of(access, spec, schema)
-    except FilterRefused as error:
+    except InvalidFilter as error:
         problems.append(Problem(f"{name}.row_filter", "bad_filter", str(error)))
     return problems
 
@@ -222,7 +222,7 @@ def dependencies(access: ObjectAccess, schema: TenantSchema) -> frozenset[tuple[
         return None
     try:
         found = conditions_of(access, spec, schema)
-    except FilterRefused:
+    except InvalidFilter:
         return None
     return frozenset((c.key.table or spec.table_name, c.field.name, str(c.field.kind)) for c in found)
 

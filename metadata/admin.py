@@ -19,7 +19,7 @@ from metadata.plan import pending
 from metadata.plan_checks import POLICIES
 from metadata.publish import Publication, publish
 from tenants.admin import TenantScopedAdmin, TenantScopedInline, may_administer
-from tenants.errors import MoatError, Problem, Refused
+from tenants.errors import MoatError, Problem, ValidationFailed
 from tenants.locks import lock_tenant
 from tenants.models import Tenant
 
@@ -163,12 +163,12 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
         """Show what publishing would do, and publish once that is confirmed."""
         plans = self._plans(request, queryset)
         confirmed = set(request.POST.getlist("confirmed"))
-        refused = any(plan.problems for plan in plans)
-        if confirmed and not refused and {plan.fingerprint for plan in plans} == confirmed:
+        blocked = any(plan.problems for plan in plans)
+        if confirmed and not blocked and {plan.fingerprint for plan in plans} == confirmed:
             for plan in plans:
                 self._publish(request, plan)
             return None
-        if confirmed and not refused:
+        if confirmed and not blocked:
             self.message_user(
                 request, "The drafts changed since you opened this page. Review the plan again.", messages.WARNING
             )
@@ -177,7 +177,7 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
             "title": "Publish object types",
             "opts": self.opts,
             "plans": plans,
-            "can_publish": not refused and any(plan.publication and plan.publication.plan for plan in plans),
+            "can_publish": not blocked and any(plan.publication and plan.publication.plan for plan in plans),
             "selected": queryset,
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
         }
@@ -192,16 +192,16 @@ class ObjectMetadataAdmin(TenantScopedAdmin):
         for plan in by_tenant.values():
             try:
                 plan.publication = publish(plan.tenant.pk, plan.names, dry_run=True)
-            except Refused as refused:
-                plan.problems = refused.problems
+            except ValidationFailed as error:
+                plan.problems = error.problems
         return list(by_tenant.values())
 
     def _publish(self, request: HttpRequest, plan: TenantPlan) -> None:
         by = request.user if isinstance(request.user, User) else None
         try:
             done = publish(plan.tenant.pk, plan.names, by=by)
-        except Refused as refused:
-            lines = format_html_join("; ", "{}: {}", ((problem.where, problem.message) for problem in refused.problems))
+        except ValidationFailed as error:
+            lines = format_html_join("; ", "{}: {}", ((problem.where, problem.message) for problem in error.problems))
             self.message_user(request, lines, messages.ERROR)
         except MoatError as error:
             self.message_user(request, error.message, messages.ERROR)

@@ -15,6 +15,6 @@ class MetadataConfig(AppConfig):
 
     def ready(self) -> None:
         """Set the value limits, register the system checks, and connect the receivers."""
-        limits.take_limits_from(conf.limits_given)
+        limits.use_limits_from(conf.configured_limits)
         import_module("metadata.access_receivers")
         import_module("metadata.checks")

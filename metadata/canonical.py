@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import rfc8785
 
-from metadata.errors import ValueRefused
+from metadata.errors import InvalidValue
 
 MAX_INTEGER = 2**53 - 1
 _EXPONENT_FROM = 1e21  # from here on, RFC 8785 writes an exponent, so readers can tell the number is a float
@@ -22,7 +22,7 @@ def canonical_json(value: Any) -> str:
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
         return rfc8785.dumps(value).decode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueRefused("bad_value", f"Invalid JSON value: {error}.") from error
+        raise InvalidValue("bad_value", f"Invalid JSON value: {error}.") from error
 
 
 def _orjson_agrees(value: Any) -> bool:
@@ -41,7 +41,7 @@ def clean_json(value: Any, max_bytes: int, *, max_depth: int) -> Any:
     """Return a JSON value as every replica reads it back (no −0.0, no 1.0 for 1). Raises `InvalidValue`."""
     cleaned = _walk(value, max_depth)
     if len(canonical_json(cleaned).encode()) > max_bytes:
-        raise ValueRefused("too_large", f"JSON must be at most {max_bytes} bytes.")
+        raise InvalidValue("too_large", f"JSON must be at most {max_bytes} bytes.")
     return cleaned
 
 
@@ -55,12 +55,12 @@ def _walk(value: Any, depth: int) -> Any:
     if kind is int or kind is float:
         return _number(value)
     if depth <= 0:
-        raise ValueRefused("bad_value", "Nested too deeply.")
+        raise InvalidValue("bad_value", "Nested too deeply.")
     if kind is list:
         return [_walk(item, depth - 1) for item in value]
     if kind is dict:
         return {_key(key): _walk(item, depth - 1) for key, item in value.items()}
-    raise ValueRefused("bad_value", f"{kind.__name__} is not a JSON value.")
+    raise InvalidValue("bad_value", f"{kind.__name__} is not a JSON value.")
 
 
 def _text(value: str) -> None:
@@ -68,14 +68,14 @@ def _text(value: str) -> None:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ValueRefused("bad_value", "Contains a lone surrogate, which is not valid Unicode.") from error
+            raise InvalidValue("bad_value", "Contains a lone surrogate, which is not valid Unicode.") from error
 
 
 def _key(key: Any) -> str:
     if type(key) is not str:
-        raise ValueRefused("bad_value", "Keys must be text.")
+        raise InvalidValue("bad_value", "Keys must be text.")
     if key == "__proto__":
-        raise ValueRefused("bad_value", "The key __proto__ is not allowed.")
+        raise InvalidValue("bad_value", "The key __proto__ is not allowed.")
     _text(key)
     return key
 
@@ -84,13 +84,13 @@ def _number(value: float) -> float:
     if type(value) is int:
         if -MAX_INTEGER <= value <= MAX_INTEGER:
             return value
-        raise ValueRefused("bad_value", "Integers must be within ±(2^53 − 1).")
+        raise InvalidValue("bad_value", "Integers must be within ±(2^53 − 1).")
     size = abs(value)
     if not size < float("inf"):
-        raise ValueRefused("bad_value", "Must be a finite number.")
+        raise InvalidValue("bad_value", "Must be a finite number.")
     if size <= MAX_INTEGER:
         return int(value) if value.is_integer() else value
     if size < _EXPONENT_FROM:
         # Without an exponent, readers would parse it as an integer that not every reader can represent.
-        raise ValueRefused("bad_value", "Integers must be within ±(2^53 − 1).")
+        raise InvalidValue("bad_value", "Integers must be within ±(2^53 − 1).")
     return value

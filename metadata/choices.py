@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from metadata.cleaners import CHOICE_LENGTH, clean_text
-from metadata.errors import ValueRefused
+from metadata.errors import InvalidValue
 from metadata.schema import Choice
 
 MAX_CHOICES = 1000
@@ -23,8 +23,8 @@ def parse_choices(raw: Any) -> tuple[tuple[Choice, ...], list[str]]:
     for number, item in enumerate(raw, start=1):
         try:
             choices.append(_choice(item))
-        except ValueRefused as refused:
-            messages.append(f"Entry {number}: {refused.message}")
+        except InvalidValue as error:
+            messages.append(f"Entry {number}: {error.message}")
     messages.extend(f"{value!r} is listed more than once." for value in _repeated(choice.value for choice in choices))
     return tuple(choices), messages
 
@@ -33,10 +33,10 @@ def _choice(item: Any) -> Choice:
     if isinstance(item, str):
         return Choice(_value(item), item)
     if not isinstance(item, dict) or "value" not in item:
-        raise ValueRefused("bad_value", 'Enter text, or an object such as {"value": "red", "label": "Red"}.')
+        raise InvalidValue("bad_value", 'Enter text, or an object such as {"value": "red", "label": "Red"}.')
     unknown = sorted(str(key) for key in item.keys() - {"value", "label", "colour"})
     if unknown:
-        raise ValueRefused("bad_value", f"Unknown keys: {', '.join(unknown)}. Use value, label, and colour.")
+        raise InvalidValue("bad_value", f"Unknown keys: {', '.join(unknown)}. Use value, label, and colour.")
     value = _value(item["value"])
     label = clean_text(item.get("label"), CHOICE_LENGTH) or value
     return Choice(value, label, clean_text(item.get("colour"), CHOICE_LENGTH) or None)
@@ -45,7 +45,7 @@ def _choice(item: Any) -> Choice:
 def _value(value: Any) -> str:
     text = clean_text(value, CHOICE_LENGTH)
     if not text or text != text.strip() or text == "*":
-        raise ValueRefused("bad_value", "A value must be non-empty text without leading or trailing spaces, and not *.")
+        raise InvalidValue("bad_value", "A value must be non-empty text without leading or trailing spaces, and not *.")
     return str(text)
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from metadata.canonical import MAX_INTEGER, clean_json
-from metadata.errors import ValueRefused
+from metadata.errors import InvalidValue
 from metadata.limits import ValueLimits
 from metadata.schema import FieldSpec
 
@@ -37,8 +37,8 @@ _DECIMAL = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def _bad(message: str) -> ValueRefused:
-    return ValueRefused("bad_value", message)
+def _bad(message: str) -> InvalidValue:
+    return InvalidValue("bad_value", message)
 
 
 def clean_text(value: Any, limit: int) -> Any:
@@ -48,7 +48,7 @@ def clean_text(value: Any, limit: int) -> Any:
             return None
         raise _bad(f"Expected text, got {_kind_of(value)}.")
     if len(value) > limit:
-        raise ValueRefused("too_large", f"Use at most {limit} characters (this has {len(value)}).")
+        raise InvalidValue("too_large", f"Use at most {limit} characters (this has {len(value)}).")
     if "\0" in value:
         raise _bad("The character U+0000 is not allowed.")
     if not value.isascii():

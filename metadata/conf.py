@@ -5,7 +5,7 @@ from django.conf import settings
 from metadata.limits import ValueLimits
 
 
-def limits_given() -> ValueLimits:
+def configured_limits() -> ValueLimits:
     """Return `MOAT["TEXT_LIMIT"]` and `MOAT["JSON_LIMIT"]`, or the defaults."""
     given = settings.MOAT
     default = ValueLimits()

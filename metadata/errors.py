@@ -3,7 +3,7 @@
 from tenants.errors import MoatError
 
 
-class ValueRefused(MoatError):
+class InvalidValue(MoatError):
     """A value does not fit its field. `code` is `bad_value` or `too_large`; the caller knows the field."""
 
 

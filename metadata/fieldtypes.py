@@ -14,7 +14,7 @@ from typing import Any
 
 from metadata.canonical import canonical_json
 from metadata.cleaners import CHOICE_LENGTH, ID_LENGTH, INDEXED_TEXT, Cleaner, clean_id, make_cleaner, wire_datetime
-from metadata.errors import ValueRefused
+from metadata.errors import InvalidValue
 from metadata.limits import value_limits
 from metadata.schema import FieldSpec, ObjectSpec
 
@@ -22,7 +22,7 @@ __all__ = [
     "CHOICE_LENGTH",
     "ID_LENGTH",
     "INDEXED_TEXT",
-    "ValueRefused",
+    "InvalidValue",
     "binder",
     "canonical_json",
     "clean",

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from metadata.fieldtypes import ValueRefused, clean
+from metadata.fieldtypes import InvalidValue, clean
 from metadata.kinds import Kind
 from metadata.schema import FieldSpec, ObjectSpec, TenantSchema
 
@@ -32,7 +32,7 @@ MAX_VALUES = 1000
 _SHOWN_NAMES = 12
 
 
-class FilterRefused(ValueError):
+class InvalidFilter(ValueError):
     """An invalid filter; the message explains the problem to its author."""
 
 
@@ -66,9 +66,9 @@ def value_key(wire: Any) -> str:
 
 
 def parse_filter(row_filter: Any, spec: ObjectSpec, schema: TenantSchema) -> tuple[Condition, ...]:
-    """Parse the row filter of an object type. Raises `FilterRejected`."""
+    """Parse the row filter of an object type. Raises `InvalidFilter`."""
     if not isinstance(row_filter, dict):
-        raise FilterRefused(
+        raise InvalidFilter(
             'A filter is a JSON object such as {"technician": "$user.username"}. {} matches every record.'
         )
     return tuple(_condition(key, value, spec, schema) for key, value in sorted(row_filter.items()))
@@ -78,9 +78,9 @@ def _condition(text: str, value: Any, spec: ObjectSpec, schema: TenantSchema) ->
     key, field = parse_key(text, spec, schema)
     operands = tuple(value) if isinstance(value, list) else (value,)
     if not operands:
-        raise FilterRefused(f"{text}: the list of values is empty.")
+        raise InvalidFilter(f"{text}: the list of values is empty.")
     if len(operands) > MAX_VALUES:
-        raise FilterRefused(f"{text}: use at most {MAX_VALUES} values.")
+        raise InvalidFilter(f"{text}: use at most {MAX_VALUES} values.")
     for operand in operands:
         _check_operand(text, field, operand)
     return Condition(key, field, operands)
@@ -91,59 +91,59 @@ def _check_operand(text: str, field: FieldSpec, operand: Any) -> None:
     if name is not None:
         check_parameter(text, name)
     elif operand is not None and fitting_key(field, operand) is None:
-        raise FilterRefused(f"{text}: {_shown(operand)} is not a valid {field.kind} value.")
+        raise InvalidFilter(f"{text}: {_shown(operand)} is not a valid {field.kind} value.")
 
 
 def check_parameter(text: str, name: str) -> None:
-    """Reject a parameter that can never have a value. Raises `FilterRejected`."""
+    """Reject a parameter that can never have a value. Raises `InvalidFilter`."""
     owner, _, attribute = name.partition(".")
     if owner == "user" and attribute in USER_ATTRIBUTES:
         return
     if owner == "membership" and attribute.isidentifier():
         return
-    raise FilterRefused(
+    raise InvalidFilter(
         f"{text}: unknown parameter ${name}. "
         f"Use $user.{{{', '.join(sorted(USER_ATTRIBUTES))}}} or $membership.<attribute>."
     )
 
 
 def parse_key(text: str, spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
-    """Parse the key of a filter entry. Raises `FilterRejected`."""
+    """Parse the key of a filter entry. Raises `InvalidFilter`."""
     parts = text.removeprefix("<").split(".")
     if text.startswith("<"):
         if len(parts) != 3:
-            raise FilterRefused(f"{text}: use the form <object.reference.field, such as <job.customer.technician.")
+            raise InvalidFilter(f"{text}: use the form <object.reference.field, such as <job.customer.technician.")
         return _parse_down(text, parts, spec, schema)
     if len(parts) == 1:
         return RouteKey(text, OWN, text), _comparable(text, spec, text)
     if len(parts) == 2:
         return _parse_up(text, parts, spec, schema)
-    raise FilterRefused(f"{text}: a filter can follow only one reference.")
+    raise InvalidFilter(f"{text}: a filter can follow only one reference.")
 
 
 def _parse_up(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
     reference = spec.by_name.get(parts[0])
     if reference is None or reference.kind != Kind.REFERENCE or reference.reference is None:
         known = [f.name for f in spec.fields if f.reference is not None]
-        raise FilterRefused(
+        raise InvalidFilter(
             f"{text}: {parts[0]} is not a reference field of {spec.object_name}.{hint(parts[0], known)}"
         )
     parent = schema.by_object.get(reference.reference)
     if parent is None:
-        raise FilterRefused(f"{text}: {reference.reference} is not published.")
+        raise InvalidFilter(f"{text}: {reference.reference} is not published.")
     return RouteKey(text, UP, parts[1], parts[0], parent.table_name), _comparable(text, parent, parts[1])
 
 
 def _parse_down(text: str, parts: list[str], spec: ObjectSpec, schema: TenantSchema) -> tuple[RouteKey, FieldSpec]:
     child = schema.by_object.get(parts[0])
     if child is None:
-        raise FilterRefused(
+        raise InvalidFilter(
             f"{text}: {parts[0]} is not a published object type.{hint(parts[0], list(schema.by_object))}"
         )
     reference = child.by_name.get(parts[1])
     if reference is None or reference.reference != spec.object_name:
         known = [f.name for f in child.fields if f.reference == spec.object_name]
-        raise FilterRefused(
+        raise InvalidFilter(
             f"{text}: {parts[1]} of {parts[0]} does not refer to {spec.object_name}.{hint(parts[1], known)}"
         )
     return RouteKey(text, DOWN, parts[2], parts[1], child.table_name), _comparable(text, child, parts[2])
@@ -155,9 +155,9 @@ def _comparable(text: str, spec: ObjectSpec, name: str) -> FieldSpec:
     field = spec.by_name.get(name)
     if field is None:
         known = [*(f.name for f in spec.fields if f.kind not in UNFIT_KINDS), *SYSTEM_FIELDS]
-        raise FilterRefused(f"{text}: {spec.object_name} has no field {name}.{hint(name, known)}")
+        raise InvalidFilter(f"{text}: {spec.object_name} has no field {name}.{hint(name, known)}")
     if field.kind in UNFIT_KINDS:
-        raise FilterRefused(f"{text}: {field.kind} fields can’t be used in a filter.")
+        raise InvalidFilter(f"{text}: {field.kind} fields can’t be used in a filter.")
     return field
 
 
@@ -214,7 +214,7 @@ def fitting_key(field: FieldSpec, value: Any) -> str | None:
         value = str(value)
     try:
         return value_key(clean(field, value))
-    except ValueRefused:
+    except InvalidValue:
         return None
 
 

@@ -9,7 +9,7 @@ from django.forms.models import BaseInlineFormSet
 
 from metadata.choices import parse_choices
 from metadata.drafts import published_spec
-from metadata.fieldtypes import ValueRefused, clean
+from metadata.fieldtypes import InvalidValue, clean
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.names import field_name_problem, object_name_problem, propose_table_name, table_name_problem
 from metadata.plan_checks import MAX_DECIMAL_PLACES, POLICIES, WIDER
@@ -180,8 +180,8 @@ class ObjectFieldForm(_FieldForm):
         spec = FieldSpec(data.get("name") or "x", kind, choices=choices, decimal_places=data.get("decimal_places"))
         try:
             data["default"] = clean(spec, _typed(str(text), kind))
-        except ValueRefused as refused:
-            self.add_error("default", refused.message)
+        except InvalidValue as error:
+            self.add_error("default", error.message)
 
 
 class ObjectFieldFormSet(_FormSet):
@@ -223,4 +223,4 @@ def _typed(text: str, kind: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueRefused("bad_value", "Enter valid JSON." if kind == "json" else "Enter a number.") from error
+        raise InvalidValue("bad_value", "Enter valid JSON." if kind == "json" else "Enter a number.") from error

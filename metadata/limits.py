@@ -16,7 +16,7 @@ class ValueLimits:
 _given: Callable[[], ValueLimits] = ValueLimits
 
 
-def take_limits_from(given: Callable[[], ValueLimits]) -> None:
+def use_limits_from(given: Callable[[], ValueLimits]) -> None:
     """Use this function as the source of the limits in force."""
     global _given
     _given = given

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from metadata.canonical import MAX_INTEGER
-from metadata.fieldtypes import ValueRefused, clean
+from metadata.fieldtypes import InvalidValue, clean
 from metadata.kinds import KINDS
 from metadata.names import field_name_problem, object_name_problem, table_name_problem
 from metadata.object_draft import ObjectDraft
@@ -116,8 +116,8 @@ def _default_problems(where: str, field: FieldSpec) -> Iterator[Problem]:
     elif field.kind != "decimal" or 0 <= (field.decimal_places or 0) <= MAX_DECIMAL_PLACES:
         try:
             clean(field, field.default)
-        except ValueRefused as refused:
-            yield Problem(where, "bad_default", f"The default is not valid: {refused.message}")
+        except InvalidValue as error:
+            yield Problem(where, "bad_default", f"The default is not valid: {error.message}")
         if _has_huge_number(field.default):
             # PostgreSQL's jsonb, which stores definitions, would return it as an integer outside the safe range.
             yield Problem(where, "bad_default", "Numbers in a default must be within ±(2^53 − 1).")

@@ -21,7 +21,7 @@ from metadata.plan import Change, Plan, make_plan
 from metadata.preconditions import unmet
 from metadata.schema import ObjectSpec
 from metadata.signals import object_types_published
-from tenants.errors import MoatError, Problem, Refused
+from tenants.errors import MoatError, Problem, ValidationFailed
 from tenants.locks import LockedTenant, tenant_transaction
 from tenants.rows import read_tenant
 
@@ -54,7 +54,7 @@ def publish(
 ) -> Publication:
     """Publish the drafts of some object types of a tenant, or of all. `dry_run` only plans and checks.
 
-    Raises `Refused` with every problem found, `DdlFailed` if the database rejects a statement,
+    Raises `ValidationFailed` with every problem found, `DdlFailed` if the database rejects a statement,
     `MoatError("unknown_tenant")`.
     """
     names = None if object_names is None else list(object_names)
@@ -109,7 +109,7 @@ def _checked_plan(tenant_id: int, names: list[str] | None) -> Plan:
     plan = make_plan(drafts_of(tenant_id), names, importable=importable)
     problems = list(plan.problems) or _oversized(plan) or unmet(tenant_id, plan.checks)
     if problems:
-        raise Refused(problems)
+        raise ValidationFailed(problems)
     return plan
 
 

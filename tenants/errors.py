@@ -25,7 +25,7 @@ class Problem:
     message: str
 
 
-class Refused(MoatError):
+class ValidationFailed(MoatError):
     """A use case rejected as a whole, with every problem found, not only the first."""
 
     def __init__(self, problems: list[Problem], *, code: str = "refused") -> None:

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.translation import get_language
 
-from metadata.fieldtypes import ValueRefused, clean, decimal_places
+from metadata.fieldtypes import InvalidValue, clean, decimal_places
 from metadata.schema import Choice, FieldSpec, ObjectSpec
 from sync.wire.patch import Patch, field_patch, same
 
@@ -126,7 +126,7 @@ class RecordForm(forms.Form):
                 continue
             try:
                 cleaned[name] = clean(field, _plain(cleaned[name]))
-            except ValueRefused as error:
+            except InvalidValue as error:
                 self.add_error(name, error.message)
         return cleaned
 

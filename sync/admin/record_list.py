@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import QueryDict
 
-from metadata.fieldtypes import ValueRefused, clean
+from metadata.fieldtypes import InvalidValue, clean
 from metadata.schema import FieldSpec, ObjectSpec, TenantSchema
 from sync.csv.cells import reader_of
 from sync.records import sql
@@ -178,7 +178,7 @@ class Listing:
             return
         try:
             wire = _since(item, value) if prefix == SINCE else clean(item, reader_of(item.kind)(value))
-        except (ValueError, ValueRefused) as error:
+        except (ValueError, InvalidValue) as error:
             self.problems.append(f"{item.label or name}: {error}.")
             return
         self._where.append(f"{column} {'>=' if prefix == SINCE else '='} %s")

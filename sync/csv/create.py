@@ -15,7 +15,7 @@ from metadata.schema import ObjectSpec
 from sync.csv.columns import BadColumns, ColumnPlan
 from sync.csv.inference import ColumnGuess
 from sync.csv.source import OpenCsv
-from tenants.errors import MoatError, Refused
+from tenants.errors import MoatError, ValidationFailed
 from tenants.models import Tenant
 
 MOST_CHOICES = 50
@@ -92,11 +92,11 @@ def _chunks(opened: OpenCsv) -> Iterator[tuple[tuple[int, ...], list[tuple[str, 
 
 
 def create(tenant: Tenant, draft: DraftType, *, by: str) -> ObjectSpec:
-    """Store the draft and publish it. Raises Refused, and leaves no draft behind then."""
+    """Store the draft and publish it. Raises ValidationFailed, and leaves no draft behind then."""
     (made,) = save_drafts(tenant, [draft])
     try:
         publication = publish(tenant.pk, [draft.object_name], by=User.objects.filter(username=by).first())
-    except (MoatError, Refused):
+    except (MoatError, ValidationFailed):
         made.delete()
         raise
     return schema_of(tenant.pk, publication.schema_version).by_object[draft.object_name]

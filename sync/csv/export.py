@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from metadata.fieldtypes import ValueRefused, binder, clean, reader
+from metadata.fieldtypes import InvalidValue, binder, clean, reader
 from metadata.names import RECORD_COLUMNS
 from metadata.schema import FieldSpec, ObjectSpec
 from sync.csv.cells import reader_of
@@ -106,7 +106,7 @@ def _condition(spec: ObjectSpec, text: str, vendor: str) -> tuple[str, list[Any]
         return f'"{name}" IS {"" if sign == "=" else "NOT "}NULL', []
     try:
         wire = clean(field, reader_of(field.kind)(value))
-    except (ValueError, ValueRefused) as error:
+    except (ValueError, InvalidValue) as error:
         raise MoatError("bad_condition", f"{text!r}: {error}") from error
     return f'"{name}" {"<>" if sign == "!=" else sign} %s', [binder(field, vendor)(wire)]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from metadata.fieldtypes import ValueRefused, clean
+from metadata.fieldtypes import InvalidValue, clean
 from metadata.schema import ObjectSpec
 from sync.csv.parents import Parents
 from sync.csv.rows import BadCell, RowReader
@@ -157,7 +157,7 @@ class Importer:
         try:
             if spec is not None:
                 clean(spec, value)
-        except ValueRefused as error:
+        except InvalidValue as error:
             header = next((c.header for c in self.reader.plan.columns if c.target == name), name)
             return BadRow(line, header, error.message)
         return None

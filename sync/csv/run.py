@@ -90,7 +90,7 @@ def import_file(
     by: str,
     progress: Progress = lambda stage, position, size, report: None,
 ) -> ImportResult:
-    """Import a file. Raises BadFile, BadColumns or Refused when nothing could be begun; bad rows are in the report."""
+    """Import a file. Raises BadFile, BadColumns or ValidationFailed when nothing could be begun; bad rows are in the report."""
     began = time.monotonic()
     spec = published(tenant, object_name)
     inferred: Inferred | None = None

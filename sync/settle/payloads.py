@@ -8,7 +8,7 @@ import jsonpatch
 import jsonpointer
 import orjson
 
-from metadata.fieldtypes import ValueRefused
+from metadata.fieldtypes import InvalidValue
 from sync.conf import EngineSettings
 from sync.errors import OpRejected
 from sync.records.rows import RECORD_FIELDS, Table
@@ -34,11 +34,11 @@ def clean_field(table: Table, name: str, value: Any, unknown: Unknown) -> Any:
         raise unknown(table, name)
     try:
         return clean(value)
-    except ValueRefused as error:
+    except InvalidValue as error:
         raise _refused(name, error) from None
 
 
-def _refused(name: str, error: ValueRefused) -> OpRejected:
+def _refused(name: str, error: InvalidValue) -> OpRejected:
     return OpRejected(_VALUE_CODES.get(error.code, Code.BAD_VALUE), f"{name}: {error.message}", field=name)
 
 
@@ -62,7 +62,7 @@ def read_insert(table: Table, payload: Any, unknown: Unknown, only: Collection[s
                 raise unknown(table, name)
             try:
                 values[name] = clean(value)
-            except ValueRefused as error:
+            except InvalidValue as error:
                 raise _refused(name, error) from None
     if only is not None:
         values = {name: value for name, value in values.items() if name in only}
@@ -110,7 +110,7 @@ def read_update(
             raise unknown(table, name)
         try:
             changes[name] = clean(value)
-        except ValueRefused as error:
+        except InvalidValue as error:
             raise _refused(name, error) from None
     return changes
 

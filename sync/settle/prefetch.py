@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from metadata.access import Rules, TableRule
-from metadata.fieldtypes import ValueRefused
+from metadata.fieldtypes import InvalidValue
 from sync.log import changes
 from sync.models import Conflict, PrunedOps
 from sync.records import sql
@@ -142,7 +142,7 @@ def _collect(
         elif value is not None:
             try:
                 values[table, name].append(table.cleaners[name](value))
-            except ValueRefused:
+            except InvalidValue:
                 continue
 
 

@@ -1,4 +1,4 @@
-"""Values of every kind: what is accepted, in which form it comes out, and that hostile ones are refused with a code."""
+"""Values of every kind: what is accepted, its wire form, and the code that hostile values are rejected with."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata.fieldtypes import (
-    ValueRefused,
+    InvalidValue,
     canonical_json,
     clean,
     clean_id,
@@ -105,7 +105,7 @@ HOSTILE = {
     ids=lambda v: ascii(v)[:40],
 )
 def test_a_hostile_value_is_refused_with_a_code(kind, value):
-    with pytest.raises(ValueRefused) as refused:
+    with pytest.raises(InvalidValue) as refused:
         clean(spec(kind), value)
     assert refused.value.code in ("bad_value", "too_large")
     assert refused.value.message.encode()
@@ -114,13 +114,13 @@ def test_a_hostile_value_is_refused_with_a_code(kind, value):
 
 @pytest.mark.parametrize("value", ["", "\x00", "a\x9f", "x" * 129, 5, "\udc00"])
 def test_a_bad_record_id_is_refused(value):
-    with pytest.raises(ValueRefused):
+    with pytest.raises(InvalidValue):
         clean_id(value)
 
 
 def test_an_indexed_text_is_kept_short_enough_for_an_index():
     assert clean(spec("text", indexed=True), "😀" * 500)
-    with pytest.raises(ValueRefused) as refused:
+    with pytest.raises(InvalidValue) as refused:
         clean(spec("text", unique=True), "x" * 501)
     assert refused.value.code == "too_large"
 

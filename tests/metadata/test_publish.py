@@ -1,4 +1,4 @@
-"""Publishing: all of it or none, never two at once, and only what the data allows."""
+"""Publishing: all or nothing, one at a time, and only what the data allows."""
 
 import threading
 
@@ -16,7 +16,7 @@ from metadata.models import ObjectField, ObjectMetadata, SchemaRevision
 from metadata.publish import publish
 from metadata.schema import physical_name
 from metadata.signals import object_types_published
-from tenants.errors import MoatError, Refused
+from tenants.errors import MoatError, ValidationFailed
 from tenants.models import Tenant
 from tests.builders import make_field_service, make_object_type, make_tenant
 
@@ -24,15 +24,15 @@ pytestmark = [pytest.mark.contract, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def heard():
-    """What the signal told, publish by publish."""
-    told = []
+def signals():
+    """What the signal sent, publish by publish."""
+    signals = []
 
-    def listen(sender, **news):
-        told.append(news)
+    def listen(sender, **sent):
+        signals.append(sent)
 
     object_types_published.connect(listen)
-    yield told
+    yield signals
     object_types_published.disconnect(listen)
 
 
@@ -58,20 +58,20 @@ def edit(tenant, path, **changes):
 
 
 def refusal(tenant, *names):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ValidationFailed) as refused:
         publish(tenant.pk, names or None)
     return [(problem.where, problem.message) for problem in refused.value.problems]
 
 
-def test_a_publish_makes_tables_and_tells_the_layers_above(heard):
+def test_a_publish_makes_tables_and_tells_the_layers_above(signals):
     tenant = make_tenant()
     make_field_service(tenant)
     done = publish(tenant.pk)
     assert (done.schema_version, version_of(tenant)) == (1, 1)
     assert examine(tenant) == []
-    [news] = heard
-    assert (news["by"], news["locked"].schema_version) == ("system", 1)
-    assert {name: (old, new["table_name"]) for name, old, new in news["changes"]} == {
+    [sent] = signals
+    assert (sent["by"], sent["locked"].schema_version) == ("system", 1)
+    assert {name: (old, new["table_name"]) for name, old, new in sent["changes"]} == {
         "customer": (None, "customers"),
         "job": (None, "jobs"),
         "line_item": (None, "line_items"),
@@ -80,32 +80,32 @@ def test_a_publish_makes_tables_and_tells_the_layers_above(heard):
     assert revisions(tenant.pk, 1) == []
 
 
-def test_a_dry_run_says_the_same_and_changes_nothing(heard):
+def test_a_dry_run_says_the_same_and_changes_nothing(signals):
     tenant = make_tenant()
     make_field_service(tenant)
     rehearsal = publish(tenant.pk, dry_run=True)
     assert version_of(tenant) == 0
     assert not any(name.startswith(f"t{tenant.pk}_") for name in type_tables())
     assert publish(tenant.pk) == rehearsal
-    assert len(heard) == 1
+    assert len(signals) == 1
 
 
-def test_with_nothing_to_do_no_version_is_spent(heard):
+def test_with_nothing_to_do_no_version_is_spent(signals):
     tenant = make_tenant()
     make_field_service(tenant)
     publish(tenant.pk)
     again = publish(tenant.pk)
     assert (again.schema_version, again.plan, version_of(tenant)) == (1, [], 1)
-    assert len(heard) == 1
+    assert len(signals) == 1
 
 
 def test_a_failure_after_the_ddl_leaves_nothing_behind():
     tenant = make_tenant()
     make_field_service(tenant)
 
-    def fail(sender, **news):
-        # The layers above may ask for the new schema; it must not outlive the transaction that fails.
-        assert "jobs" in schema_of(tenant.pk, news["locked"].schema_version).by_table
+    def fail(sender, **sent):
+        # Layers above may read the new schema; the cache must not keep it when the transaction fails.
+        assert "jobs" in schema_of(tenant.pk, sent["locked"].schema_version).by_table
         raise RuntimeError("no")
 
     object_types_published.connect(fail)

@@ -5,7 +5,7 @@ from django.apps import apps
 from django.db import connection
 
 from metadata.catalog import schema_of
-from metadata.fieldtypes import ValueRefused, to_db
+from metadata.fieldtypes import InvalidValue, to_db
 from metadata.kinds import KINDS
 from metadata.publish import publish
 from metadata.registry import LOOKUPS, model_for
@@ -85,7 +85,7 @@ def test_a_model_orders_by_value(table, kind):
 
 
 def test_a_filter_with_a_bad_value_is_refused_with_a_code(table):
-    with pytest.raises(ValueRefused) as refused:
+    with pytest.raises(InvalidValue) as refused:
         list(table.objects.filter(f_date="2026-02-30"))
     assert refused.value.code == "bad_value"
 

@@ -66,7 +66,7 @@ def test_the_preview_says_in_plain_words_what_a_member_sees(service, client):
     assert "3 " in str(seen_by(member))
     client.force_login(admin)
     page = client.get(reverse("admin:tenants_securityprofile_preview", args=[profile.pk])).content.decode()
-    assert "As tom" in page and "<td>3</td>" in page
+    assert "Viewing as tom" in page and "<td>3</td>" in page
     assert client.get(reverse("admin:tenants_securityprofile_changelist")).status_code == 200
     assert client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).status_code == 200
 

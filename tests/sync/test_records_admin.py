@@ -289,7 +289,7 @@ def test_a_conflict_is_settled_as_chosen(acme, browser, choice, title, crew):
     row = _record(acme)
     assert (row.get("title"), row.get("crew")) == (title, crew)
     assert Conflict.objects.get().state == "settled"
-    assert "was settled by olga" in browser.get(response.url).content.decode()
+    assert "olga resolved this conflict" in browser.get(response.url).content.decode()
 
 
 def test_a_stale_edit_of_a_deleted_record_can_bring_it_back(acme, browser):

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from metadata.publish import Publication, publish
-from tenants.errors import MoatError, Refused
+from tenants.errors import MoatError, ValidationFailed
 from tenants.models import Tenant
 
 
@@ -37,12 +37,12 @@ class Command(BaseCommand):
         try:
             done = publish(tenant.pk, options["objects"], dry_run=options["dry_run"])
         except MoatError as error:
-            self._refuse(error, as_json=options["json"])
+            self._report_error(error, as_json=options["json"])
         else:
             self._report(done, dry_run=options["dry_run"], as_json=options["json"])
 
-    def _refuse(self, error: MoatError, *, as_json: bool) -> None:
-        problems = error.problems if isinstance(error, Refused) else []
+    def _report_error(self, error: MoatError, *, as_json: bool) -> None:
+        problems = error.problems if isinstance(error, ValidationFailed) else []
         if as_json:
             answer = {"ok": False, "code": error.code, "message": error.message}
             listed = [{"where": p.where, "code": p.code, "message": p.message} for p in problems]

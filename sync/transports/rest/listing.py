@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from django.db.models import F, Q, QuerySet
 
-from metadata.errors import ValueRefused
+from metadata.errors import InvalidValue
 from metadata.fieldtypes import clean
 from metadata.registry import LOOKUPS
 from metadata.schema import FieldSpec, ObjectSpec
@@ -171,7 +171,7 @@ def _value(field: FieldSpec, text: str) -> Any:
 def _clean(field: FieldSpec, value: Any) -> Any:
     try:
         return clean(field, value)
-    except ValueRefused as refused:
+    except InvalidValue as refused:
         raise _bad(refused.message, field.name) from None
 
 
@@ -216,6 +216,6 @@ def _decode(cursor: str, order: Order) -> tuple[Any, str]:
         if text == order.text and isinstance(record_id, str):
             field = FieldSpec(order.field.name, "text") if order.field.kind == "choice" else order.field
             return clean(field, value), clean(SYSTEM_FIELDS[0], record_id)
-    except (ValueError, TypeError, ValueRefused):
+    except (ValueError, TypeError, InvalidValue):
         pass
     raise RestError(RestCode.BAD_CURSOR, "The cursor is damaged, or belongs to another order.", field="cursor")
