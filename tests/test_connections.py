@@ -1,4 +1,4 @@
-"""What a request leaves open: nothing, when its thread ends with it."""
+"""A request leaves no database connection open when its thread ends."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Which tests run on which database: none that could differ there is left out on PostgreSQL."""
+"""Which tests run on which database: PostgreSQL skips none whose result could differ."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ SOME = ("tests/test_docs.py", "tests/tenants/test_tokens.py", "tests/browser/tes
 
 
 def collected(**environment: str) -> str:
-    """What pytest would run of some files. It needs no database for that."""
+    """Return the tests pytest would run in some files. Needs no database."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_URL", "PYTEST_"))}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", *SOME]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The documentation names only what exists, and leaves nothing out."""
+"""The documentation refers only to things that exist, and is complete."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What stands around the server failing or asking: a Redis that is down, a load balancer, plain HTTP."""
+"""Failing or probing surroundings: Redis that is down, a load balancer, plain HTTP."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The Makefile says what it can do."""
+"""The Makefile lists its targets."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Settings by environment, each in a process of its own."""
+"""Settings of each environment, each in its own process."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""The web client as the server hands it out: its policy, its freshness, and a list for offline starts that misses nothing."""
+"""The web client as the server serves it: its policy, its caching, and a complete list for offline starts."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def reached(path: Path, seen: set[Path]) -> set[Path]:
-    """Every file a module names, and what those name."""
+    """Every file that a module imports, directly or indirectly."""
     seen.add(path)
     for name in (
         IMPORT.findall(path.read_text()) if path.suffix in (".js", ".mjs") and "vendor" not in path.parts else []
@@ -39,7 +39,7 @@ def test_everything_the_page_needs_is_on_the_list_for_an_offline_start():
     assert f"{STATIC}app/sw.js" not in files
 
 
-@pytest.mark.django_db  # closing a response looks after database connections
+@pytest.mark.django_db  # closing a response also closes database connections
 def test_each_file_is_served_with_the_digest_of_the_list_and_asked_for_anew(client):
     for address, sha256 in web.precache().items():
         response = client.get(address)

@@ -1,4 +1,4 @@
-"""An object type that counts as published, without a table: layouts read definitions only."""
+"""Publish an object type without a table, which is enough for layouts: they read only definitions."""
 
 from metadata.models import ObjectMetadata
 from metadata.schema import Choice, FieldSpec, ObjectSpec
@@ -16,7 +16,7 @@ JOB = ObjectSpec(
 
 
 def publish_spec(tenant: Tenant, spec: ObjectSpec = JOB) -> None:
-    """Make a spec the tenant's published type of that name, one `schema_version` up."""
+    """Make a spec the tenant's published type of that name, and increment `schema_version`."""
     tenant.schema_version += 1
     tenant.save(update_fields=["schema_version"])
     ObjectMetadata.objects.update_or_create(

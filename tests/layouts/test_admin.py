@@ -31,7 +31,7 @@ def browser(client, tenant):
 
 
 @pytest.fixture
-def told():
+def signals():
     said: list[tuple] = []
 
     def hear(sender, old, new, by, **_):
@@ -55,7 +55,7 @@ def form(tenant, **fields):
     }
 
 
-def test_a_layout_is_added_changed_and_deleted_through_the_use_case(browser, tenant, told):
+def test_a_layout_is_added_changed_and_deleted_through_the_use_case(browser, tenant, signals):
     page = browser.get(reverse(ADD)).content.decode()
     assert "Residential" in page
     assert browser.post(reverse(ADD), form(tenant, object_type="residential")).status_code == 302
@@ -67,15 +67,15 @@ def test_a_layout_is_added_changed_and_deleted_through_the_use_case(browser, ten
         browser.post(reverse("admin:layouts_layoutdefinition_delete", args=[layout.pk]), {"post": "yes"}).status_code
         == 302
     )
-    assert told == [(False, True, "ada"), (True, True, "ada"), (True, False, "ada")]
+    assert signals == [(False, True, "ada"), (True, True, "ada"), (True, False, "ada")]
 
 
-def test_deleting_many_tells_of_each(browser, tenant, told):
+def test_deleting_many_tells_of_each(browser, tenant, signals):
     for status in ("open", "done"):
         browser.post(reverse(ADD), form(tenant, status=status))
     chosen = [str(pk) for pk in LayoutDefinition.objects.values_list("pk", flat=True)]
     browser.post(reverse(LIST), {"action": "delete_selected", "_selected_action": chosen, "post": "yes"})
-    assert told[2:] == [(True, False, "ada")] * 2
+    assert signals[2:] == [(True, False, "ada")] * 2
     assert not LayoutDefinition.objects.exists()
 
 
@@ -99,7 +99,8 @@ def test_an_empty_layout_starts_from_the_default(browser, tenant):
         ({"layout_json": '{"x": "' + "y" * 3_000_000 + '"}'}, None, None),
         (
             {
-                "layout_json": '{"type": "VerticalLayout", "elements": [{"type": "Control", "scope": "#/properties/gone"}]}'
+                "layout_json": '{"type": "VerticalLayout", "elements": '
+                '[{"type": "Control", "scope": "#/properties/gone"}]}'
             },
             "layout_json",
             "/elements/0/scope: job has no field gone.",
@@ -114,7 +115,7 @@ def test_an_empty_layout_starts_from_the_default(browser, tenant):
         ({"object_type": ""}, "object_type", "required"),
     ],
 )
-def test_each_problem_is_shown_at_its_field_and_nothing_is_saved(browser, tenant, told, fields, field, message):
+def test_each_problem_is_shown_at_its_field_and_nothing_is_saved(browser, tenant, signals, fields, field, message):
     answer = browser.post(reverse(ADD), form(tenant, **fields))
     if field is None:
         assert answer.status_code == 400
@@ -122,7 +123,7 @@ def test_each_problem_is_shown_at_its_field_and_nothing_is_saved(browser, tenant
         assert answer.status_code == 200
         assert message in str(answer.context["adminform"].form.errors[field])
     assert not LayoutDefinition.objects.exists()
-    assert told == []
+    assert signals == []
 
 
 def test_a_second_layout_of_a_binding_is_refused_also_when_an_old_one_is_rebound(browser, tenant):
@@ -144,7 +145,7 @@ def test_a_layout_with_a_retired_field_warns_in_the_list_and_keeps_its_binding_i
     assert '<option value="done" selected>done (not published)</option>' in page
 
 
-def test_default_layouts_are_created_for_types_that_have_none(browser, tenant, told):
+def test_default_layouts_are_created_for_types_that_have_none(browser, tenant, signals):
     url = reverse("admin:layouts_layoutdefinition_create_defaults")
     assert f"{tenant.pk}:job" in browser.get(url).content.decode()
     other = make_tenant("other")
@@ -152,7 +153,7 @@ def test_default_layouts_are_created_for_types_that_have_none(browser, tenant, t
     browser.post(url, {"types": [f"{tenant.pk}:job", f"{tenant.pk}:nope", f"{other.pk}:job", "x"]})
     layout = LayoutDefinition.objects.get()
     assert (layout.tenant, layout.object_name, layout.object_type, layout.status) == (tenant, "job", "*", "*")
-    assert told == [(False, True, "ada")]
+    assert signals == [(False, True, "ada")]
     assert "Every published object type" in browser.get(url).content.decode()
 
 

@@ -1,4 +1,4 @@
-"""Which layout shows a record."""
+"""Which layout a record is shown with."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What counts as a layout."""
+"""What is a valid layout."""
 
 import json
 

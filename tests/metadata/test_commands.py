@@ -1,4 +1,4 @@
-"""publish_objects, check_objects, trim_columns and the system checks: what they print, and their exit codes."""
+"""publish_objects, check_objects, trim_columns, and the system checks: their output and exit codes."""
 
 import json
 from io import StringIO
@@ -128,7 +128,7 @@ def test_check_objects_notices_tables_of_no_tenant():
 
 
 def retire_everything(tenant):
-    """Retire the customer field of jobs, and customers; both referring ways have records."""
+    """Retire the customer field of jobs, and customers; both referring directions have records."""
     types = make_field_service(tenant)
     ObjectField.objects.create(object_type=types["customer"], name="main_job", kind="reference", reference=types["job"])
     publish(tenant.pk)

@@ -1,4 +1,4 @@
-"""However object types evolve, the database is what the definitions say, and every replica ends up the same."""
+"""However object types evolve, the database matches the definitions, and all replicas end up equal."""
 
 import sqlite3
 
@@ -35,7 +35,7 @@ DEFAULTS = {
 
 
 class World:
-    """A tenant whose drafts are edited at random, and a replica that runs every revision as it comes."""
+    """A tenant whose drafts are edited at random, and a replica that applies every revision."""
 
     def __init__(self, draw):
         self.draw = draw
@@ -125,7 +125,7 @@ class World:
                 self.insert(spec)
 
     def insert(self, spec):
-        """Put a record of nulls in, as it would be if it had been there before later fields."""
+        """Add a record of nulls, as if it had existed before later fields were added."""
         names = ["id", "version", *(field.name for field in spec.fields)]
         columns = ", ".join(f'"{name}"' for name in names)
         values = ", ".join(["'r'", "1", *["NULL"] * len(spec.fields)])
@@ -152,7 +152,7 @@ class World:
 
 
 def shape(replica):
-    """Tables with their columns, and indexes with theirs. A widened column keeps its type, so numbers count as one type."""
+    """Return tables with columns, and indexes with theirs. Numbers are one type: a widened column keeps its own."""
     tables = [name for (name,) in replica.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     numbers = {"INTEGER": "number", "REAL": "number", "NUMERIC": "number"}
     columns = {
@@ -172,7 +172,7 @@ def fresh(schema):
 
 @pytest.mark.contract
 @pytest.mark.django_db
-# No shrinking: every example makes tables, and a failing one names its edits well enough.
+# No shrinking: every example creates tables, and a failing one names its edits clearly enough.
 @settings(
     max_examples=25,
     deadline=None,

@@ -1,4 +1,4 @@
-"""Names: what is allowed, what is refused, and how they are spelled in a database."""
+"""Names: what is allowed, what is rejected, and their spelling in a database."""
 
 import pytest
 from django.db import models
@@ -18,7 +18,8 @@ from metadata.names import (
 from metadata.schema import physical_name
 
 EVIL = [
-    "", " ", "Jobs", "9lives", "a__b", "a_", "_a", "a-b", "a b", "a.b", 'a"b', "a'b", "a;drop table x", "a\n", "a\0", "é", "ａ", "a" * 41,
+    "", " ", "Jobs", "9lives", "a__b", "a_", "_a", "a-b", "a b", "a.b",
+    'a"b', "a'b", "a;drop table x", "a\n", "a\0", "é", "ａ", "a" * 41,
     "١", "a١", "../a", "a/b", "a%s", "{a}", "\ud800", None, 5, ["a"],
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Plans: what is legal comes out in a safe order, and everything illegal is found, each at its own place."""
+"""Plans: legal changes come in a safe order, and every illegal one is found, each at its own place."""
 
 from dataclasses import replace
 
@@ -86,8 +86,10 @@ def test_a_replica_hears_of_an_index_only_when_its_own_changes(before, after, co
     ("old", "new", "legal"),
     [
         ("choice", "text", True), ("uuid", "text", True), ("integer", "real", True), ("integer", "decimal", True),
-        ("text", "choice", False), ("text", "uuid", False), ("real", "integer", False), ("decimal", "integer", False), ("decimal", "real", False),
-        ("date", "datetime", False), ("datetime", "date", False), ("boolean", "integer", False), ("json", "text", False), ("reference", "text", False),
+        ("text", "choice", False), ("text", "uuid", False), ("real", "integer", False),
+        ("decimal", "integer", False), ("decimal", "real", False),
+        ("date", "datetime", False), ("datetime", "date", False), ("boolean", "integer", False),
+        ("json", "text", False), ("reference", "text", False),
     ],
 )  # fmt: skip
 def test_a_kind_may_widen_and_nothing_else(old, new, legal):
@@ -213,6 +215,7 @@ def test_changes_that_depend_on_the_data_are_checked_against_it():
     )
     rules = [(check.rule, check.where) for check in plan(published(before, after)).checks]
     assert rules == [
-        ("not_used", "job.subtypes"), ("not_used", "job.statuses"), ("no_nulls", "job.a"), ("no_duplicates", "job.b"), ("not_longer", "job.b"),
+        ("not_used", "job.subtypes"), ("not_used", "job.statuses"), ("no_nulls", "job.a"),
+        ("no_duplicates", "job.b"), ("not_longer", "job.b"),
         ("smaller", "job.n"), ("not_used", "job.c"), ("no_records", "job.d"),
     ]  # fmt: skip

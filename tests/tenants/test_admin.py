@@ -1,4 +1,4 @@
-"""What operators and tenant admins do in the admin: members, devices, tenants, accounts."""
+"""What operators and tenant admins can do in the admin: members, devices, tenants, accounts."""
 
 import re
 

@@ -1,6 +1,6 @@
-"""A tenant admin walks the whole admin site and never meets anything of another tenant.
+"""A tenant admin visits the whole admin site and never sees anything of another tenant.
 
-Everything of the other tenant carries the word `zzforeign`, so that seeing it anywhere is seeing too much.
+Everything of the other tenant contains the word `zzforeign`, so finding it anywhere is a leak.
 """
 
 from urllib.parse import urlencode
@@ -53,7 +53,8 @@ def furnish(tenant, word):
         tenant=tenant, object_name=word, label=word, layout_json=default_layout(spec)
     )
     conflict = Conflict.objects.create(
-        tenant=tenant, table_name=kind.table_name, record_id=f"{word}-1", op="update", fields=["title"], base={}, mine={"title": word},
+        tenant=tenant, table_name=kind.table_name, record_id=f"{word}-1", op="update", fields=["title"],
+        base={}, mine={"title": word},
         theirs={"title": word}, base_version=1, server_version=1, device_id=device.pk, op_id=1, by=word, theirs_by=word,
     )  # fmt: skip
     revision = tenant.revisions.get()
@@ -96,7 +97,7 @@ def names_of(model):
 
 
 def argument_values(name, things, model):
-    """What to put in an address for an argument, to point at things of one tenant."""
+    """Return the URL argument that refers to things of one tenant."""
     values = {
         "object_id": things[model].pk if model in things else None,
         "id": things[model].pk if model in things else None,
@@ -119,7 +120,7 @@ def argument_values(name, things, model):
 
 
 def addresses(things):
-    """Every admin address that points at, or has no, thing of a tenant."""
+    """Return every admin URL that refers to a thing of a tenant, or to none."""
     registered = {names_of(model): model for model in admin.site._registry}
     for name, arguments in patterns(admin.site.get_urls()):
         if name in ("logout", "jsi18n", "login", "password_change", "password_change_done", "app_list"):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def stored(tenant: Tenant) -> TenantRow:
-    """What the ORM has of a tenant, in the same shape."""
+    """Return a tenant as the ORM has it, in the same shape."""
     tenant.refresh_from_db()
     fields = [field.name for field in dataclasses.fields(TenantRow)]
     return TenantRow(**{name: getattr(tenant, name) for name in fields} | {"state_hash": bytes(tenant.state_hash)})

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def heard():
-    """Device ids that `device_revoked` named."""
+def signals():
+    """Collects the device IDs that `device_revoked` sends."""
     ids: list[str] = []
 
     def hear(device_id, **_):
@@ -75,18 +75,18 @@ def test_nonsense_identifies_nobody(token):
     assert tokens.identify(token) is None
 
 
-def test_a_revoked_token_identifies_nobody_and_live_connections_hear_of_it(heard, django_capture_on_commit_callbacks):
+def test_a_revoked_token_identifies_nobody_and_live_connections_hear_of_it(signals, django_capture_on_commit_callbacks):
     tenant = make_tenant()
     issued = tokens.issue_device(tenant, make_user(tenant), "x")
     with django_capture_on_commit_callbacks(execute=True):
         assert tokens.revoke(issued.device)
     assert tokens.identify(issued.token) is None
-    assert heard == [issued.device.pk]
+    assert signals == [issued.device.pk]
     assert not tokens.revoke(issued.device), "the second time there is nothing to do"
-    assert heard == [issued.device.pk]
+    assert signals == [issued.device.pk]
 
 
-def test_an_inactive_user_loses_all_devices(heard, django_capture_on_commit_callbacks):
+def test_an_inactive_user_loses_all_devices(signals, django_capture_on_commit_callbacks):
     tenant = make_tenant()
     user = make_user(tenant)
     issued = [tokens.issue_device(tenant, user, "x") for _ in range(2)]
@@ -94,13 +94,13 @@ def test_an_inactive_user_loses_all_devices(heard, django_capture_on_commit_call
     with django_capture_on_commit_callbacks(execute=True):
         user.save()
     assert [tokens.identify(i.token) for i in issued] == [None, None]
-    assert sorted(heard) == sorted(i.device.pk for i in issued)
+    assert sorted(signals) == sorted(i.device.pk for i in issued)
     user.is_active = True
     user.save()
     assert tokens.identify(issued[0].token) is None, "a revoked device stays revoked"
 
 
-def test_who_leaves_a_tenant_loses_its_devices_but_keeps_those_of_another(heard, django_capture_on_commit_callbacks):
+def test_who_leaves_a_tenant_loses_its_devices_but_keeps_those_of_another(signals, django_capture_on_commit_callbacks):
     one, other = make_tenant(), make_tenant()
     user = make_user(one)
     Membership.objects.create(tenant=other, user=user, profile=other.profiles.get())
@@ -109,7 +109,7 @@ def test_who_leaves_a_tenant_loses_its_devices_but_keeps_those_of_another(heard,
         Membership.objects.get(tenant=one, user=user).delete()
     assert tokens.identify(left.token) is None
     assert tokens.identify(kept.token) is not None
-    assert heard == [left.device.pk]
+    assert signals == [left.device.pk]
 
 
 def test_only_active_members_get_devices():
