@@ -1,4 +1,4 @@
-"""Pure: an object type as an admin wants it, beside what is published of it; the input of a plan."""
+"""Pure: the draft of an object type and its published state, the input of a plan."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from tenants.errors import Problem
 
 @dataclass(frozen=True, slots=True)
 class ObjectDraft:
-    """A draft of an object type beside what is published of it.
+    """The draft of an object type and what is published of it.
 
-    `wanted` holds the fields that shall live, in the draft's order. `retiring` are fields marked retired, `burnt` names of
-    fields retired before; `gone` says that the type itself was. `problems` is what could not even be read.
+    `wanted` holds the fields to keep, in the draft's order. `retiring` lists fields marked as retired, `burnt` the
+    names of fields retired earlier. `gone` means the type itself was retired. `problems` lists what could not be read.
     """
 
     wanted: ObjectSpec
@@ -24,10 +24,10 @@ class ObjectDraft:
 
     @property
     def name(self) -> str:
-        """The object name."""
+        """Return the object name."""
         return self.wanted.object_name
 
     @property
     def live(self) -> ObjectSpec | None:
-        """What clients have of it now."""
+        """Return what clients have of it now."""
         return None if self.gone else self.published

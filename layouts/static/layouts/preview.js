@@ -87,7 +87,7 @@ class Preview {
     const hidden = controls(plan).filter((control) => !control.visible).length;
     const unknown = scopes(layout).filter((name) => !known.has(name));
     const notes = ["This is how clients draw the form, with sample values. Edit them to try the rules."];
-    if (hidden) notes.push(`Rules currently hide ${hidden}.`);
+    if (hidden) notes.push(`Rules currently hide ${hidden} ${hidden === 1 ? "field" : "fields"}.`);
     if (unknown.length) notes.push(`Unknown fields, not shown: ${unknown.join(", ")}.`);
     return this.say(notes.join(" "));
   }
