@@ -5,7 +5,7 @@ import { titleField, titleOf } from './forms/titles.js';
 import { address } from './router.js';
 import { canCreate, formRights } from './sync/rights.js';
 import { toast } from './ui/toast.js';
-import { dropRepairs } from './views/repair.js';
+import { dropRepairs } from './views/fix.js';
 
 /**
  * @typedef {import('../sdk/index.js').Moat} Moat

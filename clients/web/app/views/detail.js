@@ -13,7 +13,7 @@ import { toast } from '../ui/toast.js';
 import { back } from './back.js';
 import { openHistory } from './history.js';
 import { Notices } from './notices.js';
-import { beginRepair, endRepair, repairKey } from './repair.js';
+import { beginRepair, endRepair, repairKey } from './fix.js';
 import { told } from './undo.js';
 
 /**
@@ -36,7 +36,7 @@ export class DetailView {
   saving = false;
   missing = false;
   showProblems = false;
-  /** @type {import('./repair.js').Repair | null} */
+  /** @type {import('./fix.js').Repair | null} */
   fixing = null;
   /** @type {Edit | null} */
   edit = null;

@@ -10,7 +10,7 @@ import { openConflict } from './conflict.js';
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {import('../../sdk/types.js').Overlay} Overlay
- * @typedef {{table: string, id: string | null, fixing: import('./repair.js').Repair | null}} Of
+ * @typedef {{table: string, id: string | null, fixing: import('./fix.js').Repair | null}} Of
  */
 
 // An edit that is sent at once is gone again before anybody could read the notice.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Edit, defaults } from '../../app/forms/edit.js';
-import { beginRepair, dropRepairs, endRepair, repairKey } from '../../app/views/repair.js';
+import { beginRepair, dropRepairs, endRepair, repairKey } from '../../app/views/fix.js';
 import { restored } from '../../app/views/undo.js';
 import { rightsOf } from '../../sdk/access.js';
 import { get } from '../../sdk/reading.js';
