@@ -5,7 +5,7 @@ import { titleField, titleOf } from './forms/titles.js';
 import { address } from './router.js';
 import { canCreate, formRights } from './sync/rights.js';
 import { toast } from './ui/toast.js';
-import { dropRepairs } from './views/fix.js';
+import { dropFixes } from './views/fix.js';
 
 /**
  * @typedef {import('../sdk/index.js').Moat} Moat
@@ -37,7 +37,7 @@ export class App {
     this.status = moat.status();
     /** @type {boolean | null} whether the browser promised not to remove the data; null while it was not asked */
     this.kept = null;
-    /** @type {Map<string, Edit>} unsaved edits by `table/id`, or by `repairKey`; they survive going elsewhere in the app */
+    /** @type {Map<string, Edit>} unsaved edits by `table/id`, or by `fixKey`; they survive going elsewhere in the app */
     this.drafts = new Map();
     /** @type {Map<Topic, Set<(detail: any) => void>>} */
     this.listeners = new Map();
@@ -46,7 +46,7 @@ export class App {
   }
 
   /** Read the definitions for the first time. */
-  async begin() {
+  async start() {
     await this.readDefinitions();
     this.emit('definitions');
     if (this.status.user) void this.keep();
@@ -94,7 +94,7 @@ export class App {
     if (this.stale && await this.readAgain()) this.emit('definitions');
     if ('overlays' in changed) this.emit('overlays');
     this.emit('changed', changed);
-    if ('overlays' in changed && await dropRepairs(this).catch(() => false)) this.emit('drafts');
+    if ('overlays' in changed && await dropFixes(this).catch(() => false)) this.emit('drafts');
   }
 
   async readDefinitions() {

@@ -6,7 +6,7 @@ import { native } from './native.js';
 import { register } from './updates.js';
 import { closeSheets } from './ui/dialog.js';
 import { h } from './ui/dom.js';
-import { hush } from './ui/toast.js';
+import { dismissToast } from './ui/toast.js';
 import { Shell } from './views/shell.js';
 import { signInPage } from './views/sign-in.js';
 
@@ -39,14 +39,14 @@ function show(app) {
  */
 function leave(app) {
   app.drafts.clear();
-  hush();
+  dismissToast();
   closeSheets();
 }
 
-async function begin() {
+async function start() {
   try {
     const app = new App(await open({ client: native ? 'ios' : 'web' }));
-    await app.begin();
+    await app.start();
     app.on('status', () => show(app));
     addEventListener('beforeunload', (event) => { if ([...app.drafts.values()].some((draft) => draft.dirty)) event.preventDefault(); });
     show(app);
@@ -57,4 +57,4 @@ async function begin() {
   register('/sw.js').catch(() => { /* Without it the app works, but does not start offline. */ });
 }
 
-void begin();
+void start();

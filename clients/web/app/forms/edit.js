@@ -36,7 +36,7 @@ export class Edit {
     /** @type {Map<string, any>} what was typed, by field: a wire value, or a text that is none yet */
     this.typed = new Map();
     /** @type {Map<string, any>} values that others set meanwhile in fields that were typed into here */
-    this.news = new Map();
+    this.incoming = new Map();
     this.use(type);
   }
 
@@ -54,7 +54,7 @@ export class Edit {
    * @param {Record<string, any>} base
    */
   rebase(base) {
-    for (const name of this.typed.keys()) if (!same(base[name] ?? null, this.base[name] ?? null)) this.news.set(name, base[name] ?? null);
+    for (const name of this.typed.keys()) if (!same(base[name] ?? null, this.base[name] ?? null)) this.incoming.set(name, base[name] ?? null);
     this.base = base;
     for (const [name, value] of this.typed) if (same(value, base[name] ?? null)) this.forget(name);
   }
@@ -65,7 +65,7 @@ export class Edit {
    */
   saved(values) {
     this.base = { ...this.base, ...values };
-    for (const name of Object.keys(values)) this.news.delete(name);
+    for (const name of Object.keys(values)) this.incoming.delete(name);
     for (const [name, typed] of this.typed) {
       const field = this.fields.get(name);
       if (field && problemOf(field, typed) === null && same(clean(field, typed), this.base[name] ?? null)) this.forget(name);
@@ -75,13 +75,13 @@ export class Edit {
   /** Take back everything that was typed. */
   reset() {
     this.typed.clear();
-    this.news.clear();
+    this.incoming.clear();
   }
 
   /** @param {string} name */
   forget(name) {
     this.typed.delete(name);
-    this.news.delete(name);
+    this.incoming.delete(name);
   }
 
   /**

@@ -10,7 +10,7 @@ import { listOptions } from './query.js';
  * @typedef {Record<string, any> & {id: string}} Row
  * @typedef {{rows: (from: number, count: number) => Promise<(Record<string, any> | null)[]>, show: (options: ListOptions) => void, close: () => void}} List
  * @typedef {{
- *   open: (options: ListOptions, listener: (news: ListNews) => void) => List, changed: (how: {count: number, top: boolean}) => void,
+ *   open: (options: ListOptions, listener: (update: ListNews) => void) => List, changed: (how: {count: number, top: boolean}) => void,
  *   progress: (share: number | null) => void, failed: (error: {code: string, message: string}) => void
  * }} About `progress` hears how far a search or a sort is, null when it is done
  */
@@ -36,7 +36,7 @@ export class LiveList {
     const options = listOptions(type, state, page);
     this.fresh = true;
     if (this.list) this.list.show(options);
-    else this.list = this.about.open(options, (news) => this.heard(news));
+    else this.list = this.about.open(options, (update) => this.onUpdate(update));
   }
 
   /**
@@ -55,8 +55,8 @@ export class LiveList {
     this.list = null;
   }
 
-  /** @param {ListNews} news */
-  heard({ count, complete, progress, top, error }) {
+  /** @param {ListNews} update */
+  onUpdate({ count, complete, progress, top, error }) {
     this.about.progress(complete ? null : progress ?? 0);
     if (error) return this.about.failed(error);
     if (!count && !complete) return; // what is on the screen stays until then

@@ -6,9 +6,9 @@ import { fieldsOf } from './ops.js';
  * @typedef {import('../../sdk/index.js').Conflict} Conflict
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Field} Field
- * @typedef {'mine' | 'theirs' | 'own'} Side
- * @typedef {{field: Field, base: any, mine: any, theirs: any}} Contested
- * @typedef {{kind: 'fields' | 'i_deleted' | 'they_deleted', contested: Contested[], others: Field[]}} Question
+ * @typedef {'mine' | 'theirs' | 'own'} Pick
+ * @typedef {{field: Field, base: any, mine: any, theirs: any}} ConflictField
+ * @typedef {{kind: 'fields' | 'i_deleted' | 'they_deleted', fields: ConflictField[], others: Field[]}} Question
  *   `others`: fields of the same edit that nobody else touched; they are kept with mine or with a choice per field
  */
 
@@ -28,7 +28,7 @@ export function question(conflict, type) {
   const names = kind === 'fields' ? conflict.fields : differ;
   return {
     kind,
-    contested: names.map((name) => ({ field: fieldOf(name), base: base?.[name] ?? null, mine: mine?.[name] ?? (kind === 'fields' ? null : base?.[name] ?? null), theirs: theirs?.[name] ?? null })),
+    fields: names.map((name) => ({ field: fieldOf(name), base: base?.[name] ?? null, mine: mine?.[name] ?? (kind === 'fields' ? null : base?.[name] ?? null), theirs: theirs?.[name] ?? null })),
     others: kind === 'fields' ? Object.keys(mine ?? {}).filter((name) => !conflict.fields.includes(name) && !same(base?.[name], mine?.[name])).map(fieldOf) : [],
   };
 }
@@ -36,17 +36,17 @@ export function question(conflict, type) {
 /**
  * Turn the person's picks into what `moat.resolve` takes.
  * @param {Question} asked
- * @param {Map<string, {side: Side, value?: any}>} picks by field
+ * @param {Map<string, {pick: Pick, value?: any}>} picks by field
  * @returns {'mine' | 'theirs' | Record<string, any>}
  */
 export function answer(asked, picks) {
-  const sides = asked.contested.map(({ field }) => picks.get(field.name)?.side ?? 'mine');
-  if (sides.every((side) => side === 'mine')) return 'mine';
-  if (sides.every((side) => side === 'theirs') && !asked.others.length) return 'theirs';
-  return Object.fromEntries(asked.contested.flatMap(({ field, theirs }) => {
+  const chosen = asked.fields.map(({ field }) => picks.get(field.name)?.pick ?? 'mine');
+  if (chosen.every((pick) => pick === 'mine')) return 'mine';
+  if (chosen.every((pick) => pick === 'theirs') && !asked.others.length) return 'theirs';
+  return Object.fromEntries(asked.fields.flatMap(({ field, theirs }) => {
     const pick = picks.get(field.name);
-    if (!pick || pick.side === 'mine') return [];
-    return [[field.name, pick.side === 'theirs' ? theirs : pick.value ?? null]];
+    if (!pick || pick.pick === 'mine') return [];
+    return [[field.name, pick.pick === 'theirs' ? theirs : pick.value ?? null]];
   }));
 }
 

@@ -6,7 +6,7 @@ import { headFields } from '../forms/plan.js';
 /**
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Field} Field
- * @typedef {{field: string, label: string, before: any, after: any, text: string, was: string}} Step
+ * @typedef {{field: string, label: string, before: any, after: any, text: string, was: string}} FieldChange
  *   `text` and `was` as a person reads them; `before` is undefined when it is not known
  */
 
@@ -35,9 +35,9 @@ export function fieldsOf(type) {
  * @param {ObjectType | undefined} type
  * @param {{op: string, payload: any}} op
  * @param {Record<string, any> | null} [before] the record it was applied to, when it is known
- * @returns {Step[]}
+ * @returns {FieldChange[]}
  */
-export function steps(type, { op, payload }, before = null) {
+export function fieldChanges(type, { op, payload }, before = null) {
   const after = valuesOf({ op, payload }, before);
   const fields = fieldsOf(type);
   return Object.keys(after).map((name) => {
@@ -48,9 +48,9 @@ export function steps(type, { op, payload }, before = null) {
 }
 
 /**
- * Say why an edit was refused, in the words of the type: the server names a field by its name in front.
+ * Say why an edit was rejected, in the words of the type: the server names a field by its name in front.
  * @param {ObjectType | undefined} type
- * @param {{message: string | null, code: string | null, details: any}} refused
+ * @param {{message: string | null, code: string | null, details: any}} rejected
  * @returns {{text: string, field: string | null}} `field` is what it is about; `text` then does not name it
  */
 export function reason(type, { message, code, details }) {

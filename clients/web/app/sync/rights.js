@@ -1,4 +1,4 @@
-/** What the person's security profile lets them do with a type. The server enforces it; this keeps the app from offering what would be refused. */
+/** What the person's security profile lets them do with a type. The server enforces it; this keeps the app from offering what would be rejected. */
 
 import { display } from '../forms/display.js';
 import { defaults } from '../forms/edit.js';
@@ -94,7 +94,7 @@ export function switchedOff(rights, type) {
  * @param {Record<string, any>} values
  * @returns {Map<string, string>}
  */
-export function refusedValues(rights, type, values) {
+export function rejectedValues(rights, type, values) {
   const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
   return new Map(rights.unmet(values).map((name) => {
     const field = fields.get(name);
@@ -117,11 +117,11 @@ export function forbiddenFields(rights, op, type) {
 }
 
 /**
- * Say whether a refused op can be sent again with other values.
+ * Say whether a rejected op can be sent again with other values.
  * @param {Rights} rights
  * @param {{op: string}} op
  */
-export function canRepair(rights, op) {
+export function canFix(rights, op) {
   return op.op === 'insert' ? rights.create : op.op === 'update' && rights.update;
 }
 

@@ -9,7 +9,7 @@ import { widget } from './widgets.js';
  * @typedef {import('../forms/plan.js').ControlPlan} ControlPlan
  * @typedef {import('../forms/plan.js').BoxPlan} BoxPlan
  * @typedef {import('./widgets.js').References} References
- * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, value: HTMLElement, label: HTMLLabelElement, error: HTMLElement, news: HTMLElement, shape: string}} Drawn
+ * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, value: HTMLElement, label: HTMLLabelElement, error: HTMLElement, incoming: HTMLElement, shape: string}} Drawn
  */
 
 // What of these cannot be changed is text to read, not a box nobody can type into. The others show themselves as such.
@@ -28,8 +28,8 @@ export class Form {
     /** @type {Map<string, number>} the open tab of each Categorization, by key */
     this.tabs = new Map();
     this.shape = '';
-    /** @type {{plan: Plan | null, values: Record<string, any>, problems: Map<string, string>, news: Map<string, any>}} */
-    this.last = { plan: null, values: {}, problems: new Map(), news: new Map() };
+    /** @type {{plan: Plan | null, values: Record<string, any>, problems: Map<string, string>, incoming: Map<string, any>}} */
+    this.last = { plan: null, values: {}, problems: new Map(), incoming: new Map() };
   }
 
   /**
@@ -37,10 +37,10 @@ export class Form {
    * @param {Plan | null} plan
    * @param {Record<string, any>} values
    * @param {Map<string, string>} [problems]
-   * @param {Map<string, any>} [news] what others set meanwhile in fields that are being edited
+   * @param {Map<string, any>} [incoming] what others set meanwhile in fields that are being edited
    */
-  render(plan, values, problems = new Map(), news = new Map()) {
-    this.last = { plan, values, problems, news };
+  render(plan, values, problems = new Map(), incoming = new Map()) {
+    this.last = { plan, values, problems, incoming };
     const shape = JSON.stringify(outline(plan, this.tabs));
     if (shape !== this.shape) {
       this.shape = shape;
@@ -55,7 +55,7 @@ export class Form {
       drawn.element.classList.toggle('locked', !control.enabled);
       drawn.element.classList.toggle('fixed', control.fixed);
       this.showAsText(control, drawn, values[control.field.name] ?? null);
-      this.showNews(control, drawn, news);
+      this.showIncoming(control, drawn, incoming);
     }
     this.markTabs();
   }
@@ -92,13 +92,13 @@ export class Form {
   /**
    * @param {ControlPlan} control
    * @param {Drawn} drawn
-   * @param {Map<string, any>} news
+   * @param {Map<string, any>} incoming
    */
-  showNews({ field }, drawn, news) {
-    const text = news.has(field.name) ? `Meanwhile changed to ${display(field, news.get(field.name)) || 'empty'}.` : '';
-    if (drawn.news.dataset.text === text) return;
-    drawn.news.dataset.text = text;
-    drawn.news.replaceChildren(...(text ? [text, button('Take it', () => this.oninput(field.name, news.get(field.name)), {})] : []));
+  showIncoming({ field }, drawn, incoming) {
+    const text = incoming.has(field.name) ? `Meanwhile changed to ${display(field, incoming.get(field.name)) || 'empty'}.` : '';
+    if (drawn.incoming.dataset.text === text) return;
+    drawn.incoming.dataset.text = text;
+    drawn.incoming.replaceChildren(...(text ? [text, button('Take it', () => this.oninput(field.name, incoming.get(field.name)), {})] : []));
   }
 
   /**
@@ -169,7 +169,7 @@ export class Form {
    */
   openTab(key, index, focus = false) {
     this.tabs.set(key, index);
-    this.render(this.last.plan, this.last.values, this.last.problems, this.last.news);
+    this.render(this.last.plan, this.last.values, this.last.problems, this.last.incoming);
     const list = [...this.element.querySelectorAll('.tablist')].find((one) => one.getAttribute('data-key') === key);
     const tab = list?.children[index];
     if (focus && tab instanceof HTMLElement) tab.focus();
@@ -205,10 +205,10 @@ export class Form {
     const value = h('output', { class: 'value', id: uid('value'), 'aria-live': 'off', hidden: true });
     const help = h('small', { class: 'help', id: uid('help') }, field.help_text ?? '');
     const error = h('p', { class: 'error', id: uid('error'), 'aria-live': 'polite' });
-    const news = h('p', { class: 'news', id: uid('news'), role: 'status' });
-    made.input.setAttribute('aria-describedby', [field.help_text ? help.id : '', error.id, news.id].filter(Boolean).join(' '));
-    const element = h('div', { class: `control kind-${field.kind}`, 'data-field': field.name }, label, made.element, value, field.help_text ? help : null, news, error);
-    return { element, widget: made, value, label, error, news, shape };
+    const incoming = h('p', { class: 'incoming', id: uid('incoming'), role: 'status' });
+    made.input.setAttribute('aria-describedby', [field.help_text ? help.id : '', error.id, incoming.id].filter(Boolean).join(' '));
+    const element = h('div', { class: `control kind-${field.kind}`, 'data-field': field.name }, label, made.element, value, field.help_text ? help : null, incoming, error);
+    return { element, widget: made, value, label, error, incoming, shape };
   }
 
   /** @param {Plan | null} plan */

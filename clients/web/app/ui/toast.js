@@ -12,7 +12,7 @@ let timer;
 let shown = null;
 
 /** Take away what is shown. */
-export function hush() {
+export function dismissToast() {
   shown?.();
 }
 

@@ -11,9 +11,9 @@ import { widget } from '../ui/widgets.js';
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {import('../sync/conflict.js').Conflict} Conflict
- * @typedef {import('../sync/conflict.js').Contested} Contested
- * @typedef {import('../sync/conflict.js').Side} Side
- * @typedef {Map<string, {side: Side, value?: any}>} Picks
+ * @typedef {import('../sync/conflict.js').ConflictField} ConflictField
+ * @typedef {import('../sync/conflict.js').Pick} Pick
+ * @typedef {Map<string, {pick: Pick, value?: any}>} Picks
  */
 
 /** @type {Record<string, (by: string) => {title: string, mine: string, theirs: string}>} */
@@ -63,46 +63,46 @@ class Sheet {
     const record = await app.moat.get(conflict.table, conflict.id) ?? { ...conflict.base, ...conflict.mine, id: conflict.id };
     const when = conflict.at ? `, ${ago(conflict.at, Date.now())}` : '';
     const what = `${type?.label ?? conflict.table} “${app.titleOf(type, record)}”`;
-    const keep = button(words.mine, () => void this.settle('mine'), { kind: 'primary' });
-    const take = button(words.theirs, () => void this.settle('theirs'), {});
-    this.own = button('Save my choice', () => void this.settleOwn(), { kind: 'primary' });
+    const keep = button(words.mine, () => void this.resolve('mine'), { kind: 'primary' });
+    const take = button(words.theirs, () => void this.resolve('theirs'), {});
+    this.own = button('Save my choice', () => void this.resolveByField(), { kind: 'primary' });
     this.own.hidden = true;
     this.plain = [keep, take];
     const others = asked.others.length ? h('p', { class: 'soft' }, `Your edit also sets ${asked.others.map((field) => field.label).join(', ')}, which nobody else touched. “${words.theirs}” gives that up, too; a choice per field keeps it.`) : null;
     this.dialog = sheet(count > 1 ? `Conflict, 1 of ${count}` : 'Conflict', {
       class: 'conflict',
       body: [h('p', {}, h('strong', {}, what)), h('p', {}, words.title), h('p', { class: 'soft' }, `Theirs: ${this.by}${when}. Yours: ${ago(conflict.created_at, Date.now())}. Nothing is lost until you decide.`),
-        h('div', { class: 'contested-list' }, ...asked.contested.map((one) => this.contested(one))), ...(others ? [others] : []), this.error],
+        h('div', { class: 'conflict-fields' }, ...asked.fields.map((one) => this.drawField(one))), ...(others ? [others] : []), this.error],
       foot: [keep, take, this.own],
     });
   }
 
   async readTitles() {
-    for (const { field, base, mine, theirs } of this.asked.contested) {
+    for (const { field, base, mine, theirs } of this.asked.fields) {
       if (field.kind !== 'reference') continue;
       for (const id of [base, mine, theirs]) if (typeof id === 'string') this.titles.set(id, await this.app.references.title(field, id));
     }
   }
 
-  /** @param {Contested} contested */
-  contested({ field, base, mine, theirs }) {
+  /** @param {ConflictField} conflicting */
+  drawField({ field, base, mine, theirs }) {
     const { asked } = this;
     const read = (/** @type {any} */ value) => (field.kind === 'reference' && this.titles.get(value)) || display(field, value) || 'empty';
-    const name = uid('side');
-    const sides = h('div', { class: 'sides' });
+    const name = uid('pick');
+    const versions = h('div', { class: 'versions' });
     const own = h('div', { class: 'own-value', hidden: true });
-    const pick = (/** @type {Side} */ side) => {
-      this.picks.set(field.name, { side, value: this.picks.get(field.name)?.value ?? mine });
-      own.hidden = side !== 'own';
-      if (side === 'own' && !own.firstChild) this.addWidget(own, field, mine);
+    const pick = (/** @type {Pick} */ picked) => {
+      this.picks.set(field.name, { pick: picked, value: this.picks.get(field.name)?.value ?? mine });
+      own.hidden = picked !== 'own';
+      if (picked === 'own' && !own.firstChild) this.addWidget(own, field, mine);
       this.choosing();
     };
-    const choice = (/** @type {Side} */ side, /** @type {string} */ label, /** @type {string} */ value) => h('label', { class: `side ${side}` },
-      asked.kind === 'fields' ? h('input', { type: 'radio', name, value: side, oninput: () => pick(side) }) : null, h('span', { class: 'whose' }, label), h('span', { class: 'value' }, value));
-    if (asked.kind !== 'i_deleted') sides.append(choice('mine', 'Mine', read(mine)));
-    if (asked.kind !== 'they_deleted') sides.append(choice('theirs', `Theirs (${this.by})`, read(theirs)));
-    if (asked.kind === 'fields') sides.append(choice('own', 'Something else', ''));
-    return h('fieldset', { class: 'contested', 'data-field': field.name }, h('legend', {}, field.label || field.name), h('p', { class: 'soft' }, `Before: ${read(base)}`), sides, own);
+    const choice = (/** @type {Pick} */ picked, /** @type {string} */ label, /** @type {string} */ value) => h('label', { class: `version ${picked}` },
+      asked.kind === 'fields' ? h('input', { type: 'radio', name, value: picked, oninput: () => pick(picked) }) : null, h('span', { class: 'whose' }, label), h('span', { class: 'value' }, value));
+    if (asked.kind !== 'i_deleted') versions.append(choice('mine', 'Mine', read(mine)));
+    if (asked.kind !== 'they_deleted') versions.append(choice('theirs', `Theirs (${this.by})`, read(theirs)));
+    if (asked.kind === 'fields') versions.append(choice('own', 'Something else', ''));
+    return h('fieldset', { class: 'conflict-field', 'data-field': field.name }, h('legend', {}, field.label || field.name), h('p', { class: 'soft' }, `Before: ${read(base)}`), versions, own);
   }
 
   /**
@@ -111,7 +111,7 @@ class Sheet {
    * @param {any} value
    */
   addWidget(place, field, value) {
-    const made = widget(field, { oninput: (typed) => this.picks.set(field.name, { side: 'own', value: typed === '' ? null : typed }), references: this.app.references });
+    const made = widget(field, { oninput: (typed) => this.picks.set(field.name, { pick: 'own', value: typed === '' ? null : typed }), references: this.app.references });
     made.input.setAttribute('aria-label', field.label || field.name);
     place.append(made.element);
     made.show(value);
@@ -124,9 +124,9 @@ class Sheet {
     for (const one of this.plain ?? []) one.hidden = true;
   }
 
-  async settleOwn() {
+  async resolveByField() {
     const { type, asked, picks } = this;
-    const missing = asked.contested.find(({ field }) => !picks.has(field.name));
+    const missing = asked.fields.find(({ field }) => !picks.has(field.name));
     if (missing) return this.fail(`Choose what holds for ${missing.field.label}.`);
     const choice = answer(asked, picks);
     if (typeof choice !== 'string' && type) {
@@ -134,13 +134,13 @@ class Sheet {
       for (const [name, value] of Object.entries(choice)) edit.set(name, value);
       const [problem] = edit.problems().values();
       if (problem) return this.fail(problem);
-      return this.settle({ ...choice, ...edit.result() });
+      return this.resolve({ ...choice, ...edit.result() });
     }
-    return this.settle(choice);
+    return this.resolve(choice);
   }
 
   /** @param {'mine' | 'theirs' | Record<string, any>} choice */
-  async settle(choice) {
+  async resolve(choice) {
     try {
       await this.app.moat.resolve(this.conflict.op_id, choice);
       this.dialog?.close();

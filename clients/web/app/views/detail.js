@@ -1,11 +1,11 @@
-/** One record, drawn by its layout alone: shows it, edits it, creates it, repairs an edit that was refused. What was typed survives everything. */
+/** One record, drawn by its layout alone: shows it, edits it, creates it, repairs an edit that was rejected. What was typed survives everything. */
 
 import { Edit, typedTexts } from '../forms/edit.js';
 import { planForm } from '../forms/plan.js';
 import { defaultLayout, resolve } from '../forms/resolve.js';
 import { inSentence } from '../forms/titles.js';
 import { address } from '../router.js';
-import { refusedValues, startOf } from '../sync/rights.js';
+import { rejectedValues, startOf } from '../sync/rights.js';
 import { ask } from '../ui/dialog.js';
 import { button, h } from '../ui/dom.js';
 import { Form } from '../ui/form.js';
@@ -13,13 +13,13 @@ import { toast } from '../ui/toast.js';
 import { back } from './back.js';
 import { openHistory } from './history.js';
 import { Notices } from './notices.js';
-import { beginRepair, endRepair, repairKey } from './fix.js';
-import { told } from './undo.js';
+import { beginFix, endFix, fixKey } from './fix.js';
+import { toastWithUndo } from './undo.js';
 
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {{table?: string, id?: string | null, fix?: number, retitled: () => void}} About `id` null: a new record; `fix`: op_id of a refused edit
+ * @typedef {{table?: string, id?: string | null, fix?: number, retitled: () => void}} About `id` null: a new record; `fix`: op_id of a rejected edit
  */
 
 export class DetailView {
@@ -36,12 +36,12 @@ export class DetailView {
   saving = false;
   missing = false;
   showProblems = false;
-  /** @type {import('./fix.js').Repair | null} */
+  /** @type {import('./fix.js').Fix | null} */
   fixing = null;
   /** @type {Edit | null} */
   edit = null;
   /** @type {Map<string, string>} what the server or the replica said against a field */
-  refused = new Map();
+  rejected = new Map();
 
   /**
    * @param {App} app
@@ -69,7 +69,7 @@ export class DetailView {
   }
 
   get key() {
-    return this.fixing ? repairKey(this.fixing.overlay.op_id) : `${this.table}/${this.id ?? 'new'}`;
+    return this.fixing ? fixKey(this.fixing.overlay.op_id) : `${this.table}/${this.id ?? 'new'}`;
   }
 
   get type() {
@@ -98,11 +98,11 @@ export class DetailView {
   }
 
   /**
-   * Open a refused edit.
+   * Open a rejected edit.
    * @param {number} opId
    */
   async loadFix(opId) {
-    const fixing = await beginRepair(this.app, opId);
+    const fixing = await beginFix(this.app, opId);
     if (this.gone) return;
     if (!fixing) {
       location.replace(address({ page: 'outbox' }));
@@ -110,7 +110,7 @@ export class DetailView {
     }
     this.fixing = fixing;
     this.edit = fixing.edit;
-    this.refused = fixing.refused;
+    this.rejected = fixing.rejected;
     ({ table: this.table, id: this.id } = fixing.overlay);
     this.draw();
     void this.notices.read();
@@ -142,7 +142,7 @@ export class DetailView {
   onInput(field, value) {
     if (!this.edit) return;
     this.edit.set(field, value);
-    this.refused.delete(field);
+    this.rejected.delete(field);
     if (this.edit.dirty || this.isNew || this.fixing) this.app.drafts.set(this.key, this.edit);
     else this.app.drafts.delete(this.key);
     this.app.emit('drafts');
@@ -159,8 +159,8 @@ export class DetailView {
     const plan = planForm(layout, type, values, app.formRights(type, edit.isNew));
     // A new form does not begin with complaints: what is only empty is said when it is to be saved.
     const shown = [...this.problems()].filter(([field]) => this.showProblems || (edit.typed.has(field) && values[field] !== null));
-    const taken = this.taken().map((field) => /** @type {const} */ ([field, 'Your profile does not let you change this any more: it is not sent.']));
-    this.form.render(plan, values, new Map([...shown, ...taken, ...this.refused]), edit.news);
+    const revoked = this.revokedFields().map((field) => /** @type {const} */ ([field, 'Your profile does not let you change this any more: it is not sent.']));
+    this.form.render(plan, values, new Map([...shown, ...revoked, ...this.rejected]), edit.incoming);
     const name = this.isNew ? `New ${inSentence(type.label)}` : app.titleOf(type, values) || type.label;
     if (this.heading.textContent !== name) this.heading.textContent = name;
     const may = edit.isNew ? rights.create : rights.update;
@@ -170,7 +170,7 @@ export class DetailView {
   }
 
   /** Fields that were typed into before the profile took them away: the text stays, and is not sent. */
-  taken() {
+  revokedFields() {
     const { edit, app } = this;
     return edit && !edit.isNew && !this.fixing ? [...edit.typed.keys()].filter((field) => !app.rights(this.table).canWrite(field)) : [];
   }
@@ -179,7 +179,7 @@ export class DetailView {
   problems() {
     const { edit, type, app } = this;
     if (!edit || !type) return new Map();
-    return new Map([...(edit.isNew ? refusedValues(app.rights(this.table), type, edit.values) : []), ...edit.problems()]);
+    return new Map([...(edit.isNew ? rejectedValues(app.rights(this.table), type, edit.values) : []), ...edit.problems()]);
   }
 
   /**
@@ -263,7 +263,7 @@ export class DetailView {
       app.emit('drafts');
     } catch (error) {
       const { field, message } = /** @type {{field?: string, message: string}} */ (error);
-      if (field && edit.fields.has(field)) this.refused.set(field, message);
+      if (field && edit.fields.has(field)) this.rejected.set(field, message);
       toast(message, { tone: 'bad' });
     } finally {
       this.saving = false;
@@ -278,23 +278,23 @@ export class DetailView {
   async write(edit, type) {
     const { app, table } = this;
     if (this.fixing) {
-      const op = await endRepair(app, this.fixing);
+      const op = await endFix(app, this.fixing);
       location.hash = address({ page: 'outbox' });
       toast(op === null ? 'Nothing is left to send: the record has these values already.' : 'Sent again.');
     } else if (this.isNew) {
       const id = await app.moat.insert(table, edit.result());
       app.drafts.delete(this.key);
-      told(app, `${type.label} created.`, { op: 'insert', table, id });
+      toastWithUndo(app, `${type.label} created.`, { op: 'insert', table, id });
       if (!this.gone) location.replace(address({ page: 'record', table, id }));
     } else {
       const id = /** @type {string} */ (this.id);
       const values = edit.result();
-      for (const field of this.taken()) delete values[field];
+      for (const field of this.revokedFields()) delete values[field];
       const before = Object.fromEntries(Object.keys(values).map((name) => [name, edit.base[name] ?? null]));
       const op = await app.moat.update(table, id, values);
       edit.saved(values);
       this.showProblems = false;
-      if (op !== null) told(app, 'Saved.', { op: 'update', table, id, before, opId: op });
+      if (op !== null) toastWithUndo(app, 'Saved.', { op: 'update', table, id, before, opId: op });
     }
   }
 
@@ -306,7 +306,7 @@ export class DetailView {
       return;
     }
     this.edit?.reset();
-    this.refused.clear();
+    this.rejected.clear();
     this.showProblems = false;
     this.draw();
   }
@@ -322,7 +322,7 @@ export class DetailView {
       const opId = await app.moat.remove(table, id);
       app.drafts.delete(this.key);
       location.hash = address({ page: 'list', table });
-      told(app, `${type.label} deleted.`, { op: 'delete', table, id, before, opId });
+      toastWithUndo(app, `${type.label} deleted.`, { op: 'delete', table, id, before, opId });
     });
   }
 

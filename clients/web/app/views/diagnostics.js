@@ -55,7 +55,7 @@ export class DiagnosticsView {
     /** @type {[string, [string, any][]][]} */
     const sections = [
       ['Sync', [['State', `${text}. ${hint}`], ['Problem', status.problem ? `${status.problem.code}: ${status.problem.message}` : 'None'],
-        ['Not sent', `${about.overlays.pending} waiting, ${about.overlays.acked} being confirmed, ${about.overlays.conflict} in conflict, ${about.overlays.rejected} refused, ${about.overlays.parked} parked`],
+        ['Not sent', `${about.overlays.pending} waiting, ${about.overlays.acked} being confirmed, ${about.overlays.conflict} in conflict, ${about.overlays.rejected} rejected, ${about.overlays.parked} parked`],
         ['Position', `${count(about.cursor)} of ${count(status.head)}, ${count(Math.max(0, status.head - about.cursor))} changes behind`], ['Version of the tables', about.schema_version], ['This tab', status.leader ? 'Holds the connection' : 'Follows another tab']]],
       ['On this device', [['Kept in', `${TIERS[about.storage.tier]}${about.storage.reason ? ` (${about.storage.reason})` : ''}`], ['Safe from removal', this.app.kept ? 'Yes' : 'No. It may be removed when space is short; installing Moat as an app prevents that.'],
         ['Size', `${count(Math.round(about.bytes / 1024))} KiB`], ['Starts offline', native || navigator.serviceWorker?.controller ? 'Yes' : 'After the next reload'], ['App', about.version], ['SQLite', about.sqlite]]],

@@ -1,4 +1,4 @@
-/** Repairing an edit that was refused: the record as it is, with what the edit set typed on top. */
+/** Repairing an edit that was rejected: the record as it is, with what the edit set typed on top. */
 
 import { Edit, defaults } from '../forms/edit.js';
 import { fieldsOf, reason, valuesOf } from '../sync/ops.js';
@@ -8,59 +8,59 @@ import { forbiddenFields, switchedOff } from '../sync/rights.js';
  * @typedef {import('../app.js').App} App
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Overlay} Overlay
- * @typedef {{overlay: Overlay, edit: Edit, leftOut: string[], refused: Map<string, string>}} Repair
- *   `leftOut`: fields the profile does not let the person set; `refused`: what the server said against a field
+ * @typedef {{overlay: Overlay, edit: Edit, leftOut: string[], rejected: Map<string, string>}} Fix
+ *   `leftOut`: fields the profile does not let the person set; `rejected`: what the server said against a field
  */
 
 const PREFIX = 'fix:';
 
 /**
- * Return the key of a repair among the drafts; those of records have a `/` in theirs.
+ * Return the key of a fix among the drafts; those of records have a `/` in theirs.
  * @param {number} opId
  */
-export function repairKey(opId) {
+export function fixKey(opId) {
   return `${PREFIX}${opId}`;
 }
 
 /**
- * Forget what was typed into repairs of edits that are refused no more: sent again, discarded or settled, wherever that was done.
+ * Forget what was typed into repairs of edits that are rejected no more: sent again, discarded or settled, wherever that was done.
  * @param {App} app
  * @returns {Promise<boolean>} whether there was any
  */
-export async function dropRepairs({ moat, drafts }) {
+export async function dropFixes({ moat, drafts }) {
   const keys = [...drafts.keys()].filter((key) => key.startsWith(PREFIX));
   if (!keys.length) return false;
-  const refused = new Set((await moat.overlays()).filter(isRefused).map((overlay) => repairKey(overlay.op_id)));
-  return keys.filter((key) => !refused.has(key) && drafts.delete(key)).length > 0;
+  const rejected = new Set((await moat.overlays()).filter(isRejected).map((overlay) => fixKey(overlay.op_id)));
+  return keys.filter((key) => !rejected.has(key) && drafts.delete(key)).length > 0;
 }
 
 /** @param {Overlay} overlay */
-function isRefused({ state }) {
+function isRejected({ state }) {
   return state === 'rejected' || state === 'parked';
 }
 
 /**
- * Begin to repair an edit, or go on where it was left; null when it is not refused (any more).
+ * Begin to fix an edit, or go on where it was left; null when it is not rejected (any more).
  * @param {App} app
  * @param {number} opId
- * @returns {Promise<Repair | null>}
+ * @returns {Promise<Fix | null>}
  */
-export async function beginRepair(app, opId) {
-  const overlay = (await app.moat.overlays()).find((one) => one.op_id === opId && isRefused(one));
+export async function beginFix(app, opId) {
+  const overlay = (await app.moat.overlays()).find((one) => one.op_id === opId && isRejected(one));
   const type = overlay && app.types.get(overlay.table);
   if (!overlay || !type) return null;
   const record = overlay.op === 'insert' ? switchedOff(app.rights(overlay.table), type) : await app.moat.get(overlay.table, overlay.id) ?? {};
   const leftOut = forbiddenFields(app.rights(overlay.table), overlay, type);
-  const begun = begin(type, overlay, record, leftOut);
-  const draft = app.drafts.get(repairKey(opId));
+  const fresh = editOf(type, overlay, record, leftOut);
+  const draft = app.drafts.get(fixKey(opId));
   if (draft) {
     draft.use(type);
     draft.rebase(record);
   }
   const { text, field } = reason(type, overlay);
   // What was said against a field is no longer about what was typed into it since.
-  const open = field && !leftOut.includes(field) && (!draft || JSON.stringify(draft.values[field]) === JSON.stringify(begun.values[field]));
-  return { overlay, edit: draft ?? begun, leftOut, refused: new Map(open ? [[field, text]] : []) };
+  const open = field && !leftOut.includes(field) && (!draft || JSON.stringify(draft.values[field]) === JSON.stringify(fresh.values[field]));
+  return { overlay, edit: draft ?? fresh, leftOut, rejected: new Map(open ? [[field, text]] : []) };
 }
 
 /**
@@ -69,7 +69,7 @@ export async function beginRepair(app, opId) {
  * @param {Record<string, any>} record
  * @param {string[]} leftOut
  */
-function begin(type, overlay, record, leftOut) {
+function editOf(type, overlay, record, leftOut) {
   const known = fieldsOf(type);
   const edit = new Edit(type, record, { isNew: overlay.op === 'insert' });
   for (const [name, value] of Object.entries(valuesOf(overlay, record))) if (known.has(name) && !leftOut.includes(name)) edit.set(name, value);
@@ -77,21 +77,21 @@ function begin(type, overlay, record, leftOut) {
 }
 
 /**
- * Send a refused edit as it is now.
+ * Send a rejected edit as it is now.
  * @param {App} app
- * @param {Repair} repair
+ * @param {Fix} fix
  */
-export async function endRepair({ moat }, repair) {
-  return moat.retry(repair.overlay.op_id, repaired(repair));
+export async function endFix({ moat }, fix) {
+  return moat.retry(fix.overlay.op_id, fixedValues(fix));
 }
 
 /**
- * Return what an edit sets after its repair. What it set before and does not any more is undefined, which takes it out; what the
+ * Return what an edit sets after its fix. What it set before and does not any more is undefined, which takes it out; what the
  * profile forbids falls back to the default in a new record, which everybody may send.
- * @param {Repair} repair
+ * @param {Fix} fix
  * @returns {Record<string, any>}
  */
-export function repaired({ overlay, edit, leftOut }) {
+export function fixedValues({ overlay, edit, leftOut }) {
   const wanted = edit.result();
   const preset = overlay.op === 'insert' ? defaults(edit.type) : {};
   const names = new Set([...Object.keys(valuesOf(overlay)), ...Object.keys(wanted)]);

@@ -1,7 +1,7 @@
 /** Who changed a record, when and how: the server's log when it can be reached, and this device's own edits on top. */
 
 import { ago } from '../forms/display.js';
-import { after, steps, verb } from '../sync/ops.js';
+import { after, fieldChanges, verb } from '../sync/ops.js';
 import { button, h } from '../ui/dom.js';
 import { sheet } from '../ui/dialog.js';
 
@@ -13,7 +13,7 @@ import { sheet } from '../ui/dialog.js';
 
 const PAGE = 50;
 /** @type {Record<string, string>} */
-const WAITING = { pending: 'not sent yet', acked: 'being confirmed', conflict: 'in conflict', rejected: 'refused', parked: 'parked' };
+const WAITING = { pending: 'not sent yet', acked: 'being confirmed', conflict: 'in conflict', rejected: 'rejected', parked: 'parked' };
 
 /**
  * @param {App} app
@@ -90,7 +90,7 @@ function withBefore(entries) {
  */
 function draw(type, entry, titles) {
   const read = (/** @type {any} */ value, /** @type {string} */ text) => titles.get(String(value)) ?? text;
-  const changes = entry.op === 'update' ? steps(type, entry, entry.before) : entry.op === 'insert' ? steps(type, entry) : [];
+  const changes = entry.op === 'update' ? fieldChanges(type, entry, entry.before) : entry.op === 'insert' ? fieldChanges(type, entry) : [];
   return h('li', {},
     h('p', {}, h('strong', {}, entry.by || 'system'), ` ${verb(entry.op).toLowerCase()}`, entry.op === 'update' ? '' : ' the record', entry.waiting ? h('span', { class: 'badge pending' }, entry.waiting) : null),
     changes.length ? h('dl', { class: 'changes' }, ...changes.flatMap(({ label, before, after: now, text, was }) => [h('dt', {}, label), h('dd', {}, was && before !== undefined && entry.op === 'update' ? h('del', {}, read(before, was)) : null, ' ', h('ins', {}, read(now, text)))])) : null,
@@ -108,9 +108,9 @@ async function referenceTitles(app, type, entries) {
   const titles = new Map();
   const fields = type.fields.filter((field) => field.kind === 'reference');
   for (const entry of entries) {
-    for (const step of steps(type, entry)) {
-      const field = fields.find((one) => one.name === step.field);
-      if (field && typeof step.after === 'string' && !titles.has(step.after)) titles.set(step.after, await app.references.title(field, step.after));
+    for (const change of fieldChanges(type, entry)) {
+      const field = fields.find((one) => one.name === change.field);
+      if (field && typeof change.after === 'string' && !titles.has(change.after)) titles.set(change.after, await app.references.title(field, change.after));
     }
   }
   return titles;

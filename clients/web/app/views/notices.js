@@ -1,8 +1,8 @@
 /** Above a record: edits of it that are not on the server yet, or never will be as they are. */
 
 import { edits } from '../sync/describe.js';
-import { fieldsOf, reason, steps, verb } from '../sync/ops.js';
-import { canRepair } from '../sync/rights.js';
+import { fieldsOf, reason, fieldChanges, verb } from '../sync/ops.js';
+import { canFix } from '../sync/rights.js';
 import { address } from '../router.js';
 import { button, h, icon } from '../ui/dom.js';
 import { openConflict } from './conflict.js';
@@ -10,7 +10,7 @@ import { openConflict } from './conflict.js';
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {import('../../sdk/types.js').Overlay} Overlay
- * @typedef {{table: string, id: string | null, fixing: import('./fix.js').Repair | null}} Of
+ * @typedef {{table: string, id: string | null, fixing: import('./fix.js').Fix | null}} Of
  */
 
 // An edit that is sent at once is gone again before anybody could read the notice.
@@ -68,10 +68,10 @@ export class Notices {
     }
     const type = app.types.get(overlay.table);
     const { fixing } = this.of;
-    const fix = fixing || !type || !canRepair(app.rights(overlay.table), overlay) ? null : h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
-    const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server refused an edit.';
+    const fix = fixing || !type || !canFix(app.rights(overlay.table), overlay) ? null : h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
+    const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server rejected an edit.';
     const left = fixing?.leftOut.length ? ` Left out now: ${fixing.leftOut.map((name) => fieldsOf(type).get(name)?.label ?? name).join(', ')}.` : '';
-    return box('bad', title, `${inWords(type, overlay)} ${what}${left}`, [fix, this.undo('Discard', overlay)]);
+    return box('bad', title, `${rejectionText(type, overlay)} ${what}${left}`, [fix, this.undo('Discard', overlay)]);
   }
 
   /**
@@ -95,17 +95,17 @@ export class Notices {
   /** @param {Overlay} overlay */
   what(overlay) {
     const type = this.app.types.get(overlay.table);
-    const fields = steps(type, overlay).map(({ label }) => label);
+    const fields = fieldChanges(type, overlay).map(({ label }) => label);
     return overlay.op === 'update' ? `${verb('update')}: ${fields.join(', ')}.` : `${verb(overlay.op)}.`;
   }
 }
 
 /**
- * Say why an edit was refused, with what it is about.
+ * Say why an edit was rejected, with what it is about.
  * @param {import('../../sdk/types.js').ObjectType | undefined} type
  * @param {Overlay} overlay
  */
-export function inWords(type, overlay) {
+export function rejectionText(type, overlay) {
   const { text, field } = reason(type, overlay);
   return field ? `${fieldsOf(type).get(field)?.label}: ${text}` : text;
 }

@@ -1,15 +1,15 @@
-/** Everything of this device that is not on the server: what waits, what was refused, what is in conflict; each with a way on. */
+/** Everything of this device that is not on the server: what waits, what was rejected, what is in conflict; each with a way on. */
 
 import { ago } from '../forms/display.js';
 import { address } from '../router.js';
 import { edits } from '../sync/describe.js';
-import { steps, verb } from '../sync/ops.js';
-import { allows, canRepair } from '../sync/rights.js';
+import { fieldChanges, verb } from '../sync/ops.js';
+import { allows, canFix } from '../sync/rights.js';
 import { ask } from '../ui/dialog.js';
 import { button, h, icon } from '../ui/dom.js';
 import { back } from './back.js';
 import { openConflict } from './conflict.js';
-import { inWords } from './notices.js';
+import { rejectionText } from './notices.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -87,11 +87,11 @@ export class OutboxView {
   entry(overlay, title) {
     const type = this.app.types.get(overlay.table);
     const defaults = new Map((type?.fields ?? []).map((field) => [field.name, field.default ?? null]));
-    const changes = steps(type, overlay).filter(({ field, after }) => overlay.op !== 'insert' || (after ?? null) !== (defaults.get(field) ?? null));
+    const changes = fieldChanges(type, overlay).filter(({ field, after }) => overlay.op !== 'insert' || (after ?? null) !== (defaults.get(field) ?? null));
     const actions = this.actions(overlay, title);
     return h('li', { class: 'entry', 'data-op': overlay.op_id },
       h('p', {}, h('strong', {}, title), ` · ${type?.label ?? overlay.table} · ${verb(overlay.op).toLowerCase()} ${ago(overlay.created_at, Date.now())}`),
-      overlay.state === 'rejected' || overlay.state === 'parked' ? h('p', { class: 'error' }, inWords(type, overlay)) : null,
+      overlay.state === 'rejected' || overlay.state === 'parked' ? h('p', { class: 'error' }, rejectionText(type, overlay)) : null,
       changes.length ? h('p', { class: 'soft' }, changes.slice(0, 6).map(({ label, text }) => `${label}: ${text}`).join(' · ')) : null,
       actions.length ? h('div', { class: 'actions' }, ...actions) : null);
   }
@@ -107,9 +107,9 @@ export class OutboxView {
     if (overlay.state === 'pending') return [button('Undo', () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' })];
     if (overlay.state === 'acked') return [];
     const rights = app.rights(overlay.table);
-    const repair = type && canRepair(rights, overlay) ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair')] : [];
+    const fix = type && canFix(rights, overlay) ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair')] : [];
     const again = type && allows(rights, overlay, type) ? [button('Send again', () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })] : [];
-    return [...repair, ...again, button('Discard', () => void this.discard(overlay, title), { icon: 'trash', kind: 'danger' })];
+    return [...fix, ...again, button('Discard', () => void this.discard(overlay, title), { icon: 'trash', kind: 'danger' })];
   }
 
   /**

@@ -90,7 +90,7 @@ function signInForm(app, done) {
  * Log out, after saying what happens to the data.
  * @param {App} app
  */
-export async function logOut(app) {
+export async function signOut(app) {
   const { status } = app;
   if (status.phase === 'signed_out') return signInSheet(app);
   const unsent = status.pending + status.conflicts + status.rejected + status.parked;

@@ -5,7 +5,7 @@ import { address } from '../router.js';
 import { describe, profileName, safety } from '../sync/describe.js';
 import { button, h, icon } from '../ui/dom.js';
 import { sheet } from '../ui/dialog.js';
-import { logOut } from './sign-in.js';
+import { signOut } from './sign-in.js';
 
 /** @typedef {import('../app.js').App} App */
 
@@ -18,14 +18,14 @@ export class StatusBar {
   constructor(app) {
     this.app = app;
     this.state = h('button', { type: 'button', class: 'sync-state', onclick: () => this.explain() });
-    this.said = h('span', { class: 'visually-hidden', role: 'status' });
+    this.announcer = h('span', { class: 'visually-hidden', role: 'status' });
     this.attention = h('a', { class: 'attention', href: address({ page: 'outbox' }), hidden: true });
     this.who = h('span', { class: 'who' });
     this.fill = h('div', {});
     this.progress = h('div', { class: 'progress', role: 'progressbar', 'aria-label': 'Sync', 'aria-valuemin': '0', 'aria-valuemax': '100', hidden: true }, this.fill);
     this.element = h('header', { class: 'status-bar' },
       h('a', { class: 'brand', href: '#/', 'aria-label': 'Moat, start' }, h('img', { src: LOGO, alt: '', width: 28, height: 28 }), h('span', {}, 'Moat')),
-      this.state, this.said, this.attention, this.who,
+      this.state, this.announcer, this.attention, this.who,
       button('Account and diagnostics', () => this.menu(), { icon: 'user', kind: 'icon' }), this.progress);
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.calm = undefined;
@@ -56,7 +56,7 @@ export class StatusBar {
     this.state.dataset.pending = String(status.pending);
     if (this.state.textContent !== label) {
       this.state.textContent = label;
-      this.said.textContent = label;
+      this.announcer.textContent = label;
     }
     const waiting = status.conflicts + status.rejected + status.parked;
     this.attention.hidden = waiting === 0;
@@ -86,7 +86,7 @@ export class StatusBar {
       button('Diagnostics', go({ page: 'diagnostics' }), { icon: 'info' }),
       ...(install.ready ? [button('Install as an app', () => { dialog.close(); void install.ask(); }, { icon: 'box' })] : []),
       h('hr', {}),
-      button(status.phase === 'signed_out' ? 'Log in again' : 'Log out', () => { dialog.close(); void logOut(this.app); }, { icon: 'logout', kind: 'danger' }),
+      button(status.phase === 'signed_out' ? 'Log in again' : 'Log out', () => { dialog.close(); void signOut(this.app); }, { icon: 'logout', kind: 'danger' }),
     ];
     const dialog = sheet(status.user ?? 'Account', { body: [h('p', { class: 'soft' }, [status.tenant, profileName(status.profile)].filter(Boolean).join(' · ')), h('div', { class: 'menu' }, ...items), ...(install.how ? [h('p', { class: 'soft' }, install.how)] : [])] });
   }

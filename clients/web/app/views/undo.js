@@ -14,12 +14,12 @@ import { toast } from '../ui/toast.js';
 const FAILED = new Set(['conflict', 'rejected', 'parked']);
 
 /**
- * Say what was done, with a way to take it back. Once the server refused it, it was not done: the message goes.
+ * Say what was done, with a way to take it back. Once the server rejected it, it was not done: the message goes.
  * @param {App} app
  * @param {string} text
  * @param {Done} done
  */
-export function told(app, text, done) {
+export function toastWithUndo(app, text, done) {
   const onaction = () => void app.attempt(async () => {
     await takeBack(app, done);
     toast('Taken back.');

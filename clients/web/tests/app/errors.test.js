@@ -29,14 +29,14 @@ function appOf() {
 }
 
 const body = page();
-const told = () => body.called('Dismiss')?.parent.text ?? '';
+const toastText = () => body.called('Dismiss')?.parent.text ?? '';
 const dismiss = () => body.called('Dismiss')?.act('click');
 afterEach(dismiss);
 
 test('definitions that could not be read are read at the next change, whatever it is, and news goes on meanwhile', async () => {
   const it = appOf();
-  const heard = [];
-  for (const topic of /** @type {const} */ (['definitions', 'overlays', 'changed'])) it.app.on(topic, () => heard.push(topic));
+  const received = [];
+  for (const topic of /** @type {const} */ (['definitions', 'overlays', 'changed'])) it.app.on(topic, () => received.push(topic));
   it.change({ object_metadata: null, overlays: null });
   await turn();
   it.broken = false;
@@ -44,7 +44,7 @@ test('definitions that could not be read are read at the next change, whatever i
   await turn();
   it.change({ jobs: ['j1'] });
   await turn();
-  assert.deepEqual(heard, ['overlays', 'changed', 'definitions', 'changed', 'changed']);
+  assert.deepEqual(received, ['overlays', 'changed', 'definitions', 'changed', 'changed']);
   assert.deepEqual([...it.app.types.keys()], ['jobs']);
 });
 
@@ -52,11 +52,11 @@ test('a page that cannot be read says so once, and is drawn when it can', async 
   const it = appOf();
   const outbox = new OutboxView(it.app);
   await turn();
-  assert.ok(told().includes('disk I/O error'));
+  assert.ok(toastText().includes('disk I/O error'));
   dismiss();
   it.app.emit('overlays');
   await turn();
-  assert.equal(told(), '', 'nobody asked for that');
+  assert.equal(toastText(), '', 'nobody asked for that');
   it.broken = false;
   it.app.emit('overlays');
   await turn();
@@ -65,10 +65,10 @@ test('a page that cannot be read says so once, and is drawn when it can', async 
   const diagnostics = new DiagnosticsView(it.app);
   await turn();
   diagnostics.destroy();
-  assert.ok(told().includes('disk I/O error'));
+  assert.ok(toastText().includes('disk I/O error'));
   dismiss();
   await openConflict(it.app);
-  assert.ok(told().includes('disk I/O error'));
+  assert.ok(toastText().includes('disk I/O error'));
 });
 
 test('a history that cannot be read says so in its sheet, and can be tried again', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Edit, defaults } from '../../app/forms/edit.js';
-import { beginRepair, dropRepairs, endRepair, repairKey } from '../../app/views/fix.js';
+import { beginFix, dropFixes, endFix, fixKey } from '../../app/views/fix.js';
 import { restored } from '../../app/views/undo.js';
 import { rightsOf } from '../../sdk/access.js';
 import { get } from '../../sdk/reading.js';
@@ -12,7 +12,7 @@ import { fieldService, JOB } from '../sdk/support.js';
 const NOW = () => new Date('2026-11-21T09:00:00.000Z');
 const TYPE = { ...JOB, label: 'Job', label_plural: 'Jobs' };
 
-/** A replica with what a repair asks of the app. */
+/** A replica with what a fix asks of the app. */
 function world({ access = null, type = TYPE } = {}) {
   const { log, replica } = fieldService();
   const act = (work) => {
@@ -23,62 +23,62 @@ function world({ access = null, type = TYPE } = {}) {
   const moat = { overlays: async () => replica.overlays.list(), get: async (table, id) => get(replica, table, id), retry: async (op, values) => act((writing) => writing.retry(op, values)) };
   /** @type {any} */
   const app = { moat, drafts: new Map(), types: new Map([['jobs', type]]), rights: (table) => rightsOf(access, table) };
-  const refused = (op, id, values, code, field) => {
+  const rejected = (op, id, values, code, field) => {
     const [opId] = act((writing) => writing.write([{ op, table: 'jobs', id, values }], 'tx'));
     replica.change((touched) => replica.overlays.acknowledge([{ op_id: opId, status: 'rejected', code, message: code, field }], replica.state.cursor, touched));
     return opId;
   };
-  return { log, replica, act, app, refused, payload: (op) => replica.overlays.get(op).payload };
+  return { log, replica, act, app, rejected, payload: (op) => replica.overlays.get(op).payload };
 }
 
-test('a repaired change leaves out what was set back to what the record has, and ends in one step', async () => {
-  const { replica, app, refused, payload } = world();
-  const op = refused('update', 'j1', { title: 'New', customer: 'gone', attrs: { colour: 'blue', size: { w: 1, h: 2 } } }, 'missing_reference', 'customer');
-  const repair = await beginRepair(app, op);
-  assert.deepEqual([...repair.refused.keys()], ['customer']);
-  repair.edit.set('customer', 'c1');
-  const sent = await endRepair(app, repair);
+test('a fixed change leaves out what was set back to what the record has, and ends in one step', async () => {
+  const { replica, app, rejected, payload } = world();
+  const op = rejected('update', 'j1', { title: 'New', customer: 'gone', attrs: { colour: 'blue', size: { w: 1, h: 2 } } }, 'missing_reference', 'customer');
+  const fix = await beginFix(app, op);
+  assert.deepEqual([...fix.rejected.keys()], ['customer']);
+  fix.edit.set('customer', 'c1');
+  const sent = await endFix(app, fix);
   assert.deepEqual(payload(sent).map((step) => [step.path, step.value]), [['/title', 'New'], ['/attrs/colour', 'blue']]);
   assert.deepEqual(replica.overlays.list().map((overlay) => overlay.op_id), [sent]);
 });
 
-test('a repaired change with nothing left in it is not sent, and does not stay', async () => {
-  const { replica, app, refused } = world();
-  const repair = await beginRepair(app, refused('update', 'j1', { customer: 'gone' }, 'missing_reference', 'customer'));
-  repair.edit.set('customer', 'c1');
-  assert.equal(await endRepair(app, repair), null);
+test('a fixed change with nothing left in it is not sent, and does not stay', async () => {
+  const { replica, app, rejected } = world();
+  const fix = await beginFix(app, rejected('update', 'j1', { customer: 'gone' }, 'missing_reference', 'customer'));
+  fix.edit.set('customer', 'c1');
+  assert.equal(await endFix(app, fix), null);
   assert.deepEqual(replica.overlays.list(), []);
 });
 
-test('what others set meanwhile in a field that a repair took out stays', async () => {
-  const { log, replica, app, refused } = world();
-  const repair = await beginRepair(app, refused('update', 'j1', { title: 'New', hours: 3 }, 'invalid', 'hours'));
-  repair.edit.set('hours', '');
+test('what others set meanwhile in a field that a fix took out stays', async () => {
+  const { log, replica, app, rejected } = world();
+  const fix = await beginFix(app, rejected('update', 'j1', { title: 'New', hours: 3 }, 'invalid', 'hours'));
+  fix.edit.set('hours', '');
   log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/hours', value: 7 }]);
   replica.applyChanges(log.frame());
-  await endRepair(app, repair);
+  await endFix(app, fix);
   assert.deepEqual([get(replica, 'jobs', 'j1').title, get(replica, 'jobs', 'j1').hours], ['New', 7]);
 });
 
-test('a repaired new record leaves out what was emptied, and takes no default for what was empty', async () => {
-  const { app, refused, payload } = world();
-  const repair = await beginRepair(app, refused('insert', 'n', { title: 'New', customer: 'gone', price: null }, 'missing_reference', 'customer'));
-  repair.edit.set('customer', null);
-  assert.deepEqual(payload(await endRepair(app, repair)), { object_type: 'repair', status: 'open', title: 'New' });
+test('a fixed new record leaves out what was emptied, and takes no default for what was empty', async () => {
+  const { app, rejected, payload } = world();
+  const fix = await beginFix(app, rejected('insert', 'n', { title: 'New', customer: 'gone', price: null }, 'missing_reference', 'customer'));
+  fix.edit.set('customer', null);
+  assert.deepEqual(payload(await endFix(app, fix)), { object_type: 'repair', status: 'open', title: 'New' });
 });
 
-test('a repair sends nothing that the profile forbids; a new record then has the default', async () => {
+test('a fix sends nothing that the profile forbids; a new record then has the default', async () => {
   const access = { rules: [{ table: 'jobs', verbs: ['create', 'update'], readable: ['title', 'price', 'customer', 'status', 'object_type'], writable: ['title'] }] };
-  const { app, refused, payload } = world({ access });
-  const fresh = await beginRepair(app, refused('insert', 'n', { title: 'New', customer: 'c1', price: '5.00' }, 'forbidden', 'customer'));
+  const { app, rejected, payload } = world({ access });
+  const fresh = await beginFix(app, rejected('insert', 'n', { title: 'New', customer: 'c1', price: '5.00' }, 'forbidden', 'customer'));
   assert.deepEqual(fresh.leftOut.sort(), ['customer', 'price']);
-  const inserted = payload(await endRepair(app, fresh));
+  const inserted = payload(await endFix(app, fresh));
   assert.deepEqual([inserted.title, inserted.price, inserted.customer], ['New', '0.00', undefined]);
-  const changed = await beginRepair(app, refused('update', 'j1', { title: 'New', price: '5.00' }, 'forbidden', 'price'));
-  assert.deepEqual(payload(await endRepair(app, changed)).map((step) => step.path), ['/title']);
+  const changed = await beginFix(app, rejected('update', 'j1', { title: 'New', price: '5.00' }, 'forbidden', 'price'));
+  assert.deepEqual(payload(await endFix(app, changed)).map((step) => step.path), ['/title']);
 });
 
-test('what was parked by a retired field goes again without it, repaired or as it is; with nothing else in it, it stays', async () => {
+test('what was parked by a retired field goes again without it, fixed or as it is; with nothing else in it, it stays', async () => {
   const fields = JOB.fields.filter(({ name }) => name !== 'due');
   const { log, replica, act, app, payload } = world({ type: { ...TYPE, fields } });
   const [inserted, changed, again, only] = [
@@ -88,35 +88,35 @@ test('what was parked by a retired field goes again without it, repaired or as i
   replica.applyChanges(log.frame(log.revisions.slice(-1)));
   assert.deepEqual(replica.overlays.counts().parked, 4);
   for (const op of [inserted, changed]) {
-    const repair = await beginRepair(app, op);
-    assert.ok(!JSON.stringify(payload(await endRepair(app, repair))).includes('due'));
+    const fix = await beginFix(app, op);
+    assert.ok(!JSON.stringify(payload(await endFix(app, fix))).includes('due'));
   }
   assert.deepEqual(payload(await app.moat.retry(again)).map((step) => step.path), ['/title']);
   await assert.rejects(app.moat.retry(only), { code: 'unknown_field' });
   assert.equal(replica.overlays.get(only).state, 'parked');
 });
 
-test('what was typed into a repair is there again after leaving it, until its edit is refused no more', async () => {
-  const { log, replica, app, refused } = world();
-  const [op, other] = [refused('update', 'j1', { title: 'New', price: '1.00' }, 'invalid', 'title'), refused('insert', 'n', { title: 'Taken' }, 'unique', 'title')];
+test('what was typed into a fix is there again after leaving it, until its edit is rejected no more', async () => {
+  const { log, replica, app, rejected } = world();
+  const [op, other] = [rejected('update', 'j1', { title: 'New', price: '1.00' }, 'invalid', 'title'), rejected('insert', 'n', { title: 'Taken' }, 'unique', 'title')];
   for (const [each, title] of [[op, 'Better'], [other, 'Free']]) {
-    const { edit } = await beginRepair(app, each);
+    const { edit } = await beginFix(app, each);
     edit.set('title', title);
-    app.drafts.set(repairKey(each), edit);
+    app.drafts.set(fixKey(each), edit);
   }
   log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/price', value: '7.00' }]);
   replica.applyChanges(log.frame());
-  const back = await beginRepair(app, op);
-  assert.deepEqual([back.edit.values.title, back.edit.news.get('price'), back.refused.size], ['Better', '7.00', 0]);
+  const back = await beginFix(app, op);
+  assert.deepEqual([back.edit.values.title, back.edit.incoming.get('price'), back.rejected.size], ['Better', '7.00', 0]);
   app.drafts.set('jobs/j1', back.edit);
-  assert.equal(await dropRepairs(app), false);
-  await endRepair(app, back);
-  assert.equal(await dropRepairs(app), true);
-  assert.deepEqual([...app.drafts.keys()], [repairKey(other), 'jobs/j1']);
+  assert.equal(await dropFixes(app), false);
+  await endFix(app, back);
+  assert.equal(await dropFixes(app), true);
+  assert.deepEqual([...app.drafts.keys()], [fixKey(other), 'jobs/j1']);
 });
 
 test('a default that was emptied stays empty: in a new record, one sent again, and one whose deletion is taken back', async () => {
-  const { replica, act, app, refused } = world();
+  const { replica, act, app, rejected } = world();
   const insert = (values, id) => act((writing) => writing.write([{ op: 'insert', table: 'jobs', id, values }], 'tx'));
   const edit = new Edit(TYPE, defaults(TYPE), { isNew: true });
   edit.set('title', 'x');
@@ -128,7 +128,7 @@ test('a default that was emptied stays empty: in a new record, one sent again, a
   // The server fills in defaults of what an op does not name.
   const sent = (id) => replica.overlays.list('"record_id" = ? AND "op" = ?', [id, 'insert'])[0].payload;
   assert.deepEqual([sent('n').price, 'due' in sent('n')], [null, false]);
-  await app.moat.retry(refused('insert', 'm', { title: 'x', price: null }, 'unique', 'title'), null);
+  await app.moat.retry(rejected('insert', 'm', { title: 'x', price: null }, 'unique', 'title'), null);
   assert.deepEqual([get(replica, 'jobs', 'm').price, sent('m').price], [null, null]);
   const before = get(replica, 'jobs', 'j2');
   act((writing) => writing.write([{ op: 'delete', table: 'jobs', id: 'j2' }], 'tx'));

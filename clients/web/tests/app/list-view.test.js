@@ -10,13 +10,13 @@ const TYPE = { ...JOB, label: 'Job', label_plural: 'Jobs', icon: 'wrench', title
 
 /** A list in a page, with what its replica was asked for and a way to answer. */
 function listOf() {
-  const it = { shown: [], say: (_news) => {} };
+  const it = { shown: [], say: (_update) => {} };
   const app = {
     types: new Map([['jobs', TYPE]]), drafts: new Map(), on: () => () => {}, canCreate: () => true, rights: () => ({ canRead: () => true }), titleOf: () => '',
     moat: {
       states: async () => ({}),
       list: (options, listener) => {
-        it.say = (news) => listener({ complete: true, progress: null, top: false, ...news });
+        it.say = (update) => listener({ complete: true, progress: null, top: false, ...update });
         it.shown.push(options);
         return { show: (next) => it.shown.push(next), rows: async () => [], close() {} };
       },

@@ -98,8 +98,8 @@ test('scrolling to a row brings it into sight and moves no more than needed', ()
 
 test('what is on the screen stays until the next list has something to show, which then begins at its first row', async () => {
   /** @type {any[]} */
-  const heard = [], opened = [];
-  /** @type {(news: any) => void} */
+  const received = [], opened = [];
+  /** @type {(update: any) => void} */
   let say = () => {};
   const list = new LiveList({
     open: (options, listener) => {
@@ -107,7 +107,7 @@ test('what is on the screen stays until the next list has something to show, whi
       opened.push(options);
       return { show: (next) => opened.push(next), rows: async () => [{ id: 'a' }, null], close: () => opened.push('closed') };
     },
-    changed: (how) => heard.push(how), progress: (share) => heard.push(share), failed: ({ code }) => heard.push(code),
+    changed: (how) => received.push(how), progress: (share) => received.push(share), failed: ({ code }) => received.push(code),
   });
   list.show(type, state(), PAGE);
   say({ count: 0, complete: false, progress: 0.5, top: true });
@@ -116,7 +116,7 @@ test('what is on the screen stays until the next list has something to show, whi
   list.show(type, state({ search: 'x' }), PAGE);
   say({ count: 0, complete: true, progress: null, top: true });
   say({ count: 0, complete: true, progress: null, top: false, error: { code: 'unknown_table', message: '' } });
-  assert.deepEqual(heard, [0.5, null, { count: 2, top: true }, null, { count: 3, top: false }, null, { count: 0, top: true }, null, 'unknown_table']);
+  assert.deepEqual(received, [0.5, null, { count: 2, top: true }, null, { count: 3, top: false }, null, { count: 0, top: true }, null, 'unknown_table']);
   assert.deepEqual(await list.rows(0, 2), [{ id: 'a' }, { id: '' }]);
   list.stop();
   assert.deepEqual([opened.length, opened[2]], [3, 'closed']);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Edit } from '../../app/forms/edit.js';
 import { controls, planForm } from '../../app/forms/plan.js';
 import { defaultLayout } from '../../app/forms/resolve.js';
-import { allows, canCreate, canRepair, forbiddenFields, formRights, refusedValues, startOf } from '../../app/sync/rights.js';
+import { allows, canCreate, canFix, forbiddenFields, formRights, rejectedValues, startOf } from '../../app/sync/rights.js';
 import { rightsOf } from '../../sdk/access.js';
 
 /** @type {any} */
@@ -44,8 +44,8 @@ test('creating is offered only where the server would take a record and show it'
 test('a new record begins with what its row rules ask for, and says what they refuse', () => {
   const own = rights({ rows: [['technician', ['t1']], ['status', ['done']], ['notes', ['a', 'b']]] });
   assert.deepEqual(startOf(own, type), { urgent: false, status: 'done', technician: 't1' });
-  assert.deepEqual([...refusedValues(own, type, { technician: 't2', status: 'open', notes: 'a' })], [['technician', 'Your profile does not let you choose this here.'], ['status', 'Your profile lets you choose only Done.']]);
-  assert.equal(refusedValues(own, type, { technician: 't1', status: 'done', notes: 'b' }).size, 0);
+  assert.deepEqual([...rejectedValues(own, type, { technician: 't2', status: 'open', notes: 'a' })], [['technician', 'Your profile does not let you choose this here.'], ['status', 'Your profile lets you choose only Done.']]);
+  assert.equal(rejectedValues(own, type, { technician: 't1', status: 'done', notes: 'b' }).size, 0);
 });
 
 test('a switch that a new record must have begins as off, and is saved so, unless the profile asks for on or keeps it away', () => {
@@ -59,11 +59,11 @@ test('a switch that a new record must have begins as off, and is saved so, unles
   assert.ok(!canCreate(rights({ writable: ['title'] }), more), 'the server takes no value that the person may not write');
 });
 
-test('a refused edit is offered again only as the profile allows it', () => {
+test('a rejected edit is offered again only as the profile allows it', () => {
   const own = rights({ verbs: ['update'], writable: ['status', 'notes'] });
   assert.deepEqual(forbiddenFields(own, edit('notes', 'title', 'urgent'), type), ['title', 'urgent']);
   assert.ok(allows(own, edit('notes', 'status'), type) && !allows(own, edit('title'), type) && !allows(own, { op: 'delete', payload: null }, type));
-  assert.ok(canRepair(own, { op: 'update' }) && !canRepair(own, { op: 'insert' }) && !canRepair(own, { op: 'delete' }));
+  assert.ok(canFix(own, { op: 'update' }) && !canFix(own, { op: 'insert' }) && !canFix(own, { op: 'delete' }));
   const creates = rights({ verbs: ['create'], writable: ['title'] });
   assert.deepEqual(forbiddenFields(creates, { op: 'insert', payload: { title: 'x', status: 'open', urgent: false, notes: null, id: 'j1' } }, type), []);
   assert.deepEqual(forbiddenFields(creates, { op: 'insert', payload: { title: 'x', status: 'done', urgent: true } }, type), ['status', 'urgent']);

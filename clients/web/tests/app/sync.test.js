@@ -7,7 +7,7 @@ import { inSentence, titleOf } from '../../app/forms/titles.js';
 import { address, parse } from '../../app/router.js';
 import { answer, question } from '../../app/sync/conflict.js';
 import { alarm, describe, safety } from '../../app/sync/describe.js';
-import { after, reason, steps, valuesOf } from '../../app/sync/ops.js';
+import { after, reason, fieldChanges, valuesOf } from '../../app/sync/ops.js';
 
 /** @type {any} */
 const type = {
@@ -52,9 +52,9 @@ test('a label stands in a sentence as people write it', () => {
 });
 
 test('a refusal names the field as the form does', () => {
-  const refused = (/** @type {string} */ message, /** @type {any} */ details) => reason(type, { message, code: 'unique', details });
-  assert.deepEqual(refused('crew: another record has this value already.', { field: 'crew' }), { text: 'Another record has this value already.', field: 'crew' });
-  assert.deepEqual(refused('Your profile does not allow this.', { field: 'gone' }), { text: 'Your profile does not allow this.', field: null });
+  const rejected = (/** @type {string} */ message, /** @type {any} */ details) => reason(type, { message, code: 'unique', details });
+  assert.deepEqual(rejected('crew: another record has this value already.', { field: 'crew' }), { text: 'Another record has this value already.', field: 'crew' });
+  assert.deepEqual(rejected('Your profile does not allow this.', { field: 'gone' }), { text: 'Your profile does not allow this.', field: null });
   assert.equal(reason(type, { message: null, code: 'forbidden', details: null }).text, 'Forbidden');
 });
 
@@ -62,35 +62,35 @@ test('an op says what it sets, also inside a json field', () => {
   const patch = { op: 'update', payload: [{ op: 'replace', path: '/title', value: 'x' }, { op: 'add', path: '/attrs/a~1b', value: 1 }] };
   assert.deepEqual(valuesOf(patch, { title: 'w', attrs: { c: 2 } }), { title: 'x', attrs: { c: 2, 'a/b': 1 } });
   assert.equal(valuesOf(patch).attrs, undefined);
-  assert.deepEqual(steps(type, patch, { title: 'w', attrs: {} }).map(({ label, was, text }) => [label, was, text])[0], ['Title', 'w', 'x']);
+  assert.deepEqual(fieldChanges(type, patch, { title: 'w', attrs: {} }).map(({ label, was, text }) => [label, was, text])[0], ['Title', 'w', 'x']);
   assert.deepEqual(after({ title: 'w', crew: 1 }, { op: 'update', payload: [{ op: 'remove', path: '/crew' }] }), { title: 'w', crew: null });
 });
 
-test('a conflict asks about the contested fields, and keeps the rest of the edit unless theirs is taken whole', () => {
+test('a conflict asks about the fields fields, and keeps the rest of the edit unless theirs is taken whole', () => {
   const asked = question(conflict(), type);
-  assert.deepEqual([asked.kind, asked.contested.map(({ field }) => field.name), asked.others.map((field) => field.name)], ['fields', ['title'], ['crew']]);
+  assert.deepEqual([asked.kind, asked.fields.map(({ field }) => field.name), asked.others.map((field) => field.name)], ['fields', ['title'], ['crew']]);
   const picked = (/** @type {any} */ pick) => answer(asked, new Map([['title', pick]]));
-  assert.equal(picked({ side: 'mine' }), 'mine');
-  assert.deepEqual(picked({ side: 'theirs' }), { title: 'c' });
-  assert.deepEqual(picked({ side: 'own', value: 'd' }), { title: 'd' });
+  assert.equal(picked({ pick: 'mine' }), 'mine');
+  assert.deepEqual(picked({ pick: 'theirs' }), { title: 'c' });
+  assert.deepEqual(picked({ pick: 'own', value: 'd' }), { title: 'd' });
   const alone = question(conflict({ mine: { title: 'b' } }), type);
-  assert.equal(answer(alone, new Map([['title', { side: 'theirs' }]])), 'theirs');
+  assert.equal(answer(alone, new Map([['title', { pick: 'theirs' }]])), 'theirs');
 });
 
 test('a delete on either side is asked about as such', () => {
   assert.equal(question(conflict({ mine: null }), type).kind, 'i_deleted');
   const theirs = question(conflict({ theirs: null }), type);
   assert.equal(theirs.kind, 'they_deleted');
-  assert.deepEqual(theirs.contested.map(({ field, mine }) => [field.name, mine]), [['title', 'b'], ['crew', 2]]);
+  assert.deepEqual(theirs.fields.map(({ field, mine }) => [field.name, mine]), [['title', 'b'], ['crew', 2]]);
 });
 
 test('typed text stays when the record changes underneath, and the change is told', () => {
   const edit = new Edit(type, { title: 'a', crew: 1 });
   edit.set('title', 'mine');
   edit.rebase({ title: 'theirs', crew: 5 });
-  assert.deepEqual([edit.values.title, edit.values.crew, edit.news.get('title')], ['mine', 5, 'theirs']);
+  assert.deepEqual([edit.values.title, edit.values.crew, edit.incoming.get('title')], ['mine', 5, 'theirs']);
   edit.saved({ title: 'mine' });
-  assert.deepEqual([edit.dirty, edit.news.size, edit.base.title], [false, 0, 'mine']);
+  assert.deepEqual([edit.dirty, edit.incoming.size, edit.base.title], [false, 0, 'mine']);
 });
 
 test('what is typed while a save is on its way is not lost with it', () => {
