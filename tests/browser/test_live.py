@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow]
 def test_the_first_log_in_brings_everything_and_keeps_it_on_the_device(at, engine) -> None:
     tom = at().go().log_in("tom").visit("#/o/jobs").sees_row("Boiler service")
     tom.open("jobs", "j1").sees("price", "95.00").sees("notes", "Ring twice.")
-    tom.visit("#/diagnostics").says({"chromium": "File system of the browser (OPFS)", "webkit": "IndexedDB"}[engine])
+    tom.visit("#/diagnostics").says({"chromium": "Browser file system (OPFS)", "webkit": "IndexedDB"}[engine])
 
 
 @in_every_engine
@@ -108,7 +108,7 @@ def test_records_are_created_found_deleted_and_brought_back(at, tenant) -> None:
     tess.until("document.querySelector('.count').textContent === '1'")
     tom.click("Delete")
     tom.click("Delete", within="dialog")
-    tess.says("Nothing matches.")
+    tess.says("No matches")
     tom.click("Undo")
     tess.sees_row("Leak under sink")
 

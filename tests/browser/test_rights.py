@@ -106,7 +106,7 @@ def test_a_technician_is_offered_what_the_profile_allows_and_nothing_else(at, se
 
     terry.visit("#/o/line_items").sees_row("Valve")
     terry.find(".button.new").click()
-    terry.sees("text", "").type("text", "Washer").save().says("created.")
+    terry.sees("text", "").type("text", "Washer").save().says("created")
 
     tess = at().go().log_in("tess").open("jobs", "j1").sees("notes", "Done before noon").sees("price", "95.00")
     assert has_button(tess, "Delete")
@@ -166,7 +166,7 @@ def test_another_profile_is_followed_while_the_page_is_open_and_kept_without_a_s
     rule.can_update, rule.can_create = False, False
     rule.save()
     server.start()
-    terry.says("it is not sent").says("Your profile does not let you change this job.")
+    terry.says("What you typed won’t be saved.").says("Your profile doesn’t let you change this job.")
     assert not has_button(terry, "Save")
     terry.until("document.querySelector('[data-field=title] output')?.textContent === 'Typed before'")
     terry.click("Cancel")
@@ -180,8 +180,8 @@ def test_another_profile_is_followed_while_the_page_is_open_and_kept_without_a_s
 def test_the_next_person_at_a_browser_finds_nothing_that_the_last_one_typed(at, tenant) -> None:
     tom = at().go().log_in("tom").visit("#/new/jobs")
     tom.sees("title", "").type("title", "Half typed").click("Account and diagnostics")
-    tom.click("Log out", within="dialog")
-    tom.click("Log out, keep data", within="dialog")
+    tom.click("Sign out", within="dialog")
+    tom.click("Sign out and keep data", within="dialog")
     tess = tom.log_in("tess").visit("#/new/jobs")
     tess.sees("title", "").sees("notes", "")
     tess.visit("#/o/jobs").sees_row("Boiler service")

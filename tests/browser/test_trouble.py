@@ -16,7 +16,7 @@ def conflict(tom, server, tenant, title: str) -> None:
     tom.offline().type("title", title).save()
     office(tenant, "jobs", "j1", "update", [{"op": "replace", "path": "/title", "value": f"Office against {title}"}])
     server.start()
-    tom.says("changed the same")
+    tom.says("changed the same fields")
 
 
 @in_every_engine
@@ -25,25 +25,25 @@ def test_a_conflict_raises_an_alert_and_is_settled_by_a_person(at, server, tenan
 
     conflict(tom, server, tenant, "Mine")
     assert tom.find(".notice.warn").text.startswith("Conflict")
-    tom.click("Decide", within=".notice.warn")
+    tom.click("Review", within=".notice.warn")
     sheet = tom.find("dialog.conflict")
-    for said in ("Mine", "Office against Mine", "Before: Boiler service", "olga"):
+    for said in ("Mine", "Office against Mine", "Original: Boiler service", "olga"):
         assert said in sheet.text
     tom.click("Keep mine")
     tom.sent().sees("title", "Mine").until("!document.querySelector('.notice.warn')")
 
     conflict(tom, server, tenant, "Mine again")
-    tom.click("Decide", within=".notice.warn")
-    tom.click("Take theirs")
+    tom.click("Review", within=".notice.warn")
+    tom.click("Keep theirs")
     tom.sent().sees("title", "Office against Mine again").until("!document.querySelector('.notice.warn')")
 
     conflict(tom, server, tenant, "Third")
-    tom.click("Decide", within=".notice.warn")
+    tom.click("Review", within=".notice.warn")
     tom.find("dialog input[value=own]").click()
     own = tom.find("dialog .own-value input")
     own.clear()
     own.send_keys("Agreed by both")
-    tom.click("Save my choice")
+    tom.click("Save choices")
     tom.sent().sees("title", "Agreed by both")
     at().go().log_in("tess").open("jobs", "j1").sees("title", "Agreed by both")
 
@@ -56,8 +56,8 @@ def test_on_a_phone_a_conflict_is_told_once_on_the_page_in_front(at, server, ten
     assert tom.js(told) == ["notices"]
     tom.visit("#/o/customers").sees_row("Harbour Hotel")
     assert tom.js(told) == ["alerts"]
-    tom.click("Decide", within=".alerts")
-    tom.click("Take theirs")
+    tom.click("Review", within=".alerts")
+    tom.click("Keep theirs")
     tom.sent().until("!document.querySelector('.notice.warn')")
 
 
@@ -69,7 +69,7 @@ def test_that_something_was_done_is_not_said_any_more_once_it_is_refused(at, ser
         "const later = setTimeout; window.setTimeout = (act, ms, ...rest) => (ms === 6000 ? 0 : later(act, ms, ...rest))"
     )
     server.kill()
-    tom.offline().save().says("created.")
+    tom.offline().save().says("created")
     office(tenant, "customers", "c9", "insert", {"name": "Was here before", "code": "C-1"})
     server.start()
     tom.until("document.querySelector('.attention')?.textContent === '1'")
@@ -82,8 +82,8 @@ def test_an_edit_that_meets_a_delete_asks_whether_the_record_comes_back(at, serv
     tom.offline().type("notes", "Still needed").save()
     office(tenant, "jobs", "j1", "delete", None)
     server.start()
-    tom.says("Someone else changed the same as you.").click("Decide", within=".alerts")
-    tom.click("Bring it back with my change")
+    tom.says("Someone else changed the same fields.").click("Review", within=".alerts")
+    tom.click("Restore with my changes")
     tom.sent().sees("notes", "Still needed").sees("title", "Boiler service")
 
 
@@ -101,24 +101,24 @@ def test_a_refused_edit_says_why_and_is_repaired_or_discarded(at, server, tenant
     server.start()
     tom.until("document.querySelector('.attention')?.textContent === '2'")
     tom.find(".attention").click()
-    tom.says("Refused (2)")
-    tom.click("Repair", within=".entry")
+    tom.says("Rejected (2)")
+    tom.click("Fix", within=".entry")
     tom.sees("code", "C-1").until("document.querySelector('[data-field=code] .error').textContent")
     tom.type("code", "C-2").save()
-    tom.says("Refused (1)")
+    tom.says("Rejected (1)")
     tom.click("Discard", within=".entry")
     tom.click("Discard", within="dialog")
-    tom.says("Everything is on the server.")
+    tom.says("Everything is synced")
     tom.visit("#/o/customers").sees_row("First double")
 
 
 def test_a_revoked_device_says_so_keeps_its_work_and_goes_on_after_logging_in(at, server, tenant) -> None:
     tom = at().go().log_in("tom").open("jobs", "j1")
     revoke(Device.objects.get(user__username="tom"))
-    tom.says("This device was signed out by the server.")
+    tom.says("The server signed this device out.")
     tom.type("title", "Written while signed out").save()
     tom.says("1 pending")
-    tom.click("Log in", within=".alerts")
+    tom.click("Sign in", within=".alerts")
     tom.fill_log_in(password="secret")
     tom.live().until("!document.querySelector('.alerts .notice')")
     at().go().log_in("tess").open("jobs", "j1").sees("title", "Written while signed out")

@@ -62,12 +62,12 @@ def test_the_first_start_asks_for_a_server_and_takes_only_https(take: Take, serv
         844,
     ]
     phone.fill_log_in(tenant="acme", user="tom", password="secret")
-    phone.says("Server, company, user and password are all needed.")
+    phone.says("Server, company, user name, and password are required.")
     for address in ("http://moat.example", "https://tom:secret@moat.example", "not a server"):
         phone.fill_log_in(server=address)
         phone.until("/address of|begin with https/.test(document.querySelector('.error')?.textContent)")
     phone.fill_log_in(server=server.url, password="wrong")
-    phone.says("Company, user or password is wrong.")
+    phone.says("The company, user name, or password is incorrect.")
     assert not Device.objects.exists()
 
 
@@ -116,10 +116,10 @@ def test_an_app_that_comes_to_the_front_connects_at_once(take: Take, server: Ser
 def test_after_logging_out_another_server_can_be_named(take: Take, server: ServerProcess) -> None:
     phone = log_in(take().launch(), server)
     phone.click("Account and diagnostics")
-    phone.click("Log out", within="dialog")
-    phone.click("Log out, keep data", within="dialog")
+    phone.click("Sign out", within="dialog")
+    phone.click("Sign out and keep data", within="dialog")
     phone.until("document.querySelector('input[name=server]')?.value === arguments[0]", server.url)
     phone.fill_log_in(server="https://127.0.0.1:9", password="secret")
-    phone.says("The server cannot be reached.")
+    phone.says("Can’t reach the server.")
     phone.fill_log_in(server=server.url, password="secret")
     phone.live()

@@ -1,6 +1,7 @@
 /** Installing the app: the browser's own question where it has one, a word on how where it has none. */
 
 import { native } from './native.js';
+import { words } from './words/index.js';
 
 /** @type {(Event & {prompt: () => Promise<unknown>}) | null} */
 let asked = null;
@@ -27,6 +28,6 @@ export const install = {
   /** How a person installs it where nobody can be asked; null where it is installed, or there is no way. */
   get how() {
     const installed = matchMedia('(display-mode: standalone)').matches || Reflect.get(navigator, 'standalone') === true;
-    return !native && !installed && /iPhone|iPad/.test(navigator.userAgent) ? 'To install: tap Share, then Add to Home Screen.' : null;
+    return !native && !installed && /iPhone|iPad/.test(navigator.userAgent) ? words.start.install : null;
   },
 };

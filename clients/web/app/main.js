@@ -9,6 +9,7 @@ import { h } from './ui/dom.js';
 import { dismissToast } from './ui/toast.js';
 import { Shell } from './views/shell.js';
 import { signInPage } from './views/sign-in.js';
+import { words } from './words/index.js';
 
 const place = /** @type {HTMLElement} */ (document.getElementById('app'));
 
@@ -30,7 +31,7 @@ function show(app) {
   shell?.destroy();
   shell = wanted === 'shell' ? new Shell(app) : null;
   place.replaceChildren(shell ? shell.element : signInPage(app));
-  if (!shell) document.title = 'Log in · Moat';
+  if (!shell) document.title = words.signIn.pageTitle;
 }
 
 /**
@@ -52,7 +53,7 @@ async function start() {
     show(app);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    place.replaceChildren(h('main', { class: 'starting' }, h('h1', {}, 'Moat cannot open its data'), h('p', {}, why), h('p', {}, 'Reload the page; if it stays like this, the browser may be too old or out of space.')));
+    place.replaceChildren(h('main', { class: 'starting' }, h('h1', {}, words.start.title), h('p', {}, why), h('p', {}, words.start.hint)));
   }
   register('/sw.js').catch(() => { /* Without it the app works, but does not start offline. */ });
 }

@@ -34,7 +34,7 @@ async function take(cache, address, sha256) {
     if (!response.ok) throw new Error(`${address}: ${response.status}`);
     if (await digest(response.clone()) === sha256) return cache.put(address, response);
   }
-  throw new Error(`${address} is not what the list says: the server is being updated.`);
+  throw new Error(`${address} does not match the file list. The server is being updated.`);
 }
 
 async function digest(response) {

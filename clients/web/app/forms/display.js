@@ -1,6 +1,7 @@
 /** Values as a person reads them. The language and time zone are the browser's. */
 
 import { summary } from './json.js';
+import { words } from '../words/index.js';
 
 /** @typedef {import('../../sdk/types.js').Field} Field */
 
@@ -14,7 +15,7 @@ import { summary } from './json.js';
 export function display(field, value, where = {}) {
   if (value === null || value === undefined) return '';
   switch (field.kind) {
-    case 'boolean': return value ? 'Yes' : 'No';
+    case 'boolean': return value ? words.values.yes : words.values.no;
     case 'integer':
     case 'real': return new Intl.NumberFormat(where.locale, { maximumFractionDigits: 10 }).format(value);
     case 'decimal': return formatDecimal(String(value), where.locale);
@@ -93,5 +94,5 @@ export function ago(at, now, locale) {
   /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
   const units = [['day', 86400], ['hour', 3600], ['minute', 60]];
   for (const [unit, size] of units) if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
-  return Math.abs(seconds) < 10 ? 'just now' : format.format(seconds, 'second');
+  return Math.abs(seconds) < 10 ? words.values.justNow : format.format(seconds, 'second');
 }

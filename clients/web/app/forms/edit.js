@@ -3,6 +3,7 @@
 import { clean } from '../../sdk/values.js';
 import { display } from './display.js';
 import { headFields } from './plan.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
@@ -113,7 +114,7 @@ export class Edit {
     const asked = this.isNew ? this.fields.keys() : this.typed.keys();
     for (const name of asked) {
       const field = this.fields.get(name);
-      const problem = field ? problemOf(field, this.values[name] ?? null) : 'This field is not there any more.';
+      const problem = field ? problemOf(field, this.values[name] ?? null) : words.form.fieldGone;
       if (problem) found.set(name, problem);
     }
     return found;
@@ -154,7 +155,7 @@ export function typedTexts(edit) {
  */
 function textOf(field, value) {
   try {
-    return display(field, clean(field, value)) || 'empty';
+    return display(field, clean(field, value)) || words.values.empty;
   } catch {
     return String(value);
   }
@@ -166,8 +167,8 @@ function textOf(field, value) {
  * @returns {string | null}
  */
 function problemOf(field, value) {
-  if (value instanceof Unparsed && field.kind === 'json') return `${field.label || field.name} is not valid JSON yet.`;
-  if (value === null) return field.required ? `${field.label || field.name} is required.` : null;
+  if (value instanceof Unparsed && field.kind === 'json') return words.form.invalidJson(field.label || field.name);
+  if (value === null) return field.required ? words.form.required(field.label || field.name) : null;
   try {
     clean(field, value);
     return null;

@@ -1,5 +1,7 @@
 /** How a JSON value is best edited: as a checklist, a list of words, names with values, or as text when it is none of them. */
 
+import { words } from '../words/index.js';
+
 /**
  * @typedef {{shape: 'checklist', text: string, done: string} | {shape: 'words'} | {shape: 'pairs'} | {shape: 'text'}} Shape
  */
@@ -33,8 +35,8 @@ export function shapeOf(value) {
 export function summary(value) {
   const shape = shapeOf(value);
   if (isTexts(value)) return value.join(', ');
-  if (shape.shape === 'checklist') return `${value.filter((/** @type {any} */ item) => item[shape.done]).length} of ${value.length} done`;
-  if (shape.shape === 'pairs') return Object.entries(value).map(([key, one]) => `${key}: ${one ?? '–'}`).join(', ');
+  if (shape.shape === 'checklist') return words.values.checklist(value.filter((/** @type {any} */ item) => item[shape.done]).length, value.length);
+  if (shape.shape === 'pairs') return Object.entries(value).map(([key, one]) => `${key}: ${one ?? words.values.none}`).join(', ');
   return JSON.stringify(value);
 }
 

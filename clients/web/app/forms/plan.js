@@ -2,6 +2,7 @@
 
 import { fieldOf } from './resolve.js';
 import { evaluate } from './rules.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('./resolve.js').Element} Element
@@ -31,8 +32,8 @@ export const ALL_RIGHTS = { readable: () => true, writable: () => true };
 export function headFields(type) {
   /** @type {Field[]} */
   const head = [];
-  if (type.subtypes.length) head.push({ name: 'object_type', kind: 'choice', label: 'Type', choices: type.subtypes, required: true });
-  if (type.statuses.length) head.push({ name: 'status', kind: 'choice', label: 'Status', choices: type.statuses, required: true });
+  if (type.subtypes.length) head.push({ name: 'object_type', kind: 'choice', label: words.values.type, choices: type.subtypes, required: true });
+  if (type.statuses.length) head.push({ name: 'status', kind: 'choice', label: words.values.status, choices: type.statuses, required: true });
   return head;
 }
 

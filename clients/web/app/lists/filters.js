@@ -1,6 +1,7 @@
 /** The filters of a list as a person makes them: which conditions a field has, and what an input shows and gives. */
 
 import { fromLocalInput, toLocalInput } from '../forms/display.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
@@ -8,12 +9,14 @@ import { fromLocalInput, toLocalInput } from '../forms/display.js';
  * @typedef {{key: number, field: string, op: Filter['op'], value: any}} FilterRow `key` stays with it while others come and go
  */
 
+const w = words.filters;
+
 /** @type {Record<string, [Filter['op'], string][]>} */
 const OPERATORS = {
-  text: [['contains', 'contains'], ['eq', 'is'], ['ne', 'is not'], ['empty', 'is empty'], ['filled', 'is filled']],
-  number: [['gte', 'at least'], ['lte', 'at most'], ['eq', 'is'], ['empty', 'is empty'], ['filled', 'is filled']],
-  time: [['gte', 'from'], ['lte', 'until'], ['empty', 'is empty'], ['filled', 'is filled']],
-  choice: [['eq', 'is'], ['ne', 'is not'], ['empty', 'is empty'], ['filled', 'is filled']],
+  text: [['contains', w.contains], ['eq', w.is], ['ne', w.isNot], ['empty', w.isEmpty], ['filled', w.isNotEmpty]],
+  number: [['gte', w.atLeast], ['lte', w.atMost], ['eq', w.is], ['empty', w.isEmpty], ['filled', w.isNotEmpty]],
+  time: [['gte', w.onOrAfter], ['lte', w.onOrBefore], ['empty', w.isEmpty], ['filled', w.isNotEmpty]],
+  choice: [['eq', w.is], ['ne', w.isNot], ['empty', w.isEmpty], ['filled', w.isNotEmpty]],
 };
 
 /** @type {Record<string, string>} */

@@ -2,6 +2,7 @@
 
 import { display } from '../forms/display.js';
 import { headFields } from '../forms/plan.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
@@ -10,15 +11,12 @@ import { headFields } from '../forms/plan.js';
  *   `text` and `was` as a person reads them; `before` is undefined when it is not known
  */
 
-/** @type {Record<string, string>} */
-const DONE = { insert: 'Created', update: 'Changed', delete: 'Deleted' };
-
 /**
  * Say what an op did, in one word.
  * @param {string} op
  */
 export function verb(op) {
-  return DONE[op] ?? op;
+  return words.ops.verbs[op] ?? op;
 }
 
 /**
@@ -93,8 +91,8 @@ export function after(before, op) {
  * @param {any} value
  */
 function shown(field, value) {
-  if (value === undefined) return 'changed inside';
-  return display(field, value) || 'empty';
+  if (value === undefined) return words.values.partlyChanged;
+  return display(field, value) || words.values.empty;
 }
 
 /**

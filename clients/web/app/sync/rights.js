@@ -4,6 +4,7 @@ import { display } from '../forms/display.js';
 import { defaults } from '../forms/edit.js';
 import { headFields } from '../forms/plan.js';
 import { valuesOf } from './ops.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../../sdk/access.js').Rights} Rights
@@ -98,8 +99,8 @@ export function rejectedValues(rights, type, values) {
   const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
   return new Map(rights.unmet(values).map((name) => {
     const field = fields.get(name);
-    const allowed = field && field.kind !== 'reference' ? (rights.allowed(name) ?? []).map((value) => display(field, value) || 'empty').join(', ') : '';
-    return [name, allowed ? `Your profile lets you choose only ${allowed}.` : 'Your profile does not let you choose this here.'];
+    const allowed = field && field.kind !== 'reference' ? (rights.allowed(name) ?? []).map((value) => display(field, value) || words.values.empty).join(', ') : '';
+    return [name, allowed ? words.form.onlyAllowed(allowed) : words.form.notAllowed];
   }));
 }
 

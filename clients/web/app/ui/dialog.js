@@ -1,6 +1,7 @@
 /** Sheets over the page: the browser's own dialog, so that focus, Escape and screen readers work by themselves. */
 
 import { button, h, uid } from './dom.js';
+import { words } from '../words/index.js';
 
 /**
  * Open a sheet. It is gone once it is closed.
@@ -11,7 +12,7 @@ import { button, h, uid } from './dom.js';
 export function sheet(title, { body, foot = [], onclose, class: className = '' }) {
   const titleId = uid('title');
   const dialog = h('dialog', { class: className, 'aria-labelledby': titleId },
-    h('div', { class: 'pane-head' }, h('h2', { id: titleId }, title), button('Close', () => dialog.close(), { icon: 'close', kind: 'icon' })),
+    h('div', { class: 'pane-head' }, h('h2', { id: titleId }, title), button(words.ui.close, () => dialog.close(), { icon: 'close', kind: 'icon' })),
     h('div', { class: 'body' }, ...body),
     foot.length ? h('div', { class: 'foot' }, ...foot) : null);
   dialog.addEventListener('close', () => {

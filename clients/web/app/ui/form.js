@@ -3,6 +3,7 @@
 import { display } from '../forms/display.js';
 import { button, h, uid } from './dom.js';
 import { widget } from './widgets.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../forms/plan.js').Plan} Plan
@@ -70,7 +71,7 @@ export class Form {
     drawn.widget.element.hidden = asText;
     drawn.value.hidden = !asText;
     drawn.label.htmlFor = asText ? drawn.value.id : drawn.widget.input.id;
-    const text = asText ? display(field, value) || '–' : '';
+    const text = asText ? display(field, value) || words.values.none : '';
     if (drawn.value.dataset.text === text) return;
     drawn.value.dataset.text = text;
     drawn.value.replaceChildren(text);
@@ -95,10 +96,10 @@ export class Form {
    * @param {Map<string, any>} incoming
    */
   showIncoming({ field }, drawn, incoming) {
-    const text = incoming.has(field.name) ? `Meanwhile changed to ${display(field, incoming.get(field.name)) || 'empty'}.` : '';
+    const text = incoming.has(field.name) ? words.form.incoming(display(field, incoming.get(field.name)) || words.values.empty) : '';
     if (drawn.incoming.dataset.text === text) return;
     drawn.incoming.dataset.text = text;
-    drawn.incoming.replaceChildren(...(text ? [text, button('Take it', () => this.oninput(field.name, incoming.get(field.name)), {})] : []));
+    drawn.incoming.replaceChildren(...(text ? [text, button(words.form.useIncoming, () => this.oninput(field.name, incoming.get(field.name)), {})] : []));
   }
 
   /**

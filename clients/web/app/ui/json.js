@@ -3,6 +3,7 @@
 import { Unparsed } from '../forms/edit.js';
 import { scalarOf, shapeOf, wordsOf } from '../forms/json.js';
 import { button, h, isFocused, uid } from './dom.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
@@ -38,7 +39,7 @@ class JsonWidget {
     this.input = h('textarea', { id: uid(field.name), name: field.name, rows: 5, class: 'code', spellcheck: false });
     this.input.addEventListener('input', () => this.set(parse(this.input.value)));
     this.nice = h('div', { class: 'json-nice' });
-    this.toggle = button('Edit as JSON', () => this.flip(), { icon: 'code', kind: 'icon' });
+    this.toggle = button(words.form.editAsJson, () => this.flip(), { icon: 'code', kind: 'icon' });
     this.element = h('div', { class: 'json' }, this.nice, this.input, this.toggle);
   }
 
@@ -117,7 +118,7 @@ class JsonWidget {
   }
 
   words() {
-    const input = h('input', { type: 'text', value: this.value.join(', '), readOnly: !this.enabled, 'aria-label': `${this.field.label}, separated by commas` });
+    const input = h('input', { type: 'text', value: this.value.join(', '), readOnly: !this.enabled, 'aria-label': words.form.commaSeparated(this.field.label) });
     input.addEventListener('input', () => this.set(wordsOf(input.value)));
     this.line = input;
     return input;

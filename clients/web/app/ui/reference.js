@@ -1,6 +1,7 @@
 /** A searchable picker for a reference: a combobox with a listbox, after the ARIA authoring practices. */
 
 import { h, icon, isFocused, uid } from './dom.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
@@ -19,9 +20,9 @@ export function referenceWidget(field, oninput, references) {
   const list = h('ul', { id: uid('options'), role: 'listbox', class: 'options', hidden: true, 'aria-label': field.label });
   const input = h('input', {
     type: 'text', id: uid(field.name), name: field.name, autocomplete: 'off', role: 'combobox', required: field.required === true,
-    'aria-expanded': 'false', 'aria-controls': list.id, 'aria-autocomplete': 'list', placeholder: 'Search …',
+    'aria-expanded': 'false', 'aria-controls': list.id, 'aria-autocomplete': 'list', placeholder: words.form.search,
   });
-  const link = h('a', { class: 'button icon', hidden: true, title: `Open this ${field.label}`, 'aria-label': `Open this ${field.label}` }, icon('out'));
+  const link = h('a', { class: 'button icon', hidden: true, title: words.form.open(field.label), 'aria-label': words.form.open(field.label) }, icon('out'));
   const picker = new Picker(field, { input, list, link }, oninput, references);
   return {
     element: h('div', { class: 'picker' }, input, references.open ? link : null, list),
@@ -93,10 +94,10 @@ class Picker {
     const turn = this.asked;
     const found = await this.references.search(this.field, all ? '' : this.input.value);
     if (turn !== this.asked || !isFocused(this.input)) return;
-    this.found = this.field.required ? found : [{ id: '', title: '– none –' }, ...found];
+    this.found = this.field.required ? found : [{ id: '', title: words.form.none }, ...found];
     this.active = -1;
     this.list.replaceChildren(...this.found.map((item, index) => h('li', { id: `${this.list.id}-${index}`, role: 'option', 'aria-selected': String(item.id === (this.value ?? '')) }, item.title)));
-    if (!found.length) this.list.append(h('li', { class: 'nothing', role: 'presentation' }, 'Nothing found'));
+    if (!found.length) this.list.append(h('li', { class: 'nothing', role: 'presentation' }, words.form.noMatches));
     this.list.hidden = false;
     this.input.setAttribute('aria-expanded', 'true');
   }

@@ -1,6 +1,7 @@
 /** A short message at the foot of the screen, for what was just done; with an action, mostly to undo it. */
 
 import { button, h } from './dom.js';
+import { words } from '../words/index.js';
 
 const SHOWN_MS = 6000;
 
@@ -34,7 +35,7 @@ export function toast(text, { action, onaction, tone = 'plain', onclose } = {}) 
     onclose?.();
   };
   const act = () => { close(); onaction?.(); };
-  const message = h('div', { class: `toast ${tone}` }, h('span', {}, text), action ? button(action, act) : null, button('Dismiss', close, { icon: 'close', kind: 'icon' }));
+  const message = h('div', { class: `toast ${tone}` }, h('span', {}, text), action ? button(action, act) : null, button(words.ui.dismiss, close, { icon: 'close', kind: 'icon' }));
   place.append(message);
   shown = close;
   timer = setTimeout(close, SHOWN_MS);

@@ -2,6 +2,7 @@
 
 import { scrollTo, windowOf } from '../lists/window.js';
 import { h } from './dom.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {Record<string, any> & {id: string}} Row
@@ -132,7 +133,7 @@ export class VirtualList {
     drawn.paint = this.paint;
     element.classList.toggle('waiting', !row);
     if (row) this.about.draw(row, element);
-    else element.setAttribute('aria-label', 'Loading');
+    else element.setAttribute('aria-label', words.list.loading);
   }
 
   /**

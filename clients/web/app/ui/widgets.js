@@ -6,6 +6,7 @@ import { readNumber, typedNumber } from '../forms/numbers.js';
 import { h, isFocused, uid } from './dom.js';
 import { jsonWidget } from './json.js';
 import { referenceWidget } from './reference.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
@@ -103,7 +104,7 @@ function checkbox(field, oninput) {
 function select(field, oninput) {
   const input = h('select', { id: uid(field.name), name: field.name, required: field.required === true });
   const choices = field.choices ?? [];
-  input.append(...(field.required ? [] : [h('option', { value: '' }, '–')]), ...choices.map((choice) => h('option', { value: choice.value }, choice.label)));
+  input.append(...(field.required ? [] : [h('option', { value: '' }, words.values.none)]), ...choices.map((choice) => h('option', { value: choice.value }, choice.label)));
   input.addEventListener('input', () => oninput(input.value === '' ? null : input.value));
   return {
     element: input,
@@ -111,9 +112,9 @@ function select(field, oninput) {
     show(value) {
       const wanted = value ?? '';
       if (wanted !== '' && !choices.some((choice) => choice.value === wanted) && !input.querySelector('option.unknown')) {
-        input.append(h('option', { value: wanted, class: 'unknown' }, `${wanted} (not a choice any more)`));
+        input.append(h('option', { value: wanted, class: 'unknown' }, words.form.notAChoice(wanted)));
       }
-      if (field.required && wanted === '' && !input.querySelector('option[value=""]')) input.prepend(h('option', { value: '' }, 'Choose …'));
+      if (field.required && wanted === '' && !input.querySelector('option[value=""]')) input.prepend(h('option', { value: '' }, words.form.choose));
       input.value = wanted;
     },
     enable: (enabled) => { input.disabled = !enabled; },

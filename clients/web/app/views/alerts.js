@@ -7,6 +7,7 @@ import { ask } from '../ui/dialog.js';
 import { button, h, icon } from '../ui/dom.js';
 import { openConflict } from './conflict.js';
 import { signInSheet } from './sign-in.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -21,7 +22,7 @@ export class Alerts {
   /** @param {App} app */
   constructor(app) {
     this.app = app;
-    this.element = h('div', { class: 'alerts', role: 'region', 'aria-label': 'Needs attention' });
+    this.element = h('div', { class: 'alerts', role: 'region', 'aria-label': words.alerts.label });
     /** @type {Map<string, HTMLElement>} */
     this.drawn = new Map();
     this.stops = [app.on('status', () => this.draw()), update.listen(() => this.draw())];
@@ -56,20 +57,19 @@ export class Alerts {
     const alerts = [];
     const stopped = alarm(status);
     if (stopped) {
-      const action = stopped.action === 'login' ? { action: 'Log in', onaction: () => signInSheet(app) }
-        : stopped.action === 'start_over' ? { action: 'Start over', onaction: () => void startOver(app) } : {};
+      const action = stopped.action === 'login' ? { action: words.alerts.signIn, onaction: () => signInSheet(app) }
+        : stopped.action === 'start_over' ? { action: words.alerts.startOver, onaction: () => void startOver(app) } : {};
       alerts.push({ key: `stopped:${stopped.text}`, tone: 'bad', title: stopped.title, text: stopped.text, ...action });
     }
     if (status.conflicts) {
-      const text = status.conflicts === 1 ? 'Someone else changed the same as you. Decide what holds.' : `${status.conflicts} of your edits meet changes of others. Decide what holds.`;
-      alerts.push({ key: `conflicts:${status.conflicts}`, tone: 'warn', title: status.conflicts === 1 ? 'Conflict.' : 'Conflicts.', text, action: 'Decide', onaction: () => void openConflict(app) });
+      alerts.push({ key: `conflicts:${status.conflicts}`, tone: 'warn', title: words.alerts.conflictTitle(status.conflicts), text: words.alerts.conflictText(status.conflicts), action: words.alerts.review, onaction: () => void openConflict(app) });
     }
-    if (!status.storage.durable) alerts.push({ key: 'storage', tone: 'warn', title: 'Nothing is kept here.', text: 'This browser keeps no data: stay online until everything is sent, and do not close the window before.' });
-    else if (status.storage.reason && /full|quota|space/i.test(status.storage.reason)) alerts.push({ key: 'full', tone: 'bad', title: 'The device is full.', text: 'Free some space, or edits cannot be kept.' });
+    if (!status.storage.durable) alerts.push({ key: 'storage', tone: 'warn', title: words.alerts.notStoredTitle, text: words.alerts.notStoredText });
+    else if (status.storage.reason && /full|quota|space/i.test(status.storage.reason)) alerts.push({ key: 'full', tone: 'bad', title: words.alerts.fullTitle, text: words.alerts.fullText });
     else if (app.kept === false && status.pending && RESTING.has(status.phase) && !localStorage.getItem(KNOWN)) {
-      alerts.push({ key: 'kept', tone: 'plain', title: 'Unsent edits are only on this device.', text: 'The browser may remove them when space runs out; an installed app is safe.', action: install.ready ? 'Install' : 'I see', onaction: () => { localStorage.setItem(KNOWN, 'yes'); void install.ask(); this.draw(); } });
+      alerts.push({ key: 'kept', tone: 'plain', title: words.alerts.unprotectedTitle, text: words.alerts.unprotectedText, action: install.ready ? words.alerts.install : words.alerts.gotIt, onaction: () => { localStorage.setItem(KNOWN, 'yes'); void install.ask(); this.draw(); } });
     }
-    if (update.ready) alerts.push({ key: 'update', tone: 'plain', title: 'A new version is ready.', text: 'It starts when you reload.', action: 'Reload', onaction: () => update.use() });
+    if (update.ready) alerts.push({ key: 'update', tone: 'plain', title: words.alerts.updateTitle, text: words.alerts.updateText, action: words.alerts.reload, onaction: () => update.use() });
     return alerts;
   }
 }
@@ -81,6 +81,9 @@ function drawAlert({ key, tone, title, text, action, onaction }) {
 
 /** @param {App} app */
 async function startOver(app) {
-  const answer = await ask('Take the server’s data anew?', 'The data on this device is replaced by what the server has now. Your edits that were not sent are kept.', [{ key: 'no', label: 'Not now' }, { key: 'yes', label: 'Start over', kind: 'primary' }]);
+  const answer = await ask(words.alerts.startOverTitle, words.alerts.startOverText, [
+    { key: 'no', label: words.alerts.cancel },
+    { key: 'yes', label: words.alerts.startOver, kind: 'primary' },
+  ]);
   if (answer === 'yes') await app.attempt(() => app.moat.startOver());
 }

@@ -7,6 +7,7 @@ import { button, h, uid } from '../ui/dom.js';
 import { sheet } from '../ui/dialog.js';
 import { toast } from '../ui/toast.js';
 import { widget } from '../ui/widgets.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -15,13 +16,6 @@ import { widget } from '../ui/widgets.js';
  * @typedef {import('../sync/conflict.js').Pick} Pick
  * @typedef {Map<string, {pick: Pick, value?: any}>} Picks
  */
-
-/** @type {Record<string, (by: string) => {title: string, mine: string, theirs: string}>} */
-const ASKED = {
-  fields: (by) => ({ title: `You and ${by} changed the same.`, mine: 'Keep mine', theirs: 'Take theirs' }),
-  i_deleted: (by) => ({ title: `You deleted this record, and ${by} changed it meanwhile.`, mine: 'Delete it anyway', theirs: 'Keep it with their change' }),
-  they_deleted: (by) => ({ title: `You changed this record, and ${by} deleted it meanwhile.`, mine: 'Bring it back with my change', theirs: 'Leave it deleted' }),
-};
 
 /**
  * Open the sheet of a conflict, or of the first one.
@@ -32,7 +26,7 @@ export async function openConflict(app, opId) {
   await app.attempt(async () => {
     const all = await app.moat.conflicts();
     const conflict = all.find((one) => one.op_id === opId) ?? all[0];
-    if (!conflict) return void toast('This conflict is settled already.');
+    if (!conflict) return void toast(words.conflict.resolved);
     await new Sheet(app, conflict).open(all.length);
   });
 }
@@ -51,27 +45,27 @@ class Sheet {
     this.picks = new Map();
     /** @type {Map<string, string>} ids of references → their titles */
     this.titles = new Map();
-    this.by = conflict.by || 'someone else';
+    this.by = conflict.by || words.conflict.someoneElse;
     this.error = h('p', { class: 'error', role: 'alert' });
   }
 
   /** @param {number} count of all conflicts */
   async open(count) {
     const { app, conflict, type, asked } = this;
-    const words = ASKED[asked.kind](this.by);
+    const about = words.conflict.kinds[asked.kind](this.by);
     await this.readTitles();
     const record = await app.moat.get(conflict.table, conflict.id) ?? { ...conflict.base, ...conflict.mine, id: conflict.id };
-    const when = conflict.at ? `, ${ago(conflict.at, Date.now())}` : '';
+    const when = words.conflict.when(this.by, conflict.at ? ago(conflict.at, Date.now()) : '', ago(conflict.created_at, Date.now()));
     const what = `${type?.label ?? conflict.table} “${app.titleOf(type, record)}”`;
-    const keep = button(words.mine, () => void this.resolve('mine'), { kind: 'primary' });
-    const take = button(words.theirs, () => void this.resolve('theirs'), {});
-    this.own = button('Save my choice', () => void this.resolveByField(), { kind: 'primary' });
+    const keep = button(about.mine, () => void this.resolve('mine'), { kind: 'primary' });
+    const take = button(about.theirs, () => void this.resolve('theirs'), {});
+    this.own = button(words.conflict.save, () => void this.resolveByField(), { kind: 'primary' });
     this.own.hidden = true;
     this.plain = [keep, take];
-    const others = asked.others.length ? h('p', { class: 'soft' }, `Your edit also sets ${asked.others.map((field) => field.label).join(', ')}, which nobody else touched. “${words.theirs}” gives that up, too; a choice per field keeps it.`) : null;
-    this.dialog = sheet(count > 1 ? `Conflict, 1 of ${count}` : 'Conflict', {
+    const others = asked.others.length ? h('p', { class: 'soft' }, words.conflict.others(asked.others.map((field) => field.label).join(', '), about.theirs)) : null;
+    this.dialog = sheet(count > 1 ? words.conflict.firstOf(count) : words.conflict.title, {
       class: 'conflict',
-      body: [h('p', {}, h('strong', {}, what)), h('p', {}, words.title), h('p', { class: 'soft' }, `Theirs: ${this.by}${when}. Yours: ${ago(conflict.created_at, Date.now())}. Nothing is lost until you decide.`),
+      body: [h('p', {}, h('strong', {}, what)), h('p', {}, about.title), h('p', { class: 'soft' }, when),
         h('div', { class: 'conflict-fields' }, ...asked.fields.map((one) => this.drawField(one))), ...(others ? [others] : []), this.error],
       foot: [keep, take, this.own],
     });
@@ -87,7 +81,7 @@ class Sheet {
   /** @param {ConflictField} conflicting */
   drawField({ field, base, mine, theirs }) {
     const { asked } = this;
-    const read = (/** @type {any} */ value) => (field.kind === 'reference' && this.titles.get(value)) || display(field, value) || 'empty';
+    const read = (/** @type {any} */ value) => (field.kind === 'reference' && this.titles.get(value)) || display(field, value) || words.values.empty;
     const name = uid('pick');
     const versions = h('div', { class: 'versions' });
     const own = h('div', { class: 'own-value', hidden: true });
@@ -99,10 +93,10 @@ class Sheet {
     };
     const choice = (/** @type {Pick} */ picked, /** @type {string} */ label, /** @type {string} */ value) => h('label', { class: `version ${picked}` },
       asked.kind === 'fields' ? h('input', { type: 'radio', name, value: picked, oninput: () => pick(picked) }) : null, h('span', { class: 'whose' }, label), h('span', { class: 'value' }, value));
-    if (asked.kind !== 'i_deleted') versions.append(choice('mine', 'Mine', read(mine)));
-    if (asked.kind !== 'they_deleted') versions.append(choice('theirs', `Theirs (${this.by})`, read(theirs)));
-    if (asked.kind === 'fields') versions.append(choice('own', 'Something else', ''));
-    return h('fieldset', { class: 'conflict-field', 'data-field': field.name }, h('legend', {}, field.label || field.name), h('p', { class: 'soft' }, `Before: ${read(base)}`), versions, own);
+    if (asked.kind !== 'i_deleted') versions.append(choice('mine', words.conflict.mine, read(mine)));
+    if (asked.kind !== 'they_deleted') versions.append(choice('theirs', words.conflict.theirs(this.by), read(theirs)));
+    if (asked.kind === 'fields') versions.append(choice('own', words.conflict.own, ''));
+    return h('fieldset', { class: 'conflict-field', 'data-field': field.name }, h('legend', {}, field.label || field.name), h('p', { class: 'soft' }, words.conflict.original(read(base))), versions, own);
   }
 
   /**
@@ -127,7 +121,7 @@ class Sheet {
   async resolveByField() {
     const { type, asked, picks } = this;
     const missing = asked.fields.find(({ field }) => !picks.has(field.name));
-    if (missing) return this.fail(`Choose what holds for ${missing.field.label}.`);
+    if (missing) return this.fail(words.conflict.missing(missing.field.label));
     const choice = answer(asked, picks);
     if (typeof choice !== 'string' && type) {
       const edit = new Edit(type, {});
@@ -144,7 +138,7 @@ class Sheet {
     try {
       await this.app.moat.resolve(this.conflict.op_id, choice);
       this.dialog?.close();
-      toast(choice === 'theirs' ? 'Theirs holds.' : 'Your decision holds.');
+      toast(choice === 'theirs' ? words.conflict.keptTheirs : words.conflict.done);
     } catch (error) {
       this.fail(error instanceof Error ? error.message : String(error));
     }

@@ -15,6 +15,7 @@ import { openHistory } from './history.js';
 import { Notices } from './notices.js';
 import { beginFix, endFix, fixKey } from './fix.js';
 import { toastWithUndo } from './undo.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -25,10 +26,10 @@ import { toastWithUndo } from './undo.js';
 export class DetailView {
   heading = h('h1', { tabIndex: -1 }, '');
   kind = h('p', { class: 'kind' });
-  historyButton = button('History', () => void this.history(), { icon: 'history', kind: 'icon' });
-  deleteButton = button('Delete', () => void this.remove(), { icon: 'trash', kind: 'icon' });
-  saveButton = button('Save', () => void this.save(), { kind: 'primary', icon: 'check' });
-  cancelButton = button('Cancel', () => this.cancel(), {});
+  historyButton = button(words.record.history, () => void this.history(), { icon: 'history', kind: 'icon' });
+  deleteButton = button(words.record.delete, () => void this.remove(), { icon: 'trash', kind: 'icon' });
+  saveButton = button(words.record.save, () => void this.save(), { kind: 'primary', icon: 'check' });
+  cancelButton = button(words.record.cancel, () => this.cancel(), {});
   note = h('span', { class: 'note', role: 'status' });
   backPlace = h('span', { class: 'back' });
   foot = h('div', { class: 'foot', hidden: true }, this.note, this.cancelButton, this.saveButton);
@@ -159,12 +160,12 @@ export class DetailView {
     const plan = planForm(layout, type, values, app.formRights(type, edit.isNew));
     // A new form does not begin with complaints: what is only empty is said when it is to be saved.
     const shown = [...this.problems()].filter(([field]) => this.showProblems || (edit.typed.has(field) && values[field] !== null));
-    const revoked = this.revokedFields().map((field) => /** @type {const} */ ([field, 'Your profile does not let you change this any more: it is not sent.']));
+    const revoked = this.revokedFields().map((field) => /** @type {const} */ ([field, words.record.notWritable]));
     this.form.render(plan, values, new Map([...shown, ...revoked, ...this.rejected]), edit.incoming);
-    const name = this.isNew ? `New ${inSentence(type.label)}` : app.titleOf(type, values) || type.label;
+    const name = this.isNew ? words.record.new(inSentence(type.label)) : app.titleOf(type, values) || type.label;
     if (this.heading.textContent !== name) this.heading.textContent = name;
     const may = edit.isNew ? rights.create : rights.update;
-    this.kind.textContent = this.fixing ? `${type.label} · repair an edit` : this.isNew ? '' : may ? type.label : `${type.label} · view only`;
+    this.kind.textContent = this.fixing ? words.record.fixing(type.label) : this.isNew ? '' : may ? type.label : words.record.viewOnly(type.label);
     this.drawControls(may, rights);
     this.retitled();
   }
@@ -198,7 +199,7 @@ export class DetailView {
     const note = dirty ? this.noteOf(may, rights) : '';
     if (this.note.textContent !== note) this.note.textContent = note;
     const to = this.fixing ? /** @type {const} */ ({ page: 'outbox' }) : /** @type {const} */ ({ page: 'list', table: this.table });
-    if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back('Back to the list', to));
+    if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back(words.record.backToList, to));
   }
 
   /** @param {boolean} shown */
@@ -218,19 +219,19 @@ export class DetailView {
     const { edit, type } = this;
     if (!edit || !type) return '';
     const what = inSentence(type.label);
-    if (!may) return `Your profile does not let you ${edit.isNew ? 'create' : 'change'} this ${what}.`;
-    if (!edit.isNew && rights.wouldKeep(edit.base) && !rights.wouldKeep(edit.values)) return `After saving you will not see this ${what} any more.`;
-    return this.isNew || this.fixing ? '' : 'Not saved yet';
+    if (!may) return edit.isNew ? words.record.mayNotCreate(what) : words.record.mayNotChange(what);
+    if (!edit.isNew && rights.wouldKeep(edit.base) && !rights.wouldKeep(edit.values)) return words.record.hiddenOnceSaved(what);
+    return this.isNew || this.fixing ? '' : words.record.unsaved;
   }
 
   drawMissing() {
-    this.heading.textContent = this.type ? 'This record is not there' : 'This type is not there';
-    const text = this.type ? 'It was deleted, or you may not see it any more.' : 'An administrator retired it. Edits of yours that were not sent are kept in the outbox.';
+    this.heading.textContent = this.type ? words.record.notFound : words.record.typeNotFound;
+    const text = this.type ? words.record.notFoundText : words.record.typeNotFoundText;
     const typed = this.edit ? typedTexts(this.edit) : [];
     const shape = JSON.stringify([text, typed]);
     // Drawn anew only when it changed: a text is being selected here, to be copied.
     if (this.form.shape !== shape) {
-      const kept = typed.length ? [h('div', { class: 'typed' }, h('p', {}, 'What you typed and did not save:'), ...typed.map(([label, value]) => h('p', {}, h('strong', {}, `${label}: `), value)))] : [];
+      const kept = typed.length ? [h('div', { class: 'typed' }, h('p', {}, words.record.typed), ...typed.map(([label, value]) => h('p', {}, h('strong', {}, `${label}: `), value)))] : [];
       this.form.element.replaceChildren(h('p', { class: 'soft' }, text), ...kept);
       this.form.shape = shape;
     }
@@ -239,7 +240,7 @@ export class DetailView {
     this.note.textContent = '';
     // What was typed holds the page open: there must be a way to let go of it.
     this.foot.hidden = !this.edit || !this.app.drafts.has(this.key);
-    if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back('Back', { page: 'home' }));
+    if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back(words.record.back, { page: 'home' }));
   }
 
   async save() {
@@ -280,11 +281,11 @@ export class DetailView {
     if (this.fixing) {
       const op = await endFix(app, this.fixing);
       location.hash = address({ page: 'outbox' });
-      toast(op === null ? 'Nothing is left to send: the record has these values already.' : 'Sent again.');
+      toast(op === null ? words.record.nothingToSend : words.record.resent);
     } else if (this.isNew) {
       const id = await app.moat.insert(table, edit.result());
       app.drafts.delete(this.key);
-      toastWithUndo(app, `${type.label} created.`, { op: 'insert', table, id });
+      toastWithUndo(app, words.record.created(type.label), { op: 'insert', table, id });
       if (!this.gone) location.replace(address({ page: 'record', table, id }));
     } else {
       const id = /** @type {string} */ (this.id);
@@ -294,7 +295,7 @@ export class DetailView {
       const op = await app.moat.update(table, id, values);
       edit.saved(values);
       this.showProblems = false;
-      if (op !== null) toastWithUndo(app, 'Saved.', { op: 'update', table, id, before, opId: op });
+      if (op !== null) toastWithUndo(app, words.record.saved, { op: 'update', table, id, before, opId: op });
     }
   }
 
@@ -315,14 +316,17 @@ export class DetailView {
     const { app, table, type, edit } = this;
     if (!type || !edit) return;
     const id = /** @type {string} */ (this.id);
-    const answer = await ask(`Delete ${app.titleOf(type, edit.base)}?`, 'It disappears here at once, and everywhere else as soon as this device is online.', [{ key: 'no', label: 'Keep' }, { key: 'yes', label: 'Delete', kind: 'danger' }]);
+    const answer = await ask(words.record.deleteTitle(app.titleOf(type, edit.base)), words.record.deleteText, [
+      { key: 'no', label: words.record.cancel },
+      { key: 'yes', label: words.record.delete, kind: 'danger' },
+    ]);
     if (answer !== 'yes') return;
     const before = edit.base;
     await app.attempt(async () => {
       const opId = await app.moat.remove(table, id);
       app.drafts.delete(this.key);
       location.hash = address({ page: 'list', table });
-      toastWithUndo(app, `${type.label} deleted.`, { op: 'delete', table, id, before, opId });
+      toastWithUndo(app, words.record.deleted(type.label), { op: 'delete', table, id, before, opId });
     });
   }
 

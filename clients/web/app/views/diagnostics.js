@@ -5,10 +5,12 @@ import { describe, profileName } from '../sync/describe.js';
 import { button, h } from '../ui/dom.js';
 import { toast } from '../ui/toast.js';
 import { back } from './back.js';
+import { words } from '../words/index.js';
+import { number } from '../words/plural.js';
 
 /** @typedef {import('../app.js').App} App */
 
-const TIERS = ['', 'File system of the browser (OPFS)', 'IndexedDB', 'Memory only: lost when the window closes'];
+const { facts, sections } = words.diagnostics;
 
 export class DiagnosticsView {
   /** @param {App} app */
@@ -16,9 +18,9 @@ export class DiagnosticsView {
     this.app = app;
     this.facts = h('div', {});
     this.result = h('p', { role: 'status', class: 'soft' });
-    this.verifyButton = button('Compare with the server', () => void this.verify(), { kind: 'primary', icon: 'check' });
-    this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back('Start', { page: 'home' }), h('h1', {}, 'Diagnostics')),
-      h('div', { class: 'body' }, h('div', { class: 'actions' }, this.verifyButton, button('Keep data safe', () => void this.persist(), { icon: 'box' }), button('Copy', () => void this.copy(), { icon: 'list' })), this.result, this.facts));
+    this.verifyButton = button(words.diagnostics.compare, () => void this.verify(), { kind: 'primary', icon: 'check' });
+    this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back(words.diagnostics.home, { page: 'home' }), h('h1', {}, words.diagnostics.title)),
+      h('div', { class: 'body' }, h('div', { class: 'actions' }, this.verifyButton, button(words.diagnostics.protect, () => void this.persist(), { icon: 'box' }), button(words.diagnostics.copy, () => void this.copy(), { icon: 'list' })), this.result, this.facts));
     this.gone = false;
     /** @type {Record<string, any>} */
     this.read = {};
@@ -29,7 +31,7 @@ export class DiagnosticsView {
   }
 
   title() {
-    return 'Diagnostics';
+    return words.diagnostics.title;
   }
 
   destroy() {
@@ -50,41 +52,82 @@ export class DiagnosticsView {
     const about = this.read = await this.app.moat.diagnostics();
     if (this.gone) return;
     const { status } = this.app;
-    const { text, hint } = describe(status, Date.now());
-    const count = (/** @type {any} */ n) => new Intl.NumberFormat().format(Number(n));
-    /** @type {[string, [string, any][]][]} */
-    const sections = [
-      ['Sync', [['State', `${text}. ${hint}`], ['Problem', status.problem ? `${status.problem.code}: ${status.problem.message}` : 'None'],
-        ['Not sent', `${about.overlays.pending} waiting, ${about.overlays.acked} being confirmed, ${about.overlays.conflict} in conflict, ${about.overlays.rejected} rejected, ${about.overlays.parked} parked`],
-        ['Position', `${count(about.cursor)} of ${count(status.head)}, ${count(Math.max(0, status.head - about.cursor))} changes behind`], ['Version of the tables', about.schema_version], ['This tab', status.leader ? 'Holds the connection' : 'Follows another tab']]],
-      ['On this device', [['Kept in', `${TIERS[about.storage.tier]}${about.storage.reason ? ` (${about.storage.reason})` : ''}`], ['Safe from removal', this.app.kept ? 'Yes' : 'No. It may be removed when space is short; installing Moat as an app prevents that.'],
-        ['Size', `${count(Math.round(about.bytes / 1024))} KiB`], ['Starts offline', native || navigator.serviceWorker?.controller ? 'Yes' : 'After the next reload'], ['App', about.version], ['SQLite', about.sqlite]]],
-      ['Account', [['Company', about.tenant], ['User', about.user], ['Profile', profileName(status.profile)], ['Device', about.device], ['Channel', about.channel], ['Server', about.server], ['Server epoch', about.server_epoch], ['Chain', about.state_hash]]],
-      ['Tables', Object.entries(about.tables).map(([name, n]) => [`Records in ${name}`, count(n)])],
-    ];
-    this.facts.replaceChildren(...sections.map(([title, rows]) => h('section', { class: 'facts' }, h('h2', {}, title), h('dl', {}, ...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value ?? '–'))])))));
+    const rows = factsOf(about, status, this.app.kept);
+    this.facts.replaceChildren(...rows.map(([title, facts]) => h('section', { class: 'facts' }, h('h2', {}, title), h('dl', {}, ...facts.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value ?? words.values.none))])))));
   }
 
   async verify() {
     this.verifyButton.disabled = true;
-    this.result.textContent = this.app.status.online ? 'Comparing every table …' : 'Waits for a connection …';
+    this.result.textContent = this.app.status.online ? words.diagnostics.comparing : words.diagnostics.waiting;
     await this.app.attempt(async () => {
       const { equal, repaired, problem } = await this.app.moat.verify();
-      this.result.textContent = problem ? problem.message : equal ? `Equal to the server${repaired ? `; ${repaired} records were put right` : ''}.` : `${repaired} records differed and were put right.`;
+      this.result.textContent = problem ? problem.message : comparison(equal, repaired);
     });
     this.verifyButton.disabled = false;
   }
 
   async persist() {
     const agreed = await this.app.keep();
-    toast(agreed ? 'The browser keeps the data.' : 'The browser decides by itself. Installing the app helps.');
+    toast(agreed ? words.diagnostics.willKeep : words.diagnostics.mayNotKeep);
     await this.app.attempt(() => this.draw());
   }
 
   async copy() {
     await this.app.attempt(async () => {
       await navigator.clipboard.writeText(JSON.stringify(this.read, null, 2));
-      toast('Copied.');
+      toast(words.diagnostics.copied);
     });
   }
+}
+
+/**
+ * Return what the page lists, by section.
+ * @param {Record<string, any>} about what `moat.diagnostics` returns
+ * @param {import('../../sdk/types.js').Status} status
+ * @param {boolean | null} kept whether the browser promised to keep the data
+ * @returns {[string, [string, any][]][]}
+ */
+function factsOf(about, status, kept) {
+  const { text, hint } = describe(status, Date.now());
+  const { storage } = about;
+  const tier = words.diagnostics.storage[storage.tier];
+  const offline = native || navigator.serviceWorker?.controller;
+  return [
+    [sections.sync, [
+      [facts.status, `${text}. ${hint}`],
+      [facts.problem, status.problem ? `${status.problem.code}: ${status.problem.message}` : words.diagnostics.none],
+      [facts.unsynced, words.diagnostics.unsynced(about.overlays)],
+      [facts.position, words.diagnostics.position(about.cursor, status.head)],
+      [facts.schema, about.schema_version],
+      [facts.tab, status.leader ? words.diagnostics.leader : words.diagnostics.follower],
+    ]],
+    [sections.device, [
+      [facts.storage, storage.reason ? `${tier} (${storage.reason})` : tier],
+      [facts.protected, kept ? words.diagnostics.yes : words.diagnostics.unprotected],
+      [facts.size, words.diagnostics.size(about.bytes)],
+      [facts.offline, offline ? words.diagnostics.opensOffline : words.diagnostics.opensOfflineLater],
+      [facts.app, about.version],
+      [facts.sqlite, about.sqlite],
+    ]],
+    [sections.account, [
+      [facts.company, about.tenant],
+      [facts.user, about.user],
+      [facts.profile, profileName(status.profile)],
+      [facts.device, about.device],
+      [facts.channel, about.channel],
+      [facts.server, about.server],
+      [facts.epoch, about.server_epoch],
+      [facts.chain, about.state_hash],
+    ]],
+    [sections.tables, Object.entries(about.tables).map(([name, count]) => [facts.records(name), number(count)])],
+  ];
+}
+
+/**
+ * @param {boolean} equal whether the replica equals the server's data, after repairs
+ * @param {number} repaired how many records were repaired
+ */
+function comparison(equal, repaired) {
+  if (!equal) return words.diagnostics.repaired(repaired);
+  return repaired ? words.diagnostics.equalRepaired(repaired) : words.diagnostics.equal;
 }

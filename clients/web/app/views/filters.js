@@ -3,6 +3,7 @@
 import { filterOf, inputType, isSet, needsValue, operatorsOf, shownValue, valueOf } from '../lists/filters.js';
 import { button, h } from '../ui/dom.js';
 import { Kept, arrange } from '../ui/kept.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
@@ -23,10 +24,10 @@ export class FilterPanel {
     /** @type {Choices} */
     this.choices = { fields: [], all: [], columns: [], sort: null, title: '' };
     this.list = h('div', { class: 'filter-rows' });
-    this.sortBox = h('div', { class: 'sort-row' }, h('span', { class: 'legend' }, 'Sort by'));
-    this.columnBox = h('fieldset', { class: 'column-choice' }, h('legend', {}, 'Show'));
-    this.adder = button('Add a filter', () => this.add(), { icon: 'plus' });
-    this.element = h('div', { class: 'filters', role: 'region', 'aria-label': 'Filter, sort and columns' }, this.list, this.adder, this.sortBox, this.columnBox);
+    this.sortBox = h('div', { class: 'sort-row' }, h('span', { class: 'legend' }, words.filters.sortBy));
+    this.columnBox = h('fieldset', { class: 'column-choice' }, h('legend', {}, words.filters.columns));
+    this.adder = button(words.filters.add, () => this.add(), { icon: 'plus' });
+    this.element = h('div', { class: 'filters', role: 'region', 'aria-label': words.filters.panel }, this.list, this.adder, this.sortBox, this.columnBox);
   }
 
   /** What is to be filtered by; a filter without a value filters nothing yet. */
@@ -100,14 +101,14 @@ export class FilterPanel {
     const fields = this.filterable();
     const field = fields.find((one) => one.name === row.field) ?? fields[0];
     const redraw = () => { this.draw(); this.changed(); };
-    const which = this.select(`${row.key} field`, 'Field', namesOf(fields), row.field, (name) => {
+    const which = this.select(`${row.key} field`, words.filters.field, namesOf(fields), row.field, (name) => {
       const next = this.filterable().find((one) => one.name === name);
       if (next) Object.assign(row, filterOf(next, row.key));
       redraw();
     });
-    const how = this.select(`${row.key} condition`, 'Condition', operatorsOf(field), row.op, (op) => { row.op = /** @type {FilterRow['op']} */ (op); redraw(); });
+    const how = this.select(`${row.key} condition`, words.filters.condition, operatorsOf(field), row.op, (op) => { row.op = /** @type {FilterRow['op']} */ (op); redraw(); });
     const value = needsValue(row.op) ? this.valueInput(field, row) : this.#kept.take(`${row.key} no value`, '', () => h('span', {}));
-    const remove = this.#kept.take(`${row.key} remove`, '', () => button('Remove this filter', () => this.remove(row), { icon: 'close', kind: 'icon' }));
+    const remove = this.#kept.take(`${row.key} remove`, '', () => button(words.filters.remove, () => this.remove(row), { icon: 'close', kind: 'icon' }));
     const element = this.#kept.take(`${row.key}`, '', () => h('div', { class: 'filter-row' }));
     arrange(element, [which, how, value, remove]);
     return element;
@@ -121,12 +122,12 @@ export class FilterPanel {
     const set = (/** @type {string} */ text) => { row.value = valueOf(field, text); this.changed(); };
     if (field.kind === 'boolean' || field.kind === 'choice') {
       /** @type {[string, string][]} */
-      const options = field.kind === 'boolean' ? [['true', 'Yes'], ['', 'No']] : [['', 'Choose …'], ...(field.choices ?? []).map((one) => /** @type {[string, string]} */ ([one.value, one.label]))];
-      return this.select(`${row.key} value`, 'Value', options, shownValue(field, row.value), set, field.name);
+      const options = field.kind === 'boolean' ? [['true', words.values.yes], ['', words.values.no]] : [['', words.filters.choose], ...(field.choices ?? []).map((one) => /** @type {[string, string]} */ ([one.value, one.label]))];
+      return this.select(`${row.key} value`, words.filters.value, options, shownValue(field, row.value), set, field.name);
     }
     const type = inputType(field);
     const input = this.#kept.take(`${row.key} value`, [field.name, field.kind], () => {
-      const made = h('input', { type, 'aria-label': 'Value', ...(type === 'number' ? { step: 'any' } : {}) });
+      const made = h('input', { type, 'aria-label': words.filters.value, ...(type === 'number' ? { step: 'any' } : {}) });
       made.addEventListener('input', () => set(made.value));
       return made;
     });
@@ -143,8 +144,8 @@ export class FilterPanel {
       this.changed();
     };
     const sortable = fields.filter((field) => field.kind !== 'json' && field.kind !== 'reference');
-    const field = this.select('sort', 'Sort by', [['', 'as stored'], ...namesOf(sortable)], sort?.field ?? '', (name) => set(name ? { field: name, descending: this.sort?.descending ?? false } : null));
-    const direction = this.select('order', 'Order', [['', 'Ascending'], ['desc', 'Descending']], sort?.descending ? 'desc' : '', (way) => { if (this.sort) set({ ...this.sort, descending: way === 'desc' }); });
+    const field = this.select('sort', words.filters.sortBy, [['', words.filters.defaultOrder], ...namesOf(sortable)], sort?.field ?? '', (name) => set(name ? { field: name, descending: this.sort?.descending ?? false } : null));
+    const direction = this.select('order', words.filters.order, [['', words.filters.ascending], ['desc', words.filters.descending]], sort?.descending ? 'desc' : '', (way) => { if (this.sort) set({ ...this.sort, descending: way === 'desc' }); });
     direction.disabled = !sort;
     arrange(this.sortBox, [this.sortBox.children[0], field, direction]);
   }

@@ -4,6 +4,7 @@ import { ago } from '../forms/display.js';
 import { after, fieldChanges, verb } from '../sync/ops.js';
 import { button, h } from '../ui/dom.js';
 import { sheet } from '../ui/dialog.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -12,8 +13,6 @@ import { sheet } from '../ui/dialog.js';
  */
 
 const PAGE = 50;
-/** @type {Record<string, string>} */
-const WAITING = { pending: 'not sent yet', acked: 'being confirmed', conflict: 'in conflict', rejected: 'rejected', parked: 'parked' };
 
 /**
  * @param {App} app
@@ -24,8 +23,8 @@ const WAITING = { pending: 'not sent yet', acked: 'being confirmed', conflict: '
 export async function openHistory(app, type, id, title) {
   const list = h('ol', { class: 'entries' });
   const foot = h('div', { class: 'more' });
-  const note = h('p', { class: 'soft', role: 'status' }, 'Loading …');
-  sheet(`History of ${title}`, { body: [list, note, foot] });
+  const note = h('p', { class: 'soft', role: 'status' }, words.history.loading);
+  sheet(words.history.title(title), { body: [list, note, foot] });
   /** @type {Entry[] | null} this device's own edits, then what the server told, newest first */
   let entries = null;
   async function show(/** @type {Entry[]} */ shown) {
@@ -34,7 +33,7 @@ export async function openHistory(app, type, id, title) {
   }
   const offer = (/** @type {string} */ label, /** @type {string | undefined} */ cursor) => foot.replaceChildren(button(label, () => void load(cursor), {}));
   async function load(/** @type {string | undefined} */ cursor) {
-    note.textContent = 'Loading …';
+    note.textContent = words.history.loading;
     foot.replaceChildren();
     try {
       entries ??= await ownEdits(app, type, id);
@@ -42,12 +41,12 @@ export async function openHistory(app, type, id, title) {
       const page = await app.moat.history(type.table_name, id, { cursor, limit: PAGE });
       entries.push(...page.results);
       await show(entries);
-      if (page.next) offer('Earlier changes', page.next);
+      if (page.next) offer(words.history.earlier, page.next);
       note.textContent = '';
     } catch (error) {
       const offline = /** @type {any} */ (error).code === 'network' || !app.status.online;
-      note.textContent = offline ? 'Offline: earlier changes are on the server.' : `The history cannot be read: ${/** @type {Error} */ (error).message}`;
-      offer('Try again', cursor);
+      note.textContent = offline ? words.history.offline : words.history.failed(/** @type {Error} */ (error).message);
+      offer(words.history.tryAgain, cursor);
     }
   }
   await load(undefined);
@@ -62,7 +61,7 @@ export async function openHistory(app, type, id, title) {
 async function ownEdits(app, type, id) {
   const overlays = await app.moat.overlays();
   return overlays.filter((overlay) => overlay.table === type.table_name && overlay.id === id && overlay.op !== 'settle').reverse()
-    .map((overlay) => ({ op: overlay.op, payload: overlay.payload, by: app.status.user ?? 'you', at: overlay.created_at, waiting: WAITING[overlay.state] }));
+    .map((overlay) => ({ op: overlay.op, payload: overlay.payload, by: app.status.user ?? words.history.you, at: overlay.created_at, waiting: words.history.states[overlay.state] }));
 }
 
 /**
@@ -92,9 +91,9 @@ function draw(type, entry, titles) {
   const read = (/** @type {any} */ value, /** @type {string} */ text) => titles.get(String(value)) ?? text;
   const changes = entry.op === 'update' ? fieldChanges(type, entry, entry.before) : entry.op === 'insert' ? fieldChanges(type, entry) : [];
   return h('li', {},
-    h('p', {}, h('strong', {}, entry.by || 'system'), ` ${verb(entry.op).toLowerCase()}`, entry.op === 'update' ? '' : ' the record', entry.waiting ? h('span', { class: 'badge pending' }, entry.waiting) : null),
+    h('p', {}, h('strong', {}, entry.by || words.history.system), words.history.did(verb(entry.op), entry.op), entry.waiting ? h('span', { class: 'badge pending' }, entry.waiting) : null),
     changes.length ? h('dl', { class: 'changes' }, ...changes.flatMap(({ label, before, after: now, text, was }) => [h('dt', {}, label), h('dd', {}, was && before !== undefined && entry.op === 'update' ? h('del', {}, read(before, was)) : null, ' ', h('ins', {}, read(now, text)))])) : null,
-    h('p', { class: 'when' }, h('time', { dateTime: entry.at, title: new Date(entry.at).toLocaleString() }, ago(entry.at, Date.now())), entry.made_at ? ` · made offline ${new Date(entry.made_at).toLocaleString()}` : ''));
+    h('p', { class: 'when' }, h('time', { dateTime: entry.at, title: new Date(entry.at).toLocaleString() }, ago(entry.at, Date.now())), entry.made_at ? words.history.editedOffline(new Date(entry.made_at).toLocaleString()) : ''));
 }
 
 /**

@@ -12,6 +12,7 @@ import { Kept, arrange } from '../ui/kept.js';
 import { VirtualList } from '../ui/virtual-list.js';
 import { back } from './back.js';
 import { FilterPanel } from './filters.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -26,18 +27,16 @@ const ROW_HEIGHT = 64;
 const TABLE_ROW_HEIGHT = 48;
 const TABLE_EDGES = 132; // px beside the columns: padding, and the mark of a record's sync state
 const TYPING_MS = 120;
-/** @type {Record<string, string>} */
-const STATES = { pending: 'Not sent', conflict: 'Conflict', rejected: 'Refused', parked: 'Parked' };
 
 export class ListView {
   heading = h('h1', {});
   count = h('span', { class: 'count', role: 'status' });
-  search = h('input', { type: 'search', id: uid('search'), placeholder: 'Search', autocomplete: 'off' });
-  more = button('Filter, sort and columns', () => this.togglePanel(), { icon: 'filter', kind: 'icon' });
-  chips = h('div', { class: 'chips', role: 'group', 'aria-label': 'Status' });
+  search = h('input', { type: 'search', id: uid('search'), placeholder: words.list.search, autocomplete: 'off' });
+  more = button(words.list.panel, () => this.togglePanel(), { icon: 'filter', kind: 'icon' });
+  chips = h('div', { class: 'chips', role: 'group', 'aria-label': words.list.status });
   panel = new FilterPanel({ changed: () => this.onPanel() });
   nothing = h('div', { class: 'empty', hidden: true });
-  tableHead = h('div', { class: 'table-head', role: 'group', 'aria-label': 'Columns' });
+  tableHead = h('div', { class: 'table-head', role: 'group', 'aria-label': words.list.columns });
   /** Chips and column heads stay under the finger that presses them. */
   kept = { chips: new Kept(), head: new Kept() };
   /** @type {string[]} */
@@ -69,13 +68,13 @@ export class ListView {
       open: (row) => { location.hash = address({ page: 'record', table, id: row.id }); },
     });
     this.live = new LiveList({ open: (options, listener) => app.moat.list(options, listener), changed: (how) => this.onList(how), progress: (share) => this.onProgress(share), failed: (error) => this.onFailed(error) });
-    this.create = h('a', { class: 'button primary new', href: address({ page: 'new', table }) }, icon('plus'), h('span', {}, 'New'));
+    this.create = h('a', { class: 'button primary new', href: address({ page: 'new', table }) }, icon('plus'), h('span', {}, words.list.new));
     this.search.addEventListener('input', () => this.onSearch());
     this.search.addEventListener('keydown', (event) => this.onSearchKey(event));
     this.more.setAttribute('aria-expanded', 'false');
     this.panel.element.hidden = true;
     this.element = h('div', { class: 'list-view' },
-      h('div', { class: 'pane-head' }, back('All object types', { page: 'home' }), this.heading, this.count, this.create),
+      h('div', { class: 'pane-head' }, back(words.list.back, { page: 'home' }), this.heading, this.count, this.create),
       h('div', { class: 'search' }, h('div', { class: 'search-box' }, icon('search'), this.search), this.more),
       this.chips, this.panel.element, this.tableHead, this.virtual.element, this.nothing);
     this.drawHead();
@@ -132,7 +131,7 @@ export class ListView {
     cell.className = `head-cell${number ? ' number' : ''}${sorted ? ' sorted' : ''}`;
     if (!sortable) return cell;
     cell.setAttribute('aria-pressed', String(sorted));
-    cell.setAttribute('aria-label', `Sort by ${label}${sorted ? (sort?.descending ? ', descending' : ', ascending') : ''}`);
+    cell.setAttribute('aria-label', sorted ? words.list.sortedBy(label, sort?.descending === true) : words.list.sortBy(label));
     cell.children[1].textContent = sorted ? (sort?.descending ? '↓' : '↑') : '';
     return cell;
   }
@@ -159,8 +158,8 @@ export class ListView {
     const { type, app } = this;
     this.heading.textContent = type.label_plural || type.label;
     this.create.hidden = !app.canCreate(this.table);
-    this.search.setAttribute('aria-label', `Search ${type.label_plural || type.label}`);
-    this.create.setAttribute('aria-label', `New ${type.label}`);
+    this.search.setAttribute('aria-label', words.list.searchFor(type.label_plural || type.label));
+    this.create.setAttribute('aria-label', words.list.newOf(type.label));
     this.drawChips();
     const readable = (/** @type {string} */ field) => app.rights(this.table).canRead(field);
     const fields = [...headFields(type), ...type.fields].filter((field) => readable(field.name));
@@ -170,7 +169,7 @@ export class ListView {
 
   drawChips() {
     const { statuses } = this.type;
-    const choices = statuses.length ? [{ value: '', label: 'All', colour: undefined }, ...statuses] : [];
+    const choices = statuses.length ? [{ value: '', label: words.list.all, colour: undefined }, ...statuses] : [];
     this.chips.hidden = !choices.length;
     this.kept.chips.draw(() => arrange(this.chips, choices.map(({ value, label, colour }) => {
       const chip = this.kept.chips.take(value, [label, colour], () => h('button', { type: 'button', class: 'chip', onclick: () => this.pickStatus(value) }, value ? dot(colour) : null, label));
@@ -238,19 +237,19 @@ export class ListView {
   /** @param {number | null} share of a search or a sort that is done */
   onProgress(share) {
     this.virtual.element.setAttribute('aria-busy', String(share !== null));
-    if (share !== null) this.count.textContent = `${Math.round(share * 100)} %`;
+    if (share !== null) this.count.textContent = words.list.progress(share);
   }
 
   /** @param {{count: number, top: boolean}} how */
   onList({ count, top }) {
     this.count.textContent = new Intl.NumberFormat().format(count);
-    this.count.setAttribute('aria-label', `${count} records`);
+    this.count.setAttribute('aria-label', words.list.records(count));
     this.virtual.reset(count, { top });
     const narrowed = this.state.search || this.state.filters.length || this.status;
-    const many = inSentence(this.type.label_plural) || 'records';
+    const many = inSentence(this.type.label_plural) || words.list.someRecords;
     if (count) this.showNothing(null);
-    else if (narrowed) this.showNothing({ icon: 'search', title: 'Nothing matches.', action: ['Show all', () => this.clear()] });
-    else this.showNothing({ icon: this.type.icon, title: `No ${many} yet`, text: this.create.hidden ? 'They appear here by themselves.' : 'Create the first one with New.' });
+    else if (narrowed) this.showNothing({ icon: 'search', title: words.list.noMatches, action: [words.list.clearFilters, () => this.clear()] });
+    else this.showNothing({ icon: this.type.icon, title: words.list.nothing(many), text: this.create.hidden ? words.list.nothingText : words.list.nothingTextNew });
   }
 
   /** @param {{message: string}} error */
@@ -258,7 +257,7 @@ export class ListView {
     this.count.textContent = '';
     this.count.removeAttribute('aria-label');
     this.virtual.reset(0, { top: false });
-    this.showNothing({ icon: 'warning', title: 'The list cannot be shown', text: message, action: ['Try again', () => this.show()] });
+    this.showNothing({ icon: 'warning', title: words.list.failed, text: message, action: [words.list.tryAgain, () => this.show()] });
   }
 
   /**
@@ -292,8 +291,10 @@ export class ListView {
   drawRow(row, element) {
     const { type, app } = this;
     const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
-    const state = app.drafts.get(`${this.table}/${row.id}`)?.dirty ? 'Unsaved' : STATES[this.states[row.id] ?? ''];
-    const badge = state ? h('span', { class: `badge ${state === 'Unsaved' ? 'unsaved' : this.states[row.id]}` }, state) : null;
+    const unsaved = app.drafts.get(`${this.table}/${row.id}`)?.dirty;
+    const state = this.states[row.id] ?? '';
+    const mark = unsaved ? words.list.unsaved : words.list.states[state];
+    const badge = mark ? h('span', { class: `badge ${unsaved ? 'unsaved' : state}` }, mark) : null;
     const title = h('span', { class: 'title' }, app.titleOf(type, row));
     element.removeAttribute('aria-label');
     element.dataset.id = row.id;

@@ -1,11 +1,11 @@
 /** Above a record: edits of it that are not on the server yet, or never will be as they are. */
 
-import { edits } from '../sync/describe.js';
 import { fieldsOf, reason, fieldChanges, verb } from '../sync/ops.js';
 import { canFix } from '../sync/rights.js';
 import { address } from '../router.js';
 import { button, h, icon } from '../ui/dom.js';
 import { openConflict } from './conflict.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -64,14 +64,15 @@ export class Notices {
     const { app } = this;
     const what = this.what(overlay);
     if (overlay.state === 'conflict') {
-      return box('warn', 'Conflict.', `${overlay.details?.by || 'Someone else'} changed the same meanwhile. Yours: ${what}`, [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
+      return box('warn', words.notices.conflictTitle, words.notices.conflictText(overlay.details?.by || words.notices.someoneElse, what), [button(words.notices.review, () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
     }
     const type = app.types.get(overlay.table);
     const { fixing } = this.of;
-    const fix = fixing || !type || !canFix(app.rights(overlay.table), overlay) ? null : h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair');
-    const title = overlay.state === 'parked' ? 'This edit has no place any more.' : 'The server rejected an edit.';
-    const left = fixing?.leftOut.length ? ` Left out now: ${fixing.leftOut.map((name) => fieldsOf(type).get(name)?.label ?? name).join(', ')}.` : '';
-    return box('bad', title, `${rejectionText(type, overlay)} ${what}${left}`, [fix, this.undo('Discard', overlay)]);
+    const fix = fixing || !type || !canFix(app.rights(overlay.table), overlay) ? null : h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, words.notices.fix);
+    const title = overlay.state === 'parked' ? words.notices.parkedTitle : words.notices.rejectedTitle;
+    const leftOut = (fixing?.leftOut ?? []).map((name) => fieldsOf(type).get(name)?.label ?? name);
+    const parts = [rejectionText(type, overlay), what, leftOut.length ? words.notices.leftOut(leftOut.join(', ')) : ''];
+    return box('bad', title, parts.filter(Boolean).join(' '), [fix, this.undo(words.notices.discard, overlay)]);
   }
 
   /**
@@ -81,7 +82,7 @@ export class Notices {
   waiting(overlays) {
     const last = overlays[overlays.length - 1];
     const many = overlays.length > 1;
-    return box('plain', 'Not sent yet.', `${many ? `${edits(overlays.length)}. ` : ''}${this.what(last)}`, [this.undo(many ? 'Undo the last' : 'Undo', last)]);
+    return box('plain', words.notices.waitingTitle, words.notices.waitingText(overlays.length, this.what(last)), [this.undo(many ? words.notices.undoLast : words.notices.undo, last)]);
   }
 
   /**
@@ -96,7 +97,7 @@ export class Notices {
   what(overlay) {
     const type = this.app.types.get(overlay.table);
     const fields = fieldChanges(type, overlay).map(({ label }) => label);
-    return overlay.op === 'update' ? `${verb('update')}: ${fields.join(', ')}.` : `${verb(overlay.op)}.`;
+    return words.notices.edit(verb(overlay.op), overlay.op === 'update' ? fields : []);
   }
 }
 
@@ -107,7 +108,7 @@ export class Notices {
  */
 export function rejectionText(type, overlay) {
   const { text, field } = reason(type, overlay);
-  return field ? `${fieldsOf(type).get(field)?.label}: ${text}` : text;
+  return field ? words.notices.about(fieldsOf(type).get(field)?.label ?? field, text) : text;
 }
 
 /**

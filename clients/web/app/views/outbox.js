@@ -2,7 +2,6 @@
 
 import { ago } from '../forms/display.js';
 import { address } from '../router.js';
-import { edits } from '../sync/describe.js';
 import { fieldChanges, verb } from '../sync/ops.js';
 import { allows, canFix } from '../sync/rights.js';
 import { ask } from '../ui/dialog.js';
@@ -10,6 +9,7 @@ import { button, h, icon } from '../ui/dom.js';
 import { back } from './back.js';
 import { openConflict } from './conflict.js';
 import { rejectionText } from './notices.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -18,9 +18,9 @@ import { rejectionText } from './notices.js';
 
 /** @type {[Overlay['state'][], string, string][]} */
 const SECTIONS = [
-  [['conflict'], 'Conflicts', 'Someone else changed the same. Decide what holds.'],
-  [['rejected', 'parked'], 'Refused', 'The server could not take these. Repair and send them again, or discard them.'],
-  [['pending', 'acked'], 'Waiting', 'Sent by themselves as soon as there is a connection.'],
+  [['conflict'], words.outbox.conflicts, words.outbox.conflictsText],
+  [['rejected', 'parked'], words.outbox.rejected, words.outbox.rejectedText],
+  [['pending', 'acked'], words.outbox.waiting, words.outbox.waitingText],
 ];
 const SHOWN = 200;
 
@@ -29,14 +29,14 @@ export class OutboxView {
   constructor(app) {
     this.app = app;
     this.content = h('div', { class: 'body' });
-    this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back('Start', { page: 'home' }), h('h1', {}, 'Outbox')), this.content);
+    this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back(words.outbox.home, { page: 'home' }), h('h1', {}, words.outbox.title)), this.content);
     this.turn = 0;
     this.stops = [app.on('overlays', () => this.again()), app.on('definitions', () => this.again()), app.on('rights', () => this.again())];
     void app.attempt(() => this.read());
   }
 
   title() {
-    return 'Outbox';
+    return words.outbox.title;
   }
 
   destroy() {
@@ -59,7 +59,7 @@ export class OutboxView {
     const titles = await this.titles(shown.slice(0, SHOWN));
     if (turn !== this.turn) return;
     if (!shown.length) {
-      this.content.replaceChildren(h('div', { class: 'empty' }, icon('check'), h('h2', {}, 'Everything is on the server.'), h('p', {}, 'Edits made without a connection wait here until they are sent.')));
+      this.content.replaceChildren(h('div', { class: 'empty' }, icon('check'), h('h2', {}, words.outbox.empty), h('p', {}, words.outbox.emptyText)));
       return;
     }
     this.content.replaceChildren(...SECTIONS.flatMap(([states, label, text]) => {
@@ -76,8 +76,8 @@ export class OutboxView {
    */
   section(label, text, overlays, titles) {
     const rest = overlays.length - SHOWN;
-    return h('section', { class: 'outbox' }, h('h2', {}, `${label} (${overlays.length})`), h('p', { class: 'soft' }, text),
-      h('ul', { class: 'entries' }, ...overlays.slice(0, SHOWN).map((overlay) => this.entry(overlay, titles.get(overlay.op_id) ?? overlay.id))), rest > 0 ? h('p', { class: 'soft' }, `and ${edits(rest)} more`) : null);
+    return h('section', { class: 'outbox' }, h('h2', {}, words.outbox.section(label, overlays.length)), h('p', { class: 'soft' }, text),
+      h('ul', { class: 'entries' }, ...overlays.slice(0, SHOWN).map((overlay) => this.entry(overlay, titles.get(overlay.op_id) ?? overlay.id))), rest > 0 ? h('p', { class: 'soft' }, words.outbox.notShown(rest)) : null);
   }
 
   /**
@@ -90,7 +90,7 @@ export class OutboxView {
     const changes = fieldChanges(type, overlay).filter(({ field, after }) => overlay.op !== 'insert' || (after ?? null) !== (defaults.get(field) ?? null));
     const actions = this.actions(overlay, title);
     return h('li', { class: 'entry', 'data-op': overlay.op_id },
-      h('p', {}, h('strong', {}, title), ` · ${type?.label ?? overlay.table} · ${verb(overlay.op).toLowerCase()} ${ago(overlay.created_at, Date.now())}`),
+      h('p', {}, h('strong', {}, title), words.outbox.entry(type?.label ?? overlay.table, verb(overlay.op), ago(overlay.created_at, Date.now()))),
       overlay.state === 'rejected' || overlay.state === 'parked' ? h('p', { class: 'error' }, rejectionText(type, overlay)) : null,
       changes.length ? h('p', { class: 'soft' }, changes.slice(0, 6).map(({ label, text }) => `${label}: ${text}`).join(' · ')) : null,
       actions.length ? h('div', { class: 'actions' }, ...actions) : null);
@@ -103,13 +103,13 @@ export class OutboxView {
   actions(overlay, title) {
     const { app } = this;
     const type = app.types.get(overlay.table);
-    if (overlay.state === 'conflict') return [button('Decide', () => void openConflict(app, overlay.op_id), { kind: 'primary' })];
-    if (overlay.state === 'pending') return [button('Undo', () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' })];
+    if (overlay.state === 'conflict') return [button(words.outbox.review, () => void openConflict(app, overlay.op_id), { kind: 'primary' })];
+    if (overlay.state === 'pending') return [button(words.outbox.undo, () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' })];
     if (overlay.state === 'acked') return [];
     const rights = app.rights(overlay.table);
-    const fix = type && canFix(rights, overlay) ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, 'Repair')] : [];
-    const again = type && allows(rights, overlay, type) ? [button('Send again', () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })] : [];
-    return [...fix, ...again, button('Discard', () => void this.discard(overlay, title), { icon: 'trash', kind: 'danger' })];
+    const fix = type && canFix(rights, overlay) ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, words.outbox.fix)] : [];
+    const again = type && allows(rights, overlay, type) ? [button(words.outbox.resend, () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })] : [];
+    return [...fix, ...again, button(words.outbox.discard, () => void this.discard(overlay, title), { icon: 'trash', kind: 'danger' })];
   }
 
   /**
@@ -117,7 +117,10 @@ export class OutboxView {
    * @param {string} title
    */
   async discard(overlay, title) {
-    const answer = await ask('Discard this edit?', `What you entered for “${title}” is lost.`, [{ key: 'no', label: 'Keep' }, { key: 'yes', label: 'Discard', kind: 'danger' }]);
+    const answer = await ask(words.outbox.discardTitle, words.outbox.discardText(title), [
+      { key: 'no', label: words.outbox.cancel },
+      { key: 'yes', label: words.outbox.discard, kind: 'danger' },
+    ]);
     if (answer === 'yes') await this.app.attempt(() => this.app.moat.discard(overlay.op_id));
   }
 

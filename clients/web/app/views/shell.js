@@ -10,6 +10,7 @@ import { ListView } from './list.js';
 import { OutboxView } from './outbox.js';
 import { StatusBar } from './status-bar.js';
 import { WelcomeView } from './welcome.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -17,7 +18,6 @@ import { WelcomeView } from './welcome.js';
  * @typedef {{element: HTMLElement, title: () => string, destroy: () => void, focus?: () => void}} View
  */
 
-const KEYS = [['/', 'Search the list'], ['n', 'New record'], ['↑ ↓', 'Move in the list'], ['Enter', 'Open the record'], ['Ctrl S', 'Save'], ['Esc', 'Back to the list'], ['?', 'These keys']];
 const WIDE = matchMedia('(min-width: 761px)');
 
 export class Shell {
@@ -26,11 +26,11 @@ export class Shell {
     this.app = app;
     this.bar = new StatusBar(app);
     this.alerts = new Alerts(app);
-    this.nav = h('nav', { class: 'types', 'aria-label': 'Object types' });
-    this.listPane = h('section', { class: 'list', 'aria-label': 'List' });
+    this.nav = h('nav', { class: 'types', 'aria-label': words.shell.types });
+    this.listPane = h('section', { class: 'list', 'aria-label': words.shell.list });
     this.detailPane = h('main', { class: 'detail', id: 'detail', tabIndex: -1 });
     this.element = h('div', { class: 'shell' },
-      h('a', { class: 'skip', href: '#detail', onclick: (/** @type {Event} */ event) => { event.preventDefault(); this.detailPane.focus(); } }, 'Skip to the record'),
+      h('a', { class: 'skip', href: '#detail', onclick: (/** @type {Event} */ event) => { event.preventDefault(); this.detailPane.focus(); } }, words.shell.skip),
       this.bar.element, this.alerts.element, this.nav, this.listPane, this.detailPane);
     /** @type {ListView | null} */
     this.list = null;
@@ -145,12 +145,12 @@ export class Shell {
 
   retitle() {
     const type = 'table' in this.route ? this.app.types.get(this.route.table) : undefined;
-    const parts = [this.route.page === 'list' || this.route.page === 'home' ? '' : this.detail?.title(), type?.label_plural, 'Moat'];
+    const parts = [this.route.page === 'list' || this.route.page === 'home' ? '' : this.detail?.title(), type?.label_plural, words.brand];
     document.title = parts.filter(Boolean).join(' · ');
   }
 
   keys() {
-    sheet('Keys', { class: 'question', body: [h('dl', { class: 'keys' }, ...KEYS.flatMap(([key, does]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, does)]))] });
+    sheet(words.shell.shortcuts, { class: 'question', body: [h('dl', { class: 'keys' }, ...words.shell.keys.flatMap(([key, does]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, does)]))] });
   }
 
   /** @param {KeyboardEvent} event */

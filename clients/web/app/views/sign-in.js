@@ -1,9 +1,9 @@
 /** Logging in and out. */
 
 import { builtFor, native } from '../native.js';
-import { edits } from '../sync/describe.js';
 import { ask, sheet } from '../ui/dialog.js';
 import { button, h, uid } from '../ui/dom.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -11,12 +11,6 @@ import { button, h, uid } from '../ui/dom.js';
 
 const LOGO = new URL('../icons/icon.svg', import.meta.url).href;
 const REMEMBERED = 'moat.tenant';
-
-/** @type {Record<string, string>} */
-const WHY = {
-  bad_login: 'Company, user or password is wrong.',
-  network: 'The server cannot be reached. Check the connection and try again.',
-};
 
 /**
  * Make the page that asks who it is.
@@ -26,8 +20,8 @@ const WHY = {
 export function signInPage(app) {
   const { pending } = app.status;
   return h('main', { class: 'sign-in' }, h('div', { class: 'card' },
-    h('div', { class: 'welcome' }, h('img', { src: LOGO, alt: '', width: 56, height: 56 }), h('h1', {}, 'Moat'), h('p', {}, 'Your work, live and offline.')),
-    pending ? h('p', { class: 'notice warn' }, `This device keeps ${edits(pending)} that ${pending === 1 ? 'is' : 'are'} not sent yet. Log in as before to send them.`) : null,
+    h('div', { class: 'welcome' }, h('img', { src: LOGO, alt: '', width: 56, height: 56 }), h('h1', {}, words.brand), h('p', {}, words.tagline)),
+    pending ? h('p', { class: 'notice warn' }, words.signIn.unsent(pending)) : null,
     signInForm(app)));
 }
 
@@ -36,7 +30,7 @@ export function signInPage(app) {
  * @param {App} app
  */
 export function signInSheet(app) {
-  const dialog = sheet('Log in again', { body: [h('p', { class: 'soft' }, 'Your data and your unsent edits stay on this device.'), signInForm(app, () => dialog.close())] });
+  const dialog = sheet(words.signIn.title, { body: [h('p', { class: 'soft' }, words.signIn.text), signInForm(app, () => dialog.close())] });
 }
 
 /**
@@ -53,20 +47,21 @@ function signInForm(app, done) {
   const password = input('password', 'current-password', '');
   password.type = 'password';
   const error = h('p', { class: 'error', role: 'alert' });
-  const submit = button('Log in', () => {}, { kind: 'primary' });
+  const submit = button(words.signIn.submit, () => {}, { kind: 'primary' });
   submit.type = 'submit';
   const needed = [...(server ? [server] : []), tenant, user, password];
-  const form = h('form', { noValidate: true }, server && labelled('Server', server), labelled('Company', tenant), labelled('User', user), labelled('Password', password), error, submit);
+  const form = h('form', { noValidate: true }, server && labelled(words.signIn.server, server), labelled(words.signIn.company, tenant), labelled(words.signIn.user, user), labelled(words.signIn.password, password), error, submit);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     void attempt();
   });
   async function attempt() {
     const missing = needed.find((one) => !one.value.trim());
-    error.textContent = missing ? `${server ? 'Server, company' : 'Company'}, user and password are all needed.` : '';
+    const required = server ? words.signIn.serverRequired : words.signIn.companyRequired;
+    error.textContent = missing ? required : '';
     if (missing) return missing.focus();
     submit.disabled = true;
-    submit.textContent = 'Logging in …';
+    submit.textContent = words.signIn.submitting;
     try {
       await app.moat.login({ tenant: tenant.value.trim(), user: user.value.trim(), password: password.value, device: deviceName(), ...(server ? { server: server.value } : {}) });
       localStorage.setItem(REMEMBERED, tenant.value.trim());
@@ -74,11 +69,11 @@ function signInForm(app, done) {
       done?.();
     } catch (failure) {
       const code = /** @type {any} */ (failure).code;
-      error.textContent = WHY[code] ?? (failure instanceof Error ? failure.message : String(failure));
+      error.textContent = words.signIn.failedBecause[code] ?? (failure instanceof Error ? failure.message : String(failure));
       (code === 'bad_server' && server ? server : password).select();
     } finally {
       submit.disabled = false;
-      submit.textContent = 'Log in';
+      submit.textContent = words.signIn.submit;
     }
   }
   const first = needed.find((one) => !one.value);
@@ -94,10 +89,9 @@ export async function signOut(app) {
   const { status } = app;
   if (status.phase === 'signed_out') return signInSheet(app);
   const unsent = status.pending + status.conflicts + status.rejected + status.parked;
-  const warning = unsent ? ` ${edits(unsent)} of yours ${unsent === 1 ? 'is' : 'are'} not on the server: removing the data loses ${unsent === 1 ? 'it' : 'them'}.` : '';
-  const answer = await ask('Log out?', `You can remove your data from this device, or keep it for the next time.${warning}`, [
-    { key: 'keep', label: 'Log out, keep data', kind: unsent ? 'primary' : 'plain' },
-    { key: 'forget', label: 'Log out, remove data', kind: 'danger' },
+  const answer = await ask(words.signOut.title, words.signOut.text(unsent), [
+    { key: 'keep', label: words.signOut.keep, kind: unsent ? 'primary' : 'plain' },
+    { key: 'forget', label: words.signOut.remove, kind: 'danger' },
   ]);
   if (answer) await app.attempt(() => app.moat.logout({ forget: answer === 'forget' }));
 }
@@ -124,5 +118,5 @@ function deviceName() {
   const { userAgent } = navigator;
   const system = /iPhone|iPad/.exec(userAgent)?.[0] ?? (/Android/.test(userAgent) ? 'Android' : /Mac OS X/.test(userAgent) ? 'Mac' : /Windows/.test(userAgent) ? 'Windows' : 'Linux');
   const browser = /Firefox/.test(userAgent) ? 'Firefox' : /Edg\//.test(userAgent) ? 'Edge' : /Chrome\//.test(userAgent) ? 'Chrome' : 'Safari';
-  return `${native ? 'App' : browser} on ${system}`;
+  return words.signIn.deviceName(native ? words.signIn.app : browser, system);
 }

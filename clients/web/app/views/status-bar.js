@@ -6,6 +6,7 @@ import { describe, profileName, safety } from '../sync/describe.js';
 import { button, h, icon } from '../ui/dom.js';
 import { sheet } from '../ui/dialog.js';
 import { signOut } from './sign-in.js';
+import { words } from '../words/index.js';
 
 /** @typedef {import('../app.js').App} App */
 
@@ -22,11 +23,11 @@ export class StatusBar {
     this.attention = h('a', { class: 'attention', href: address({ page: 'outbox' }), hidden: true });
     this.who = h('span', { class: 'who' });
     this.fill = h('div', {});
-    this.progress = h('div', { class: 'progress', role: 'progressbar', 'aria-label': 'Sync', 'aria-valuemin': '0', 'aria-valuemax': '100', hidden: true }, this.fill);
+    this.progress = h('div', { class: 'progress', role: 'progressbar', 'aria-label': words.account.progress, 'aria-valuemin': '0', 'aria-valuemax': '100', hidden: true }, this.fill);
     this.element = h('header', { class: 'status-bar' },
-      h('a', { class: 'brand', href: '#/', 'aria-label': 'Moat, start' }, h('img', { src: LOGO, alt: '', width: 28, height: 28 }), h('span', {}, 'Moat')),
+      h('a', { class: 'brand', href: '#/', 'aria-label': words.account.home }, h('img', { src: LOGO, alt: '', width: 28, height: 28 }), h('span', {}, words.brand)),
       this.state, this.announcer, this.attention, this.who,
-      button('Account and diagnostics', () => this.menu(), { icon: 'user', kind: 'icon' }), this.progress);
+      button(words.account.menu, () => this.menu(), { icon: 'user', kind: 'icon' }), this.progress);
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.calm = undefined;
     this.stop = app.on('status', () => this.update());
@@ -50,7 +51,7 @@ export class StatusBar {
   draw() {
     const { status } = this.app;
     const { tone, text, progress } = describe(status, Date.now());
-    const label = status.pending ? `${text} · ${status.pending} pending` : text;
+    const label = status.pending ? words.account.pending(text, status.pending) : text;
     this.state.className = `sync-state ${tone}`;
     this.state.dataset.phase = status.phase;
     this.state.dataset.pending = String(status.pending);
@@ -61,7 +62,7 @@ export class StatusBar {
     const waiting = status.conflicts + status.rejected + status.parked;
     this.attention.hidden = waiting === 0;
     this.attention.replaceChildren(icon('warning'), String(waiting));
-    this.attention.setAttribute('aria-label', `${waiting} ${waiting === 1 ? 'edit needs' : 'edits need'} your attention`);
+    this.attention.setAttribute('aria-label', words.account.attention(waiting));
     this.who.textContent = status.user ? `${status.user} · ${status.tenant ?? ''}` : '';
     this.progress.hidden = progress === null;
     this.progress.setAttribute('aria-valuenow', String(Math.round((progress ?? 0) * 100)));
@@ -73,8 +74,8 @@ export class StatusBar {
     const { text, hint } = describe(status, Date.now());
     const dialog = sheet(text, {
       body: [h('p', {}, hint), h('p', { class: 'soft' }, safety(status.storage, this.app.kept))],
-      foot: [button('What waits to be sent', () => { dialog.close(); location.hash = address({ page: 'outbox' }); }, { icon: 'inbox' }),
-        button('Diagnostics', () => { dialog.close(); location.hash = address({ page: 'diagnostics' }); }, { icon: 'info' })],
+      foot: [button(words.account.viewOutbox, () => { dialog.close(); location.hash = address({ page: 'outbox' }); }, { icon: 'inbox' }),
+        button(words.account.diagnostics, () => { dialog.close(); location.hash = address({ page: 'diagnostics' }); }, { icon: 'info' })],
     });
   }
 
@@ -82,12 +83,12 @@ export class StatusBar {
     const { status } = this.app;
     const go = (/** @type {import('../router.js').Route} */ route) => () => { dialog.close(); location.hash = address(route); };
     const items = [
-      button('Outbox', go({ page: 'outbox' }), { icon: 'inbox' }),
-      button('Diagnostics', go({ page: 'diagnostics' }), { icon: 'info' }),
-      ...(install.ready ? [button('Install as an app', () => { dialog.close(); void install.ask(); }, { icon: 'box' })] : []),
+      button(words.account.outbox, go({ page: 'outbox' }), { icon: 'inbox' }),
+      button(words.account.diagnostics, go({ page: 'diagnostics' }), { icon: 'info' }),
+      ...(install.ready ? [button(words.account.install, () => { dialog.close(); void install.ask(); }, { icon: 'box' })] : []),
       h('hr', {}),
-      button(status.phase === 'signed_out' ? 'Log in again' : 'Log out', () => { dialog.close(); void signOut(this.app); }, { icon: 'logout', kind: 'danger' }),
+      button(status.phase === 'signed_out' ? words.account.signInAgain : words.account.signOut, () => { dialog.close(); void signOut(this.app); }, { icon: 'logout', kind: 'danger' }),
     ];
-    const dialog = sheet(status.user ?? 'Account', { body: [h('p', { class: 'soft' }, [status.tenant, profileName(status.profile)].filter(Boolean).join(' · ')), h('div', { class: 'menu' }, ...items), ...(install.how ? [h('p', { class: 'soft' }, install.how)] : [])] });
+    const dialog = sheet(status.user ?? words.account.title, { body: [h('p', { class: 'soft' }, [status.tenant, profileName(status.profile)].filter(Boolean).join(' · ')), h('div', { class: 'menu' }, ...items), ...(install.how ? [h('p', { class: 'soft' }, install.how)] : [])] });
   }
 }

@@ -3,6 +3,7 @@
 import { fieldsOf } from '../sync/ops.js';
 import { allows } from '../sync/rights.js';
 import { toast } from '../ui/toast.js';
+import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
@@ -22,9 +23,9 @@ const FAILED = new Set(['conflict', 'rejected', 'parked']);
 export function toastWithUndo(app, text, done) {
   const onaction = () => void app.attempt(async () => {
     await takeBack(app, done);
-    toast('Taken back.');
+    toast(words.undo.done);
   });
-  const close = toast(text, { action: 'Undo', onaction, onclose: () => stop() });
+  const close = toast(text, { action: words.undo.undo, onaction, onclose: () => stop() });
   const stop = app.on('overlays', async () => {
     const overlays = await app.moat.overlays().catch(() => []);
     if (overlays.some((overlay) => FAILED.has(overlay.state) && isOf(overlay, done))) close();
@@ -52,7 +53,7 @@ async function takeBack(app, done) {
   const type = app.types.get(table);
   const rights = app.rights(table);
   const may = { insert: rights.delete, update: rights.update, delete: type !== undefined && allows(rights, { op: 'insert', payload: before }, type) }[op];
-  if (!may) throw new Error('The server has it already, and your profile does not let you take it back.');
+  if (!may) throw new Error(words.undo.notAllowed);
   if (op === 'insert') await app.moat.remove(table, id);
   else if (op === 'update') await app.moat.update(table, id, before);
   else await app.moat.insert(table, restored(type, before));

@@ -2,6 +2,7 @@
 
 import { describe } from '../sync/describe.js';
 import { h, icon } from '../ui/dom.js';
+import { words } from '../words/index.js';
 
 /** @typedef {import('../app.js').App} App */
 
@@ -24,10 +25,10 @@ export class WelcomeView {
 
   draw() {
     const { app } = this;
-    if (app.types.size) return this.element.replaceChildren(icon('list'), h('p', {}, 'Choose a record from the list.'));
+    if (app.types.size) return this.element.replaceChildren(icon('list'), h('p', {}, words.welcome.choose));
     const { text, hint, progress } = describe(app.status, Date.now());
-    if (app.status.phase === 'live') return this.element.replaceChildren(icon('box'), h('h1', {}, 'Nothing here yet'), h('p', {}, 'As soon as an administrator publishes an object type, it appears here by itself.'));
-    const bar = h('progress', { max: 1, 'aria-label': 'First sync' });
+    if (app.status.phase === 'live') return this.element.replaceChildren(icon('box'), h('h1', {}, words.welcome.nothing), h('p', {}, words.welcome.nothingText));
+    const bar = h('progress', { max: 1, 'aria-label': words.welcome.firstSync });
     if (progress !== null) bar.value = progress;
     return this.element.replaceChildren(h('h1', {}, text), h('p', {}, hint), bar);
   }

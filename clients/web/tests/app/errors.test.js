@@ -60,7 +60,7 @@ test('a page that cannot be read says so once, and is drawn when it can', async 
   it.broken = false;
   it.app.emit('overlays');
   await turn();
-  assert.ok(outbox.content.text.includes('Everything is on the server.'));
+  assert.ok(outbox.content.text.includes('Everything is synced'));
   it.broken = true;
   const diagnostics = new DiagnosticsView(it.app);
   await turn();
@@ -75,9 +75,9 @@ test('a history that cannot be read says so in its sheet, and can be tried again
   const it = appOf();
   await openHistory(it.app, /** @type {any} */ (TYPE), 'j1', 'Boiler');
   const dialog = body.querySelector('dialog');
-  assert.ok(dialog.text.includes('The history cannot be read: disk I/O error'));
+  assert.ok(dialog.text.includes('Couldn’t load the history: disk I/O error'));
   it.broken = false;
   dialog.called('Try again').act('click');
   await turn();
-  assert.ok(!dialog.text.includes('cannot') && !dialog.text.includes('Loading'));
+  assert.ok(!dialog.text.includes('Couldn’t') && !dialog.text.includes('Loading'));
 });

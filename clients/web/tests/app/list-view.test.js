@@ -32,7 +32,7 @@ beforeEach(page);
 test('a list that cannot be shown says so, in the error’s words and with a way to try again', () => {
   const it = listOf(), { view } = it;
   it.say({ count: 0, error: { code: 'storage_failed', message: 'disk I/O error' } });
-  assert.equal(view.nothing.text, 'The list cannot be shown disk I/O error Try again');
+  assert.equal(view.nothing.text, 'Couldn’t load the list disk I/O error Try again');
   assert.deepEqual([view.nothing.hidden, view.virtual.element.hidden, view.count.textContent], [false, true, '']);
   view.nothing.called('Try again').act('click');
   assert.equal(it.shown.length, 2);
@@ -40,14 +40,14 @@ test('a list that cannot be shown says so, in the error’s words and with a way
   assert.deepEqual([view.nothing.hidden, view.virtual.element.hidden, view.count.textContent], [true, false, '3']);
   assert.equal(document.activeElement, view.virtual.element, 'who pressed the button goes on in the list');
   it.say({ count: 0 });
-  assert.equal(view.nothing.text, 'No jobs yet Create the first one with New.');
+  assert.equal(view.nothing.text, 'No jobs yet Select New to create the first one.');
 });
 
 test('what nothing matches says so, and its button stays while the list changes', () => {
   const it = listOf(), { view } = it;
   view.chips.called('Done').act('click');
   it.say({ count: 0 });
-  const all = view.nothing.called('Show all');
+  const all = view.nothing.called('Clear filters');
   all.focus();
   it.say({ count: 0 });
   assert.equal(document.activeElement, all);

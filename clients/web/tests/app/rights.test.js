@@ -44,7 +44,7 @@ test('creating is offered only where the server would take a record and show it'
 test('a new record begins with what its row rules ask for, and says what they refuse', () => {
   const own = rights({ rows: [['technician', ['t1']], ['status', ['done']], ['notes', ['a', 'b']]] });
   assert.deepEqual(startOf(own, type), { urgent: false, status: 'done', technician: 't1' });
-  assert.deepEqual([...rejectedValues(own, type, { technician: 't2', status: 'open', notes: 'a' })], [['technician', 'Your profile does not let you choose this here.'], ['status', 'Your profile lets you choose only Done.']]);
+  assert.deepEqual([...rejectedValues(own, type, { technician: 't2', status: 'open', notes: 'a' })], [['technician', 'Your profile doesn’t allow this value.'], ['status', 'Your profile only allows Done.']]);
   assert.equal(rejectedValues(own, type, { technician: 't1', status: 'done', notes: 'b' }).size, 0);
 });
 

@@ -28,9 +28,9 @@ test('every place has an address that leads back to it, whatever the id', () => 
 
 test('the status says what a person can count on', () => {
   assert.equal(describe(status(), 0).text, 'Online');
-  assert.equal(describe(status({ pending: 2 }), 0).text, 'Saving');
-  assert.equal(describe(status({ phase: 'catching_up', progress: 0.419 }), 0).text, 'Catching up 41 %');
-  assert.match(describe(status({ phase: 'offline', pending: 1, retry_at: 5000 }), 0).hint, /1 edit will be sent .* Next try in 5 s/);
+  assert.equal(describe(status({ pending: 2 }), 0).text, 'Syncing');
+  assert.equal(describe(status({ phase: 'catching_up', progress: 0.419 }), 0).text, 'Catching up 41%');
+  assert.match(describe(status({ phase: 'offline', pending: 1, retry_at: 5000 }), 0).hint, /1 edit will sync .* Retrying in 5 s/);
 });
 
 test('a revoked device and a restored server are alarms, a log-out is none', () => {
@@ -42,9 +42,9 @@ test('a revoked device and a restored server are alarms, a log-out is none', () 
 
 test('how safe the data is, is said in plain words', () => {
   const kept = /** @type {any} */ ({ durable: true });
-  assert.match(safety(kept, true), /^Your data is kept on this device, also without a connection\.$/);
-  assert.match(safety(kept, false), /may remove it/);
-  assert.match(safety(/** @type {any} */ ({ durable: false }), null), /is lost when you close/);
+  assert.match(safety(kept, true), /^Your data is stored on this device and available offline\.$/);
+  assert.match(safety(kept, false), /may delete it/);
+  assert.match(safety(/** @type {any} */ ({ durable: false }), null), /are lost when you close/);
 });
 
 test('a label stands in a sentence as people write it', () => {
