@@ -1,4 +1,4 @@
-/** What every view shares: the replica, the published types and layouts, the status, drafts. Views listen, nothing polls. */
+/** Shared state of all views: the replica, the types and layouts, the status, and drafts. Views subscribe to topics. */
 
 import { containing } from '../sdk/likeness.js';
 import { titleField, titleOf } from './forms/titles.js';
@@ -28,16 +28,16 @@ export class App {
   /** @param {Moat} moat */
   constructor(moat) {
     this.moat = moat;
-    /** @type {Map<string, ObjectType>} by table name, in the order of their labels */
+    /** @type {Map<string, ObjectType>} by table name, sorted by label */
     this.types = new Map();
     /** @type {Layout[]} */
     this.layouts = [];
-    /** Whether the definitions have changed since they were read. */
+    /** Whether the definitions changed since they were last read. */
     this.stale = false;
     this.status = moat.status();
-    /** @type {boolean | null} whether the browser promised not to remove the data; null while it was not asked */
+    /** @type {boolean | null} whether the browser promised to keep the data; null until it was asked */
     this.kept = null;
-    /** @type {Map<string, Edit>} unsaved edits by `table/id`, or by `fixKey`; they survive going elsewhere in the app */
+    /** @type {Map<string, Edit>} unsaved edits by `table/id`, or by `fixKey`; they survive navigation in the app */
     this.drafts = new Map();
     /** @type {Map<Topic, Set<(detail: any) => void>>} */
     this.listeners = new Map();
@@ -52,7 +52,7 @@ export class App {
     if (this.status.user) void this.keep();
   }
 
-  /** Ask the browser to keep the data when space is short. */
+  /** Ask the browser not to delete the data when storage runs low. */
   async keep() {
     this.kept = await this.moat.persist().catch(() => false);
     this.emit('status', { status: this.status, before: this.status });
@@ -60,7 +60,7 @@ export class App {
   }
 
   /**
-   * Hear of a topic until the returned function is called.
+   * Subscribe to a topic. Call the returned function to unsubscribe.
    * @param {Topic} topic
    * @param {(detail: any) => void} listener
    * @returns {() => void}
@@ -90,7 +90,7 @@ export class App {
   /** @param {Changed} changed */
   async onChange(changed) {
     this.stale ||= SYSTEM.some((name) => name in changed);
-    // When they cannot be read, what is known stays in use and the next change reads them.
+    // If reading fails, the known definitions stay in use and the next change tries again.
     if (this.stale && await this.readAgain()) this.emit('definitions');
     if ('overlays' in changed) this.emit('overlays');
     this.emit('changed', changed);
@@ -103,7 +103,7 @@ export class App {
     this.layouts = layouts;
   }
 
-  /** @returns {Promise<boolean>} whether they could be read */
+  /** @returns {Promise<boolean>} whether reading succeeded */
   async readAgain() {
     this.stale = false;
     try {
@@ -136,7 +136,7 @@ export class App {
   }
 
   /**
-   * Return the text that stands for a record.
+   * Return the title of a record, or its ID.
    * @param {ObjectType | undefined} type
    * @param {Record<string, any> | null | undefined} record
    */
@@ -144,7 +144,7 @@ export class App {
     return titleOf(type, record);
   }
 
-  /** What reference widgets ask. */
+  /** Queries of the reference widgets. */
   references = {
     /**
      * @param {Field} field
@@ -176,7 +176,7 @@ export class App {
   };
 
   /**
-   * Do what a person asked for; when it fails say why instead of failing silently.
+   * Run an action of the user. If it fails, show why instead of failing silently.
    * @param {() => Promise<any>} work
    * @returns {Promise<boolean>} whether it worked
    */

@@ -1,4 +1,4 @@
-/** Installing the app: the browser's own question where it has one, a word on how where it has none. */
+/** Install the app: through the browser’s own prompt, or with instructions where there is none. */
 
 import { native } from './native.js';
 import { words } from './words/index.js';
@@ -13,19 +13,19 @@ addEventListener('beforeinstallprompt', (event) => {
 addEventListener('appinstalled', () => { asked = null; });
 
 export const install = {
-  /** Whether `ask` can ask. */
+  /** Whether `ask` can show the prompt. */
   get ready() {
     return asked !== null;
   },
 
-  /** Ask the person; the browser does it once. */
+  /** Show the prompt. The browser allows it once. */
   async ask() {
     const question = asked;
     asked = null;
     await question?.prompt();
   },
 
-  /** How a person installs it where nobody can be asked; null where it is installed, or there is no way. */
+  /** Instructions where no prompt exists; null where the app is installed or cannot be. */
   get how() {
     const installed = matchMedia('(display-mode: standalone)').matches || Reflect.get(navigator, 'standalone') === true;
     return !native && !installed && /iPhone|iPad/.test(navigator.userAgent) ? words.start.install : null;

@@ -1,4 +1,4 @@
-/** Begins: opens the replica, then shows the log-in page or the app. */
+/** Entry point: open the replica, then show the sign-in page or the app. */
 
 import { open } from '../sdk/index.js';
 import { App } from './app.js';
@@ -17,15 +17,17 @@ const place = /** @type {HTMLElement} */ (document.getElementById('app'));
 let shell = null;
 let shown = '';
 /** @type {string | null} */
-let person = null;
+let user = null;
 
 /** @param {App} app */
 function show(app) {
-  // A device whose token was revoked goes on working: only one that never was logged in, or logged out, sees the log-in page.
+  // A revoked device keeps working. Only one that never signed in, or signed out, shows the sign-in page.
   const { phase, problem } = app.status;
   const wanted = phase === 'signed_out' && !problem ? `sign-in:${app.status.pending}` : 'shell';
-  if (wanted !== 'shell' && shown === 'shell' || person !== null && app.status.user !== null && app.status.user !== person) leave(app);
-  person = app.status.user ?? person;
+  const left = wanted !== 'shell' && shown === 'shell';
+  const replaced = user !== null && app.status.user !== null && app.status.user !== user;
+  if (left || replaced) leave(app);
+  user = app.status.user ?? user;
   if (wanted === shown) return;
   shown = wanted;
   shell?.destroy();
@@ -35,7 +37,7 @@ function show(app) {
 }
 
 /**
- * Somebody logged out, here or in another window, or somebody else logged in: nothing they typed or looked at is left on the screen.
+ * Clear what the previous user typed or viewed: someone signed out in any window, or signed in as another user.
  * @param {App} app
  */
 function leave(app) {
@@ -55,7 +57,7 @@ async function start() {
     const why = error instanceof Error ? error.message : String(error);
     place.replaceChildren(h('main', { class: 'starting' }, h('h1', {}, words.start.title), h('p', {}, why), h('p', {}, words.start.hint)));
   }
-  register('/sw.js').catch(() => { /* Without it the app works, but does not start offline. */ });
+  register('/sw.js').catch(() => { /* The app works without it, but does not open offline. */ });
 }
 
 void start();

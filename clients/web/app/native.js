@@ -1,6 +1,6 @@
-/** Whether this page is the app's own, from inside a shell such as Capacitor's (docs/guides/ios.md), and not a server's. */
+/** Whether this page runs in a native shell such as Capacitor (docs/guides/ios.md), not from a server. */
 
 export const native = !location.protocol.startsWith('http');
 
-/** The server the app was built for; a person may name another. */
+/** The server the app was built for; the user may enter another. */
 export const builtFor = document.querySelector('meta[name="moat-server"]')?.getAttribute('content') ?? '';

@@ -1,4 +1,4 @@
-/** Where the person is, as the part of the address after `#`: without a DOM, so that it can be tested without one. */
+/** Routes: the part of the address after `#`. Uses no DOM, so tests need none. */
 
 /**
  * @typedef {{page: 'home'}
@@ -11,7 +11,7 @@
  */
 
 /**
- * Read an address; what is not understood is home.
+ * Parse an address. Unknown addresses lead home.
  * @param {string} hash
  * @returns {Route}
  */
@@ -25,7 +25,7 @@ export function parse(hash) {
 }
 
 /**
- * Return the address of a place.
+ * Return the address of a route.
  * @param {Route} route
  * @returns {string}
  */

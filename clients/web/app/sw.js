@@ -1,5 +1,5 @@
-// The server puts VERSION, PAGE and FILES (address → sha256) before this text. One cache per version: it is filled and checked as a
-// whole while the old version goes on working, and only then takes its place. So a page never runs a mixture of two versions.
+// The server prepends VERSION, PAGE, and FILES (address → sha256). Each version has one cache. It is filled and verified
+// completely while the old version keeps working, and only then replaces it, so a page never mixes two versions.
 
 const PREFIX = 'moat-';
 const CACHE = PREFIX + VERSION;
@@ -13,7 +13,7 @@ self.addEventListener('fetch', (event) => {
   if (event.request.method !== 'GET') return;
   const url = new URL(event.request.url);
   if (url.origin !== location.origin) return;
-  // Only navigations are matched without their query: a worker's address must stay as it is.
+  // Only navigations ignore the query: a worker’s address must stay as it is.
   const address = event.request.mode === 'navigate' && url.pathname.startsWith(PAGE) ? PAGE : url.search ? '' : url.pathname;
   if (address in FILES) event.respondWith(answer(event.request, address));
 });

@@ -1,4 +1,4 @@
-/** The page's side of the service worker: registers it, and says when a new version waits. */
+/** The page’s side of the service worker: register it, and report when a new version is waiting. */
 
 import { native } from './native.js';
 
@@ -7,11 +7,11 @@ const listeners = new Set();
 /** @type {ServiceWorker | null} */
 let waiting = null;
 let reloading = false;
-/** Another window changed to a new version: this one runs the old one, beside the new one's files. */
+/** Another window activated a new version, so this one runs old code next to the new version’s files. */
 let overtaken = false;
 
 export const update = {
-  /** Whether a new version is complete on this device and waits for a reload. */
+  /** Whether a new version is downloaded and waits for a reload. */
   get ready() {
     return overtaken || waiting !== null;
   },
@@ -25,7 +25,7 @@ export const update = {
     return () => void listeners.delete(listener);
   },
 
-  /** Change to the new version now: all windows run it after their next load, this one at once. */
+  /** Activate the new version. Other windows run it after their next load, this one immediately. */
   use() {
     if (overtaken) return location.reload();
     reloading = true;
@@ -34,7 +34,7 @@ export const update = {
 };
 
 /**
- * Register the service worker, where there can be one. The app works without; it only cannot start without the server then.
+ * Register the service worker where the browser supports it. Without it, the app cannot open offline.
  * @param {string} address
  */
 export async function register(address) {
@@ -48,7 +48,7 @@ export async function register(address) {
   });
   const registration = await navigator.serviceWorker.register(address, { scope: '/', updateViaCache: 'none' });
   const look = () => {
-    // The first version ever does not wait for anybody.
+    // The very first version has nothing to wait for.
     waiting = registration.active ? registration.waiting : null;
     for (const listener of listeners) listener();
   };

@@ -13,7 +13,7 @@ moat.watch({ table: 'jobs', order: 'title' }, (jobs) => {
     item.onclick = () => moat.update('jobs', id, { status: 'done' });
     return item;
   }));
-}, () => {}); // the table comes with the first sync
+}, () => {}); // the table arrives with the initial sync
 
 $('login').onsubmit = (event) => { event.preventDefault(); moat.login(values($('login'))).catch((error) => alert(error.message)); };
 $('add').onsubmit = (event) => { event.preventDefault(); moat.insert('jobs', values($('add'))).then(() => $('add').reset()); };

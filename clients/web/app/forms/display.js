@@ -1,4 +1,4 @@
-/** Values as a person reads them. The language and time zone are the browser's. */
+/** Format values for display, in the browser’s language and time zone. */
 
 import { summary } from './json.js';
 import { words } from '../words/index.js';
@@ -6,7 +6,7 @@ import { words } from '../words/index.js';
 /** @typedef {import('../../sdk/types.js').Field} Field */
 
 /**
- * Return the text of a value; an empty string for null. A reference shows its id: the caller knows the title.
+ * Return the text of a value, or an empty string for null. A reference shows its ID: the caller knows the title.
  * @param {Field} field
  * @param {any} value a wire value
  * @param {{locale?: string, timeZone?: string}} [where]
@@ -37,7 +37,7 @@ function formatDecimal(text, locale) {
 }
 
 /**
- * Return a number, or a part of one, that was written as people write it here without what groups its digits and with a point.
+ * Rewrite a localized number, or part of one, with a decimal point and without digit groups.
  * @param {string} text
  * @param {string} [locale]
  * @returns {string}
@@ -58,7 +58,7 @@ function formatDate(text, locale) {
 }
 
 /**
- * Return what an `<input type="datetime-local">` shows for a wire datetime, in local time.
+ * Convert a wire datetime to the local time of an `<input type="datetime-local">`.
  * @param {string | null | undefined} value
  * @returns {string}
  */
@@ -71,7 +71,7 @@ export function toLocalInput(value) {
 }
 
 /**
- * Return the wire datetime of what an `<input type="datetime-local">` holds; null when empty.
+ * Convert the value of an `<input type="datetime-local">` to a wire datetime; null when empty.
  * @param {string} text
  * @returns {string | null}
  */
@@ -82,7 +82,7 @@ export function fromLocalInput(text) {
 }
 
 /**
- * Say how long ago a moment was, for badges and histories.
+ * Return how long ago a moment was, for badges and histories.
  * @param {string} at ISO datetime
  * @param {number} now ms since the epoch
  * @param {string} [locale]

@@ -1,4 +1,4 @@
-/** An edit in progress, without a DOM: what the person typed, on top of a record that may change underneath. */
+/** An edit in progress, without a DOM: typed values on top of a record that may change underneath. */
 
 import { clean } from '../../sdk/values.js';
 import { display } from './display.js';
@@ -10,7 +10,7 @@ import { words } from '../words/index.js';
  * @typedef {import('../../sdk/types.js').Field} Field
  */
 
-/** A text that was to become JSON or a number and is none yet: kept as typed, and a problem until it parses. */
+/** Text that does not parse as JSON or a number yet. It is kept as typed and counts as a problem. */
 export class Unparsed {
   /** @param {string} text */
   constructor(text) {
@@ -25,7 +25,7 @@ export class Unparsed {
 export class Edit {
   /**
    * @param {ObjectType} type
-   * @param {Record<string, any>} base the record's values; of a new record its defaults
+   * @param {Record<string, any>} base the record’s values; for a new record, its defaults
    * @param {{isNew?: boolean}} [about]
    */
   constructor(type, base, { isNew = false } = {}) {
@@ -34,15 +34,15 @@ export class Edit {
     this.type = type;
     /** @type {Map<string, Field>} */
     this.fields = new Map();
-    /** @type {Map<string, any>} what was typed, by field: a wire value, or a text that is none yet */
+    /** @type {Map<string, any>} typed values by field: a wire value, or text that is not one yet */
     this.typed = new Map();
-    /** @type {Map<string, any>} values that others set meanwhile in fields that were typed into here */
+    /** @type {Map<string, any>} values that others wrote to fields edited here, by field */
     this.incoming = new Map();
     this.use(type);
   }
 
   /**
-   * Go on with a newer version of the type. What was typed stays, also in a field that the type lost.
+   * Switch to a newer version of the type. Typed values stay, even in fields the type no longer has.
    * @param {ObjectType} type
    */
   use(type) {
@@ -51,7 +51,7 @@ export class Edit {
   }
 
   /**
-   * The record changed underneath: fields nobody touched here follow it.
+   * Apply a newer version of the record. Fields not edited here follow it.
    * @param {Record<string, any>} base
    */
   rebase(base) {
@@ -61,7 +61,7 @@ export class Edit {
   }
 
   /**
-   * What was typed is saved: the record has it now, whichever way it was spelled. A field typed into again meanwhile goes on from there.
+   * Mark values as saved: the record has them, however they were spelled. A field edited again since then stays edited.
    * @param {Record<string, any>} values
    */
   saved(values) {
@@ -73,7 +73,7 @@ export class Edit {
     }
   }
 
-  /** Take back everything that was typed. */
+  /** Discard everything that was typed. */
   reset() {
     this.typed.clear();
     this.incoming.clear();
@@ -86,9 +86,9 @@ export class Edit {
   }
 
   /**
-   * The person set a field.
+   * Set a field to what the user entered.
    * @param {string} name
-   * @param {any} value a wire value or the text of an input; an empty text is null
+   * @param {any} value a wire value or the text of an input; empty text is null
    */
   set(name, value) {
     const given = value === '' ? null : value;
@@ -96,7 +96,7 @@ export class Edit {
     else this.typed.set(name, given);
   }
 
-  /** The values to show: typed ones over the record's. */
+  /** The record’s values, overlaid with typed ones. */
   get values() {
     return { ...this.base, ...Object.fromEntries(this.typed) };
   }
@@ -106,7 +106,7 @@ export class Edit {
   }
 
   /**
-   * Return what is wrong, by field; for a new record required fields count too.
+   * Return the problems by field. For a new record, missing required fields count too.
    * @returns {Map<string, string>}
    */
   problems() {
@@ -121,8 +121,8 @@ export class Edit {
   }
 
   /**
-   * Return the wire values to save: the changed ones, or all of a new record; one that was emptied is null there, or a default
-   * would come back. Call only without problems.
+   * Return the wire values to save: the changed ones, or all of a new record. A cleared field of a new record is sent as
+   * null, or the server would fill in its default. Call this only when there are no problems.
    * @returns {Record<string, any>}
    */
   result() {
@@ -138,7 +138,7 @@ export class Edit {
 }
 
 /**
- * Return what was typed as texts to read and copy, by label.
+ * Return the typed values as text to read and copy, with their labels.
  * @param {Edit} edit
  * @returns {[string, string][]}
  */
@@ -187,7 +187,7 @@ function same(a, b) {
 }
 
 /**
- * Return the values a new record starts with.
+ * Return the initial values of a new record.
  * @param {ObjectType} type
  * @returns {Record<string, any>}
  */

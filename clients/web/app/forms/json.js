@@ -1,4 +1,4 @@
-/** How a JSON value is best edited: as a checklist, a list of words, names with values, or as text when it is none of them. */
+/** Choose how to edit a JSON value: as a checklist, a list of words, name-value pairs, or plain text. */
 
 import { words } from '../words/index.js';
 
@@ -7,11 +7,12 @@ import { words } from '../words/index.js';
  */
 
 const TEXT_KEYS = ['text', 'label', 'title', 'name'];
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i; // as JSON shows them; not 0x10, which is a text
+// As JSON writes numbers. Not 0x10, which is text.
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 const DONE_KEYS = ['done', 'checked', 'complete', 'completed'];
 
 /**
- * Return the shape of a value. Nothing of a value is lost by any of them: what a shape does not show stays as it is.
+ * Return the shape of a value. No shape loses data: parts it does not show stay unchanged.
  * @param {any} value
  * @returns {Shape}
  */
@@ -28,7 +29,7 @@ export function shapeOf(value) {
 }
 
 /**
- * Return a short text of a value, for lists and histories.
+ * Return a short text for a value, for lists and histories.
  * @param {any} value
  * @returns {string}
  */
@@ -41,7 +42,7 @@ export function summary(value) {
 }
 
 /**
- * Return the words of a comma-separated text; null for none.
+ * Split comma-separated text into words; null when there are none.
  * @param {string} text
  * @returns {string[] | null}
  */
@@ -51,7 +52,7 @@ export function wordsOf(text) {
 }
 
 /**
- * Return what was typed for a scalar: it stays the kind it was where the text allows.
+ * Parse a typed scalar. It keeps its previous type where the text allows.
  * @param {any} before
  * @param {string} text
  * @returns {any}
@@ -63,7 +64,7 @@ export function scalarOf(before, text) {
 }
 
 /**
- * A text that has a comma in it, or spaces around it, would be torn or trimmed by reading the words back.
+ * Compare words. Text with a comma in it or spaces around it does not survive splitting.
  * @param {string[] | null} a
  * @param {string[]} b
  */

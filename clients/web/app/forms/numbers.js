@@ -1,26 +1,27 @@
-/** Numbers as a person writes them: with the decimal point and the grouping of their language, the ones that lists show. */
+/** Parse and write numbers with the decimal point and digit grouping of the user’s language, as lists show them. */
 
 import { Unparsed } from './edit.js';
 
 /**
- * @typedef {{point: string, group: string | null, last: number, others: number, digits: Map<string, string>}} Writing
- *   `last`: how many digits the last group has, `others` the ones before it; `digits` of other scripts by their own
+ * @typedef {{point: string, group: string | null, last: number, others: number, digits: Map<string, string>}} NumberFormat
+ *   `last`: digits in the last group; `others`: digits in the groups before it; `digits`: native digit → ASCII digit
  */
 
-/** @type {Map<string, Writing>} */
+/** @type {Map<string, NumberFormat>} */
 const known = new Map();
 
-const MARKS = /[\u200e\u200f\u061c]/g; // directions of writing, which some languages put around a sign
+// Direction marks, which some languages put around a sign.
+const MARKS = /[\u200e\u200f\u061c]/g;
 const SPACE = /\s/;
 const APOSTROPHE = /['’]/;
 const PLAIN = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?$/i;
 
 /**
- * Return how a language writes numbers; the browser's without one.
+ * Return how a language writes numbers; by default the browser’s.
  * @param {string} [locale]
- * @returns {Writing}
+ * @returns {NumberFormat}
  */
-function writingOf(locale) {
+function formatOf(locale) {
   const key = locale ?? '';
   const found = known.get(key);
   if (found) return found;
@@ -37,13 +38,13 @@ function writingOf(locale) {
 }
 
 /**
- * Return a text as a plain number: digits, and a point. Null for what can be read in two ways, or in none: it is not guessed at.
+ * Convert localized text to a plain number with a decimal point. Return null if it is invalid or ambiguous.
  * @param {string} text
  * @param {string} [locale]
  * @returns {string | null}
  */
 export function plainNumber(text, locale) {
-  const { point, group, last, others, digits } = writingOf(locale);
+  const { point, group, last, others, digits } = formatOf(locale);
   const ascii = [...text.replace(MARKS, '').trim().replace('−', '-')].map((char) => digits.get(char) ?? char).join('');
   const [, sign, body] = /** @type {RegExpExecArray} */ (/^([+-]?)(.*)$/s.exec(ascii));
   const at = Math.max(body.indexOf(point), point === ',' || group === '.' ? -1 : body.indexOf('.'));
@@ -60,10 +61,10 @@ export function plainNumber(text, locale) {
  * @param {string} group
  * @param {number} last
  * @param {number} others
- * @returns {string | null} null where the groups are not those of the language
+ * @returns {string | null} null if the groups are not the language’s
  */
 function withoutGroups(whole, group, last, others) {
-  // Nobody types a no-break space, or knows one apostrophe from the other.
+  // Users type a plain space for a no-break space, and either apostrophe.
   const alike = [SPACE, APOSTROPHE].find((one) => one.test(group));
   const groups = alike ? whole.split(alike) : whole.split(group);
   if (groups.length === 1) return whole;
@@ -73,17 +74,17 @@ function withoutGroups(whole, group, last, others) {
 }
 
 /**
- * Return a number as it is typed in a language: with its point, without groups.
+ * Write a number as users type it: with the language’s decimal point, without groups.
  * @param {number | string} value a number, or a decimal in its wire form
  * @param {string} [locale]
  * @returns {string}
  */
 export function typedNumber(value, locale) {
-  return writingOf(locale).point === ',' ? String(value).replace('.', ',') : String(value);
+  return formatOf(locale).point === ',' ? String(value).replace('.', ',') : String(value);
 }
 
 /**
- * Return the value of a number's input: a number, a decimal in plain digits, nothing for no text, and what is none as it was typed.
+ * Return the value of a number input: a number, a decimal in plain digits, '' for no text, or `Unparsed`.
  * @param {string} kind `integer`, `real` or `decimal`
  * @param {string} text
  * @param {string} [locale]

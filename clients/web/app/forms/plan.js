@@ -1,4 +1,4 @@
-/** From a layout, a type, the values and the rights to what a form shows: a tree without any DOM, so that it can be tested without one. */
+/** Turn a layout, a type, values, and rights into the tree a form shows. Uses no DOM, so tests need none. */
 
 import { fieldOf } from './resolve.js';
 import { evaluate } from './rules.js';
@@ -9,10 +9,10 @@ import { words } from '../words/index.js';
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Field} Field
  * @typedef {{readable: (field: string) => boolean, writable: (field: string) => boolean, allowed?: (field: string) => any[] | null}} Rights
- *   `allowed`: the only values a field may be given, null for any
+ *   `allowed`: the only values a field accepts; null for any
  *
  * @typedef {{kind: 'control', key: string, field: Field, label: string, visible: boolean, enabled: boolean, fixed: boolean, options: Record<string, any>}} ControlPlan
- *   `enabled`: can be changed now; `fixed`: cannot be, whatever else is typed: the layout or the profile says so
+ *   `enabled`: can be changed now; `fixed`: never can, because the layout or the profile says so
  * @typedef {{kind: 'label', key: string, text: string, visible: boolean}} LabelPlan
  * @typedef {{kind: 'column' | 'row' | 'group' | 'tabs' | 'tab', key: string, label: string, visible: boolean, children: Plan[]}} BoxPlan
  * @typedef {ControlPlan | LabelPlan | BoxPlan} Plan
@@ -25,7 +25,7 @@ const BOXES = { VerticalLayout: 'column', HorizontalLayout: 'row', Group: 'group
 export const ALL_RIGHTS = { readable: () => true, writable: () => true };
 
 /**
- * Return the fields of a record's head, `object_type` and `status`, as fields of kind choice.
+ * Return `object_type` and `status` as fields of kind choice.
  * @param {ObjectType} type
  * @returns {Field[]}
  */
@@ -38,7 +38,7 @@ export function headFields(type) {
 }
 
 /**
- * Plan a form. Controls of fields that the type does not have, or the profile may not read, are left out; a box with nothing visible is invisible.
+ * Plan a form. Controls for unknown or unreadable fields are left out. A box with no visible children is invisible.
  * A rule that disables a box disables everything in it.
  * @param {Element} layout
  * @param {ObjectType} type

@@ -1,4 +1,4 @@
-/** Which layout shows a record, and the one for a type that has none (the server's twin: `layouts/resolve.py`, `layouts/defaults.py`). */
+/** Choose the layout for a record, with a default for types that have none. Mirrors `layouts/` on the server. */
 
 /**
  * @typedef {import('../../sdk/types.js').Layout} Layout
@@ -30,7 +30,7 @@ export function resolve(layouts, objectName, objectType, status) {
 }
 
 /**
- * Return the layout of an object type that has none.
+ * Return the default layout of an object type.
  * @param {ObjectType} type
  * @returns {Element}
  */

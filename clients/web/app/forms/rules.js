@@ -1,11 +1,11 @@
-/** Rules of JSON Forms: an effect that holds while a condition over a value of the record is true. */
+/** Rules of JSON Forms: an effect that applies while a condition on a value of the record is true. */
 
 import { fieldOf } from './resolve.js';
 
 /** @typedef {import('./resolve.js').Element} Element */
 
 /**
- * Say whether an element is shown and can be edited, for a record's values.
+ * Return whether an element is visible and enabled for a record’s values.
  * @param {Element} element
  * @param {Record<string, any>} values
  * @returns {{visible: boolean, enabled: boolean}}
@@ -53,7 +53,7 @@ const KEYWORDS = {
 };
 
 /**
- * Say whether a value satisfies the part of JSON Schema that rules use; unknown keywords are ignored.
+ * Return whether a value satisfies the JSON Schema keywords that rules use. Unknown keywords are ignored.
  * @param {Record<string, any>} schema
  * @param {any} value
  * @returns {boolean}
@@ -63,7 +63,7 @@ export function matches(schema, value) {
 }
 
 /**
- * A decimal travels as text and is compared as a number.
+ * Decimals arrive as text and are compared as numbers.
  * @param {any} value
  */
 function isNumber(value) {

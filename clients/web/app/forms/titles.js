@@ -1,9 +1,9 @@
-/** Which field stands for a record. */
+/** Titles of records, and labels inside sentences. */
 
 /** @typedef {import('../../sdk/types.js').ObjectType} ObjectType */
 
 /**
- * Return the title field of a type: the declared one, otherwise the first text; null when there is neither.
+ * Return the title field of a type: the declared one, or the first text field; null when there is neither.
  * @param {ObjectType | undefined} type
  * @returns {string | null}
  */
@@ -13,7 +13,7 @@ export function titleField(type) {
 }
 
 /**
- * Return the text that stands for a record: its title, or its id while it has none.
+ * Return the title of a record, or its ID while it has none.
  * @param {ObjectType | undefined} type
  * @param {Record<string, any> | null | undefined} record
  * @returns {string}
@@ -25,7 +25,7 @@ export function titleOf(type, record) {
 }
 
 /**
- * Return a label as it stands inside a sentence: “Line item” → “line item”, but “VAT rate” as it is.
+ * Return a label for use inside a sentence: “Line item” → “line item”, but “VAT rate” unchanged.
  * @param {string} label
  * @returns {string}
  */

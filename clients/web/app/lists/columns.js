@@ -1,4 +1,4 @@
-/** What a person chose for the list of a type — columns and sort — kept in this browser. No data, only names of fields. */
+/** The columns and sort a user chose for a list, stored in this browser: field names only, no data. */
 
 import { headFields } from '../forms/plan.js';
 import { titleField } from '../forms/titles.js';
@@ -8,11 +8,12 @@ import { listColumns } from './query.js';
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('./query.js').Sort} Sort
  * @typedef {{columns?: string[], sort?: Sort | null}} Chosen
- * @typedef {{name: string, label: string, width: number, grow: number, number: boolean, sortable: boolean}} Column a column of a wide list; width is the least, in px
+ * @typedef {{name: string, label: string, width: number, grow: number, number: boolean, sortable: boolean}} Column
+ *   a column of a wide list; `width`: the minimum, in px
  */
 
 const SHOWN = 6;
-/** @type {Record<string, number>} px that the values of a kind need; a choice needs its longest label; the others need TEXT and take what is left */
+/** @type {Record<string, number>} width in px by kind; choices fit their longest label; other kinds get TEXT and grow */
 const WIDTHS = { boolean: 92, integer: 92, real: 104, decimal: 104, date: 116, datetime: 172 };
 const CHARACTER = 8;
 const CHOICE = { edges: 44, least: 96, most: 190 };
@@ -40,12 +41,12 @@ export function choose(table, choice) {
   try {
     localStorage.setItem(`moat.list.${table}`, JSON.stringify({ ...chosen(table), ...choice }));
   } catch {
-    // A browser that keeps nothing forgets the choice, no more.
+    // Without storage, the choice lasts until the page closes.
   }
 }
 
 /**
- * Return the columns to show: the chosen ones that still exist, otherwise the first few.
+ * Return the columns to show: the chosen ones that still exist, or the first few.
  * @param {ObjectType} type
  * @param {(field: string) => boolean} readable
  * @returns {string[]}
@@ -57,7 +58,7 @@ export function columnsOf(type, readable) {
 }
 
 /**
- * Return the sort to begin with: the chosen one, otherwise the title where that costs nothing.
+ * Return the initial sort: the chosen one, or by title if it is indexed.
  * @param {ObjectType} type
  * @returns {Sort | null}
  */
@@ -69,7 +70,7 @@ export function sortOf(type) {
 }
 
 /**
- * Return the columns of a wide list that fit, the title first; what does not fit is left out from the end.
+ * Return the columns that fit a wide list, title first. Columns are dropped from the end.
  * @param {ObjectType} type
  * @param {string[]} columns the chosen ones
  * @param {number} width px
@@ -100,7 +101,7 @@ function widthOf(field) {
 }
 
 /**
- * Return what `grid-template-columns` says of columns.
+ * Return the value of `grid-template-columns` for columns.
  * @param {Column[]} columns
  */
 export function gridOf(columns) {

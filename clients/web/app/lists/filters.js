@@ -1,4 +1,4 @@
-/** The filters of a list as a person makes them: which conditions a field has, and what an input shows and gives. */
+/** List filters: the conditions each kind of field offers, and how controls show and read values. */
 
 import { fromLocalInput, toLocalInput } from '../forms/display.js';
 import { words } from '../words/index.js';
@@ -6,7 +6,7 @@ import { words } from '../words/index.js';
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
  * @typedef {import('./query.js').Filter} Filter
- * @typedef {{key: number, field: string, op: Filter['op'], value: any}} FilterRow `key` stays with it while others come and go
+ * @typedef {{key: number, field: string, op: Filter['op'], value: any}} FilterRow `key` identifies it while others come and go
  */
 
 const w = words.filters;
@@ -34,7 +34,7 @@ export function operatorsOf(field) {
 }
 
 /**
- * Return the filter a field begins with. A boolean is Yes or No from the start: there is no empty choice to show.
+ * Return the initial filter of a field. A boolean starts as Yes, because it has no empty choice.
  * @param {Field} field
  * @param {number} [key]
  * @returns {FilterRow}
@@ -44,7 +44,7 @@ export function filterOf(field, key = ++keys) {
 }
 
 /**
- * Say whether a filter filters: one without a value does nothing yet.
+ * Return whether a filter is active: one without a value does nothing yet.
  * @param {FilterRow} row
  */
 export function isSet({ op, value }) {
@@ -58,7 +58,7 @@ export const needsValue = (op) => op !== 'empty' && op !== 'filled';
 export const inputType = (field) => INPUTS[field.kind] ?? 'text';
 
 /**
- * Return what a control holds for a filter's value.
+ * Return the control’s text for a filter’s value.
  * @param {Field} field
  * @param {any} value
  * @returns {string}
@@ -70,7 +70,7 @@ export function shownValue(field, value) {
 }
 
 /**
- * Return the filter's value of what a control holds.
+ * Return the filter’s value for a control’s text.
  * @param {Field} field
  * @param {string} text
  * @returns {any}

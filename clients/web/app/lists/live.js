@@ -1,4 +1,4 @@
-/** The list of a type: how many rows it has, and its rows page by page, as a person searches, filters and sorts. The SDK keeps it up to date. */
+/** A live list of records: count and pages of rows for a search, filters, and sort. The SDK keeps it current. */
 
 import { listOptions } from './query.js';
 
@@ -12,13 +12,14 @@ import { listOptions } from './query.js';
  * @typedef {{
  *   open: (options: ListOptions, listener: (update: ListNews) => void) => List, changed: (how: {count: number, top: boolean}) => void,
  *   progress: (share: number | null) => void, failed: (error: {code: string, message: string}) => void
- * }} About `progress` hears how far a search or a sort is, null when it is done
+ * }} About
+ *   `progress` receives how far a search or sort is; null when it is done
  */
 
 export class LiveList {
   /** @type {List | null} */
   list = null;
-  /** Nothing of the list that was asked for last has been shown yet. */
+  /** Whether nothing of the requested list has been shown yet. */
   fresh = false;
 
   /** @param {About} about */
@@ -27,7 +28,7 @@ export class LiveList {
   }
 
   /**
-   * Show another list, from its first row. Rows of the one before stay on the screen until there is something to show.
+   * Show another list from its first row. The previous rows stay visible until the new ones arrive.
    * @param {ObjectType} type
    * @param {ListState} state
    * @param {{columns: string[], types: Map<string, ObjectType>}} page
@@ -40,7 +41,7 @@ export class LiveList {
   }
 
   /**
-   * Return the rows from `offset` on, in order; a row that went away meanwhile has an empty id.
+   * Return the rows starting at `offset`. A row that disappeared meanwhile has an empty ID.
    * @param {number} offset
    * @param {number} limit
    * @returns {Promise<Row[]>}
@@ -59,7 +60,7 @@ export class LiveList {
   onUpdate({ count, complete, progress, top, error }) {
     this.about.progress(complete ? null : progress ?? 0);
     if (error) return this.about.failed(error);
-    if (!count && !complete) return; // what is on the screen stays until then
+    if (!count && !complete) return; // keep the previous rows visible until then
     this.about.changed({ count, top: top && this.fresh });
     this.fresh = false;
   }

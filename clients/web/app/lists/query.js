@@ -1,4 +1,4 @@
-/** The SQL of a record list: search, filters, sort. Runs on the live views of the local replica; every value is a parameter. */
+/** The SQL of a record list: search, filters, and sort over the replica’s live views. Every value is a parameter. */
 
 import { containing } from '../../sdk/likeness.js';
 import { withPoint } from '../forms/display.js';
@@ -15,14 +15,14 @@ import { titleField } from '../forms/titles.js';
 
 const SEARCHABLE = new Set(['text', 'choice', 'uuid', 'date']);
 
-/** What a reference's title is called in a page: `customer` comes with `customer title`, a name no field can have. */
+/** Suffix of a reference’s title column: `customer` comes with `customer title`, which no field can be named. */
 export const TITLE = ' title';
 
 /** @param {string} name */
 const quote = (name) => `"${name.replaceAll('"', '""')}"`;
 
 /**
- * Return the columns a list shows unless the person chose others: the title field, then status, subtype and the first fields.
+ * Return the default columns of a list: the title field, then status, subtype, and the first fields.
  * @param {ObjectType} type
  * @param {(field: string) => boolean} readable
  * @param {number} [limit]
@@ -37,8 +37,8 @@ export function listColumns(type, readable, limit = 6) {
 }
 
 /**
- * Return what the SDK needs to open the list: which records, in which order, and what is drawn of each. `id` and `version` come first,
- * then `columns`; a reference brings the title of its record.
+ * Return the SDK’s options for the list: which records, in which order, and which columns. `id` and `version` come
+ * first, then `columns`. A reference adds the title of its record.
  * @param {ObjectType} type
  * @param {ListState} state
  * @param {{columns: string[], types: Map<string, ObjectType>}} page `types` by table name
@@ -64,7 +64,7 @@ function known(type, name) {
 }
 
 /**
- * A status sorts in the order in which the statuses were declared.
+ * Statuses sort in their declared order.
  * @param {ObjectType} type
  * @param {string} name
  * @returns {Query}
@@ -101,8 +101,8 @@ function where(type, state) {
 }
 
 /**
- * Return the condition that a word of a search is in a record. Decimals are compared as they are shown, with all their places; only a word that
- * looks like a number is looked for in them, so that they cost nothing otherwise.
+ * Return the condition that a record contains a search word. Decimals are compared as shown, with all decimal places.
+ * Only words that look like numbers are searched in decimals, so that other words cost nothing extra.
  * @param {ObjectType} type
  * @param {string} word
  * @returns {Query}
@@ -136,6 +136,7 @@ function filterTerm({ field, op, value }) {
     case 'lte': return [`${column} <= ?`, [cell]];
     case 'empty': return [`(${column} IS NULL OR ${column} = '')`, []];
     case 'filled': return [`(${column} IS NOT NULL AND ${column} <> '')`, []];
-    default: return value === false ? [`coalesce(${column}, 0) = 0`, []] : [`${column} IS ?`, [cell]]; // a box nobody ever ticked is not ticked
+    // A box that was never ticked is null, and counts as not ticked.
+    default: return value === false ? [`coalesce(${column}, 0) = 0`, []] : [`${column} IS ?`, [cell]];
   }
 }

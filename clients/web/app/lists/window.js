@@ -1,15 +1,16 @@
-/** Virtual scrolling: which rows of a long list are on the screen, and how tall the space around them is. */
+/** Virtual scrolling: which rows of a long list are visible, and the height of the scroll space. */
 
-// Browsers stop laying out beyond about 33 million pixels (Firefox: 17.8); a taller list is scaled down to this.
+// Browsers cannot lay out more than about 33 million pixels (Firefox: 17.8). Taller lists are scaled down to this height.
 const MAX_HEIGHT = 15_000_000;
 
 /**
  * @typedef {{first: number, count: number, top: number, height: number}} Window
- *   first row to draw and how many, the y of the first row, the height of the whole scroll space; all but rows in px
+ *   first row to draw, number of rows, y of the first row, and height of the scroll space; y and height in px
  */
 
 /**
- * Return the window of a list. Beyond MAX_HEIGHT one px of scrolling stands for more than one px of list, so that any list can be scrolled to its end.
+ * Return the window of a list. Beyond MAX_HEIGHT, one px of scrolling covers more than one px of the list, so that
+ * any list can be scrolled to its end.
  * @param {{rows: number, rowHeight: number, scrollTop: number, viewport: number, overscan?: number}} list
  * @returns {Window}
  */
@@ -25,7 +26,7 @@ export function windowOf({ rows, rowHeight, scrollTop, viewport, overscan = 8 })
 }
 
 /**
- * Return the scroll position that shows a row, unchanged when the row is in sight.
+ * Return the scroll position that shows a row; unchanged if the row is already visible.
  * @param {{rows: number, rowHeight: number, scrollTop: number, viewport: number, row: number}} list
  * @returns {number}
  */

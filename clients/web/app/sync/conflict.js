@@ -1,4 +1,4 @@
-/** A conflict as a person decides it: field by field mine, theirs or something else. */
+/** Ask about a conflict and turn the choices into a resolution: per field mine, theirs, or another value. */
 
 import { fieldsOf } from './ops.js';
 
@@ -9,11 +9,11 @@ import { fieldsOf } from './ops.js';
  * @typedef {'mine' | 'theirs' | 'own'} Pick
  * @typedef {{field: Field, base: any, mine: any, theirs: any}} ConflictField
  * @typedef {{kind: 'fields' | 'i_deleted' | 'they_deleted', fields: ConflictField[], others: Field[]}} Question
- *   `others`: fields of the same edit that nobody else touched; they are kept with mine or with a choice per field
+ *   `others`: fields of the same edit without a conflict; choosing mine, or field by field, keeps them
  */
 
 /**
- * Return what the person is asked.
+ * Return what to ask the user.
  * @param {Conflict} conflict
  * @param {ObjectType | undefined} type
  * @returns {Question}
@@ -34,7 +34,7 @@ export function question(conflict, type) {
 }
 
 /**
- * Turn the person's picks into what `moat.resolve` takes.
+ * Turn the user’s picks into an argument of `moat.resolve`.
  * @param {Question} asked
  * @param {Map<string, {pick: Pick, value?: any}>} picks by field
  * @returns {'mine' | 'theirs' | Record<string, any>}

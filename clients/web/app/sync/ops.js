@@ -1,4 +1,4 @@
-/** Edits in words: which fields an op sets, and to what. For the outbox, the undo list and a record's history. */
+/** Describe edits: which fields an op sets, and to what. For the outbox, the undo list, and a record’s history. */
 
 import { display } from '../forms/display.js';
 import { headFields } from '../forms/plan.js';
@@ -8,11 +8,11 @@ import { words } from '../words/index.js';
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Field} Field
  * @typedef {{field: string, label: string, before: any, after: any, text: string, was: string}} FieldChange
- *   `text` and `was` as a person reads them; `before` is undefined when it is not known
+ *   `text` and `was`: the values as shown; `before` is undefined when unknown
  */
 
 /**
- * Say what an op did, in one word.
+ * Return what an op did, in one word.
  * @param {string} op
  */
 export function verb(op) {
@@ -20,7 +20,7 @@ export function verb(op) {
 }
 
 /**
- * Return the fields of a type by name, head fields among them.
+ * Return the fields of a type by name, including `object_type` and `status`.
  * @param {ObjectType | undefined} type
  * @returns {Map<string, Field>}
  */
@@ -32,7 +32,7 @@ export function fieldsOf(type) {
  * Return what an op sets, field by field.
  * @param {ObjectType | undefined} type
  * @param {{op: string, payload: any}} op
- * @param {Record<string, any> | null} [before] the record it was applied to, when it is known
+ * @param {Record<string, any> | null} [before] the record before the op, when known
  * @returns {FieldChange[]}
  */
 export function fieldChanges(type, { op, payload }, before = null) {
@@ -46,10 +46,10 @@ export function fieldChanges(type, { op, payload }, before = null) {
 }
 
 /**
- * Say why an edit was rejected, in the words of the type: the server names a field by its name in front.
+ * Return why an edit was rejected, without the field name that the server puts in front.
  * @param {ObjectType | undefined} type
  * @param {{message: string | null, code: string | null, details: any}} rejected
- * @returns {{text: string, field: string | null}} `field` is what it is about; `text` then does not name it
+ * @returns {{text: string, field: string | null}} `field`: the field it concerns, which `text` does not name
  */
 export function reason(type, { message, code, details }) {
   const field = fieldsOf(type).get(details?.field);
@@ -59,7 +59,7 @@ export function reason(type, { message, code, details }) {
 }
 
 /**
- * Return the values an op sets: field → value, undefined where a part of a value changed and the whole is not known.
+ * Return the values an op sets, by field; undefined where only part of an unknown value changed.
  * @param {{op: string, payload: any}} op
  * @param {Record<string, any> | null} [before]
  * @returns {Record<string, any>}
@@ -78,7 +78,7 @@ export function valuesOf({ op, payload }, before = null) {
 }
 
 /**
- * Return the record after an op, for histories.
+ * Return a record after an op, for histories.
  * @param {Record<string, any> | null} before
  * @param {{op: string, payload: any}} op
  */

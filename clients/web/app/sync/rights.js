@@ -1,4 +1,4 @@
-/** What the person's security profile lets them do with a type. The server enforces it; this keeps the app from offering what would be rejected. */
+/** What the user’s security profile allows. The server enforces it; this keeps the app from offering what it would reject. */
 
 import { display } from '../forms/display.js';
 import { defaults } from '../forms/edit.js';
@@ -14,7 +14,7 @@ import { words } from '../words/index.js';
  */
 
 /**
- * Return what a form of a record may show and change. A reference to a type that is not on this device can only stay as it is.
+ * Return what a form may show and change. A reference to a type that is not on this device stays as it is.
  * @param {Rights} rights
  * @param {ObjectType} type
  * @param {{isNew: boolean, types: Map<string, ObjectType>}} about `types` by table name
@@ -30,7 +30,7 @@ export function formRights(rights, type, { isNew, types }) {
 }
 
 /**
- * Say whether the person can create a record of a type that the server would take and they would see.
+ * Return whether the user can create a record that the server would accept and they could see.
  * @param {Rights} rights
  * @param {ObjectType} type
  */
@@ -42,7 +42,7 @@ export function canCreate(rights, type) {
 }
 
 /**
- * Say whether a new record can pass a row rule.
+ * Return whether a new record can pass a row rule.
  * @param {string} key
  * @param {any[]} values
  * @param {Rights} rights
@@ -50,7 +50,7 @@ export function canCreate(rights, type) {
  * @param {Record<string, any>} preset
  */
 function reachable(key, values, rights, type, preset) {
-  // No record refers to a new one yet, and nobody can know its id before.
+  // No record refers to a new one yet, and its ID is unknown in advance.
   if (key.startsWith('<') || key === 'id' || !values.length) return false;
   const [name, hop] = key.split('.');
   if (hop !== undefined) return rights.canFill(name);
@@ -60,8 +60,8 @@ function reachable(key, values, rights, type, preset) {
 }
 
 /**
- * Return the values a new record starts with: the defaults, and where a row rule asks for something else, that. A switch that
- * must be on or off shows off, and is.
+ * Return the initial values of a new record: the defaults, or what a row rule requires instead. A required boolean
+ * starts as No.
  * @param {Rights} rights
  * @param {ObjectType} type
  * @returns {Record<string, any>}
@@ -78,7 +78,7 @@ export function startOf(rights, type) {
 }
 
 /**
- * Return No for every boolean a new record must have.
+ * Return No for every required boolean of a new record.
  * @param {Rights} rights
  * @param {ObjectType} type
  * @returns {Record<string, boolean>}
@@ -89,7 +89,7 @@ export function switchedOff(rights, type) {
 }
 
 /**
- * Return what the profile has against the values of a new record, by field.
+ * Return why the profile rejects values of a new record, by field.
  * @param {Rights} rights
  * @param {ObjectType} type
  * @param {Record<string, any>} values
@@ -105,7 +105,7 @@ export function rejectedValues(rights, type, values) {
 }
 
 /**
- * Return the fields an op sets that the profile does not let the person set.
+ * Return the fields an op sets against the profile.
  * @param {Rights} rights
  * @param {{op: string, payload: any}} op
  * @param {ObjectType} type
@@ -118,7 +118,7 @@ export function forbiddenFields(rights, op, type) {
 }
 
 /**
- * Say whether a rejected op can be sent again with other values.
+ * Return whether a rejected op can be resent with other values.
  * @param {Rights} rights
  * @param {{op: string}} op
  */
@@ -127,7 +127,7 @@ export function canFix(rights, op) {
 }
 
 /**
- * Say whether the profile allows an op as it is.
+ * Return whether the profile allows an op as it is.
  * @param {Rights} rights
  * @param {{op: string, payload: any}} op
  * @param {ObjectType} type

@@ -1,10 +1,10 @@
-/** Sheets over the page: the browser's own dialog, so that focus, Escape and screen readers work by themselves. */
+/** Sheets over the page. They use the browser’s own dialog for focus, Escape, and screen readers. */
 
 import { button, h, uid } from './dom.js';
 import { words } from '../words/index.js';
 
 /**
- * Open a sheet. It is gone once it is closed.
+ * Open a sheet. Closing it removes it.
  * @param {string} title
  * @param {{body: (Node | string)[], foot?: Node[], onclose?: () => void, class?: string}} about
  * @returns {HTMLDialogElement}
@@ -25,13 +25,13 @@ export function sheet(title, { body, foot = [], onclose, class: className = '' }
   return dialog;
 }
 
-/** Close whatever is open: the page behind it is another one now, or another person's. */
+/** Close all sheets, because the page behind them changed. */
 export function closeSheets() {
   for (const dialog of /** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]'))) dialog.close();
 }
 
 /**
- * Ask a question; resolves with the key of the answer, null when it was closed without one.
+ * Ask a question. Resolves with the key of the answer, or null when closed without one.
  * @param {string} title
  * @param {string} text
  * @param {{key: string, label: string, kind?: 'primary' | 'plain' | 'danger'}[]} answers

@@ -1,7 +1,8 @@
-/** The little of DOM building that the app needs. */
+/** Helpers to build DOM elements. */
 
 /**
- * Make an element. Properties that begin with `on` are listeners, `class` and everything with a dash is an attribute, the rest are properties.
+ * Create an element. Properties that start with `on` are listeners. `class`, `for`, `role`, and names with a dash are
+ * attributes. All others are properties.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} name
  * @param {Record<string, any>} [properties]
@@ -22,7 +23,7 @@ export function h(name, properties = {}, ...children) {
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** @type {Record<string, string>} 24 × 24 outlines */
+/** @type {Record<string, string>} 24 × 24 outlines by name */
 const ICONS = {
   back: 'M15 5l-7 7 7 7', plus: 'M12 5v14M5 12h14', close: 'M6 6l12 12M18 6L6 18', search: 'M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zM16 16l4 4',
   check: 'M5 13l4 4L19 7', trash: 'M5 7h14M10 7V5h4v2M7 7l1 12h8l1-12', history: 'M12 7v5l3 2M4 12a8 8 0 1 0 3-6M4 4v4h4', filter: 'M4 6h16M7 12h10M10 18h4',
@@ -34,9 +35,9 @@ const ICONS = {
 };
 
 /**
- * Make an icon; an unknown name gives the table's.
+ * Create an icon. Unknown names get the table icon.
  * @param {string} name
- * @param {string} [className] beside `icon`
+ * @param {string} [className] added to `icon`
  * @returns {SVGElement}
  */
 export function icon(name, className = '') {
@@ -49,7 +50,7 @@ export function icon(name, className = '') {
 }
 
 /**
- * Make a button with a name that a screen reader says.
+ * Create a button with an accessible name.
  * @param {string} label
  * @param {(event: Event) => void} onclick
  * @param {{icon?: string, kind?: 'primary' | 'plain' | 'danger' | 'icon', title?: string}} [look]
@@ -62,7 +63,7 @@ export function button(label, onclick, look = {}) {
 }
 
 /**
- * Say whether an element has the focus, also inside a shadow tree.
+ * Return whether an element has the focus, also inside a shadow tree.
  * @param {HTMLElement} element
  */
 export function isFocused(element) {
@@ -73,7 +74,7 @@ export function isFocused(element) {
 let ids = 0;
 
 /**
- * Return an id no other element has.
+ * Return an ID that no other element has.
  * @param {string} prefix
  */
 export function uid(prefix) {

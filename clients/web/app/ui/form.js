@@ -1,4 +1,4 @@
-/** Draws a form plan. Controls keep their element from one plan to the next, so that typed text, focus and the cursor survive a new layout. */
+/** Draw a form plan. Controls keep their elements across plans, so that typed text, focus, and cursor survive. */
 
 import { display } from '../forms/display.js';
 import { button, h, uid } from './dom.js';
@@ -13,7 +13,7 @@ import { words } from '../words/index.js';
  * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, value: HTMLElement, label: HTMLLabelElement, error: HTMLElement, incoming: HTMLElement, shape: string}} Drawn
  */
 
-// What of these cannot be changed is text to read, not a box nobody can type into. The others show themselves as such.
+// Read-only values of these kinds are shown as text. Other kinds have their own read-only look.
 const READ_AS_TEXT = new Set(['text', 'integer', 'real', 'decimal', 'date', 'datetime', 'uuid', 'choice', 'boolean', 'reference']);
 
 export class Form {
@@ -38,7 +38,7 @@ export class Form {
    * @param {Plan | null} plan
    * @param {Record<string, any>} values
    * @param {Map<string, string>} [problems]
-   * @param {Map<string, any>} [incoming] what others set meanwhile in fields that are being edited
+   * @param {Map<string, any>} [incoming] values that others wrote to fields being edited
    */
   render(plan, values, problems = new Map(), incoming = new Map()) {
     this.last = { plan, values, problems, incoming };
@@ -82,7 +82,7 @@ export class Form {
     });
   }
 
-  /** A tab says that something in it is wrong, for what is not on the screen. */
+  /** Mark tabs that contain a problem, because it may not be visible. */
   markTabs() {
     for (const panel of this.element.querySelectorAll('[data-tab]')) {
       const tab = panel.closest('.tabs')?.querySelector('.tablist')?.children[Number(panel.getAttribute('data-tab'))];
@@ -103,8 +103,8 @@ export class Form {
   }
 
   /**
-   * Put the cursor into the first control with a problem, in whichever tab it is, or else into the first one.
-   * @returns {boolean} whether there is a problem to see
+   * Focus the first control with a problem, opening its tab, or else the first control.
+   * @returns {boolean} whether a control has a problem
    */
   focus() {
     const bad = this.element.querySelector('.control:not([hidden]) [aria-invalid="true"]');
@@ -224,7 +224,7 @@ export class Form {
 }
 
 /**
- * A control is known by its field, not by its place, so that it survives a new layout; the n-th control of the same field is the n-th.
+ * Identify a control by its field and a running number, so that it survives a new layout.
  * @param {ControlPlan} plan
  * @param {Set<string>} used
  */
@@ -235,7 +235,7 @@ function keyOf(plan, used) {
 }
 
 /**
- * Controls in the order `build` meets them: those of invisible tabs are not drawn.
+ * Return the controls in the order `build` draws them. Invisible tabs are not drawn.
  * @param {Plan | null} plan
  * @returns {ControlPlan[]}
  */
@@ -246,7 +246,7 @@ function flat(plan) {
 }
 
 /**
- * What decides whether elements must be made or moved: everything but values, problems and rights.
+ * Return what requires elements to be created or moved: everything but values, problems, and rights.
  * @param {Plan | null} plan
  * @param {Map<string, number>} tabs
  * @returns {any}

@@ -1,4 +1,4 @@
-/** The widget of a json field: a checklist, words or named values are edited as such, everything else (or on demand) as JSON. */
+/** The widget of a JSON field: a checklist, words, or pairs where the value fits, otherwise (or on demand) JSON. */
 
 import { Unparsed } from '../forms/edit.js';
 import { scalarOf, shapeOf, wordsOf } from '../forms/json.js';
@@ -34,7 +34,7 @@ class JsonWidget {
     /** @type {any} */
     this.value = undefined;
     this.drawn = '';
-    /** @type {HTMLInputElement | null} where words are typed */
+    /** @type {HTMLInputElement | null} the input for words */
     this.line = null;
     this.input = h('textarea', { id: uid(field.name), name: field.name, rows: 5, class: 'code', spellcheck: false });
     this.input.addEventListener('input', () => this.set(parse(this.input.value)));
@@ -71,7 +71,7 @@ class JsonWidget {
   }
 
   draw() {
-    // What is being typed is not taken from under the cursor because it looks like something else now.
+    // Keep the input while the user types, even if the value would now suit another shape.
     if (this.value === null && this.line && isFocused(this.line) && wordsOf(this.line.value) === null) return;
     /** @type {Shape} */
     const shape = this.raw || isFocused(this.input) || this.value instanceof Unparsed ? { shape: 'text' } : shapeOf(this.value);
@@ -96,7 +96,7 @@ class JsonWidget {
     const key = JSON.stringify([shape, this.value, this.enabled]);
     if (key === this.drawn) return;
     const focused = this.nice.contains(document.activeElement) ? [...this.nice.querySelectorAll('input')].findIndex(isFocused) : -1;
-    // Words and values are typed into: while one is, what was typed is the value already.
+    // A focused input of words or values already shows the value.
     if (focused >= 0 && shape.shape !== 'checklist' && this.drawn) return;
     this.drawn = key;
     if (shape.shape === 'checklist') this.nice.replaceChildren(...this.checklist(shape.text, shape.done));

@@ -1,7 +1,7 @@
-/** Drawing again without taking away what is under a person's hands: elements that would look the same stay, with the focus and what is typed in them. */
+/** Redraw without disturbing the user: elements that would look the same stay, with their focus and typed text. */
 
 /**
- * Make these the children of an element. Those that stay in their order are not touched: an element that is moved loses the focus.
+ * Set the children of an element. Children that keep their order are not moved: moving one would take its focus.
  * @param {Element} parent
  * @param {Element[]} children
  */
@@ -11,7 +11,7 @@ export function arrange(parent, children) {
   children.forEach((child, at) => { if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null); });
 }
 
-/** The elements of something that is drawn again and again. */
+/** The elements of a part that is redrawn often. */
 export class Kept {
   /** @type {Map<string, {look: string, element: any}>} */
   #made = new Map();
@@ -19,10 +19,10 @@ export class Kept {
   #used = new Set();
 
   /**
-   * Return the element of a key: the one there is, or a new one if it is to look different.
+   * Return the element of a key: the existing one, or a new one if its look changed.
    * @template {HTMLElement} E
    * @param {string} key
-   * @param {unknown} look what the element was made of
+   * @param {unknown} look what the element is made from
    * @param {() => E} make
    * @returns {E}
    */
@@ -36,7 +36,7 @@ export class Kept {
   }
 
   /**
-   * Draw, and forget what was not taken. The focus goes over to the element that took the place of the one that had it.
+   * Draw, then discard elements that were not taken. A replacement of the focused element gets the focus.
    * @param {() => void} draw
    */
   draw(draw) {

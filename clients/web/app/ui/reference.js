@@ -1,4 +1,4 @@
-/** A searchable picker for a reference: a combobox with a listbox, after the ARIA authoring practices. */
+/** A searchable picker for references: a combobox with a listbox, following the ARIA authoring practices. */
 
 import { h, icon, isFocused, uid } from './dom.js';
 import { words } from '../words/index.js';
@@ -50,7 +50,7 @@ class Picker {
     this.found = [];
     this.active = -1;
     this.asked = 0;
-    /** Whether something was typed since the focus came, or since a pick: only then does an empty input mean none. */
+    /** Whether the user typed since focusing or picking. Only then does an empty input mean “None”. */
     this.edited = false;
     /** @type {string | null | undefined} */
     this.value = undefined;
@@ -88,7 +88,7 @@ class Picker {
     if (address) this.link.href = address;
   }
 
-  /** @param {boolean} [all] show everything, as if nothing was typed */
+  /** @param {boolean} [all] ignore what was typed and show everything */
   async search(all = false) {
     this.asked += 1;
     const turn = this.asked;

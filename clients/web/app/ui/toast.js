@@ -1,4 +1,4 @@
-/** A short message at the foot of the screen, for what was just done; with an action, mostly to undo it. */
+/** Short messages at the bottom of the screen about what was just done, with an action such as Undo. */
 
 import { button, h } from './dom.js';
 import { words } from '../words/index.js';
@@ -9,18 +9,19 @@ const SHOWN_MS = 6000;
 let place = null;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
-/** @type {(() => void) | null} what takes the present message away */
+/** @type {(() => void) | null} removes the current message */
 let shown = null;
 
-/** Take away what is shown. */
+/** Remove the current message. */
 export function dismissToast() {
   shown?.();
 }
 
 /**
- * Show a message; it takes the place of the one before. Returns what takes it away again.
+ * Show a message instead of the current one. Returns a function that removes it.
  * @param {string} text
- * @param {{action?: string, onaction?: () => void, tone?: 'plain' | 'bad', onclose?: () => void}} [about] `onclose`: it is gone, however
+ * @param {{action?: string, onaction?: () => void, tone?: 'plain' | 'bad', onclose?: () => void}} [about] 
+ *   `onclose`: called once it is removed for any reason
  */
 export function toast(text, { action, onaction, tone = 'plain', onclose } = {}) {
   place ??= document.body.appendChild(h('div', { class: 'toasts', role: 'status', 'aria-live': 'polite' }));

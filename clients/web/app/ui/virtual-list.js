@@ -1,4 +1,4 @@
-/** A list that draws only the rows on the screen. Rows come in pages from the replica; what is not there yet is a placeholder of the same height. */
+/** A list that draws only visible rows. Rows load in pages; missing ones show a placeholder of the same height. */
 
 import { scrollTo, windowOf } from '../lists/window.js';
 import { h } from './dom.js';
@@ -23,7 +23,7 @@ export class VirtualList {
     this.paint = 0;
     /** @type {Map<number, Row[] | Promise<void>>} pages by number */
     this.pages = new Map();
-    /** @type {Map<number, Row[]>} pages from before the last reset, until the new ones are there */
+    /** @type {Map<number, Row[]>} pages from before the last reset, shown until new ones arrive */
     this.stale = new Map();
     /** @type {Map<number, Drawn>} drawn rows by index */
     this.drawn = new Map();
@@ -38,9 +38,9 @@ export class VirtualList {
   }
 
   /**
-   * Show a list of this many rows; what was loaded is asked for again, and stays on the screen until the answer is there.
+   * Show a list of this many rows. Loaded pages are fetched again and stay visible until the new ones arrive.
    * @param {number} rows
-   * @param {{top?: boolean}} [how] `top`: another list, begin at its first row
+   * @param {{top?: boolean}} [how] `top`: this is another list, so scroll to its first row
    */
   reset(rows, { top = false } = {}) {
     this.generation += 1;
@@ -55,14 +55,14 @@ export class VirtualList {
     this.schedule();
   }
 
-  /** Draw the rows again: something they show besides the record changed. */
+  /** Redraw the rows, because something they show besides the record changed. */
   repaint() {
     this.paint += 1;
     this.schedule();
   }
 
   /**
-   * Draw rows of another height. The row that was at the top stays there, or the one that is open comes into sight.
+   * Change the row height. The top row stays at the top, or the open row becomes visible.
    * @param {number} rowHeight px
    */
   resize(rowHeight) {
@@ -80,7 +80,7 @@ export class VirtualList {
     });
   }
 
-  /** @param {string} id the record that is open beside the list */
+  /** @param {string} id the record that is open next to the list */
   select(id) {
     this.selected = id;
     this.schedule();

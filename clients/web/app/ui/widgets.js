@@ -1,4 +1,4 @@
-/** One input per field kind. A widget shows a value, tells of input, and never loses what is being typed. */
+/** One input per field kind. A widget shows a value, reports input, and never loses what is being typed. */
 
 import { fromLocalInput, toLocalInput } from '../forms/display.js';
 import { Unparsed } from '../forms/edit.js';
@@ -12,13 +12,13 @@ import { words } from '../words/index.js';
  * @typedef {import('../../sdk/types.js').Field} Field
  * @typedef {{id: string, title: string}} Found
  * @typedef {{search: (field: Field, text: string) => Promise<Found[]>, title: (field: Field, id: string) => Promise<string>, open?: (field: Field, id: string) => string | null}} References
- *   `open` gives the address of the record a reference points to
+ *   `open`: the address of the record a reference points to
  * @typedef {{element: HTMLElement, input: HTMLElement, show: (value: any) => void, enable: (enabled: boolean) => void}} Widget
- *   `show` leaves an input alone while it holds the focus and its text stands for that value already
+ *   `show` does not change a focused input whose text already means that value
  */
 
 /**
- * Make the widget of a field.
+ * Create the widget of a field.
  * @param {Field} field
  * @param {{oninput: (value: any) => void, options?: Record<string, any>, references: References}} about
  * @returns {Widget}

@@ -1,4 +1,4 @@
-/** What needs a person, on every page until it is dealt with: a conflict, a sync that cannot go on, a browser that forgets, a new version. */
+/** Alerts on every page: conflicts, a sync that cannot continue, missing storage, and a new version. */
 
 import { install } from '../install.js';
 import { alarm } from '../sync/describe.js';
@@ -15,7 +15,7 @@ import { words } from '../words/index.js';
  */
 
 const RESTING = new Set(['offline', 'signed_out', 'halted']);
-// That the browser may remove data is said once; the status and the diagnostics go on saying it.
+// The alert about possible deletion shows once. The status sheet and diagnostics keep showing it.
 const KNOWN = 'moat.eviction-known';
 
 export class Alerts {

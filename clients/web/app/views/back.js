@@ -1,4 +1,4 @@
-/** The way back on a phone, where one pane is seen at a time. */
+/** The back link on phones, which show one pane at a time. */
 
 import { address } from '../router.js';
 import { h, icon } from '../ui/dom.js';

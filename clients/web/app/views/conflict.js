@@ -1,4 +1,4 @@
-/** The conflict sheet: what it was, what I want, what someone else wrote, when and who; the person decides field by field. */
+/** The conflict sheet: the original, my value, and their value with time and author. The user decides field by field. */
 
 import { Edit } from '../forms/edit.js';
 import { ago, display } from '../forms/display.js';
@@ -43,13 +43,13 @@ class Sheet {
     this.asked = question(conflict, this.type);
     /** @type {Picks} */
     this.picks = new Map();
-    /** @type {Map<string, string>} ids of references → their titles */
+    /** @type {Map<string, string>} IDs of references → titles */
     this.titles = new Map();
     this.by = conflict.by || words.conflict.someoneElse;
     this.error = h('p', { class: 'error', role: 'alert' });
   }
 
-  /** @param {number} count of all conflicts */
+  /** @param {number} count number of conflicts */
   async open(count) {
     const { app, conflict, type, asked } = this;
     const about = words.conflict.kinds[asked.kind](this.by);
@@ -112,7 +112,7 @@ class Sheet {
     made.input.focus();
   }
 
-  /** Someone picks field by field: then the picks are what is saved. */
+  /** Offer to save the picks, because the user decides field by field. */
   choosing() {
     if (this.own) this.own.hidden = false;
     for (const one of this.plain ?? []) one.hidden = true;

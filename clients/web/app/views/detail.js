@@ -1,4 +1,4 @@
-/** One record, drawn by its layout alone: shows it, edits it, creates it, repairs an edit that was rejected. What was typed survives everything. */
+/** One record, drawn by its layout: view, edit, create, or fix a rejected edit. Typed text always survives. */
 
 import { Edit, typedTexts } from '../forms/edit.js';
 import { planForm } from '../forms/plan.js';
@@ -20,7 +20,8 @@ import { words } from '../words/index.js';
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {{table?: string, id?: string | null, fix?: number, retitled: () => void}} About `id` null: a new record; `fix`: op_id of a rejected edit
+ * @typedef {{table?: string, id?: string | null, fix?: number, retitled: () => void}} About
+ *   `id` null: a new record; `fix`: op_id of a rejected edit
  */
 
 export class DetailView {
@@ -41,7 +42,7 @@ export class DetailView {
   fixing = null;
   /** @type {Edit | null} */
   edit = null;
-  /** @type {Map<string, string>} what the server or the replica said against a field */
+  /** @type {Map<string, string>} why the server or the replica rejected a field */
   rejected = new Map();
 
   /**
@@ -158,7 +159,7 @@ export class DetailView {
     const { values } = edit;
     const layout = resolve(app.layouts, type.object_name, values.object_type, values.status)?.layout_json ?? defaultLayout(type);
     const plan = planForm(layout, type, values, app.formRights(type, edit.isNew));
-    // A new form does not begin with complaints: what is only empty is said when it is to be saved.
+    // A new form starts without complaints: missing values are reported on save.
     const shown = [...this.problems()].filter(([field]) => this.showProblems || (edit.typed.has(field) && values[field] !== null));
     const revoked = this.revokedFields().map((field) => /** @type {const} */ ([field, words.record.notWritable]));
     this.form.render(plan, values, new Map([...shown, ...revoked, ...this.rejected]), edit.incoming);
@@ -170,13 +171,13 @@ export class DetailView {
     this.retitled();
   }
 
-  /** Fields that were typed into before the profile took them away: the text stays, and is not sent. */
+  /** Edited fields that the profile no longer lets the user write. Their text stays but is not sent. */
   revokedFields() {
     const { edit, app } = this;
     return edit && !edit.isNew && !this.fixing ? [...edit.typed.keys()].filter((field) => !app.rights(this.table).canWrite(field)) : [];
   }
 
-  /** What stands against saving, by field. */
+  /** The problems that prevent saving, by field. */
   problems() {
     const { edit, type, app } = this;
     if (!edit || !type) return new Map();
@@ -188,7 +189,7 @@ export class DetailView {
    * @param {import('../../sdk/access.js').Rights} rights
    */
   drawControls(may, rights) {
-    // What is being saved counts until it is durable: the replica shows it before that.
+    // A save counts as unsaved until it is durable: the replica shows it earlier.
     const dirty = Boolean(this.edit?.dirty) || this.isNew || this.fixing !== null || this.saving;
     const untouched = !this.isNew && !this.fixing;
     this.saveButton.hidden = false;
@@ -206,7 +207,7 @@ export class DetailView {
   drawFoot(shown) {
     if (this.foot.hidden !== shown) return;
     this.foot.hidden = !shown;
-    // What is being typed into stays in sight when the buttons come up beneath it.
+    // Keep the focused input visible when the buttons appear below it.
     const held = document.activeElement;
     if (shown && held && this.form.element.contains(held)) held.scrollIntoView({ block: 'nearest' });
   }
@@ -229,7 +230,7 @@ export class DetailView {
     const text = this.type ? words.record.notFoundText : words.record.typeNotFoundText;
     const typed = this.edit ? typedTexts(this.edit) : [];
     const shape = JSON.stringify([text, typed]);
-    // Drawn anew only when it changed: a text is being selected here, to be copied.
+    // Redraw only on changes: the user may be selecting text to copy.
     if (this.form.shape !== shape) {
       const kept = typed.length ? [h('div', { class: 'typed' }, h('p', {}, words.record.typed), ...typed.map(([label, value]) => h('p', {}, h('strong', {}, `${label}: `), value)))] : [];
       this.form.element.replaceChildren(h('p', { class: 'soft' }, text), ...kept);
@@ -238,7 +239,7 @@ export class DetailView {
     for (const one of [this.historyButton, this.deleteButton, this.saveButton]) one.hidden = true;
     this.saveButton.disabled = true;
     this.note.textContent = '';
-    // What was typed holds the page open: there must be a way to let go of it.
+    // Unsaved text blocks navigation, so keep Cancel available.
     this.foot.hidden = !this.edit || !this.app.drafts.has(this.key);
     if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back(words.record.back, { page: 'home' }));
   }
@@ -251,7 +252,7 @@ export class DetailView {
     const problems = this.problems();
     if (problems.size) {
       this.draw();
-      // A field that the layout does not show can be wrong, too.
+      // A field outside the layout can have a problem too.
       if (!this.form.focus()) toast([...problems.values()][0], { tone: 'bad' });
       return;
     }
@@ -259,7 +260,7 @@ export class DetailView {
     this.draw();
     try {
       await this.write(edit, type);
-      // Typed into again while it was being saved: that is still to be saved.
+      // Text typed during the save is still unsaved.
       if (this.isNew || this.fixing || !edit.dirty) app.drafts.delete(this.key);
       app.emit('drafts');
     } catch (error) {

@@ -1,4 +1,4 @@
-/** What somebody needs who looks for a fault: where the replica stands, where it is kept, whether it equals the server's. */
+/** Facts for troubleshooting: the replica’s position and storage, and whether it equals the server’s data. */
 
 import { native } from '../native.js';
 import { describe, profileName } from '../sync/describe.js';
@@ -40,7 +40,7 @@ export class DiagnosticsView {
     for (const stop of this.stops) stop();
   }
 
-  /** Not more than twice a second, however busy the sync is. What cannot be read now is read after the next change. */
+  /** Redraw at most twice a second. If reading fails, the next change tries again. */
   soon() {
     this.timer ??= setTimeout(() => {
       this.timer = undefined;

@@ -1,4 +1,4 @@
-/** The panel of a list: filters by field, sort, columns. */
+/** The panel of a list: filters, sort, and columns. */
 
 import { filterOf, inputType, isSet, needsValue, operatorsOf, shownValue, valueOf } from '../lists/filters.js';
 import { button, h } from '../ui/dom.js';
@@ -12,7 +12,7 @@ import { words } from '../words/index.js';
  * @typedef {{fields: Field[], all: string[], columns: string[], sort: Sort | null, title: string}} Choices
  */
 
-/** Everything is drawn again whenever something else about the list changes; what a person works with stays where it is. */
+/** Redrawn on every change of the list. Controls in use keep their elements. */
 export class FilterPanel {
   #kept = new Kept();
 
@@ -30,7 +30,7 @@ export class FilterPanel {
     this.element = h('div', { class: 'filters', role: 'region', 'aria-label': words.filters.panel }, this.list, this.adder, this.sortBox, this.columnBox);
   }
 
-  /** What is to be filtered by; a filter without a value filters nothing yet. */
+  /** The active filters; one without a value is not active yet. */
   get filters() {
     return this.rows.filter(isSet).map(({ field, op, value }) => ({ field, op, value }));
   }
@@ -45,7 +45,7 @@ export class FilterPanel {
   }
 
   /**
-   * Take over what may be chosen from. A filter of a field that is not there any more goes: nobody could see what it does.
+   * Update the choices. Filters on removed fields go, because they would be invisible.
    * @param {Choices} choices
    */
   use(choices) {
@@ -182,7 +182,7 @@ export class FilterPanel {
    * @param {[string, string][]} options
    * @param {string} value
    * @param {(value: string) => void} onchange
-   * @param {string} [about] what else it depends on
+   * @param {string} [about] what else the element depends on
    */
   select(key, label, options, value, onchange, about = '') {
     const element = this.#kept.take(key, [options, about], () => {

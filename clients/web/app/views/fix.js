@@ -1,4 +1,4 @@
-/** Repairing an edit that was rejected: the record as it is, with what the edit set typed on top. */
+/** Fix a rejected edit: the current record, with the edit’s values typed on top. */
 
 import { Edit, defaults } from '../forms/edit.js';
 import { fieldsOf, reason, valuesOf } from '../sync/ops.js';
@@ -9,13 +9,13 @@ import { forbiddenFields, switchedOff } from '../sync/rights.js';
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Overlay} Overlay
  * @typedef {{overlay: Overlay, edit: Edit, leftOut: string[], rejected: Map<string, string>}} Fix
- *   `leftOut`: fields the profile does not let the person set; `rejected`: what the server said against a field
+ *   `leftOut`: fields the profile does not let the user set; `rejected`: why the server rejected a field
  */
 
 const PREFIX = 'fix:';
 
 /**
- * Return the key of a fix among the drafts; those of records have a `/` in theirs.
+ * Return the key of a fix among the drafts. Keys of records contain a `/`.
  * @param {number} opId
  */
 export function fixKey(opId) {
@@ -23,9 +23,9 @@ export function fixKey(opId) {
 }
 
 /**
- * Forget what was typed into repairs of edits that are rejected no more: sent again, discarded or settled, wherever that was done.
+ * Drop drafts of edits that are no longer rejected: resent, discarded, or resolved anywhere.
  * @param {App} app
- * @returns {Promise<boolean>} whether there was any
+ * @returns {Promise<boolean>} whether any was dropped
  */
 export async function dropFixes({ moat, drafts }) {
   const keys = [...drafts.keys()].filter((key) => key.startsWith(PREFIX));
@@ -40,7 +40,7 @@ function isRejected({ state }) {
 }
 
 /**
- * Begin to fix an edit, or go on where it was left; null when it is not rejected (any more).
+ * Start to fix an edit, or resume its draft; null when it is not rejected (any longer).
  * @param {App} app
  * @param {number} opId
  * @returns {Promise<Fix | null>}
@@ -58,7 +58,7 @@ export async function beginFix(app, opId) {
     draft.rebase(record);
   }
   const { text, field } = reason(type, overlay);
-  // What was said against a field is no longer about what was typed into it since.
+  // The reason no longer applies once the user changed the field.
   const open = field && !leftOut.includes(field) && (!draft || JSON.stringify(draft.values[field]) === JSON.stringify(fresh.values[field]));
   return { overlay, edit: draft ?? fresh, leftOut, rejected: new Map(open ? [[field, text]] : []) };
 }
@@ -77,7 +77,7 @@ function editOf(type, overlay, record, leftOut) {
 }
 
 /**
- * Send a rejected edit as it is now.
+ * Resend a rejected edit with its current values.
  * @param {App} app
  * @param {Fix} fix
  */
@@ -86,8 +86,8 @@ export async function endFix({ moat }, fix) {
 }
 
 /**
- * Return what an edit sets after its fix. What it set before and does not any more is undefined, which takes it out; what the
- * profile forbids falls back to the default in a new record, which everybody may send.
+ * Return what an edit sets once fixed. Undefined removes a value that the edit set before. Fields that the profile
+ * forbids get their default in a new record, which every profile may send.
  * @param {Fix} fix
  * @returns {Record<string, any>}
  */

@@ -1,4 +1,4 @@
-/** Who changed a record, when and how: the server's log when it can be reached, and this device's own edits on top. */
+/** Who changed a record, when, and how: the server’s log if reachable, and this device’s own edits on top. */
 
 import { ago } from '../forms/display.js';
 import { after, fieldChanges, verb } from '../sync/ops.js';
@@ -25,7 +25,7 @@ export async function openHistory(app, type, id, title) {
   const foot = h('div', { class: 'more' });
   const note = h('p', { class: 'soft', role: 'status' }, words.history.loading);
   sheet(words.history.title(title), { body: [list, note, foot] });
-  /** @type {Entry[] | null} this device's own edits, then what the server told, newest first */
+  /** @type {Entry[] | null} this device’s own edits, then the server’s entries, newest first */
   let entries = null;
   async function show(/** @type {Entry[]} */ shown) {
     const titles = await referenceTitles(app, type, shown);
@@ -56,7 +56,7 @@ export async function openHistory(app, type, id, title) {
  * @param {App} app
  * @param {ObjectType} type
  * @param {string} id
- * @returns {Promise<Entry[]>} what this device changed and the server has not confirmed, newest first
+ * @returns {Promise<Entry[]>} edits of this device that the server has not confirmed, newest first
  */
 async function ownEdits(app, type, id) {
   const overlays = await app.moat.overlays();
@@ -65,7 +65,7 @@ async function ownEdits(app, type, id) {
 }
 
 /**
- * Find what each field was before, as far as earlier entries tell.
+ * Add the record before each entry, as far as earlier entries reveal it.
  * @param {Entry[]} entries newest first
  * @returns {(Entry & {before: Record<string, any> | null})[]}
  */
@@ -100,7 +100,7 @@ function draw(type, entry, titles) {
  * @param {App} app
  * @param {ObjectType} type
  * @param {Entry[]} entries
- * @returns {Promise<Map<string, string>>} id → title of every record the changes refer to
+ * @returns {Promise<Map<string, string>>} ID → title of every record the changes refer to
  */
 async function referenceTitles(app, type, entries) {
   /** @type {Map<string, string>} */

@@ -1,4 +1,4 @@
-/** The records of one type: search, quick filter by status, more filters, sort, columns; only the rows on the screen are drawn. */
+/** The records of one type: search, status chips, filters, sort, and columns. Only visible rows are drawn. */
 
 import { display } from '../forms/display.js';
 import { headFields } from '../forms/plan.js';
@@ -22,10 +22,10 @@ import { words } from '../words/index.js';
  * @typedef {import('../lists/query.js').ListState} ListState
  */
 
-// Two lines beside a record, one where the list has the page to itself.
+// Two lines per row next to a record, one line when the list fills the page.
 const ROW_HEIGHT = 64;
 const TABLE_ROW_HEIGHT = 48;
-const TABLE_EDGES = 132; // px beside the columns: padding, and the mark of a record's sync state
+const TABLE_EDGES = 132; // px next to the columns: padding, and the badge of a record’s sync state
 const TYPING_MS = 120;
 
 export class ListView {
@@ -37,7 +37,7 @@ export class ListView {
   panel = new FilterPanel({ changed: () => this.onPanel() });
   nothing = h('div', { class: 'empty', hidden: true });
   tableHead = h('div', { class: 'table-head', role: 'group', 'aria-label': words.list.columns });
-  /** Chips and column heads stay under the finger that presses them. */
+  /** Chips and column heads keep their elements while they are pressed. */
   kept = { chips: new Kept(), head: new Kept() };
   /** @type {string[]} */
   columns = [];
@@ -101,7 +101,7 @@ export class ListView {
     this.virtual.select(id);
   }
 
-  /** @param {boolean} wide whether the list has the page to itself: then it is a table */
+  /** @param {boolean} wide whether the list fills the page and becomes a table */
   widen(wide) {
     if (wide === this.wide) return;
     this.wide = wide;
@@ -110,7 +110,7 @@ export class ListView {
     this.fit();
   }
 
-  /** Choose the columns that fit, and name them above the rows. */
+  /** Choose the columns that fit, and draw their heads. */
   fit() {
     if (!this.wide) return;
     this.fitted = tableColumns(this.type, this.columns, this.element.clientWidth - TABLE_EDGES);
@@ -145,7 +145,7 @@ export class ListView {
     this.show();
   }
 
-  /** The list as the person asked for it. */
+  /** Query the list for the current search, filters, and sort. */
   show() {
     const { app, table, state } = this;
     this.columns = columnsOf(this.type, (field) => app.rights(table).canRead(field));
@@ -178,7 +178,7 @@ export class ListView {
     })));
   }
 
-  /** Take over the panel's filters, and say at its button whether there are any. */
+  /** Apply the panel’s filters, and mark its button if there are any. */
   filtered() {
     this.state = { ...this.state, filters: this.panel.filters };
     this.more.classList.toggle('on', this.state.filters.length > 0);
@@ -234,7 +234,7 @@ export class ListView {
     this.virtual.repaint();
   }
 
-  /** @param {number | null} share of a search or a sort that is done */
+  /** @param {number | null} share of the search or sort that is done */
   onProgress(share) {
     this.virtual.element.setAttribute('aria-busy', String(share !== null));
     if (share !== null) this.count.textContent = words.list.progress(share);
@@ -261,7 +261,7 @@ export class ListView {
   }
 
   /**
-   * Say why there are no rows; null when there are. What says the same already stays, with the focus on its button.
+   * Show why there are no rows; null when there are. An unchanged reason stays, with the focus on its button.
    * @param {{icon: string, title: string, text?: string, action?: [string, () => void]} | null} about
    */
   showNothing(about) {
@@ -318,7 +318,7 @@ export class ListView {
 }
 
 /**
- * A coloured dot; the colour is an administrator's.
+ * Create a dot in a colour that an administrator chose.
  * @param {string | undefined} colour
  */
 function dot(colour) {
@@ -329,7 +329,7 @@ function dot(colour) {
 
 /**
  * @param {Field | undefined} field
- * @param {Record<string, any>} row as SQLite stores it
+ * @param {Record<string, any>} row values as SQLite stores them
  */
 function textOf(field, row) {
   if (!field) return '';

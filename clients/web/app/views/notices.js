@@ -1,4 +1,4 @@
-/** Above a record: edits of it that are not on the server yet, or never will be as they are. */
+/** Notices above a record about its edits that are not on the server: waiting, in conflict, rejected, or on hold. */
 
 import { fieldsOf, reason, fieldChanges, verb } from '../sync/ops.js';
 import { canFix } from '../sync/rights.js';
@@ -13,7 +13,7 @@ import { words } from '../words/index.js';
  * @typedef {{table: string, id: string | null, fixing: import('./fix.js').Fix | null}} Of
  */
 
-// An edit that is sent at once is gone again before anybody could read the notice.
+// An edit that is sent immediately needs no notice: it would only flicker.
 const CALM_MS = 500;
 
 export class Notices {
@@ -76,7 +76,7 @@ export class Notices {
   }
 
   /**
-   * Edits that wait are one notice, however many; the newest is the one to undo.
+   * Show one notice for all waiting edits. Undo applies to the newest.
    * @param {Overlay[]} overlays
    */
   waiting(overlays) {
@@ -102,7 +102,7 @@ export class Notices {
 }
 
 /**
- * Say why an edit was rejected, with what it is about.
+ * Return why an edit was rejected, with the field it concerns.
  * @param {import('../../sdk/types.js').ObjectType | undefined} type
  * @param {Overlay} overlay
  */

@@ -1,4 +1,4 @@
-/** Everything of this device that is not on the server: what waits, what was rejected, what is in conflict; each with a way on. */
+/** Edits of this device that are not on the server: waiting, rejected, or in conflict, each with its actions. */
 
 import { ago } from '../forms/display.js';
 import { address } from '../router.js';
@@ -44,7 +44,7 @@ export class OutboxView {
     for (const stop of this.stops) stop();
   }
 
-  /** Something changed. What cannot be read now stays as it was drawn, until the next change. */
+  /** Redraw after a change. If reading fails, the page stays as it is until the next change. */
   again() {
     this.read().catch(() => {});
   }
@@ -54,7 +54,7 @@ export class OutboxView {
     const { turn, app } = this;
     const overlays = (await app.moat.overlays()).filter((overlay) => overlay.op !== 'settle');
     const open = new Set((await app.moat.conflicts()).map((conflict) => conflict.op_id));
-    // A conflict that is being settled waits for the server only.
+    // A resolved conflict only waits for the server.
     const shown = overlays.filter((overlay) => overlay.state !== 'conflict' || open.has(overlay.op_id));
     const titles = await this.titles(shown.slice(0, SHOWN));
     if (turn !== this.turn) return;

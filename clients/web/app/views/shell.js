@@ -1,4 +1,4 @@
-/** The frame of the app: status bar, alerts, object types, and the panes for list and detail. On a phone one of them at a time. */
+/** The frame of the app: status bar, alerts, object types, list, and detail. Phones show one pane at a time. */
 
 import { address, parse } from '../router.js';
 import { h, icon } from '../ui/dom.js';
@@ -79,7 +79,7 @@ export class Shell {
     }, icon(type.icon), h('span', {}, type.label_plural || type.label), icon('back', 'go'))));
   }
 
-  /** Show what the address says. */
+  /** Show the page of the current address. */
   go() {
     this.route = this.known(parse(location.hash));
     const { route } = this;
@@ -97,7 +97,7 @@ export class Shell {
   }
 
   /**
-   * A type may be gone (or not here yet): then home.
+   * Return home for a type that does not exist (yet).
    * @param {Route} route
    * @returns {Route}
    */

@@ -1,19 +1,17 @@
-/** Logging in and out. */
+/** Sign in and out. */
 
 import { builtFor, native } from '../native.js';
 import { ask, sheet } from '../ui/dialog.js';
 import { button, h, uid } from '../ui/dom.js';
 import { words } from '../words/index.js';
 
-/**
- * @typedef {import('../app.js').App} App
- */
+/** @typedef {import('../app.js').App} App */
 
 const LOGO = new URL('../icons/icon.svg', import.meta.url).href;
 const REMEMBERED = 'moat.tenant';
 
 /**
- * Make the page that asks who it is.
+ * Create the sign-in page.
  * @param {App} app
  * @returns {HTMLElement}
  */
@@ -26,7 +24,7 @@ export function signInPage(app) {
 }
 
 /**
- * Ask for the password again, over the page: work goes on underneath.
+ * Ask for the password again in a sheet. Work continues underneath.
  * @param {App} app
  */
 export function signInSheet(app) {
@@ -35,11 +33,11 @@ export function signInSheet(app) {
 
 /**
  * @param {App} app
- * @param {() => void} [done] given in a sheet over the page
+ * @param {() => void} [done] closes the sheet, if the form is in one
  */
 function signInForm(app, done) {
   const { status } = app;
-  // Only an app asks which server, and not while work on the data of one goes on.
+  // Only a native app asks for the server, and only on the sign-in page.
   const server = native && !done ? input('server', 'url', status.server || builtFor) : null;
   if (server) Object.assign(server, { type: 'url', placeholder: 'https://' });
   const tenant = input('tenant', 'organization', status.tenant ?? localStorage.getItem(REMEMBERED) ?? '');
@@ -82,7 +80,7 @@ function signInForm(app, done) {
 }
 
 /**
- * Log out, after saying what happens to the data.
+ * Sign out, after asking what to do with the data.
  * @param {App} app
  */
 export async function signOut(app) {
@@ -113,7 +111,7 @@ function labelled(text, element) {
   return h('div', { class: 'control' }, h('label', { for: element.id }, text), element);
 }
 
-/** A name an administrator knows this device by. */
+/** Return the name by which an administrator recognizes this device. */
 function deviceName() {
   const { userAgent } = navigator;
   const system = /iPhone|iPad/.exec(userAgent)?.[0] ?? (/Android/.test(userAgent) ? 'Android' : /Mac OS X/.test(userAgent) ? 'Mac' : /Windows/.test(userAgent) ? 'Windows' : 'Linux');

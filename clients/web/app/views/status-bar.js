@@ -1,4 +1,4 @@
-/** The bar at the top: what the sync is doing, what waits, who is logged in. */
+/** The bar at the top: sync status, edits that need attention, and the signed-in user. */
 
 import { install } from '../install.js';
 import { address } from '../router.js';
@@ -11,7 +11,7 @@ import { words } from '../words/index.js';
 /** @typedef {import('../app.js').App} App */
 
 const LOGO = new URL('../icons/icon.svg', import.meta.url).href;
-// "Saving" is shown only when it takes longer than this: a flicker tells nobody anything.
+// Show “Syncing” only if it lasts longer than this, to avoid a flicker.
 const CALM_MS = 400;
 
 export class StatusBar {

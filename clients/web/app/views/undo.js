@@ -1,4 +1,4 @@
-/** Taking back what was just done: the op while it still waits, the opposite of it once the server has it. */
+/** Undo the latest action: discard the op while it waits, or send its inverse once the server has it. */
 
 import { fieldsOf } from '../sync/ops.js';
 import { allows } from '../sync/rights.js';
@@ -8,21 +8,21 @@ import { words } from '../words/index.js';
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {{op: 'insert' | 'update' | 'delete', table: string, id: string, before?: Record<string, any>, opId?: number | null}} Done
- *   `before`: of an update the old values of its fields, of a delete the record
+ *   `before`: the old values of an update’s fields, or the deleted record
  */
 
-// What the server took neither as it is nor ever will.
+// States of edits that the server has not accepted and will not accept as they are.
 const FAILED = new Set(['conflict', 'rejected', 'parked']);
 
 /**
- * Say what was done, with a way to take it back. Once the server rejected it, it was not done: the message goes.
+ * Show what was done, with an Undo button. If the edit is rejected, the message is removed.
  * @param {App} app
  * @param {string} text
  * @param {Done} done
  */
 export function toastWithUndo(app, text, done) {
   const onaction = () => void app.attempt(async () => {
-    await takeBack(app, done);
+    await undo(app, done);
     toast(words.undo.done);
   });
   const close = toast(text, { action: words.undo.undo, onaction, onclose: () => stop() });
@@ -33,7 +33,7 @@ export function toastWithUndo(app, text, done) {
 }
 
 /**
- * Say whether an overlay holds what was done.
+ * Return whether an overlay holds what was done.
  * @param {import('../../sdk/types.js').Overlay} overlay
  * @param {Done} done
  */
@@ -45,7 +45,7 @@ function isOf(overlay, { op, table, id, opId }) {
  * @param {App} app
  * @param {Done} done
  */
-async function takeBack(app, done) {
+async function undo(app, done) {
   const { op, table, id, before = {} } = done;
   const waiting = await app.moat.overlays('pending');
   const own = waiting.find((overlay) => isOf(overlay, done));
@@ -60,7 +60,8 @@ async function takeBack(app, done) {
 }
 
 /**
- * Return the values that bring a deleted record back: those the type still has. What was empty is named, too: it takes no default.
+ * Return the values that restore a deleted record, for fields the type still has. Nulls are included, so that the
+ * server does not fill in defaults.
  * @param {import('../../sdk/types.js').ObjectType | undefined} type
  * @param {Record<string, any>} before
  */
@@ -70,7 +71,7 @@ export function restored(type, before) {
 }
 
 /**
- * Say whether the op could be dropped; it cannot once it is on its way.
+ * Discard an op. Return false if it is already on its way.
  * @param {App} app
  * @param {number} opId
  */

@@ -1,4 +1,4 @@
-/** What the detail pane shows while no record is open: the first sync, an empty account, or an invitation. */
+/** The detail pane while no record is open: the initial sync, an empty account, or a hint. */
 
 import { describe } from '../sync/describe.js';
 import { h, icon } from '../ui/dom.js';

@@ -1,4 +1,4 @@
-/** What fails is said where a person asked for it, and passed over where it will be read again; nowhere does it get lost as an unhandled rejection, which would fail these tests. */
+/** Failures show where the user asked for something, and stay silent where a retry follows. None is left unhandled. */
 
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
@@ -13,7 +13,7 @@ import { JOB } from '../sdk/support.js';
 const TYPE = { ...JOB, label: 'Job', label_plural: 'Jobs' };
 const turn = () => new Promise((resolve) => { setTimeout(resolve, 0); });
 
-/** An app whose replica fails as long as it is broken. */
+/** An app whose replica fails while `broken` is set. */
 function appOf() {
   const it = { broken: true, change: (_changed) => {} };
   const call = (answer) => async () => {
@@ -33,7 +33,7 @@ const toastText = () => body.called('Dismiss')?.parent.text ?? '';
 const dismiss = () => body.called('Dismiss')?.act('click');
 afterEach(dismiss);
 
-test('definitions that could not be read are read at the next change, whatever it is, and news goes on meanwhile', async () => {
+test('definitions that failed to load are read at the next change, and other topics continue', async () => {
   const it = appOf();
   const received = [];
   for (const topic of /** @type {const} */ (['definitions', 'overlays', 'changed'])) it.app.on(topic, () => received.push(topic));
@@ -48,7 +48,7 @@ test('definitions that could not be read are read at the next change, whatever i
   assert.deepEqual([...it.app.types.keys()], ['jobs']);
 });
 
-test('a page that cannot be read says so once, and is drawn when it can', async () => {
+test('a page that fails to load says so once, and is drawn when it can be', async () => {
   const it = appOf();
   const outbox = new OutboxView(it.app);
   await turn();
@@ -56,7 +56,7 @@ test('a page that cannot be read says so once, and is drawn when it can', async 
   dismiss();
   it.app.emit('overlays');
   await turn();
-  assert.equal(toastText(), '', 'nobody asked for that');
+  assert.equal(toastText(), '', 'the user did not ask for that');
   it.broken = false;
   it.app.emit('overlays');
   await turn();
@@ -71,7 +71,7 @@ test('a page that cannot be read says so once, and is drawn when it can', async 
   assert.ok(toastText().includes('disk I/O error'));
 });
 
-test('a history that cannot be read says so in its sheet, and can be tried again', async () => {
+test('a history that fails to load says so in its sheet, and can be retried', async () => {
   const it = appOf();
   await openHistory(it.app, /** @type {any} */ (TYPE), 'j1', 'Boiler');
   const dialog = body.querySelector('dialog');

@@ -1,4 +1,4 @@
-/** The panel of a list: what it says is what the list is filtered by, and drawing it again takes nothing out of a person's hands. */
+/** The filter panel of a list: it shows the filters that apply, and a redraw does not disturb the user. */
 
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
@@ -11,7 +11,7 @@ const field = (name, kind, more = {}) => ({ name, kind, label: name, ...more });
 const TITLE = field('title', 'text'), PRICE = field('price', 'decimal'), URGENT = field('urgent', 'boolean'), AT = field('at', 'datetime');
 const SIZE = field('size', 'choice', { choices: [{ value: 's', label: 'Small' }] });
 
-/** A panel in a page, and how often it said that something changed. */
+/** A panel in a page, and how often it reported a change. */
 function panelOf(fields) {
   const it = { said: 0, panel: new FilterPanel({ changed: () => { it.said += 1; } }), choices: (more = {}) => ({ fields, all: fields.map(({ name }) => name), columns: ['title'], sort: null, title: 'title', ...more }) };
   document.body.append(it.panel.element);
@@ -22,7 +22,7 @@ const value = ({ panel }, row = 0) => panel.list.children[row].children[2];
 
 beforeEach(page);
 
-test('a control shows what it gave, whatever the kind', () => {
+test('a control shows the value it returned, for every kind', () => {
   const at = '2026-11-21T09:30:00.000000Z';
   for (const [of, given] of [[TITLE, 'a'], [PRICE, 1.5], [URGENT, true], [URGENT, false], [AT, at], [SIZE, 's'], [TITLE, '']]) assert.equal(valueOf(of, shownValue(of, given)), given);
   assert.equal(shownValue(AT, at), toLocalInput(at));
@@ -30,7 +30,7 @@ test('a control shows what it gave, whatever the kind', () => {
   assert.deepEqual(operatorsOf(URGENT), [['eq', 'is']]);
 });
 
-test('a value stays in its input, and so does the focus, when the panel is drawn again', () => {
+test('a redraw keeps values in their inputs, and the focus', () => {
   const it = panelOf([TITLE, PRICE, AT]);
   it.panel.add();
   value(it).act('input', { value: 'roof' });
@@ -45,14 +45,14 @@ test('a value stays in its input, and so does the focus, when the panel is drawn
   it.panel.draw();
   value(it, 1).act('input', { value: '1.0' });
   it.panel.draw();
-  assert.deepEqual([value(it).value, value(it, 1).value], ['roof', '1.0'], 'what is being typed is not tidied up');
+  assert.deepEqual([value(it).value, value(it, 1).value], ['roof', '1.0'], 'text being typed is not normalized');
   assert.deepEqual(it.panel.filters, [{ field: 'title', op: 'contains', value: 'roof' }, { field: 'price', op: 'contains', value: 1 }]);
 
   it.panel.use(it.choices({ fields: [PRICE, AT, TITLE].map((each) => ({ ...each, label: `The ${each.name}` })) })); // a publish
   assert.deepEqual([value(it).value, value(it, 1).value], ['roof', '1.0']);
 });
 
-test('a value that is there already is shown by the input that is made for it', () => {
+test('a new input shows an existing value', () => {
   const it = panelOf([AT, TITLE]);
   it.panel.add();
   Object.assign(it.panel.rows[0], { op: 'lte', value: '2026-11-21T09:30:00.000000Z' });
@@ -64,7 +64,7 @@ test('a value that is there already is shown by the input that is made for it', 
   assert.equal(value(it).value, toLocalInput('2026-11-21T09:30:00.000000Z'));
 });
 
-test('who changes a field, a condition, the sort or a column by keyboard goes on from there', () => {
+test('changing a field, a condition, the sort, or a column by keyboard keeps the focus', () => {
   const it = panelOf([TITLE, SIZE, PRICE]);
   it.panel.add();
   const [which, how] = it.panel.list.children[0].children;
@@ -81,13 +81,13 @@ test('who changes a field, a condition, the sort or a column by keyboard goes on
   assert.equal(document.activeElement, box);
   assert.deepEqual([it.said, it.panel.sort, it.panel.columns], [5, { field: 'price', descending: true }, ['title', 'size']]);
 
-  it.panel.use(it.choices({ fields: [{ ...TITLE, label: 'Name' }, SIZE, PRICE] })); // other choices: another element, but the focus is in it
+  it.panel.use(it.choices({ fields: [{ ...TITLE, label: 'Name' }, SIZE, PRICE] }));
   which.focus();
   it.panel.use(it.choices({ fields: [{ ...TITLE, label: 'Title' }, SIZE, PRICE] }));
   assert.notEqual(document.activeElement, document.body);
 });
 
-test('a filter that is taken away leaves the focus at the next one, or where one is added', () => {
+test('removing a filter moves the focus to the next one, or to the Add button', () => {
   const it = panelOf([TITLE]);
   it.panel.add();
   it.panel.add();
@@ -99,7 +99,7 @@ test('a filter that is taken away leaves the focus at the next one, or where one
   assert.equal(document.activeElement, it.panel.adder);
 });
 
-test('a boolean filters from the moment it says Yes, and the filter of a field that went away goes', () => {
+test('a boolean filter applies immediately, and a filter goes with its field', () => {
   const it = panelOf([URGENT, TITLE]);
   it.panel.add();
   assert.deepEqual([it.said, value(it).value, it.panel.filters], [1, 'true', [{ field: 'urgent', op: 'eq', value: true }]]);

@@ -12,7 +12,7 @@ import { fieldService, JOB } from '../sdk/support.js';
 const NOW = () => new Date('2026-11-21T09:00:00.000Z');
 const TYPE = { ...JOB, label: 'Job', label_plural: 'Jobs' };
 
-/** A replica with what a fix asks of the app. */
+/** A replica, and the part of the app that a fix needs. */
 function world({ access = null, type = TYPE } = {}) {
   const { log, replica } = fieldService();
   const act = (work) => {
@@ -31,7 +31,7 @@ function world({ access = null, type = TYPE } = {}) {
   return { log, replica, act, app, rejected, payload: (op) => replica.overlays.get(op).payload };
 }
 
-test('a fixed change leaves out what was set back to what the record has, and ends in one step', async () => {
+test('a fixed update omits values that equal the record, and stays one op', async () => {
   const { replica, app, rejected, payload } = world();
   const op = rejected('update', 'j1', { title: 'New', customer: 'gone', attrs: { colour: 'blue', size: { w: 1, h: 2 } } }, 'missing_reference', 'customer');
   const fix = await beginFix(app, op);
@@ -42,7 +42,7 @@ test('a fixed change leaves out what was set back to what the record has, and en
   assert.deepEqual(replica.overlays.list().map((overlay) => overlay.op_id), [sent]);
 });
 
-test('a fixed change with nothing left in it is not sent, and does not stay', async () => {
+test('a fixed update without changes is not sent and disappears', async () => {
   const { replica, app, rejected } = world();
   const fix = await beginFix(app, rejected('update', 'j1', { customer: 'gone' }, 'missing_reference', 'customer'));
   fix.edit.set('customer', 'c1');
@@ -50,7 +50,7 @@ test('a fixed change with nothing left in it is not sent, and does not stay', as
   assert.deepEqual(replica.overlays.list(), []);
 });
 
-test('what others set meanwhile in a field that a fix took out stays', async () => {
+test('a field removed from the fix keeps what others wrote', async () => {
   const { log, replica, app, rejected } = world();
   const fix = await beginFix(app, rejected('update', 'j1', { title: 'New', hours: 3 }, 'invalid', 'hours'));
   fix.edit.set('hours', '');
@@ -60,14 +60,14 @@ test('what others set meanwhile in a field that a fix took out stays', async () 
   assert.deepEqual([get(replica, 'jobs', 'j1').title, get(replica, 'jobs', 'j1').hours], ['New', 7]);
 });
 
-test('a fixed new record leaves out what was emptied, and takes no default for what was empty', async () => {
+test('a fixed new record omits cleared fields, and gets no defaults for null fields', async () => {
   const { app, rejected, payload } = world();
   const fix = await beginFix(app, rejected('insert', 'n', { title: 'New', customer: 'gone', price: null }, 'missing_reference', 'customer'));
   fix.edit.set('customer', null);
   assert.deepEqual(payload(await endFix(app, fix)), { object_type: 'repair', status: 'open', title: 'New' });
 });
 
-test('a fix sends nothing that the profile forbids; a new record then has the default', async () => {
+test('a fix omits forbidden fields; a new record gets their defaults', async () => {
   const access = { rules: [{ table: 'jobs', verbs: ['create', 'update'], readable: ['title', 'price', 'customer', 'status', 'object_type'], writable: ['title'] }] };
   const { app, rejected, payload } = world({ access });
   const fresh = await beginFix(app, rejected('insert', 'n', { title: 'New', customer: 'c1', price: '5.00' }, 'forbidden', 'customer'));
@@ -78,7 +78,7 @@ test('a fix sends nothing that the profile forbids; a new record then has the de
   assert.deepEqual(payload(await endFix(app, changed)).map((step) => step.path), ['/title']);
 });
 
-test('what was parked by a retired field goes again without it, fixed or as it is; with nothing else in it, it stays', async () => {
+test('an edit on hold for a retired field is sent without it, and stays if nothing else is left', async () => {
   const fields = JOB.fields.filter(({ name }) => name !== 'due');
   const { log, replica, act, app, payload } = world({ type: { ...TYPE, fields } });
   const [inserted, changed, again, only] = [
@@ -96,7 +96,7 @@ test('what was parked by a retired field goes again without it, fixed or as it i
   assert.equal(replica.overlays.get(only).state, 'parked');
 });
 
-test('what was typed into a fix is there again after leaving it, until its edit is rejected no more', async () => {
+test('the draft of a fix survives leaving it, until its edit is no longer rejected', async () => {
   const { log, replica, app, rejected } = world();
   const [op, other] = [rejected('update', 'j1', { title: 'New', price: '1.00' }, 'invalid', 'title'), rejected('insert', 'n', { title: 'Taken' }, 'unique', 'title')];
   for (const [each, title] of [[op, 'Better'], [other, 'Free']]) {
@@ -115,7 +115,7 @@ test('what was typed into a fix is there again after leaving it, until its edit 
   assert.deepEqual([...app.drafts.keys()], [fixKey(other), 'jobs/j1']);
 });
 
-test('a default that was emptied stays empty: in a new record, one sent again, and one whose deletion is taken back', async () => {
+test('a cleared default stays null in a new record, a resent one, and a restored one', async () => {
   const { replica, act, app, rejected } = world();
   const insert = (values, id) => act((writing) => writing.write([{ op: 'insert', table: 'jobs', id, values }], 'tx'));
   const edit = new Edit(TYPE, defaults(TYPE), { isNew: true });
@@ -125,7 +125,7 @@ test('a default that was emptied stays empty: in a new record, one sent again, a
   edit.set('due', '');
   insert(edit.result(), 'n');
   assert.deepEqual([get(replica, 'jobs', 'n').price, get(replica, 'jobs', 'n').status], [null, 'open']);
-  // The server fills in defaults of what an op does not name.
+  // The server fills in defaults for fields that an op omits.
   const sent = (id) => replica.overlays.list('"record_id" = ? AND "op" = ?', [id, 'insert'])[0].payload;
   assert.deepEqual([sent('n').price, 'due' in sent('n')], [null, false]);
   await app.moat.retry(rejected('insert', 'm', { title: 'x', price: null }, 'unique', 'title'), null);

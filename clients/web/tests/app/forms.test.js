@@ -18,7 +18,7 @@ const layout = (object_type, status, id = `${object_type}/${status}`) => ({ id, 
 const control = (name, more = {}) => ({ type: 'Control', scope: `#/properties/${name}`, ...more });
 const when = (effect, field, schema) => ({ rule: { effect, condition: { scope: `#/properties/${field}`, schema } } });
 
-test('the most specific layout wins, whatever the order', () => {
+test('the most specific layout wins in any order', () => {
   const all = [layout('*', '*'), layout('res', '*'), layout('*', 'done'), layout('res', 'done')];
   for (const list of [all, [...all].reverse()]) {
     assert.equal(resolve(list, 'job', 'res', 'done')?.id, 'res/done');
@@ -29,12 +29,12 @@ test('the most specific layout wins, whatever the order', () => {
   }
 });
 
-test('a type without a layout gets one: head, title, the rest', () => {
+test('a type without a layout gets a default: head, title, the rest', () => {
   const plan = planForm(defaultLayout(type()), type(), {});
   assert.deepEqual(controls(plan).map((c) => c.field.name), ['object_type', 'status', 'title', 'notes', 'price']);
 });
 
-test('a rule shows, hides, enables and disables by the values', () => {
+test('rules show, hide, enable, and disable by value', () => {
   for (const [effect, holds, visible, enabled] of /** @type {const} */ ([['SHOW', true, true, true], ['SHOW', false, false, true], ['HIDE', true, false, true],
     ['HIDE', false, true, true], ['ENABLE', true, true, true], ['ENABLE', false, true, false], ['DISABLE', true, true, false], ['DISABLE', false, true, true]])) {
     const element = { ...control('notes'), ...when(effect, 'status', { const: 'done' }) };
@@ -42,14 +42,14 @@ test('a rule shows, hides, enables and disables by the values', () => {
   }
 });
 
-test('a condition understands the schema keywords that layouts may use, and compares decimals as numbers', () => {
+test('conditions support the schema keywords of layouts, and compare decimals as numbers', () => {
   assert.ok(matches({ minimum: 10 }, '10.50') && !matches({ minimum: 11 }, '10.50') && matches({ const: 10.5 }, '10.50'));
   assert.ok(matches({ anyOf: [{ const: 'a' }, { enum: ['b', 'c'] }] }, 'c') && !matches({ not: { type: 'null' } }, null));
   assert.ok(matches({ minLength: 2, maxLength: 3 }, 'äöü') && !matches({ minLength: 1 }, null) && matches({ unheardOf: 1 }, 1));
   assert.ok(!matches({ exclusiveMinimum: 5 }, 5) && matches({ exclusiveMaximum: 6 }, 5) && !matches({ minimum: 0 }, null));
 });
 
-test('a plan leaves out what the type lacks or the profile hides, disables what it may not write, and hides empty boxes', () => {
+test('a plan omits unknown and unreadable fields, disables unwritable ones, and hides empty boxes', () => {
   const tree = { type: 'VerticalLayout', elements: [
     { type: 'Group', label: 'Gone', elements: [control('retired'), control('price')] },
     { type: 'Group', label: 'Locked', ...when('DISABLE', 'status', { const: 'done' }), elements: [control('title'), control('notes')] },
@@ -63,7 +63,7 @@ test('a plan leaves out what the type lacks or the profile hides, disables what 
   assert.equal(fieldOf('#/properties/__proto__'), null);
 });
 
-test('values read as a person writes them', () => {
+test('values are formatted for the locale', () => {
   const where = { locale: 'en-GB', timeZone: 'UTC' };
   const field = (kind, more = {}) => ({ name: 'f', kind, label: 'F', ...more });
   assert.equal(display(field('decimal'), '12345.50', where), '12,345.50');
@@ -76,7 +76,7 @@ test('values read as a person writes them', () => {
   assert.equal(ago('2026-11-05T13:00:00Z', Date.parse('2026-11-05T15:30:00Z'), 'en'), '2 hours ago');
 });
 
-test('a number is read as its language writes it, and nothing is guessed', () => {
+test('numbers are parsed as their language writes them, without guessing', () => {
   const read = (locale, ...texts) => texts.map((text) => plainNumber(text, locale));
   assert.deepEqual(read('en', '1,234', '-1,234,567.5', '1234', ' 0.5 ', '.5', '12.', '+7', '1e-7', '1e+21'), ['1234', '-1234567.5', '1234', '0.5', '.5', '12.', '+7', '1e-7', '1e+21']);
   assert.deepEqual(read('en', '1,23', '12,34', '1,2345', ',234', '1,,234', '1.5,5', '1.2.3', '0x10', '1_000', 'Infinity', '-', '.', '1 234', '1,234e5', 'e5'), Array(15).fill(null));
@@ -86,7 +86,7 @@ test('a number is read as its language writes it, and nothing is guessed', () =>
   assert.deepEqual([read('en-IN', '12,34,567', '123,456'), read('ar-EG', '١٬٢٣٤٫٥', '12.5', '1,5')], [['1234567', null], ['1234.5', '12.5', null]]);
 });
 
-test('what a number’s input shows is read back as the same number, in every language', () => {
+test('the text of a number input parses back to the same number in every language', () => {
   for (const locale of ['en', 'de', 'fr', 'sv', 'de-CH', 'en-IN', 'es', 'pl', 'ar-EG', 'fa', 'bn-BD', 'he']) {
     for (const value of [0, 5, -1234.5, 1.234, 1e-7, 1.5e-9, 1e21, 2 ** 40]) assert.equal(readNumber('real', typedNumber(value, locale), locale), value, `${locale} ${value}`);
     for (const value of ['95.00', '-1234.567', '123456789012.345']) assert.equal(readNumber('decimal', typedNumber(value, locale), locale), value, `${locale} ${value}`);
@@ -95,7 +95,7 @@ test('what a number’s input shows is read back as the same number, in every la
   assert.deepEqual([readNumber('integer', '1,234', 'en'), readNumber('decimal', '1,234.50', 'en'), readNumber('real', ' ', 'en')], [1234, '1234.50', '']);
 });
 
-test('a text that is no number is a problem of its field and stays as typed', () => {
+test('text that is not a number is a problem of its field, and stays as typed', () => {
   for (const [kind, text] of [['integer', '1,5'], ['real', '0x10'], ['real', '1e999'], ['decimal', '1,23'], ['decimal', '0x10']]) {
     const value = readNumber(kind, text, 'en');
     assert.ok(value instanceof Unparsed && value.text === text);

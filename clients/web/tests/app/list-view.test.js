@@ -1,4 +1,4 @@
-/** The page of a list: what it says when there is nothing to show, and that its chips and column heads stay under who uses them. */
+/** The list page: what it shows without rows, and that chips and column heads keep their elements in use. */
 
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
@@ -8,7 +8,7 @@ import { page } from './page.js';
 
 const TYPE = { ...JOB, label: 'Job', label_plural: 'Jobs', icon: 'wrench', title_field: 'title' };
 
-/** A list in a page, with what its replica was asked for and a way to answer. */
+/** A list in a page, the queries its replica received, and a way to respond. */
 function listOf() {
   const it = { shown: [], say: (_update) => {} };
   const app = {
@@ -29,7 +29,7 @@ function listOf() {
 
 beforeEach(page);
 
-test('a list that cannot be shown says so, in the error’s words and with a way to try again', () => {
+test('a list that fails shows the error and a retry button', () => {
   const it = listOf(), { view } = it;
   it.say({ count: 0, error: { code: 'storage_failed', message: 'disk I/O error' } });
   assert.equal(view.nothing.text, 'Couldn’t load the list disk I/O error Try again');
@@ -38,12 +38,12 @@ test('a list that cannot be shown says so, in the error’s words and with a way
   assert.equal(it.shown.length, 2);
   it.say({ count: 3 });
   assert.deepEqual([view.nothing.hidden, view.virtual.element.hidden, view.count.textContent], [true, false, '3']);
-  assert.equal(document.activeElement, view.virtual.element, 'who pressed the button goes on in the list');
+  assert.equal(document.activeElement, view.virtual.element, 'the focus moves to the list');
   it.say({ count: 0 });
   assert.equal(view.nothing.text, 'No jobs yet Select New to create the first one.');
 });
 
-test('what nothing matches says so, and its button stays while the list changes', () => {
+test('a list without matches says so, and keeps its button while the list changes', () => {
   const it = listOf(), { view } = it;
   view.chips.called('Done').act('click');
   it.say({ count: 0 });
@@ -55,7 +55,7 @@ test('what nothing matches says so, and its button stays while the list changes'
   assert.deepEqual([view.status, it.shown.at(-1).where], ['', null]);
 });
 
-test('the chip and the column head that are pressed stay, and say what they are now', () => {
+test('a pressed chip or column head keeps its element and updates its label', () => {
   const { view, shown } = listOf();
   view.widen(true);
   for (const [chip, status] of [['Done', 'done'], ['Open', 'open']]) {
@@ -72,7 +72,7 @@ test('the chip and the column head that are pressed stay, and say what they are 
   assert.deepEqual(view.panel.sort, { field: 'price', descending: true });
 });
 
-test('a filter of a field that may not be read any more filters no more', () => {
+test('a filter on a field that became unreadable is dropped', () => {
   const it = listOf(), { view } = it;
   view.panel.add();
   const { field } = view.panel.rows[0];

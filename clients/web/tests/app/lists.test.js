@@ -15,14 +15,14 @@ const type = {
 };
 const state = (more = {}) => ({ search: '', filters: [], sort: null, ...more });
 
-test('a list shows the title first, then the status, never json, never what is hidden', () => {
+test('a list shows the title, then the status, and never JSON or unreadable fields', () => {
   assert.deepEqual(listColumns(type, () => true), ['title', 'status', 'notes', 'crew']);
   assert.deepEqual(listColumns(type, (f) => f !== 'notes', 2), ['title', 'status']);
 });
 
 const PAGE = { columns: ['title'], types: new Map() };
 
-test('every value of a list is a parameter, and a name the type does not have never reaches it', () => {
+test('every value is a parameter, and unknown field names never reach the SQL', () => {
   const { where, order, select } = listOptions(type, state({ search: `50%_ "x'`, filters: [{ field: 'status', op: 'eq', value: 'held' }, { field: 'id"; DROP', op: 'eq', value: 1 }], sort: { field: 'zz', descending: true } }), PAGE);
   const sql = where.sql + select.sql;
   assert.ok(!sql.includes('DROP') && !sql.includes('50') && !sql.includes('held'));
@@ -39,7 +39,7 @@ const finder = (replica) => (/** @type {any} */ more) => {
   return replica.sql.query(`SELECT id FROM jobs WHERE ${where.sql} ORDER BY id`, where.params).rows.flat();
 };
 
-test('a search finds capitals of every alphabet, and numbers as they are shown', () => {
+test('a search ignores case in every alphabet, and finds numbers as shown', () => {
   const { log, replica } = fieldService();
   ['Ölwechsel', 'ALTÖL', 'Ёлка', 'Straße 5'].forEach((title, at) => log.add('jobs', `k${at}`, 'insert', 1, { title, price: '1234.50' }));
   replica.applyChanges(log.frame());
@@ -50,21 +50,21 @@ test('a search finds capitals of every alphabet, and numbers as they are shown',
   assert.deepEqual([withPoint('1,234.5', 'en'), withPoint('-95,', 'de'), withPoint('Roof', 'de')], ['1234.5', '-95.', 'Roof']);
   assert.deepEqual(find({ filters: [{ field: 'title', op: 'contains', value: 'ölw' }] }), ['k0']);
   const { where } = /** @type {any} */ (listOptions(/** @type {any} */ (DECIMALS), state({ search: 'roof' }), PAGE));
-  assert.ok(!where.sql.includes('printf') && where.params.length === 3, 'a plain word costs one comparison a column');
+  assert.ok(!where.sql.includes('printf') && where.params.length === 3, 'a plain word costs one comparison per column');
 });
 
-test('No finds what nobody ever ticked', () => {
+test('filtering by No finds records whose boolean was never set', () => {
   const find = finder(fieldService().replica);
   const urgent = (/** @type {boolean} */ value) => find({ filters: [{ field: 'urgent', op: 'eq', value }] });
   assert.deepEqual([urgent(true), urgent(false)], [['j1'], ['j2']]);
 });
 
-test('a status sorts in the order in which an administrator declared it', () => {
+test('statuses sort in their declared order', () => {
   const { order } = listOptions(type, state({ sort: { field: 'status', descending: true } }), PAGE);
   assert.deepEqual(order, { sql: 'CASE "status" WHEN ? THEN 0 ELSE 1 END', params: ['open'], descending: true });
 });
 
-test('a row brings the titles of what its references point to, and leaves out a type that is not here', () => {
+test('rows include titles of references, except to types that are not on this device', () => {
   const job = { ...type, fields: [...type.fields, { name: 'customer', kind: 'reference', reference_table: 'customers' }, { name: 'van', kind: 'reference', reference_table: 'vans' }] };
   const types = new Map([['customers', { ...type, table_name: 'customers', title_field: 'name' }]]);
   const { select, where } = listOptions(job, state(), { columns: ['title', 'customer', 'van', 'gone'], types });
@@ -72,7 +72,7 @@ test('a row brings the titles of what its references point to, and leaves out a 
   assert.equal(where, null);
 });
 
-test('a window covers the viewport anywhere in a list of any length, to the very last row', () => {
+test('a window covers the viewport at any position of a list of any length', () => {
   for (const rows of [0, 1, 7, 1000, 336_776, 5_000_000]) {
     const list = { rows, rowHeight: 56, viewport: 700 };
     const height = windowOf({ ...list, scrollTop: 0 }).height;
@@ -89,14 +89,14 @@ test('a window covers the viewport anywhere in a list of any length, to the very
   }
 });
 
-test('scrolling to a row brings it into sight and moves no more than needed', () => {
+test('scrolling to a row moves no further than needed', () => {
   const list = { rows: 1000, rowHeight: 50, viewport: 500 };
   assert.equal(scrollTo({ ...list, scrollTop: 0, row: 3 }), 0);
   assert.equal(scrollTo({ ...list, scrollTop: 0, row: 20 }), 550);
   assert.equal(scrollTo({ ...list, scrollTop: 5000, row: 2 }), 100);
 });
 
-test('what is on the screen stays until the next list has something to show, which then begins at its first row', async () => {
+test('rows stay visible until the next list has some, which starts at its first row', async () => {
   /** @type {any[]} */
   const received = [], opened = [];
   /** @type {(update: any) => void} */
@@ -122,7 +122,7 @@ test('what is on the screen stays until the next list has something to show, whi
   assert.deepEqual([opened.length, opened[2]], [3, 'closed']);
 });
 
-test('a wide list shows the columns that fit, the title first and numbers to the right', () => {
+test('a wide list shows the columns that fit, title first, numbers aligned right', () => {
   const wide = { ...type, label: 'Job', fields: [...type.fields.map((/** @type {any} */ field) => ({ label: field.name, ...field })), { name: 'customer', kind: 'reference', label: 'Customer', reference_table: 'customers' }] };
   const columns = (/** @type {number} */ width) => tableColumns(wide, ['title', 'status', 'crew', 'customer', 'gone'], width).map(({ name }) => name);
   assert.deepEqual(columns(1000), ['title', 'status', 'crew', 'customer']);

@@ -1,4 +1,4 @@
-/** As much of a page as drawing takes: elements with children, attributes, listeners and the focus. As in a browser, what is taken out of the page loses the focus. */
+/** A minimal DOM for tests: elements with children, attributes, listeners, and focus. As in a browser, removal blurs. */
 
 globalThis.location ??= /** @type {any} */ ({ protocol: 'https:', hash: '' });
 
@@ -81,14 +81,14 @@ class Element {
     (this.listeners[name] ??= []).push(listener);
   }
 
-  /** A person does something to the element. */
+  /** Focus the element, change it, and fire an event, as a user would. */
   act(name, change = {}) {
     this.focus();
     Object.assign(this, change);
     this.fire(name);
   }
 
-  /** A text is typed in the place of what is there. */
+  /** Replace the text, as a user would. */
   enter(value) {
     this.act('input', { value });
   }
@@ -119,7 +119,7 @@ class Element {
     return this.children.flatMap((child) => [child, ...child.all()]);
   }
 
-  /** Names of elements, with commas. */
+  /** Find by element names, separated by commas. */
   querySelector(names) {
     return this.all().find(({ name }) => names.split(', ').includes(name)) ?? null;
   }
@@ -128,18 +128,18 @@ class Element {
     return this.all().filter((each) => each.name === name);
   }
 
-  /** All that is written in it. */
+  /** All text in the element. */
   get text() {
     return [this.textContent, ...this.children.map(({ text }) => text)].filter(Boolean).join(' ');
   }
 
-  /** The first element that a screen reader calls so. */
+  /** The first element with this accessible name. */
   called(label) {
     return this.all().find((each) => each.attributes['aria-label'] === label || each.children.some(({ textContent }) => textContent === label));
   }
 }
 
-/** Make a page, for the tests of one file. */
+/** Create a page for the tests of one file. */
 export function page() {
   const body = new Element('body');
   globalThis.ResizeObserver = /** @type {any} */ (class { observe() {} disconnect() {} });
@@ -149,4 +149,4 @@ export function page() {
   return body;
 }
 
-page(); // modules look at it while they are loaded
+page(); // modules need it while they load

@@ -21,7 +21,7 @@ const types = new Map([['jobs', type], ['technicians', type]]);
 const rights = (/** @type {any} */ rule) => rightsOf({ rules: [{ object_name: 'job', table: 'jobs', verbs: ['create', 'update', 'delete'], readable: null, writable: null, rows: [], rows_complete: true, ...rule }] }, 'jobs');
 const edit = (/** @type {any[]} */ ...names) => ({ op: 'update', payload: names.map((name) => ({ op: 'replace', path: `/${name}`, value: 'x' })) });
 
-test('a form shows what may be read, enables what may be written, and offers the choices a new record may have', () => {
+test('a form shows readable fields, enables writable ones, and offers the choices allowed in a new record', () => {
   const own = rights({ readable: ['title', 'notes', 'technician', 'vault'], writable: ['status', 'notes', 'vault'], rows: [['status', ['done']]] });
   const form = (/** @type {boolean} */ isNew) => controls(planForm(defaultLayout(type), type, {}, formRights(own, type, { isNew, types })));
   assert.deepEqual(form(false).map((c) => [c.field.name, c.enabled]), [['status', true], ['title', false], ['notes', true], ['technician', false], ['vault', false]]);
@@ -31,7 +31,7 @@ test('a form shows what may be read, enables what may be written, and offers the
   assert.ok(formRights(creates, type, { isNew: true, types }).writable('title') && !formRights(creates, type, { isNew: false, types }).writable('title'));
 });
 
-test('creating is offered only where the server would take a record and show it', () => {
+test('creating is offered only where the server would accept the record and show it', () => {
   for (const [rule, offered] of /** @type {[any, boolean][]} */ ([
     [{}, true], [{ verbs: ['update'] }, false], [{ writable: ['notes'] }, false], [{ writable: ['title'] }, true], [{ rows: [['technician', ['t1']]] }, true],
     [{ rows: [['technician', []]] }, false], [{ rows: [['technician', ['t1']]], writable: ['title'] }, false], [{ rows: [['urgent', [false]]], writable: ['title'] }, true],
@@ -41,14 +41,14 @@ test('creating is offered only where the server would take a record and show it'
   assert.ok(!canCreate(rightsOf({ rules: [] }, 'jobs'), type) && canCreate(rightsOf({ rules: null }, 'jobs'), type) && canCreate(rightsOf(null, 'jobs'), type));
 });
 
-test('a new record begins with what its row rules ask for, and says what they refuse', () => {
+test('a new record starts with the values its row rules require, and reports what they reject', () => {
   const own = rights({ rows: [['technician', ['t1']], ['status', ['done']], ['notes', ['a', 'b']]] });
   assert.deepEqual(startOf(own, type), { urgent: false, status: 'done', technician: 't1' });
   assert.deepEqual([...rejectedValues(own, type, { technician: 't2', status: 'open', notes: 'a' })], [['technician', 'Your profile doesn’t allow this value.'], ['status', 'Your profile only allows Done.']]);
   assert.equal(rejectedValues(own, type, { technician: 't1', status: 'done', notes: 'b' }).size, 0);
 });
 
-test('a switch that a new record must have begins as off, and is saved so, unless the profile asks for on or keeps it away', () => {
+test('a required boolean starts as No and is saved, unless the profile requires Yes or forbids it', () => {
   const safe = { name: 'safe', kind: 'boolean', label: 'Safe', required: true };
   const more = { ...type, fields: [type.fields[0], safe, { ...safe, name: 'optional', required: false }, { ...safe, name: 'preset', default: true }] };
   const edit = new Edit(more, startOf(rights({}), more), { isNew: true });
@@ -56,10 +56,10 @@ test('a switch that a new record must have begins as off, and is saved so, unles
   assert.deepEqual([edit.problems().size, edit.result()], [0, { title: 'x', safe: false, preset: true, status: 'open' }]);
   assert.equal(startOf(rights({ rows: [['safe', [true]]] }), more).safe, true);
   assert.equal(startOf(rights({ writable: ['title'] }), more).safe, undefined);
-  assert.ok(!canCreate(rights({ writable: ['title'] }), more), 'the server takes no value that the person may not write');
+  assert.ok(!canCreate(rights({ writable: ['title'] }), more), 'the server accepts no value that the user may not write');
 });
 
-test('a rejected edit is offered again only as the profile allows it', () => {
+test('a rejected edit can be resent only as the profile allows', () => {
   const own = rights({ verbs: ['update'], writable: ['status', 'notes'] });
   assert.deepEqual(forbiddenFields(own, edit('notes', 'title', 'urgent'), type), ['title', 'urgent']);
   assert.ok(allows(own, edit('notes', 'status'), type) && !allows(own, edit('title'), type) && !allows(own, { op: 'delete', payload: null }, type));

@@ -19,46 +19,46 @@ const status = (more = {}) => ({ phase: 'live', pending: 0, progress: null, prob
 /** @returns {any} */
 const conflict = (more = {}) => ({ base: { title: 'a', crew: 1 }, mine: { title: 'b', crew: 2 }, theirs: { title: 'c', crew: 1 }, fields: ['title'], by: 'olga', at: null, ...more });
 
-test('every place has an address that leads back to it, whatever the id', () => {
+test('every route has an address that parses back to it, for any ID', () => {
   for (const route of /** @type {any[]} */ ([{ page: 'home' }, { page: 'list', table: 'jobs' }, { page: 'record', table: 'jobs', id: 'a/b %?#ü' }, { page: 'new', table: 'jobs' }, { page: 'fix', op: 12 }, { page: 'outbox' }, { page: 'diagnostics' }])) {
     assert.deepEqual(parse(address(route)), route);
   }
   for (const hash of ['', '#', '#/nowhere', '#/fix/x', '#/o', '#/o/%E0%A4%A']) assert.ok(['home', 'list'].includes(parse(hash).page));
 });
 
-test('the status says what a person can count on', () => {
+test('the status describes the sync', () => {
   assert.equal(describe(status(), 0).text, 'Online');
   assert.equal(describe(status({ pending: 2 }), 0).text, 'Syncing');
   assert.equal(describe(status({ phase: 'catching_up', progress: 0.419 }), 0).text, 'Catching up 41%');
   assert.match(describe(status({ phase: 'offline', pending: 1, retry_at: 5000 }), 0).hint, /1 edit will sync .* Retrying in 5 s/);
 });
 
-test('a revoked device and a restored server are alarms, a log-out is none', () => {
+test('a revoked device and a restored server raise an alarm, a sign-out does not', () => {
   assert.equal(alarm(status({ phase: 'signed_out' })), null);
   assert.equal(alarm(status({ phase: 'signed_out', problem: { code: 'bad_token', message: '' } }))?.action, 'login');
   assert.equal(alarm(status({ phase: 'halted', problem: { code: 'epoch', message: '' } }))?.action, 'start_over');
   assert.equal(alarm(status({ phase: 'halted', problem: { code: 'replaced', message: '' } }))?.action, null);
 });
 
-test('how safe the data is, is said in plain words', () => {
+test('the safety of the data is described', () => {
   const kept = /** @type {any} */ ({ durable: true });
   assert.match(safety(kept, true), /^Your data is stored on this device and available offline\.$/);
   assert.match(safety(kept, false), /may delete it/);
   assert.match(safety(/** @type {any} */ ({ durable: false }), null), /are lost when you close/);
 });
 
-test('a label stands in a sentence as people write it', () => {
+test('a label inside a sentence starts in lower case, except abbreviations', () => {
   assert.deepEqual(['Line item', 'VAT rate', 'Äpfel', ''].map(inSentence), ['line item', 'VAT rate', 'äpfel', '']);
 });
 
-test('a refusal names the field as the form does', () => {
+test('a rejection names the field as the form does', () => {
   const rejected = (/** @type {string} */ message, /** @type {any} */ details) => reason(type, { message, code: 'unique', details });
   assert.deepEqual(rejected('crew: another record has this value already.', { field: 'crew' }), { text: 'Another record has this value already.', field: 'crew' });
   assert.deepEqual(rejected('Your profile does not allow this.', { field: 'gone' }), { text: 'Your profile does not allow this.', field: null });
   assert.equal(reason(type, { message: null, code: 'forbidden', details: null }).text, 'Forbidden');
 });
 
-test('an op says what it sets, also inside a json field', () => {
+test('an op lists what it sets, also inside a JSON field', () => {
   const patch = { op: 'update', payload: [{ op: 'replace', path: '/title', value: 'x' }, { op: 'add', path: '/attrs/a~1b', value: 1 }] };
   assert.deepEqual(valuesOf(patch, { title: 'w', attrs: { c: 2 } }), { title: 'x', attrs: { c: 2, 'a/b': 1 } });
   assert.equal(valuesOf(patch).attrs, undefined);
@@ -66,7 +66,7 @@ test('an op says what it sets, also inside a json field', () => {
   assert.deepEqual(after({ title: 'w', crew: 1 }, { op: 'update', payload: [{ op: 'remove', path: '/crew' }] }), { title: 'w', crew: null });
 });
 
-test('a conflict asks about the fields fields, and keeps the rest of the edit unless theirs is taken whole', () => {
+test('a conflict asks about its fields, and keeps the rest of the edit unless all of theirs is chosen', () => {
   const asked = question(conflict(), type);
   assert.deepEqual([asked.kind, asked.fields.map(({ field }) => field.name), asked.others.map((field) => field.name)], ['fields', ['title'], ['crew']]);
   const picked = (/** @type {any} */ pick) => answer(asked, new Map([['title', pick]]));
@@ -77,14 +77,14 @@ test('a conflict asks about the fields fields, and keeps the rest of the edit un
   assert.equal(answer(alone, new Map([['title', { pick: 'theirs' }]])), 'theirs');
 });
 
-test('a delete on either side is asked about as such', () => {
+test('a deletion by either user has its own question', () => {
   assert.equal(question(conflict({ mine: null }), type).kind, 'i_deleted');
   const theirs = question(conflict({ theirs: null }), type);
   assert.equal(theirs.kind, 'they_deleted');
   assert.deepEqual(theirs.fields.map(({ field, mine }) => [field.name, mine]), [['title', 'b'], ['crew', 2]]);
 });
 
-test('typed text stays when the record changes underneath, and the change is told', () => {
+test('typed text stays when the record changes underneath, and the change is reported', () => {
   const edit = new Edit(type, { title: 'a', crew: 1 });
   edit.set('title', 'mine');
   edit.rebase({ title: 'theirs', crew: 5 });
@@ -93,7 +93,7 @@ test('typed text stays when the record changes underneath, and the change is tol
   assert.deepEqual([edit.dirty, edit.incoming.size, edit.base.title], [false, 0, 'mine']);
 });
 
-test('what is typed while a save is on its way is not lost with it', () => {
+test('text typed during a save is not lost', () => {
   const edit = new Edit(type, { title: 'a' });
   edit.set('title', 'b');
   const sent = edit.result();
@@ -102,13 +102,13 @@ test('what is typed while a save is on its way is not lost with it', () => {
   assert.deepEqual([edit.dirty, edit.values.title], [true, 'bc']);
 });
 
-test('what was typed can be read where its form is gone', () => {
+test('typed values can be read once their form is gone', () => {
   const edit = new Edit(type, { title: 'a', status: 'open', crew: 1 });
   for (const [name, value] of /** @type {[string, any][]} */ ([['title', 'b'], ['status', ''], ['crew', 'two'], ['attrs', new Unparsed('{')], ['gone', 'x']])) edit.set(name, value);
   assert.deepEqual(typedTexts(edit), [['Title', 'b'], ['Status', 'empty'], ['Crew', 'two'], ['Attributes', '{'], ['gone', 'x']]);
 });
 
-test('a value typed in another spelling is saved with the rest, and alone is nothing to save', () => {
+test('an equal value in another spelling is nothing to save', () => {
   const price = { name: 'price', kind: 'decimal', label: 'Price', decimal_places: 2 };
   const edit = new Edit({ ...type, fields: [...type.fields, price] }, { title: 'a', price: '95.00' });
   edit.set('price', '95');
@@ -119,7 +119,7 @@ test('a value typed in another spelling is saved with the rest, and alone is not
   assert.deepEqual([edit.dirty, edit.values.price], [false, '95.00']);
 });
 
-test('a json value is edited as what it looks like, and read as a person says it', () => {
+test('a JSON value is edited by its shape and summarized as text', () => {
   const list = [{ id: 1, text: 'x', done: true }, { id: 2, text: 'y', done: false }];
   assert.deepEqual(shapeOf(list), { shape: 'checklist', text: 'text', done: 'done' });
   assert.equal(summary(list), '1 of 2 done');
@@ -128,13 +128,13 @@ test('a json value is edited as what it looks like, and read as a person says it
   assert.deepEqual([scalarOf(1, '2.5'), scalarOf(1, 'x'), scalarOf(null, ''), scalarOf('1', '2'), scalarOf(1, '0x10')], [2.5, 'x', null, '2', '0x10']);
 });
 
-test('a list of words is edited as words only where reading them back gives the same', () => {
+test('a list is edited as words only if they parse back to the same list', () => {
   for (const value of [['Main St 1, Springfield', 'Elm St'], [' a'], ['a', ''], ['a,']]) assert.equal(shapeOf(value).shape, 'text', JSON.stringify(value));
   assert.equal(shapeOf(['Elm St', 'a;b']).shape, 'words');
   assert.equal(summary(['Main St 1, Springfield', 'Elm St']), 'Main St 1, Springfield, Elm St');
 });
 
-test('a record without a title is known by its id, a type without a title field by its first text', () => {
+test('a record without a title shows its ID, a type without a title field uses its first text', () => {
   assert.equal(titleOf(type, { id: 'j1', title: '' }), 'j1');
   assert.equal(titleOf({ ...type, title_field: '' }, { id: 'j1', title: 'T' }), 'T');
 });

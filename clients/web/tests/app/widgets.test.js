@@ -7,7 +7,7 @@ import './page.js';
 import { Unparsed } from '../../app/forms/edit.js';
 import { widget } from '../../app/ui/widgets.js';
 
-/** A widget and what it said; like a form, it shows back what is typed. */
+/** A widget and the values it reported. Like a form, it shows what was typed. */
 function made(kind, value = null) {
   const said = [];
   const references = { search: async () => [{ id: 'c1', title: 'Acme' }], title: async (_, id) => `Title of ${id}` };
@@ -17,7 +17,7 @@ function made(kind, value = null) {
   return { ...one, said };
 }
 
-test('a value that arrives in an empty picker with the focus stays, and is shown', async () => {
+test('a focused empty picker shows a value that arrives', async () => {
   const { input, show, said } = made('reference');
   input.focus();
   show('c2');
@@ -27,7 +27,7 @@ test('a value that arrives in an empty picker with the focus stays, and is shown
   assert.deepEqual([said, input.value], [[], 'Title of c2']);
 });
 
-test('a picker that is emptied by hand picks none; what is being typed into it is left alone', async () => {
+test('clearing a picker picks none; text being typed is left alone', async () => {
   const { input, show, said } = made('reference', 'c1');
   await turn();
   input.focus();
@@ -40,7 +40,7 @@ test('a picker that is emptied by hand picks none; what is being typed into it i
   assert.deepEqual([said, input.value], [[null], '']);
 });
 
-test('JSON stays text while it is being typed, and is drawn as what it is afterwards', () => {
+test('JSON stays text while typed, and gets its shape afterwards', () => {
   const { element, input, show, said } = made('json');
   const [nice] = element.children;
   input.focus();
@@ -54,7 +54,7 @@ test('JSON stays text while it is being typed, and is drawn as what it is afterw
   assert.deepEqual([input.hidden, nice.hidden], [true, false]);
 });
 
-test('the last word can be deleted, and another be typed in its place', () => {
+test('the last word can be deleted and replaced', () => {
   const { element, input, said } = made('json', ['x']);
   const [line] = element.querySelectorAll('input');
   line.focus();
@@ -67,7 +67,7 @@ test('the last word can be deleted, and another be typed in its place', () => {
   assert.equal(element.querySelectorAll('input')[0], line);
 });
 
-test('a number keeps its spelling while it is typed, and shows the value afterwards', () => {
+test('a number keeps its spelling while typed, and shows the value afterwards', () => {
   const { input, show, said } = made('decimal', '95.00');
   input.focus();
   input.enter('1234.5');
