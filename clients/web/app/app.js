@@ -76,7 +76,7 @@ export class App {
    * @param {any} [detail]
    */
   emit(topic, detail) {
-    for (const listener of [...this.listeners.get(topic) ?? []]) listener(detail);
+    for (const listener of [...(this.listeners.get(topic) ?? [])]) listener(detail);
   }
 
   /** @param {Status} status */
@@ -91,10 +91,10 @@ export class App {
   async onChange(changed) {
     this.stale ||= SYSTEM.some((name) => name in changed);
     // If reading fails, the known definitions stay in use and the next change tries again.
-    if (this.stale && await this.readAgain()) this.emit('definitions');
+    if (this.stale && (await this.readAgain())) this.emit('definitions');
     if ('overlays' in changed) this.emit('overlays');
     this.emit('changed', changed);
-    if ('overlays' in changed && await dropFixes(this).catch(() => false)) this.emit('drafts');
+    if ('overlays' in changed && (await dropFixes(this).catch(() => false))) this.emit('drafts');
   }
 
   async readDefinitions() {
@@ -154,10 +154,21 @@ export class App {
       const type = this.types.get(field.reference_table ?? '');
       if (!type) return [];
       const title = quote(titleField(type) ?? 'id');
-      const words = text.trim().split(/\s+/).filter(Boolean).map((word) => containing([title, '"id"'], word));
+      const words = text
+        .trim()
+        .split(/\s+/)
+        .filter(Boolean)
+        .map((word) => containing([title, '"id"'], word));
       const where = words.map(({ sql }) => sql).join(' AND ');
-      const sql = `SELECT "id", coalesce(${title}, "id") AS "title" FROM ${quote(type.table_name)}${where ? ` WHERE ${where}` : ''} ORDER BY ${title}, "id" LIMIT ${FOUND}`;
-      const rows = await this.moat.query(sql, words.flatMap(({ params }) => params));
+      const sql = [
+        `SELECT "id", coalesce(${title}, "id") AS "title" FROM ${quote(type.table_name)}`,
+        where && `WHERE ${where}`,
+        `ORDER BY ${title}, "id" LIMIT ${FOUND}`,
+      ].join(' ');
+      const rows = await this.moat.query(
+        sql,
+        words.flatMap(({ params }) => params),
+      );
       return rows.map((row) => ({ id: String(row.id), title: String(row.title) }));
     },
     /**
@@ -166,13 +177,16 @@ export class App {
      */
     title: async (field, id) => {
       const type = this.types.get(field.reference_table ?? '');
-      return type ? this.titleOf(type, await this.moat.get(type.table_name, id) ?? { id }) : id;
+      return type ? this.titleOf(type, (await this.moat.get(type.table_name, id)) ?? { id }) : id;
     },
     /**
      * @param {Field} field
      * @param {string} id
      */
-    open: (field, id) => (field.reference_table && this.types.has(field.reference_table) ? address({ page: 'record', table: field.reference_table, id }) : null),
+    open: (field, id) =>
+      field.reference_table && this.types.has(field.reference_table)
+        ? address({ page: 'record', table: field.reference_table, id })
+        : null,
   };
 
   /**

@@ -10,7 +10,9 @@ addEventListener('beforeinstallprompt', (event) => {
   event.preventDefault();
   asked = /** @type {any} */ (event);
 });
-addEventListener('appinstalled', () => { asked = null; });
+addEventListener('appinstalled', () => {
+  asked = null;
+});
 
 export const install = {
   /** Whether `ask` can show the prompt. */

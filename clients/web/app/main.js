@@ -51,13 +51,19 @@ async function start() {
     const app = new App(await open({ client: native ? 'ios' : 'web' }));
     await app.start();
     app.on('status', () => show(app));
-    addEventListener('beforeunload', (event) => { if ([...app.drafts.values()].some((draft) => draft.dirty)) event.preventDefault(); });
+    addEventListener('beforeunload', (event) => {
+      if ([...app.drafts.values()].some((draft) => draft.dirty)) event.preventDefault();
+    });
     show(app);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    place.replaceChildren(h('main', { class: 'starting' }, h('h1', {}, words.start.title), h('p', {}, why), h('p', {}, words.start.hint)));
+    place.replaceChildren(
+      h('main', { class: 'starting' }, h('h1', {}, words.start.title), h('p', {}, why), h('p', {}, words.start.hint)),
+    );
   }
-  register('/sw.js').catch(() => { /* The app works without it, but does not open offline. */ });
+  register('/sw.js').catch(() => {
+    /* The app works without it, but does not open offline. */
+  });
 }
 
 void start();

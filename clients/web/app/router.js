@@ -16,11 +16,15 @@
  * @returns {Route}
  */
 export function parse(hash) {
-  const [kind, table, ...rest] = hash.replace(/^#?\/?/, '').split('/').map(decode);
+  const [kind, table, ...rest] = hash
+    .replace(/^#?\/?/, '')
+    .split('/')
+    .map(decode);
   if (kind === 'outbox' || kind === 'diagnostics') return { page: kind };
   if (kind === 'fix' && /^\d+$/.test(table ?? '')) return { page: 'fix', op: Number(table) };
   if (kind === 'new' && table) return { page: 'new', table };
-  if (kind === 'o' && table) return rest.length && rest[0] !== '' ? { page: 'record', table, id: rest[0] } : { page: 'list', table };
+  if (kind === 'o' && table)
+    return rest.length && rest[0] !== '' ? { page: 'record', table, id: rest[0] } : { page: 'list', table };
   return { page: 'home' };
 }
 
@@ -31,12 +35,18 @@ export function parse(hash) {
  */
 export function address(route) {
   switch (route.page) {
-    case 'list': return `#/o/${encodeURIComponent(route.table)}`;
-    case 'record': return `#/o/${encodeURIComponent(route.table)}/${encodeURIComponent(route.id)}`;
-    case 'new': return `#/new/${encodeURIComponent(route.table)}`;
-    case 'fix': return `#/fix/${route.op}`;
-    case 'home': return '#/';
-    default: return `#/${route.page}`;
+    case 'list':
+      return `#/o/${encodeURIComponent(route.table)}`;
+    case 'record':
+      return `#/o/${encodeURIComponent(route.table)}/${encodeURIComponent(route.id)}`;
+    case 'new':
+      return `#/new/${encodeURIComponent(route.table)}`;
+    case 'fix':
+      return `#/fix/${route.op}`;
+    case 'home':
+      return '#/';
+    default:
+      return `#/${route.page}`;
   }
 }
 

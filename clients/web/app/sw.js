@@ -1,5 +1,5 @@
-// The server prepends VERSION, PAGE, and FILES (address → sha256). Each version has one cache. It is filled and verified
-// completely while the old version keeps working, and only then replaces it, so a page never mixes two versions.
+// The server prepends VERSION, PAGE, and FILES (address → sha256). Each version has one cache. It is filled and
+// verified completely while the old version keeps working, and only then replaces it, so a page never mixes versions.
 
 const PREFIX = 'moat-';
 const CACHE = PREFIX + VERSION;
@@ -14,7 +14,8 @@ self.addEventListener('fetch', (event) => {
   const url = new URL(event.request.url);
   if (url.origin !== location.origin) return;
   // Only navigations ignore the query: a worker’s address must stay as it is.
-  const address = event.request.mode === 'navigate' && url.pathname.startsWith(PAGE) ? PAGE : url.search ? '' : url.pathname;
+  const address =
+    event.request.mode === 'navigate' && url.pathname.startsWith(PAGE) ? PAGE : url.search ? '' : url.pathname;
   if (address in FILES) event.respondWith(answer(event.request, address));
 });
 
@@ -30,9 +31,9 @@ async function install() {
 
 async function take(cache, address, sha256) {
   for (const known of [await caches.match(address), null]) {
-    const response = known ?? await fetch(address, { cache: 'no-store', credentials: 'same-origin' });
+    const response = known ?? (await fetch(address, { cache: 'no-store', credentials: 'same-origin' }));
     if (!response.ok) throw new Error(`${address}: ${response.status}`);
-    if (await digest(response.clone()) === sha256) return cache.put(address, response);
+    if ((await digest(response.clone())) === sha256) return cache.put(address, response);
   }
   throw new Error(`${address} does not match the file list. The server is being updated.`);
 }

@@ -15,15 +15,27 @@ import { words } from '../words/index.js';
 export function display(field, value, where = {}) {
   if (value === null || value === undefined) return '';
   switch (field.kind) {
-    case 'boolean': return value ? words.values.yes : words.values.no;
+    case 'boolean':
+      return value ? words.values.yes : words.values.no;
     case 'integer':
-    case 'real': return new Intl.NumberFormat(where.locale, { maximumFractionDigits: 10 }).format(value);
-    case 'decimal': return formatDecimal(String(value), where.locale);
-    case 'date': return formatDate(String(value), where.locale);
-    case 'datetime': return new Intl.DateTimeFormat(where.locale, { dateStyle: 'medium', timeStyle: 'short', timeZone: where.timeZone }).format(new Date(value));
-    case 'choice': return field.choices?.find((choice) => choice.value === value)?.label ?? String(value);
-    case 'json': return summary(value);
-    default: return String(value);
+    case 'real':
+      return new Intl.NumberFormat(where.locale, { maximumFractionDigits: 10 }).format(value);
+    case 'decimal':
+      return formatDecimal(String(value), where.locale);
+    case 'date':
+      return formatDate(String(value), where.locale);
+    case 'datetime':
+      return new Intl.DateTimeFormat(where.locale, {
+        dateStyle: 'medium',
+        timeStyle: 'short',
+        timeZone: where.timeZone,
+      }).format(new Date(value));
+    case 'choice':
+      return field.choices?.find((choice) => choice.value === value)?.label ?? String(value);
+    case 'json':
+      return summary(value);
+    default:
+      return String(value);
   }
 }
 
@@ -33,7 +45,9 @@ export function display(field, value, where = {}) {
  */
 function formatDecimal(text, locale) {
   const digits = text.includes('.') ? text.length - text.indexOf('.') - 1 : 0;
-  return new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(Number(text));
+  return new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(
+    Number(text),
+  );
 }
 
 /**
@@ -45,7 +59,10 @@ function formatDecimal(text, locale) {
 export function withPoint(text, locale) {
   const parts = new Intl.NumberFormat(locale).formatToParts(-1234567.5);
   const sign = (/** @type {string} */ type) => parts.find((part) => part.type === type)?.value ?? '';
-  return text.replaceAll(sign('group') || ' ', '').replace(sign('decimal') || '.', '.').replace(sign('minusSign') || '-', '-');
+  return text
+    .replaceAll(sign('group') || ' ', '')
+    .replace(sign('decimal') || '.', '.')
+    .replace(sign('minusSign') || '-', '-');
 }
 
 /**
@@ -54,7 +71,9 @@ export function withPoint(text, locale) {
  */
 function formatDate(text, locale) {
   const day = new Date(`${text}T00:00:00Z`);
-  return Number.isNaN(day.getTime()) ? text : new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeZone: 'UTC' }).format(day);
+  return Number.isNaN(day.getTime())
+    ? text
+    : new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeZone: 'UTC' }).format(day);
 }
 
 /**
@@ -67,7 +86,9 @@ export function toLocalInput(value) {
   const moment = new Date(value);
   if (Number.isNaN(moment.getTime())) return '';
   const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
-  return `${String(moment.getFullYear()).padStart(4, '0')}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}T${two(moment.getHours())}:${two(moment.getMinutes())}`;
+  const year = String(moment.getFullYear()).padStart(4, '0');
+  const day = `${year}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
+  return `${day}T${two(moment.getHours())}:${two(moment.getMinutes())}`;
 }
 
 /**
@@ -92,7 +113,12 @@ export function ago(at, now, locale) {
   const seconds = Math.round((new Date(at).getTime() - now) / 1000);
   const format = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
   /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
-  const units = [['day', 86400], ['hour', 3600], ['minute', 60]];
-  for (const [unit, size] of units) if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+  const units = [
+    ['day', 86400],
+    ['hour', 3600],
+    ['minute', 60],
+  ];
+  for (const [unit, size] of units)
+    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
   return Math.abs(seconds) < 10 ? words.values.justNow : format.format(seconds, 'second');
 }

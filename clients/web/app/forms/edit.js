@@ -55,7 +55,8 @@ export class Edit {
    * @param {Record<string, any>} base
    */
   rebase(base) {
-    for (const name of this.typed.keys()) if (!same(base[name] ?? null, this.base[name] ?? null)) this.incoming.set(name, base[name] ?? null);
+    for (const name of this.typed.keys())
+      if (!same(base[name] ?? null, this.base[name] ?? null)) this.incoming.set(name, base[name] ?? null);
     this.base = base;
     for (const [name, value] of this.typed) if (same(value, base[name] ?? null)) this.forget(name);
   }
@@ -69,7 +70,8 @@ export class Edit {
     for (const name of Object.keys(values)) this.incoming.delete(name);
     for (const [name, typed] of this.typed) {
       const field = this.fields.get(name);
-      if (field && problemOf(field, typed) === null && same(clean(field, typed), this.base[name] ?? null)) this.forget(name);
+      if (field && problemOf(field, typed) === null && same(clean(field, typed), this.base[name] ?? null))
+        this.forget(name);
     }
   }
 
@@ -121,14 +123,17 @@ export class Edit {
   }
 
   /**
-   * Return the wire values to save: the changed ones, or all of a new record. A cleared field of a new record is sent as
+   * Return the wire values to save: the changed ones, or all of a new record. A cleared field of a new record is sent
+   *   as
    * null, or the server would fill in its default. Call this only when there are no problems.
    * @returns {Record<string, any>}
    */
   result() {
     /** @type {Record<string, any>} */
     const out = {};
-    const names = this.isNew ? [...this.fields.keys()].filter((name) => this.typed.has(name) || (this.values[name] ?? null) !== null) : [...this.typed.keys()];
+    const names = this.isNew
+      ? [...this.fields.keys()].filter((name) => this.typed.has(name) || (this.values[name] ?? null) !== null)
+      : [...this.typed.keys()];
     for (const name of names) {
       const value = clean(/** @type {Field} */ (this.fields.get(name)), this.values[name]);
       if (this.isNew || !same(value, this.base[name] ?? null)) out[name] = value;
@@ -193,7 +198,11 @@ function same(a, b) {
  */
 export function defaults(type) {
   /** @type {Record<string, any>} */
-  const values = Object.fromEntries(type.fields.filter((field) => field.default !== null && field.default !== undefined).map((field) => [field.name, field.default]));
+  const values = Object.fromEntries(
+    type.fields
+      .filter((field) => field.default !== null && field.default !== undefined)
+      .map((field) => [field.name, field.default]),
+  );
   if (type.subtypes.length) values.object_type = type.subtypes[0].value;
   if (type.statuses.length) values.status = type.statuses[0].value;
   return values;

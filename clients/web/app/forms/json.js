@@ -3,7 +3,8 @@
 import { words } from '../words/index.js';
 
 /**
- * @typedef {{shape: 'checklist', text: string, done: string} | {shape: 'words'} | {shape: 'pairs'} | {shape: 'text'}} Shape
+ * @typedef {{shape: 'checklist', text: string, done: string} | {shape: 'words'} | {shape: 'pairs'}
+ *   | {shape: 'text'}} Shape
  */
 
 const TEXT_KEYS = ['text', 'label', 'title', 'name'];
@@ -36,8 +37,12 @@ export function shapeOf(value) {
 export function summary(value) {
   const shape = shapeOf(value);
   if (isTexts(value)) return value.join(', ');
-  if (shape.shape === 'checklist') return words.values.checklist(value.filter((/** @type {any} */ item) => item[shape.done]).length, value.length);
-  if (shape.shape === 'pairs') return Object.entries(value).map(([key, one]) => `${key}: ${one ?? words.values.none}`).join(', ');
+  if (shape.shape === 'checklist')
+    return words.values.checklist(value.filter((/** @type {any} */ item) => item[shape.done]).length, value.length);
+  if (shape.shape === 'pairs')
+    return Object.entries(value)
+      .map(([key, one]) => `${key}: ${one ?? words.values.none}`)
+      .join(', ');
   return JSON.stringify(value);
 }
 
@@ -47,7 +52,10 @@ export function summary(value) {
  * @returns {string[] | null}
  */
 export function wordsOf(text) {
-  const words = text.split(',').map((word) => word.trim()).filter(Boolean);
+  const words = text
+    .split(',')
+    .map((word) => word.trim())
+    .filter(Boolean);
   return words.length ? words : null;
 }
 

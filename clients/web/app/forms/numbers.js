@@ -3,7 +3,8 @@
 import { Unparsed } from './edit.js';
 
 /**
- * @typedef {{point: string, group: string | null, last: number, others: number, digits: Map<string, string>}} NumberFormat
+ * @typedef {{point: string, group: string | null, last: number, others: number,
+ *   digits: Map<string, string>}} NumberFormat
  *   `last`: digits in the last group; `others`: digits in the groups before it; `digits`: native digit → ASCII digit
  */
 
@@ -30,7 +31,10 @@ function formatOf(locale) {
   const plain = new Intl.NumberFormat(locale, { useGrouping: false });
   const groups = of('integer');
   const made = {
-    point: of('decimal')[0] ?? '.', group: of('group')[0] ?? null, last: groups.at(-1)?.length ?? 3, others: groups.at(-2)?.length ?? 3,
+    point: of('decimal')[0] ?? '.',
+    group: of('group')[0] ?? null,
+    last: groups.at(-1)?.length ?? 3,
+    others: groups.at(-2)?.length ?? 3,
     digits: new Map(Array.from({ length: 10 }, (_, digit) => [plain.format(digit), String(digit)])),
   };
   known.set(key, made);
@@ -68,8 +72,11 @@ function withoutGroups(whole, group, last, others) {
   const alike = [SPACE, APOSTROPHE].find((one) => one.test(group));
   const groups = alike ? whole.split(alike) : whole.split(group);
   if (groups.length === 1) return whole;
-  const proper = groups.every((digits, index) => /^\d+$/.test(digits)
-    && (index === 0 ? digits.length <= others : digits.length === (index === groups.length - 1 ? last : others)));
+  const proper = groups.every(
+    (digits, index) =>
+      /^\d+$/.test(digits) &&
+      (index === 0 ? digits.length <= others : digits.length === (index === groups.length - 1 ? last : others)),
+  );
   return proper ? groups.join('') : null;
 }
 

@@ -8,18 +8,27 @@ import { words } from '../words/index.js';
  * @typedef {import('./resolve.js').Element} Element
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
  * @typedef {import('../../sdk/types.js').Field} Field
- * @typedef {{readable: (field: string) => boolean, writable: (field: string) => boolean, allowed?: (field: string) => any[] | null}} Rights
+ * @typedef {{readable: (field: string) => boolean, writable: (field: string) => boolean,
+ *   allowed?: (field: string) => any[] | null}} Rights
  *   `allowed`: the only values a field accepts; null for any
  *
- * @typedef {{kind: 'control', key: string, field: Field, label: string, visible: boolean, enabled: boolean, fixed: boolean, options: Record<string, any>}} ControlPlan
+ * @typedef {{kind: 'control', key: string, field: Field, label: string, visible: boolean, enabled: boolean,
+ *   fixed: boolean, options: Record<string, any>}} ControlPlan
  *   `enabled`: can be changed now; `fixed`: never can, because the layout or the profile says so
  * @typedef {{kind: 'label', key: string, text: string, visible: boolean}} LabelPlan
- * @typedef {{kind: 'column' | 'row' | 'group' | 'tabs' | 'tab', key: string, label: string, visible: boolean, children: Plan[]}} BoxPlan
+ * @typedef {{kind: 'column' | 'row' | 'group' | 'tabs' | 'tab', key: string, label: string, visible: boolean,
+ *   children: Plan[]}} BoxPlan
  * @typedef {ControlPlan | LabelPlan | BoxPlan} Plan
  */
 
 /** @type {Record<string, BoxPlan['kind']>} */
-const BOXES = { VerticalLayout: 'column', HorizontalLayout: 'row', Group: 'group', Categorization: 'tabs', Category: 'tab' };
+const BOXES = {
+  VerticalLayout: 'column',
+  HorizontalLayout: 'row',
+  Group: 'group',
+  Categorization: 'tabs',
+  Category: 'tab',
+};
 
 /** @type {Rights} */
 export const ALL_RIGHTS = { readable: () => true, writable: () => true };
@@ -32,8 +41,16 @@ export const ALL_RIGHTS = { readable: () => true, writable: () => true };
 export function headFields(type) {
   /** @type {Field[]} */
   const head = [];
-  if (type.subtypes.length) head.push({ name: 'object_type', kind: 'choice', label: words.values.type, choices: type.subtypes, required: true });
-  if (type.statuses.length) head.push({ name: 'status', kind: 'choice', label: words.values.status, choices: type.statuses, required: true });
+  if (type.subtypes.length)
+    head.push({
+      name: 'object_type',
+      kind: 'choice',
+      label: words.values.type,
+      choices: type.subtypes,
+      required: true,
+    });
+  if (type.statuses.length)
+    head.push({ name: 'status', kind: 'choice', label: words.values.status, choices: type.statuses, required: true });
   return head;
 }
 
@@ -67,7 +84,13 @@ function planElement(element, about, key, enabledAbove) {
   const children = (element.elements ?? [])
     .map((child, index) => planElement(child, about, `${key}.${index}`, enabled && enabledAbove))
     .filter((child) => child !== null);
-  return { kind, key, label: String(element.label ?? ''), visible: visible && children.some((child) => child.visible), children };
+  return {
+    kind,
+    key,
+    label: String(element.label ?? ''),
+    visible: visible && children.some((child) => child.visible),
+    children,
+  };
 }
 
 /**
@@ -82,11 +105,24 @@ function planControl(element, { fields, rights }, key, visible, enabled) {
   const known = fields.get(fieldOf(element.scope) ?? '');
   if (!known || !rights.readable(known.name)) return null;
   const allowed = rights.allowed?.(known.name);
-  const field = allowed && known.choices?.length ? { ...known, choices: known.choices.filter((choice) => allowed.includes(choice.value)) } : known;
+  const field =
+    allowed && known.choices?.length
+      ? { ...known, choices: known.choices.filter((choice) => allowed.includes(choice.value)) }
+      : known;
   const options = element.options ?? {};
-  const label = typeof element.label === 'string' ? element.label : element.label === false ? '' : field.label || field.name;
+  const label =
+    typeof element.label === 'string' ? element.label : element.label === false ? '' : field.label || field.name;
   const fixed = Boolean(options.readonly) || !rights.writable(field.name);
-  return { kind: 'control', key: `${key}:${field.name}`, field, label, visible, enabled: enabled && !fixed, fixed, options };
+  return {
+    kind: 'control',
+    key: `${key}:${field.name}`,
+    field,
+    label,
+    visible,
+    enabled: enabled && !fixed,
+    fixed,
+    options,
+  };
 }
 
 /**

@@ -15,11 +15,16 @@ export function evaluate(element, values) {
   if (!rule) return { visible: true, enabled: true };
   const holds = conditionHolds(rule.condition, values);
   switch (rule.effect) {
-    case 'SHOW': return { visible: holds, enabled: true };
-    case 'HIDE': return { visible: !holds, enabled: true };
-    case 'ENABLE': return { visible: true, enabled: holds };
-    case 'DISABLE': return { visible: true, enabled: !holds };
-    default: return { visible: true, enabled: true };
+    case 'SHOW':
+      return { visible: holds, enabled: true };
+    case 'HIDE':
+      return { visible: !holds, enabled: true };
+    case 'ENABLE':
+      return { visible: true, enabled: holds };
+    case 'DISABLE':
+      return { visible: true, enabled: !holds };
+    default:
+      return { visible: true, enabled: true };
   }
 }
 
@@ -67,7 +72,9 @@ export function matches(schema, value) {
  * @param {any} value
  */
 function isNumber(value) {
-  return typeof value === 'number' || (typeof value === 'string' && value.trim() !== '' && Number.isFinite(Number(value)));
+  return (
+    typeof value === 'number' || (typeof value === 'string' && value.trim() !== '' && Number.isFinite(Number(value)))
+  );
 }
 
 /**
@@ -84,10 +91,15 @@ function same(a, b) {
  */
 function isType(type, value) {
   switch (type) {
-    case 'null': return value === null;
-    case 'array': return Array.isArray(value);
-    case 'object': return value !== null && typeof value === 'object' && !Array.isArray(value);
-    case 'integer': return Number.isInteger(value);
-    default: return typeof value === type;
+    case 'null':
+      return value === null;
+    case 'array':
+      return Array.isArray(value);
+    case 'object':
+      return value !== null && typeof value === 'object' && !Array.isArray(value);
+    case 'integer':
+      return Number.isInteger(value);
+    default:
+      return typeof value === type;
   }
 }

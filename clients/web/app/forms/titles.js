@@ -20,7 +20,7 @@ export function titleField(type) {
  */
 export function titleOf(type, record) {
   const field = titleField(type);
-  const title = field ? record?.[field] ?? '' : '';
+  const title = field ? (record?.[field] ?? '') : '';
   return title === '' ? String(record?.id ?? '') : String(title);
 }
 

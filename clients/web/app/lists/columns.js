@@ -13,7 +13,7 @@ import { listColumns } from './query.js';
  */
 
 const SHOWN = 6;
-/** @type {Record<string, number>} width in px by kind; choices fit their longest label; other kinds get TEXT and grow */
+/** @type {Record<string, number>} px by kind; choices fit their longest label; other kinds get TEXT and grow */
 const WIDTHS = { boolean: 92, integer: 92, real: 104, decimal: 104, date: 116, datetime: 172 };
 const CHARACTER = 8;
 const CHOICE = { edges: 44, least: 96, most: 190 };
@@ -80,7 +80,16 @@ export function tableColumns(type, columns, width) {
   const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
   const title = titleField(type) ?? 'id';
   /** @type {Column[]} */
-  const out = [{ name: title, label: fields.get(title)?.label || type.label, width: TITLE, grow: 2, number: false, sortable: true }];
+  const out = [
+    {
+      name: title,
+      label: fields.get(title)?.label || type.label,
+      width: TITLE,
+      grow: 2,
+      number: false,
+      sortable: true,
+    },
+  ];
   let left = width - TITLE;
   for (const name of columns) {
     const field = fields.get(name);
@@ -88,7 +97,14 @@ export function tableColumns(type, columns, width) {
     const needed = widthOf(field);
     left -= needed;
     if (left < 0) break;
-    out.push({ name, label: field.label || name, width: needed, grow: field.kind === 'choice' || WIDTHS[field.kind] ? 0 : 1, number: NUMBERS.has(field.kind), sortable: field.kind !== 'reference' });
+    out.push({
+      name,
+      label: field.label || name,
+      width: needed,
+      grow: field.kind === 'choice' || WIDTHS[field.kind] ? 0 : 1,
+      number: NUMBERS.has(field.kind),
+      sortable: field.kind !== 'reference',
+    });
   }
   return out;
 }

@@ -6,21 +6,52 @@ import { words } from '../words/index.js';
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
  * @typedef {import('./query.js').Filter} Filter
- * @typedef {{key: number, field: string, op: Filter['op'], value: any}} FilterRow `key` identifies it while others come and go
+ * @typedef {{key: number, field: string, op: Filter['op'], value: any}} FilterRow
+ *   `key` identifies it while others come and go
  */
 
 const w = words.filters;
 
 /** @type {Record<string, [Filter['op'], string][]>} */
 const OPERATORS = {
-  text: [['contains', w.contains], ['eq', w.is], ['ne', w.isNot], ['empty', w.isEmpty], ['filled', w.isNotEmpty]],
-  number: [['gte', w.atLeast], ['lte', w.atMost], ['eq', w.is], ['empty', w.isEmpty], ['filled', w.isNotEmpty]],
-  time: [['gte', w.onOrAfter], ['lte', w.onOrBefore], ['empty', w.isEmpty], ['filled', w.isNotEmpty]],
-  choice: [['eq', w.is], ['ne', w.isNot], ['empty', w.isEmpty], ['filled', w.isNotEmpty]],
+  text: [
+    ['contains', w.contains],
+    ['eq', w.is],
+    ['ne', w.isNot],
+    ['empty', w.isEmpty],
+    ['filled', w.isNotEmpty],
+  ],
+  number: [
+    ['gte', w.atLeast],
+    ['lte', w.atMost],
+    ['eq', w.is],
+    ['empty', w.isEmpty],
+    ['filled', w.isNotEmpty],
+  ],
+  time: [
+    ['gte', w.onOrAfter],
+    ['lte', w.onOrBefore],
+    ['empty', w.isEmpty],
+    ['filled', w.isNotEmpty],
+  ],
+  choice: [
+    ['eq', w.is],
+    ['ne', w.isNot],
+    ['empty', w.isEmpty],
+    ['filled', w.isNotEmpty],
+  ],
 };
 
 /** @type {Record<string, string>} */
-const GROUP = { integer: 'number', real: 'number', decimal: 'number', date: 'time', datetime: 'time', choice: 'choice', boolean: 'choice' };
+const GROUP = {
+  integer: 'number',
+  real: 'number',
+  decimal: 'number',
+  date: 'time',
+  datetime: 'time',
+  choice: 'choice',
+  boolean: 'choice',
+};
 
 /** @type {Record<string, string>} */
 const INPUTS = { date: 'date', datetime: 'datetime-local', integer: 'number', real: 'number', decimal: 'number' };

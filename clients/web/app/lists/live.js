@@ -8,9 +8,11 @@ import { listOptions } from './query.js';
  * @typedef {import('../../sdk/listing.js').ListOptions} ListOptions
  * @typedef {import('./query.js').ListState} ListState
  * @typedef {Record<string, any> & {id: string}} Row
- * @typedef {{rows: (from: number, count: number) => Promise<(Record<string, any> | null)[]>, show: (options: ListOptions) => void, close: () => void}} List
+ * @typedef {{rows: (from: number, count: number) => Promise<(Record<string, any> | null)[]>,
+ *   show: (options: ListOptions) => void, close: () => void}} List
  * @typedef {{
- *   open: (options: ListOptions, listener: (update: ListNews) => void) => List, changed: (how: {count: number, top: boolean}) => void,
+ *   open: (options: ListOptions, listener: (update: ListNews) => void) => List,
+ *   changed: (how: {count: number, top: boolean}) => void,
  *   progress: (share: number | null) => void, failed: (error: {code: string, message: string}) => void
  * }} About
  *   `progress` receives how far a search or sort is; null when it is done
@@ -47,7 +49,7 @@ export class LiveList {
    * @returns {Promise<Row[]>}
    */
   async rows(offset, limit) {
-    const rows = await this.list?.rows(offset, limit) ?? [];
+    const rows = (await this.list?.rows(offset, limit)) ?? [];
     return rows.map((row) => /** @type {Row} */ (row ?? { id: '' }));
   }
 
@@ -58,7 +60,7 @@ export class LiveList {
 
   /** @param {ListNews} update */
   onUpdate({ count, complete, progress, top, error }) {
-    this.about.progress(complete ? null : progress ?? 0);
+    this.about.progress(complete ? null : (progress ?? 0));
     if (error) return this.about.failed(error);
     if (!count && !complete) return; // keep the previous rows visible until then
     this.about.changed({ count, top: top && this.fresh });

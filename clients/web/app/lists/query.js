@@ -29,10 +29,14 @@ const quote = (name) => `"${name.replaceAll('"', '""')}"`;
  * @returns {string[]}
  */
 export function listColumns(type, readable, limit = 6) {
-  const fields = type.fields.filter((field) => field.kind !== 'json' && readable(field.name)).map((field) => field.name);
+  const fields = type.fields
+    .filter((field) => field.kind !== 'json' && readable(field.name))
+    .map((field) => field.name);
   const declared = titleField(type);
   const title = declared && fields.includes(declared) ? [declared] : [];
-  const head = [type.statuses.length ? 'status' : '', type.subtypes.length ? 'object_type' : ''].filter((name) => name && readable(name));
+  const head = [type.statuses.length ? 'status' : '', type.subtypes.length ? 'object_type' : ''].filter(
+    (name) => name && readable(name),
+  );
   return [...new Set([...title, ...head, ...fields])].slice(0, limit);
 }
 
@@ -45,13 +49,25 @@ export function listColumns(type, readable, limit = 6) {
  * @returns {import('../../sdk/listing.js').ListOptions}
  */
 export function listOptions(type, state, { columns, types }) {
-  const names = ['id', 'version', ...columns.filter((name) => known(type, name) && name !== 'id' && name !== 'version')].map((name) => `r.${quote(name)}`);
+  const names = [
+    'id',
+    'version',
+    ...columns.filter((name) => known(type, name) && name !== 'id' && name !== 'version'),
+  ].map((name) => `r.${quote(name)}`);
   for (const field of type.fields) {
-    const target = columns.includes(field.name) && field.kind === 'reference' ? types.get(field.reference_table ?? '') : undefined;
+    const target =
+      columns.includes(field.name) && field.kind === 'reference' ? types.get(field.reference_table ?? '') : undefined;
     const title = titleField(target);
-    if (target && title) names.push(`(SELECT t.${quote(title)} FROM ${quote(target.table_name)} t WHERE t."id" = r.${quote(field.name)}) AS ${quote(field.name + TITLE)}`);
+    if (target && title)
+      names.push(
+        `(SELECT t.${quote(title)} FROM ${quote(target.table_name)} t WHERE t."id" = r.${quote(field.name)}) ` +
+          `AS ${quote(field.name + TITLE)}`,
+      );
   }
-  const order = state.sort && known(type, state.sort.field) ? { ...sortTerm(type, state.sort.field), descending: state.sort.descending } : null;
+  const order =
+    state.sort && known(type, state.sort.field)
+      ? { ...sortTerm(type, state.sort.field), descending: state.sort.descending }
+      : null;
   return { table: type.table_name, where: where(type, state), order, select: { sql: names.join(', ') } };
 }
 
@@ -73,7 +89,10 @@ function sortTerm(type, name) {
   const choices = name === 'status' ? type.statuses : name === 'object_type' ? type.subtypes : null;
   if (!choices?.length) return { sql: quote(name), params: [] };
   const whens = choices.map((_, at) => `WHEN ? THEN ${at}`).join(' ');
-  return { sql: `CASE ${quote(name)} ${whens} ELSE ${choices.length} END`, params: choices.map((choice) => choice.value) };
+  return {
+    sql: `CASE ${quote(name)} ${whens} ELSE ${choices.length} END`,
+    params: choices.map((choice) => choice.value),
+  };
 }
 
 /**
@@ -108,16 +127,25 @@ function where(type, state) {
  * @returns {Query}
  */
 function searchTerm(type, word) {
-  const texts = containing(['id', ...type.fields.filter((field) => SEARCHABLE.has(field.kind)).map((field) => field.name)].map(quote), word);
+  const texts = containing(
+    ['id', ...type.fields.filter((field) => SEARCHABLE.has(field.kind)).map((field) => field.name)].map(quote),
+    word,
+  );
   const decimals = type.fields.filter((field) => field.kind === 'decimal');
-  const shown = decimals.map((field) => `CASE WHEN ${quote(field.name)} IS NOT NULL THEN printf('%.${placesOf(field)}f', ${quote(field.name)}) END`);
-  const numbers = [...new Set([word, withPoint(word)])].filter((number) => /^-?[\d.]+$/.test(number)).map((number) => containing(shown, number));
+  const shown = decimals.map(
+    (field) =>
+      `CASE WHEN ${quote(field.name)} IS NOT NULL THEN printf('%.${placesOf(field)}f', ${quote(field.name)}) END`,
+  );
+  const numbers = [...new Set([word, withPoint(word)])]
+    .filter((number) => /^-?[\d.]+$/.test(number))
+    .map((number) => containing(shown, number));
   const all = decimals.length ? [texts, ...numbers] : [texts];
   return { sql: `(${all.map(({ sql }) => sql).join(' OR ')})`, params: all.flatMap(({ params }) => params) };
 }
 
 /** @param {Field} field */
-const placesOf = ({ decimal_places: places }) => (Number.isInteger(places) ? Math.min(Math.max(Number(places), 0), 30) : 2);
+const placesOf = ({ decimal_places: places }) =>
+  Number.isInteger(places) ? Math.min(Math.max(Number(places), 0), 30) : 2;
 
 /**
  * @param {Filter} filter
@@ -127,16 +155,22 @@ function filterTerm({ field, op, value }) {
   const column = quote(field);
   const cell = typeof value === 'boolean' ? Number(value) : value;
   switch (op) {
-    case 'ne': return [`${column} IS NOT ?`, [cell]];
+    case 'ne':
+      return [`${column} IS NOT ?`, [cell]];
     case 'contains': {
       const { sql, params } = containing([column], String(cell));
       return [sql, params];
     }
-    case 'gte': return [`${column} >= ?`, [cell]];
-    case 'lte': return [`${column} <= ?`, [cell]];
-    case 'empty': return [`(${column} IS NULL OR ${column} = '')`, []];
-    case 'filled': return [`(${column} IS NOT NULL AND ${column} <> '')`, []];
+    case 'gte':
+      return [`${column} >= ?`, [cell]];
+    case 'lte':
+      return [`${column} <= ?`, [cell]];
+    case 'empty':
+      return [`(${column} IS NULL OR ${column} = '')`, []];
+    case 'filled':
+      return [`(${column} IS NOT NULL AND ${column} <> '')`, []];
     // A box that was never ticked is null, and counts as not ticked.
-    default: return value === false ? [`coalesce(${column}, 0) = 0`, []] : [`${column} IS ?`, [cell]];
+    default:
+      return value === false ? [`coalesce(${column}, 0) = 0`, []] : [`${column} IS ?`, [cell]];
   }
 }

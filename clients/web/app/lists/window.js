@@ -1,6 +1,6 @@
 /** Virtual scrolling: which rows of a long list are visible, and the height of the scroll space. */
 
-// Browsers cannot lay out more than about 33 million pixels (Firefox: 17.8). Taller lists are scaled down to this height.
+// Browsers cannot lay out more than about 33 million pixels (Firefox: 17.8). Taller lists are scaled down to this.
 const MAX_HEIGHT = 15_000_000;
 
 /**
@@ -18,7 +18,8 @@ export function windowOf({ rows, rowHeight, scrollTop, viewport, overscan = 8 })
   const full = rows * rowHeight;
   const height = Math.min(full, MAX_HEIGHT);
   const reach = Math.max(1, height - viewport);
-  const at = full > height ? (Math.min(Math.max(scrollTop, 0), reach) / reach) * (full - viewport) : Math.max(scrollTop, 0);
+  const at =
+    full > height ? (Math.min(Math.max(scrollTop, 0), reach) / reach) * (full - viewport) : Math.max(scrollTop, 0);
   const seen = Math.max(0, Math.floor(at / rowHeight));
   const first = Math.max(0, Math.min(seen, rows) - overscan);
   const count = Math.max(0, Math.min(rows, seen + Math.ceil(viewport / rowHeight) + 1 + overscan) - first);

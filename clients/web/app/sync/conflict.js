@@ -20,16 +20,29 @@ import { fieldsOf } from './ops.js';
  */
 export function question(conflict, type) {
   const fields = fieldsOf(type);
-  const fieldOf = (/** @type {string} */ name) => fields.get(name) ?? /** @type {Field} */ ({ name, kind: 'json', label: name });
+  const fieldOf = (/** @type {string} */ name) =>
+    fields.get(name) ?? /** @type {Field} */ ({ name, kind: 'json', label: name });
   const { base, mine, theirs } = conflict;
   const kind = mine === null ? 'i_deleted' : theirs === null ? 'they_deleted' : 'fields';
   const known = Object.keys({ ...base, ...mine, ...theirs }).filter((name) => name !== 'id' && name !== 'version');
-  const differ = known.filter((name) => !same(base?.[name], theirs?.[name]) || (mine !== null && name in mine && !same(base?.[name], mine[name])));
+  const differ = known.filter(
+    (name) => !same(base?.[name], theirs?.[name]) || (mine !== null && name in mine && !same(base?.[name], mine[name])),
+  );
   const names = kind === 'fields' ? conflict.fields : differ;
   return {
     kind,
-    fields: names.map((name) => ({ field: fieldOf(name), base: base?.[name] ?? null, mine: mine?.[name] ?? (kind === 'fields' ? null : base?.[name] ?? null), theirs: theirs?.[name] ?? null })),
-    others: kind === 'fields' ? Object.keys(mine ?? {}).filter((name) => !conflict.fields.includes(name) && !same(base?.[name], mine?.[name])).map(fieldOf) : [],
+    fields: names.map((name) => ({
+      field: fieldOf(name),
+      base: base?.[name] ?? null,
+      mine: mine?.[name] ?? (kind === 'fields' ? null : (base?.[name] ?? null)),
+      theirs: theirs?.[name] ?? null,
+    })),
+    others:
+      kind === 'fields'
+        ? Object.keys(mine ?? {})
+            .filter((name) => !conflict.fields.includes(name) && !same(base?.[name], mine?.[name]))
+            .map(fieldOf)
+        : [],
   };
 }
 
@@ -43,11 +56,13 @@ export function answer(asked, picks) {
   const chosen = asked.fields.map(({ field }) => picks.get(field.name)?.pick ?? 'mine');
   if (chosen.every((pick) => pick === 'mine')) return 'mine';
   if (chosen.every((pick) => pick === 'theirs') && !asked.others.length) return 'theirs';
-  return Object.fromEntries(asked.fields.flatMap(({ field, theirs }) => {
-    const pick = picks.get(field.name);
-    if (!pick || pick.pick === 'mine') return [];
-    return [[field.name, pick.pick === 'theirs' ? theirs : pick.value ?? null]];
-  }));
+  return Object.fromEntries(
+    asked.fields.flatMap(({ field, theirs }) => {
+      const pick = picks.get(field.name);
+      if (!pick || pick.pick === 'mine') return [];
+      return [[field.name, pick.pick === 'theirs' ? theirs : (pick.value ?? null)]];
+    }),
+  );
 }
 
 /**

@@ -85,7 +85,7 @@ export function profileName(profile) {
 }
 
 /**
- * Return the alert to show when the sync cannot continue by itself: the token was revoked, or the server is another one.
+ * Return the alert to show when the sync cannot continue by itself: the token was revoked, or the server was replaced.
  * @param {Status} status
  * @returns {{title: string, text: string, action: 'login' | 'start_over' | null} | null}
  */

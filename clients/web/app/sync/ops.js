@@ -40,8 +40,15 @@ export function fieldChanges(type, { op, payload }, before = null) {
   const fields = fieldsOf(type);
   return Object.keys(after).map((name) => {
     const field = fields.get(name) ?? /** @type {Field} */ ({ name, kind: 'json', label: name });
-    const old = before === null ? undefined : before[name] ?? null;
-    return { field: name, label: field.label || name, before: old, after: after[name], text: shown(field, after[name]), was: old === undefined ? '' : shown(field, old) };
+    const old = before === null ? undefined : (before[name] ?? null);
+    return {
+      field: name,
+      label: field.label || name,
+      before: old,
+      after: after[name],
+      text: shown(field, after[name]),
+      was: old === undefined ? '' : shown(field, old),
+    };
   });
 }
 
@@ -71,8 +78,9 @@ export function valuesOf({ op, payload }, before = null) {
   const out = {};
   for (const step of payload) {
     const [name, ...inside] = step.path.slice(1).split('/').map(unescaped);
-    if (!inside.length) out[name] = step.op === 'remove' ? null : step.value ?? null;
-    else out[name] = name in out || before ? changedInside(out[name] ?? before?.[name] ?? null, inside, step) : undefined;
+    if (!inside.length) out[name] = step.op === 'remove' ? null : (step.value ?? null);
+    else
+      out[name] = name in out || before ? changedInside(out[name] ?? before?.[name] ?? null, inside, step) : undefined;
   }
   return out;
 }

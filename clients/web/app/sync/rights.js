@@ -1,4 +1,4 @@
-/** What the user’s security profile allows. The server enforces it; this keeps the app from offering what it would reject. */
+/** What the user’s security profile allows. The server enforces it; the app only avoids offering what it rejects. */
 
 import { display } from '../forms/display.js';
 import { defaults } from '../forms/edit.js';
@@ -21,7 +21,11 @@ import { words } from '../words/index.js';
  * @returns {FormRights}
  */
 export function formRights(rights, type, { isNew, types }) {
-  const blind = new Set(type.fields.filter((field) => field.kind === 'reference' && !types.has(field.reference_table ?? '')).map((field) => field.name));
+  const blind = new Set(
+    type.fields
+      .filter((field) => field.kind === 'reference' && !types.has(field.reference_table ?? ''))
+      .map((field) => field.name),
+  );
   return {
     readable: (field) => rights.canRead(field),
     writable: (field) => (isNew ? rights.canFill(field) : rights.canWrite(field)) && !blind.has(field),
@@ -37,8 +41,13 @@ export function formRights(rights, type, { isNew, types }) {
 export function canCreate(rights, type) {
   if (!rights.create) return false;
   const preset = defaults(type);
-  const needed = [...headFields(type), ...type.fields].filter((field) => field.required && preset[field.name] === undefined);
-  return needed.every((field) => rights.canFill(field.name)) && rights.rows.every(([key, values]) => reachable(key, values, rights, type, preset));
+  const needed = [...headFields(type), ...type.fields].filter(
+    (field) => field.required && preset[field.name] === undefined,
+  );
+  return (
+    needed.every((field) => rights.canFill(field.name)) &&
+    rights.rows.every(([key, values]) => reachable(key, values, rights, type, preset))
+  );
 }
 
 /**
@@ -71,7 +80,9 @@ export function startOf(rights, type) {
   for (const field of [...headFields(type), ...type.fields]) {
     const allowed = rights.allowed(field.name);
     if (!allowed || allowed.includes(values[field.name] ?? null) || !rights.canFill(field.name)) continue;
-    const offered = field.choices?.length ? field.choices.map((choice) => choice.value).filter((value) => allowed.includes(value)) : allowed;
+    const offered = field.choices?.length
+      ? field.choices.map((choice) => choice.value).filter((value) => allowed.includes(value))
+      : allowed;
     if (offered.length && (offered.length === 1 || field.choices?.length)) values[field.name] = offered[0];
   }
   return { ...switchedOff(rights, type), ...values };
@@ -84,7 +95,10 @@ export function startOf(rights, type) {
  * @returns {Record<string, boolean>}
  */
 export function switchedOff(rights, type) {
-  const asked = type.fields.filter(({ name, kind, required }) => kind === 'boolean' && required && rights.canFill(name) && (rights.allowed(name) ?? [false]).includes(false));
+  const asked = type.fields.filter(
+    ({ name, kind, required }) =>
+      kind === 'boolean' && required && rights.canFill(name) && (rights.allowed(name) ?? [false]).includes(false),
+  );
   return Object.fromEntries(asked.map(({ name }) => [name, false]));
 }
 
@@ -97,11 +111,16 @@ export function switchedOff(rights, type) {
  */
 export function rejectedValues(rights, type, values) {
   const fields = new Map([...headFields(type), ...type.fields].map((field) => [field.name, field]));
-  return new Map(rights.unmet(values).map((name) => {
-    const field = fields.get(name);
-    const allowed = field && field.kind !== 'reference' ? (rights.allowed(name) ?? []).map((value) => display(field, value) || words.values.empty).join(', ') : '';
-    return [name, allowed ? words.form.onlyAllowed(allowed) : words.form.notAllowed];
-  }));
+  return new Map(
+    rights.unmet(values).map((name) => {
+      const field = fields.get(name);
+      const allowed =
+        field && field.kind !== 'reference'
+          ? (rights.allowed(name) ?? []).map((value) => display(field, value) || words.values.empty).join(', ')
+          : '';
+      return [name, allowed ? words.form.onlyAllowed(allowed) : words.form.notAllowed];
+    }),
+  );
 }
 
 /**
@@ -114,7 +133,14 @@ export function rejectedValues(rights, type, values) {
 export function forbiddenFields(rights, op, type) {
   const preset = op.op === 'insert' ? defaults(type) : {};
   const may = (/** @type {string} */ name) => (op.op === 'insert' ? rights.canFill(name) : rights.canWrite(name));
-  return Object.entries(valuesOf(op)).filter(([name, value]) => !['id', 'version'].includes(name) && !may(name) && !(op.op === 'insert' && (value === null || value === preset[name]))).map(([name]) => name);
+  return Object.entries(valuesOf(op))
+    .filter(
+      ([name, value]) =>
+        !['id', 'version'].includes(name) &&
+        !may(name) &&
+        !(op.op === 'insert' && (value === null || value === preset[name])),
+    )
+    .map(([name]) => name);
 }
 
 /**

@@ -11,15 +11,25 @@ import { words } from '../words/index.js';
  */
 export function sheet(title, { body, foot = [], onclose, class: className = '' }) {
   const titleId = uid('title');
-  const dialog = h('dialog', { class: className, 'aria-labelledby': titleId },
-    h('div', { class: 'pane-head' }, h('h2', { id: titleId }, title), button(words.ui.close, () => dialog.close(), { icon: 'close', kind: 'icon' })),
+  const dialog = h(
+    'dialog',
+    { class: className, 'aria-labelledby': titleId },
+    h(
+      'div',
+      { class: 'pane-head' },
+      h('h2', { id: titleId }, title),
+      button(words.ui.close, () => dialog.close(), { icon: 'close', kind: 'icon' }),
+    ),
     h('div', { class: 'body' }, ...body),
-    foot.length ? h('div', { class: 'foot' }, ...foot) : null);
+    foot.length ? h('div', { class: 'foot' }, ...foot) : null,
+  );
   dialog.addEventListener('close', () => {
     dialog.remove();
     onclose?.();
   });
-  dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close();
+  });
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
@@ -27,7 +37,8 @@ export function sheet(title, { body, foot = [], onclose, class: className = '' }
 
 /** Close all sheets, because the page behind them changed. */
 export function closeSheets() {
-  for (const dialog of /** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]'))) dialog.close();
+  for (const dialog of /** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]')))
+    dialog.close();
 }
 
 /**
@@ -41,8 +52,22 @@ export function ask(title, text, answers) {
   return new Promise((resolve) => {
     /** @type {string | null} */
     let given = null;
-    const buttons = answers.map(({ key, label, kind }) => button(label, () => { given = key; dialog.close(); }, { kind: kind ?? 'plain' }));
-    const dialog = sheet(title, { body: [h('p', {}, text)], foot: buttons, onclose: () => resolve(given), class: 'question' });
+    const buttons = answers.map(({ key, label, kind }) =>
+      button(
+        label,
+        () => {
+          given = key;
+          dialog.close();
+        },
+        { kind: kind ?? 'plain' },
+      ),
+    );
+    const dialog = sheet(title, {
+      body: [h('p', {}, text)],
+      foot: buttons,
+      onclose: () => resolve(given),
+      class: 'question',
+    });
     buttons[0]?.focus();
   });
 }

@@ -10,11 +10,25 @@ import { words } from '../words/index.js';
  * @typedef {import('../forms/plan.js').ControlPlan} ControlPlan
  * @typedef {import('../forms/plan.js').BoxPlan} BoxPlan
  * @typedef {import('./widgets.js').References} References
- * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, value: HTMLElement, label: HTMLLabelElement, error: HTMLElement, incoming: HTMLElement, shape: string}} Drawn
+ * @typedef {{element: HTMLElement, widget: import('./widgets.js').Widget, value: HTMLElement,
+ *   label: HTMLLabelElement, error: HTMLElement, incoming: HTMLElement, shape: string}} Drawn
+ * @typedef {{plan: Plan | null, values: Record<string, any>, problems: Map<string, string>,
+ *   incoming: Map<string, any>}} Drawing
  */
 
 // Read-only values of these kinds are shown as text. Other kinds have their own read-only look.
-const READ_AS_TEXT = new Set(['text', 'integer', 'real', 'decimal', 'date', 'datetime', 'uuid', 'choice', 'boolean', 'reference']);
+const READ_AS_TEXT = new Set([
+  'text',
+  'integer',
+  'real',
+  'decimal',
+  'date',
+  'datetime',
+  'uuid',
+  'choice',
+  'boolean',
+  'reference',
+]);
 
 export class Form {
   /**
@@ -29,7 +43,7 @@ export class Form {
     /** @type {Map<string, number>} the open tab of each Categorization, by key */
     this.tabs = new Map();
     this.shape = '';
-    /** @type {{plan: Plan | null, values: Record<string, any>, problems: Map<string, string>, incoming: Map<string, any>}} */
+    /** @type {Drawing} */
     this.last = { plan: null, values: {}, problems: new Map(), incoming: new Map() };
   }
 
@@ -96,10 +110,16 @@ export class Form {
    * @param {Map<string, any>} incoming
    */
   showIncoming({ field }, drawn, incoming) {
-    const text = incoming.has(field.name) ? words.form.incoming(display(field, incoming.get(field.name)) || words.values.empty) : '';
+    const text = incoming.has(field.name)
+      ? words.form.incoming(display(field, incoming.get(field.name)) || words.values.empty)
+      : '';
     if (drawn.incoming.dataset.text === text) return;
     drawn.incoming.dataset.text = text;
-    drawn.incoming.replaceChildren(...(text ? [text, button(words.form.useIncoming, () => this.oninput(field.name, incoming.get(field.name)), {})] : []));
+    drawn.incoming.replaceChildren(
+      ...(text
+        ? [text, button(words.form.useIncoming, () => this.oninput(field.name, incoming.get(field.name)), {})]
+        : []),
+    );
   }
 
   /**
@@ -108,8 +128,10 @@ export class Form {
    */
   focus() {
     const bad = this.element.querySelector('.control:not([hidden]) [aria-invalid="true"]');
-    for (let tab = bad?.closest('[data-tab][hidden]'); tab; tab = bad?.closest('[data-tab][hidden]')) this.openTab(tab.getAttribute('data-key') ?? '', Number(tab.getAttribute('data-tab')));
-    const first = bad ?? this.element.querySelector(':is(input, textarea, select):not(:disabled, :read-only:not(select))');
+    for (let tab = bad?.closest('[data-tab][hidden]'); tab; tab = bad?.closest('[data-tab][hidden]'))
+      this.openTab(tab.getAttribute('data-key') ?? '', Number(tab.getAttribute('data-tab')));
+    const first =
+      bad ?? this.element.querySelector(':is(input, textarea, select):not(:disabled, :read-only:not(select))');
     if (first instanceof HTMLElement) first.focus();
     return bad !== null;
   }
@@ -118,13 +140,17 @@ export class Form {
   rebuild(plan) {
     const root = this.element.getRootNode();
     const held = (root instanceof ShadowRoot ? root : document).activeElement;
-    const selection = held instanceof HTMLInputElement || held instanceof HTMLTextAreaElement ? [held.selectionStart, held.selectionEnd] : null;
+    const selection =
+      held instanceof HTMLInputElement || held instanceof HTMLTextAreaElement
+        ? [held.selectionStart, held.selectionEnd]
+        : null;
     const used = new Set();
     this.element.replaceChildren(...(plan ? [this.build(plan, used)] : []));
     for (const key of this.drawn.keys()) if (!used.has(key)) this.drawn.delete(key);
     if (held instanceof HTMLElement && this.element.contains(held)) {
       held.focus({ preventScroll: true });
-      if (selection && selection[0] !== null) /** @type {HTMLInputElement} */ (held).setSelectionRange(selection[0], selection[1]);
+      if (selection && selection[0] !== null)
+        /** @type {HTMLInputElement} */ (held).setSelectionRange(selection[0], selection[1]);
     }
   }
 
@@ -137,7 +163,13 @@ export class Form {
     if (plan.kind === 'label') return h('p', { class: 'note', hidden: !plan.visible }, plan.text);
     if (plan.kind === 'control') return this.buildControl(plan, used);
     const children = () => plan.children.map((child) => this.build(child, used));
-    if (plan.kind === 'group') return h('fieldset', { class: 'group', hidden: !plan.visible }, plan.label ? h('legend', {}, plan.label) : null, h('div', { class: 'column' }, ...children()));
+    if (plan.kind === 'group')
+      return h(
+        'fieldset',
+        { class: 'group', hidden: !plan.visible },
+        plan.label ? h('legend', {}, plan.label) : null,
+        h('div', { class: 'column' }, ...children()),
+      );
     if (plan.kind === 'tabs') return this.buildTabs(plan, used);
     return h('div', { class: plan.kind === 'row' ? 'row' : 'column', hidden: !plan.visible }, ...children());
   }
@@ -150,17 +182,38 @@ export class Form {
     const shown = plan.children.filter((child) => child.visible);
     const at = Math.min(this.tabs.get(plan.key) ?? 0, Math.max(0, shown.length - 1));
     const panelId = uid('panel');
-    const tabs = shown.map((tab, index) => h('button', {
-      type: 'button', role: 'tab', id: uid('tab'), 'aria-selected': String(index === at), 'aria-controls': panelId, tabIndex: index === at ? 0 : -1,
-      onclick: () => this.openTab(plan.key, index),
-      onkeydown: (/** @type {KeyboardEvent} */ event) => {
-        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-        if (step) this.openTab(plan.key, (index + step + shown.length) % shown.length, true);
-      },
-    }, /** @type {BoxPlan} */ (tab).label));
-    const panels = shown.map((tab, index) => h('div', { class: 'column', hidden: index !== at, 'data-key': plan.key, 'data-tab': index }, ...(/** @type {BoxPlan} */ (tab)).children.map((child) => this.build(child, used))));
-    return h('div', { class: 'tabs', hidden: !plan.visible }, h('div', { role: 'tablist', class: 'tablist', 'data-key': plan.key }, ...tabs),
-      h('div', { role: 'tabpanel', id: panelId, 'aria-labelledby': tabs[at]?.id ?? null }, ...panels));
+    const tabs = shown.map((tab, index) =>
+      h(
+        'button',
+        {
+          type: 'button',
+          role: 'tab',
+          id: uid('tab'),
+          'aria-selected': String(index === at),
+          'aria-controls': panelId,
+          tabIndex: index === at ? 0 : -1,
+          onclick: () => this.openTab(plan.key, index),
+          onkeydown: (/** @type {KeyboardEvent} */ event) => {
+            const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+            if (step) this.openTab(plan.key, (index + step + shown.length) % shown.length, true);
+          },
+        },
+        /** @type {BoxPlan} */ (tab).label,
+      ),
+    );
+    const panels = shown.map((tab, index) =>
+      h(
+        'div',
+        { class: 'column', hidden: index !== at, 'data-key': plan.key, 'data-tab': index },
+        .../** @type {BoxPlan} */ (tab).children.map((child) => this.build(child, used)),
+      ),
+    );
+    return h(
+      'div',
+      { class: 'tabs', hidden: !plan.visible },
+      h('div', { role: 'tablist', class: 'tablist', 'data-key': plan.key }, ...tabs),
+      h('div', { role: 'tabpanel', id: panelId, 'aria-labelledby': tabs[at]?.id ?? null }, ...panels),
+    );
   }
 
   /**
@@ -201,25 +254,43 @@ export class Form {
    */
   drawControl(plan, shape) {
     const { field } = plan;
-    const made = widget(field, { oninput: (value) => this.oninput(field.name, value), options: plan.options, references: this.references });
+    const made = widget(field, {
+      oninput: (value) => this.oninput(field.name, value),
+      options: plan.options,
+      references: this.references,
+    });
     const label = h('label', { for: made.input.id });
     const value = h('output', { class: 'value', id: uid('value'), 'aria-live': 'off', hidden: true });
     const help = h('small', { class: 'help', id: uid('help') }, field.help_text ?? '');
     const error = h('p', { class: 'error', id: uid('error'), 'aria-live': 'polite' });
     const incoming = h('p', { class: 'incoming', id: uid('incoming'), role: 'status' });
-    made.input.setAttribute('aria-describedby', [field.help_text ? help.id : '', error.id, incoming.id].filter(Boolean).join(' '));
-    const element = h('div', { class: `control kind-${field.kind}`, 'data-field': field.name }, label, made.element, value, field.help_text ? help : null, incoming, error);
+    made.input.setAttribute(
+      'aria-describedby',
+      [field.help_text ? help.id : '', error.id, incoming.id].filter(Boolean).join(' '),
+    );
+    const element = h(
+      'div',
+      { class: `control kind-${field.kind}`, 'data-field': field.name },
+      label,
+      made.element,
+      value,
+      field.help_text ? help : null,
+      incoming,
+      error,
+    );
     return { element, widget: made, value, label, error, incoming, shape };
   }
 
   /** @param {Plan | null} plan */
   live(plan) {
     const used = new Set();
-    return flat(plan).map((control) => {
-      const key = keyOf(control, used);
-      used.add(key);
-      return { control, drawn: /** @type {Drawn} */ (this.drawn.get(key)) };
-    }).filter(({ drawn }) => drawn !== undefined);
+    return flat(plan)
+      .map((control) => {
+        const key = keyOf(control, used);
+        used.add(key);
+        return { control, drawn: /** @type {Drawn} */ (this.drawn.get(key)) };
+      })
+      .filter(({ drawn }) => drawn !== undefined);
   }
 }
 
@@ -255,5 +326,11 @@ function outline(plan, tabs) {
   if (!plan) return null;
   if (plan.kind === 'label') return [plan.kind, plan.text, plan.visible];
   if (plan.kind === 'control') return [plan.label, plan.visible, plan.fixed, plan.field, plan.options];
-  return [plan.kind, plan.label, plan.visible, plan.kind === 'tabs' ? tabs.get(plan.key) ?? 0 : 0, plan.children.map((child) => outline(child, tabs))];
+  return [
+    plan.kind,
+    plan.label,
+    plan.visible,
+    plan.kind === 'tabs' ? (tabs.get(plan.key) ?? 0) : 0,
+    plan.children.map((child) => outline(child, tabs)),
+  ];
 }

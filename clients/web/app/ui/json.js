@@ -18,7 +18,12 @@ import { words } from '../words/index.js';
  */
 export function jsonWidget(field, oninput) {
   const made = new JsonWidget(field, oninput);
-  return { element: made.element, input: made.input, show: (value) => made.show(value), enable: (enabled) => made.enable(enabled) };
+  return {
+    element: made.element,
+    input: made.input,
+    show: (value) => made.show(value),
+    enable: (enabled) => made.enable(enabled),
+  };
 }
 
 class JsonWidget {
@@ -74,7 +79,8 @@ class JsonWidget {
     // Keep the input while the user types, even if the value would now suit another shape.
     if (this.value === null && this.line && isFocused(this.line) && wordsOf(this.line.value) === null) return;
     /** @type {Shape} */
-    const shape = this.raw || isFocused(this.input) || this.value instanceof Unparsed ? { shape: 'text' } : shapeOf(this.value);
+    const shape =
+      this.raw || isFocused(this.input) || this.value instanceof Unparsed ? { shape: 'text' } : shapeOf(this.value);
     const nice = shape.shape !== 'text';
     this.nice.hidden = !nice;
     this.input.hidden = nice;
@@ -86,7 +92,8 @@ class JsonWidget {
 
   drawText() {
     this.drawn = '';
-    const text = this.value === null ? '' : this.value instanceof Unparsed ? this.value.text : JSON.stringify(this.value, null, 2);
+    const text =
+      this.value === null ? '' : this.value instanceof Unparsed ? this.value.text : JSON.stringify(this.value, null, 2);
     const stands = isFocused(this.input) && JSON.stringify(parse(this.input.value)) === JSON.stringify(this.value);
     if (this.input.value !== text && !stands) this.input.value = text;
   }
@@ -95,7 +102,9 @@ class JsonWidget {
   drawNice(shape) {
     const key = JSON.stringify([shape, this.value, this.enabled]);
     if (key === this.drawn) return;
-    const focused = this.nice.contains(document.activeElement) ? [...this.nice.querySelectorAll('input')].findIndex(isFocused) : -1;
+    const focused = this.nice.contains(document.activeElement)
+      ? [...this.nice.querySelectorAll('input')].findIndex(isFocused)
+      : -1;
     // A focused input of words or values already shows the value.
     if (focused >= 0 && shape.shape !== 'checklist' && this.drawn) return;
     this.drawn = key;
@@ -112,13 +121,24 @@ class JsonWidget {
   checklist(text, done) {
     return this.value.map((/** @type {any} */ item, /** @type {number} */ at) => {
       const box = h('input', { type: 'checkbox', checked: item[done], disabled: !this.enabled });
-      box.addEventListener('input', () => this.set(this.value.map((/** @type {any} */ one, /** @type {number} */ index) => (index === at ? { ...one, [done]: box.checked } : one))));
+      box.addEventListener('input', () =>
+        this.set(
+          this.value.map((/** @type {any} */ one, /** @type {number} */ index) =>
+            index === at ? { ...one, [done]: box.checked } : one,
+          ),
+        ),
+      );
       return h('label', { class: 'check' }, box, h('span', {}, item[text]));
     });
   }
 
   words() {
-    const input = h('input', { type: 'text', value: this.value.join(', '), readOnly: !this.enabled, 'aria-label': words.form.commaSeparated(this.field.label) });
+    const input = h('input', {
+      type: 'text',
+      value: this.value.join(', '),
+      readOnly: !this.enabled,
+      'aria-label': words.form.commaSeparated(this.field.label),
+    });
     input.addEventListener('input', () => this.set(wordsOf(input.value)));
     this.line = input;
     return input;

@@ -8,7 +8,9 @@
 export function arrange(parent, children) {
   const wanted = new Set(children);
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
-  children.forEach((child, at) => { if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null); });
+  children.forEach((child, at) => {
+    if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
+  });
 }
 
 /** The elements of a part that is redrawn often. */
@@ -27,7 +29,8 @@ export class Kept {
    * @returns {E}
    */
   take(key, look, make) {
-    const text = JSON.stringify(look), there = this.#made.get(key);
+    const text = JSON.stringify(look),
+      there = this.#made.get(key);
     this.#used.add(key);
     if (there?.look === text) return there.element;
     const element = make();

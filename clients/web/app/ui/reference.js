@@ -17,18 +17,43 @@ import { words } from '../words/index.js';
  * @returns {Widget}
  */
 export function referenceWidget(field, oninput, references) {
-  const list = h('ul', { id: uid('options'), role: 'listbox', class: 'options', hidden: true, 'aria-label': field.label });
-  const input = h('input', {
-    type: 'text', id: uid(field.name), name: field.name, autocomplete: 'off', role: 'combobox', required: field.required === true,
-    'aria-expanded': 'false', 'aria-controls': list.id, 'aria-autocomplete': 'list', placeholder: words.form.search,
+  const list = h('ul', {
+    id: uid('options'),
+    role: 'listbox',
+    class: 'options',
+    hidden: true,
+    'aria-label': field.label,
   });
-  const link = h('a', { class: 'button icon', hidden: true, title: words.form.open(field.label), 'aria-label': words.form.open(field.label) }, icon('out'));
+  const input = h('input', {
+    type: 'text',
+    id: uid(field.name),
+    name: field.name,
+    autocomplete: 'off',
+    role: 'combobox',
+    required: field.required === true,
+    'aria-expanded': 'false',
+    'aria-controls': list.id,
+    'aria-autocomplete': 'list',
+    placeholder: words.form.search,
+  });
+  const link = h(
+    'a',
+    {
+      class: 'button icon',
+      hidden: true,
+      title: words.form.open(field.label),
+      'aria-label': words.form.open(field.label),
+    },
+    icon('out'),
+  );
   const picker = new Picker(field, { input, list, link }, oninput, references);
   return {
     element: h('div', { class: 'picker' }, input, references.open ? link : null, list),
     input,
     show: (value) => picker.show(value ?? null),
-    enable: (enabled) => { input.disabled = !enabled; },
+    enable: (enabled) => {
+      input.disabled = !enabled;
+    },
   };
 }
 
@@ -55,8 +80,16 @@ class Picker {
     /** @type {string | null | undefined} */
     this.value = undefined;
     this.title = '';
-    input.addEventListener('input', () => { this.edited = true; void this.search(); });
-    input.addEventListener('click', () => { if (list.hidden && !input.disabled) { input.select(); void this.search(true); } });
+    input.addEventListener('input', () => {
+      this.edited = true;
+      void this.search();
+    });
+    input.addEventListener('click', () => {
+      if (list.hidden && !input.disabled) {
+        input.select();
+        void this.search(true);
+      }
+    });
     input.addEventListener('blur', () => this.close());
     input.addEventListener('keydown', (event) => this.onKey(event));
     list.addEventListener('pointerdown', (event) => event.preventDefault()); // keeps the focus in the input
@@ -96,7 +129,15 @@ class Picker {
     if (turn !== this.asked || !isFocused(this.input)) return;
     this.found = this.field.required ? found : [{ id: '', title: words.form.none }, ...found];
     this.active = -1;
-    this.list.replaceChildren(...this.found.map((item, index) => h('li', { id: `${this.list.id}-${index}`, role: 'option', 'aria-selected': String(item.id === (this.value ?? '')) }, item.title)));
+    this.list.replaceChildren(
+      ...this.found.map((item, index) =>
+        h(
+          'li',
+          { id: `${this.list.id}-${index}`, role: 'option', 'aria-selected': String(item.id === (this.value ?? '')) },
+          item.title,
+        ),
+      ),
+    );
     if (!found.length) this.list.append(h('li', { class: 'nothing', role: 'presentation' }, words.form.noMatches));
     this.list.hidden = false;
     this.input.setAttribute('aria-expanded', 'true');
@@ -107,7 +148,8 @@ class Picker {
     this.list.hidden = true;
     this.input.setAttribute('aria-expanded', 'false');
     this.input.removeAttribute('aria-activedescendant');
-    if (this.edited && this.input.value === '' && !this.field.required && this.value !== null) this.pick({ id: '', title: '' });
+    if (this.edited && this.input.value === '' && !this.field.required && this.value !== null)
+      this.pick({ id: '', title: '' });
     this.edited = false;
     this.input.value = this.title;
   }

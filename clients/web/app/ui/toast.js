@@ -20,7 +20,7 @@ export function dismissToast() {
 /**
  * Show a message instead of the current one. Returns a function that removes it.
  * @param {string} text
- * @param {{action?: string, onaction?: () => void, tone?: 'plain' | 'bad', onclose?: () => void}} [about] 
+ * @param {{action?: string, onaction?: () => void, tone?: 'plain' | 'bad', onclose?: () => void}} [about]
  *   `onclose`: called once it is removed for any reason
  */
 export function toast(text, { action, onaction, tone = 'plain', onclose } = {}) {
@@ -35,8 +35,17 @@ export function toast(text, { action, onaction, tone = 'plain', onclose } = {}) 
     message.remove();
     onclose?.();
   };
-  const act = () => { close(); onaction?.(); };
-  const message = h('div', { class: `toast ${tone}` }, h('span', {}, text), action ? button(action, act) : null, button(words.ui.dismiss, close, { icon: 'close', kind: 'icon' }));
+  const act = () => {
+    close();
+    onaction?.();
+  };
+  const message = h(
+    'div',
+    { class: `toast ${tone}` },
+    h('span', {}, text),
+    action ? button(action, act) : null,
+    button(words.ui.dismiss, close, { icon: 'close', kind: 'icon' }),
+  );
   place.append(message);
   shown = close;
   timer = setTimeout(close, SHOWN_MS);

@@ -6,7 +6,8 @@ import { words } from '../words/index.js';
 
 /**
  * @typedef {Record<string, any> & {id: string}} Row
- * @typedef {{load: (offset: number, limit: number) => Promise<Row[]>, draw: (row: Row, element: HTMLElement) => void, open: (row: Row) => void, rowHeight: number, label: string}} About
+ * @typedef {{load: (offset: number, limit: number) => Promise<Row[]>,
+ *   draw: (row: Row, element: HTMLElement) => void, open: (row: Row) => void, rowHeight: number, label: string}} About
  * @typedef {{element: HTMLElement, row: Row | undefined, paint: number}} Drawn
  */
 
@@ -76,7 +77,13 @@ export class VirtualList {
       const { clientHeight } = this.element;
       if (!clientHeight) return;
       this.draw();
-      this.element.scrollTop = scrollTo({ rows: this.rows, rowHeight, scrollTop: top * rowHeight, viewport: clientHeight, row: this.current });
+      this.element.scrollTop = scrollTo({
+        rows: this.rows,
+        rowHeight,
+        scrollTop: top * rowHeight,
+        viewport: clientHeight,
+        row: this.current,
+      });
     });
   }
 
@@ -106,7 +113,8 @@ export class VirtualList {
       element.remove();
       this.drawn.delete(index);
     }
-    for (let index = window.first; index < last; index += 1) this.drawRow(index, window.top + (index - window.first) * this.about.rowHeight);
+    for (let index = window.first; index < last; index += 1)
+      this.drawRow(index, window.top + (index - window.first) * this.about.rowHeight);
     if (window.count) this.loadPages(Math.floor(window.first / PAGE), Math.floor((last - 1) / PAGE));
   }
 
@@ -155,12 +163,20 @@ export class VirtualList {
     for (let number = first; number <= last; number += 1) {
       if (this.pages.has(number)) continue;
       const { generation } = this;
-      this.pages.set(number, this.about.load(number * PAGE, PAGE).then((rows) => {
-        if (generation !== this.generation) return;
-        this.pages.set(number, rows);
-        this.stale.delete(number);
-        this.schedule();
-      }, () => { if (generation === this.generation) this.pages.delete(number); }));
+      this.pages.set(
+        number,
+        this.about.load(number * PAGE, PAGE).then(
+          (rows) => {
+            if (generation !== this.generation) return;
+            this.pages.set(number, rows);
+            this.stale.delete(number);
+            this.schedule();
+          },
+          () => {
+            if (generation === this.generation) this.pages.delete(number);
+          },
+        ),
+      );
     }
   }
 
@@ -168,7 +184,14 @@ export class VirtualList {
   onKey(event) {
     const page = Math.max(1, Math.floor(this.element.clientHeight / this.about.rowHeight) - 1);
     /** @type {Record<string, number>} */
-    const moves = { ArrowDown: this.current + 1, ArrowUp: this.current - 1, PageDown: this.current + page, PageUp: this.current - page, Home: 0, End: this.rows - 1 };
+    const moves = {
+      ArrowDown: this.current + 1,
+      ArrowUp: this.current - 1,
+      PageDown: this.current + page,
+      PageUp: this.current - page,
+      Home: 0,
+      End: this.rows - 1,
+    };
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key in moves) {
       event.preventDefault();
@@ -184,7 +207,13 @@ export class VirtualList {
   moveTo(index) {
     this.current = index;
     const { scrollTop, clientHeight } = this.element;
-    this.element.scrollTop = scrollTo({ rows: this.rows, rowHeight: this.about.rowHeight, scrollTop, viewport: clientHeight, row: index });
+    this.element.scrollTop = scrollTo({
+      rows: this.rows,
+      rowHeight: this.about.rowHeight,
+      scrollTop,
+      viewport: clientHeight,
+      row: index,
+    });
     this.draw();
     this.element.setAttribute('aria-activedescendant', `row-${index}`);
   }

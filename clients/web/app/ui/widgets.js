@@ -11,9 +11,12 @@ import { words } from '../words/index.js';
 /**
  * @typedef {import('../../sdk/types.js').Field} Field
  * @typedef {{id: string, title: string}} Found
- * @typedef {{search: (field: Field, text: string) => Promise<Found[]>, title: (field: Field, id: string) => Promise<string>, open?: (field: Field, id: string) => string | null}} References
+ * @typedef {{search: (field: Field, text: string) => Promise<Found[]>,
+ *   title: (field: Field, id: string) => Promise<string>,
+ *   open?: (field: Field, id: string) => string | null}} References
  *   `open`: the address of the record a reference points to
- * @typedef {{element: HTMLElement, input: HTMLElement, show: (value: any) => void, enable: (enabled: boolean) => void}} Widget
+ * @typedef {{element: HTMLElement, input: HTMLElement, show: (value: any) => void,
+ *   enable: (enabled: boolean) => void}} Widget
  *   `show` does not change a focused input whose text already means that value
  */
 
@@ -25,16 +28,24 @@ import { words } from '../words/index.js';
  */
 export function widget(field, { oninput, options = {}, references }) {
   switch (field.kind) {
-    case 'boolean': return checkbox(field, oninput);
-    case 'choice': return select(field, oninput);
-    case 'reference': return referenceWidget(field, oninput, references);
-    case 'json': return jsonWidget(field, oninput);
-    case 'date': return textual(line(field, { type: 'date', min: '0001-01-01', max: '9999-12-31' }), oninput);
-    case 'datetime': return textual(line(field, { type: 'datetime-local' }), oninput, { read: fromLocalInput, write: toLocalInput });
+    case 'boolean':
+      return checkbox(field, oninput);
+    case 'choice':
+      return select(field, oninput);
+    case 'reference':
+      return referenceWidget(field, oninput, references);
+    case 'json':
+      return jsonWidget(field, oninput);
+    case 'date':
+      return textual(line(field, { type: 'date', min: '0001-01-01', max: '9999-12-31' }), oninput);
+    case 'datetime':
+      return textual(line(field, { type: 'datetime-local' }), oninput, { read: fromLocalInput, write: toLocalInput });
     case 'integer':
     case 'real':
-    case 'decimal': return number(field, oninput);
-    default: return textual(options.multi ? area(field, 4) : line(field, {}), oninput);
+    case 'decimal':
+      return number(field, oninput);
+    default:
+      return textual(options.multi ? area(field, 4) : line(field, {}), oninput);
   }
 }
 
@@ -43,7 +54,14 @@ export function widget(field, { oninput, options = {}, references }) {
  * @param {Record<string, any>} properties
  */
 function line(field, properties) {
-  return h('input', { type: 'text', id: uid(field.name), name: field.name, autocomplete: 'off', required: field.required === true, ...properties });
+  return h('input', {
+    type: 'text',
+    id: uid(field.name),
+    name: field.name,
+    autocomplete: 'off',
+    required: field.required === true,
+    ...properties,
+  });
 }
 
 /**
@@ -52,7 +70,14 @@ function line(field, properties) {
  * @param {string} [className]
  */
 function area(field, rows, className) {
-  return h('textarea', { id: uid(field.name), name: field.name, rows, required: field.required === true, class: className ?? null, spellcheck: className !== 'code' });
+  return h('textarea', {
+    id: uid(field.name),
+    name: field.name,
+    rows,
+    required: field.required === true,
+    class: className ?? null,
+    spellcheck: className !== 'code',
+  });
 }
 
 /**
@@ -71,7 +96,10 @@ function textual(input, oninput, { read = (text) => text, write = String } = {})
       const stands = isFocused(input) && JSON.stringify(read(input.value)) === JSON.stringify(value ?? read(''));
       if (input.value !== text && !stands) input.value = text;
     },
-    enable: (enabled) => { input.readOnly = !enabled; input.disabled = !enabled && /date/.test(input.type); },
+    enable: (enabled) => {
+      input.readOnly = !enabled;
+      input.disabled = !enabled && /date/.test(input.type);
+    },
   };
 }
 
@@ -82,7 +110,10 @@ function textual(input, oninput, { read = (text) => text, write = String } = {})
  */
 function number(field, oninput) {
   const input = line(field, { inputMode: field.kind === 'integer' ? 'numeric' : 'decimal', class: 'number' });
-  return textual(input, oninput, { read: (text) => readNumber(field.kind, text), write: (value) => (value instanceof Unparsed ? value.text : typedNumber(value)) });
+  return textual(input, oninput, {
+    read: (text) => readNumber(field.kind, text),
+    write: (value) => (value instanceof Unparsed ? value.text : typedNumber(value)),
+  });
 }
 
 /**
@@ -93,7 +124,16 @@ function number(field, oninput) {
 function checkbox(field, oninput) {
   const input = h('input', { type: 'checkbox', id: uid(field.name), name: field.name, class: 'switch' });
   input.addEventListener('input', () => oninput(input.checked));
-  return { element: input, input, show: (value) => { input.checked = value === true; }, enable: (enabled) => { input.disabled = !enabled; } };
+  return {
+    element: input,
+    input,
+    show: (value) => {
+      input.checked = value === true;
+    },
+    enable: (enabled) => {
+      input.disabled = !enabled;
+    },
+  };
 }
 
 /**
@@ -104,19 +144,29 @@ function checkbox(field, oninput) {
 function select(field, oninput) {
   const input = h('select', { id: uid(field.name), name: field.name, required: field.required === true });
   const choices = field.choices ?? [];
-  input.append(...(field.required ? [] : [h('option', { value: '' }, words.values.none)]), ...choices.map((choice) => h('option', { value: choice.value }, choice.label)));
+  input.append(
+    ...(field.required ? [] : [h('option', { value: '' }, words.values.none)]),
+    ...choices.map((choice) => h('option', { value: choice.value }, choice.label)),
+  );
   input.addEventListener('input', () => oninput(input.value === '' ? null : input.value));
   return {
     element: input,
     input,
     show(value) {
       const wanted = value ?? '';
-      if (wanted !== '' && !choices.some((choice) => choice.value === wanted) && !input.querySelector('option.unknown')) {
+      if (
+        wanted !== '' &&
+        !choices.some((choice) => choice.value === wanted) &&
+        !input.querySelector('option.unknown')
+      ) {
         input.append(h('option', { value: wanted, class: 'unknown' }, words.form.notAChoice(wanted)));
       }
-      if (field.required && wanted === '' && !input.querySelector('option[value=""]')) input.prepend(h('option', { value: '' }, words.form.choose));
+      if (field.required && wanted === '' && !input.querySelector('option[value=""]'))
+        input.prepend(h('option', { value: '' }, words.form.choose));
       input.value = wanted;
     },
-    enable: (enabled) => { input.disabled = !enabled; },
+    enable: (enabled) => {
+      input.disabled = !enabled;
+    },
   };
 }

@@ -11,7 +11,8 @@ import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
- * @typedef {{key: string, tone: 'warn' | 'bad' | 'plain', title: string, text: string, action?: string, onaction?: () => void}} Alert
+ * @typedef {{key: string, tone: 'warn' | 'bad' | 'plain', title: string, text: string, action?: string,
+ *   onaction?: () => void}} Alert
  */
 
 const RESTING = new Set(['offline', 'signed_out', 'halted']);
@@ -57,26 +58,69 @@ export class Alerts {
     const alerts = [];
     const stopped = alarm(status);
     if (stopped) {
-      const action = stopped.action === 'login' ? { action: words.alerts.signIn, onaction: () => signInSheet(app) }
-        : stopped.action === 'start_over' ? { action: words.alerts.startOver, onaction: () => void startOver(app) } : {};
+      const action =
+        stopped.action === 'login'
+          ? { action: words.alerts.signIn, onaction: () => signInSheet(app) }
+          : stopped.action === 'start_over'
+            ? { action: words.alerts.startOver, onaction: () => void startOver(app) }
+            : {};
       alerts.push({ key: `stopped:${stopped.text}`, tone: 'bad', title: stopped.title, text: stopped.text, ...action });
     }
     if (status.conflicts) {
-      alerts.push({ key: `conflicts:${status.conflicts}`, tone: 'warn', title: words.alerts.conflictTitle(status.conflicts), text: words.alerts.conflictText(status.conflicts), action: words.alerts.review, onaction: () => void openConflict(app) });
+      alerts.push({
+        key: `conflicts:${status.conflicts}`,
+        tone: 'warn',
+        title: words.alerts.conflictTitle(status.conflicts),
+        text: words.alerts.conflictText(status.conflicts),
+        action: words.alerts.review,
+        onaction: () => void openConflict(app),
+      });
     }
-    if (!status.storage.durable) alerts.push({ key: 'storage', tone: 'warn', title: words.alerts.notStoredTitle, text: words.alerts.notStoredText });
-    else if (status.storage.reason && /full|quota|space/i.test(status.storage.reason)) alerts.push({ key: 'full', tone: 'bad', title: words.alerts.fullTitle, text: words.alerts.fullText });
+    if (!status.storage.durable)
+      alerts.push({
+        key: 'storage',
+        tone: 'warn',
+        title: words.alerts.notStoredTitle,
+        text: words.alerts.notStoredText,
+      });
+    else if (status.storage.reason && /full|quota|space/i.test(status.storage.reason))
+      alerts.push({ key: 'full', tone: 'bad', title: words.alerts.fullTitle, text: words.alerts.fullText });
     else if (app.kept === false && status.pending && RESTING.has(status.phase) && !localStorage.getItem(KNOWN)) {
-      alerts.push({ key: 'kept', tone: 'plain', title: words.alerts.unprotectedTitle, text: words.alerts.unprotectedText, action: install.ready ? words.alerts.install : words.alerts.gotIt, onaction: () => { localStorage.setItem(KNOWN, 'yes'); void install.ask(); this.draw(); } });
+      alerts.push({
+        key: 'kept',
+        tone: 'plain',
+        title: words.alerts.unprotectedTitle,
+        text: words.alerts.unprotectedText,
+        action: install.ready ? words.alerts.install : words.alerts.gotIt,
+        onaction: () => {
+          localStorage.setItem(KNOWN, 'yes');
+          void install.ask();
+          this.draw();
+        },
+      });
     }
-    if (update.ready) alerts.push({ key: 'update', tone: 'plain', title: words.alerts.updateTitle, text: words.alerts.updateText, action: words.alerts.reload, onaction: () => update.use() });
+    if (update.ready)
+      alerts.push({
+        key: 'update',
+        tone: 'plain',
+        title: words.alerts.updateTitle,
+        text: words.alerts.updateText,
+        action: words.alerts.reload,
+        onaction: () => update.use(),
+      });
     return alerts;
   }
 }
 
 /** @param {Alert} alert */
 function drawAlert({ key, tone, title, text, action, onaction }) {
-  return h('div', { class: `notice ${tone}`, role: 'alert', 'data-about': key.split(':')[0] }, icon(tone === 'plain' ? 'info' : 'warning'), h('p', {}, h('strong', {}, title), ' ', text), action && onaction ? button(action, onaction, { kind: 'primary' }) : null);
+  return h(
+    'div',
+    { class: `notice ${tone}`, role: 'alert', 'data-about': key.split(':')[0] },
+    icon(tone === 'plain' ? 'info' : 'warning'),
+    h('p', {}, h('strong', {}, title), ' ', text),
+    action && onaction ? button(action, onaction, { kind: 'primary' }) : null,
+  );
 }
 
 /** @param {App} app */

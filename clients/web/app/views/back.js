@@ -8,5 +8,9 @@ import { h, icon } from '../ui/dom.js';
  * @param {import('../router.js').Route} to
  */
 export function back(label, to) {
-  return h('a', { class: 'button icon only-phone', href: address(to), 'aria-label': label, title: label }, icon('back'));
+  return h(
+    'a',
+    { class: 'button icon only-phone', href: address(to), 'aria-label': label, title: label },
+    icon('back'),
+  );
 }

@@ -1,4 +1,4 @@
-/** The conflict sheet: the original, my value, and their value with time and author. The user decides field by field. */
+/** The conflict sheet: original, my value, and their value with time and author. The user decides per field. */
 
 import { Edit } from '../forms/edit.js';
 import { ago, display } from '../forms/display.js';
@@ -54,19 +54,39 @@ class Sheet {
     const { app, conflict, type, asked } = this;
     const about = words.conflict.kinds[asked.kind](this.by);
     await this.readTitles();
-    const record = await app.moat.get(conflict.table, conflict.id) ?? { ...conflict.base, ...conflict.mine, id: conflict.id };
-    const when = words.conflict.when(this.by, conflict.at ? ago(conflict.at, Date.now()) : '', ago(conflict.created_at, Date.now()));
+    const record = (await app.moat.get(conflict.table, conflict.id)) ?? {
+      ...conflict.base,
+      ...conflict.mine,
+      id: conflict.id,
+    };
+    const when = words.conflict.when(
+      this.by,
+      conflict.at ? ago(conflict.at, Date.now()) : '',
+      ago(conflict.created_at, Date.now()),
+    );
     const what = `${type?.label ?? conflict.table} “${app.titleOf(type, record)}”`;
     const keep = button(about.mine, () => void this.resolve('mine'), { kind: 'primary' });
     const take = button(about.theirs, () => void this.resolve('theirs'), {});
     this.own = button(words.conflict.save, () => void this.resolveByField(), { kind: 'primary' });
     this.own.hidden = true;
     this.plain = [keep, take];
-    const others = asked.others.length ? h('p', { class: 'soft' }, words.conflict.others(asked.others.map((field) => field.label).join(', '), about.theirs)) : null;
+    const others = asked.others.length
+      ? h(
+          'p',
+          { class: 'soft' },
+          words.conflict.others(asked.others.map((field) => field.label).join(', '), about.theirs),
+        )
+      : null;
     this.dialog = sheet(count > 1 ? words.conflict.firstOf(count) : words.conflict.title, {
       class: 'conflict',
-      body: [h('p', {}, h('strong', {}, what)), h('p', {}, about.title), h('p', { class: 'soft' }, when),
-        h('div', { class: 'conflict-fields' }, ...asked.fields.map((one) => this.drawField(one))), ...(others ? [others] : []), this.error],
+      body: [
+        h('p', {}, h('strong', {}, what)),
+        h('p', {}, about.title),
+        h('p', { class: 'soft' }, when),
+        h('div', { class: 'conflict-fields' }, ...asked.fields.map((one) => this.drawField(one))),
+        ...(others ? [others] : []),
+        this.error,
+      ],
       foot: [keep, take, this.own],
     });
   }
@@ -74,14 +94,16 @@ class Sheet {
   async readTitles() {
     for (const { field, base, mine, theirs } of this.asked.fields) {
       if (field.kind !== 'reference') continue;
-      for (const id of [base, mine, theirs]) if (typeof id === 'string') this.titles.set(id, await this.app.references.title(field, id));
+      for (const id of [base, mine, theirs])
+        if (typeof id === 'string') this.titles.set(id, await this.app.references.title(field, id));
     }
   }
 
   /** @param {ConflictField} conflicting */
   drawField({ field, base, mine, theirs }) {
     const { asked } = this;
-    const read = (/** @type {any} */ value) => (field.kind === 'reference' && this.titles.get(value)) || display(field, value) || words.values.empty;
+    const read = (/** @type {any} */ value) =>
+      (field.kind === 'reference' && this.titles.get(value)) || display(field, value) || words.values.empty;
     const name = uid('pick');
     const versions = h('div', { class: 'versions' });
     const own = h('div', { class: 'own-value', hidden: true });
@@ -91,12 +113,27 @@ class Sheet {
       if (picked === 'own' && !own.firstChild) this.addWidget(own, field, mine);
       this.choosing();
     };
-    const choice = (/** @type {Pick} */ picked, /** @type {string} */ label, /** @type {string} */ value) => h('label', { class: `version ${picked}` },
-      asked.kind === 'fields' ? h('input', { type: 'radio', name, value: picked, oninput: () => pick(picked) }) : null, h('span', { class: 'whose' }, label), h('span', { class: 'value' }, value));
+    const choice = (/** @type {Pick} */ picked, /** @type {string} */ label, /** @type {string} */ value) =>
+      h(
+        'label',
+        { class: `version ${picked}` },
+        asked.kind === 'fields'
+          ? h('input', { type: 'radio', name, value: picked, oninput: () => pick(picked) })
+          : null,
+        h('span', { class: 'whose' }, label),
+        h('span', { class: 'value' }, value),
+      );
     if (asked.kind !== 'i_deleted') versions.append(choice('mine', words.conflict.mine, read(mine)));
     if (asked.kind !== 'they_deleted') versions.append(choice('theirs', words.conflict.theirs(this.by), read(theirs)));
     if (asked.kind === 'fields') versions.append(choice('own', words.conflict.own, ''));
-    return h('fieldset', { class: 'conflict-field', 'data-field': field.name }, h('legend', {}, field.label || field.name), h('p', { class: 'soft' }, words.conflict.original(read(base))), versions, own);
+    return h(
+      'fieldset',
+      { class: 'conflict-field', 'data-field': field.name },
+      h('legend', {}, field.label || field.name),
+      h('p', { class: 'soft' }, words.conflict.original(read(base))),
+      versions,
+      own,
+    );
   }
 
   /**
@@ -105,7 +142,10 @@ class Sheet {
    * @param {any} value
    */
   addWidget(place, field, value) {
-    const made = widget(field, { oninput: (typed) => this.picks.set(field.name, { pick: 'own', value: typed === '' ? null : typed }), references: this.app.references });
+    const made = widget(field, {
+      oninput: (typed) => this.picks.set(field.name, { pick: 'own', value: typed === '' ? null : typed }),
+      references: this.app.references,
+    });
     made.input.setAttribute('aria-label', field.label || field.name);
     place.append(made.element);
     made.show(value);

@@ -57,10 +57,26 @@ export class DetailView {
     this.isNew = about.table !== undefined && this.id === null;
     this.form = new Form({ oninput: (field, value) => this.onInput(field, value), references: app.references });
     this.notices = new Notices(app, this);
-    this.element = h('article', { class: 'record', hidden: true },
-      h('div', { class: 'pane-head' }, this.backPlace, h('div', { class: 'names' }, this.kind, this.heading), this.historyButton, this.deleteButton),
-      h('div', { class: 'body' }, this.notices.element, this.form.element), this.foot);
-    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('changed', (changed) => this.onChanged(changed)), app.on('status', () => this.draw()), app.on('rights', () => this.draw())];
+    this.element = h(
+      'article',
+      { class: 'record', hidden: true },
+      h(
+        'div',
+        { class: 'pane-head' },
+        this.backPlace,
+        h('div', { class: 'names' }, this.kind, this.heading),
+        this.historyButton,
+        this.deleteButton,
+      ),
+      h('div', { class: 'body' }, this.notices.element, this.form.element),
+      this.foot,
+    );
+    this.stops = [
+      app.on('definitions', () => this.onDefinitions()),
+      app.on('changed', (changed) => this.onChanged(changed)),
+      app.on('status', () => this.draw()),
+      app.on('rights', () => this.draw()),
+    ];
     this.ready = about.fix === undefined ? this.load() : this.loadFix(about.fix);
   }
 
@@ -86,7 +102,9 @@ export class DetailView {
     const { type, app } = this;
     if (!type) return;
     const draft = app.drafts.get(this.key);
-    const record = this.isNew ? startOf(app.rights(this.table), type) : await app.moat.get(this.table, /** @type {string} */ (this.id));
+    const record = this.isNew
+      ? startOf(app.rights(this.table), type)
+      : await app.moat.get(this.table, /** @type {string} */ (this.id));
     if (this.gone) return;
     if (draft) {
       draft.use(type);
@@ -122,7 +140,13 @@ export class DetailView {
   /** @param {import('../../sdk/index.js').Changed} changed */
   async onChanged(changed) {
     const ids = changed[this.table];
-    if (this.isNew || this.fixing || ids === undefined || (ids !== null && !ids.includes(/** @type {string} */ (this.id)))) return;
+    if (
+      this.isNew ||
+      this.fixing ||
+      ids === undefined ||
+      (ids !== null && !ids.includes(/** @type {string} */ (this.id)))
+    )
+      return;
     const record = await this.app.moat.get(this.table, /** @type {string} */ (this.id)).catch(() => null);
     if (this.gone) return;
     this.missing = !record;
@@ -157,16 +181,25 @@ export class DetailView {
     if (!type || !edit || this.missing) return this.drawMissing();
     const rights = app.rights(this.table);
     const { values } = edit;
-    const layout = resolve(app.layouts, type.object_name, values.object_type, values.status)?.layout_json ?? defaultLayout(type);
+    const layout =
+      resolve(app.layouts, type.object_name, values.object_type, values.status)?.layout_json ?? defaultLayout(type);
     const plan = planForm(layout, type, values, app.formRights(type, edit.isNew));
     // A new form starts without complaints: missing values are reported on save.
-    const shown = [...this.problems()].filter(([field]) => this.showProblems || (edit.typed.has(field) && values[field] !== null));
+    const shown = [...this.problems()].filter(
+      ([field]) => this.showProblems || (edit.typed.has(field) && values[field] !== null),
+    );
     const revoked = this.revokedFields().map((field) => /** @type {const} */ ([field, words.record.notWritable]));
     this.form.render(plan, values, new Map([...shown, ...revoked, ...this.rejected]), edit.incoming);
     const name = this.isNew ? words.record.new(inSentence(type.label)) : app.titleOf(type, values) || type.label;
     if (this.heading.textContent !== name) this.heading.textContent = name;
     const may = edit.isNew ? rights.create : rights.update;
-    this.kind.textContent = this.fixing ? words.record.fixing(type.label) : this.isNew ? '' : may ? type.label : words.record.viewOnly(type.label);
+    this.kind.textContent = this.fixing
+      ? words.record.fixing(type.label)
+      : this.isNew
+        ? ''
+        : may
+          ? type.label
+          : words.record.viewOnly(type.label);
     this.drawControls(may, rights);
     this.retitled();
   }
@@ -174,14 +207,19 @@ export class DetailView {
   /** Edited fields that the profile no longer lets the user write. Their text stays but is not sent. */
   revokedFields() {
     const { edit, app } = this;
-    return edit && !edit.isNew && !this.fixing ? [...edit.typed.keys()].filter((field) => !app.rights(this.table).canWrite(field)) : [];
+    return edit && !edit.isNew && !this.fixing
+      ? [...edit.typed.keys()].filter((field) => !app.rights(this.table).canWrite(field))
+      : [];
   }
 
   /** The problems that prevent saving, by field. */
   problems() {
     const { edit, type, app } = this;
     if (!edit || !type) return new Map();
-    return new Map([...(edit.isNew ? rejectedValues(app.rights(this.table), type, edit.values) : []), ...edit.problems()]);
+    return new Map([
+      ...(edit.isNew ? rejectedValues(app.rights(this.table), type, edit.values) : []),
+      ...edit.problems(),
+    ]);
   }
 
   /**
@@ -199,7 +237,9 @@ export class DetailView {
     this.drawFoot(dirty);
     const note = dirty ? this.noteOf(may, rights) : '';
     if (this.note.textContent !== note) this.note.textContent = note;
-    const to = this.fixing ? /** @type {const} */ ({ page: 'outbox' }) : /** @type {const} */ ({ page: 'list', table: this.table });
+    const to = this.fixing
+      ? /** @type {const} */ ({ page: 'outbox' })
+      : /** @type {const} */ ({ page: 'list', table: this.table });
     if (!this.backPlace.firstChild) this.backPlace.replaceChildren(back(words.record.backToList, to));
   }
 
@@ -221,7 +261,8 @@ export class DetailView {
     if (!edit || !type) return '';
     const what = inSentence(type.label);
     if (!may) return edit.isNew ? words.record.mayNotCreate(what) : words.record.mayNotChange(what);
-    if (!edit.isNew && rights.wouldKeep(edit.base) && !rights.wouldKeep(edit.values)) return words.record.hiddenOnceSaved(what);
+    if (!edit.isNew && rights.wouldKeep(edit.base) && !rights.wouldKeep(edit.values))
+      return words.record.hiddenOnceSaved(what);
     return this.isNew || this.fixing ? '' : words.record.unsaved;
   }
 
@@ -232,7 +273,16 @@ export class DetailView {
     const shape = JSON.stringify([text, typed]);
     // Redraw only on changes: the user may be selecting text to copy.
     if (this.form.shape !== shape) {
-      const kept = typed.length ? [h('div', { class: 'typed' }, h('p', {}, words.record.typed), ...typed.map(([label, value]) => h('p', {}, h('strong', {}, `${label}: `), value)))] : [];
+      const kept = typed.length
+        ? [
+            h(
+              'div',
+              { class: 'typed' },
+              h('p', {}, words.record.typed),
+              ...typed.map(([label, value]) => h('p', {}, h('strong', {}, `${label}: `), value)),
+            ),
+          ]
+        : [];
       this.form.element.replaceChildren(h('p', { class: 'soft' }, text), ...kept);
       this.form.shape = shape;
     }

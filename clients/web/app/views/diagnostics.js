@@ -19,8 +19,29 @@ export class DiagnosticsView {
     this.facts = h('div', {});
     this.result = h('p', { role: 'status', class: 'soft' });
     this.verifyButton = button(words.diagnostics.compare, () => void this.verify(), { kind: 'primary', icon: 'check' });
-    this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back(words.diagnostics.home, { page: 'home' }), h('h1', {}, words.diagnostics.title)),
-      h('div', { class: 'body' }, h('div', { class: 'actions' }, this.verifyButton, button(words.diagnostics.protect, () => void this.persist(), { icon: 'box' }), button(words.diagnostics.copy, () => void this.copy(), { icon: 'list' })), this.result, this.facts));
+    this.element = h(
+      'article',
+      { class: 'record page' },
+      h(
+        'div',
+        { class: 'pane-head' },
+        back(words.diagnostics.home, { page: 'home' }),
+        h('h1', {}, words.diagnostics.title),
+      ),
+      h(
+        'div',
+        { class: 'body' },
+        h(
+          'div',
+          { class: 'actions' },
+          this.verifyButton,
+          button(words.diagnostics.protect, () => void this.persist(), { icon: 'box' }),
+          button(words.diagnostics.copy, () => void this.copy(), { icon: 'list' }),
+        ),
+        this.result,
+        this.facts,
+      ),
+    );
     this.gone = false;
     /** @type {Record<string, any>} */
     this.read = {};
@@ -49,11 +70,24 @@ export class DiagnosticsView {
   }
 
   async draw() {
-    const about = this.read = await this.app.moat.diagnostics();
+    const about = (this.read = await this.app.moat.diagnostics());
     if (this.gone) return;
     const { status } = this.app;
     const rows = factsOf(about, status, this.app.kept);
-    this.facts.replaceChildren(...rows.map(([title, facts]) => h('section', { class: 'facts' }, h('h2', {}, title), h('dl', {}, ...facts.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value ?? words.values.none))])))));
+    this.facts.replaceChildren(
+      ...rows.map(([title, facts]) =>
+        h(
+          'section',
+          { class: 'facts' },
+          h('h2', {}, title),
+          h(
+            'dl',
+            {},
+            ...facts.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, String(value ?? words.values.none))]),
+          ),
+        ),
+      ),
+    );
   }
 
   async verify() {
@@ -93,32 +127,41 @@ function factsOf(about, status, kept) {
   const tier = words.diagnostics.storage[storage.tier];
   const offline = native || navigator.serviceWorker?.controller;
   return [
-    [sections.sync, [
-      [facts.status, `${text}. ${hint}`],
-      [facts.problem, status.problem ? `${status.problem.code}: ${status.problem.message}` : words.diagnostics.none],
-      [facts.unsynced, words.diagnostics.unsynced(about.overlays)],
-      [facts.position, words.diagnostics.position(about.cursor, status.head)],
-      [facts.schema, about.schema_version],
-      [facts.tab, status.leader ? words.diagnostics.leader : words.diagnostics.follower],
-    ]],
-    [sections.device, [
-      [facts.storage, storage.reason ? `${tier} (${storage.reason})` : tier],
-      [facts.protected, kept ? words.diagnostics.yes : words.diagnostics.unprotected],
-      [facts.size, words.diagnostics.size(about.bytes)],
-      [facts.offline, offline ? words.diagnostics.opensOffline : words.diagnostics.opensOfflineLater],
-      [facts.app, about.version],
-      [facts.sqlite, about.sqlite],
-    ]],
-    [sections.account, [
-      [facts.company, about.tenant],
-      [facts.user, about.user],
-      [facts.profile, profileName(status.profile)],
-      [facts.device, about.device],
-      [facts.channel, about.channel],
-      [facts.server, about.server],
-      [facts.epoch, about.server_epoch],
-      [facts.chain, about.state_hash],
-    ]],
+    [
+      sections.sync,
+      [
+        [facts.status, `${text}. ${hint}`],
+        [facts.problem, status.problem ? `${status.problem.code}: ${status.problem.message}` : words.diagnostics.none],
+        [facts.unsynced, words.diagnostics.unsynced(about.overlays)],
+        [facts.position, words.diagnostics.position(about.cursor, status.head)],
+        [facts.schema, about.schema_version],
+        [facts.tab, status.leader ? words.diagnostics.leader : words.diagnostics.follower],
+      ],
+    ],
+    [
+      sections.device,
+      [
+        [facts.storage, storage.reason ? `${tier} (${storage.reason})` : tier],
+        [facts.protected, kept ? words.diagnostics.yes : words.diagnostics.unprotected],
+        [facts.size, words.diagnostics.size(about.bytes)],
+        [facts.offline, offline ? words.diagnostics.opensOffline : words.diagnostics.opensOfflineLater],
+        [facts.app, about.version],
+        [facts.sqlite, about.sqlite],
+      ],
+    ],
+    [
+      sections.account,
+      [
+        [facts.company, about.tenant],
+        [facts.user, about.user],
+        [facts.profile, profileName(status.profile)],
+        [facts.device, about.device],
+        [facts.channel, about.channel],
+        [facts.server, about.server],
+        [facts.epoch, about.server_epoch],
+        [facts.chain, about.state_hash],
+      ],
+    ],
     [sections.tables, Object.entries(about.tables).map(([name, count]) => [facts.records(name), number(count)])],
   ];
 }

@@ -27,7 +27,14 @@ export class FilterPanel {
     this.sortBox = h('div', { class: 'sort-row' }, h('span', { class: 'legend' }, words.filters.sortBy));
     this.columnBox = h('fieldset', { class: 'column-choice' }, h('legend', {}, words.filters.columns));
     this.adder = button(words.filters.add, () => this.add(), { icon: 'plus' });
-    this.element = h('div', { class: 'filters', role: 'region', 'aria-label': words.filters.panel }, this.list, this.adder, this.sortBox, this.columnBox);
+    this.element = h(
+      'div',
+      { class: 'filters', role: 'region', 'aria-label': words.filters.panel },
+      this.list,
+      this.adder,
+      this.sortBox,
+      this.columnBox,
+    );
   }
 
   /** The active filters; one without a value is not active yet. */
@@ -80,7 +87,8 @@ export class FilterPanel {
     this.rows.splice(at, 1);
     this.draw();
     const next = this.list.children[Math.min(at, this.rows.length - 1)];
-    (/** @type {HTMLElement | null | undefined} */ (next?.querySelector('button')) ?? this.adder).focus();
+    const focused = next?.querySelector('button') ?? this.adder;
+    focused.focus();
     this.changed();
   }
 
@@ -90,7 +98,10 @@ export class FilterPanel {
 
   draw() {
     this.#kept.draw(() => {
-      arrange(this.list, this.rows.map((row) => this.drawRow(row)));
+      arrange(
+        this.list,
+        this.rows.map((row) => this.drawRow(row)),
+      );
       this.drawSort();
       this.drawColumns();
     });
@@ -100,15 +111,25 @@ export class FilterPanel {
   drawRow(row) {
     const fields = this.filterable();
     const field = fields.find((one) => one.name === row.field) ?? fields[0];
-    const redraw = () => { this.draw(); this.changed(); };
+    const redraw = () => {
+      this.draw();
+      this.changed();
+    };
     const which = this.select(`${row.key} field`, words.filters.field, namesOf(fields), row.field, (name) => {
       const next = this.filterable().find((one) => one.name === name);
       if (next) Object.assign(row, filterOf(next, row.key));
       redraw();
     });
-    const how = this.select(`${row.key} condition`, words.filters.condition, operatorsOf(field), row.op, (op) => { row.op = /** @type {FilterRow['op']} */ (op); redraw(); });
-    const value = needsValue(row.op) ? this.valueInput(field, row) : this.#kept.take(`${row.key} no value`, '', () => h('span', {}));
-    const remove = this.#kept.take(`${row.key} remove`, '', () => button(words.filters.remove, () => this.remove(row), { icon: 'close', kind: 'icon' }));
+    const how = this.select(`${row.key} condition`, words.filters.condition, operatorsOf(field), row.op, (op) => {
+      row.op = /** @type {FilterRow['op']} */ (op);
+      redraw();
+    });
+    const value = needsValue(row.op)
+      ? this.valueInput(field, row)
+      : this.#kept.take(`${row.key} no value`, '', () => h('span', {}));
+    const remove = this.#kept.take(`${row.key} remove`, '', () =>
+      button(words.filters.remove, () => this.remove(row), { icon: 'close', kind: 'icon' }),
+    );
     const element = this.#kept.take(`${row.key}`, '', () => h('div', { class: 'filter-row' }));
     arrange(element, [which, how, value, remove]);
     return element;
@@ -119,15 +140,38 @@ export class FilterPanel {
    * @param {FilterRow} row
    */
   valueInput(field, row) {
-    const set = (/** @type {string} */ text) => { row.value = valueOf(field, text); this.changed(); };
+    const set = (/** @type {string} */ text) => {
+      row.value = valueOf(field, text);
+      this.changed();
+    };
     if (field.kind === 'boolean' || field.kind === 'choice') {
       /** @type {[string, string][]} */
-      const options = field.kind === 'boolean' ? [['true', words.values.yes], ['', words.values.no]] : [['', words.filters.choose], ...(field.choices ?? []).map((one) => /** @type {[string, string]} */ ([one.value, one.label]))];
-      return this.select(`${row.key} value`, words.filters.value, options, shownValue(field, row.value), set, field.name);
+      const options =
+        field.kind === 'boolean'
+          ? [
+              ['true', words.values.yes],
+              ['', words.values.no],
+            ]
+          : [
+              ['', words.filters.choose],
+              ...(field.choices ?? []).map((one) => /** @type {[string, string]} */ ([one.value, one.label])),
+            ];
+      return this.select(
+        `${row.key} value`,
+        words.filters.value,
+        options,
+        shownValue(field, row.value),
+        set,
+        field.name,
+      );
     }
     const type = inputType(field);
     const input = this.#kept.take(`${row.key} value`, [field.name, field.kind], () => {
-      const made = h('input', { type, 'aria-label': words.filters.value, ...(type === 'number' ? { step: 'any' } : {}) });
+      const made = h('input', {
+        type,
+        'aria-label': words.filters.value,
+        ...(type === 'number' ? { step: 'any' } : {}),
+      });
       made.addEventListener('input', () => set(made.value));
       return made;
     });
@@ -144,25 +188,46 @@ export class FilterPanel {
       this.changed();
     };
     const sortable = fields.filter((field) => field.kind !== 'json' && field.kind !== 'reference');
-    const field = this.select('sort', words.filters.sortBy, [['', words.filters.defaultOrder], ...namesOf(sortable)], sort?.field ?? '', (name) => set(name ? { field: name, descending: this.sort?.descending ?? false } : null));
-    const direction = this.select('order', words.filters.order, [['', words.filters.ascending], ['desc', words.filters.descending]], sort?.descending ? 'desc' : '', (way) => { if (this.sort) set({ ...this.sort, descending: way === 'desc' }); });
+    const field = this.select(
+      'sort',
+      words.filters.sortBy,
+      [['', words.filters.defaultOrder], ...namesOf(sortable)],
+      sort?.field ?? '',
+      (name) => set(name ? { field: name, descending: this.sort?.descending ?? false } : null),
+    );
+    const direction = this.select(
+      'order',
+      words.filters.order,
+      [
+        ['', words.filters.ascending],
+        ['desc', words.filters.descending],
+      ],
+      sort?.descending ? 'desc' : '',
+      (way) => {
+        if (this.sort) set({ ...this.sort, descending: way === 'desc' });
+      },
+    );
     direction.disabled = !sort;
     arrange(this.sortBox, [this.sortBox.children[0], field, direction]);
   }
 
   drawColumns() {
     const { fields, all, columns, title } = this.choices;
-    const boxes = all.filter((name) => name !== title).map((name) => {
-      const label = fields.find((field) => field.name === name)?.label || name;
-      const box = this.#kept.take(`column ${name}`, '', () => {
-        const made = h('input', { type: 'checkbox' });
-        made.addEventListener('input', () => this.showColumn(name, made.checked));
-        return made;
+    const boxes = all
+      .filter((name) => name !== title)
+      .map((name) => {
+        const label = fields.find((field) => field.name === name)?.label || name;
+        const box = this.#kept.take(`column ${name}`, '', () => {
+          const made = h('input', { type: 'checkbox' });
+          made.addEventListener('input', () => this.showColumn(name, made.checked));
+          return made;
+        });
+        box.checked = columns.includes(name);
+        const element = this.#kept.take(`column label ${name}`, label, () =>
+          h('label', { class: 'check' }, box, h('span', {}, label)),
+        );
+        return element;
       });
-      box.checked = columns.includes(name);
-      const element = this.#kept.take(`column label ${name}`, label, () => h('label', { class: 'check' }, box, h('span', {}, label)));
-      return element;
-    });
     arrange(this.columnBox, [this.columnBox.children[0], ...boxes]);
   }
 
@@ -172,7 +237,10 @@ export class FilterPanel {
    */
   showColumn(name, shown) {
     const { all, columns, title } = this.choices;
-    this.choices = { ...this.choices, columns: all.filter((one) => one === title || (one === name ? shown : columns.includes(one))) };
+    this.choices = {
+      ...this.choices,
+      columns: all.filter((one) => one === title || (one === name ? shown : columns.includes(one))),
+    };
     this.changed();
   }
 
@@ -186,7 +254,11 @@ export class FilterPanel {
    */
   select(key, label, options, value, onchange, about = '') {
     const element = this.#kept.take(key, [options, about], () => {
-      const made = h('select', { 'aria-label': label }, ...options.map(([name, text]) => h('option', { value: name }, text)));
+      const made = h(
+        'select',
+        { 'aria-label': label },
+        ...options.map(([name, text]) => h('option', { value: name }, text)),
+      );
       made.addEventListener('change', () => onchange(made.value));
       return made;
     });

@@ -49,7 +49,10 @@ export async function beginFix(app, opId) {
   const overlay = (await app.moat.overlays()).find((one) => one.op_id === opId && isRejected(one));
   const type = overlay && app.types.get(overlay.table);
   if (!overlay || !type) return null;
-  const record = overlay.op === 'insert' ? switchedOff(app.rights(overlay.table), type) : await app.moat.get(overlay.table, overlay.id) ?? {};
+  const record =
+    overlay.op === 'insert'
+      ? switchedOff(app.rights(overlay.table), type)
+      : ((await app.moat.get(overlay.table, overlay.id)) ?? {});
   const leftOut = forbiddenFields(app.rights(overlay.table), overlay, type);
   const fresh = editOf(type, overlay, record, leftOut);
   const draft = app.drafts.get(fixKey(opId));
@@ -59,7 +62,10 @@ export async function beginFix(app, opId) {
   }
   const { text, field } = reason(type, overlay);
   // The reason no longer applies once the user changed the field.
-  const open = field && !leftOut.includes(field) && (!draft || JSON.stringify(draft.values[field]) === JSON.stringify(fresh.values[field]));
+  const open =
+    field &&
+    !leftOut.includes(field) &&
+    (!draft || JSON.stringify(draft.values[field]) === JSON.stringify(fresh.values[field]));
   return { overlay, edit: draft ?? fresh, leftOut, rejected: new Map(open ? [[field, text]] : []) };
 }
 
@@ -72,7 +78,8 @@ export async function beginFix(app, opId) {
 function editOf(type, overlay, record, leftOut) {
   const known = fieldsOf(type);
   const edit = new Edit(type, record, { isNew: overlay.op === 'insert' });
-  for (const [name, value] of Object.entries(valuesOf(overlay, record))) if (known.has(name) && !leftOut.includes(name)) edit.set(name, value);
+  for (const [name, value] of Object.entries(valuesOf(overlay, record)))
+    if (known.has(name) && !leftOut.includes(name)) edit.set(name, value);
   return edit;
 }
 

@@ -9,7 +9,8 @@ import { words } from '../words/index.js';
 /**
  * @typedef {import('../app.js').App} App
  * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {{op: string, payload: any, version?: number, by: string, at: string, made_at?: string, waiting?: string}} Entry
+ * @typedef {{op: string, payload: any, version?: number, by: string, at: string, made_at?: string,
+ *   waiting?: string}} Entry
  */
 
 const PAGE = 50;
@@ -31,7 +32,8 @@ export async function openHistory(app, type, id, title) {
     const titles = await referenceTitles(app, type, shown);
     list.replaceChildren(...withBefore(shown).map((entry) => draw(type, entry, titles)));
   }
-  const offer = (/** @type {string} */ label, /** @type {string | undefined} */ cursor) => foot.replaceChildren(button(label, () => void load(cursor), {}));
+  const offer = (/** @type {string} */ label, /** @type {string | undefined} */ cursor) =>
+    foot.replaceChildren(button(label, () => void load(cursor), {}));
   async function load(/** @type {string | undefined} */ cursor) {
     note.textContent = words.history.loading;
     foot.replaceChildren();
@@ -60,8 +62,16 @@ export async function openHistory(app, type, id, title) {
  */
 async function ownEdits(app, type, id) {
   const overlays = await app.moat.overlays();
-  return overlays.filter((overlay) => overlay.table === type.table_name && overlay.id === id && overlay.op !== 'settle').reverse()
-    .map((overlay) => ({ op: overlay.op, payload: overlay.payload, by: app.status.user ?? words.history.you, at: overlay.created_at, waiting: words.history.states[overlay.state] }));
+  return overlays
+    .filter((overlay) => overlay.table === type.table_name && overlay.id === id && overlay.op !== 'settle')
+    .reverse()
+    .map((overlay) => ({
+      op: overlay.op,
+      payload: overlay.payload,
+      by: app.status.user ?? words.history.you,
+      at: overlay.created_at,
+      waiting: words.history.states[overlay.state],
+    }));
 }
 
 /**
@@ -89,11 +99,45 @@ function withBefore(entries) {
  */
 function draw(type, entry, titles) {
   const read = (/** @type {any} */ value, /** @type {string} */ text) => titles.get(String(value)) ?? text;
-  const changes = entry.op === 'update' ? fieldChanges(type, entry, entry.before) : entry.op === 'insert' ? fieldChanges(type, entry) : [];
-  return h('li', {},
-    h('p', {}, h('strong', {}, entry.by || words.history.system), words.history.did(verb(entry.op), entry.op), entry.waiting ? h('span', { class: 'badge pending' }, entry.waiting) : null),
-    changes.length ? h('dl', { class: 'changes' }, ...changes.flatMap(({ label, before, after: now, text, was }) => [h('dt', {}, label), h('dd', {}, was && before !== undefined && entry.op === 'update' ? h('del', {}, read(before, was)) : null, ' ', h('ins', {}, read(now, text)))])) : null,
-    h('p', { class: 'when' }, h('time', { dateTime: entry.at, title: new Date(entry.at).toLocaleString() }, ago(entry.at, Date.now())), entry.made_at ? words.history.editedOffline(new Date(entry.made_at).toLocaleString()) : ''));
+  const changes =
+    entry.op === 'update'
+      ? fieldChanges(type, entry, entry.before)
+      : entry.op === 'insert'
+        ? fieldChanges(type, entry)
+        : [];
+  return h(
+    'li',
+    {},
+    h(
+      'p',
+      {},
+      h('strong', {}, entry.by || words.history.system),
+      words.history.did(verb(entry.op), entry.op),
+      entry.waiting ? h('span', { class: 'badge pending' }, entry.waiting) : null,
+    ),
+    changes.length
+      ? h(
+          'dl',
+          { class: 'changes' },
+          ...changes.flatMap(({ label, before, after: now, text, was }) => [
+            h('dt', {}, label),
+            h(
+              'dd',
+              {},
+              was && before !== undefined && entry.op === 'update' ? h('del', {}, read(before, was)) : null,
+              ' ',
+              h('ins', {}, read(now, text)),
+            ),
+          ]),
+        )
+      : null,
+    h(
+      'p',
+      { class: 'when' },
+      h('time', { dateTime: entry.at, title: new Date(entry.at).toLocaleString() }, ago(entry.at, Date.now())),
+      entry.made_at ? words.history.editedOffline(new Date(entry.made_at).toLocaleString()) : '',
+    ),
+  );
 }
 
 /**
@@ -109,7 +153,8 @@ async function referenceTitles(app, type, entries) {
   for (const entry of entries) {
     for (const change of fieldChanges(type, entry)) {
       const field = fields.find((one) => one.name === change.field);
-      if (field && typeof change.after === 'string' && !titles.has(change.after)) titles.set(change.after, await app.references.title(field, change.after));
+      if (field && typeof change.after === 'string' && !titles.has(change.after))
+        titles.set(change.after, await app.references.title(field, change.after));
     }
   }
   return titles;

@@ -64,22 +64,52 @@ export class ListView {
     /** @type {ListState} */
     this.state = { search: '', filters: [], sort: sortOf(this.type) };
     this.virtual = new VirtualList({
-      rowHeight: ROW_HEIGHT, label: this.type.label_plural, load: (offset, limit) => this.live.rows(offset, limit), draw: (row, element) => this.drawRow(row, element),
-      open: (row) => { location.hash = address({ page: 'record', table, id: row.id }); },
+      rowHeight: ROW_HEIGHT,
+      label: this.type.label_plural,
+      load: (offset, limit) => this.live.rows(offset, limit),
+      draw: (row, element) => this.drawRow(row, element),
+      open: (row) => {
+        location.hash = address({ page: 'record', table, id: row.id });
+      },
     });
-    this.live = new LiveList({ open: (options, listener) => app.moat.list(options, listener), changed: (how) => this.onList(how), progress: (share) => this.onProgress(share), failed: (error) => this.onFailed(error) });
-    this.create = h('a', { class: 'button primary new', href: address({ page: 'new', table }) }, icon('plus'), h('span', {}, words.list.new));
+    this.live = new LiveList({
+      open: (options, listener) => app.moat.list(options, listener),
+      changed: (how) => this.onList(how),
+      progress: (share) => this.onProgress(share),
+      failed: (error) => this.onFailed(error),
+    });
+    this.create = h(
+      'a',
+      { class: 'button primary new', href: address({ page: 'new', table }) },
+      icon('plus'),
+      h('span', {}, words.list.new),
+    );
     this.search.addEventListener('input', () => this.onSearch());
     this.search.addEventListener('keydown', (event) => this.onSearchKey(event));
     this.more.setAttribute('aria-expanded', 'false');
     this.panel.element.hidden = true;
-    this.element = h('div', { class: 'list-view' },
+    this.element = h(
+      'div',
+      { class: 'list-view' },
       h('div', { class: 'pane-head' }, back(words.list.back, { page: 'home' }), this.heading, this.count, this.create),
       h('div', { class: 'search' }, h('div', { class: 'search-box' }, icon('search'), this.search), this.more),
-      this.chips, this.panel.element, this.tableHead, this.virtual.element, this.nothing);
+      this.chips,
+      this.panel.element,
+      this.tableHead,
+      this.virtual.element,
+      this.nothing,
+    );
     this.drawHead();
     this.resized.observe(this.element);
-    this.stops = [app.on('definitions', () => this.onDefinitions()), app.on('rights', () => { this.drawHead(); this.show(); }), app.on('overlays', () => void this.readStates()), app.on('drafts', () => this.virtual.repaint())];
+    this.stops = [
+      app.on('definitions', () => this.onDefinitions()),
+      app.on('rights', () => {
+        this.drawHead();
+        this.show();
+      }),
+      app.on('overlays', () => void this.readStates()),
+      app.on('drafts', () => this.virtual.repaint()),
+    ];
     this.show();
     void this.readStates();
   }
@@ -119,7 +149,12 @@ export class ListView {
     if (key === this.drawnHead) return;
     this.drawnHead = key;
     this.element.style.setProperty('--columns', gridOf(this.fitted));
-    this.kept.head.draw(() => arrange(this.tableHead, this.fitted.map((column) => this.headCell(column))));
+    this.kept.head.draw(() =>
+      arrange(
+        this.tableHead,
+        this.fitted.map((column) => this.headCell(column)),
+      ),
+    );
     this.virtual.repaint();
   }
 
@@ -127,11 +162,23 @@ export class ListView {
   headCell({ name, label, number, sortable }) {
     const { sort } = this.state;
     const sorted = sort?.field === name;
-    const cell = this.kept.head.take(name, [label, sortable], () => (sortable ? h('button', { type: 'button', onclick: () => this.sortBy(name) }, h('span', {}, label), h('span', { 'aria-hidden': 'true' })) : h('span', {}, label)));
+    const cell = this.kept.head.take(name, [label, sortable], () =>
+      sortable
+        ? h(
+            'button',
+            { type: 'button', onclick: () => this.sortBy(name) },
+            h('span', {}, label),
+            h('span', { 'aria-hidden': 'true' }),
+          )
+        : h('span', {}, label),
+    );
     cell.className = `head-cell${number ? ' number' : ''}${sorted ? ' sorted' : ''}`;
     if (!sortable) return cell;
     cell.setAttribute('aria-pressed', String(sorted));
-    cell.setAttribute('aria-label', sorted ? words.list.sortedBy(label, sort?.descending === true) : words.list.sortBy(label));
+    cell.setAttribute(
+      'aria-label',
+      sorted ? words.list.sortedBy(label, sort?.descending === true) : words.list.sortBy(label),
+    );
     cell.children[1].textContent = sorted ? (sort?.descending ? '↓' : '↑') : '';
     return cell;
   }
@@ -149,7 +196,9 @@ export class ListView {
   show() {
     const { app, table, state } = this;
     this.columns = columnsOf(this.type, (field) => app.rights(table).canRead(field));
-    const filters = this.status ? [...state.filters, { field: 'status', op: /** @type {const} */ ('eq'), value: this.status }] : state.filters;
+    const filters = this.status
+      ? [...state.filters, { field: 'status', op: /** @type {const} */ ('eq'), value: this.status }]
+      : state.filters;
     this.live.show(this.type, { ...state, filters }, { columns: this.columns, types: app.types });
     this.fit();
   }
@@ -163,7 +212,13 @@ export class ListView {
     this.drawChips();
     const readable = (/** @type {string} */ field) => app.rights(this.table).canRead(field);
     const fields = [...headFields(type), ...type.fields].filter((field) => readable(field.name));
-    this.panel.use({ fields, all: listColumns(type, readable, Infinity), columns: columnsOf(type, readable), sort: this.state.sort, title: titleField(type) ?? '' });
+    this.panel.use({
+      fields,
+      all: listColumns(type, readable, Infinity),
+      columns: columnsOf(type, readable),
+      sort: this.state.sort,
+      title: titleField(type) ?? '',
+    });
     this.filtered();
   }
 
@@ -171,11 +226,23 @@ export class ListView {
     const { statuses } = this.type;
     const choices = statuses.length ? [{ value: '', label: words.list.all, colour: undefined }, ...statuses] : [];
     this.chips.hidden = !choices.length;
-    this.kept.chips.draw(() => arrange(this.chips, choices.map(({ value, label, colour }) => {
-      const chip = this.kept.chips.take(value, [label, colour], () => h('button', { type: 'button', class: 'chip', onclick: () => this.pickStatus(value) }, value ? dot(colour) : null, label));
-      chip.setAttribute('aria-pressed', String(value === this.status));
-      return chip;
-    })));
+    this.kept.chips.draw(() =>
+      arrange(
+        this.chips,
+        choices.map(({ value, label, colour }) => {
+          const chip = this.kept.chips.take(value, [label, colour], () =>
+            h(
+              'button',
+              { type: 'button', class: 'chip', onclick: () => this.pickStatus(value) },
+              value ? dot(colour) : null,
+              label,
+            ),
+          );
+          chip.setAttribute('aria-pressed', String(value === this.status));
+          return chip;
+        }),
+      ),
+    );
   }
 
   /** Apply the panel’s filters, and mark its button if there are any. */
@@ -248,8 +315,18 @@ export class ListView {
     const narrowed = this.state.search || this.state.filters.length || this.status;
     const many = inSentence(this.type.label_plural) || words.list.someRecords;
     if (count) this.showNothing(null);
-    else if (narrowed) this.showNothing({ icon: 'search', title: words.list.noMatches, action: [words.list.clearFilters, () => this.clear()] });
-    else this.showNothing({ icon: this.type.icon, title: words.list.nothing(many), text: this.create.hidden ? words.list.nothingText : words.list.nothingTextNew });
+    else if (narrowed)
+      this.showNothing({
+        icon: 'search',
+        title: words.list.noMatches,
+        action: [words.list.clearFilters, () => this.clear()],
+      });
+    else
+      this.showNothing({
+        icon: this.type.icon,
+        title: words.list.nothing(many),
+        text: this.create.hidden ? words.list.nothingText : words.list.nothingTextNew,
+      });
   }
 
   /** @param {{message: string}} error */
@@ -257,7 +334,12 @@ export class ListView {
     this.count.textContent = '';
     this.count.removeAttribute('aria-label');
     this.virtual.reset(0, { top: false });
-    this.showNothing({ icon: 'warning', title: words.list.failed, text: message, action: [words.list.tryAgain, () => this.show()] });
+    this.showNothing({
+      icon: 'warning',
+      title: words.list.failed,
+      text: message,
+      action: [words.list.tryAgain, () => this.show()],
+    });
   }
 
   /**
@@ -265,12 +347,22 @@ export class ListView {
    * @param {{icon: string, title: string, text?: string, action?: [string, () => void]} | null} about
    */
   showNothing(about) {
-    const look = JSON.stringify(about), focused = this.nothing.contains(document.activeElement);
+    const look = JSON.stringify(about),
+      focused = this.nothing.contains(document.activeElement);
     this.nothing.hidden = !about;
     this.virtual.element.hidden = Boolean(about);
     if (look === this.drawnNothing) return;
     this.drawnNothing = look;
-    this.nothing.replaceChildren(...(about ? [icon(about.icon), h('h2', {}, about.title), ...(about.text ? [h('p', {}, about.text)] : []), ...(about.action ? [button(...about.action)] : [])] : []));
+    this.nothing.replaceChildren(
+      ...(about
+        ? [
+            icon(about.icon),
+            h('h2', {}, about.title),
+            ...(about.text ? [h('p', {}, about.text)] : []),
+            ...(about.action ? [button(...about.action)] : []),
+          ]
+        : []),
+    );
     if (focused && about) this.nothing.querySelector('button')?.focus();
     else if (focused) this.focus();
   }
@@ -299,15 +391,28 @@ export class ListView {
     element.removeAttribute('aria-label');
     element.dataset.id = row.id;
     if (this.wide) {
-      element.replaceChildren(title, ...this.fitted.slice(1).map(({ name, number }) => {
-        const content = name === 'status' ? this.statusOf(row) : [textOf(fields.get(name), row)];
-        return h('span', { class: number ? 'cell number' : 'cell' }, ...content);
-      }), h('span', { class: 'marks' }, badge));
+      element.replaceChildren(
+        title,
+        ...this.fitted.slice(1).map(({ name, number }) => {
+          const content = name === 'status' ? this.statusOf(row) : [textOf(fields.get(name), row)];
+          return h('span', { class: number ? 'cell number' : 'cell' }, ...content);
+        }),
+        h('span', { class: 'marks' }, badge),
+      );
       return;
     }
-    const sub = this.columns.filter((name) => name !== titleField(type) && name !== 'status').map((name) => textOf(fields.get(name), row)).filter(Boolean).join(' · ');
+    const sub = this.columns
+      .filter((name) => name !== titleField(type) && name !== 'status')
+      .map((name) => textOf(fields.get(name), row))
+      .filter(Boolean)
+      .join(' · ');
     const status = this.columns.includes('status') ? this.statusOf(row) : [];
-    element.replaceChildren(title, h('span', { class: 'marks' }, badge), h('span', { class: 'sub' }, sub || row.id), h('span', { class: 'status' }, ...status));
+    element.replaceChildren(
+      title,
+      h('span', { class: 'marks' }, badge),
+      h('span', { class: 'sub' }, sub || row.id),
+      h('span', { class: 'status' }, ...status),
+    );
   }
 
   /** @param {Record<string, any>} row */
@@ -336,6 +441,7 @@ function textOf(field, row) {
   const value = row[field.name];
   if (field.kind === 'reference') return String(row[field.name + TITLE] ?? value ?? '');
   if (field.kind === 'boolean') return value ? field.label : '';
-  if (field.kind === 'decimal' && value !== null && value !== undefined) return display(field, Number(value).toFixed(field.decimal_places ?? 2));
+  if (field.kind === 'decimal' && value !== null && value !== undefined)
+    return display(field, Number(value).toFixed(field.decimal_places ?? 2));
   return display(field, value);
 }

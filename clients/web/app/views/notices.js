@@ -40,7 +40,9 @@ export class Notices {
     const { table, id, fixing } = this.of;
     if (!table || !id) return;
     const all = await this.app.moat.overlays().catch(() => []);
-    const own = all.filter((overlay) => overlay.table === table && overlay.id === id && overlay.op !== 'settle' && overlay.state !== 'acked');
+    const own = all.filter(
+      (overlay) => overlay.table === table && overlay.id === id && overlay.op !== 'settle' && overlay.state !== 'acked',
+    );
     const shown = fixing ? own.filter((overlay) => overlay.op_id === fixing.overlay.op_id) : own;
     const urgent = shown.some((overlay) => overlay.state !== 'pending');
     clearTimeout(this.later);
@@ -56,7 +58,10 @@ export class Notices {
     this.drawn = key;
     const waiting = overlays.filter((overlay) => overlay.state === 'pending');
     const rest = overlays.filter((overlay) => overlay.state !== 'pending');
-    this.element.replaceChildren(...rest.map((overlay) => this.notice(overlay)), ...(waiting.length ? [this.waiting(waiting)] : []));
+    this.element.replaceChildren(
+      ...rest.map((overlay) => this.notice(overlay)),
+      ...(waiting.length ? [this.waiting(waiting)] : []),
+    );
   }
 
   /** @param {Overlay} overlay */
@@ -64,11 +69,19 @@ export class Notices {
     const { app } = this;
     const what = this.what(overlay);
     if (overlay.state === 'conflict') {
-      return box('warn', words.notices.conflictTitle, words.notices.conflictText(overlay.details?.by || words.notices.someoneElse, what), [button(words.notices.review, () => void openConflict(app, overlay.op_id), { kind: 'primary' })]);
+      return box(
+        'warn',
+        words.notices.conflictTitle,
+        words.notices.conflictText(overlay.details?.by || words.notices.someoneElse, what),
+        [button(words.notices.review, () => void openConflict(app, overlay.op_id), { kind: 'primary' })],
+      );
     }
     const type = app.types.get(overlay.table);
     const { fixing } = this.of;
-    const fix = fixing || !type || !canFix(app.rights(overlay.table), overlay) ? null : h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, words.notices.fix);
+    const fix =
+      fixing || !type || !canFix(app.rights(overlay.table), overlay)
+        ? null
+        : h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, words.notices.fix);
     const title = overlay.state === 'parked' ? words.notices.parkedTitle : words.notices.rejectedTitle;
     const leftOut = (fixing?.leftOut ?? []).map((name) => fieldsOf(type).get(name)?.label ?? name);
     const parts = [rejectionText(type, overlay), what, leftOut.length ? words.notices.leftOut(leftOut.join(', ')) : ''];
@@ -82,7 +95,9 @@ export class Notices {
   waiting(overlays) {
     const last = overlays[overlays.length - 1];
     const many = overlays.length > 1;
-    return box('plain', words.notices.waitingTitle, words.notices.waitingText(overlays.length, this.what(last)), [this.undo(many ? words.notices.undoLast : words.notices.undo, last)]);
+    return box('plain', words.notices.waitingTitle, words.notices.waitingText(overlays.length, this.what(last)), [
+      this.undo(many ? words.notices.undoLast : words.notices.undo, last),
+    ]);
   }
 
   /**
@@ -118,5 +133,11 @@ export function rejectionText(type, overlay) {
  * @param {(Node | null)[]} actions
  */
 function box(tone, title, text, actions) {
-  return h('div', { class: `notice ${tone}` }, icon(tone === 'plain' ? 'sync' : 'warning'), h('p', {}, h('strong', {}, title), ' ', text), h('div', { class: 'actions' }, ...actions));
+  return h(
+    'div',
+    { class: `notice ${tone}` },
+    icon(tone === 'plain' ? 'sync' : 'warning'),
+    h('p', {}, h('strong', {}, title), ' ', text),
+    h('div', { class: 'actions' }, ...actions),
+  );
 }

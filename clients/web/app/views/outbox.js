@@ -29,9 +29,18 @@ export class OutboxView {
   constructor(app) {
     this.app = app;
     this.content = h('div', { class: 'body' });
-    this.element = h('article', { class: 'record page' }, h('div', { class: 'pane-head' }, back(words.outbox.home, { page: 'home' }), h('h1', {}, words.outbox.title)), this.content);
+    this.element = h(
+      'article',
+      { class: 'record page' },
+      h('div', { class: 'pane-head' }, back(words.outbox.home, { page: 'home' }), h('h1', {}, words.outbox.title)),
+      this.content,
+    );
     this.turn = 0;
-    this.stops = [app.on('overlays', () => this.again()), app.on('definitions', () => this.again()), app.on('rights', () => this.again())];
+    this.stops = [
+      app.on('overlays', () => this.again()),
+      app.on('definitions', () => this.again()),
+      app.on('rights', () => this.again()),
+    ];
     void app.attempt(() => this.read());
   }
 
@@ -59,13 +68,23 @@ export class OutboxView {
     const titles = await this.titles(shown.slice(0, SHOWN));
     if (turn !== this.turn) return;
     if (!shown.length) {
-      this.content.replaceChildren(h('div', { class: 'empty' }, icon('check'), h('h2', {}, words.outbox.empty), h('p', {}, words.outbox.emptyText)));
+      this.content.replaceChildren(
+        h(
+          'div',
+          { class: 'empty' },
+          icon('check'),
+          h('h2', {}, words.outbox.empty),
+          h('p', {}, words.outbox.emptyText),
+        ),
+      );
       return;
     }
-    this.content.replaceChildren(...SECTIONS.flatMap(([states, label, text]) => {
-      const own = shown.filter((overlay) => states.includes(overlay.state));
-      return own.length ? [this.section(label, text, own, titles)] : [];
-    }));
+    this.content.replaceChildren(
+      ...SECTIONS.flatMap(([states, label, text]) => {
+        const own = shown.filter((overlay) => states.includes(overlay.state));
+        return own.length ? [this.section(label, text, own, titles)] : [];
+      }),
+    );
   }
 
   /**
@@ -76,8 +95,18 @@ export class OutboxView {
    */
   section(label, text, overlays, titles) {
     const rest = overlays.length - SHOWN;
-    return h('section', { class: 'outbox' }, h('h2', {}, words.outbox.section(label, overlays.length)), h('p', { class: 'soft' }, text),
-      h('ul', { class: 'entries' }, ...overlays.slice(0, SHOWN).map((overlay) => this.entry(overlay, titles.get(overlay.op_id) ?? overlay.id))), rest > 0 ? h('p', { class: 'soft' }, words.outbox.notShown(rest)) : null);
+    return h(
+      'section',
+      { class: 'outbox' },
+      h('h2', {}, words.outbox.section(label, overlays.length)),
+      h('p', { class: 'soft' }, text),
+      h(
+        'ul',
+        { class: 'entries' },
+        ...overlays.slice(0, SHOWN).map((overlay) => this.entry(overlay, titles.get(overlay.op_id) ?? overlay.id)),
+      ),
+      rest > 0 ? h('p', { class: 'soft' }, words.outbox.notShown(rest)) : null,
+    );
   }
 
   /**
@@ -87,13 +116,34 @@ export class OutboxView {
   entry(overlay, title) {
     const type = this.app.types.get(overlay.table);
     const defaults = new Map((type?.fields ?? []).map((field) => [field.name, field.default ?? null]));
-    const changes = fieldChanges(type, overlay).filter(({ field, after }) => overlay.op !== 'insert' || (after ?? null) !== (defaults.get(field) ?? null));
+    const changes = fieldChanges(type, overlay).filter(
+      ({ field, after }) => overlay.op !== 'insert' || (after ?? null) !== (defaults.get(field) ?? null),
+    );
     const actions = this.actions(overlay, title);
-    return h('li', { class: 'entry', 'data-op': overlay.op_id },
-      h('p', {}, h('strong', {}, title), words.outbox.entry(type?.label ?? overlay.table, verb(overlay.op), ago(overlay.created_at, Date.now()))),
-      overlay.state === 'rejected' || overlay.state === 'parked' ? h('p', { class: 'error' }, rejectionText(type, overlay)) : null,
-      changes.length ? h('p', { class: 'soft' }, changes.slice(0, 6).map(({ label, text }) => `${label}: ${text}`).join(' · ')) : null,
-      actions.length ? h('div', { class: 'actions' }, ...actions) : null);
+    return h(
+      'li',
+      { class: 'entry', 'data-op': overlay.op_id },
+      h(
+        'p',
+        {},
+        h('strong', {}, title),
+        words.outbox.entry(type?.label ?? overlay.table, verb(overlay.op), ago(overlay.created_at, Date.now())),
+      ),
+      overlay.state === 'rejected' || overlay.state === 'parked'
+        ? h('p', { class: 'error' }, rejectionText(type, overlay))
+        : null,
+      changes.length
+        ? h(
+            'p',
+            { class: 'soft' },
+            changes
+              .slice(0, 6)
+              .map(({ label, text }) => `${label}: ${text}`)
+              .join(' · '),
+          )
+        : null,
+      actions.length ? h('div', { class: 'actions' }, ...actions) : null,
+    );
   }
 
   /**
@@ -103,13 +153,27 @@ export class OutboxView {
   actions(overlay, title) {
     const { app } = this;
     const type = app.types.get(overlay.table);
-    if (overlay.state === 'conflict') return [button(words.outbox.review, () => void openConflict(app, overlay.op_id), { kind: 'primary' })];
-    if (overlay.state === 'pending') return [button(words.outbox.undo, () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' })];
+    if (overlay.state === 'conflict')
+      return [button(words.outbox.review, () => void openConflict(app, overlay.op_id), { kind: 'primary' })];
+    if (overlay.state === 'pending')
+      return [
+        button(words.outbox.undo, () => void app.attempt(() => app.moat.discard(overlay.op_id)), { icon: 'undo' }),
+      ];
     if (overlay.state === 'acked') return [];
     const rights = app.rights(overlay.table);
-    const fix = type && canFix(rights, overlay) ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, words.outbox.fix)] : [];
-    const again = type && allows(rights, overlay, type) ? [button(words.outbox.resend, () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })] : [];
-    return [...fix, ...again, button(words.outbox.discard, () => void this.discard(overlay, title), { icon: 'trash', kind: 'danger' })];
+    const fix =
+      type && canFix(rights, overlay)
+        ? [h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, words.outbox.fix)]
+        : [];
+    const again =
+      type && allows(rights, overlay, type)
+        ? [button(words.outbox.resend, () => void app.attempt(() => app.moat.retry(overlay.op_id)), { icon: 'redo' })]
+        : [];
+    return [
+      ...fix,
+      ...again,
+      button(words.outbox.discard, () => void this.discard(overlay, title), { icon: 'trash', kind: 'danger' }),
+    ];
   }
 
   /**
@@ -130,12 +194,18 @@ export class OutboxView {
    */
   async titles(overlays) {
     const { app } = this;
-    const found = await Promise.all(overlays.map(async (overlay) => {
-      const type = app.types.get(overlay.table);
-      const record = type ? await app.moat.get(overlay.table, overlay.id) : null;
-      const known = record ?? { ...overlay.details?.base, ...(overlay.op === 'insert' ? overlay.payload : {}), id: overlay.id };
-      return /** @type {[number, string]} */ ([overlay.op_id, app.titleOf(type, known)]);
-    }));
+    const found = await Promise.all(
+      overlays.map(async (overlay) => {
+        const type = app.types.get(overlay.table);
+        const record = type ? await app.moat.get(overlay.table, overlay.id) : null;
+        const known = record ?? {
+          ...overlay.details?.base,
+          ...(overlay.op === 'insert' ? overlay.payload : {}),
+          id: overlay.id,
+        };
+        return /** @type {[number, string]} */ ([overlay.op_id, app.titleOf(type, known)]);
+      }),
+    );
     return new Map(found);
   }
 }

@@ -29,9 +29,27 @@ export class Shell {
     this.nav = h('nav', { class: 'types', 'aria-label': words.shell.types });
     this.listPane = h('section', { class: 'list', 'aria-label': words.shell.list });
     this.detailPane = h('main', { class: 'detail', id: 'detail', tabIndex: -1 });
-    this.element = h('div', { class: 'shell' },
-      h('a', { class: 'skip', href: '#detail', onclick: (/** @type {Event} */ event) => { event.preventDefault(); this.detailPane.focus(); } }, words.shell.skip),
-      this.bar.element, this.alerts.element, this.nav, this.listPane, this.detailPane);
+    this.element = h(
+      'div',
+      { class: 'shell' },
+      h(
+        'a',
+        {
+          class: 'skip',
+          href: '#detail',
+          onclick: (/** @type {Event} */ event) => {
+            event.preventDefault();
+            this.detailPane.focus();
+          },
+        },
+        words.shell.skip,
+      ),
+      this.bar.element,
+      this.alerts.element,
+      this.nav,
+      this.listPane,
+      this.detailPane,
+    );
     /** @type {ListView | null} */
     this.list = null;
     /** @type {View | null} */
@@ -71,12 +89,27 @@ export class Shell {
 
   drawTypes() {
     const current = 'table' in this.route ? this.route.table : '';
-    const key = JSON.stringify([current, [...this.app.types.values()].map((type) => [type.table_name, type.label_plural, type.icon])]);
+    const key = JSON.stringify([
+      current,
+      [...this.app.types.values()].map((type) => [type.table_name, type.label_plural, type.icon]),
+    ]);
     if (key === this.drawnTypes) return;
     this.drawnTypes = key;
-    this.nav.replaceChildren(...[...this.app.types.values()].map((type) => h('a', {
-      href: address({ page: 'list', table: type.table_name }), title: type.label_plural || type.label, 'aria-current': type.table_name === current ? 'page' : null,
-    }, icon(type.icon), h('span', {}, type.label_plural || type.label), icon('back', 'go'))));
+    this.nav.replaceChildren(
+      ...[...this.app.types.values()].map((type) =>
+        h(
+          'a',
+          {
+            href: address({ page: 'list', table: type.table_name }),
+            title: type.label_plural || type.label,
+            'aria-current': type.table_name === current ? 'page' : null,
+          },
+          icon(type.icon),
+          h('span', {}, type.label_plural || type.label),
+          icon('back', 'go'),
+        ),
+      ),
+    );
   }
 
   /** Show the page of the current address. */
@@ -134,34 +167,59 @@ export class Shell {
     const { app, route } = this;
     const retitled = () => this.retitle();
     switch (route.page) {
-      case 'record': return new DetailView(app, { table: route.table, id: route.id, retitled });
-      case 'new': return new DetailView(app, { table: route.table, id: null, retitled });
-      case 'fix': return new DetailView(app, { fix: route.op, retitled });
-      case 'outbox': return new OutboxView(app);
-      case 'diagnostics': return new DiagnosticsView(app);
-      default: return new WelcomeView(app);
+      case 'record':
+        return new DetailView(app, { table: route.table, id: route.id, retitled });
+      case 'new':
+        return new DetailView(app, { table: route.table, id: null, retitled });
+      case 'fix':
+        return new DetailView(app, { fix: route.op, retitled });
+      case 'outbox':
+        return new OutboxView(app);
+      case 'diagnostics':
+        return new DiagnosticsView(app);
+      default:
+        return new WelcomeView(app);
     }
   }
 
   retitle() {
     const type = 'table' in this.route ? this.app.types.get(this.route.table) : undefined;
-    const parts = [this.route.page === 'list' || this.route.page === 'home' ? '' : this.detail?.title(), type?.label_plural, words.brand];
+    const parts = [
+      this.route.page === 'list' || this.route.page === 'home' ? '' : this.detail?.title(),
+      type?.label_plural,
+      words.brand,
+    ];
     document.title = parts.filter(Boolean).join(' · ');
   }
 
   keys() {
-    sheet(words.shell.shortcuts, { class: 'question', body: [h('dl', { class: 'keys' }, ...words.shell.keys.flatMap(([key, does]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, does)]))] });
+    sheet(words.shell.shortcuts, {
+      class: 'question',
+      body: [
+        h(
+          'dl',
+          { class: 'keys' },
+          ...words.shell.keys.flatMap(([key, does]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, does)]),
+        ),
+      ],
+    });
   }
 
   /** @param {KeyboardEvent} event */
   key(event) {
     const { target } = event;
-    const typing = target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+    const typing =
+      target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
     if (document.querySelector('dialog[open]')) return;
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 's' && this.detail instanceof DetailView) {
       event.preventDefault();
       void this.detail.save();
-    } else if (event.key === 'Escape' && this.route.page !== 'list' && 'table' in this.route && !event.defaultPrevented) {
+    } else if (
+      event.key === 'Escape' &&
+      this.route.page !== 'list' &&
+      'table' in this.route &&
+      !event.defaultPrevented
+    ) {
       location.hash = address({ page: 'list', table: this.route.table });
       this.list?.focus();
     } else if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && this.list) {

@@ -17,10 +17,23 @@ const REMEMBERED = 'moat.tenant';
  */
 export function signInPage(app) {
   const { pending } = app.status;
-  return h('main', { class: 'sign-in' }, h('div', { class: 'card' },
-    h('div', { class: 'welcome' }, h('img', { src: LOGO, alt: '', width: 56, height: 56 }), h('h1', {}, words.brand), h('p', {}, words.tagline)),
-    pending ? h('p', { class: 'notice warn' }, words.signIn.unsent(pending)) : null,
-    signInForm(app)));
+  return h(
+    'main',
+    { class: 'sign-in' },
+    h(
+      'div',
+      { class: 'card' },
+      h(
+        'div',
+        { class: 'welcome' },
+        h('img', { src: LOGO, alt: '', width: 56, height: 56 }),
+        h('h1', {}, words.brand),
+        h('p', {}, words.tagline),
+      ),
+      pending ? h('p', { class: 'notice warn' }, words.signIn.unsent(pending)) : null,
+      signInForm(app),
+    ),
+  );
 }
 
 /**
@@ -28,7 +41,9 @@ export function signInPage(app) {
  * @param {App} app
  */
 export function signInSheet(app) {
-  const dialog = sheet(words.signIn.title, { body: [h('p', { class: 'soft' }, words.signIn.text), signInForm(app, () => dialog.close())] });
+  const dialog = sheet(words.signIn.title, {
+    body: [h('p', { class: 'soft' }, words.signIn.text), signInForm(app, () => dialog.close())],
+  });
 }
 
 /**
@@ -48,7 +63,16 @@ function signInForm(app, done) {
   const submit = button(words.signIn.submit, () => {}, { kind: 'primary' });
   submit.type = 'submit';
   const needed = [...(server ? [server] : []), tenant, user, password];
-  const form = h('form', { noValidate: true }, server && labelled(words.signIn.server, server), labelled(words.signIn.company, tenant), labelled(words.signIn.user, user), labelled(words.signIn.password, password), error, submit);
+  const form = h(
+    'form',
+    { noValidate: true },
+    server && labelled(words.signIn.server, server),
+    labelled(words.signIn.company, tenant),
+    labelled(words.signIn.user, user),
+    labelled(words.signIn.password, password),
+    error,
+    submit,
+  );
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     void attempt();
@@ -61,13 +85,20 @@ function signInForm(app, done) {
     submit.disabled = true;
     submit.textContent = words.signIn.submitting;
     try {
-      await app.moat.login({ tenant: tenant.value.trim(), user: user.value.trim(), password: password.value, device: deviceName(), ...(server ? { server: server.value } : {}) });
+      await app.moat.login({
+        tenant: tenant.value.trim(),
+        user: user.value.trim(),
+        password: password.value,
+        device: deviceName(),
+        ...(server ? { server: server.value } : {}),
+      });
       localStorage.setItem(REMEMBERED, tenant.value.trim());
       void app.keep();
       done?.();
     } catch (failure) {
       const code = /** @type {any} */ (failure).code;
-      error.textContent = words.signIn.failedBecause[code] ?? (failure instanceof Error ? failure.message : String(failure));
+      error.textContent =
+        words.signIn.failedBecause[code] ?? (failure instanceof Error ? failure.message : String(failure));
       (code === 'bad_server' && server ? server : password).select();
     } finally {
       submit.disabled = false;
@@ -100,7 +131,15 @@ export async function signOut(app) {
  * @param {string} value
  */
 function input(name, autocomplete, value) {
-  return h('input', { id: uid(name), name, autocomplete, value, required: true, autocapitalize: 'none', spellcheck: false });
+  return h('input', {
+    id: uid(name),
+    name,
+    autocomplete,
+    value,
+    required: true,
+    autocapitalize: 'none',
+    spellcheck: false,
+  });
 }
 
 /**
@@ -114,7 +153,21 @@ function labelled(text, element) {
 /** Return the name by which an administrator recognizes this device. */
 function deviceName() {
   const { userAgent } = navigator;
-  const system = /iPhone|iPad/.exec(userAgent)?.[0] ?? (/Android/.test(userAgent) ? 'Android' : /Mac OS X/.test(userAgent) ? 'Mac' : /Windows/.test(userAgent) ? 'Windows' : 'Linux');
-  const browser = /Firefox/.test(userAgent) ? 'Firefox' : /Edg\//.test(userAgent) ? 'Edge' : /Chrome\//.test(userAgent) ? 'Chrome' : 'Safari';
+  const system =
+    /iPhone|iPad/.exec(userAgent)?.[0] ??
+    (/Android/.test(userAgent)
+      ? 'Android'
+      : /Mac OS X/.test(userAgent)
+        ? 'Mac'
+        : /Windows/.test(userAgent)
+          ? 'Windows'
+          : 'Linux');
+  const browser = /Firefox/.test(userAgent)
+    ? 'Firefox'
+    : /Edg\//.test(userAgent)
+      ? 'Edge'
+      : /Chrome\//.test(userAgent)
+        ? 'Chrome'
+        : 'Safari';
   return words.signIn.deviceName(native ? words.signIn.app : browser, system);
 }

@@ -23,11 +23,34 @@ export class StatusBar {
     this.attention = h('a', { class: 'attention', href: address({ page: 'outbox' }), hidden: true });
     this.who = h('span', { class: 'who' });
     this.fill = h('div', {});
-    this.progress = h('div', { class: 'progress', role: 'progressbar', 'aria-label': words.account.progress, 'aria-valuemin': '0', 'aria-valuemax': '100', hidden: true }, this.fill);
-    this.element = h('header', { class: 'status-bar' },
-      h('a', { class: 'brand', href: '#/', 'aria-label': words.account.home }, h('img', { src: LOGO, alt: '', width: 28, height: 28 }), h('span', {}, words.brand)),
-      this.state, this.announcer, this.attention, this.who,
-      button(words.account.menu, () => this.menu(), { icon: 'user', kind: 'icon' }), this.progress);
+    this.progress = h(
+      'div',
+      {
+        class: 'progress',
+        role: 'progressbar',
+        'aria-label': words.account.progress,
+        'aria-valuemin': '0',
+        'aria-valuemax': '100',
+        hidden: true,
+      },
+      this.fill,
+    );
+    this.element = h(
+      'header',
+      { class: 'status-bar' },
+      h(
+        'a',
+        { class: 'brand', href: '#/', 'aria-label': words.account.home },
+        h('img', { src: LOGO, alt: '', width: 28, height: 28 }),
+        h('span', {}, words.brand),
+      ),
+      this.state,
+      this.announcer,
+      this.attention,
+      this.who,
+      button(words.account.menu, () => this.menu(), { icon: 'user', kind: 'icon' }),
+      this.progress,
+    );
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.calm = undefined;
     this.stop = app.on('status', () => this.update());
@@ -74,21 +97,64 @@ export class StatusBar {
     const { text, hint } = describe(status, Date.now());
     const dialog = sheet(text, {
       body: [h('p', {}, hint), h('p', { class: 'soft' }, safety(status.storage, this.app.kept))],
-      foot: [button(words.account.viewOutbox, () => { dialog.close(); location.hash = address({ page: 'outbox' }); }, { icon: 'inbox' }),
-        button(words.account.diagnostics, () => { dialog.close(); location.hash = address({ page: 'diagnostics' }); }, { icon: 'info' })],
+      foot: [
+        button(
+          words.account.viewOutbox,
+          () => {
+            dialog.close();
+            location.hash = address({ page: 'outbox' });
+          },
+          { icon: 'inbox' },
+        ),
+        button(
+          words.account.diagnostics,
+          () => {
+            dialog.close();
+            location.hash = address({ page: 'diagnostics' });
+          },
+          { icon: 'info' },
+        ),
+      ],
     });
   }
 
   menu() {
     const { status } = this.app;
-    const go = (/** @type {import('../router.js').Route} */ route) => () => { dialog.close(); location.hash = address(route); };
+    const go = (/** @type {import('../router.js').Route} */ route) => () => {
+      dialog.close();
+      location.hash = address(route);
+    };
     const items = [
       button(words.account.outbox, go({ page: 'outbox' }), { icon: 'inbox' }),
       button(words.account.diagnostics, go({ page: 'diagnostics' }), { icon: 'info' }),
-      ...(install.ready ? [button(words.account.install, () => { dialog.close(); void install.ask(); }, { icon: 'box' })] : []),
+      ...(install.ready
+        ? [
+            button(
+              words.account.install,
+              () => {
+                dialog.close();
+                void install.ask();
+              },
+              { icon: 'box' },
+            ),
+          ]
+        : []),
       h('hr', {}),
-      button(status.phase === 'signed_out' ? words.account.signInAgain : words.account.signOut, () => { dialog.close(); void signOut(this.app); }, { icon: 'logout', kind: 'danger' }),
+      button(
+        status.phase === 'signed_out' ? words.account.signInAgain : words.account.signOut,
+        () => {
+          dialog.close();
+          void signOut(this.app);
+        },
+        { icon: 'logout', kind: 'danger' },
+      ),
     ];
-    const dialog = sheet(status.user ?? words.account.title, { body: [h('p', { class: 'soft' }, [status.tenant, profileName(status.profile)].filter(Boolean).join(' · ')), h('div', { class: 'menu' }, ...items), ...(install.how ? [h('p', { class: 'soft' }, install.how)] : [])] });
+    const dialog = sheet(status.user ?? words.account.title, {
+      body: [
+        h('p', { class: 'soft' }, [status.tenant, profileName(status.profile)].filter(Boolean).join(' · ')),
+        h('div', { class: 'menu' }, ...items),
+        ...(install.how ? [h('p', { class: 'soft' }, install.how)] : []),
+      ],
+    });
   }
 }

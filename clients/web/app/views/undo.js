@@ -7,7 +7,8 @@ import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
- * @typedef {{op: 'insert' | 'update' | 'delete', table: string, id: string, before?: Record<string, any>, opId?: number | null}} Done
+ * @typedef {{op: 'insert' | 'update' | 'delete', table: string, id: string, before?: Record<string, any>,
+ *   opId?: number | null}} Done
  *   `before`: the old values of an update’s fields, or the deleted record
  */
 
@@ -21,10 +22,11 @@ const FAILED = new Set(['conflict', 'rejected', 'parked']);
  * @param {Done} done
  */
 export function toastWithUndo(app, text, done) {
-  const onaction = () => void app.attempt(async () => {
-    await undo(app, done);
-    toast(words.undo.done);
-  });
+  const onaction = () =>
+    void app.attempt(async () => {
+      await undo(app, done);
+      toast(words.undo.done);
+    });
   const close = toast(text, { action: words.undo.undo, onaction, onclose: () => stop() });
   const stop = app.on('overlays', async () => {
     const overlays = await app.moat.overlays().catch(() => []);
@@ -49,10 +51,14 @@ async function undo(app, done) {
   const { op, table, id, before = {} } = done;
   const waiting = await app.moat.overlays('pending');
   const own = waiting.find((overlay) => isOf(overlay, done));
-  if (own && await discarded(app, own.op_id)) return;
+  if (own && (await discarded(app, own.op_id))) return;
   const type = app.types.get(table);
   const rights = app.rights(table);
-  const may = { insert: rights.delete, update: rights.update, delete: type !== undefined && allows(rights, { op: 'insert', payload: before }, type) }[op];
+  const may = {
+    insert: rights.delete,
+    update: rights.update,
+    delete: type !== undefined && allows(rights, { op: 'insert', payload: before }, type),
+  }[op];
   if (!may) throw new Error(words.undo.notAllowed);
   if (op === 'insert') await app.moat.remove(table, id);
   else if (op === 'update') await app.moat.update(table, id, before);

@@ -27,7 +27,12 @@ export class WelcomeView {
     const { app } = this;
     if (app.types.size) return this.element.replaceChildren(icon('list'), h('p', {}, words.welcome.choose));
     const { text, hint, progress } = describe(app.status, Date.now());
-    if (app.status.phase === 'live') return this.element.replaceChildren(icon('box'), h('h1', {}, words.welcome.nothing), h('p', {}, words.welcome.nothingText));
+    if (app.status.phase === 'live')
+      return this.element.replaceChildren(
+        icon('box'),
+        h('h1', {}, words.welcome.nothing),
+        h('p', {}, words.welcome.nothingText),
+      );
     const bar = h('progress', { max: 1, 'aria-label': words.welcome.firstSync });
     if (progress !== null) bar.value = progress;
     return this.element.replaceChildren(h('h1', {}, text), h('p', {}, hint), bar);

@@ -11,7 +11,10 @@ import { OutboxView } from '../../app/views/outbox.js';
 import { JOB } from '../sdk/support.js';
 
 const TYPE = { ...JOB, label: 'Job', label_plural: 'Jobs' };
-const turn = () => new Promise((resolve) => { setTimeout(resolve, 0); });
+const turn = () =>
+  new Promise((resolve) => {
+    setTimeout(resolve, 0);
+  });
 
 /** An app whose replica fails while `broken` is set. */
 function appOf() {
@@ -21,8 +24,18 @@ function appOf() {
     return answer;
   };
   const moat = {
-    status: () => ({ phase: 'live', online: true, user: 'tom' }), onStatus() {}, onChange: (listener) => { it.change = listener; },
-    objects: call([TYPE]), layouts: call([]), overlays: call([]), conflicts: call([]), diagnostics: call({}), history: call({ results: [], next: null }), query: call([]),
+    status: () => ({ phase: 'live', online: true, user: 'tom' }),
+    onStatus() {},
+    onChange: (listener) => {
+      it.change = listener;
+    },
+    objects: call([TYPE]),
+    layouts: call([]),
+    overlays: call([]),
+    conflicts: call([]),
+    diagnostics: call({}),
+    history: call({ results: [], next: null }),
+    query: call([]),
   };
   it.app = new App(/** @type {any} */ (moat));
   return it;
@@ -36,7 +49,8 @@ afterEach(dismiss);
 test('definitions that failed to load are read at the next change, and other topics continue', async () => {
   const it = appOf();
   const received = [];
-  for (const topic of /** @type {const} */ (['definitions', 'overlays', 'changed'])) it.app.on(topic, () => received.push(topic));
+  for (const topic of /** @type {const} */ (['definitions', 'overlays', 'changed']))
+    it.app.on(topic, () => received.push(topic));
   it.change({ object_metadata: null, overlays: null });
   await turn();
   it.broken = false;

@@ -8,12 +8,30 @@ import { FilterPanel } from '../../app/views/filters.js';
 import { page } from './page.js';
 
 const field = (name, kind, more = {}) => ({ name, kind, label: name, ...more });
-const TITLE = field('title', 'text'), PRICE = field('price', 'decimal'), URGENT = field('urgent', 'boolean'), AT = field('at', 'datetime');
+const TITLE = field('title', 'text'),
+  PRICE = field('price', 'decimal'),
+  URGENT = field('urgent', 'boolean'),
+  AT = field('at', 'datetime');
 const SIZE = field('size', 'choice', { choices: [{ value: 's', label: 'Small' }] });
 
 /** A panel in a page, and how often it reported a change. */
 function panelOf(fields) {
-  const it = { said: 0, panel: new FilterPanel({ changed: () => { it.said += 1; } }), choices: (more = {}) => ({ fields, all: fields.map(({ name }) => name), columns: ['title'], sort: null, title: 'title', ...more }) };
+  const it = {
+    said: 0,
+    panel: new FilterPanel({
+      changed: () => {
+        it.said += 1;
+      },
+    }),
+    choices: (more = {}) => ({
+      fields,
+      all: fields.map(({ name }) => name),
+      columns: ['title'],
+      sort: null,
+      title: 'title',
+      ...more,
+    }),
+  };
   document.body.append(it.panel.element);
   it.panel.use(it.choices());
   return it;
@@ -24,9 +42,26 @@ beforeEach(page);
 
 test('a control shows the value it returned, for every kind', () => {
   const at = '2026-11-21T09:30:00.000000Z';
-  for (const [of, given] of [[TITLE, 'a'], [PRICE, 1.5], [URGENT, true], [URGENT, false], [AT, at], [SIZE, 's'], [TITLE, '']]) assert.equal(valueOf(of, shownValue(of, given)), given);
+  for (const [of, given] of [
+    [TITLE, 'a'],
+    [PRICE, 1.5],
+    [URGENT, true],
+    [URGENT, false],
+    [AT, at],
+    [SIZE, 's'],
+    [TITLE, ''],
+  ])
+    assert.equal(valueOf(of, shownValue(of, given)), given);
   assert.equal(shownValue(AT, at), toLocalInput(at));
-  assert.deepEqual([filterOf(URGENT).value, isSet(filterOf(URGENT)), isSet(filterOf(PRICE)), isSet({ ...filterOf(PRICE), op: 'empty' })], [true, true, false, true]);
+  assert.deepEqual(
+    [
+      filterOf(URGENT).value,
+      isSet(filterOf(URGENT)),
+      isSet(filterOf(PRICE)),
+      isSet({ ...filterOf(PRICE), op: 'empty' }),
+    ],
+    [true, true, false, true],
+  );
   assert.deepEqual(operatorsOf(URGENT), [['eq', 'is']]);
 });
 
@@ -46,9 +81,12 @@ test('a redraw keeps values in their inputs, and the focus', () => {
   value(it, 1).act('input', { value: '1.0' });
   it.panel.draw();
   assert.deepEqual([value(it).value, value(it, 1).value], ['roof', '1.0'], 'text being typed is not normalized');
-  assert.deepEqual(it.panel.filters, [{ field: 'title', op: 'contains', value: 'roof' }, { field: 'price', op: 'contains', value: 1 }]);
+  assert.deepEqual(it.panel.filters, [
+    { field: 'title', op: 'contains', value: 'roof' },
+    { field: 'price', op: 'contains', value: 1 },
+  ]);
 
-  it.panel.use(it.choices({ fields: [PRICE, AT, TITLE].map((each) => ({ ...each, label: `The ${each.name}` })) })); // a publish
+  it.panel.use(it.choices({ fields: [PRICE, AT, TITLE].map((each) => ({ ...each, label: `The ${each.name}` })) }));
   assert.deepEqual([value(it).value, value(it, 1).value], ['roof', '1.0']);
 });
 
@@ -70,7 +108,12 @@ test('changing a field, a condition, the sort, or a column by keyboard keeps the
   const [which, how] = it.panel.list.children[0].children;
   const [, sort, order] = it.panel.sortBox.children;
   const box = it.panel.columnBox.children[1].children[0];
-  for (const [element, change] of [[which, { value: 'size' }], [how, { value: 'ne' }], [sort, { value: 'price' }], [order, { value: 'desc' }]]) {
+  for (const [element, change] of [
+    [which, { value: 'size' }],
+    [how, { value: 'ne' }],
+    [sort, { value: 'price' }],
+    [order, { value: 'desc' }],
+  ]) {
     element.act('change', change);
     assert.equal(document.activeElement, element, change.value);
     it.panel.use({ ...it.choices(), sort: it.panel.sort, columns: it.panel.columns });
@@ -79,7 +122,10 @@ test('changing a field, a condition, the sort, or a column by keyboard keeps the
   box.act('input', { checked: true });
   it.panel.draw();
   assert.equal(document.activeElement, box);
-  assert.deepEqual([it.said, it.panel.sort, it.panel.columns], [5, { field: 'price', descending: true }, ['title', 'size']]);
+  assert.deepEqual(
+    [it.said, it.panel.sort, it.panel.columns],
+    [5, { field: 'price', descending: true }, ['title', 'size']],
+  );
 
   it.panel.use(it.choices({ fields: [{ ...TITLE, label: 'Name' }, SIZE, PRICE] }));
   which.focus();
@@ -102,7 +148,10 @@ test('removing a filter moves the focus to the next one, or to the Add button', 
 test('a boolean filter applies immediately, and a filter goes with its field', () => {
   const it = panelOf([URGENT, TITLE]);
   it.panel.add();
-  assert.deepEqual([it.said, value(it).value, it.panel.filters], [1, 'true', [{ field: 'urgent', op: 'eq', value: true }]]);
+  assert.deepEqual(
+    [it.said, value(it).value, it.panel.filters],
+    [1, 'true', [{ field: 'urgent', op: 'eq', value: true }]],
+  );
   value(it).act('change', { value: '' });
   it.panel.draw();
   assert.deepEqual([it.said, value(it).value, it.panel.filters[0].value], [2, '', false]);

@@ -12,7 +12,12 @@ const TYPE = { ...JOB, label: 'Job', label_plural: 'Jobs', icon: 'wrench', title
 function listOf() {
   const it = { shown: [], say: (_update) => {} };
   const app = {
-    types: new Map([['jobs', TYPE]]), drafts: new Map(), on: () => () => {}, canCreate: () => true, rights: () => ({ canRead: () => true }), titleOf: () => '',
+    types: new Map([['jobs', TYPE]]),
+    drafts: new Map(),
+    on: () => () => {},
+    canCreate: () => true,
+    rights: () => ({ canRead: () => true }),
+    titleOf: () => '',
     moat: {
       states: async () => ({}),
       list: (options, listener) => {
@@ -30,7 +35,8 @@ function listOf() {
 beforeEach(page);
 
 test('a list that fails shows the error and a retry button', () => {
-  const it = listOf(), { view } = it;
+  const it = listOf(),
+    { view } = it;
   it.say({ count: 0, error: { code: 'storage_failed', message: 'disk I/O error' } });
   assert.equal(view.nothing.text, 'Couldn’t load the list disk I/O error Try again');
   assert.deepEqual([view.nothing.hidden, view.virtual.element.hidden, view.count.textContent], [false, true, '']);
@@ -44,7 +50,8 @@ test('a list that fails shows the error and a retry button', () => {
 });
 
 test('a list without matches says so, and keeps its button while the list changes', () => {
-  const it = listOf(), { view } = it;
+  const it = listOf(),
+    { view } = it;
   view.chips.called('Done').act('click');
   it.say({ count: 0 });
   const all = view.nothing.called('Clear filters');
@@ -58,22 +65,35 @@ test('a list without matches says so, and keeps its button while the list change
 test('a pressed chip or column head keeps its element and updates its label', () => {
   const { view, shown } = listOf();
   view.widen(true);
-  for (const [chip, status] of [['Done', 'done'], ['Open', 'open']]) {
+  for (const [chip, status] of [
+    ['Done', 'done'],
+    ['Open', 'open'],
+  ]) {
     const element = view.chips.called(chip);
     element.act('click');
-    assert.deepEqual([document.activeElement, element.attributes['aria-pressed'], shown.at(-1).where.params], [element, 'true', [status]]);
+    assert.deepEqual(
+      [document.activeElement, element.attributes['aria-pressed'], shown.at(-1).where.params],
+      [element, 'true', [status]],
+    );
   }
   assert.equal(view.chips.called('Done').attributes['aria-pressed'], 'false');
   const head = view.tableHead.called('Sort by price');
-  for (const [label, arrow] of [['Sort by price, ascending', '↑'], ['Sort by price, descending', '↓']]) {
+  for (const [label, arrow] of [
+    ['Sort by price, ascending', '↑'],
+    ['Sort by price, descending', '↓'],
+  ]) {
     head.act('click');
-    assert.deepEqual([document.activeElement, head.attributes['aria-label'], head.children[1].textContent], [head, label, arrow]);
+    assert.deepEqual(
+      [document.activeElement, head.attributes['aria-label'], head.children[1].textContent],
+      [head, label, arrow],
+    );
   }
   assert.deepEqual(view.panel.sort, { field: 'price', descending: true });
 });
 
 test('a filter on a field that became unreadable is dropped', () => {
-  const it = listOf(), { view } = it;
+  const it = listOf(),
+    { view } = it;
   view.panel.add();
   const { field } = view.panel.rows[0];
   Object.assign(view.panel.rows[0], { op: 'filled' });

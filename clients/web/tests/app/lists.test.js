@@ -10,20 +10,46 @@ import { JOB, fieldService } from '../sdk/support.js';
 
 /** @type {any} */
 const type = {
-  object_name: 'job', table_name: 'jobs', title_field: 'title', subtypes: [], statuses: [{ value: 'open', label: 'Open' }],
-  fields: [{ name: 'notes', kind: 'text' }, { name: 'title', kind: 'text' }, { name: 'attrs', kind: 'json' }, { name: 'crew', kind: 'integer' }],
+  object_name: 'job',
+  table_name: 'jobs',
+  title_field: 'title',
+  subtypes: [],
+  statuses: [{ value: 'open', label: 'Open' }],
+  fields: [
+    { name: 'notes', kind: 'text' },
+    { name: 'title', kind: 'text' },
+    { name: 'attrs', kind: 'json' },
+    { name: 'crew', kind: 'integer' },
+  ],
 };
 const state = (more = {}) => ({ search: '', filters: [], sort: null, ...more });
 
 test('a list shows the title, then the status, and never JSON or unreadable fields', () => {
-  assert.deepEqual(listColumns(type, () => true), ['title', 'status', 'notes', 'crew']);
-  assert.deepEqual(listColumns(type, (f) => f !== 'notes', 2), ['title', 'status']);
+  assert.deepEqual(
+    listColumns(type, () => true),
+    ['title', 'status', 'notes', 'crew'],
+  );
+  assert.deepEqual(
+    listColumns(type, (f) => f !== 'notes', 2),
+    ['title', 'status'],
+  );
 });
 
 const PAGE = { columns: ['title'], types: new Map() };
 
 test('every value is a parameter, and unknown field names never reach the SQL', () => {
-  const { where, order, select } = listOptions(type, state({ search: `50%_ "x'`, filters: [{ field: 'status', op: 'eq', value: 'held' }, { field: 'id"; DROP', op: 'eq', value: 1 }], sort: { field: 'zz', descending: true } }), PAGE);
+  const { where, order, select } = listOptions(
+    type,
+    state({
+      search: `50%_ "x'`,
+      filters: [
+        { field: 'status', op: 'eq', value: 'held' },
+        { field: 'id"; DROP', op: 'eq', value: 1 },
+      ],
+      sort: { field: 'zz', descending: true },
+    }),
+    PAGE,
+  );
   const sql = where.sql + select.sql;
   assert.ok(!sql.includes('DROP') && !sql.includes('50') && !sql.includes('held'));
   assert.equal(order, null);
@@ -32,7 +58,15 @@ test('every value is a parameter, and unknown field names never reach the SQL', 
   assert.equal(where.params.at(-1), 'held');
 });
 
-const DECIMALS = { ...JOB, label: 'Job', label_plural: 'Jobs', title_field: 'title', conflict_policy: 'field_merge', json_schema: {}, icon: '' };
+const DECIMALS = {
+  ...JOB,
+  label: 'Job',
+  label_plural: 'Jobs',
+  title_field: 'title',
+  conflict_policy: 'field_merge',
+  json_schema: {},
+  icon: '',
+};
 /** @param {any} replica */
 const finder = (replica) => (/** @type {any} */ more) => {
   const where = /** @type {any} */ (listOptions(/** @type {any} */ (DECIMALS), state(more), PAGE).where);
@@ -41,13 +75,24 @@ const finder = (replica) => (/** @type {any} */ more) => {
 
 test('a search ignores case in every alphabet, and finds numbers as shown', () => {
   const { log, replica } = fieldService();
-  ['Ölwechsel', 'ALTÖL', 'Ёлка', 'Straße 5'].forEach((title, at) => log.add('jobs', `k${at}`, 'insert', 1, { title, price: '1234.50' }));
+  ['Ölwechsel', 'ALTÖL', 'Ёлка', 'Straße 5'].forEach((title, at) =>
+    log.add('jobs', `k${at}`, 'insert', 1, { title, price: '1234.50' }),
+  );
   replica.applyChanges(log.frame());
   const find = finder(replica);
-  assert.deepEqual(['öl', 'ÖL', 'altöl', 'ёЛ', 'STRASSE', 'straße', 'boiler', 'b%'].map((search) => find({ search })), [['k0', 'k1'], ['k0', 'k1'], ['k1'], ['k2'], [], ['k3'], ['j1'], []]);
-  assert.deepEqual(['95.00', '95', '1234.5', '.50', '0.00'].map((search) => find({ search })), [['j1'], ['j1'], ['k0', 'k1', 'k2', 'k3'], ['k0', 'k1', 'k2', 'k3'], []]);
+  assert.deepEqual(
+    ['öl', 'ÖL', 'altöl', 'ёЛ', 'STRASSE', 'straße', 'boiler', 'b%'].map((search) => find({ search })),
+    [['k0', 'k1'], ['k0', 'k1'], ['k1'], ['k2'], [], ['k3'], ['j1'], []],
+  );
+  assert.deepEqual(
+    ['95.00', '95', '1234.5', '.50', '0.00'].map((search) => find({ search })),
+    [['j1'], ['j1'], ['k0', 'k1', 'k2', 'k3'], ['k0', 'k1', 'k2', 'k3'], []],
+  );
   assert.deepEqual(find({ search: withPoint('1.234,5', 'de') }), ['k0', 'k1', 'k2', 'k3']);
-  assert.deepEqual([withPoint('1,234.5', 'en'), withPoint('-95,', 'de'), withPoint('Roof', 'de')], ['1234.5', '-95.', 'Roof']);
+  assert.deepEqual(
+    [withPoint('1,234.5', 'en'), withPoint('-95,', 'de'), withPoint('Roof', 'de')],
+    ['1234.5', '-95.', 'Roof'],
+  );
   assert.deepEqual(find({ filters: [{ field: 'title', op: 'contains', value: 'ölw' }] }), ['k0']);
   const { where } = /** @type {any} */ (listOptions(/** @type {any} */ (DECIMALS), state({ search: 'roof' }), PAGE));
   assert.ok(!where.sql.includes('printf') && where.params.length === 3, 'a plain word costs one comparison per column');
@@ -65,10 +110,19 @@ test('statuses sort in their declared order', () => {
 });
 
 test('rows include titles of references, except to types that are not on this device', () => {
-  const job = { ...type, fields: [...type.fields, { name: 'customer', kind: 'reference', reference_table: 'customers' }, { name: 'van', kind: 'reference', reference_table: 'vans' }] };
+  const job = {
+    ...type,
+    fields: [
+      ...type.fields,
+      { name: 'customer', kind: 'reference', reference_table: 'customers' },
+      { name: 'van', kind: 'reference', reference_table: 'vans' },
+    ],
+  };
   const types = new Map([['customers', { ...type, table_name: 'customers', title_field: 'name' }]]);
   const { select, where } = listOptions(job, state(), { columns: ['title', 'customer', 'van', 'gone'], types });
-  assert.ok(select.sql.includes('AS "customer title"') && !select.sql.includes('van title') && !select.sql.includes('gone'));
+  assert.ok(
+    select.sql.includes('AS "customer title"') && !select.sql.includes('van title') && !select.sql.includes('gone'),
+  );
   assert.equal(where, null);
 });
 
@@ -81,7 +135,10 @@ test('a window covers the viewport at any position of a list of any length', () 
       const { first, count, top } = windowOf({ ...list, scrollTop });
       assert.ok(first >= 0 && first + count <= rows);
       assert.ok(top <= scrollTop + 0.01 || first === 0, 'starts above the viewport');
-      assert.ok(top + count * 56 >= Math.min(scrollTop + 700, height) - 0.01 || first + count === rows, 'ends below it');
+      assert.ok(
+        top + count * 56 >= Math.min(scrollTop + 700, height) - 0.01 || first + count === rows,
+        'ends below it',
+      );
     }
     const end = windowOf({ ...list, scrollTop: Math.max(0, height - 700) });
     assert.equal(end.first + end.count, rows);
@@ -98,16 +155,23 @@ test('scrolling to a row moves no further than needed', () => {
 
 test('rows stay visible until the next list has some, which starts at its first row', async () => {
   /** @type {any[]} */
-  const received = [], opened = [];
+  const received = [],
+    opened = [];
   /** @type {(update: any) => void} */
   let say = () => {};
   const list = new LiveList({
     open: (options, listener) => {
       say = listener;
       opened.push(options);
-      return { show: (next) => opened.push(next), rows: async () => [{ id: 'a' }, null], close: () => opened.push('closed') };
+      return {
+        show: (next) => opened.push(next),
+        rows: async () => [{ id: 'a' }, null],
+        close: () => opened.push('closed'),
+      };
     },
-    changed: (how) => received.push(how), progress: (share) => received.push(share), failed: ({ code }) => received.push(code),
+    changed: (how) => received.push(how),
+    progress: (share) => received.push(share),
+    failed: ({ code }) => received.push(code),
   });
   list.show(type, state(), PAGE);
   say({ count: 0, complete: false, progress: 0.5, top: true });
@@ -116,15 +180,33 @@ test('rows stay visible until the next list has some, which starts at its first 
   list.show(type, state({ search: 'x' }), PAGE);
   say({ count: 0, complete: true, progress: null, top: true });
   say({ count: 0, complete: true, progress: null, top: false, error: { code: 'unknown_table', message: '' } });
-  assert.deepEqual(received, [0.5, null, { count: 2, top: true }, null, { count: 3, top: false }, null, { count: 0, top: true }, null, 'unknown_table']);
+  assert.deepEqual(received, [
+    0.5,
+    null,
+    { count: 2, top: true },
+    null,
+    { count: 3, top: false },
+    null,
+    { count: 0, top: true },
+    null,
+    'unknown_table',
+  ]);
   assert.deepEqual(await list.rows(0, 2), [{ id: 'a' }, { id: '' }]);
   list.stop();
   assert.deepEqual([opened.length, opened[2]], [3, 'closed']);
 });
 
 test('a wide list shows the columns that fit, title first, numbers aligned right', () => {
-  const wide = { ...type, label: 'Job', fields: [...type.fields.map((/** @type {any} */ field) => ({ label: field.name, ...field })), { name: 'customer', kind: 'reference', label: 'Customer', reference_table: 'customers' }] };
-  const columns = (/** @type {number} */ width) => tableColumns(wide, ['title', 'status', 'crew', 'customer', 'gone'], width).map(({ name }) => name);
+  const wide = {
+    ...type,
+    label: 'Job',
+    fields: [
+      ...type.fields.map((/** @type {any} */ field) => ({ label: field.name, ...field })),
+      { name: 'customer', kind: 'reference', label: 'Customer', reference_table: 'customers' },
+    ],
+  };
+  const columns = (/** @type {number} */ width) =>
+    tableColumns(wide, ['title', 'status', 'crew', 'customer', 'gone'], width).map(({ name }) => name);
   assert.deepEqual(columns(1000), ['title', 'status', 'crew', 'customer']);
   assert.deepEqual(columns(440), ['title', 'status', 'crew']);
   assert.deepEqual(columns(100), ['title']);

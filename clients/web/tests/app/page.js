@@ -1,4 +1,4 @@
-/** A minimal DOM for tests: elements with children, attributes, listeners, and focus. As in a browser, removal blurs. */
+/** A minimal DOM for tests: elements with children, attributes, listeners, and focus. Removal takes the focus. */
 
 globalThis.location ??= /** @type {any} */ ({ protocol: 'https:', hash: '' });
 
@@ -33,7 +33,11 @@ class Element {
   }
 
   append(...nodes) {
-    for (const node of nodes) this.insertBefore(typeof node === 'string' ? Object.assign(new Element('#text'), { textContent: node }) : node, null);
+    for (const node of nodes)
+      this.insertBefore(
+        typeof node === 'string' ? Object.assign(new Element('#text'), { textContent: node }) : node,
+        null,
+      );
   }
 
   appendChild(node) {
@@ -135,17 +139,31 @@ class Element {
 
   /** The first element with this accessible name. */
   called(label) {
-    return this.all().find((each) => each.attributes['aria-label'] === label || each.children.some(({ textContent }) => textContent === label));
+    return this.all().find(
+      (each) =>
+        each.attributes['aria-label'] === label || each.children.some(({ textContent }) => textContent === label),
+    );
   }
 }
 
 /** Create a page for the tests of one file. */
 export function page() {
   const body = new Element('body');
-  globalThis.ResizeObserver = /** @type {any} */ (class { observe() {} disconnect() {} });
+  globalThis.ResizeObserver = /** @type {any} */ (
+    class {
+      observe() {}
+      disconnect() {}
+    }
+  );
   globalThis.requestAnimationFrame = () => 0;
   Object.assign(globalThis, { Element, HTMLElement: Element, ShadowRoot: class {} });
-  globalThis.document = /** @type {any} */ ({ body, activeElement: body, querySelector: () => null, createElement: (name) => new Element(name), createElementNS: (_, name) => new Element(name) });
+  globalThis.document = /** @type {any} */ ({
+    body,
+    activeElement: body,
+    querySelector: () => null,
+    createElement: (name) => new Element(name),
+    createElementNS: (_, name) => new Element(name),
+  });
   return body;
 }
 

@@ -12,7 +12,13 @@ function made(kind, value = null) {
   const said = [];
   const references = { search: async () => [{ id: 'c1', title: 'Acme' }], title: async (_, id) => `Title of ${id}` };
   /** @type {any} */
-  const one = widget(/** @type {any} */ ({ name: 'f', kind, label: 'F' }), { oninput: (typed) => { said.push(typed); one.show(typed); }, references });
+  const one = widget(/** @type {any} */ ({ name: 'f', kind, label: 'F' }), {
+    oninput: (typed) => {
+      said.push(typed);
+      one.show(typed);
+    },
+    references,
+  });
   one.show(value);
   return { ...one, said };
 }
