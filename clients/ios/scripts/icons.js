@@ -1,6 +1,6 @@
 /**
- * Draws the app's icon and launch pictures from the web client's icon and colours: `npm run icons`, after either has changed. Needs Chromium
- * (CHROMIUM says where). What it writes is committed; a Mac needs none of this.
+ * Draw the app’s icon and launch images from the web client’s icon and colours. Run `npm run icons` after either
+ * changed. It needs Chromium (set CHROMIUM to its path). The output is committed, so a Mac does not need this script.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -12,24 +12,43 @@ import { fileURLToPath } from 'node:url';
 const home = join(dirname(fileURLToPath(import.meta.url)), '..');
 const assets = join(home, 'ios/App/App/Assets.xcassets');
 const logo = readFileSync(join(home, '../web/app/icons/icon.svg'), 'utf8');
-/** iOS cuts the corners itself, and wants no transparency. */
+/** iOS rounds the corners itself and allows no transparency. */
 const square = logo.replace(/ rx="[^"]*"/, '');
-const [light, dark] = readFileSync(join(home, '../web/app/styles/tokens.css'), 'utf8').match(/(?<=--ground: )#[0-9a-f]{6}/g) ?? [];
-if (square === logo || !light || !dark) throw new Error('The icon or the colours of the web client are not what this script reads.');
+const [light, dark] =
+  readFileSync(join(home, '../web/app/styles/tokens.css'), 'utf8').match(/(?<=--ground: )#[0-9a-f]{6}/g) ?? [];
+if (square === logo || !light || !dark)
+  throw new Error('This script cannot read the icon or the colours of the web client.');
 
 /**
  * @param {string} file
- * @param {number} size of the square picture
+ * @param {number} size edge of the square image
  * @param {string} svg
- * @param {number} width of what is drawn in the middle of it
+ * @param {number} width width of the drawing in its middle
  * @param {string} background
  */
 function draw(file, size, svg, width, background) {
   const work = mkdtempSync(join(tmpdir(), 'moat-icons-'));
   const page = join(work, 'page.html');
-  writeFileSync(page, `<!doctype html><style>html,body{margin:0;height:100%;background:${background}}body{display:grid;place-items:center}svg{display:block;width:${width}px}</style>${svg}`);
-  const options = ['--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--force-device-scale-factor=1', `--user-data-dir=${work}/profile`, `--window-size=${size},${size}`];
-  execFileSync(process.env.CHROMIUM ?? 'chromium', [...options, `--screenshot=${join(assets, file)}`, `file://${page}`], { stdio: 'ignore' });
+  const styles = [
+    `html,body{margin:0;height:100%;background:${background}}`,
+    'body{display:grid;place-items:center}',
+    `svg{display:block;width:${width}px}`,
+  ];
+  writeFileSync(page, `<!doctype html><style>${styles.join('')}</style>${svg}`);
+  const options = [
+    '--headless=new',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--hide-scrollbars',
+    '--force-device-scale-factor=1',
+    `--user-data-dir=${work}/profile`,
+    `--window-size=${size},${size}`,
+  ];
+  execFileSync(
+    process.env.CHROMIUM ?? 'chromium',
+    [...options, `--screenshot=${join(assets, file)}`, `file://${page}`],
+    { stdio: 'ignore' },
+  );
   rmSync(work, { recursive: true, force: true });
 }
 
