@@ -67,12 +67,15 @@ export class Notices {
   /** @param {Overlay} overlay */
   notice(overlay) {
     const { app } = this;
-    const what = this.what(overlay);
     if (overlay.state === 'conflict') {
       return box(
         'warn',
         words.notices.conflictTitle,
-        words.notices.conflictText(overlay.details?.by || words.notices.someoneElse, what),
+        words.notices.conflictText(
+          overlay.details?.by || words.notices.someoneElse,
+          verb(overlay.op),
+          this.fields(overlay),
+        ),
         [button(words.notices.review, () => void openConflict(app, overlay.op_id), { kind: 'primary' })],
       );
     }
@@ -84,7 +87,11 @@ export class Notices {
         : h('a', { class: 'button primary', href: address({ page: 'fix', op: overlay.op_id }) }, words.notices.fix);
     const title = overlay.state === 'parked' ? words.notices.parkedTitle : words.notices.rejectedTitle;
     const leftOut = (fixing?.leftOut ?? []).map((name) => fieldsOf(type).get(name)?.label ?? name);
-    const parts = [rejectionText(type, overlay), what, leftOut.length ? words.notices.leftOut(leftOut.join(', ')) : ''];
+    const parts = [
+      rejectionText(type, overlay),
+      this.what(overlay),
+      leftOut.length ? words.notices.leftOut(leftOut.join(', ')) : '',
+    ];
     return box('bad', title, parts.filter(Boolean).join(' '), [fix, this.undo(words.notices.discard, overlay)]);
   }
 
@@ -110,9 +117,16 @@ export class Notices {
 
   /** @param {Overlay} overlay */
   what(overlay) {
-    const type = this.app.types.get(overlay.table);
-    const fields = fieldChanges(type, overlay).map(({ label }) => label);
-    return words.notices.edit(verb(overlay.op), overlay.op === 'update' ? fields : []);
+    return words.notices.edit(verb(overlay.op), this.fields(overlay));
+  }
+
+  /**
+   * Return the labels of the fields that an update changes.
+   * @param {Overlay} overlay
+   */
+  fields(overlay) {
+    if (overlay.op !== 'update') return [];
+    return fieldChanges(this.app.types.get(overlay.table), overlay).map(({ label }) => label);
   }
 }
 

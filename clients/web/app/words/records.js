@@ -89,7 +89,7 @@ export const filters = {
   value: 'Value',
   remove: 'Remove filter',
   choose: 'Choose…',
-  defaultOrder: 'Default order',
+  defaultOrder: 'Default',
   order: 'Order',
   ascending: 'Ascending',
   descending: 'Descending',
@@ -152,8 +152,9 @@ export const ops = {
 export const notices = {
   conflictTitle: 'Conflict.',
   someoneElse: 'Someone else',
-  /** @type {(by: string, edit: string) => string} */
-  conflictText: (by, edit) => `${by} changed the same fields. Your edit: ${edit}`,
+  /** @type {(by: string, verb: string, fields: string[]) => string} `verb` and `fields`: the user’s own edit */
+  conflictText: (by, verb, fields) =>
+    `${by} changed the same fields. Your edit: ${fields.length ? fields.join(', ') : verb.toLowerCase()}.`,
   review: 'Review',
   fix: 'Fix',
   parkedTitle: 'This edit can’t be applied.',

@@ -121,7 +121,7 @@ const call = (message, count) => {
   try {
     return message(count, count, count);
   } catch {
-    return message('Sample', 'sample');
+    return message('Sample', 'sample', ['field']);
   }
 };
 
