@@ -1,4 +1,4 @@
-"""What the database knows of connected devices: may they stay, what were they not told, when were they seen."""
+"""Database state of connected devices: access, pending `settled` notifications, and last activity."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,10 +15,10 @@ from tenants.models import Device, Membership
 _CHUNK = 500
 
 
-def untold(device_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return, for each of the devices, its conflicts that were settled without its knowing, as `settled` tells them."""
+def unnotified(device_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the devices' resolved conflicts that they have not been notified of, as `settled` carries them."""
     found: dict[str, list[dict[str, Any]]] = {}
-    # Most have none, and everybody who says hello is asked about.
+    # Every hello asks, and most devices have none. Filter on the server before loading models.
     waiting = (
         "SELECT DISTINCT device_id FROM sync_conflict WHERE state = 'settled' AND NOT told_device AND device_id IN"
     )
@@ -26,23 +26,26 @@ def untold(device_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     for start in range(0, len(concerned), _CHUNK):
         chunk = concerned[start : start + _CHUNK]
         for conflict in Conflict.objects.filter(device_id__in=chunk, state=Conflict.State.SETTLED, told_device=False):
-            news = {
+            notification = {
                 "conflict": str(conflict.pk),
                 "resolution": conflict.resolution,
                 "by": conflict.settled_by,
                 "at": None if conflict.settled_at is None else wire_time(conflict.settled_at),
             }
-            found.setdefault(str(conflict.device_id), []).append(news)
+            found.setdefault(str(conflict.device_id), []).append(notification)
     return found
 
 
-def mark_told(conflict_ids: Iterable[str]) -> None:
-    """Remember that a device has been told of conflicts."""
+def mark_notified(conflict_ids: Iterable[str]) -> None:
+    """Record that devices have received the `settled` notifications of these conflicts."""
     Conflict.objects.filter(pk__in=list(conflict_ids)).update(told_device=True)
 
 
-def unwelcome(device_ids: Sequence[str]) -> list[str]:
-    """Return which devices may not stay: revoked, gone, user inactive or no longer a member."""
+def without_access(device_ids: Sequence[str]) -> list[str]:
+    """Return the devices that may no longer stay connected.
+
+    A device is out when it was revoked or deleted, or its user is inactive or has left the tenant.
+    """
     member = Membership.objects.filter(tenant_id=OuterRef("tenant_id"), user_id=OuterRef("user_id"))
     welcome: set[str] = set()
     for start in range(0, len(device_ids), _CHUNK):
@@ -53,7 +56,7 @@ def unwelcome(device_ids: Sequence[str]) -> list[str]:
 
 
 def mark_seen(cursors: Mapping[str, int]) -> None:
-    """Store when devices were last seen, and the cursor each of them confirmed."""
+    """Store the time of these devices' last activity and the cursor each of them confirmed."""
     now = sql.time_binder()(timezone.now())
     further = "CASE WHEN last_cursor < %s THEN %s ELSE last_cursor END"
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Pure: the one table from codes to what a transport does: close codes of the WebSocket, statuses of HTTP."""
+"""Pure: map error codes to WebSocket close codes and HTTP statuses."""
 
 from http import HTTPStatus
 from typing import Final
@@ -20,10 +20,10 @@ CLOSE_CODES: Final[dict[Code, int]] = {
     Code.TOO_SLOW: 4413,
     Code.SHUTTING_DOWN: RESTARTING,
 }
-"""Errors that end the connection. Any other leaves it open."""
+"""Errors that close the connection. All others leave it open."""
 
 FORBIDDEN_AT_HELLO: Final = 4403
-"""`forbidden` ends the connection only when it answers `hello`."""
+"""Close code of `forbidden` in response to `hello`. Later, `forbidden` leaves the connection open."""
 
 STATUSES: Final[dict[Code, HTTPStatus]] = {
     Code.BAD_TOKEN: HTTPStatus.UNAUTHORIZED,
@@ -51,11 +51,11 @@ _CODES: Final = {code.value: code for code in Code}
 
 
 def code_of(text: str) -> Code:
-    """Return the code that a domain error names; `internal` when it is none that clients know."""
+    """Return the code that a domain error names, or `internal` if clients do not know it."""
     return _CODES.get(text, Code.INTERNAL)
 
 
 def http_status(code: str) -> HTTPStatus:
-    """Return the HTTP status of a code; 400 for whatever is the caller's own fault."""
+    """Return the HTTP status of a code. Unknown codes and client errors get 400."""
     known = _CODES.get(code)
     return HTTPStatus.BAD_REQUEST if known is None else STATUSES.get(known, HTTPStatus.BAD_REQUEST)

@@ -17,12 +17,12 @@ from sync.transports.runtime import current_runtime
 @require_safe
 @never_cache
 def health(request: HttpRequest) -> HttpResponse:
-    """Say whether this process can do its work: 200, or 503 with what is wrong."""
+    """Report whether this process can work: 200, or 503 with the failing check."""
     runtime = current_runtime()
     checks: dict[str, Any] = {
         "database": _database_answers(),
         "writer": get_writer().healthy,
-        # A process that nobody has connected to yet has no hub, which is fine; a draining one wants no new clients.
+        # Before the first connection there is no hub, which is fine. A draining process wants no new clients.
         "hub": runtime is None or runtime.running,
     }
     good = all(checks.values())
@@ -41,7 +41,7 @@ def _database_answers() -> bool:
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Return this process's metrics, to staff or to whoever has METRICS_TOKEN as bearer token; to others there is no such page."""
+    """Return this process's metrics to staff or a caller with METRICS_TOKEN. Others get 404."""
     if not (_has_token(request) or (request.user.is_authenticated and request.user.is_staff)):
         return HttpResponse("Not found", status=404, content_type="text/plain")
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)

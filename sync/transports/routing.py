@@ -1,4 +1,4 @@
-"""WebSocket addresses."""
+"""WebSocket URLs."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from sync.transports.socket.websocket import Receive, Send, SyncConsumer
 
 
 class Nowhere(AsyncConsumer):  # type: ignore[misc]  # channels has no types
-    """Refuses a WebSocket at any other address."""
+    """Reject WebSockets at any other URL."""
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Refuse."""
+        """Reject the connection."""
         await receive()
         await send({"type": "websocket.close"})
 

@@ -1,6 +1,7 @@
-"""What all connections of one process share: the hub, the threads that read, wake-ups, snapshot builds, the register of devices.
+"""State shared by all connections of a process: hub, read threads, wake-ups, builds, devices.
 
-Made on the event loop by the first connection, or by the server's lifespan start where there is one (uvicorn); daphne has none.
+Created on the event loop by the first connection, or earlier by the server's lifespan startup. uvicorn supports
+lifespan, daphne does not.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ from tenants.signals import access_changed, device_revoked
 
 logger = structlog.get_logger(__name__)
 PING_EVERY = 12
-"""Every so many rounds of housekeeping, clients are asked how far they are."""
+"""Housekeeping rounds between two pings that ask every client for its cursor."""
 BUILD_THREADS = 1
 
 
@@ -44,30 +45,30 @@ class Member(Protocol):
 
     @property
     def confirmed_cursor(self) -> int:
-        """How far the client says it is."""
+        """The cursor the client last confirmed."""
 
     @property
     def device_id(self) -> str | None:
-        """The device at the other end."""
+        """The connected device."""
 
     def fail(self, code: Code, message: str) -> None:
-        """Answer with an error."""
+        """Respond with an error."""
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Ask the client to show that it is alive."""
 
-    def settled(self, news: list[dict[str, Any]]) -> None:
-        """Tell of settled conflicts."""
+    def settled(self, notifications: list[dict[str, Any]]) -> None:
+        """Notify the client of resolved conflicts."""
 
-    def take_told(self) -> list[str]:
-        """Return the conflicts the client has surely been told of since the last call."""
+    def take_notified(self) -> list[str]:
+        """Return the conflicts whose notification the client has received since the last call."""
 
     async def drain(self, retry_after: float, close_code: int) -> None:
-        """Say bye and close."""
+        """Say goodbye and close."""
 
 
 class Runtime:
-    """One per process and event loop."""
+    """Shared state of one process and its event loop."""
 
     def __init__(self) -> None:
         self.settings = stream_settings()
@@ -75,7 +76,7 @@ class Runtime:
         self.limits = limits_from({"text": values.text, "json": values.json, **limits_given()})
         self.pool = ReadPool(self.settings.read_threads)
         self.hub = Hub(self._read, self)
-        self.marks = ResponseGrid()
+        self.grid = ResponseGrid()
         self.draining = False
         self.members: dict[str, Member] = {}
         self.aborts: dict[Member, Callable[[], object]] = {}
@@ -93,18 +94,18 @@ class Runtime:
         return self.hub.running and not self.draining
 
     async def start(self) -> None:
-        """Begin to serve, on the running event loop."""
+        """Start serving on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self.hub.start()
-        self._unlisten = commits.subscribe(self._heard)
+        self._unlisten = commits.subscribe(self._on_commit)
         device_revoked.connect(self._revoked, dispatch_uid=id(self))
         conflict_settled.connect(self._settled, dispatch_uid=id(self))
         access_changed.connect(self._access_changed, dispatch_uid=id(self))
         await self._notifier.start()
-        self._housekeeping = self._loop.create_task(self._keep_house())
+        self._housekeeping = self._loop.create_task(self._run_housekeeping())
 
     async def stop(self) -> None:
-        """Stop everything; connections must be gone or do not matter any more."""
+        """Stop everything. Connections must be gone, or no longer matter."""
         if self._unlisten is not None:
             self._unlisten()
         device_revoked.disconnect(dispatch_uid=id(self))
@@ -120,7 +121,7 @@ class Runtime:
         await asyncio.to_thread(self._stop_threads)
 
     async def drain(self) -> None:
-        """Let nobody in any more, answer what was pushed, say bye to everybody, and write what is waiting."""
+        """Stop accepting connections, finish accepted pushes, and say goodbye to all clients."""
         if self.draining:
             return
         self.draining = True
@@ -134,20 +135,20 @@ class Runtime:
     # Connections
 
     def opened(self, member: Member, abort: Callable[[], object]) -> None:
-        """A socket was accepted; `abort` ends its receive loop at once."""
+        """Add an accepted socket. `abort` ends its receive loop at once."""
         self.aborts[member] = abort
         metrics.connections.inc()
 
     def register(self, member: Member, device_id: str) -> None:
-        """A device said hello: it takes the place of its older connection."""
+        """Register the connection of a device that said hello, replacing its older connection."""
         older = self.members.get(device_id)
         self.members[device_id] = member
         if older is not None and older is not member:
-            older.fail(Code.REPLACED, "A newer connection of this device took over.")
+            older.fail(Code.REPLACED, "A newer connection from this device has replaced this one.")
         self._notifier.tell_connected(device_id)
 
     def forget(self, member: Member) -> None:
-        """A connection is gone."""
+        """Remove a closed connection."""
         if self.aborts.pop(member, None) is not None:
             metrics.connections.dec()
         device = member.device_id
@@ -157,7 +158,7 @@ class Runtime:
                 del self.members[device]
 
     def abort(self, member: Member, code: Code | None) -> None:
-        """End a connection that cannot be spoken to any more."""
+        """End a connection that can no longer be written to."""
         if code is not None:
             metrics.protocol_errors.labels(code).inc()
         if (abort := self.aborts.get(member)) is not None:
@@ -166,7 +167,7 @@ class Runtime:
     # Work for connections
 
     async def snapshot(self, channel: Channel, on_build: Callable[[], None]) -> dict[str, Any]:
-        """Return the manifest of a fresh snapshot. One build per channel at a time, which everybody who asks shares."""
+        """Return the manifest of a fresh snapshot. Concurrent callers share one build per channel."""
         build = self._builds.get(channel)
         if build is None:
             found = await self.pool.run(service.fresh, channel)
@@ -188,20 +189,20 @@ class Runtime:
         return await self.pool.run(read_log, tenant_id, cursor, self.settings.chunk_lines)
 
     async def chain_at(self, channel: Channel, cursor: int) -> ChainPosition | None:
-        """Return where a channel's flow begins at a cursor."""
+        """Return where a channel's feed starts at a cursor."""
         return await self.pool.run(channel_log.chain_at, channel, cursor)
 
     async def current_channels(self, tenant_id: int, user_ids: Sequence[int]) -> ChannelAssignments:
-        """Return the channel of each member now."""
+        """Return each member's current channel."""
         return await self.pool.run(channel_log.current_channels, tenant_id, user_ids)
 
     async def remember(self, channel: Channel, cursor: int, state_hash: bytes) -> None:
-        """Keep a checkpoint of a filtered channel's chain."""
+        """Store a checkpoint of a filtered channel's chain."""
         await self.pool.run(channel_log.remember, channel, cursor, state_hash)
 
-    # News from other threads and processes
+    # Notifications from other threads and processes
 
-    def _heard(self, commit: Commit) -> None:
+    def _on_commit(self, commit: Commit) -> None:
         metrics.commits.inc()
         metrics.commit_changes.observe(len(commit.lines))
         self.hub.on_commit(commit)
@@ -209,30 +210,35 @@ class Runtime:
 
     def _revoked(self, sender: object, device_id: str, **_: object) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._turn_away, device_id, Code.REVOKED)
+            self._loop.call_soon_threadsafe(self._disconnect, device_id, Code.REVOKED)
 
     def _access_changed(self, sender: object, tenant_id: int, **_: object) -> None:
         self.hub.access_changed(tenant_id)
 
     def _settled(self, sender: object, settled: Settled, **_: object) -> None:
         if settled.device_id is not None and not settled.told and self._loop is not None and not self._loop.is_closed():
-            news = {"conflict": settled.conflict, "resolution": settled.resolution, "by": settled.by, "at": settled.at}
-            self._loop.call_soon_threadsafe(self._tell_settled, settled.device_id, news)
+            notification = {
+                "conflict": settled.conflict,
+                "resolution": settled.resolution,
+                "by": settled.by,
+                "at": settled.at,
+            }
+            self._loop.call_soon_threadsafe(self._send_settled, settled.device_id, notification)
 
-    def _tell_settled(self, device_id: str, news: dict[str, Any]) -> None:
+    def _send_settled(self, device_id: str, notification: dict[str, Any]) -> None:
         if (member := self.members.get(device_id)) is not None:
-            member.settled([news])
+            member.settled([notification])
 
     def _connected_elsewhere(self, device_id: str) -> None:
-        self._turn_away(device_id, Code.REPLACED)
+        self._disconnect(device_id, Code.REPLACED)
 
-    def _turn_away(self, device_id: str, code: Code) -> None:
+    def _disconnect(self, device_id: str, code: Code) -> None:
         member = self.members.get(device_id)
         if member is not None:
             member.fail(code, code.meaning)
 
-    async def _keep_house(self) -> None:
-        """Now and then: turn away whom another process revoked, tell of settled conflicts, store how far devices are."""
+    async def _run_housekeeping(self) -> None:
+        """Periodically drop revoked devices, send conflict notifications, and store cursors."""
         rounds = 0
         while True:
             await asyncio.sleep(self.settings.revocation_seconds)
@@ -244,15 +250,15 @@ class Runtime:
 
     async def _one_round(self, *, ask: bool) -> None:
         devices = list(self.members)
-        for device_id in await self.pool.run(device_state.unwelcome, devices):
-            self._turn_away(device_id, Code.REVOKED)
+        for device_id in await self.pool.run(device_state.without_access, devices):
+            self._disconnect(device_id, Code.REVOKED)
         self.hub.advance()
-        told = [conflict for member in self.members.values() for conflict in member.take_told()]
-        if told:
-            await self.pool.run(device_state.mark_told, told)
-        for device_id, news in (await self.pool.run(device_state.untold, devices)).items():
+        notified = [conflict for member in self.members.values() for conflict in member.take_notified()]
+        if notified:
+            await self.pool.run(device_state.mark_notified, notified)
+        for device_id, notifications in (await self.pool.run(device_state.unnotified, devices)).items():
             if (member := self.members.get(device_id)) is not None:
-                member.settled(news)
+                member.settled(notifications)
         if ask:
             self._seen.update((device, member.confirmed_cursor) for device, member in self.members.items())
             for member in list(self.members.values()):
@@ -264,7 +270,7 @@ class Runtime:
     def _stop_threads(self) -> None:
         self.pool.stop()
         self._builders.stop()
-        self.marks.stop()
+        self.grid.stop()
 
 
 _runtime: Runtime | None = None
@@ -272,7 +278,7 @@ _starting: asyncio.Lock | None = None
 
 
 async def get_runtime() -> Runtime:
-    """Return this process's runtime; the first call starts it on the running event loop."""
+    """Return this process's runtime. The first call starts it on the running event loop."""
     global _runtime, _starting
     if _starting is None:
         _starting = asyncio.Lock()
@@ -285,12 +291,12 @@ async def get_runtime() -> Runtime:
 
 
 def current_runtime() -> Runtime | None:
-    """Return the runtime if one was started."""
+    """Return the runtime, or None if it was not started."""
     return _runtime
 
 
 async def stop_runtime() -> None:
-    """Drain and stop the runtime, if one was started."""
+    """Drain and stop the runtime if it was started."""
     global _runtime, _starting
     runtime, _runtime, _starting = _runtime, None, None
     if runtime is not None:
@@ -300,7 +306,10 @@ async def stop_runtime() -> None:
 
 
 def _drain_on_sigterm(runtime: Runtime) -> None:
-    """On SIGTERM, drain before the server's own handler closes the sockets. Only possible in the main thread."""
+    """On SIGTERM, drain before the server's own handler closes the sockets.
+
+    Python allows signal handlers only in the main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)

@@ -1,4 +1,7 @@
-"""Snapshot parts over plain HTTP: the same bytes as over the socket, for clients behind a cache. See docs/spec/protocol.md §8."""
+"""Snapshot parts over plain HTTP, for clients behind a cache.
+
+The bytes are those sent over the socket. See docs/spec/protocol.md §8.
+"""
 
 import re
 from http import HTTPStatus
@@ -20,20 +23,23 @@ _RANGE = re.compile(r"bytes=(\d{0,12})-(\d{0,12})", re.ASCII)
 
 @require_safe
 def part(request: HttpRequest, snapshot: UUID, number: int) -> HttpResponse:
-    """Return one part to a device of the snapshot's channel. Parts never change, so they may be cached for ever, by that client."""
+    """Return one part to a device of the snapshot's channel.
+
+    Parts never change, so that client may cache them forever.
+    """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     identity = identify(token) if scheme.lower() == "bearer" else None
     if identity is None:
-        refused = _error(Code.BAD_TOKEN, "A device token is needed: Authorization: Bearer …")
-        refused["WWW-Authenticate"] = "Bearer"
-        return refused
+        error = _error(Code.BAD_TOKEN, "A device token is required: Authorization: Bearer …")
+        error["WWW-Authenticate"] = "Bearer"
+        return error
     try:
         channel = channel_of(identity)
-    except MoatError as refused:
-        return _error(Code.FORBIDDEN, refused.message)
+    except MoatError as error:
+        return _error(Code.FORBIDDEN, error.message)
     data = read_part(channel.tenant_id, channel.key, str(snapshot), number)
     if data is None:
-        return _error(Code.SNAPSHOT_GONE, "There is no such part. Subscribe again for a newer snapshot.")
+        return _error(Code.SNAPSHOT_GONE, "This snapshot part doesn't exist. Subscribe again for a newer snapshot.")
     metrics.snapshot_parts.labels("http").inc()
     etag = f'"{snapshot}-{number}"'
     if etag in request.headers.get("If-None-Match", ""):
@@ -54,7 +60,7 @@ def _error(code: Code, message: str) -> HttpResponse:
 
 
 def _ranged(data: bytes, wanted: str | None) -> HttpResponse:
-    """Answer a request for all of the bytes or for one range of them; several ranges are answered with all."""
+    """Return all bytes or one range of them. A request for several ranges gets all bytes."""
     found = _RANGE.fullmatch(wanted) if wanted else None
     if found is None or found.groups() == ("", ""):
         return HttpResponse(data, content_type="application/gzip")

@@ -1,4 +1,4 @@
-"""HTTP addresses of the sync transports."""
+"""HTTP URLs of the sync transports."""
 
 from django.urls import include, path
 

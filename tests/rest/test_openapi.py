@@ -125,7 +125,7 @@ def test_a_failure_nobody_expected_is_answered_without_a_traceback(api, monkeypa
     answer = api("GET", "objects/")
     assert (answer.status_code, answer.data) == (
         500,
-        {"code": "internal", "message": "The server failed on this request; its log has the details."},
+        {"code": "internal", "message": "Internal server error. Details are in the server log."},
     )
 
 

@@ -265,7 +265,7 @@ def test_an_unknown_table_and_anothers_get_the_same_404(api, stranger, table):
         api("POST", f"records/{table}/bulk/", {}),
     ]
     assert {(a.status_code, a.data["code"], a.data["message"]) for a in answers} == {
-        (404, "unknown_table", "There is no such table.")
+        (404, "unknown_table", "Unknown table.")
     }
 
 

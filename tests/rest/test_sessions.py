@@ -66,7 +66,7 @@ def test_every_wrong_login_gets_the_same_answer_and_no_device(olga, change):
     answer = login({**GOOD, **change})
     assert (answer.status_code, answer.data) == (
         401,
-        {"code": "bad_login", "message": "Tenant, user or password is wrong."},
+        {"code": "bad_login", "message": "The tenant, user name, or password is incorrect."},
     )
     assert not Device.objects.exists()
 

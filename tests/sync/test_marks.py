@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.transports import response_grid
-from sync.transports.response_grid import ResponseGrid, next_mark
+from sync.transports.response_grid import ResponseGrid, next_tick
 from sync.transports.runtime import get_runtime
 from tests.rest.api import Api
 from tests.sync.live import serving
@@ -22,9 +22,9 @@ FAR = 0.4
 
 @given(begun=st.floats(0, 1e6), elapsed=st.floats(0, 10))
 def test_a_mark_is_a_whole_number_of_steps_after_the_question_and_the_next_one(begun, elapsed):
-    steps = (next_mark(begun, begun + elapsed) - begun) / response_grid.GRID_SECONDS
+    steps = (next_tick(begun, begun + elapsed) - begun) / response_grid.GRID_SECONDS
     assert abs(steps - round(steps)) < 1e-3
-    assert -1e-6 < next_mark(begun, begun + elapsed) - (begun + elapsed) <= response_grid.GRID_SECONDS + 1e-6
+    assert -1e-6 < next_tick(begun, begun + elapsed) - (begun + elapsed) <= response_grid.GRID_SECONDS + 1e-6
 
 
 async def test_waits_end_in_the_order_of_their_marks_and_all_at_once_when_it_is_stopped(monkeypatch):
@@ -75,8 +75,8 @@ async def test_a_refused_op_is_answered_at_a_mark_and_what_follows_it_after_it(s
     async with serving() as port, client(port, stage.devices["tom"]) as tom:
         await tom.follow()
         for record in ("j2", "j9"):
-            [refused], took = await _timed(tom.push(op("jobs", record, "update", patch(title="x"))))
-            assert refused["code"] == "not_found"
+            [error], took = await _timed(tom.push(op("jobs", record, "update", patch(title="x"))))
+            assert error["code"] == "not_found"
             assert took >= FAR
         begun = time.perf_counter()
         await tom.say("push", op("jobs", "j9", "delete"), ref=901, **tom.state)
@@ -168,7 +168,7 @@ def test_who_is_not_let_in_is_answered_as_anywhere(stage):
         ("GET", "records/jobs/j1/history/"),
         ("GET", "conflicts/"),
     ):
-        refused = tom(method, path)
-        assert (refused.status_code, refused.data["code"]) == (401, "bad_token"), path
+        error = tom(method, path)
+        assert (error.status_code, error.data["code"]) == (401, "bad_token"), path
         assert session.generic(method, f"/api/{path}", headers={"X-Moat-Tenant": "elsewhere"}).status_code == 403, path
     assert tom("POST", "records/jobs/bulk/", {"operations": []}).status_code == 401

@@ -86,10 +86,10 @@ async def test_a_browser_page_of_a_stranger_cannot_connect_and_ours_can(acme: Te
     settings.ALLOWED_HOSTS = ["127.0.0.1", "moat.example"]
     issued = await device()
     async with serving() as port:
-        with pytest.raises(InvalidStatus) as refused:
+        with pytest.raises(InvalidStatus) as error:
             async with connected(port, issued, origin="https://evil.example"):
                 pass
-        assert refused.value.response.status_code == 403
+        assert error.value.response.status_code == 403
         async with connected(port, issued, origin="https://moat.example", subprotocols=["moat.v1"]) as client:
             assert client.socket.subprotocol == "moat.v1"
             await client.hello()
@@ -234,7 +234,7 @@ async def test_a_slow_reader_falls_back_to_the_log_and_gets_everything_once(acme
         for n in range(60):
             results = await writer.push(*(insert(f"job-{n}-{k}", notes="x" * 2000) for k in range(20)))
             assert {r["status"] for r in results} == {"applied"}
-            most = max(most, *(member._outbox.waiting_bytes for member in runtime.aborts))
+            most = max(most, *(member._buffer.waiting_bytes for member in runtime.aborts))
         head = acme.cursor + 60 * 20
         assert most < 1_500_000  # acks are not bounded by the outbox's own limit, the stream is
         await asyncio.gather(fast.reach(head), slow.reach(head))

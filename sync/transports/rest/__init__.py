@@ -1,1 +1,1 @@
-"""The REST API: the same records, through the same engine, for callers without a replica."""
+"""The REST API: access to records through the sync engine, for callers without a replica."""

@@ -1,4 +1,4 @@
-"""Who calls: a device with its token, or a browser with the session of the admin site."""
+"""Authentication of REST callers: device tokens, and sessions of the admin site."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,20 @@ from tenants.models import Device, Membership, Tenant
 from tenants.tokens import identify
 
 if TYPE_CHECKING:
-    # Django REST Framework imports this module while it makes its views.
+    # Django REST Framework imports this module while creating its views.
     from rest_framework.views import APIView
 
-#: How a browser with a session says which of its user's tenants it means.
+#: Header in which a browser session names one of its user's tenants.
 TENANT_HEADER = "X-Moat-Tenant"
 TENANT_PARAMETER = "tenant"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, in which tenant. `device_id` is None for a session, `profile_id` for an operator who is no member."""
+    """A caller and their tenant.
+
+    `device_id` is None for a session, `profile_id` None for an operator who is not a member.
+    """
 
     tenant_id: int
     tenant: str
@@ -39,22 +42,25 @@ class Caller:
 
     @property
     def is_authenticated(self) -> bool:
-        """A caller always is; Django REST Framework asks."""
+        """True, for Django REST Framework."""
         return True
 
     @property
     def pk(self) -> int:
-        """The user's key, as throttles want it."""
+        """The user's key, for throttles."""
         return self.user_id
 
     @property
     def actor(self) -> Actor:
-        """Whom the change log names. Without a device: REST has no op_ids of its own, so no line of it confirms an overlay."""
+        """The author for the change log.
+
+        Without a device: REST has no op_ids of its own, so none of its lines confirms an overlay.
+        """
         return Actor(self.tenant_id, self.username, user_id=self.user_id if self.profile_id is not None else None)
 
     @property
     def access(self) -> Access:
-        """What the caller's security profile allows; an operator who is no member may do everything."""
+        """What the caller's security profile allows. Operators who are not members may do everything."""
         return full_access(self.tenant_id) if self.profile_id is None else access_of(self.tenant_id, self.user_id)
 
 
@@ -62,28 +68,31 @@ class DeviceAuthentication(BaseAuthentication):
     """`Authorization: Bearer moat_…`."""
 
     def authenticate(self, request: Request) -> tuple[Caller, Caller] | None:
-        """Return the token's caller; raises `bad_token`. None without the header, so that a session can answer."""
+        """Return the token's caller. Raises `bad_token`. None without the header, so a session can apply."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         who = identify(token.strip())
         if who is None:
-            raise RestError(Code.BAD_TOKEN, "The token is unknown or was revoked.")
+            raise RestError(Code.BAD_TOKEN, "The token is not valid or was revoked.")
         caller = Caller(
             who.tenant_id, who.tenant_slug, who.user_id, who.username, who.role, who.profile_id, who.device_id
         )
         return caller, caller
 
     def authenticate_header(self, request: Request) -> str:
-        """Name the scheme in a 401."""
+        """Return the scheme for a 401."""
         return 'Bearer realm="moat"'
 
 
 class TenantSessionAuthentication(SessionAuthentication):
-    """A logged-in browser. Whoever writes needs the CSRF token, as everywhere in Django. Pages of apps have tokens; a cookie of theirs is nobody's."""
+    """A signed-in browser. Writes need the CSRF token, as everywhere in Django.
+
+    Pages of apps use tokens; a cookie they send is ignored.
+    """
 
     def authenticate(self, request: Request) -> tuple[User, Caller | None] | None:
-        """Return the session's user and, when it is clear, in which tenant they act."""
+        """Return the session's user and, if unambiguous, their tenant."""
         if request.headers.get("Origin") in settings.APP_ORIGINS:
             return None
         found = super().authenticate(request)
@@ -94,15 +103,15 @@ class TenantSessionAuthentication(SessionAuthentication):
 
 
 def requested_tenant(request: Request) -> str:
-    """Return the slug of the tenant that a session asks for, "" when it names none."""
+    """Return the slug of the tenant that a session requests, or ""."""
     return request.headers.get(TENANT_HEADER) or request.query_params.get(TENANT_PARAMETER, "")
 
 
 def session_caller(user: User, slug: str) -> Caller | None:
-    """Return a logged-in user as a caller: in the tenant named, or in their only one; None when that leaves a choice.
+    """Return a signed-in user as a caller in the named tenant, or in their only one.
 
-    Raises `forbidden` for a tenant they do not belong to, in the same words whether or not it exists. Operators may act in
-    any tenant.
+    None if the choice is ambiguous. Raises `forbidden` for a tenant they do not belong to, in one wording whether or
+    not it exists. Operators may act in any tenant.
     """
     memberships = list(Membership.objects.filter(user=user).select_related("tenant"))
     chosen = [m for m in memberships if m.tenant.slug == slug] if slug else memberships
@@ -112,7 +121,7 @@ def session_caller(user: User, slug: str) -> Caller | None:
             member.tenant_id, member.tenant.slug, user.pk, user.get_username(), member.role, member.profile_id
         )
     if user.is_superuser and not chosen:
-        # PostgreSQL cannot even be asked for text with a NUL.
+        # PostgreSQL rejects text with a NUL.
         tenants = list(Tenant.objects.filter(slug=slug.replace("\x00", "?")) if slug else Tenant.objects.all()[:2])
         if len(tenants) == 1:
             return Caller(tenants[0].pk, tenants[0].slug, user.pk, user.get_username(), Membership.Role.ADMIN, None)
@@ -122,25 +131,27 @@ def session_caller(user: User, slug: str) -> Caller | None:
 
 
 class InTenant(BasePermission):
-    """Lets callers through whose tenant is known."""
+    """Accepts callers whose tenant is known."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        """Raise what is missing: a token or session, or the choice of a tenant."""
+        """Check the caller. Raises the error of a missing token, session, or tenant."""
         if not request.user or not request.user.is_authenticated:
             return False
         if not isinstance(request.auth, Caller):
-            raise RestError(RestCode.NO_TENANT, f"Say which tenant: header {TENANT_HEADER}, or ?{TENANT_PARAMETER}=.")
+            raise RestError(
+                RestCode.NO_TENANT, f"Specify the tenant with the {TENANT_HEADER} header or ?{TENANT_PARAMETER}=."
+            )
         return True
 
 
 def caller_of(request: Request) -> Caller:
-    """Return who calls; only for views behind `InTenant`."""
+    """Return the caller. Only for views behind `InTenant`."""
     caller = request.auth
     if not isinstance(caller, Caller):
-        raise RestError(RestCode.NO_TENANT, "The tenant is not known.")
+        raise RestError(RestCode.NO_TENANT, "Unknown tenant.")
     return caller
 
 
 def device_of(caller: Caller) -> Device | None:
-    """Return the device a caller's token belongs to."""
+    """Return the device of a caller's token."""
     return Device.objects.filter(pk=caller.device_id).first() if caller.device_id else None

@@ -1,4 +1,4 @@
-"""Many operations on one table in one request."""
+"""Bulk operations on one table."""
 
 from typing import Any
 
@@ -19,15 +19,15 @@ _MEMBERS = frozenset({"op", "id", "values", "patch", "base_version"})
 
 
 class BulkView(QuantizedView):
-    """Inserts, updates and deletes, each for itself or all as one."""
+    """Inserts, updates, and deletes, applied one by one or atomically."""
 
     permission_classes = (InTenant,)
 
     @described("bulk", "records", 200, ref("Results"), errors=(400, 401, 404), body=ref("Bulk"))
     def post(self, request: Request, table: str) -> Response:
-        """Apply the operations in order; with `atomic` all or none. Each has a result, in the same order.
+        """Apply the operations in order, or with `atomic` all or none. Results keep the order.
 
-        200 when all were accepted, 207 when some were not, 409 when `atomic` ones were not and so nothing was applied.
+        200 if all were accepted, 207 if some were not, 409 if `atomic` ones were not and nothing was applied.
         """
         caller = caller_of(request)
         spec_for(view_of_caller(caller), table)
@@ -35,10 +35,12 @@ class BulkView(QuantizedView):
         atomic = body.get("atomic", False)
         operations = body.get("operations")
         if not isinstance(atomic, bool):
-            raise RestError(RestCode.BAD_REQUEST, "atomic is true or false.", field="atomic")
+            raise RestError(RestCode.BAD_REQUEST, "atomic must be true or false.", field="atomic")
         most = rest_settings().rest_bulk
         if not isinstance(operations, list) or not 1 <= len(operations) <= most:
-            raise RestError(RestCode.BAD_REQUEST, f"operations is a list of 1 to {most}.", field="operations")
+            raise RestError(
+                RestCode.BAD_REQUEST, f"operations must be a list of 1 to {most} items.", field="operations"
+            )
         ops = [_op(number, operation, table, atomic=atomic) for number, operation in enumerate(operations, start=1)]
         results = push_all(caller, ops)
         done = all(result.accepted for result in results)
@@ -50,7 +52,7 @@ def _op(number: int, operation: Any, table: str, *, atomic: bool) -> Op:
     where = f"operations/{number - 1}"
     if not isinstance(operation, dict) or not operation.keys() <= _MEMBERS:
         raise RestError(
-            RestCode.BAD_REQUEST, f"An operation is an object with {', '.join(sorted(_MEMBERS))}.", field=where
+            RestCode.BAD_REQUEST, f"An operation must be an object with {', '.join(sorted(_MEMBERS))}.", field=where
         )
     kind = operation.get("op")
     record_id = operation.get("id")
@@ -64,7 +66,7 @@ def _op(number: int, operation: Any, table: str, *, atomic: bool) -> Op:
     ):
         raise RestError(
             RestCode.BAD_REQUEST,
-            "op is insert, update or delete; id is text; base_version is a whole number.",
+            "op must be insert, update, or delete; id must be text; base_version must be a whole number.",
             field=where,
         )
     return Op(number, "bulk" if atomic else None, table, record_id, kind, base, _payload(operation, kind, where))
@@ -76,7 +78,9 @@ def _payload(operation: dict[str, Any], kind: str, where: str) -> Any:
     values = operation.get("values", {})
     if given not in allowed or not isinstance(values, dict):
         raise RestError(
-            RestCode.BAD_REQUEST, "insert has values, update has values or patch, delete has neither.", field=where
+            RestCode.BAD_REQUEST,
+            "insert takes values, update takes values or patch, and delete takes neither.",
+            field=where,
         )
     if kind == "update":
         return operation["patch"] if "patch" in operation else merge_patch(values)

@@ -1,4 +1,4 @@
-"""The knobs of the REST API, typed, from `settings.MOAT`."""
+"""Typed settings of the REST API, from `settings.MOAT`."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,11 @@ from django.conf import settings
 
 @dataclass(frozen=True, slots=True)
 class RestSettings:
-    """`rest_body`: bytes a request may have. `rest_depth`: nesting of a body. `rest_page`, `rest_page_max`: records of a page
-    unless told, and at most. `rest_bulk`: operations of one bulk request. `rest_filters`: filters of one list request.
-    `rest_in`: values of one `__in` filter.
+    """Limits of the REST API.
+
+    `rest_body`: bytes per request. `rest_depth`: nesting of a body. `rest_page`, `rest_page_max`: default and maximum
+    records per page. `rest_bulk`: operations per bulk request. `rest_filters`: filters per list request. `rest_in`:
+    values of one `__in` filter.
     """
 
     rest_body: int = 5_242_880
@@ -22,7 +24,7 @@ class RestSettings:
 
 
 def rest_settings() -> RestSettings:
-    """Return the knobs in force: `MOAT["REST_BODY"]` and so on, or the defaults."""
+    """Return the current settings: `MOAT["REST_BODY"]` and so on, or the defaults."""
     given = settings.MOAT
     return RestSettings(
         **{name: given[name.upper()] for name in RestSettings.__dataclass_fields__ if name.upper() in given}

@@ -1,4 +1,4 @@
-"""The conflict inbox. Tenant admins see every conflict of their tenant, members those of their own edits."""
+"""The conflict inbox. Tenant admins see all conflicts of their tenant, members their own."""
 
 import uuid
 from typing import Any
@@ -33,18 +33,20 @@ class ConflictsView(QuantizedView):
         "list_conflicts", "conflicts", 200, ref("Conflicts"), errors=(400, 401), query=["state", "cursor", "limit"]
     )
     def get(self, request: Request) -> Response:
-        """Return open conflicts, or `?state=settled` ones; `next` is the cursor of the page after them."""
+        """Return open conflicts, or `?state=settled` ones; `next` is the cursor of the next page."""
         state = request.query_params.get("state", Conflict.State.OPEN)
         if state not in Conflict.State.values:
-            raise RestError(RestCode.BAD_FILTER, f"state is one of {', '.join(Conflict.State.values)}.", field="state")
+            raise RestError(
+                RestCode.BAD_FILTER, f"state must be one of {', '.join(Conflict.State.values)}.", field="state"
+            )
         limit = limit_of(request.query_params.get("limit", ""), rest_settings())
         caller = caller_of(request)
-        visible, sight = _visible(caller), view_of_caller(caller)
+        visible, tenant_view = _visible(caller), view_of_caller(caller)
         rows = visible.filter(state=state).filter(_after(visible, request.query_params.get("cursor", "")))
         found = list(rows.order_by("-created_at", "-id")[: limit + 1])
         return Response(
             {
-                "results": [_shown(c, sight) for c in found[:limit]],
+                "results": [_shown(c, tenant_view) for c in found[:limit]],
                 "next": str(found[limit - 1].pk) if len(found) > limit else None,
             }
         )
@@ -57,13 +59,13 @@ class ConflictView(QuantizedView):
 
     @described("read_conflict", "conflicts", 200, ref("Conflict"), errors=(401, 404))
     def get(self, request: Request, conflict_id: str) -> Response:
-        """Return both sides, and who made them."""
+        """Return both versions and who wrote them."""
         caller = caller_of(request)
         return Response(_shown(_one(caller, conflict_id), view_of_caller(caller)))
 
 
 class ResolveView(QuantizedView):
-    """The end of a conflict."""
+    """Resolves a conflict."""
 
     permission_classes = (InTenant,)
 
@@ -71,16 +73,21 @@ class ResolveView(QuantizedView):
         "resolve_conflict", "conflicts", 200, ref("Conflict"), errors=(400, 401, 404, 409), body=ref("Resolution")
     )
     def post(self, request: Request, conflict_id: str) -> Response:
-        """Settle it: `mine` writes what the device wanted, `theirs` leaves things as they are, `edit` writes `values` on top of `mine`."""
+        """Resolve the conflict.
+
+        `mine` writes the device's values, `theirs` changes nothing, and `edit` writes `values` on top of `mine`.
+        """
         caller = caller_of(request)
         conflict = _one(caller, conflict_id)
         body = body_object(request)
         resolution, values = body.get("resolution"), body.get("values")
         if resolution not in ("mine", "theirs", "edit"):
-            raise RestError(RestCode.BAD_REQUEST, "resolution is mine, theirs or edit.", field="resolution")
+            raise RestError(RestCode.BAD_REQUEST, "resolution must be mine, theirs, or edit.", field="resolution")
         if (resolution == "edit") != isinstance(values, dict) or (resolution != "edit" and values is not None):
             raise RestError(
-                RestCode.BAD_REQUEST, "edit, and nothing else, needs values: an object of fields.", field="values"
+                RestCode.BAD_REQUEST,
+                "values (an object of fields) is required for edit and not allowed otherwise.",
+                field="values",
             )
         result = accepted(
             push.resolve_conflict(conflict.pk, resolution, caller.username, values, user_id=caller.actor.user_id)
@@ -98,11 +105,11 @@ def _visible(caller: Caller) -> "QuerySet[Conflict]":
 
 
 def _one(caller: Caller, conflict_id: str) -> Conflict:
-    """Return a conflict the caller may see; another's is as unknown as one that never was."""
+    """Return a conflict the caller may see. Hidden and missing ones get one error."""
     key = _key(conflict_id)
     found = _visible(caller).filter(pk=key).first() if key else None
     if found is None:
-        raise SyncError(Code.UNKNOWN_CONFLICT, "There is no such conflict.")
+        raise SyncError(Code.UNKNOWN_CONFLICT, "Conflict not found.")
     return found
 
 
@@ -118,16 +125,18 @@ def _after(visible: "QuerySet[Conflict]", cursor: str) -> Q:
         return Q()
     last = visible.filter(pk=_key(cursor) or uuid.UUID(int=0)).first()
     if last is None:
-        raise RestError(RestCode.BAD_CURSOR, "The cursor is damaged.", field="cursor")
+        raise RestError(RestCode.BAD_CURSOR, "The page cursor is not valid. Start from the first page.", field="cursor")
     return Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__lt=last.pk)
 
 
-def _shown(conflict: Conflict, sight: TenantView) -> dict[str, Any]:
-    spec = sight.schema.by_table.get(conflict.table_name)
-    in_sight = not sight.channel.filtered or (
-        spec is not None and seen_record(sight, spec, conflict.record_id) is not None
+def _shown(conflict: Conflict, tenant_view: TenantView) -> dict[str, Any]:
+    spec = tenant_view.schema.by_table.get(conflict.table_name)
+    in_sight = not tenant_view.channel.filtered or (
+        spec is not None and seen_record(tenant_view, spec, conflict.record_id) is not None
     )
-    seen = guard.readable_view(conflict_view(conflict), sight.channel.rules, conflict.table_name, in_sight=in_sight)
+    seen = guard.readable_view(
+        conflict_view(conflict), tenant_view.channel.rules, conflict.table_name, in_sight=in_sight
+    )
     names = (
         "op",
         "base_version",

@@ -1,4 +1,4 @@
-"""Object types and layouts as clients have them, and the list of what the API offers."""
+"""Object types and layouts as clients receive them, and the API's index."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ from sync.wire.system_tables import LAYOUT_DEFINITION
 
 
 class RootView(APIView):
-    """The addresses of the API."""
+    """The URLs of the API."""
 
     permission_classes = ()
 
     @described("root", "session", 200, OBJECT, errors=())
     def get(self, request: Request) -> Response:
-        """Return the addresses by name."""
+        """Return the URLs by name."""
         names = ("me", "objects", "layouts", "conflicts", "login", "logout", "schema", "docs")
         return Response({name: request.build_absolute_uri(reverse(f"api-{name}")) for name in names})
 
@@ -40,7 +40,7 @@ class ObjectsView(APIView):
         "list_object_types", "definitions", 200, record_of(schema_version=INTEGER, results=array(ref("ObjectType")))
     )
     def get(self, request: Request) -> Response:
-        """Return all published object types with their fields, and the `schema_version` they are of."""
+        """Return all published object types with their fields, and the `schema_version`."""
         schema = view_of_caller(caller_of(request)).schema
         return Response(
             {"schema_version": schema.schema_version, "results": [_shown(request, spec) for spec in schema.objects]}
@@ -57,7 +57,7 @@ class ObjectView(APIView):
         """Return the object type with its fields and JSON Schema."""
         spec = view_of_caller(caller_of(request)).schema.by_object.get(object_name)
         if spec is None:
-            raise RestError(Code.NOT_FOUND, "There is no such object type.")
+            raise RestError(Code.NOT_FOUND, "Object type not found.")
         return Response(_shown(request, spec))
 
 
@@ -68,14 +68,14 @@ class LayoutsView(APIView):
 
     @described("list_layouts", "definitions", 200, record_of(results=array(ref("Layout"))), query=["object_name"])
     def get(self, request: Request) -> Response:
-        """Return all layouts, or those of `?object_name=`; the client picks the most specific one for a record."""
-        sight = view_of_caller(caller_of(request))
+        """Return all layouts, or those of `?object_name=`. Clients use the most specific one for a record."""
+        tenant_view = view_of_caller(caller_of(request))
         found = SystemRecord.objects.filter(
-            tenant_id=sight.channel.tenant_id, table_name=LAYOUT_DEFINITION, deleted=False
+            tenant_id=tenant_view.channel.tenant_id, table_name=LAYOUT_DEFINITION, deleted=False
         )
         wanted = request.query_params.get("object_name")
         stored = [(row.record_id, row.version, False, row.data) for row in found.order_by("record_id")]
-        rows = view.system_rows(sight.channel, LAYOUT_DEFINITION, stored)
+        rows = view.system_rows(tenant_view.channel, LAYOUT_DEFINITION, stored)
         layouts = [{"id": record_id, "version": version, **data} for record_id, version, _, data in rows]
         return Response({"results": [layout for layout in layouts if wanted in (None, layout.get("object_name"))]})
 

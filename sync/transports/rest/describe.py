@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI description that the views share. JSON Schema 2020-12, as OpenAPI 3.1 has it."""
+"""Shared components of the OpenAPI description, in the JSON Schema 2020-12 of OpenAPI 3.1."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ OBJECT: Schema = {"type": "object", "additionalProperties": True}
 
 
 def nullable(schema: Schema) -> Schema:
-    """Return a schema that allows null too."""
+    """Return a schema that also allows null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
@@ -24,7 +24,7 @@ def array(items: Schema) -> Schema:
 
 
 def record_of(required: list[str] | None = None, /, **properties: Schema) -> Schema:
-    """Return the schema of an object; all members are required unless told."""
+    """Return the schema of an object. All members are required by default."""
     return {"type": "object", "properties": properties, "required": list(properties) if required is None else required}
 
 
@@ -38,15 +38,15 @@ COMPONENTS: dict[str, Schema] = {
         **record_of(
             ["code", "message"], code=TEXT, message=TEXT, field=TEXT, retry_after={"type": "number"}, version=INTEGER
         ),
-        "description": "Every failure has this shape. `code` is stable, `message` is for people.",
+        "description": "All errors have this shape. `code` is stable; `message` is for people.",
         "additionalProperties": True,
     },
     "Record": {
         **record_of(["id", "version"], id=TEXT, version=INTEGER, object_type=nullable(TEXT), status=nullable(TEXT)),
-        "description": "A record of any object type: its fields are members too.",
+        "description": "A record of any object type, with its fields as members.",
         "additionalProperties": True,
     },
-    "RecordInput": {**OBJECT, "description": "Fields by name; `id`, `object_type` and `status` are optional."},
+    "RecordInput": {**OBJECT, "description": "Fields by name. `id`, `object_type`, and `status` are optional."},
     "RecordPage": record_of(results=array(ref("Record")), next=nullable(TEXT)),
     "JSONPatch": array(
         {
@@ -78,7 +78,7 @@ COMPONENTS: dict[str, Schema] = {
     ),
     "Bulk": record_of(
         ["operations"],
-        atomic={"type": "boolean", "default": False, "description": "All or none."},
+        atomic={"type": "boolean", "default": False, "description": "Apply all operations or none."},
         operations=array(
             record_of(
                 ["op"],
@@ -86,7 +86,10 @@ COMPONENTS: dict[str, Schema] = {
                 id=TEXT,
                 values=OBJECT,
                 patch=ref("JSONPatch"),
-                base_version={**INTEGER, "description": "The version the caller saw; left out, whatever it is."},
+                base_version={
+                    **INTEGER,
+                    "description": "The version the caller last read. Omit to apply to any version.",
+                },
             )
         ),
     ),
@@ -102,12 +105,14 @@ COMPONENTS: dict[str, Schema] = {
         tenant=TEXT,
         user=TEXT,
         password=TEXT,
-        device={**TEXT, "description": "Its name."},
+        device={**TEXT, "description": "Name for the new device."},
         device_id={
             **TEXT,
-            "description": "The device this replica was before: its id is taken again when it is the user's and was revoked.",
+            "description": (
+                "Previous device ID of this replica. Reused if the device belonged to this user and was revoked."
+            ),
         },
-        last_op_id={**INTEGER, "description": "With device_id: the highest op the replica ever numbered."},
+        last_op_id={**INTEGER, "description": "With device_id: the highest op_id this replica has used."},
     ),
     "Device": record_of(device=TEXT, token=TEXT, tenant=TEXT, user=TEXT),
     "Me": record_of(user=TEXT, tenant=nullable(TEXT), role=nullable(TEXT), device=nullable(TEXT), tenants=array(TEXT)),
@@ -124,7 +129,7 @@ COMPONENTS: dict[str, Schema] = {
         "additionalProperties": True,
     },
     "Changes": record_of(results=array(ref("Change")), next=nullable(TEXT)),
-    "Conflict": {**OBJECT, "description": "Both sides of a conflict, and who made them."},
+    "Conflict": {**OBJECT, "description": "Both versions in a conflict and who wrote them."},
     "Conflicts": record_of(results=array(ref("Conflict")), next=nullable(TEXT)),
     "Resolution": record_of(["resolution"], resolution={"enum": ["mine", "theirs", "edit"]}, values=OBJECT),
 }
@@ -140,12 +145,14 @@ def described(
     body: Schema | None = None,
     query: Sequence[str] = (),
 ) -> Callable[[F], F]:
-    """Return a decorator that describes a view's method: its good answer, its errors (all of one shape), body and parameters."""
+    """Return a decorator that describes a view's method: responses, errors, body, and parameters."""
     responses: dict[int, Any] = {status: schema, **dict.fromkeys(errors, ref("Error"))}
     parameters = [OpenApiParameter(parameter, str) for parameter in query]
     if 412 in errors:
         parameters.append(
-            OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description='Only this version, e.g. "7".')
+            OpenApiParameter(
+                "If-Match", str, OpenApiParameter.HEADER, description='Apply only to this version, such as "7".'
+            )
         )
     request = None if body is None else {"application/json": body}
     return extend_schema(operation_id=name, tags=[tag], request=request, responses=responses, parameters=parameters)

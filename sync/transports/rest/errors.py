@@ -1,4 +1,4 @@
-"""Every failure of the REST API as one JSON shape: `{code, message, field?}`, with the status its code has."""
+"""Errors of the REST API in one JSON shape, `{code, message, field?}`, with their HTTP status."""
 
 import logging
 from enum import StrEnum
@@ -18,51 +18,61 @@ logger = logging.getLogger(__name__)
 
 
 class RestCode(StrEnum):
-    """A code only REST answers with; `meaning` says when, `status` is its HTTP status."""
+    """Codes that only REST uses. `meaning` says when, `status` is the HTTP status."""
 
     meaning: str
     status: int
 
     def __new__(cls, value: str, status: int, meaning: str) -> "RestCode":
-        """Make a member that is its own wire text."""
+        """Create a member whose value is its wire text."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.status = status
         member.meaning = meaning
         return member
 
-    BAD_REQUEST = "bad_request", 400, "The request's body or parameters have a wrong shape."
-    BAD_FILTER = "bad_filter", 400, "A filter or an order names no field, or its value does not fit."
+    BAD_REQUEST = "bad_request", 400, "The request body or parameters are malformed."
+    BAD_FILTER = "bad_filter", 400, "A filter or sort names an unknown field or has an invalid value."
     BAD_CURSOR = (
         "bad_cursor",
         400,
-        "The page cursor is damaged, or belongs to another order. Start from the first page.",
+        "The page cursor is not valid for this query. Start from the first page.",
     )
     NO_TENANT = (
         "no_tenant",
         400,
-        "The session's user belongs to several tenants, and the request does not say which it means.",
+        "The user belongs to several tenants and the request doesn't specify one.",
     )
-    UNAUTHENTICATED = "unauthenticated", 401, "There is neither a token nor a session."
-    BAD_LOGIN = "bad_login", 401, "Tenant, user or password is wrong, or the user may not enter. Which one is not told."
-    METHOD = "method", 405, "The address does not know this method."
-    NOT_ACCEPTABLE = "not_acceptable", 406, "The API speaks JSON only."
+    UNAUTHENTICATED = "unauthenticated", 401, "The request has no token or session."
+    BAD_LOGIN = (
+        "bad_login",
+        401,
+        "The tenant, user name, or password is incorrect, or the user has no access. The server doesn't say which.",
+    )
+    METHOD = "method", 405, "This endpoint doesn't support the HTTP method."
+    NOT_ACCEPTABLE = "not_acceptable", 406, "The API supports JSON only."
     CONFLICT = (
         "conflict",
         409,
-        "Others changed the same meanwhile. Nothing was applied; both sides wait in the inbox as `conflict`.",
+        (
+            "Someone else changed the same fields. Nothing was applied; both versions are in the "
+            "conflict inbox as `conflict`."
+        ),
     )
     STALE = (
         "stale",
         412,
-        "The record has another version than `If-Match` says. `version` is its present one; read again, then decide.",
+        (
+            "The record's version doesn't match `If-Match`. `version` is the current one; read "
+            "the record again and retry."
+        ),
     )
-    MEDIA_TYPE = "media_type", 415, "The body's Content-Type is not one that this address reads."
-    THROTTLED = "throttled", 429, "Too many attempts. Wait `retry_after` seconds."
+    MEDIA_TYPE = "media_type", 415, "This endpoint doesn't accept this Content-Type."
+    THROTTLED = "throttled", 429, "Too many attempts. Retry after `retry_after` seconds."
 
 
 class RestError(MoatError):
-    """An expected failure of a REST request. `extra` is added to the answer."""
+    """An expected failure of a REST request. `extra` is added to the response."""
 
     def __init__(self, code: RestCode | Code, message: str, *, field: str | None = None, **extra: Any) -> None:
         super().__init__(code, message, field=field)
@@ -70,19 +80,19 @@ class RestError(MoatError):
 
 
 _DJANGO: dict[type[Exception], tuple[RestCode | Code, str]] = {
-    Http404: (Code.NOT_FOUND, "There is nothing here."),
-    exceptions.NotFound: (Code.NOT_FOUND, "There is nothing here."),
-    exceptions.NotAuthenticated: (RestCode.UNAUTHENTICATED, "Log in, or send a device's token."),
-    exceptions.MethodNotAllowed: (RestCode.METHOD, "This address does not know the method."),
-    exceptions.NotAcceptable: (RestCode.NOT_ACCEPTABLE, "The API speaks JSON only."),
-    exceptions.UnsupportedMediaType: (RestCode.MEDIA_TYPE, "Send application/json."),
+    Http404: (Code.NOT_FOUND, "Not found."),
+    exceptions.NotFound: (Code.NOT_FOUND, "Not found."),
+    exceptions.NotAuthenticated: (RestCode.UNAUTHENTICATED, "Sign in or send a device token."),
+    exceptions.MethodNotAllowed: (RestCode.METHOD, "This endpoint doesn't support this method."),
+    exceptions.NotAcceptable: (RestCode.NOT_ACCEPTABLE, "The API supports JSON only."),
+    exceptions.UnsupportedMediaType: (RestCode.MEDIA_TYPE, "Send the body as application/json."),
     RequestDataTooBig: (Code.TOO_LARGE, "The body is too large."),
-    PermissionDenied: (Code.FORBIDDEN, "You may not do this."),
+    PermissionDenied: (Code.FORBIDDEN, "You don't have permission to do this."),
 }
 
 
 def answer(error: MoatError) -> tuple[int, dict[str, Any]]:
-    """Return the status and the body of an expected failure."""
+    """Return the status and body of an expected failure."""
     body: dict[str, Any] = {"code": str(error.code), "message": error.message}
     if error.field is not None:
         body["field"] = error.field
@@ -95,11 +105,11 @@ def answer(error: MoatError) -> tuple[int, dict[str, Any]]:
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer any failure in the one shape; what nobody expected is logged and told as `internal`."""
+    """Respond to any failure in the one shape. Unexpected ones are logged and sent as `internal`."""
     known = _known(error)
     if known is None:
         logger.exception("REST request failed", exc_info=error)
-        known = RestError(Code.INTERNAL, "The server failed on this request; its log has the details.")
+        known = RestError(Code.INTERNAL, "Internal server error. Details are in the server log.")
     status, body = answer(known)
     response = Response(body, status=status)
     if status == 401:

@@ -1,7 +1,7 @@
-"""A page of records: filters, search, order and an opaque cursor, as one query on the type's table.
+"""A page of records: filters, search, sort order, and an opaque cursor, in one query.
 
-Pages are found by key, not by offset, so that a page costs the same wherever it is and nothing is skipped or doubled while
-others write. Nulls count as smaller than anything, on every database.
+Pages are found by key rather than by offset. Every page costs the same, and concurrent writes cause no gaps or
+duplicates. Nulls sort below all values, on every database.
 """
 
 import base64
@@ -45,7 +45,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows in order, and the cursor of the page after them; None when these are the last."""
+    """Rows in order, and the cursor of the next page; None on the last page."""
 
     rows: list[Any]
     next: str | None
@@ -53,19 +53,19 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By one field, ties broken by id."""
+    """Sort order by one field, with ties broken by ID."""
 
     field: FieldSpec
     descending: bool
 
     @property
     def text(self) -> str:
-        """The order as it was asked for."""
+        """The order as requested."""
         return f"-{self.field.name}" if self.descending else self.field.name
 
     @property
     def by(self) -> list[Any]:
-        """The order as the ORM takes it."""
+        """The order in the ORM's form."""
         name = self.field.name
         if name == "id":
             return ["-id" if self.descending else "id"]
@@ -73,7 +73,7 @@ class Order:
 
 
 def page_of(rows: "QuerySet[Any]", spec: ObjectSpec, parameters: Parameters, *, settings: RestSettings) -> Page:
-    """Return the page that the query parameters ask for. Raises `bad_filter`, `bad_cursor` and `bad_request`."""
+    """Return the page for the query parameters. Raises `bad_filter`, `bad_cursor`, and `bad_request`."""
     fields = {field.name: field for field in (*SYSTEM_FIELDS, *spec.fields)}
     limit = limit_of(_single(parameters, "limit"), settings)
     order = _order(_single(parameters, "order") or "id", fields)
@@ -86,11 +86,11 @@ def page_of(rows: "QuerySet[Any]", spec: ObjectSpec, parameters: Parameters, *, 
 
 
 def limit_of(text: str, settings: RestSettings) -> int:
-    """Return how many records a page has; raises `bad_request` for what is no positive number."""
+    """Return the page size. Raises `bad_request` unless it is a positive number within the limit."""
     if not text:
         return settings.rest_page
     if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) >= 1):
-        raise RestError(RestCode.BAD_REQUEST, f"limit is a number from 1 to {settings.rest_page_max}.", field="limit")
+        raise RestError(RestCode.BAD_REQUEST, f"limit must be between 1 and {settings.rest_page_max}.", field="limit")
     return min(int(text), settings.rest_page_max)
 
 
@@ -109,7 +109,7 @@ def _order(text: str, fields: Mapping[str, FieldSpec]) -> Order:
     name = text.removeprefix("-")
     field = fields.get(name)
     if field is None or field.kind == "json":
-        raise _bad(f"There is no field {name[:40]!a} to order by.", "order")
+        raise _bad(f"Can't sort by unknown field {name[:40]!a}.", "order")
     return Order(field, text.startswith("-"))
 
 
@@ -121,7 +121,7 @@ def _filters(parameters: Parameters, fields: Mapping[str, FieldSpec], settings: 
             continue
         count += len(values)
         if count > settings.rest_filters:
-            raise _bad(f"At most {settings.rest_filters} filters.")
+            raise _bad(f"Use at most {settings.rest_filters} filters.")
         field_name, separator, operator = name.partition("__")
         field = fields.get(field_name)
         if (
@@ -130,7 +130,7 @@ def _filters(parameters: Parameters, fields: Mapping[str, FieldSpec], settings: 
             or (separator and not operator)
             or OPERATORS[operator] not in LOOKUPS[field.kind]
         ):
-            raise _bad(f"There is no filter {name[:60]!a}.", name[:60])
+            raise _bad(f"Unknown filter {name[:60]!a}.", name[:60])
         for value in values:
             query &= _filter(field, operator, value, settings)
     return query
@@ -140,12 +140,12 @@ def _filter(field: FieldSpec, operator: str, value: str, settings: RestSettings)
     lookup = f"{field.name}__{OPERATORS[operator]}"
     if operator == "isnull":
         if value not in _BOOLEANS:
-            raise _bad("true or false is expected.", lookup)
+            raise _bad("Expected true or false.", lookup)
         return Q(**{lookup: _BOOLEANS[value]})
     if operator == "in":
         parts = value.split(",")
         if len(parts) > settings.rest_in:
-            raise _bad(f"At most {settings.rest_in} values.", lookup)
+            raise _bad(f"Use at most {settings.rest_in} values.", lookup)
         return Q(**{lookup: [_value(field, part) for part in parts]})
     if operator == "contains":
         return Q(**{lookup: _clean(FieldSpec(field.name, "text"), value)})
@@ -153,7 +153,7 @@ def _filter(field: FieldSpec, operator: str, value: str, settings: RestSettings)
 
 
 def _value(field: FieldSpec, text: str) -> Any:
-    """Return a parameter's text as the wire value of the field's kind; raises `bad_filter`."""
+    """Return a parameter's text as the wire value of the field's kind. Raises `bad_filter`."""
     value: Any = text
     try:
         if field.kind == "integer":
@@ -163,24 +163,24 @@ def _value(field: FieldSpec, text: str) -> Any:
         elif field.kind == "boolean":
             value = _BOOLEANS.get(text, text)
     except ValueError:
-        raise _bad(f"A number is expected, not {text[:40]!a}.", field.name) from None
-    # A choice that is not offered has an empty answer; it is no error.
+        raise _bad(f"Expected a number, got {text[:40]!a}.", field.name) from None
+    # An unknown choice matches nothing; it is not an error.
     return _clean(FieldSpec(field.name, "text") if field.kind == "choice" else field, value)
 
 
 def _clean(field: FieldSpec, value: Any) -> Any:
     try:
         return clean(field, value)
-    except InvalidValue as refused:
-        raise _bad(refused.message, field.name) from None
+    except InvalidValue as error:
+        raise _bad(error.message, field.name) from None
 
 
 def _search(text: str, spec: ObjectSpec) -> Q:
-    """Match records whose id is the text, or where some text field contains it."""
+    """Match records whose ID equals the text or whose text fields contain it."""
     if not text:
         return Q()
     if len(text) > MAX_SEARCH:
-        raise _bad(f"At most {MAX_SEARCH} characters.", "q")
+        raise _bad(f"Use at most {MAX_SEARCH} characters.", "q")
     text = _clean(FieldSpec("q", "text"), text)
     query = Q(id=text)
     for field in spec.fields:
@@ -209,7 +209,7 @@ def _encode(order: Order, row: Any) -> str:
 
 
 def _decode(cursor: str, order: Order) -> tuple[Any, str]:
-    """Return the value and id a cursor stands for. It is no secret: what it holds is checked like any parameter."""
+    """Return the value and ID of a cursor. It is not secret; its content is checked as parameters are."""
     try:
         data = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         text, value, record_id = data
@@ -218,4 +218,6 @@ def _decode(cursor: str, order: Order) -> tuple[Any, str]:
             return clean(field, value), clean(SYSTEM_FIELDS[0], record_id)
     except (ValueError, TypeError, InvalidValue):
         pass
-    raise RestError(RestCode.BAD_CURSOR, "The cursor is damaged, or belongs to another order.", field="cursor")
+    raise RestError(
+        RestCode.BAD_CURSOR, "The page cursor is not valid for this query. Start from the first page.", field="cursor"
+    )

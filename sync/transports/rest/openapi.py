@@ -1,4 +1,7 @@
-"""The OpenAPI description at `/api/schema`, and its page at `/api/docs`: the same for all, plus what the caller's tenant has published."""
+"""The OpenAPI description at `/api/schema` and its page at `/api/docs`.
+
+The description is common to all callers, plus the object types of the caller's tenant.
+"""
 
 from typing import Any
 
@@ -33,7 +36,7 @@ class DeviceTokenScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
         """Return the security scheme."""
-        return {"type": "http", "scheme": "bearer", "description": "The token of a device, from /api/login."}
+        return {"type": "http", "scheme": "bearer", "description": "Device token from /api/login."}
 
 
 class SessionScheme(OpenApiAuthenticationExtension):
@@ -44,12 +47,12 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
         """Return the security scheme."""
-        about = f"A session of the admin site. Users of several tenants add the header {TENANT_HEADER} or ?tenant=."
+        about = f"An admin site session. Users with several tenants add the {TENANT_HEADER} header or ?tenant=."
         return {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": about}
 
 
 class MoatSchemaGenerator(SchemaGenerator):
-    """Adds the shared components, and a section for each object type the caller's tenant has published."""
+    """Adds shared components, and a section per published object type of the caller's tenant."""
 
     def get_schema(self, request: HttpRequest | Request | None = None, public: bool = False) -> dict[str, Any]:
         """Return the whole description."""
@@ -62,7 +65,7 @@ class MoatSchemaGenerator(SchemaGenerator):
 
 
 class SchemaView(SpectacularAPIView):
-    """The description, as JSON or YAML."""
+    """The description as JSON or YAML."""
 
     permission_classes = (AllowAny,)
     renderer_classes = [  # noqa: RUF012
@@ -77,7 +80,7 @@ class SchemaView(SpectacularAPIView):
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Return the description."""
-        # The library's own get reads `lang` and `version` from the address; the API has neither.
+        # The library's get reads `lang` and `version` from the URL; this API has neither.
         document = self.generator_class().get_schema(request=request, public=True)
         return Response(
             document, headers={"Cache-Control": "private, no-cache", "Vary": f"Authorization, Cookie, {TENANT_HEADER}"}
@@ -85,13 +88,13 @@ class SchemaView(SpectacularAPIView):
 
 
 class DocsView(SpectacularSwaggerView):
-    """The description as a page one can try things on; its assets come from this server."""
+    """The description as an interactive page. All assets come from this server."""
 
     permission_classes = (AllowAny,)
     url_name = "api-schema"
     title = "Moat API"
 
     def _get_schema_url(self, request: Request) -> str:
-        """Hand the choice of a tenant on."""
+        """Pass the choice of tenant on."""
         url: str = set_query_parameters("schema", tenant=requested_tenant(request) or None)
         return url

@@ -1,4 +1,4 @@
-"""Reads bodies as strictly as the wire protocol: no repeated keys, no NaN, no bottomless nesting, no more bytes than allowed."""
+"""Parsers as strict as the wire protocol: bounded size and depth, no repeated keys, no NaN."""
 
 from collections.abc import Mapping
 from typing import IO, Any
@@ -20,11 +20,11 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return the value of the body; raises `bad_request` or `too_large`."""
+        """Return the value of the body. Raises `bad_request` or `too_large`."""
         settings = rest_settings()
         data = stream.read(settings.rest_body + 1)
         if len(data) > settings.rest_body:
-            raise RestError(Code.TOO_LARGE, f"A body has at most {settings.rest_body} bytes.")
+            raise RestError(Code.TOO_LARGE, f"The body exceeds {settings.rest_body} bytes.")
         try:
             return loads(data.decode(), depth=settings.rest_depth)
         except UnicodeDecodeError:
@@ -42,19 +42,22 @@ class JSONPatchParser(StrictJSONParser):
 
 
 def is_patch(request: Request) -> bool:
-    """Whether the body is a JSON Patch, not fields to merge."""
+    """Whether the body is a JSON Patch rather than fields to merge."""
     return (request.content_type or "").partition(";")[0].strip().lower() == JSONPatchParser.media_type
 
 
 def body_object(request: Request) -> dict[str, Any]:
-    """Return the body as an object; raises `bad_request` when it is anything else."""
+    """Return the body if it is an object. Raises `bad_request` otherwise."""
     if not isinstance(request.data, dict) or not all(isinstance(key, str) for key in request.data):
         raise RestError(RestCode.BAD_REQUEST, "The body must be a JSON object.")
     return dict(request.data)
 
 
 def text_of(body: dict[str, Any], key: str, *, longest: int, default: str | None = None) -> str:
-    """Return a text member of a body; raises `bad_request` when it is missing, no text, empty, too long or holds a NUL."""
+    """Return a text member of a body.
+
+    Raises `bad_request` if it is missing, not text, empty, too long, or contains a NUL.
+    """
     value = body.get(key, default)
     if not isinstance(value, str) or not value or len(value) > longest or "\x00" in value:
         raise RestError(RestCode.BAD_REQUEST, f"{key} must be text of 1 to {longest} characters.", field=key)

@@ -1,4 +1,4 @@
-"""Refusals and lists over REST that do not tell by their time whether there is something the caller may not see."""
+"""Views whose rejections and lists do not reveal hidden records by their timing."""
 
 import time
 from typing import Any
@@ -14,22 +14,25 @@ MULTI_STATUS = 207
 
 
 class QuantizedView(APIView):
-    """A view about records that may be hidden from its caller."""
+    """A view of records that may be hidden from its caller."""
 
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
-        """Note when the question came."""
+        """Record when the request arrived."""
         self.begun = time.perf_counter()
         return super().initialize_request(request, *args, **kwargs)
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Response:
-        """Hold until the next mark what was refused, wholly or in part, and lists: they pass over what is hidden."""
-        # `_auth`, not `auth`: who could not be authenticated must not be asked again here, where nobody answers for a failure.
-        if _says_no(response) and _is_limited(getattr(request, "_auth", None)):
+        """Delay rejections, whole or partial, and lists until the next tick.
+
+        Lists skip hidden records, so their duration is sensitive too.
+        """
+        # Read `_auth`, not `auth`: that would authenticate again here, where no handler catches a failure.
+        if _needs_tick(response) and _is_limited(getattr(request, "_auth", None)):
             wait_for_tick(self.begun)
         return super().finalize_response(request, response, *args, **kwargs)
 
 
-def _says_no(response: Any) -> bool:
+def _needs_tick(response: Any) -> bool:
     is_list = isinstance(response.data, dict) and "results" in response.data
     return is_list or response.status_code >= 400 or response.status_code == MULTI_STATUS
 
@@ -37,5 +40,5 @@ def _says_no(response: Any) -> bool:
 def _is_limited(caller: object) -> bool:
     try:
         return isinstance(caller, Caller) and caller.access.filtered
-    except Exception:  # a member no longer, or the database is gone: the answer stands already
+    except Exception:  # the member has left or the database is down; the response stands
         return True

@@ -1,4 +1,4 @@
-"""What the API shows of a tenant: its published schema and its records, tombstones left out."""
+"""What the API shows of a tenant: its published schema and its records, without tombstones."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,14 +21,17 @@ from tenants.models import Tenant
 
 @dataclass(frozen=True, slots=True)
 class TenantView:
-    """What a caller sees of their tenant: `schema` as they know it, `published` as it is, `channel` for the records."""
+    """What a caller can see of their tenant.
+
+    `schema`: as the caller knows it. `published`: complete. `channel`: for the records.
+    """
 
     schema: TenantSchema
     published: TenantSchema
     channel: Channel
 
     def condition(self, table: str) -> tuple[str, list[Any]]:
-        """Return the condition that holds for the records of a table they see."""
+        """Return the SQL condition of the visible records of a table."""
         return view.condition(self.channel, self.published, table, connection.vendor)
 
 
@@ -41,45 +44,48 @@ def view_of_caller(caller: Caller) -> TenantView:
     return TenantView(known, published, channel)
 
 
-def spec_for(sight: TenantView, table: str) -> ObjectSpec:
-    """Return a published object type by its table; raises `unknown_table`, in the same words for what the caller must not know of."""
-    spec = sight.schema.by_table.get(table)
+def spec_for(tenant_view: TenantView, table: str) -> ObjectSpec:
+    """Return a published object type by its table.
+
+    Raises `unknown_table`, in one wording for hidden and missing tables.
+    """
+    spec = tenant_view.schema.by_table.get(table)
     if spec is None:
-        raise SyncError(Code.UNKNOWN_TABLE, "There is no such table.")
+        raise SyncError(Code.UNKNOWN_TABLE, "Unknown table.")
     return spec
 
 
-def live_rows(sight: TenantView, spec: ObjectSpec) -> "QuerySet[Any]":
-    """Return the records of a type that the caller sees and that are not deleted."""
-    model: Any = model_for(sight.published.tenant_id, spec.table_name, sight.published)
+def live_rows(tenant_view: TenantView, spec: ObjectSpec) -> "QuerySet[Any]":
+    """Return the visible, undeleted records of a type."""
+    model: Any = model_for(tenant_view.published.tenant_id, spec.table_name, tenant_view.published)
     found: QuerySet[Any] = model._default_manager.filter(_deleted=False)
-    if not sight.channel.filtered:
+    if not tenant_view.channel.filtered:
         return found
-    condition, values = sight.condition(spec.table_name)
+    condition, values = tenant_view.condition(spec.table_name)
     return found.extra(where=[condition], params=values)  # noqa: S610 - built from published names; values are parameters
 
 
-def live_record(sight: TenantView, spec: ObjectSpec, record_id: str) -> rows.Row:
-    """Return a record; raises `not_found` when there is none, it is deleted, or the caller does not see it."""
-    row = seen_record(sight, spec, record_id)
+def live_record(tenant_view: TenantView, spec: ObjectSpec, record_id: str) -> rows.Row:
+    """Return a record. Raises `not_found` if it is missing, deleted, or hidden."""
+    row = seen_record(tenant_view, spec, record_id)
     if row is None or row.deleted:
-        raise SyncError(Code.NOT_FOUND, "There is no such record.")
+        raise SyncError(Code.NOT_FOUND, "Record not found.")
     return row
 
 
-def seen_record(sight: TenantView, spec: ObjectSpec, record_id: str) -> rows.Row | None:
-    """Return a record or tombstone that the caller sees; None when there is none. A hidden one costs what an absent one costs."""
-    if "\x00" in record_id or not _sees(sight, spec.table_name, record_id):
+def seen_record(tenant_view: TenantView, spec: ObjectSpec, record_id: str) -> rows.Row | None:
+    """Return a visible record or tombstone, or None. Hidden and missing ones cost the same."""
+    if "\x00" in record_id or not _is_visible(tenant_view, spec.table_name, record_id):
         return None
-    published = sight.published.by_table[spec.table_name]
-    return rows.records(sight.published.tenant_id, published, [record_id]).get(record_id)
+    published = tenant_view.published.by_table[spec.table_name]
+    return rows.records(tenant_view.published.tenant_id, published, [record_id]).get(record_id)
 
 
-def _sees(sight: TenantView, table: str, record_id: str) -> bool:
-    if not sight.channel.filtered:
+def _is_visible(tenant_view: TenantView, table: str, record_id: str) -> bool:
+    if not tenant_view.channel.filtered:
         return True
-    condition, values = view.condition(sight.channel, sight.published, table, connection.vendor, few=True)
-    physical = quote(physical_name(sight.published.tenant_id, table))
+    condition, values = view.condition(tenant_view.channel, tenant_view.published, table, connection.vendor, few=True)
+    physical = quote(physical_name(tenant_view.published.tenant_id, table))
     return (
         sql.fetch_one(f'SELECT 1 FROM {physical} WHERE {physical}."id" = %s AND ({condition})', [record_id, *values])
         is not None
@@ -87,16 +93,16 @@ def _sees(sight: TenantView, table: str, record_id: str) -> bool:
 
 
 def names_of(spec: ObjectSpec) -> list[str]:
-    """Return the members of a record, in the order they are shown."""
+    """Return a record's members in display order."""
     return ["id", "version", "object_type", "status", *(field.name for field in spec.fields)]
 
 
 def shown(spec: ObjectSpec, row: Any) -> dict[str, Any]:
-    """Return a row of the ORM as the API shows it; its values are wire values already."""
+    """Return an ORM row as the API shows it. Its values are already wire values."""
     return {name: getattr(row, name) for name in names_of(spec)}
 
 
 def shown_row(spec: ObjectSpec, row: rows.Row) -> dict[str, Any]:
-    """Return a row of the engine as the API shows it."""
+    """Return an engine row as the API shows it."""
     values = row.values()
     return {"id": row.id, "version": row.version, **{name: values[name] for name in names_of(spec)[2:]}}

@@ -1,4 +1,7 @@
-"""Records: list, read, create, change, delete. Writes go through the engine, so every client sees them live."""
+"""Records: list, read, create, change, and delete.
+
+Writes go through the sync engine, so every client receives them live.
+"""
 
 from typing import Any
 
@@ -32,43 +35,43 @@ class RecordsView(QuantizedView):
         query=["q", "order", "cursor", "limit"],
     )
     def get(self, request: Request, table: str) -> Response:
-        """Return a page of records; `next` is the cursor of the page after it."""
+        """Return a page of records; `next` is the cursor of the next page."""
         caller = caller_of(request)
-        sight = view_of_caller(caller)
-        spec = spec_for(sight, table)
-        page = page_of(live_rows(sight, spec), spec, dict(request.query_params.lists()), settings=rest_settings())
+        tenant_view = view_of_caller(caller)
+        spec = spec_for(tenant_view, table)
+        page = page_of(live_rows(tenant_view, spec), spec, dict(request.query_params.lists()), settings=rest_settings())
         return Response({"results": [shown(spec, row) for row in page.rows], "next": page.next})
 
     @described(
         "create_record", "records", 201, ref("Record"), errors=(400, 401, 404, 409, 413), body=ref("RecordInput")
     )
     def post(self, request: Request, table: str) -> Response:
-        """Create a record. Without an `id` the server makes one (UUIDv7)."""
+        """Create a record. Without an `id`, the server generates one (UUIDv7)."""
         caller = caller_of(request)
-        sight = view_of_caller(caller)
-        spec = spec_for(sight, table)
+        tenant_view = view_of_caller(caller)
+        spec = spec_for(tenant_view, table)
         body = body_object(request)
         record_id: Any = body.pop("id", None)
         record_id = new_id() if record_id is None else record_id
         push_one(caller, Op(1, None, table, record_id, "insert", 0, body), None)
-        row = live_record(sight, spec, record_id)
+        row = live_record(tenant_view, spec, record_id)
         location = reverse("api-record", args=[table, record_id])
         return Response(shown_row(spec, row), status=201, headers={"Location": location, "ETag": etag(row.version)})
 
 
 class RecordView(QuantizedView):
-    """One record. Its version is its ETag; with `If-Match` a write applies to that version only."""
+    """One record. Its version is its ETag; with `If-Match`, a write applies to that version only."""
 
     permission_classes = (InTenant,)
     parser_classes = (StrictJSONParser, JSONPatchParser)
 
     @described("read_record", "records", 200, ref("Record"), errors=(401, 404))
     def get(self, request: Request, table: str, record_id: str) -> Response:
-        """Return the record; 304 when the caller has this version."""
+        """Return the record, or 304 if the caller has this version."""
         caller = caller_of(request)
-        sight = view_of_caller(caller)
-        spec = spec_for(sight, table)
-        row = live_record(sight, spec, record_id)
+        tenant_view = view_of_caller(caller)
+        spec = spec_for(tenant_view, table)
+        row = live_record(tenant_view, spec, record_id)
         tag = etag(row.version)
         if tag in (part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")):
             return Response(status=304, headers={"ETag": tag})
@@ -78,40 +81,40 @@ class RecordView(QuantizedView):
         "update_record", "records", 200, ref("Record"), errors=(400, 401, 404, 409, 412), body=ref("RecordInput")
     )
     def patch(self, request: Request, table: str, record_id: str) -> Response:
-        """Change the fields given, or apply a JSON Patch. A `version` among the fields means the same as `If-Match`."""
+        """Change the given fields, or apply a JSON Patch. A `version` among the fields acts as `If-Match`."""
         caller = caller_of(request)
-        sight = view_of_caller(caller)
-        spec = spec_for(sight, table)
+        tenant_view = view_of_caller(caller)
+        spec = spec_for(tenant_view, table)
         allowed = versions_in(request.headers.get("If-Match"))
         if is_patch(request):
             patch = request.data
         else:
             body = body_object(request)
             if body.pop("id", record_id) != record_id:
-                raise RestError(RestCode.BAD_REQUEST, "The id of a record cannot change.", field="id")
+                raise RestError(RestCode.BAD_REQUEST, "A record's ID can't change.", field="id")
             allowed = _with_version(allowed, body)
             patch = merge_patch(body)
-        live_record(sight, spec, record_id)
+        live_record(tenant_view, spec, record_id)
         push_one(caller, Op(1, None, table, record_id, "update", None, patch), allowed)
-        row = live_record(sight, spec, record_id)
+        row = live_record(tenant_view, spec, record_id)
         return Response(shown_row(spec, row), headers={"ETag": etag(row.version)})
 
     @described("delete_record", "records", 204, None, errors=(401, 404, 412))
     def delete(self, request: Request, table: str, record_id: str) -> Response:
         """Delete the record."""
         caller = caller_of(request)
-        sight = view_of_caller(caller)
-        spec = spec_for(sight, table)
-        live_record(sight, spec, record_id)
+        tenant_view = view_of_caller(caller)
+        spec = spec_for(tenant_view, table)
+        live_record(tenant_view, spec, record_id)
         push_one(caller, Op(1, None, table, record_id, "delete"), versions_in(request.headers.get("If-Match")))
         return Response(status=204)
 
 
 def _with_version(allowed: set[int] | None, body: dict[str, Any]) -> set[int] | None:
-    """Take `version` out of the fields to merge: a record that was read, edited and sent back carries it."""
+    """Remove `version` from the fields to merge: a client that edits what it read sends it back."""
     if "version" not in body:
         return allowed
     version = body.pop("version")
     if type(version) is not int:
-        raise RestError(RestCode.BAD_REQUEST, "version is a whole number.", field="version")
+        raise RestError(RestCode.BAD_REQUEST, "version must be a whole number.", field="version")
     return {version} if allowed is None else allowed & {version}

@@ -1,4 +1,4 @@
-"""The API as pages, for people who look around."""
+"""The API as browsable pages."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from rest_framework.renderers import BrowsableAPIRenderer
 
 
 class BrowsableRenderer(BrowsableAPIRenderer):
-    """Shows answers and a box for raw JSON. Without HTML forms: there are no serializers to make them of."""
+    """Shows responses and a box for raw JSON, without HTML forms, since there are no serializers."""
 
     def get_rendered_html_form(self, data: Any, view: Any, method: str, request: Any) -> Any:
-        """Offer no HTML form but DELETE's and OPTIONS' buttons."""
+        """Return no HTML form except the DELETE and OPTIONS buttons."""
         return self.show_form_for_method(view, method, request, None) if method in ("DELETE", "OPTIONS") else None

@@ -1,4 +1,4 @@
-"""One section of the OpenAPI description per published object type, with its JSON Schema."""
+"""OpenAPI sections, one per published object type, with its JSON Schema."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _TEXT_SCHEMA: Schema = {"type": "string"}
 
 
 def add_sections(document: dict[str, Any], objects: tuple[ObjectSpec, ...]) -> None:
-    """Add what a tenant has published to a description."""
+    """Add the published object types of a tenant to a description."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for spec in objects:
         document.setdefault("tags", []).append(
@@ -41,7 +41,7 @@ def _paths(spec: ObjectSpec) -> dict[str, Any]:
         "name": "If-Match",
         "in": "header",
         "schema": _TEXT_SCHEMA,
-        "description": 'Only this version, e.g. "7".',
+        "description": 'Apply only to this version, such as "7".',
     }
     page = record_of(results=array(ref(one)), next=nullable(_TEXT_SCHEMA))
     changes = {
@@ -92,10 +92,11 @@ def _operation(
 ) -> Schema:
     responses = dict(answer)
     for status in errors:
-        responses[str(status)] = {"description": "Refused.", "content": {"application/json": {"schema": ref("Error")}}}
+        responses[str(status)] = {"description": "Rejected.", "content": {"application/json": {"schema": ref("Error")}}}
+    plural, singular = spec.label_plural or spec.table_name, spec.label or spec.object_name
     operation: Schema = {
         "operationId": f"{verb}_{spec.table_name}",
-        "summary": f"{verb.capitalize()} {spec.label_plural or spec.table_name if verb == 'list' else spec.label or spec.object_name}",
+        "summary": f"{verb.capitalize()} {plural if verb == 'list' else singular}",
         "tags": [spec.table_name],
         "security": [{"deviceToken": []}, {"session": []}],
         "responses": responses,
@@ -112,14 +113,14 @@ def _body(component: str) -> Schema:
 
 
 def _answer(status: int, schema: Schema) -> Schema:
-    return {str(status): {"description": "Done.", "content": {"application/json": {"schema": schema}}}}
+    return {str(status): {"description": "Success.", "content": {"application/json": {"schema": schema}}}}
 
 
 def _query(spec: ObjectSpec) -> list[Schema]:
     plain = [
         ("q", "Text to search for."),
-        ("order", "A field; -field for descending."),
-        ("cursor", "`next` of the page before."),
+        ("order", "Field to sort by; -field for descending."),
+        ("cursor", "`next` from the previous page."),
         ("limit", ""),
     ]
     names = [FieldSpec("object_type", "text"), FieldSpec("status", "text"), *spec.fields]

@@ -1,4 +1,4 @@
-"""Log in, log out, and who am I."""
+"""Sign in, sign out, and the current caller."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,7 @@ MAX_DEVICE_ID = 40
 
 
 class LoginView(APIView):
-    """A user's password for a device's token."""
+    """Exchanges a user's password for a device token."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -34,7 +34,10 @@ class LoginView(APIView):
 
     @described("login", "session", 200, ref("Device"), errors=(400, 401, 429), body=ref("Login"))
     def post(self, request: Request) -> Response:
-        """Create a device of the user in the tenant, or let a revoked one in again; return its token, which is shown only here."""
+        """Create a device, or restore a revoked one, and return its token.
+
+        The token is shown only here.
+        """
         body = body_object(request)
         tenant = text_of(body, "tenant", longest=40)
         username = text_of(body, "user", longest=150)
@@ -51,7 +54,7 @@ class LoginView(APIView):
         return Response(answer, headers={"Cache-Control": "no-store"})
 
     def _again(self, member: Membership, body: dict[str, Any], name: str) -> IssuedDevice | None:
-        """Take the id again that the caller's replica had; not where the replica is older than what the device has sent."""
+        """Reuse the replica's previous device ID, unless the replica is older than the device's last op."""
         if body.get("device_id") is None:
             return None
         device_id = text_of(body, "device_id", longest=MAX_DEVICE_ID)
@@ -59,7 +62,7 @@ class LoginView(APIView):
         if type(newest) is not int:
             raise RestError(
                 RestCode.BAD_REQUEST,
-                "last_op_id goes with device_id: the highest op the replica ever numbered.",
+                "last_op_id is required with device_id: the highest op_id this replica has used.",
                 field="last_op_id",
             )
         if newest_op_of(device_id) > newest:
@@ -68,7 +71,10 @@ class LoginView(APIView):
         return issue_again(member.tenant, member.user, device_id, name, closed=closed)
 
     def _member(self, request: Request, tenant: str, *, username: str, password: str) -> Membership:
-        """Return who logs in. One error for every reason, and one password hash computed whatever the reason."""
+        """Return the member who signs in.
+
+        All failures share one error and compute one password hash.
+        """
         user: Any = authenticate(request._request, username=username, password=password)
         member = (
             Membership.objects.filter(user=user, tenant__slug=tenant).select_related("tenant", "user").first()
@@ -76,33 +82,35 @@ class LoginView(APIView):
             else None
         )
         if member is None:
-            raise RestError(RestCode.BAD_LOGIN, "Tenant, user or password is wrong.")
+            raise RestError(RestCode.BAD_LOGIN, "The tenant, user name, or password is incorrect.")
         return member
 
 
 class LogoutView(APIView):
-    """The end of a device's token."""
+    """Revokes a device's token."""
 
     permission_classes = (IsAuthenticated,)
 
     @described("logout", "session", 204, None, errors=(400, 401))
     def post(self, request: Request) -> Response:
-        """Revoke the calling device. Its live connection ends; what it has not pushed stays on it."""
+        """Revoke the calling device. Its live connection ends; its unsent edits stay on it."""
         device = device_of(request.auth) if isinstance(request.auth, Caller) else None
         if device is None:
-            raise RestError(RestCode.BAD_REQUEST, "Only a device logs out here; a browser logs out in the admin.")
+            raise RestError(
+                RestCode.BAD_REQUEST, "This endpoint signs out devices only. Browser sessions sign out in the admin."
+            )
         revoke(device)
         return Response(status=204)
 
 
 class MeView(APIView):
-    """Who calls."""
+    """The current caller."""
 
     permission_classes = (IsAuthenticated,)
 
     @described("me", "session", 200, ref("Me"))
     def get(self, request: Request) -> Response:
-        """Return the caller's user, tenant, role and device, and the tenants a session can choose from."""
+        """Return the caller's user, tenant, role, and device, and the tenants a session can choose."""
         caller = request.auth if isinstance(request.auth, Caller) else None
         user_id: Any = caller.user_id if caller else request.user.pk
         tenants = (

@@ -1,4 +1,4 @@
-"""Turns requests into ops, pushes them through the engine, and turns what it says back."""
+"""Turn requests into ops, push them through the engine, and return the results."""
 
 import re
 import secrets
@@ -23,7 +23,7 @@ _ETAG = re.compile(r'"(0|[1-9][0-9]{0,15})"')
 
 
 def new_id() -> str:
-    """Return a UUIDv7 (RFC 9562): milliseconds since 1970, then random bits; ids made later sort later."""
+    """Return a UUIDv7 (RFC 9562): milliseconds since 1970, then random bits. Later IDs sort later."""
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
@@ -37,7 +37,10 @@ def etag(version: int) -> str:
 
 
 def versions_in(header: str | None) -> set[int] | None:
-    """Return the versions an `If-Match` allows; None for no header or `*`. A weak tag matches nothing (RFC 9110)."""
+    """Return the versions an `If-Match` allows, or None without a header or for `*`.
+
+    A weak tag matches nothing (RFC 9110).
+    """
     if header is None or header.strip() == "*":
         return None
     versions = set()
@@ -48,47 +51,47 @@ def versions_in(header: str | None) -> set[int] | None:
         found = _ETAG.fullmatch(tag)
         if found is None:
             raise RestError(
-                RestCode.BAD_REQUEST, 'If-Match is a version in double quotes, such as "7".', field="If-Match"
+                RestCode.BAD_REQUEST, 'If-Match must be a version in double quotes, such as "7".', field="If-Match"
             )
         versions.add(int(found[1]))
     return versions
 
 
 def merge_patch(values: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return fields to merge as a JSON Patch: each value replaces the field's, null empties it."""
+    """Return fields to merge as a JSON Patch: each value replaces the field's, null clears it."""
     return [{"op": "add", "path": f"/{escape(name)}", "value": value} for name, value in values.items()]
 
 
 def push_one(caller: Caller, op: Op, allowed: set[int] | None) -> OpResult:
-    """Apply one op, if the record has one of the versions `allowed`; raises whatever keeps it from being applied.
+    """Apply one op if the record has one of the `allowed` versions. Raises on any failure.
 
-    The version is compared under the tenant's lock, so nobody can come in between.
+    The version is compared under the tenant's lock, so no other write can intervene.
     """
     if allowed is None:
         return accepted(push.push(caller.actor, [op])[0])
     with transaction.atomic():
         lock_tenant(caller.tenant_id)
-        sight = view_of_caller(caller)
-        version = live_record(sight, spec_for(sight, op.table), op.id).version
+        tenant_view = view_of_caller(caller)
+        version = live_record(tenant_view, spec_for(tenant_view, op.table), op.id).version
         if version not in allowed:
-            raise RestError(RestCode.STALE, f"The record is at version {version} by now.", version=version)
+            raise RestError(RestCode.STALE, f"The record is now at version {version}.", version=version)
         return accepted(push.push(caller.actor, [op])[0])
 
 
 def push_all(caller: Caller, ops: Sequence[Op]) -> list[OpResult]:
-    """Apply ops, tx by tx."""
+    """Apply ops, transaction by transaction."""
     return push.push(caller.actor, list(ops))
 
 
 def accepted(result: OpResult) -> OpResult:
-    """Return a result that was accepted; raises any other as an error."""
+    """Return an accepted result. Raises any other as an error."""
     if result.accepted:
         return result
     if result.status == "conflict":
-        raise RestError(RestCode.CONFLICT, "Others changed the same meanwhile.", **result_json(result))
+        raise RestError(RestCode.CONFLICT, "Someone else changed the same fields.", **result_json(result))
     raise SyncError(_CODES.get(result.code or "", Code.INTERNAL), result.message or "", field=result.field)
 
 
 def result_json(result: OpResult) -> dict[str, Any]:
-    """Return a result without its op_id, which means nothing to a REST caller."""
+    """Return a result without its op_id, which is meaningless to REST callers."""
     return {key: value for key, value in result.wire().items() if key != "op_id"}

@@ -1,4 +1,4 @@
-"""A client that was let in: its channel, its stream, and how each of its requests is carried out."""
+"""An authenticated client: its channel, its stream, and how its requests are handled."""
 
 import time
 from collections.abc import Awaitable
@@ -31,44 +31,44 @@ from sync.wire.protocol import (
 
 
 class Failing(Protocol):
-    """Answers with an error."""
+    """Responds with an error."""
 
     def __call__(self, code: Code, message: str) -> None:
-        """Answer."""
+        """Respond."""
 
 
 class Client:
-    """Lives on the event loop, for as long as its connection."""
+    """One client. Lives on the event loop, as long as its connection."""
 
-    def __init__(self, greeting: Greeting, hello: Hello, runtime: Runtime, outbox: SendBuffer, fail: Failing) -> None:
+    def __init__(self, greeting: Greeting, hello: Hello, runtime: Runtime, buffer: SendBuffer, fail: Failing) -> None:
         self.greeting = greeting
         self.identity = greeting.identity
         channel = greeting.channel
         self.stream = Stream(
             channel,
-            outbox,
+            buffer,
             runtime.hub,
             runtime.pool,
             runtime.settings,
             user_id=self.identity.user_id,
-            on_pruned=self._begin_again,
-            on_moved=self._moved,
+            on_pruned=self._restart,
+            on_access_changed=self._access_changed,
         )
         who = greeting.identity
         self.actor = Actor(who.tenant_id, who.username, who.device_id, channel.key, who.user_id)
         self._held = greeting.held
         self.confirmed_cursor = 0
-        self._runtime, self._outbox, self._fail = runtime, outbox, fail
+        self._runtime, self._buffer, self._fail = runtime, buffer, fail
         self._schema_version = hello.schema_version
         self._epoch = hello.server_epoch
 
     @property
     def channel(self) -> Channel:
-        """The channel, with the rights it was last checked against."""
+        """The channel, with the access it was last checked against."""
         return self.stream.channel
 
     def welcome(self, limits: Limits, ref: int | None) -> str:
-        """Return the answer to hello."""
+        """Return the response to hello."""
         who, state = self.identity, self.greeting.state
         return frames.message(
             "welcome",
@@ -88,36 +88,36 @@ class Client:
         )
 
     def confirmed(self, cursor: int | None) -> None:
-        """The client says that it has applied everything up to a cursor."""
+        """Record that the client has applied everything up to a cursor."""
         if cursor is not None:
             self.confirmed_cursor = max(self.confirmed_cursor, min(cursor, self.stream.cursor))
 
     async def carry_out(self, message: Message) -> None:
-        """Answer a request. Raises SyncError for what the client must be told."""
+        """Respond to a request. Raises SyncError for errors the client must receive."""
         run, channel = self._runtime.pool.run, self.channel
         match message:
             case Subscribe():
                 await self._subscribe(message)
             case SchemaRequest():
-                self._outbox.put(await run(requests.schema_commands, channel, message))
+                self._buffer.put(await run(requests.schema_commands, channel, message))
             case Verify():
                 await self._verify(message)
             case VerifyRanges():
-                await self._evenly(run(requests.verify_ranges, channel, message))
+                await self._put_on_grid(run(requests.verify_ranges, channel, message))
             case Repair():
-                await self._evenly(run(requests.repair, channel, message))
+                await self._put_on_grid(run(requests.repair, channel, message))
             case PartRequest():
                 await self._part(message)
 
-    async def _evenly(self, answer: Awaitable[str]) -> None:
-        """Send an answer, to whom something can be hidden at a mark: a range of one id asks whether it exists."""
+    async def _put_on_grid(self, answer: Awaitable[str]) -> None:
+        """Send a response, on the grid in filtered channels: a range of one ID asks whether it exists."""
         begun = time.perf_counter()
         try:
             frame = await answer
         finally:
             if self.channel.filtered:
-                await self._runtime.marks.after(begun)
-        self._outbox.put(frame)
+                await self._runtime.grid.after(begun)
+        self._buffer.put(frame)
 
     async def _subscribe(self, message: Subscribe) -> None:
         await self.stream.pause()
@@ -130,81 +130,81 @@ class Client:
             Position(message.schema_version, message.cursor, message.state_hash, self._epoch, held), message.ref
         )
 
-    async def _begin_again(self) -> None:
-        """The log was pruned under a client that was reading it: choose another way."""
+    async def _restart(self) -> None:
+        """Choose another catch-up mode after the log was pruned while the client was reading it."""
         where = Position(self._schema_version, self.stream.cursor, self.stream.state_hash, None, self.channel.key)
         try:
             await self._begin(where, None)
-        except SyncError as refused:
-            self._fail(code_of(refused.code), refused.message)
+        except SyncError as error:
+            self._fail(code_of(error.code), error.message)
 
     async def _begin(self, position: Position, ref: int | None) -> None:
-        """Tell the client how it catches up, and begin to."""
+        """Send the client its catch-up mode, and start."""
         chosen = await self._runtime.pool.run(requests.begin, self.channel, position)
         state, mode = chosen.plan.state, chosen.plan.mode
         metrics.catch_ups.labels(mode).inc()
         span = {"from": position.cursor, "to": state.cursor}
         match mode:
             case "log":
-                self._outbox.put(frames.message("catch_up", ref, mode=mode, **span))
+                self._buffer.put(frames.message("catch_up", ref, mode=mode, **span))
                 await self._holds()
                 self.stream.start(
                     position.cursor, position.state_hash if position.cursor and position.state_hash else state.genesis
                 )
             case "rows":
                 stamp = {"schema_version": state.schema_version, "state_hash": state.state_hash.hex()}
-                self._outbox.put(frames.message("catch_up", ref, mode=mode, **span, **stamp, total=chosen.plan.total))
+                self._buffer.put(frames.message("catch_up", ref, mode=mode, **span, **stamp, total=chosen.plan.total))
                 await self._send_rows(chosen)
-                self._outbox.put(frames.message("rows_end", **span, **stamp))
+                self._buffer.put(frames.message("rows_end", **span, **stamp))
                 await self._holds()
                 self.stream.start(state.cursor, state.state_hash)
             case "snapshot":
                 manifest = await self._runtime.snapshot(self.channel, self._tell_building)
-                self._held = None  # what it subscribes with next stems from this snapshot, or says otherwise
-                self._outbox.put(frames.message("catch_up", ref, mode=mode, manifest=manifest))
+                self._held = None  # the next subscribe either continues from this snapshot or names another position
+                self._buffer.put(frames.message("catch_up", ref, mode=mode, manifest=manifest))
             case "repair":
-                self._outbox.put(
+                self._buffer.put(
                     frames.message("catch_up", ref, mode=mode, cursor=state.cursor, state_hash=state.state_hash.hex())
                 )
 
     async def _holds(self) -> None:
-        """The client's replica is of this channel: its chain says so."""
+        """Record that the client's replica holds this channel, as its chain proves."""
         if self._held != self.channel.key:
             self._held = self.channel.key
             await self._runtime.pool.run(mark_channel, self.identity.device_id, self.channel.key)
 
-    def _moved(self) -> None:
+    def _access_changed(self) -> None:
         self._fail(Code.ACCESS_CHANGED, Code.ACCESS_CHANGED.meaning)
 
     def _tell_building(self) -> None:
-        self._outbox.put(frames.message("progress", what="snapshot"))
+        self._buffer.put(frames.message("progress", what="snapshot"))
 
     async def _send_rows(self, chosen: requests.Begin) -> None:
         if (spool := chosen.spool) is None:
             return
         try:
             while (frame := await self._runtime.pool.run(spool.take)) is not None:
-                await self._outbox.room()
-                self._outbox.put(frame)
+                await self._buffer.room()
+                self._buffer.put(frame)
         finally:
             spool.close()
 
     async def _verify(self, message: Verify) -> None:
-        """Answer at exactly one place of the stream: everything up to the cursor goes before, nothing after."""
+        """Respond at exactly one point of the stream: after everything up to the cursor, before the rest."""
         streaming = await self.stream.pause()
         try:
             found = await self._runtime.pool.run(requests.verify, self.channel, message)
             state = found.state
             if streaming:
                 await self.stream.send_until(state.cursor)
-            told = {"cursor": state.cursor, "state_hash": state.state_hash.hex(), "tables": found.tables}
-            self._outbox.put(frames.message("verify", message.ref, **told))
+            notified = {"cursor": state.cursor, "state_hash": state.state_hash.hex(), "tables": found.tables}
+            self._buffer.put(frames.message("verify", message.ref, **notified))
         finally:
             if streaming:
                 self.stream.resume()
 
     async def _part(self, message: PartRequest) -> None:
         data = await self._runtime.pool.run(requests.part, self.channel, message)
-        self._epoch = self.greeting.state.server_epoch  # its replica will stem from this server
+        self._epoch = self.greeting.state.server_epoch  # its replica will come from this server
         metrics.snapshot_parts.labels("socket").inc()
-        self._outbox.put(frames.part(message.snapshot, message.part, data))
+        self._buffer.put(frames.part(message.snapshot, message.part, data))

@@ -1,6 +1,7 @@
-"""Run a coroutine at once as far as it goes without waiting; a task is needed only for the rest, and mostly there is none.
+"""Run a coroutine until it first waits, and create a task only if it does.
 
-Handing a frame to a socket that takes it never waits, and a task for each of a thousand subscribers costs as much as the sending.
+A send to a socket with room never waits. For a thousand subscribers, a task per send would cost as much as the sends
+themselves.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from typing import Any
 
 
 class _Rest:
-    """What is left of a coroutine that was started and waits for something."""
+    """The rest of a coroutine that has started and is now waiting."""
 
     def __init__(self, started: Coroutine[Any, Any, None], awaited: Any) -> None:
         self._started, self._awaited = started, awaited
@@ -44,9 +45,9 @@ async def _finish(rest: _Rest) -> None:
 
 
 def run_eagerly(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-    """Start a coroutine; return None when it has finished, or a task that finishes it. Raises what it raises at once.
+    """Start a coroutine. Return None if it finished, else a task that finishes it.
 
-    It must not look at the current task before it first waits.
+    Raises what the coroutine raises before its first wait. Until then, it must not use the current task.
     """
     try:
         awaited = coroutine.send(None)

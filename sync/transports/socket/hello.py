@@ -1,4 +1,4 @@
-"""Who is at the other end: the answer to `hello`, the check whether connected devices may stay, and the browser's origin.
+"""Check a client's hello, and the origin of a browser.
 
 Everything that reads the database blocks: call it in a thread.
 """
@@ -18,7 +18,7 @@ from sync.channels.channel_log import channel_of
 from sync.errors import SyncError
 from sync.records import sql
 from sync.records.read_transaction import read_transaction
-from sync.transports.device_state import untold
+from sync.transports.device_state import unnotified
 from sync.wire.codes import Code
 from sync.wire.protocol import Hello
 from tenants.errors import MoatError
@@ -30,7 +30,7 @@ _LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]", ".localhost"]
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What was found out about a client that said hello."""
+    """What the server found out about a client that said hello."""
 
     identity: DeviceIdentity
     channel: Channel
@@ -43,14 +43,14 @@ class Greeting:
 
 
 def greet(hello: Hello) -> Greeting:
-    """Check a hello; raises SyncError `bad_token`, `revoked` or `forbidden`."""
+    """Check a hello. Raises SyncError `bad_token`, `revoked`, or `forbidden`."""
     identity = identify(hello.token)
     if identity is None or identity.device_id != hello.device:
         raise SyncError(Code.BAD_TOKEN, "The token is not valid for this device.")
     try:
         channel = channel_of(identity)
-    except MoatError as refused:
-        raise SyncError(Code.FORBIDDEN, refused.message) from None
+    except MoatError as error:
+        raise SyncError(Code.FORBIDDEN, error.message) from None
     profile, known = _profile_and_channel(identity)
     held = hello.channel or known
     position = Position(hello.schema_version, hello.cursor, hello.state_hash, hello.server_epoch, held)
@@ -61,12 +61,12 @@ def greet(hello: Hello) -> Greeting:
         chain = check_filtered(channel, state, position)
     if not position.is_of(channel) and chain not in ("epoch", "new"):
         chain = "switch"
-    news = untold([identity.device_id]).get(identity.device_id, [])
-    return Greeting(identity, channel, profile, state, chain, news, client_rights(channel.rules), held)
+    notifications = unnotified([identity.device_id]).get(identity.device_id, [])
+    return Greeting(identity, channel, profile, state, chain, notifications, client_rights(channel.rules), held)
 
 
 def _profile_and_channel(identity: DeviceIdentity) -> tuple[str, str | None]:
-    """Return the name of the user's profile, and the channel the device's replica was last known to hold."""
+    """Return the name of the user's profile, and the last known channel of the device's replica."""
     row = sql.fetch_one(
         "SELECT p.name, d.channel FROM tenants_device d JOIN tenants_securityprofile p ON p.id = %s WHERE d.id = %s",
         [identity.profile_id, identity.device_id],
@@ -75,12 +75,15 @@ def _profile_and_channel(identity: DeviceIdentity) -> tuple[str, str | None]:
 
 
 def mark_channel(device_id: str, channel: str) -> None:
-    """Remember which channel a device's replica holds."""
+    """Store which channel a device's replica holds."""
     Device.objects.filter(pk=device_id).exclude(channel=channel).update(channel=channel)
 
 
 def origin_allowed(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a WebSocket may be opened from where it says it comes from. Only browsers send an Origin: a page of ours, or of an app."""
+    """Whether a WebSocket may be opened from its Origin: this site or an allowed app.
+
+    Only browsers send an Origin. Requests without one are allowed.
+    """
     origin = next((value.decode("latin-1") for name, value in headers if name.lower() == b"origin"), None)
     if origin is None:
         return True

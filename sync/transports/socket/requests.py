@@ -1,4 +1,4 @@
-"""What a connection's requests read from the database. Every function blocks: call it in a thread."""
+"""Database reads behind a connection's requests. Every function blocks: call it in a thread."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """How a stream begins: the plan, and in mode `rows` the frames."""
+    """How a stream starts: the plan and, in mode `rows`, the frames."""
 
     plan: Plan
     spool: Spool | None = None
@@ -44,14 +44,17 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Digests of one state."""
+    """Digests of one consistent state."""
 
     state: TenantState
     tables: dict[str, Digest]
 
 
 def begin(channel: Channel, position: Position) -> Begin:
-    """Decide how a client catches up, and read the rows when that is how. Raises SyncError, and AccessMoved when rights just changed."""
+    """Choose how a client catches up, and read the rows if needed.
+
+    Raises SyncError, and AccessChanged if access has just changed.
+    """
     if not position.is_of(channel) and position.cursor:
         return Begin(Plan("snapshot", channel_state(channel, channel.tenant_id)))
     if channel.filtered:
@@ -68,11 +71,11 @@ def begin(channel: Channel, position: Position) -> Begin:
                 return Begin(chosen, changed_rows(reader, schema_at(chosen.state), position.cursor, chosen.total))
         except SchemaChanged:
             continue
-    raise SyncError(Code.UNAVAILABLE, "The schema changes too fast to read it. Try again.", retry_after=1)
+    raise SyncError(Code.UNAVAILABLE, "The schema is changing too quickly to read. Try again.", retry_after=1)
 
 
 def verify(channel: Channel, message: Verify) -> Verified:
-    """Count and digest tables in one state. Raises SyncError `unknown_table`."""
+    """Count and digest tables in one consistent state. Raises SyncError `unknown_table`."""
     for _ in range(_ATTEMPTS):
         try:
             with read_transaction() as reader:
@@ -85,11 +88,11 @@ def verify(channel: Channel, message: Verify) -> Verified:
             return Verified(in_channel(channel, state), tables)
         except SchemaChanged:
             continue
-    raise SyncError(Code.UNAVAILABLE, "The schema changes too fast to read it. Try again.", retry_after=1)
+    raise SyncError(Code.UNAVAILABLE, "The schema is changing too quickly to read. Try again.", retry_after=1)
 
 
 def verify_ranges(channel: Channel, message: VerifyRanges) -> str:
-    """Return the frame that answers a verify of id ranges. Raises SyncError `unknown_table`."""
+    """Return the response to a verify of ID ranges. Raises SyncError `unknown_table`."""
     with read_transaction() as reader:
         state, schema = _state(reader, channel)
         _known(channel, schema, message.table)
@@ -103,18 +106,21 @@ def verify_ranges(channel: Channel, message: VerifyRanges) -> str:
 
 
 def repair(channel: Channel, message: Repair) -> str:
-    """Return the frame that holds an id range. Raises SyncError `unknown_table`, or `too_large` when the range must be halved."""
+    """Return the frame with the records of an ID range.
+
+    Raises SyncError `unknown_table`, or `too_large` if the client must halve the range.
+    """
     with read_transaction() as reader:
         _, schema = _state(reader, channel)
         _known(channel, schema, message.table)
         frame = range_rows(reader, channel, schema, message.table, message.span, most=REPAIR_ROWS, ref=message.ref)
     if frame is None:
-        raise SyncError(Code.TOO_LARGE, f"The range holds more than {REPAIR_ROWS} records: ask for a smaller one.")
+        raise SyncError(Code.TOO_LARGE, f"The range contains more than {REPAIR_ROWS} records. Request a smaller range.")
     return frame
 
 
 def schema_commands(channel: Channel, message: SchemaRequest) -> str:
-    """Return the frame with the schema commands after a version, as far as the channel knows the tables."""
+    """Return the schema commands after a version, for the tables the channel knows."""
     with read_transaction() as reader:
         require_current(channel, tenant_state(reader, channel.tenant_id))
     found = revisions(channel.tenant_id, message.from_version)
@@ -127,12 +133,15 @@ def schema_commands(channel: Channel, message: SchemaRequest) -> str:
 
 
 def part(channel: Channel, message: PartRequest) -> bytes:
-    """Return a part of one of the channel's snapshots. Raises SyncError `snapshot_gone`, and AccessMoved when rights changed."""
+    """Return a part of one of the channel's snapshots.
+
+    Raises SyncError `snapshot_gone`, and AccessChanged if access has changed.
+    """
     with read_transaction() as reader:
         require_current(channel, tenant_state(reader, channel.tenant_id))
     data = read_part(channel.tenant_id, channel.key, message.snapshot, message.part)
     if data is None:
-        raise SyncError(Code.SNAPSHOT_GONE, "There is no such part. Subscribe again.")
+        raise SyncError(Code.SNAPSHOT_GONE, "This snapshot part doesn't exist. Subscribe again.")
     return data
 
 

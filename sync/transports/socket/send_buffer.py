@@ -1,9 +1,12 @@
-"""What waits to be sent on one connection. A frame goes to the socket at once when it takes it; a task lives only while it does not.
+"""Send buffer of one connection, with back-pressure.
 
-Two bounds keep a slow reader from filling memory. What waits here: whoever produces a lot asks for `room` first, live
-frames are not put in when it is full, and past a hard bound the connection is given up. And what is under way: after
-every eighth of the window the server sends a `ping`, and it stops sending when the client has left a whole window
-unanswered. So the bound also holds where a server or proxy takes everything at once (daphne does) instead of making us wait.
+A frame goes straight to the socket while the socket has room. A task exists only while frames are waiting.
+
+Two bounds keep a slow reader from filling memory. The first bounds what waits here: bulk producers await `room`
+first, live frames are not added to a full buffer, and beyond a hard bound the connection is closed. The second bounds
+what is in flight: after every eighth of the window the server sends a `ping`, and it stops sending when a whole
+window is unconfirmed. So memory stays bounded even where the server or a proxy accepts everything at once, as daphne
+does.
 """
 
 import asyncio
@@ -30,7 +33,7 @@ class SendBuffer:
         self._queue: deque[str | bytes] = deque()
         self._task: asyncio.Task[None] | None = None
         self._draining = False
-        self._moved: asyncio.Event | None = None
+        self._progress: asyncio.Event | None = None
         self._pings: deque[tuple[int, int]] = deque()
         self._sent = self._pinged = self._confirmed = 0
         self._close_code: int | None = None
@@ -39,11 +42,11 @@ class SendBuffer:
 
     @property
     def full(self) -> bool:
-        """Whether live frames must not be put in any more."""
+        """Whether live frames must not be added."""
         return self.waiting_bytes > self._settings.outbox_bytes or len(self._queue) > self._settings.outbox_frames
 
     def put(self, frame: str | bytes) -> None:
-        """Send a frame after everything put in before."""
+        """Send a frame after all earlier ones."""
         if self._dead or self._close_code is not None:
             return
         self._queue.append(frame)
@@ -57,25 +60,25 @@ class SendBuffer:
             self._wake()
 
     def close(self, code: int) -> None:
-        """Close the socket after everything put in before; nothing is taken any more."""
+        """Close the socket after all earlier frames. Later frames are dropped."""
         if self._close_code is None and not self._dead:
             self._close_code = code
             self._wake()
 
     async def room(self) -> None:
-        """Wait until at most half of what may wait is waiting."""
+        """Wait until the buffer is at most half full."""
         while not self._dead and (
             self.waiting_bytes * 2 > self._settings.outbox_bytes or len(self._queue) * 2 > self._settings.outbox_frames
         ):
             await self._wait()
 
     async def flushed(self) -> None:
-        """Wait until everything is sent, or cannot be."""
+        """Wait until everything is sent or the connection is lost."""
         while self._draining and not self._dead:
             await self._wait()
 
     def confirm(self, ref: int | None) -> None:
-        """The client answered a ping: everything sent before that ping has arrived."""
+        """Handle a pong: everything sent before its ping has arrived."""
         while self._pings and any(ref == number for number, _ in self._pings):
             number, sent = self._pings.popleft()
             self._confirmed = sent
@@ -84,7 +87,7 @@ class SendBuffer:
                 break
 
     def discard(self) -> None:
-        """The connection is gone: drop everything."""
+        """Drop everything after the connection is lost."""
         self._dead = True
         self._queue.clear()
         self.waiting_bytes = 0
@@ -98,13 +101,13 @@ class SendBuffer:
             self._task = run_eagerly(self._drain())
 
     def _notify(self) -> None:
-        if self._moved is not None:
-            self._moved.set()
+        if self._progress is not None:
+            self._progress.set()
 
     async def _wait(self) -> None:
-        if self._moved is None or self._moved.is_set():
-            self._moved = asyncio.Event()
-        await self._moved.wait()
+        if self._progress is None or self._progress.is_set():
+            self._progress = asyncio.Event()
+        await self._progress.wait()
 
     async def _drain(self) -> None:
         try:
@@ -123,7 +126,7 @@ class SendBuffer:
             if self._close_code is not None and not self._dead:
                 await self._send({"type": "websocket.close", "code": self._close_code})
                 self._dead = True
-        except Exception:  # the server's way to say that the socket is gone differs
+        except Exception:  # servers differ in how they report a closed socket
             self._break(slow=False)
         finally:
             self._draining, self._task = False, None
@@ -135,7 +138,7 @@ class SendBuffer:
         await self._send({"type": "websocket.send", "text": frames.message("ping", self._sent)})
 
     async def _confirmation(self) -> None:
-        """Wait until the client confirmed enough; give it up when that takes too long."""
+        """Wait until the client has confirmed enough, or close the connection on a timeout."""
         overdue = asyncio.get_running_loop().call_later(self._settings.pong_seconds, lambda: self._break(slow=True))
         try:
             while self._sent - self._confirmed > self._settings.window_bytes and not self._dead:
@@ -144,7 +147,7 @@ class SendBuffer:
             overdue.cancel()
 
     def _break(self, *, slow: bool) -> None:
-        """Give the connection up."""
+        """Give up the connection."""
         if not self._dead:
             self._dead = True
             self._queue.clear()

@@ -1,6 +1,7 @@
-"""Pure: the state machine of one connection. It is fed what arrives and says what to do; it knows no socket, clock or database.
+"""Pure: the state machine of one connection, without socket, clock, or database.
 
-new → greeting (hello is being checked) → ready → closed. Every method returns the actions to take, in order.
+States: new → greeting (hello is being checked) → ready → closed. It is fed what arrives, and every method returns the
+actions to take, in order.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ NORMAL_CLOSE = 1000
 
 
 class State(Enum):
-    """Where a connection stands."""
+    """State of a connection."""
 
     NEW = "new"
     GREETING = "greeting"
@@ -37,7 +38,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Send this text frame. `code` is set when it is an error."""
+    """Send this text frame. `code` is set for errors."""
 
     text: str
     code: Code | None = None
@@ -52,7 +53,7 @@ class Do:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the socket with this code once everything before is sent."""
+    """Close the socket with this code after all earlier frames are sent."""
 
     code: int
 
@@ -61,7 +62,7 @@ Action = Reply | Do | Close
 
 
 class Session:
-    """One connection. Counts what it may not have too many of: errors, pushes and other requests in flight."""
+    """One connection. Bounds its errors, pushes in flight, and other requests in flight."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -72,42 +73,42 @@ class Session:
         self._requests = 0
 
     def receive(self, text: str) -> list[Action]:
-        """Take a text frame."""
+        """Handle a text frame."""
         if self.state is State.CLOSED:
             return []
         try:
             frame = open_frame(text, self.limits)
             if (self.state is State.NEW) != (frame.kind == "hello"):
-                return self.fail(Code.NOT_READY, "hello comes first, and once", ref=frame.ref)
+                return self.fail(Code.NOT_READY, "send hello first, and only once", ref=frame.ref)
             if self.state is State.GREETING:
                 return self.fail(Code.NOT_READY, "wait for welcome", ref=frame.ref)
-            return self._take(parse(frame, self.limits))
+            return self._handle(parse(frame, self.limits))
         except ProtocolError as error:
             return self.fail(error.code, error.message, ref=error.ref)
 
     def receive_binary(self) -> list[Action]:
-        """Take a binary frame: clients have none to send."""
-        return self.fail(Code.MALFORMED, "binary frames come from the server only")
+        """Reject a binary frame: only the server sends them."""
+        return self.fail(Code.MALFORMED, "only the server sends binary frames")
 
     def greeted(self) -> None:
-        """The hello was found good."""
+        """Accept the hello."""
         if self.state is State.GREETING:
             self.state = State.READY
 
     def hello_timed_out(self) -> list[Action]:
-        """No hello came in time."""
-        return self.fail(Code.HELLO_TIMEOUT, "no hello came in time") if self.state is State.NEW else []
+        """Time out a connection that sent no hello."""
+        return self.fail(Code.HELLO_TIMEOUT, "no hello arrived in time") if self.state is State.NEW else []
 
     def push_answered(self) -> None:
-        """A push was acked or refused."""
+        """Record that a push was acknowledged or rejected."""
         self._pushes -= 1
 
     def request_answered(self) -> None:
-        """A request other than a push was answered."""
+        """Record the response to a request other than a push."""
         self._requests -= 1
 
     def fail(self, code: Code, text: str, *, ref: int | None = None, retry_after: float | None = None) -> list[Action]:
-        """Answer with an error; close when its code demands it or when it is one too many."""
+        """Respond with an error. Close if its code demands it or there were too many errors."""
         if self.state is State.CLOSED:
             return []
         actions: list[Action] = [Reply(frames.error(code, text, ref=ref, retry_after=retry_after), code)]
@@ -126,23 +127,23 @@ class Session:
         return actions
 
     def bye(self, reason: str, retry_after: float, close_code: int) -> list[Action]:
-        """Say goodbye for a reason of the server's and close."""
+        """Say goodbye on the server's initiative, and close."""
         if self.state is State.CLOSED:
             return []
         self.state = State.CLOSED
         return [Reply(frames.message("bye", reason=reason, retry_after=retry_after)), Close(close_code)]
 
-    def _take(self, message: Message) -> list[Action]:
+    def _handle(self, message: Message) -> list[Action]:
         match message:
             case Hello():
                 if message.protocol != PROTOCOL:
-                    return self.fail(Code.PROTOCOL, f"this server speaks {PROTOCOL}", ref=message.ref)
+                    return self.fail(Code.PROTOCOL, f"this server supports {PROTOCOL} only", ref=message.ref)
                 self.state = State.GREETING
             case Bye():
                 self.state = State.CLOSED
                 return [Close(NORMAL_CLOSE)]
             case Push():
-                return self._take_push(message)
+                return self._handle_push(message)
             case Subscribe():
                 self.subscribed = True
         if not isinstance(message, Hello | Ping):
@@ -152,9 +153,9 @@ class Session:
                 return self.fail(Code.OVERLOADED, "too many requests at once", ref=message.ref, retry_after=1)
         return [Do(message)]
 
-    def _take_push(self, message: Push) -> list[Action]:
+    def _handle_push(self, message: Push) -> list[Action]:
         if self._pushes >= self.limits.pushes_in_flight:
-            text = f"at most {self.limits.pushes_in_flight} pushes may wait for their ack"
+            text = f"too many pushes awaiting an ack (limit {self.limits.pushes_in_flight})"
             return self.fail(Code.OVERLOADED, text, ref=message.ref, retry_after=0.1)
         self._pushes += 1
         return [Do(message)]

@@ -1,7 +1,8 @@
-"""The stream of one connection: from the client's cursor to the head, then live, and back to reading the log when it reads too slowly.
+"""The change stream of one connection: catch up from the client's cursor, then go live.
 
-`cursor` is the end of the last `changes` frame put into the outbox, so whatever happens (a slow reader, a verify, a lost
-wake-up) the log after `cursor` is exactly what the client has not been sent.
+A client that reads too slowly falls back to reading the log. `cursor` is the end of the last `changes` frame in the
+send buffer. After a slow reader, a verify, or a lost wake-up, the log after `cursor` is exactly what the client has
+not been sent.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ RETRY_SECONDS = 1.0
 
 
 class Mode(Enum):
-    """What a stream does at the moment."""
+    """State of a stream."""
 
     IDLE = "idle"
     CATCHING_UP = "catching_up"
@@ -34,44 +35,44 @@ class Mode(Enum):
 
 
 class Stream:
-    """One subscriber of a channel. Lives on the event loop; has a task only while it catches up."""
+    """One subscriber of a channel. Lives on the event loop, with a task only while catching up."""
 
     def __init__(
         self,
         channel: Channel,
-        outbox: SendBuffer,
+        buffer: SendBuffer,
         hub: Hub,
         pool: ReadPool,
         settings: StreamSettings,
         *,
         user_id: int,
         on_pruned: Callable[[], Awaitable[None]],
-        on_moved: Callable[[], None],
+        on_access_changed: Callable[[], None],
     ) -> None:
         self.channel = channel
         self.user_id = user_id
         self.mode = Mode.IDLE
         self.cursor = 0
         self.state_hash = b""
-        self._outbox, self._hub, self._pool, self._settings = outbox, hub, pool, settings
-        self._on_pruned, self._on_moved = on_pruned, on_moved
+        self._buffer, self._hub, self._pool, self._settings = buffer, hub, pool, settings
+        self._on_pruned, self._on_access_changed = on_pruned, on_access_changed
         self._task: asyncio.Task[None] | None = None
         self._held: list[SharedFrame] | None = None
         self._held_bytes = 0
         self._announce = False
 
     def start(self, cursor: int, state_hash: bytes) -> None:
-        """Begin to send what follows a cursor; `live` is said when the head is reached."""
+        """Start sending what follows a cursor. `live` is sent when the head is reached."""
         self.cursor, self.state_hash, self._announce = cursor, state_hash, True
         self.resume()
 
     def resume(self) -> None:
-        """Go on from where the stream was paused."""
+        """Continue from where the stream was paused."""
         self.mode = Mode.CATCHING_UP
         self._task = asyncio.get_running_loop().create_task(self._catch_up())
 
     async def pause(self) -> bool:
-        """Send nothing more for now; return whether there was anything to pause."""
+        """Pause sending. Return whether the stream was active."""
         was_on = self.mode is not Mode.IDLE
         self.mode = Mode.IDLE
         self._drop_held()
@@ -83,7 +84,7 @@ class Stream:
         return was_on
 
     def stop(self) -> None:
-        """End for good."""
+        """End the stream for good."""
         self.mode = Mode.IDLE
         self._drop_held()
         self._hub.leave(self, self.channel)
@@ -91,14 +92,14 @@ class Stream:
             self._task.cancel()
 
     def channel_changed(self) -> None:
-        """Rights changed: this channel may no longer be served to this client."""
+        """Stop serving this channel: the client's access has changed."""
         self.mode = Mode.IDLE
         self._drop_held()
         self._hub.leave(self, self.channel)
-        self._on_moved()
+        self._on_access_changed()
 
     def offer(self, frame: SharedFrame) -> None:
-        """Take the next live frame from the hub."""
+        """Receive the next live frame from the hub."""
         if self.mode is Mode.LIVE:
             self._put_live(frame)
         elif self._held is not None:
@@ -109,14 +110,14 @@ class Stream:
                 self._hub.leave(self, self.channel)
 
     async def send_until(self, cursor: int) -> None:
-        """Send the log up to exactly a cursor, and no further. Raises LogPruned."""
+        """Send the log up to exactly a cursor. Raises LogPruned."""
         while self.cursor < cursor:
             await self._send_chunk(cursor)
 
     def _put_live(self, frame: SharedFrame) -> None:
         if frame.to_cursor <= self.cursor:
             return
-        if frame.from_cursor != self.cursor or self._outbox.full:
+        if frame.from_cursor != self.cursor or self._buffer.full:
             metrics.slow_readers.inc()
             self._hub.leave(self, self.channel)
             self.resume()
@@ -124,15 +125,15 @@ class Stream:
             self._put(frame)
 
     def _put(self, frame: SharedFrame) -> None:
-        self._outbox.put(frame.text)
+        self._buffer.put(frame.text)
         self.cursor, self.state_hash = frame.to_cursor, frame.state_hash
 
     def _drop_held(self) -> None:
         self._held, self._held_bytes = None, 0
 
     async def _send_chunk(self, up_to: int | None = None) -> bool:
-        """Send one chunk of the log; return whether there was any."""
-        await self._outbox.room()
+        """Send one chunk of the log. Return whether there was one."""
+        await self._buffer.room()
         found = await self._pool.run(read_frames, self.channel, self.cursor, self.state_hash, up_to)
         for frame in found:
             self._put(frame)
@@ -158,8 +159,8 @@ class Stream:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _go_live(self) -> bool:
-        """Join the hub and close the gap to it; False when the client was too slow for that."""
-        await self._outbox.room()
+        """Join the hub and close the gap to it. Return False if the client was too slow."""
+        await self._buffer.room()
         self._held, self._held_bytes = [], 0
         head = await self._hub.join(self, self.channel, self.cursor, self.state_hash)
         await self.send_until(head)
@@ -168,9 +169,9 @@ class Stream:
             return False
         self.mode, self._task = Mode.LIVE, None
         for frame in held:
-            if self.mode is Mode.LIVE:  # it may fall behind again right here
+            if self.mode is Mode.LIVE:  # it may fall behind again within this loop
                 self._put_live(frame)
         if self._announce:
             self._announce = False
-            self._outbox.put(frames.message("live", cursor=self.cursor, state_hash=self.state_hash.hex()))
+            self._buffer.put(frames.message("live", cursor=self.cursor, state_hash=self.state_hash.hex()))
         return True

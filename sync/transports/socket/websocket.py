@@ -1,6 +1,6 @@
 """The WebSocket at `/ws/sync` as an ASGI consumer, and the ASGI lifespan.
 
-The consumer keeps its own receive loop: no channel layer, no dispatch per message (docs/adr/0004).
+The consumer runs its own receive loop, without a channel layer or dispatch per message (docs/adr/0004).
 """
 
 import asyncio
@@ -35,13 +35,13 @@ class SyncConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
         connection = Connection(runtime, send)
         serving = asyncio.current_task()
         if serving is None:
-            raise RuntimeError("a consumer runs in a task")
+            raise RuntimeError("a consumer must run in an asyncio task")
         runtime.opened(connection, serving.cancel)
         try:
             while (event := await receive())["type"] == "websocket.receive":
                 connection.receive(event)
         except asyncio.CancelledError:
-            if serving.uncancel():  # cancelled by the server too, not only by us
+            if serving.uncancel():  # the server cancelled it too, not only this module
                 raise
             await _close_quietly(send)
         except Exception:
@@ -56,12 +56,12 @@ async def _close_quietly(send: Send) -> None:
     try:
         async with asyncio.timeout(1):
             await send({"type": "websocket.close", "code": 1011})
-    except Exception:  # noqa: S110  # each server has its own way to say that it is gone
+    except Exception:  # noqa: S110  # servers differ in how they report a closed socket
         pass
 
 
 async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Start with the server and end with it, where the server speaks the lifespan protocol."""
+    """Start and stop the runtime with a server that supports the lifespan protocol."""
     await receive()
     await get_runtime()
     await send({"type": "lifespan.startup.complete"})

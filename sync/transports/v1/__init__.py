@@ -1,1 +1,1 @@
-"""SyncProtocol v1 over HTTP: messages, negotiation, who calls, the event stream."""
+"""SyncProtocol v1 over HTTP: messages, content negotiation, callers, and the event stream."""

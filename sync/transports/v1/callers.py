@@ -1,4 +1,4 @@
-"""Who calls, over what, and how often: everything that is checked before a request's body is read."""
+"""Authentication, HTTPS, and rate limit: the checks before a request's body is read."""
 
 import hashlib
 import ipaddress
@@ -26,49 +26,52 @@ _WINDOW = 60
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A device that may come in, and the channel it sees."""
+    """An authenticated device and its channel."""
 
     identity: DeviceIdentity
     channel: Channel
     until: float = math.inf
-    """When the token stops to count, in seconds since 1970."""
+    """When the token expires, in seconds since 1970."""
     begun: float = field(default_factory=time.perf_counter, compare=False)
 
     @property
     def database(self) -> str:
-        """The tenant, as clients name it."""
+        """The tenant's slug, which clients call the database."""
         return self.identity.tenant_slug
 
     @property
     def device(self) -> str:
-        """The device's id."""
+        """The device's ID."""
         return self.identity.device_id
 
     @property
     def actor(self) -> Actor:
-        """Whom the log names, and whose profile is looked at again under the tenant's lock."""
+        """The author for the log. Its profile is checked again under the tenant's lock."""
         who = self.identity
         return Actor(who.tenant_id, who.username, who.device_id, self.channel.key, who.user_id)
 
-    def even_out(self) -> None:
-        """Block until an answer no longer tells by its time whether there is something the caller may not see."""
+    def quantize(self) -> None:
+        """Block until the response's timing no longer reveals whether a hidden record exists."""
         if self.channel.filtered:
             wait_for_tick(self.begun)
 
     def renewed(self) -> "Caller":
-        """Return the caller with the rights in force by now. Raises `V1Error` authorizationFailed when they no longer let them in."""
+        """Return the caller with their current access.
+
+        Raises `V1Error` authorizationFailed if they no longer have any.
+        """
         return replace(self, channel=_channel(self.identity))
 
 
 def require_https(request: HttpRequest) -> None:
-    """Refuse plain HTTP from anywhere but this machine, unless DEBUG is on. Raises `V1Error`."""
+    """Reject plain HTTP except from this machine, or if DEBUG is on. Raises `V1Error`."""
     if not (request.is_secure() or settings.DEBUG or _is_local(request)):
-        raise V1Error(V1Code.AUTHORIZATION_FAILED, "Use https: over plain http a token is everybody's.")
+        raise V1Error(V1Code.AUTHORIZATION_FAILED, "Use https. Tokens must not be sent over plain HTTP.")
 
 
 def _is_local(request: HttpRequest) -> bool:
     if any(name in request.headers for name in _FORWARDED):
-        return False  # a proxy on this machine speaks for somebody elsewhere
+        return False  # a proxy on this machine forwards for a remote client
     try:
         return ipaddress.ip_address(request.META.get("REMOTE_ADDR") or "").is_loopback
     except ValueError:
@@ -76,17 +79,23 @@ def _is_local(request: HttpRequest) -> bool:
 
 
 def authenticate(request: HttpRequest) -> Caller:
-    """Return who a request is from. Raises `V1Error`: authenticationFailed, or authorizationFailed for no member of the tenant."""
+    """Return who sent a request.
+
+    Raises `V1Error`: authenticationFailed, or authorizationFailed for a user who is not a member of the tenant.
+    """
     token = _token(request)
     claims = jwt_tokens.read(token) if jwt_tokens.looks_like_jwt(token) else None
     identity = identify(token) if claims is None else identify_device(claims.database, claims.device, claims.user)
     if identity is None:
-        raise jwt_tokens.refused()
+        raise jwt_tokens.invalid_token()
     return Caller(identity, _channel(identity), math.inf if claims is None else claims.until)
 
 
 def fetch_keys(request: HttpRequest) -> None:
-    """Have the keys at hand that `authenticate` needs, so that it waits for nobody. Raises `V1Error` as it does."""
+    """Fetch the keys `authenticate` needs, so that it does not wait for the issuer.
+
+    Raises `V1Error` as `authenticate` does.
+    """
     token = _token(request)
     if jwt_tokens.looks_like_jwt(token):
         jwt_tokens.read(token)
@@ -98,12 +107,12 @@ def _token(request: HttpRequest) -> str:
         raise V1Error(V1Code.AUTHENTICATION_FAILED, "Missing authorization header")
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
-        raise V1Error(V1Code.AUTHENTICATION_FAILED, "Authorize with Bearer and a token.")
+        raise V1Error(V1Code.AUTHENTICATION_FAILED, "Send a token: Authorization: Bearer.")
     return token.strip()
 
 
 def _channel(identity: DeviceIdentity) -> Channel:
-    """Return what the device's user sees now."""
+    """Return the current channel of the device's user."""
     try:
         return channel_of(identity)
     except MoatError as error:
@@ -111,15 +120,15 @@ def _channel(identity: DeviceIdentity) -> Channel:
 
 
 def count(caller: Caller) -> None:
-    """Count a request of a device; raises `V1Error` rateLimitExceeded when it makes too many in a minute."""
+    """Count a device's request. Raises `V1Error` rateLimitExceeded beyond the limit per minute."""
     now = time.time()
     window = int(now // _WINDOW)
     key = f"v1_rate_{window}_{hashlib.sha256(caller.device.encode()).hexdigest()[:32]}"
     cache.add(key, 0, timeout=2 * _WINDOW)
     try:
         made = cache.incr(key)
-    except ValueError:  # it went out of the cache just now
+    except ValueError:  # the cache has just evicted it
         return
     if made > v1_settings().v1_rate:
         wait = int((window + 1) * _WINDOW - now) + 1
-        raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, f"Too many requests; come back in {wait} seconds.", retry_after=wait)
+        raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, f"Too many requests. Try again in {wait} seconds.", retry_after=wait)

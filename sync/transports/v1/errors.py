@@ -1,4 +1,4 @@
-"""What SyncProtocol v1 answers when something is wrong: ErrorResponse, its codes, and the HTTP statuses they go with."""
+"""Errors of SyncProtocol v1: ErrorResponse, its codes, and their HTTP statuses."""
 
 from enum import IntEnum
 from http import HTTPStatus
@@ -42,7 +42,7 @@ _STATUSES: Final[dict[V1Code, HTTPStatus]] = {
 
 
 class V1Error(Exception):
-    """An answer other than 200. `status` overrides the one of the code; `retry_after` is in seconds."""
+    """A response other than 200. `status` overrides the code's status; `retry_after` is in seconds."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class V1Error(Exception):
         self.details, self.field, self.retry_after, self.request_id = details, field, retry_after, request_id
 
     def body(self) -> dict[str, Any]:
-        """Return the ErrorResponse, without the keys that say nothing."""
+        """Return the ErrorResponse without empty keys."""
         more = {
             "details": self.details,
             "field": self.field,
@@ -77,7 +77,7 @@ class V1Error(Exception):
 
 
 def invalid(message: str, field: str | None = None) -> V1Error:
-    """Return the error of a request that is not what the protocol says."""
+    """Return the error of a malformed request."""
     return V1Error(V1Code.INVALID_REQUEST, message, field=field)
 
 
@@ -92,7 +92,7 @@ _ENGINE: Final[dict[str, V1Code]] = {
 
 
 def of_engine(error: MoatError, field: str | None = None) -> V1Error:
-    """Return an error of the engine as this door says it; its own code goes along as `details`."""
+    """Return an engine error as a v1 error, with the engine's code in `details`."""
     code = _ENGINE.get(error.code, V1Code.INVALID_REQUEST)
     retry = 1 if code is V1Code.SERVICE_UNAVAILABLE else None
     return V1Error(code, error.message, details=str(error.code), field=field, retry_after=retry)

@@ -1,4 +1,7 @@
-"""JSON Web Tokens instead of device tokens, where the operator wants them: HS256 with a shared secret, RS256 with the issuer's published keys."""
+"""JSON Web Tokens as an alternative to device tokens.
+
+HS256 uses a shared secret, RS256 the issuer's published keys.
+"""
 
 import time
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ _ASK_AGAIN: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says: the database and device it is for, the user if it names one, and until when, in seconds since 1970, it counts."""
+    """Claims of a token: database, device, optional user, and expiry in seconds since 1970."""
 
     database: str
     device: str
@@ -36,7 +39,10 @@ def looks_like_jwt(token: str) -> bool:
 
 
 def read(token: str) -> Claims:
-    """Check a token and return its claims; raises `V1Error` authenticationFailed, or serviceUnavailable when its issuer cannot be asked."""
+    """Check a token and return its claims.
+
+    Raises `V1Error` authenticationFailed, or serviceUnavailable if the issuer is unreachable.
+    """
     config: dict[str, str] = settings.V1_JWT
     try:
         algorithm = jwt.get_unverified_header(token).get("alg")
@@ -51,21 +57,19 @@ def read(token: str) -> Claims:
         )
     except jwt.PyJWKClientConnectionError as error:
         logger.warning("jwks_unreachable", error=str(error))
-        raise V1Error(
-            V1Code.SERVICE_UNAVAILABLE, "The issuer of the token cannot be asked for its keys.", retry_after=5
-        ) from None
+        raise V1Error(V1Code.SERVICE_UNAVAILABLE, "Can't fetch the token issuer's keys.", retry_after=5) from None
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
-        raise refused() from None
+        raise invalid_token() from None
     return _claims(claims)
 
 
-def refused() -> V1Error:
-    """Return the error of a token that is no good; it does not say why."""
+def invalid_token() -> V1Error:
+    """Return the error of an invalid token. It does not say why."""
     return V1Error(V1Code.AUTHENTICATION_FAILED, "The token is not valid.")
 
 
 def _key(token: str, algorithm: object, config: dict[str, str]) -> Any:
-    """Return the key for an algorithm that is configured; a public key is never taken for a secret."""
+    """Return the key of a configured algorithm. A public key is never used as a secret."""
     if algorithm == "HS256" and config["secret"]:
         return config["secret"]
     if algorithm == "RS256" and config["jwks_url"]:
@@ -76,14 +80,17 @@ def _key(token: str, algorithm: object, config: dict[str, str]) -> Any:
 
 
 class _Keys(jwt.PyJWKClient):
-    """The keys of an issuer. One that did not answer is left alone for some seconds: whoever sends tokens would keep threads waiting."""
+    """The keys of an issuer.
+
+    After a failure the issuer is not asked again for some seconds, or invalid tokens would tie up threads.
+    """
 
     _failed: float | None = None
 
     def fetch_data(self) -> Any:
         """Fetch the key set. Raises `PyJWKClientConnectionError`."""
         if self._failed is not None and time.monotonic() - self._failed < _ASK_AGAIN:
-            raise jwt.PyJWKClientConnectionError("The issuer did not answer just now.")
+            raise jwt.PyJWKClientConnectionError("The token issuer did not respond.")
         try:
             found = super().fetch_data()
         except jwt.PyJWKClientConnectionError:
@@ -96,15 +103,15 @@ class _Keys(jwt.PyJWKClient):
 @lru_cache(maxsize=4)
 def _issuer_keys(url: str) -> jwt.PyJWKClient:
     if urlsplit(url).scheme not in ("https", "http"):
-        raise jwt.PyJWKClientError("The address of the keys is no web address.")
-    # The set is kept for a while, no key by itself: that would outlive its withdrawal by the issuer.
+        raise jwt.PyJWKClientError("The JWKS URL must be an HTTP or HTTPS URL.")
+    # Cache the set for a while but no single key: it would outlive its withdrawal by the issuer.
     return _Keys(url, cache_keys=False, lifespan=_KEYS_FOR, timeout=5)
 
 
 def _claims(claims: dict[str, Any]) -> Claims:
     database, device, user = (claims.get(key) for key in ("dbId", "deviceId", "sub"))
     if not _is_name(database) or not _is_name(device) or not (user is None or _is_name(user)):
-        raise refused()
+        raise invalid_token()
     return Claims(database, device, user, int(claims["exp"]) + _LEEWAY)
 
 

@@ -1,4 +1,4 @@
-"""Pure: the messages of SyncProtocol v1, from decoded maps and to maps. Unknown keys are ignored."""
+"""Pure: parse and build the messages of SyncProtocol v1. Unknown keys are ignored."""
 
 import base64
 import binascii
@@ -15,18 +15,18 @@ from sync.transports.v1.errors import V1Code, V1Error, invalid
 CBOR: Final = "application/cbor"
 JSON: Final = "application/json"
 NO_DEVICE: Final = "server"
-"""The `deviceId` of a change that no device made: clients want text there."""
+"""The `deviceId` of a change made without a device. Clients require text there."""
 
 _VERBS: Final[dict[str, Verb]] = {"put": "upsert", "upsert": "upsert", "delete": "delete"}
 _TEXT: Final = 200
 _UINT8_ARRAY: Final = 64
-"""The tag of RFC 8746 that some encoders in browsers put before every byte string."""
+"""The RFC 8746 tag that some browser encoders put before every byte string."""
 _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of requests: ops of a push, bytes of a body, changes of a page unless told and at most."""
+    """Request limits: ops per push, bytes per entity, and default and maximum page size."""
 
     ops: int
     entity: int
@@ -36,7 +36,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull; `collections` None for all."""
+    """A pull. `collections` is None for all."""
 
     since: int
     limit: int
@@ -44,17 +44,17 @@ class PullRequest:
 
 
 def require_map(message: object) -> Mapping[str, Any]:
-    """Return the message, which is a map with text keys."""
+    """Return the message if it is a map with text keys."""
     if not isinstance(message, dict):
-        raise invalid("The request is a map with text keys.")
+        raise invalid("The request must be a map with text keys.")
     return message
 
 
 def text(message: Mapping[str, Any], key: str, prefix: str = "", *, limit: int = _TEXT) -> str:
-    """Return a text that must be there."""
+    """Return a required text."""
     value = message.get(key)
     if not isinstance(value, str) or not value or len(value) > limit:
-        raise invalid(f"{key} is text of 1 to {limit} characters.", prefix + key)
+        raise invalid(f"{key} must be text of 1 to {limit} characters.", prefix + key)
     return value
 
 
@@ -67,37 +67,40 @@ def whole(
     most: int = MAX_VERSION,
     default: int | None = None,
 ) -> int:
-    """Return a whole number; encoders that know no large ones send floats, which are fine without a fraction."""
+    """Return a whole number.
+
+    Floats without a fraction are accepted: some encoders have no large integers.
+    """
     value = message.get(key)
     if value is None and default is not None:
         return default
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if type(value) is not int or not least <= value <= most:
-        raise invalid(f"{key} is a whole number from {least} to {most}.", prefix + key)
+        raise invalid(f"{key} must be a whole number from {least} to {most}.", prefix + key)
     return value
 
 
 def named(message: Mapping[str, Any], key: str, expected: str, prefix: str = "", *, required: bool = True) -> None:
-    """Check that a message is about the caller's own database, or device."""
+    """Check that a message names the caller's own database or device."""
     if message.get(key) is None and not required:
         return
     if text(message, key, prefix) != expected:
-        raise V1Error(V1Code.AUTHORIZATION_FAILED, f"The token is of another {key}.", field=prefix + key)
+        raise V1Error(V1Code.AUTHORIZATION_FAILED, f"The token belongs to a different {key}.", field=prefix + key)
 
 
 def handshake(message: Mapping[str, Any]) -> None:
-    """Check what a handshake says beside who it is from."""
+    """Check the optional members of a handshake."""
     info = message.get("clientInfo")
     if info is not None and not isinstance(info, dict):
-        raise invalid("clientInfo is a map.", "clientInfo")
+        raise invalid("clientInfo must be a map.", "clientInfo")
     version = message.get("protocolVersion", 1)
     if version != 1:
-        raise V1Error(V1Code.VERSION_MISMATCH, "This server speaks version 1.", field="protocolVersion")
+        raise V1Error(V1Code.VERSION_MISMATCH, "This server supports version 1 only.", field="protocolVersion")
 
 
 def pull_request(message: Mapping[str, Any], bounds: Bounds) -> PullRequest:
-    """Read a pull."""
+    """Parse a pull."""
     limit = whole(message, "limit", least=1, default=bounds.page)
     return PullRequest(
         whole(message, "sinceCursor", default=0), min(limit, bounds.page_max), names(message.get("collections"))
@@ -105,7 +108,7 @@ def pull_request(message: Mapping[str, Any], bounds: Bounds) -> PullRequest:
 
 
 def names(value: object) -> tuple[str, ...] | None:
-    """Read a list of collections; None and an empty list stand for all."""
+    """Parse a list of collections. None and an empty list mean all."""
     if value is None or value == []:
         return None
     if (
@@ -113,29 +116,31 @@ def names(value: object) -> tuple[str, ...] | None:
         or len(value) > 1000
         or not all(isinstance(each, str) and len(each) <= _TEXT for each in value)
     ):
-        raise invalid("collections is a list of names.", "collections")
+        raise invalid("collections must be a list of names.", "collections")
     return tuple(value)
 
 
 def push_request(message: Mapping[str, Any], database: str, device: str, bounds: Bounds) -> list[EntityOp]:
-    """Read the ops of a push."""
+    """Parse the ops of a push."""
     ops = message.get("ops")
     if not isinstance(ops, list):
-        raise invalid("ops is a list.", "ops")
+        raise invalid("ops must be a list.", "ops")
     if len(ops) > bounds.ops:
-        raise V1Error(V1Code.INVALID_REQUEST, f"At most {bounds.ops} ops in one push.", status=_TOO_LARGE, field="ops")
+        raise V1Error(
+            V1Code.INVALID_REQUEST, f"A push can have at most {bounds.ops} ops.", status=_TOO_LARGE, field="ops"
+        )
     return [_op(each, f"ops[{n}].", database, device, bounds) for n, each in enumerate(ops)]
 
 
 def _op(message: object, at: str, database: str, device: str, bounds: Bounds) -> EntityOp:
     if not isinstance(message, dict):
-        raise invalid("An op is a map.", at.rstrip("."))
+        raise invalid("An op must be a map.", at.rstrip("."))
     named(message, "dbId", database, at, required=False)
     named(message, "deviceId", device, at, required=False)
     kind = message.get("opType")
     verb = _VERBS.get(kind.lower()) if isinstance(kind, str) else None
     if verb is None:
-        raise invalid("opType is upsert (or PUT) or delete.", f"{at}opType")
+        raise invalid("opType must be upsert (or PUT) or delete.", f"{at}opType")
     return EntityOp(
         op_id=whole(message, "opId", at, least=1),
         collection=text(message, "collection", at),
@@ -157,9 +162,9 @@ def _body(value: object, verb: Verb, at: str, limit: int) -> bytes | None:
     elif isinstance(value, Tag) and value.number == _UINT8_ARRAY:
         value = value.value
     if not isinstance(value, bytes):
-        raise invalid("An upsert carries entityCbor, a byte string.", at)
+        raise invalid("An upsert requires entityCbor, a byte string.", at)
     if len(value) > limit:
-        raise V1Error(V1Code.INVALID_REQUEST, f"entityCbor has at most {limit} bytes.", status=_TOO_LARGE, field=at)
+        raise V1Error(V1Code.INVALID_REQUEST, f"entityCbor exceeds {limit} bytes.", status=_TOO_LARGE, field=at)
     return value
 
 
@@ -168,18 +173,18 @@ def _from_base64(value: str, at: str) -> bytes:
     try:
         return base64.b64decode(padded, validate=True)
     except (binascii.Error, ValueError):
-        raise invalid("In JSON a byte string is base64 text.", at) from None
+        raise invalid("In JSON, a byte string must be base64 text.", at) from None
 
 
 def _from_numbers(value: list[Any], at: str) -> bytes:
     try:
         return bytes(value)
     except (TypeError, ValueError):
-        raise invalid("A byte string is no list of anything but bytes.", at) from None
+        raise invalid("A byte string given as a list must contain only bytes.", at) from None
 
 
 def handshake_response(cursor: int, head: int, newest_op: int) -> dict[str, Any]:
-    """Return the answer to a handshake: where this device resumes, where the log ends, and which numbers the device has used."""
+    """Return the response to a handshake: resume cursor, end of the log, and highest op number."""
     capabilities = {"pull": True, "push": True, "sse": True}
     return {"serverCursor": cursor, "headCursor": head, "lastOpId": newest_op, "capabilities": capabilities}
 
@@ -194,7 +199,7 @@ def pull_response(page: Page, database: str) -> dict[str, Any]:
 
 
 def operation(op: Operation, database: str, *, bodies: bool = True) -> dict[str, Any]:
-    """Return a change as a SyncOperation; its opId is the cursor, which is how clients use it."""
+    """Return a change as a SyncOperation. Its opId is the cursor, because clients use it as one."""
     out: dict[str, Any] = {
         "opId": op.cursor,
         "dbId": database,
@@ -214,7 +219,7 @@ def operation(op: Operation, database: str, *, bodies: bool = True) -> dict[str,
 
 
 def push_response(pushed: Pushed, database: str, device: str) -> dict[str, Any]:
-    """Return what became of a push."""
+    """Return the result of a push."""
     return {
         "acknowledgedUpToOpId": pushed.acknowledged,
         "conflicts": [_conflict(view, database, device) for view in pushed.conflicts],

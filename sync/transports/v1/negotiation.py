@@ -1,4 +1,4 @@
-"""CBOR or JSON, packed or not: from a request's bytes to a value, and from a value to a response in the caller's encoding."""
+"""Content negotiation: decode requests and encode responses as CBOR or JSON, optionally gzip."""
 
 import base64
 import gzip
@@ -21,7 +21,10 @@ _ITEMS: Final = 2_000_000
 
 
 def read(request: HttpRequest, limit: int) -> Any:
-    """Return the value a request carries. Raises `V1Error`: 413 beyond `limit` bytes (unpacked), 415, 400."""
+    """Return the decoded request body.
+
+    Raises `V1Error`: 413 beyond `limit` bytes (unpacked), 415, 400.
+    """
     kind = (request.content_type or CBOR).lower()
     if kind not in (CBOR, JSON, "application/octet-stream"):
         raise V1Error(
@@ -35,18 +38,18 @@ def read(request: HttpRequest, limit: int) -> Any:
         try:
             return strict_json.loads(data.decode(), depth=_DEPTH)
         except ValueError as error:
-            raise invalid(f"The body is not JSON: {error}") from None
+            raise invalid(f"The body is not valid JSON: {error}") from None
     try:
         return decode(data, Limits(size=limit, depth=_DEPTH, items=_ITEMS))
     except CborError as error:
-        raise invalid(f"The body is not CBOR: {error}") from None
+        raise invalid(f"The body is not valid CBOR: {error}") from None
 
 
 def _bytes(request: HttpRequest, limit: int) -> bytes:
     try:
         data = request.read(limit + 1)
     except UnreadablePostError:
-        raise invalid("The body broke off.") from None
+        raise invalid("The request body was truncated.") from None
     if len(data) > limit:
         raise _too_large(limit)
     return bytes(data)
@@ -54,7 +57,7 @@ def _bytes(request: HttpRequest, limit: int) -> bytes:
 
 def _too_large(limit: int) -> V1Error:
     return V1Error(
-        V1Code.INVALID_REQUEST, f"A request has at most {limit} bytes.", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        V1Code.INVALID_REQUEST, f"The request exceeds {limit} bytes.", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     )
 
 
@@ -66,7 +69,7 @@ def _unpacked(request: HttpRequest, data: bytes, limit: int) -> bytes:
         field = "Content-Encoding"
         raise V1Error(
             V1Code.INVALID_REQUEST,
-            "Pack with gzip or not at all.",
+            "Content-Encoding must be gzip or absent.",
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             field=field,
         )
@@ -74,16 +77,16 @@ def _unpacked(request: HttpRequest, data: bytes, limit: int) -> bytes:
     try:
         whole = unpacker.decompress(data, limit + 1)
     except zlib.error as error:
-        raise invalid(f"The body is not gzip: {error}") from None
+        raise invalid(f"The body is not valid gzip: {error}") from None
     if len(whole) > limit:
         raise _too_large(limit)
     if not unpacker.eof or unpacker.unused_data:
-        raise invalid("The body is not one whole gzip stream.")
+        raise invalid("The body must be exactly one complete gzip stream.")
     return whole
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Whether the caller is answered in JSON: as `Accept` prefers, else as it sent, else for a GET."""
+    """Whether to respond in JSON: by `Accept`, else by the request's type, else for a GET."""
     weights = {CBOR: 0.0, JSON: 0.0}
     for part in request.headers.get("Accept", "").split(","):
         kind, *parameters = (each.strip().lower() for each in part.split(";"))
@@ -106,7 +109,7 @@ def _quality(parameters: list[str]) -> float:
 
 
 def respond(request: HttpRequest, value: Mapping[str, Any], status: int = 200) -> HttpResponse:
-    """Return a value in the caller's encoding, packed where the caller takes it and it is worth it."""
+    """Return a value in the caller's encoding, compressed if accepted and large enough."""
     as_json = wants_json(request)
     data = to_json(value) if as_json else encode(dict(value))
     packed = len(data) >= _PACK_FROM and "gzip" in request.headers.get("Accept-Encoding", "").lower()
@@ -121,7 +124,7 @@ def respond(request: HttpRequest, value: Mapping[str, Any], status: int = 200) -
 
 
 def to_json(value: Mapping[str, Any]) -> bytes:
-    """Return a message as JSON on one line; byte strings become base64 text."""
+    """Return a message as JSON on one line. Byte strings become base64 text."""
     return orjson.dumps(value, default=_bytes_as_text)
 
 

@@ -1,4 +1,7 @@
-"""Pure: what `/v1/` takes and answers, as OpenAPI 3.1. In CBOR, members of the format `byte` are byte strings; in JSON, base64 text."""
+"""Pure: the OpenAPI 3.1 description of `/v1/`.
+
+In CBOR, members of the format `byte` are byte strings; in JSON, base64 text.
+"""
 
 from typing import Any, Final
 
@@ -23,7 +26,7 @@ GIVEN_BYTES: Final[Schema] = {
 
 
 def nullable(schema: Schema) -> Schema:
-    """Return a schema that allows null too."""
+    """Return a schema that also allows null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
@@ -33,7 +36,7 @@ def array(items: Schema, **more: int) -> Schema:
 
 
 def a_map(required: list[str], **properties: Schema) -> Schema:
-    """Return the schema of a map; keys beside these are ignored."""
+    """Return the schema of a map. Other keys are ignored."""
     return {"type": "object", "properties": properties, "required": required}
 
 
@@ -54,7 +57,7 @@ _OP_MEMBERS: Final[dict[str, Schema]] = {
 }
 _UPSERT: Final[Schema] = {"type": "string", "pattern": "^([Pp][Uu][Tt]|[Uu][Pp][Ss][Ee][Rr][Tt])$"}
 _DELETE: Final[Schema] = {"type": "string", "pattern": "^[Dd][Ee][Ll][Ee][Tt][Ee]$"}
-_TOLD: Final[dict[str, Schema]] = {
+_OPERATION: Final[dict[str, Schema]] = {
     "opId": WHOLE,
     "dbId": TEXT,
     "deviceId": TEXT,
@@ -82,7 +85,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
             lastOpId=WHOLE,
             capabilities=a_map(["pull", "push", "sse"], pull=BOOLEAN, push=BOOLEAN, sse=BOOLEAN),
         ),
-        "description": "`serverCursor` is where this device resumes, `headCursor` the log's end, `lastOpId` the device's highest op.",
+        "description": (
+            "`serverCursor` is where this device resumes, `headCursor` is the end of the log, "
+            "and `lastOpId` is the device's highest opId."
+        ),
     },
     "PullRequest": a_map(
         ["dbId"],
@@ -96,8 +102,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
         ["ops", "nextCursor", "hasMore"], ops=array(ref("Operation")), nextCursor=WHOLE, hasMore=BOOLEAN
     ),
     "Operation": {
-        **a_map([name for name in _TOLD if name != "entityCbor"], **_TOLD, serverCursor=WHOLE, sourceOpId=WHOLE),
-        "description": "A change. `opId` is the cursor, `sourceOpId` the writer's own number; a delete has no `entityCbor`.",
+        **a_map(
+            [name for name in _OPERATION if name != "entityCbor"], **_OPERATION, serverCursor=WHOLE, sourceOpId=WHOLE
+        ),
+        "description": (
+            "A change. `opId` is the cursor and `sourceOpId` the writer's op number. Deletes have no `entityCbor`."
+        ),
     },
     "PushRequest": a_map(
         ["dbId", "deviceId", "ops"], dbId=NAME, deviceId=NAME, ops=array(ref("PushedOperation"), maxItems=5000)
@@ -115,7 +125,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         ["collection", "entityId", "clientOp", "serverState"],
         collection=TEXT,
         entityId=TEXT,
-        clientOp=a_map([name for name in _TOLD if name != "entityCbor"], **_TOLD),
+        clientOp=a_map([name for name in _OPERATION if name != "entityCbor"], **_OPERATION),
         serverState=a_map(
             ["entityVersion", "entityCbor", "deleted"],
             entityVersion=WHOLE,
@@ -137,13 +147,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
 }
 
 _ERRORS: Final[dict[str, str]] = {
-    "400": "Code 1. `field` names what is wrong, such as `ops[3].title`; nothing of the request was done.",
+    "400": "Code 1. `field` names the invalid part, such as `ops[3].title`. Nothing was applied.",
     "401": "Code 2.",
-    "403": "Code 3: another database or device, plain HTTP, or a security profile that is not let in.",
+    "403": "Code 3: wrong database or device, plain HTTP, or a security profile without access.",
     "405": "Code 12.",
-    "409": "Code 5: a version of the protocol that is not spoken. Code 11: a cursor the log does not reach; begin again at 0.",
+    "409": "Code 5: unsupported protocol version. Code 11: the cursor is outside the log; start over at 0.",
     "413": "Code 1: too large.",
-    "415": "Code 1: an encoding that is not spoken.",
+    "415": "Code 1: unsupported encoding.",
     "429": "Code 7, with `Retry-After`.",
     "500": "Code 8.",
     "503": "Code 9, with `Retry-After`.",
@@ -159,7 +169,7 @@ def _errors() -> dict[str, Schema]:
 
 
 def _call(name: str, about: str) -> Schema:
-    done = {"description": "Done.", "content": _both(f"{name}Response")}
+    done = {"description": "Success.", "content": _both(f"{name}Response")}
     return {
         "post": {
             "operationId": name.lower(),
@@ -181,14 +191,14 @@ def _stream(name: str) -> Schema:
     return {
         "get": {
             "operationId": name,
-            "summary": "What a pull would return, as it happens.",
+            "summary": "What a pull would return, delivered as it happens.",
             "parameters": [
-                given("dbId", "query", NAME, "The token's own."),
-                given("deviceId", "query", NAME, "The token's own."),
-                given("collections", "query", TEXT, "Names with commas between; all if left out."),
-                given("sinceCursor", "query", TEXT, "Where to begin; now if left out."),
-                given("bodies", "query", {"enum": ["0", "1"]}, "1: operations carry entityCbor."),
-                given("Last-Event-ID", "header", TEXT, "The last event that arrived: it goes on after that."),
+                given("dbId", "query", NAME, "Defaults to the token's."),
+                given("deviceId", "query", NAME, "Defaults to the token's."),
+                given("collections", "query", TEXT, "Comma-separated names. Defaults to all."),
+                given("sinceCursor", "query", TEXT, "Where to start. Defaults to now."),
+                given("bodies", "query", {"enum": ["0", "1"]}, "Set to 1 to include entityCbor in operations."),
+                given("Last-Event-ID", "header", TEXT, "ID of the last event received. The stream resumes after it."),
             ],
             "responses": {"200": events, **_errors()},
         }
@@ -197,25 +207,25 @@ def _stream(name: str) -> Schema:
 
 def document() -> Schema:
     """Return the whole description."""
-    version = {"description": "Spoken.", "content": _both("Version")}
+    version = {"description": "Supported versions.", "content": _both("Version")}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Moat, SyncProtocol v1",
             "version": "1",
-            "description": "docs/spec/syncprotocol-v1.md says the rules.",
+            "description": "See docs/spec/syncprotocol-v1.md for the rules.",
         },
         "security": [{"bearer": []}],
         "paths": {
-            "/v1/handshake": _call("Handshake", "Say hello, and learn where to resume."),
+            "/v1/handshake": _call("Handshake", "Open a session and get the resume cursor."),
             "/v1/pull": _call("Pull", "Read the log after a cursor."),
-            "/v1/push": _call("Push", "Write ops: all of them, or with an error none."),
+            "/v1/push": _call("Push", "Write ops. Either all are accepted or, on an error, none."),
             "/v1/stream": _stream("stream"),
             "/v1/events": _stream("events"),
             "/v1/version": {
                 "get": {
                     "operationId": "version",
-                    "summary": "Which versions are spoken.",
+                    "summary": "Supported protocol versions.",
                     "security": [],
                     "responses": {"200": version, "405": _errors()["405"]},
                 }
@@ -223,8 +233,6 @@ def document() -> Schema:
         },
         "components": {
             "schemas": SCHEMAS,
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "The token of a device, or a JWT."}
-            },
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "Device token or JWT."}},
         },
     }

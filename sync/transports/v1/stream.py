@@ -1,6 +1,7 @@
-"""The event stream (SSE): what a pull would return, as it happens. It reads the log page by page and never holds more than one.
+"""The event stream (SSE): what a pull would return, delivered as it happens.
 
-A client that does not read holds the server's send back, and so the reading; a client that comes back with `Last-Event-ID` goes on after it.
+It reads the log page by page and never holds more than one page. A client that does not read blocks the server's
+send, and thereby the reading. A client that reconnects with `Last-Event-ID` resumes after that event.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a stream is to carry: changes after `since` (None for those from now on) of some collections, with or without bodies."""
+    """A stream's parameters: changes after `since` (None: from now on), collections, and bodies."""
 
     since: int | None
     collections: tuple[str, ...] | None
@@ -52,29 +53,29 @@ class Wanted:
 
 
 def event(kind: str, data: Mapping[str, Any], event_id: int | None = None) -> bytes:
-    """Return one event: LF only, its data on one line."""
+    """Return one event, with LF line ends and its data on one line."""
     identity = b"" if event_id is None else b"id: %d\n" % event_id
     return b"event: %s\n%sdata: %s\n\n" % (kind.encode(), identity, to_json(data))
 
 
 @csrf_exempt
 async def stream(request: HttpRequest) -> HttpResponseBase:
-    """Open a stream, or answer why not."""
+    """Open a stream or return the error."""
     try:
         _require_get(request)
         if not isinstance(request, ASGIRequest):
-            # A runtime begun here would belong to an event loop that ends with this request, and be deaf from then on.
+            # A runtime started here would belong to an event loop that ends with this request and then miss everything.
             await sync_to_async(_checked)(request)
-            raise V1Error(V1Code.SERVICE_UNAVAILABLE, "Streams need a server that speaks ASGI. Pull instead.")
+            raise V1Error(V1Code.SERVICE_UNAVAILABLE, "Event streams require an ASGI server. Use pull instead.")
         runtime = await get_runtime()
         if runtime.draining:
-            raise V1Error(V1Code.SERVICE_UNAVAILABLE, "The server is going down.", retry_after=2)
-        # Not in a thread of the request's own: a stream would keep that thread's database connection as long as it lasts.
-        # Ahead of it what may wait for an issuer of tokens, which no socket's reads are to wait behind.
+            raise V1Error(V1Code.SERVICE_UNAVAILABLE, "The server is shutting down.", retry_after=2)
+        # Use the pool: in the request's own thread, a stream would hold that thread's database connection to its end.
+        # Fetch the keys before that, so that no socket's read waits for a token issuer.
         await asyncio.to_thread(fetch_keys, request)
         caller, wanted = await runtime.pool.run(_checked, request)
         if _open[caller.device] >= v1_settings().v1_streams:
-            raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, "This device has enough streams open.", retry_after=5)
+            raise V1Error(V1Code.RATE_LIMIT_EXCEEDED, "This device has too many open streams.", retry_after=5)
         opened = _Stream(runtime, caller, wanted)
     except Exception as error:
         return _refused(request, error)
@@ -94,7 +95,7 @@ def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
 def _require_get(request: HttpRequest) -> None:
     require_https(request)
     if request.method != "GET":
-        raise V1Error(V1Code.NOT_SUPPORTED, "Send a GET.", status=HTTPStatus.METHOD_NOT_ALLOWED)
+        raise V1Error(V1Code.NOT_SUPPORTED, "Use GET.", status=HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 def _checked(request: HttpRequest) -> tuple[Caller, Wanted]:
@@ -117,7 +118,7 @@ def _since(request: HttpRequest) -> int | None:
         if value:
             found = _EVENT_ID.fullmatch(value.strip())
             if found is None:
-                raise invalid("That is no cursor.", field)
+                raise invalid("The cursor is not valid.", field)
             return int(found[1])
     return None
 
@@ -129,9 +130,9 @@ def _closed(device: str) -> None:
 
 
 class _Stream:
-    """One open stream. To the runtime it is a member like a socket, so that it is told when the server goes down.
+    """One open stream. It registers with the runtime as a socket does, to learn of a shutdown.
 
-    It counts among its device's from here on, until it ends or, when nobody ever reads it, is forgotten.
+    It counts toward its device's limit from here until it ends or, if never read, is garbage-collected.
     """
 
     def __init__(self, runtime: Runtime, caller: Caller, wanted: Wanted) -> None:
@@ -139,32 +140,32 @@ class _Stream:
         self._at = 0
         self._ending: tuple[V1Code, str] | None = None
         self._woken: asyncio.Event | None = None
-        self._looked = time.monotonic()
+        self._checked_at = time.monotonic()
         _open[caller.device] += 1
         self._close = weakref.finalize(self, _closed, caller.device)
 
     @property
     def device_id(self) -> str | None:
-        """None: a stream says nothing about where its device is, and takes no socket's place."""
+        """None: a stream does not report its device's cursor and replaces no socket."""
         return None
 
     @property
     def confirmed_cursor(self) -> int:
-        """Nothing is confirmed on a stream."""
+        """0: nothing is confirmed on a stream."""
         return 0
 
     def end(self, code: V1Code, message: str) -> None:
-        """Say why, and close."""
+        """Send the reason and close."""
         self._ending = (code, message)
         if self._woken is not None:
             self._woken.set()
 
     async def drain(self, retry_after: float, close_code: int) -> None:
-        """The server goes down."""
-        self.end(V1Code.SERVICE_UNAVAILABLE, f"The server is going down. Come back in {retry_after:g} seconds.")
+        """End the stream because the server is shutting down."""
+        self.end(V1Code.SERVICE_UNAVAILABLE, f"The server is shutting down. Reconnect in {retry_after:g} seconds.")
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Yield the events, until the client is gone."""
+        """Yield the events until the client disconnects."""
         self._runtime.opened(self, lambda: self.end(V1Code.UNKNOWN, "Closed."))  # type: ignore[arg-type]
         try:
             with wakes_of(self._runtime).waiting(self._caller.identity.tenant_id) as woken:
@@ -186,8 +187,8 @@ class _Stream:
             woken.clear()
             more = not self._has_expired()
             while more and self._ending is None:
-                if time.monotonic() - self._looked >= v1_settings().v1_ping:  # so busy that no ping is due
-                    await self._look()
+                if time.monotonic() - self._checked_at >= v1_settings().v1_ping:  # so busy that no ping is due
+                    await self._check_access()
                     continue
                 page = await self._runtime.pool.run(self._page)
                 self._at, more = page.next_cursor, page.has_more
@@ -208,7 +209,7 @@ class _Stream:
         )
 
     def _under_rights(self, work: Callable[[Channel, str], T]) -> T:
-        """Do something under the rights in force. Raises `V1Error` when by now the device sees something else than at the start."""
+        """Run a read with current access. Raises `V1Error` if the device's channel changed since the start."""
         while True:
             try:
                 return work(self._caller.channel, self._caller.device)
@@ -218,7 +219,7 @@ class _Stream:
     def _renew(self) -> None:
         renewed = self._caller.renewed()
         if renewed.channel != self._caller.channel:
-            raise V1Error(V1Code.AUTHORIZATION_FAILED, "What this device may see has changed.")
+            raise V1Error(V1Code.AUTHORIZATION_FAILED, "This device's access has changed.")
         self._caller = renewed
 
     def _operations(self, page: Page) -> bytes:
@@ -226,31 +227,31 @@ class _Stream:
         return event("operations", {"cursor": page.next_cursor, "operations": ops, "count": len(ops)}, page.next_cursor)
 
     async def _pause(self, woken: asyncio.Event) -> bytes | None:
-        """Wait for news; return a ping when there was none for long, after a look whether the device may stay."""
+        """Wait for changes. After a long silence, check the device's access and return a ping."""
         try:
             async with asyncio.timeout(min(v1_settings().v1_ping, max(0.0, self._caller.until - time.time()))):
                 await woken.wait()
         except TimeoutError:
-            await self._look()
+            await self._check_access()
             if self._ending is None:
                 return event("ping", {"timestamp": time.time_ns() // 1_000_000})
         return None
 
     def _has_expired(self) -> bool:
-        """End when the token does not count any more."""
+        """End the stream if the token has expired."""
         if time.time() < self._caller.until:
             return False
         self.end(V1Code.AUTHENTICATION_FAILED, "The token has expired.")
         return True
 
-    async def _look(self) -> None:
-        """End when the device may not stay any more."""
+    async def _check_access(self) -> None:
+        """End the stream if the device may no longer stay."""
         if self._has_expired():
             return
         identity = self._caller.identity
         known = await self._runtime.pool.run(identify_device, identity.tenant_slug, identity.device_id)
-        self._looked = time.monotonic()
+        self._checked_at = time.monotonic()
         if known is not None and known.user_id == identity.user_id:
             await self._runtime.pool.run(self._renew)
         else:
-            self.end(V1Code.AUTHENTICATION_FAILED, "This device may not stay.")
+            self.end(V1Code.AUTHENTICATION_FAILED, "This device's access was revoked.")

@@ -1,4 +1,4 @@
-"""Addresses under `/v1/`. A slash at the end is as good as none, so that nothing is ever redirected."""
+"""URLs under `/v1/`. A trailing slash is optional, so that nothing redirects."""
 
 from django.urls import path, re_path
 

@@ -1,4 +1,4 @@
-"""The calls of SyncProtocol v1: each view checks who calls, reads the message, runs one use-case and answers in the caller's encoding."""
+"""Views of SyncProtocol v1: authenticate, parse the message, run one use case, and respond."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ logger = structlog.get_logger(__name__)
 Message = Mapping[str, Any]
 Handler = Callable[[Caller, Message], dict[str, Any]]
 _SEEN_AGAIN = 30
-"""Seconds after which a device that only asks is marked as seen again."""
+"""Seconds after which a device that only pulls is marked as seen again."""
 
 
 def failed(request: HttpRequest, error: V1Error) -> HttpResponse:
@@ -47,23 +47,23 @@ def failed(request: HttpRequest, error: V1Error) -> HttpResponse:
 
 
 def unexpected(error: Exception, path: str) -> V1Error:
-    """Return what a failure of the server's own is answered with: no details but an id to find it by in the server's log."""
+    """Return the response to an unexpected failure: no details, but an ID to find it in the log."""
     if isinstance(error, V1Error):
         return error
     if isinstance(error, SyncError):
         return of_engine(error)
     if isinstance(error, SuspiciousOperation):
-        return invalid("There is more to this address than a request may have.")
+        return invalid("The request URL has too many parameters.")
     if isinstance(error, CursorInvalid):
-        return V1Error(
-            V1Code.INVALID_CURSOR, str(error), details="Begin again with sinceCursor 0.", field="sinceCursor"
-        )
+        return V1Error(V1Code.INVALID_CURSOR, str(error), details="Start over with sinceCursor 0.", field="sinceCursor")
     if isinstance(error, OperationalError | InterfaceError):
         logger.warning("v1_database_failed", path=path, error=str(error))
-        return V1Error(V1Code.SERVICE_UNAVAILABLE, "The database did not answer in time. Try again.", retry_after=2)
+        return V1Error(V1Code.SERVICE_UNAVAILABLE, "The database timed out. Try again.", retry_after=2)
     request_id = str(uuid.uuid4())
     logger.exception("v1_failed", path=path, request_id=request_id)
-    return V1Error(V1Code.INTERNAL_ERROR, "The server failed on this; its log has the details.", request_id=request_id)
+    return V1Error(
+        V1Code.INTERNAL_ERROR, "Internal server error. Details are in the server log.", request_id=request_id
+    )
 
 
 def _call(handler: Handler) -> Callable[[HttpRequest], HttpResponse]:
@@ -73,7 +73,7 @@ def _call(handler: Handler) -> Callable[[HttpRequest], HttpResponse]:
         try:
             require_https(request)
             if request.method != "POST":
-                raise V1Error(V1Code.NOT_SUPPORTED, "Send a POST.", status=HTTPStatus.METHOD_NOT_ALLOWED)
+                raise V1Error(V1Code.NOT_SUPPORTED, "Use POST.", status=HTTPStatus.METHOD_NOT_ALLOWED)
             caller = authenticate(request)
             count(caller)
             message = messages.require_map(read(request, v1_settings().v1_body))
@@ -90,7 +90,7 @@ def _call(handler: Handler) -> Callable[[HttpRequest], HttpResponse]:
 
 
 def handshake_of(caller: Caller, message: Message) -> dict[str, Any]:
-    """Say where the device resumes and where the log ends."""
+    """Return where the device resumes and where the log ends."""
     messages.handshake(message)
     Device.objects.filter(pk=caller.device).update(last_seen_at=timezone.now())
     return messages.handshake_response(
@@ -99,7 +99,7 @@ def handshake_of(caller: Caller, message: Message) -> dict[str, Any]:
 
 
 def pull_of(caller: Caller, message: Message) -> dict[str, Any]:
-    """Return a page of changes; the cursor it starts from is what the device has."""
+    """Return a page of changes. The cursor it starts from is what the device has."""
     asked = messages.pull_request(message, _bounds())
     page = page_of(caller, asked)
     _confirm(caller.device, asked.since)
@@ -107,7 +107,7 @@ def pull_of(caller: Caller, message: Message) -> dict[str, Any]:
 
 
 def page_of(caller: Caller, asked: messages.PullRequest) -> Page:
-    """Read a page under the rights in force; when they change meanwhile nothing that was read is shown."""
+    """Read a page with current access. If access changes meanwhile, discard what was read."""
     while True:
         try:
             return pull(caller.channel, caller.device, asked.since, asked.limit, asked.collections)
@@ -120,13 +120,13 @@ def push_of(caller: Caller, message: Message) -> dict[str, Any]:
     ops = messages.push_request(message, caller.database, caller.device, _bounds())
     try:
         pushed = push_entities(caller.actor, ops)
-    except EntityRefused as refused:
-        caller.even_out()
-        field = f".{refused.error.field}" if refused.error.field else ""
-        raise of_engine(refused.error, f"ops[{refused.position}]{field}") from None
+    except EntityRefused as rejected:
+        caller.quantize()
+        field = f".{rejected.error.field}" if rejected.error.field else ""
+        raise of_engine(rejected.error, f"ops[{rejected.position}]{field}") from None
     Device.objects.filter(pk=caller.device).update(last_seen_at=timezone.now())
     if pushed.conflicts:
-        caller.even_out()
+        caller.quantize()
     return messages.push_response(pushed, caller.database, caller.device)
 
 
@@ -136,7 +136,10 @@ def _bounds() -> messages.Bounds:
 
 
 def _confirm(device_id: str, cursor: int) -> None:
-    """Store what a device has; only when that is news, since every write waits for the writers. One that starts over has nothing."""
+    """Store the cursor a device has confirmed. A device that starts over confirms 0.
+
+    Written only if it changed, since every write competes with the writers.
+    """
     known = Device.objects.filter(pk=device_id).values_list("last_cursor", "last_seen_at").first()
     if known is None:
         return
@@ -155,21 +158,21 @@ push_view = _call(push_of)
 
 @csrf_exempt
 def version(request: HttpRequest) -> HttpResponse:
-    """Say which versions of the protocol are spoken; anybody may ask."""
+    """Return the supported protocol versions. Needs no authentication."""
     if request.method not in ("GET", "HEAD"):
-        return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Send a GET.", status=HTTPStatus.METHOD_NOT_ALLOWED))
+        return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Use GET.", status=HTTPStatus.METHOD_NOT_ALLOWED))
     return respond(request, {"version": 1, "minSupported": 1})
 
 
 @csrf_exempt
 def openapi(request: HttpRequest) -> HttpResponse:
-    """Describe the calls, in JSON; anybody may ask."""
+    """Return the OpenAPI description in JSON. Needs no authentication."""
     if request.method not in ("GET", "HEAD"):
-        return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Send a GET.", status=HTTPStatus.METHOD_NOT_ALLOWED))
+        return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Use GET.", status=HTTPStatus.METHOD_NOT_ALLOWED))
     return HttpResponse(to_json(document()), content_type=JSON)
 
 
 @csrf_exempt
 def unknown(request: HttpRequest, path: str) -> HttpResponse:
-    """Answer any other address under /v1/."""
-    return failed(request, V1Error(V1Code.NOT_SUPPORTED, "There is no such call in version 1."))
+    """Respond to any other URL under /v1/."""
+    return failed(request, V1Error(V1Code.NOT_SUPPORTED, "Version 1 has no such endpoint."))

@@ -1,4 +1,7 @@
-"""Waking event streams: commits of this process at once, those of other processes within `poll_seconds`. The log tells what happened."""
+"""Wake event streams: own commits at once, those of other processes within `poll_seconds`.
+
+A wake-up carries no data; streams read the log.
+"""
 
 import asyncio
 import contextlib
@@ -15,23 +18,23 @@ logger = structlog.get_logger(__name__)
 
 
 class Wakes:
-    """The streams of one process that wait for news, by tenant."""
+    """The waiting streams of one process, by tenant."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self._waiting: dict[int, set[asyncio.Event]] = {}
         self._heads: dict[int, int] = {}
         self._loop = asyncio.get_running_loop()
-        self._unlisten = commits.subscribe(self._heard)
+        self._unlisten = commits.subscribe(self._on_commit)
         self._poll: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def waiting(self, tenant_id: int) -> Iterator[asyncio.Event]:
-        """Lend an event that is set whenever the tenant's log may have grown."""
+        """Provide an event that is set whenever the tenant's log may have grown."""
         event = asyncio.Event()
         self._waiting.setdefault(tenant_id, set()).add(event)
         if self._poll is None:
-            self._poll = self._loop.create_task(self._look())
+            self._poll = self._loop.create_task(self._check_access())
         try:
             yield event
         finally:
@@ -41,13 +44,13 @@ class Wakes:
                 self._heads.pop(tenant_id, None)
 
     def stop(self) -> None:
-        """Wake nobody any more."""
+        """Stop all wake-ups."""
         self._unlisten()
         if self._poll is not None:
             self._poll.cancel()
 
-    def _heard(self, commit: Commit) -> None:
-        """Take news of a commit, from any thread."""
+    def _on_commit(self, commit: Commit) -> None:
+        """Handle a commit, from any thread."""
         if commit.tenant_id in self._waiting and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake, commit.tenant_id, commit.to_cursor)
 
@@ -56,8 +59,8 @@ class Wakes:
         for event in self._waiting.get(tenant_id, ()):
             event.set()
 
-    async def _look(self) -> None:
-        """Look for what other processes committed, as long as anybody waits."""
+    async def _check_access(self) -> None:
+        """Poll for commits of other processes while any stream is waiting."""
         while self._waiting:
             await asyncio.sleep(self.runtime.settings.poll_seconds)
             try:
@@ -81,7 +84,7 @@ _wakes: Wakes | None = None
 
 
 def wakes_of(runtime: Runtime) -> Wakes:
-    """Return the wakes of this process's runtime."""
+    """Return the wake-ups of this process's runtime."""
     global _wakes
     if _wakes is None or _wakes.runtime is not runtime:
         if _wakes is not None:
