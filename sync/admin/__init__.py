@@ -1,1 +1,1 @@
-"""The admin of the sync engine: records of every published object type."""
+"""The sync engine's admin: records of every published object type."""

@@ -1,4 +1,4 @@
-"""The form of one rule of a security profile, checked against what the tenant has published."""
+"""Form of one rule of a security profile, validated against the tenant's published object types."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -21,18 +21,18 @@ _FORM_FIELDS = {"readable_fields", "writable_fields", "subtypes", "statuses", "r
 
 
 class NamesField(forms.CharField):
-    """A list of names, written with commas; empty means every one."""
+    """A list of names, separated by commas. Empty means all."""
 
     def __init__(self, *, empty: Any, rows: int = 1, **kwargs: Any) -> None:
         self.empty = empty
         super().__init__(required=False, widget=forms.Textarea(attrs={"rows": rows, "cols": 60}), **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
-        """Show a stored list."""
+        """Return a stored list as text."""
         return ", ".join(map(str, value)) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
-        """Return the names as a list, or what stands for all of them."""
+        """Return the names as a list, or the value that means all."""
         if isinstance(value, list):
             return value
         text = (super().to_python(value) or "").strip()
@@ -42,12 +42,12 @@ class NamesField(forms.CharField):
         return [name for name in names if name] or self.empty
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare lists, not spellings."""
+        """Compare lists, not their spelling."""
         return bool(self.to_python(self.prepare_value(initial)) != self.to_python(data))
 
 
 class RowFilterField(forms.CharField):
-    """A row filter as JSON text. What is wrong with it is said with its place: nobody should have to count braces."""
+    """A row filter as JSON text. Errors give the position, so nobody has to count braces."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -55,25 +55,28 @@ class RowFilterField(forms.CharField):
         )
 
     def prepare_value(self, value: Any) -> Any:
-        """Show a stored filter."""
+        """Return a stored filter as text."""
         return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
     def to_python(self, value: Any) -> Any:
-        """Return the filter; an empty box lets everything through. A name that is there twice is refused: one of them would not count."""
+        """Return the filter; an empty box matches everything.
+
+        Rejects a duplicate key, because only one of its values would apply.
+        """
         text = (super().to_python(value) or "").strip()
         if not text:
             return {}
         try:
             return json.loads(text, object_pairs_hook=_pairs)
         except json.JSONDecodeError as error:
-            raise forms.ValidationError(_explained(text, error)) from None
+            raise forms.ValidationError(_syntax_error(text, error)) from None
         except RecursionError:
             raise forms.ValidationError(
-                "This is nested too deeply: a value is a constant or a list of constants."
+                "Nested too deeply. A value must be a constant or a list of constants."
             ) from None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare filters, not spellings."""
+        """Compare filters, not their spelling."""
         try:
             return bool(self.to_python(data) != (initial or {}))
         except forms.ValidationError:
@@ -81,45 +84,51 @@ class RowFilterField(forms.CharField):
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    twice = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
-    if twice:
+    duplicates = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
+    if duplicates:
         raise forms.ValidationError(
-            f"{twice[0]} is there twice. For several values write a list: {{{json.dumps(twice[0])}: [1, 2]}}."
+            f"Duplicate key {duplicates[0]}. For several values, use a list: {{{json.dumps(duplicates[0])}: [1, 2]}}."
         )
     return dict(pairs)
 
 
-def _explained(text: str, error: json.JSONDecodeError) -> str:
+def _syntax_error(text: str, error: json.JSONDecodeError) -> str:
     where = f"Line {error.lineno}, column {error.colno}"
-    around = text[max(0, error.pos - 15) : error.pos + 15].strip()
+    excerpt = text[max(0, error.pos - 15) : error.pos + 15].strip()
     known = {
-        "'": "JSON has double quotes only",
-        "“": "a typographic quote; write a plain one",
-        "”": "a typographic quote; write a plain one",
+        "'": "JSON requires double quotes",
+        "“": "use a straight quote instead of a curly one",
+        "”": "use a straight quote instead of a curly one",
     }
     why = next((reason for mark, reason in known.items() if mark in text), error.msg[0].lower() + error.msg[1:])
-    return f'{where}, near {around}: {why}. A filter looks like {{"technician": "$user.username", "status": ["open", "done"]}}.'
+    example = '{"technician": "$user.username", "status": ["open", "done"]}'
+    return f"{where}, near {excerpt}: {why}. Example: {example}."
 
 
 def published(tenant_id: int) -> TenantSchema:
-    """Return what a tenant has published now."""
+    """Return the tenant's currently published schema."""
     return schema_of(tenant_id, Tenant.objects.values_list("schema_version", flat=True).get(pk=tenant_id))
 
 
 class AccessRuleForm(_RuleForm):
-    """A rule; refused with a message per field where it does not fit the published object types."""
+    """A rule, rejected with a message per field that does not fit the published object types."""
 
     readable_fields = NamesField(
-        empty=None, rows=2, help_text="Names with commas. Empty: every field. A single - : none."
+        empty=None, rows=2, help_text="Field names separated by commas. Leave empty for all fields; enter - for none."
     )
     writable_fields = NamesField(
-        empty=None, rows=2, help_text="May name status and object_type. Empty: every readable field. A single - : none."
+        empty=None,
+        rows=2,
+        help_text="Can include status and object_type. Leave empty for all readable fields; enter - for none.",
     )
     row_filter = RowFilterField(
-        help_text='{"FIELD": VALUE, …}: a record passes when all fit. <a href="#filter-help">What there is to compare</a>.'
+        help_text=(
+            '{"FIELD": VALUE, …}. A record is visible when it matches every entry. <a '
+            'href="#filter-help">See the available fields</a>.'
+        )
     )
-    subtypes = NamesField(empty=[], help_text="Empty: all.")
-    statuses = NamesField(empty=[], help_text="Empty: all.")
+    subtypes = NamesField(empty=[], help_text="Leave empty for all.")
+    statuses = NamesField(empty=[], help_text="Leave empty for all.")
 
     class Meta:
         model = AccessRule
@@ -129,10 +138,10 @@ class AccessRuleForm(_RuleForm):
         )
 
     tenant_id: int | None = None
-    """Set by the inline; None while the profile has no tenant yet."""
+    """Set by the inline. None while the profile has no tenant."""
 
     def offer(self, schema: TenantSchema) -> None:
-        """Let the object type be chosen from what is published; one that is not any more stays as it is until it is changed."""
+        """Offer the published object types. A type that is no longer published stays selectable."""
         names = [
             (spec.object_name, f"{spec.object_name} ({spec.label_plural or spec.table_name})")
             for spec in schema.objects
@@ -142,7 +151,7 @@ class AccessRuleForm(_RuleForm):
         self.fields["object_name"].widget = forms.Select(choices=[("", "---------"), *gone, *names])
 
     def clean(self) -> dict[str, Any]:
-        """Check the rule as a whole against the schema."""
+        """Validate the rule as a whole against the schema."""
         cleaned: dict[str, Any] = super().clean() or {}
         if self.errors or not cleaned or cleaned.get("DELETE"):
             return cleaned

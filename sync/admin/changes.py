@@ -1,4 +1,4 @@
-"""The log of a tenant as a page: what was written, by whom, on which device. Django's admin cannot show a composite key."""
+"""A tenant's change log as a page, because Django's admin cannot show a composite key."""
 
 import json
 
@@ -14,7 +14,7 @@ SHOWN = 100
 
 
 def change_log(request: HttpRequest, slug: str) -> HttpResponseBase:
-    """Show the newest changes of a tenant, newest first; `?before=` a cursor, `?table=` one table."""
+    """Show a tenant's newest changes first; `?before=` takes a cursor, `?table=` one table."""
     tenant = tenant_of(request, slug)
     changes = Change.objects.filter(tenant=tenant)
     before, table = request.GET.get("before", ""), request.GET.get("table", "")
@@ -35,5 +35,5 @@ def change_log(request: HttpRequest, slug: str) -> HttpResponseBase:
         line["device_name"] = names.get(line.get("device", ""), line.get("device", ""))
     older = lines[-1]["cursor"] if len(rows) > SHOWN else None
     return page(
-        request, "log.html", None, title=f"Log of {tenant}", tenant=tenant, lines=lines, older=older, table=table
+        request, "log.html", None, title=f"Change log: {tenant}", tenant=tenant, lines=lines, older=older, table=table
     )

@@ -1,4 +1,4 @@
-"""The conflict inbox: what nobody decided yet, with both sides, who and when. Settled ones stay readable."""
+"""The conflict inbox: open conflicts with both versions, authors, and times. Resolved ones stay."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,30 +19,30 @@ from tenants.scoping import TenantScopedAdmin
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Open conflicts unless asked otherwise: the inbox is what is left to do."""
+    """Filter by state. Open conflicts are the default, because the inbox shows what is left to do."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer the settled ones and all of them."""
-        return [("settled", "Settled"), ("all", "All")]
+        """Offer resolved conflicts and all conflicts."""
+        return [("settled", "Resolved"), ("all", "All")]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        """Name the default."""
+        """Add the label of the default."""
         first, *rest = super().choices(changelist)
         yield {**first, "display": "Open"}
         yield from rest
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Conflict]") -> "QuerySet[Conflict]":
-        """Narrow the list."""
+        """Filter the list."""
         if self.value() == "all":
             return queryset
         return queryset.filter(state=Conflict.State.SETTLED if self.value() == "settled" else Conflict.State.OPEN)
 
 
 class ConflictAdmin(TenantScopedAdmin):
-    """Read-only, but for settling: one at a time on the record's own page, or many with an action."""
+    """Read-only except for resolving: one on the record's own page, or many with an action."""
 
     list_display = ("record", "op", "what", "by", "created_at", "theirs_by", "theirs_at", "outcome", "tenant")
     list_filter = (StateFilter, "tenant", "table_name")
@@ -67,7 +67,7 @@ class ConflictAdmin(TenantScopedAdmin):
 
     @admin.display(description="record", ordering="record_id")
     def record(self, obj: Conflict) -> SafeString | str:
-        """Lead to the page where it is decided, as long as the table is published."""
+        """Link to the page that resolves the conflict, if the table is still published."""
         name = f"{obj.table_name} / {obj.record_id}"
         schema = schema_of(obj.tenant_id, obj.tenant.schema_version)
         if obj.table_name not in schema.by_table:
@@ -77,35 +77,36 @@ class ConflictAdmin(TenantScopedAdmin):
 
     @admin.display(description="fields")
     def what(self, obj: Conflict) -> str:
-        """Name the fields both sides changed."""
+        """List the fields both sides changed."""
         return ", ".join(obj.fields) or "the whole record"
 
     @admin.display(description="outcome", ordering="state")
     def outcome(self, obj: Conflict) -> str:
-        """Say how it ended."""
+        """Return how the conflict was resolved."""
         if obj.state == Conflict.State.OPEN:
             return "open"
         return f"{obj.resolution}, {obj.settled_by}" if obj.settled_by else obj.resolution
 
-    @admin.display(description="base → device | server")
+    @admin.display(description="original → device | server")
     def sides(self, obj: Conflict) -> SafeString:
-        """Show the three sides of every field the device set."""
+        """Show the three versions of every field the device set."""
         names = sorted({*(obj.mine or {}), *obj.fields})
         rows = [(name, *(_value(side, name) for side in (obj.base, obj.mine, obj.theirs))) for name in names]
         body = format_html_join("", "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
         return format_html(
-            "<table><thead><tr><th>Field</th><th>Both started from</th><th>Device</th><th>Server</th></tr></thead><tbody>{}</tbody></table>",
+            "<table><thead><tr><th>Field</th><th>Original</th><th>Device</th><th>Server</th></tr></thead>"
+            "<tbody>{}</tbody></table>",
             body,
         )
 
-    @admin.action(description="Settle with the device's values")
+    @admin.action(description="Resolve with the device’s values")
     def settle_mine(self, request: HttpRequest, queryset: "QuerySet[Conflict]") -> None:
-        """Write what the devices wanted."""
+        """Write the devices' values."""
         self._settle(request, queryset, "mine")
 
-    @admin.action(description="Settle and keep the server's values")
+    @admin.action(description="Resolve with the server’s values")
     def settle_theirs(self, request: HttpRequest, queryset: "QuerySet[Conflict]") -> None:
-        """Leave the records as they are."""
+        """Keep the records as they are."""
         self._settle(request, queryset, "theirs")
 
     def _settle(self, request: HttpRequest, queryset: "QuerySet[Conflict]", resolution: str) -> None:
@@ -120,14 +121,14 @@ class ConflictAdmin(TenantScopedAdmin):
                 messages.error(request, f"{conflict}: {problem}")
             else:
                 done += 1
-        messages.success(request, f"{done} settled.")
+        messages.success(request, f"{done} resolved.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Conflicts are made by the engine alone."""
+        """Return False: only the engine creates conflicts."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nothing that lost is thrown away."""
+        """Return False: losing values are never deleted."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""What stands beside the row filters of a profile: which fields and parameters the tenant has for them, and examples made of those."""
+"""Help shown next to a profile's row filters: available fields, parameters, and examples."""
 
 import json
 from collections import defaultdict
@@ -14,7 +14,7 @@ _SHOWN_VALUES = 3
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Something of the member that a filter can name, and what some members have there."""
+    """A member property that a filter can name, with sample values."""
 
     name: str
     values: str
@@ -22,7 +22,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class TypeHelp:
-    """What a filter of one object type can compare: (key, meaning) pairs by kind, and examples as JSON."""
+    """What a filter of one object type can compare: (key, meaning) pairs by kind, and JSON examples."""
 
     object_name: str
     label: str
@@ -35,7 +35,7 @@ class TypeHelp:
 
 
 def parameters_of(tenant_id: int) -> list[Parameter]:
-    """Return the parameters a tenant's filters can name, those first that its memberships have as attributes."""
+    """Return the parameters for a tenant's filters, membership attributes first."""
     members = list(Membership.objects.filter(tenant_id=tenant_id).select_related("user").order_by("user__username"))
     found: defaultdict[str, list[str]] = defaultdict(list)
     for member in members:
@@ -83,7 +83,7 @@ def _type_help(spec: ObjectSpec, schema: TenantSchema, attributes: list[str]) ->
 
 
 def _examples(spec: ObjectSpec, keys: dict[str, list[str]], attributes: list[str]) -> list[dict[str, Any]]:
-    """Return filters that fit: an attribute compared with the field of its name, near or over a hop; statuses; a choice of constants."""
+    """Return fitting filters: an attribute with its field, direct or over a hop; statuses; constants."""
     found: list[dict[str, Any]] = []
     for attribute in attributes:
         name = attribute.rpartition(".")[2]
@@ -98,7 +98,7 @@ def _examples(spec: ObjectSpec, keys: dict[str, list[str]], attributes: list[str
 
 
 def unknown_attributes(filters: list[Any], parameters: list[Parameter]) -> list[str]:
-    """Return the `$membership` parameters of filters that no member has: what compares with them lets nothing through."""
+    """Return the `$membership` parameters that no member has. Filters with them match nothing."""
     known = {parameter.name for parameter in parameters}
     used: set[str] = set()
     for row_filter in filters:

@@ -1,4 +1,4 @@
-"""Security profiles in the admin: rules per object type, who shares which channel, and what each member sees."""
+"""Security profiles in the admin: rules per object type, channels, and an access preview."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ else:
 
 
 class _RuleFormSet(_FormSet):
-    """Tells each rule which tenant it is for."""
+    """Passes the tenant to each rule."""
 
     def _construct_form(self, i: int, **kwargs: Any) -> AccessRuleForm:
         form: AccessRuleForm = super()._construct_form(i, **kwargs)  # type: ignore[misc]
@@ -52,12 +52,12 @@ class _RuleFormSet(_FormSet):
 
     @cached_property
     def schema(self) -> TenantSchema:
-        """What the tenant has published, read once."""
+        """The tenant's published schema, read once."""
         return published(self.instance.tenant_id)
 
 
 class AccessRuleInline(TenantScopedInline):
-    """One row per object type; what has no row does not exist for the profile."""
+    """One row per object type. For the profile, object types without a row do not exist."""
 
     model = AccessRule
     form = AccessRuleForm
@@ -84,7 +84,7 @@ class AccessRuleInline(TenantScopedInline):
 
 @dataclass(frozen=True, slots=True)
 class TypeAccess:
-    """What somebody sees of one object type."""
+    """A member's access to one object type."""
 
     name: str
     records: int
@@ -93,22 +93,22 @@ class TypeAccess:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a member sees, and through which channel; `sharing` counts the devices on it."""
+class AccessPreview:
+    """A member's access and channel; `sharing` counts the devices on the channel."""
 
     username: str
     channel: str
     sharing: int
-    sights: list[TypeAccess]
+    types: list[TypeAccess]
 
     def __str__(self) -> str:
         return f"as {self.username}: " + (
-            ", ".join(f"{s.records} {s.name}, {s.fields} fields" for s in self.sights) or "nothing"
+            ", ".join(f"{s.records} {s.name}, {s.fields} fields" for s in self.types) or "nothing"
         )
 
 
-def sights_of(schema: TenantSchema, rules: Rules | None) -> list[TypeAccess]:
-    """Count what rules let through, object type by object type; hidden ones are left out."""
+def accessible_types(schema: TenantSchema, rules: Rules | None) -> list[TypeAccess]:
+    """Count the records that rules let through, per object type. Hidden types are left out."""
     return [
         TypeAccess(spec.label_plural or spec.table_name, *_counted(schema, spec.table_name, rules))
         for spec in schema.objects
@@ -130,12 +130,12 @@ def _counted(schema: TenantSchema, table: str, rules: Rules | None) -> tuple[int
     return records, sum(rule.can_read(f.name) for f in spec.fields), ", ".join(verbs)
 
 
-def seen_by(membership: Membership, sharing: Counter[str] | None = None) -> Seen:
-    """Return what a member sees now."""
+def preview_of(membership: Membership, sharing: Counter[str] | None = None) -> AccessPreview:
+    """Return what a member currently sees."""
     access: Access = access_of(membership.tenant_id, membership.user_id)
     counted = sharing if sharing is not None else devices_by_channel(membership.tenant_id)
-    sights = sights_of(published(membership.tenant_id), access.rules)
-    return Seen(membership.user.get_username(), access.channel, counted[access.channel], sights)
+    types = accessible_types(published(membership.tenant_id), access.rules)
+    return AccessPreview(membership.user.get_username(), access.channel, counted[access.channel], types)
 
 
 def devices_by_channel(tenant_id: int) -> Counter[str]:
@@ -160,7 +160,7 @@ class SecurityProfileAdmin(PlainProfileAdmin):
     inlines: ClassVar = [AccessRuleInline]
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
-        """Rules belong to a profile that exists: its tenant says which object types there are."""
+        """Offer rules only once the profile exists: its tenant determines the object types."""
         return list(self.inlines) if obj is not None else []
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
@@ -169,12 +169,12 @@ class SecurityProfileAdmin(PlainProfileAdmin):
 
     @admin.display(description="members")
     def members(self, obj: SecurityProfile) -> int:
-        """How many people have it."""
+        """Return how many members have the profile."""
         return len(obj.memberships.all())
 
-    @admin.display(description="subscribers per channel")
+    @admin.display(description="devices per channel")
     def channels_in_use(self, obj: SecurityProfile) -> str:
-        """How many devices share each of its channels."""
+        """Return how many devices share each of its channels."""
         keys = {
             channel.key: channel.parameters
             for channel in obj.channels.all()
@@ -185,14 +185,14 @@ class SecurityProfileAdmin(PlainProfileAdmin):
             f"{', '.join(f'{k}={v}' for k, v in sorted(parameters.items())) or 'all'}: {counted[key]}"
             for key, parameters in keys.items()
         ]
-        return "; ".join(shown[:20]) + (f"; and {len(shown) - 20} more" if len(shown) > 20 else "") if shown else "-"
+        return "; ".join(shown[:20]) + (f"; {len(shown) - 20} more" if len(shown) > 20 else "") if shown else "-"
 
     @admin.display(description="preview")
     def preview(self, obj: SecurityProfile) -> str:
-        """Lead to what its members see."""
+        """Link to the access preview."""
         return (
             format_html(
-                '<a href="{}">what members see</a>', reverse("admin:tenants_securityprofile_preview", args=[obj.pk])
+                '<a href="{}">Preview access</a>', reverse("admin:tenants_securityprofile_preview", args=[obj.pk])
             )
             if obj.pk
             else "-"
@@ -207,21 +207,25 @@ class SecurityProfileAdmin(PlainProfileAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        """Put beside the filters what they can compare."""
+        """Add the help for row filters."""
         if obj is not None:
             parameters = parameters_of(obj.tenant_id)
             context |= {"parameters": parameters, "filter_help": help_of(published(obj.tenant_id), parameters)}
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Warn of parameters that nobody has: such a filter is no mistake yet, and lets nothing through until somebody does."""
+        """Warn about parameters that no member has.
+
+        Such a filter is valid, but it matches nothing until a member has the attribute.
+        """
         super().save_related(request, form, formsets, change)
         filters = list(form.instance.rules.values_list("row_filter", flat=True))
         for name in unknown_attributes(filters, parameters_of(form.instance.tenant_id)):
             attribute = name.rpartition(".")[2]
             self.message_user(
                 request,
-                f"No member has {name} yet: add {attribute} to the attributes of memberships.",
+                f"No member has {name} yet, so this filter matches nothing. Add {attribute} to the "
+                "membership attributes.",
                 messages.WARNING,
             )
 
@@ -241,9 +245,9 @@ class SecurityProfileAdmin(PlainProfileAdmin):
         )
         context = {
             **self.admin_site.each_context(request),
-            "title": f"What members of {profile.name} see",
+            "title": f"Access preview: {profile.name}",
             "profile": profile,
-            "seen": [seen_by(member, sharing) for member in members],
+            "seen": [preview_of(member, sharing) for member in members],
             "opts": self.opts,
         }
         return TemplateResponse(request, "admin/tenants/securityprofile/preview.html", context)

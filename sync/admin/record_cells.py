@@ -1,4 +1,4 @@
-"""Wire values as the admin shows them: labels instead of codes, titles instead of ids."""
+"""Wire values as the admin shows them: labels instead of codes, titles instead of IDs."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ Titles = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value: its text, where it leads, a status colour, or yes/no for an icon."""
+    """One value: its text, link, status color, or yes/no for an icon."""
 
     text: str
     url: str = ""
@@ -61,7 +61,7 @@ def value_cell(tenant: str, field: FieldSpec, value: Any, titles: Titles) -> Cel
 
 
 def shown(spec: ObjectSpec, name: str, value: Any, titles: Titles | None = None) -> str:
-    """Return a value in full, for history and conflicts: labels and titles where there are any."""
+    """Return a value in full for history and conflicts, with labels and titles where available."""
     if value is None:
         return "—"
     field = spec.by_name.get(name)

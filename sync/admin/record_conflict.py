@@ -1,4 +1,4 @@
-"""The page a person lands on whose edit met another one: both values side by side, and a choice."""
+"""The page that resolves a conflict: both values side by side, with a choice per field."""
 
 import uuid
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tenants.errors import MoatError
 
 @dataclass(frozen=True, slots=True)
 class FieldComparison:
-    """One field of a conflict, as both sides have it."""
+    """One field of a conflict, in both versions."""
 
     name: str
     label: str
@@ -31,32 +31,32 @@ class FieldComparison:
 
 @with_table
 def record_conflict(
-    request: HttpRequest, place: TableContext, record_id: str, conflict_id: uuid.UUID
+    request: HttpRequest, context: TableContext, record_id: str, conflict_id: uuid.UUID
 ) -> HttpResponseBase:
-    """Show both sides; a POST settles: `mine` or `theirs` as a whole, or `edit` with a choice per field."""
+    """Show both versions. A POST resolves: `mine`, `theirs`, or `edit` with a choice per field."""
     record_id = unquote(record_id)
     conflict = Conflict.objects.filter(
-        pk=conflict_id, tenant=place.tenant, table_name=place.spec.table_name, record_id=record_id
+        pk=conflict_id, tenant=context.tenant, table_name=context.spec.table_name, record_id=record_id
     ).first()
     if conflict is None:
-        raise Http404("There is no such conflict.")
+        raise Http404("Conflict not found.")
     if request.method == "POST" and conflict.state == Conflict.State.OPEN:
-        return _settle(request, place, conflict)
+        return _settle(request, context, conflict)
     return page(
         request,
         "conflict.html",
-        place,
+        context,
         title="Someone else changed this too",
         conflict=conflict,
-        sides=list(_sides(place, conflict)),
+        sides=list(_sides(context, conflict)),
         per_field=conflict.mine is not None and conflict.theirs is not None,
-        record_title=_title(place, conflict),
-        change_url=place.url("change", record_id),
+        record_title=_title(context, conflict),
+        change_url=context.url("change", record_id),
         open=conflict.state == Conflict.State.OPEN,
     )
 
 
-def _settle(request: HttpRequest, place: TableContext, conflict: Conflict) -> HttpResponseBase:
+def _settle(request: HttpRequest, context: TableContext, conflict: Conflict) -> HttpResponseBase:
     resolution, values = _choice(request, conflict)
     try:
         result = resolve_conflict(conflict.pk, resolution, request.user.get_username(), values=values)
@@ -68,15 +68,13 @@ def _settle(request: HttpRequest, place: TableContext, conflict: Conflict) -> Ht
         return HttpResponseRedirect(request.get_full_path())
     messages.success(
         request,
-        {"mine": "Your version was kept.", "theirs": "Their version was kept."}.get(
-            resolution, "Your choice was saved."
-        ),
+        {"mine": "Kept your version.", "theirs": "Kept their version."}.get(resolution, "Your choices were saved."),
     )
-    return HttpResponseRedirect(place.url("list"))
+    return HttpResponseRedirect(context.url("list"))
 
 
 def _choice(request: HttpRequest, conflict: Conflict) -> tuple[str, dict[str, Any] | None]:
-    """Read the choice: one button for all, or one radio button per field."""
+    """Return the choice from one button for all, or one radio button per field."""
     if whole := next((side for side in ("mine", "theirs") if f"_{side}" in request.POST), None):
         return whole, None
     picked = {name: request.POST.get(f"f.{name}", "theirs") for name in conflict.fields}
@@ -90,15 +88,15 @@ def _value(conflict: Conflict, name: str, side: str) -> Any:
     return (values or {}).get(name)
 
 
-def _sides(place: TableContext, conflict: Conflict) -> Iterator[FieldComparison]:
+def _sides(context: TableContext, conflict: Conflict) -> Iterator[FieldComparison]:
     for name in conflict.fields:
         base, mine, theirs = (
-            "(deleted)" if side is None else shown(place.spec, name, side.get(name))
+            "(deleted)" if side is None else shown(context.spec, name, side.get(name))
             for side in (conflict.base or {}, conflict.mine, conflict.theirs)
         )
-        yield FieldComparison(name, label_of(place.spec, name), base, mine, theirs)
+        yield FieldComparison(name, label_of(context.spec, name), base, mine, theirs)
 
 
-def _title(place: TableContext, conflict: Conflict) -> str:
+def _title(context: TableContext, conflict: Conflict) -> str:
     values = conflict.theirs or conflict.mine or {}
-    return str(values.get(place.spec.title_field) or conflict.record_id)
+    return str(values.get(context.spec.title_field) or conflict.record_id)

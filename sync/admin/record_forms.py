@@ -1,4 +1,4 @@
-"""Forms for records, made from the fields of a published object type. Values go in and out in their wire form."""
+"""Forms for records, built from the fields of a published object type. Values are wire values."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,14 +16,14 @@ from metadata.fieldtypes import InvalidValue, clean, decimal_places
 from metadata.schema import Choice, FieldSpec, ObjectSpec
 from sync.wire.patch import Patch, field_patch, same
 
-BASE_VERSION = "_base_version"  # no field of an object type begins with an underscore
+BASE_VERSION = "_base_version"  # no field of an object type starts with an underscore
 LONG_TEXT = 100
 _LONG_NAMES = ("note", "notes", "description", "comment", "comments", "details", "remarks", "work_done")
 _MAX_INTEGER = 2**53 - 1
 
 
 class ReferenceSelect(forms.Select):
-    """The admin's searchable select over the records of one table; only the chosen record is in the page."""
+    """The admin's searchable select over one table's records. The page holds only the chosen record."""
 
     def __init__(self, url: str, *, label_of: str | None = None) -> None:
         super().__init__(attrs={"class": "admin-autocomplete"})
@@ -48,7 +48,7 @@ class ReferenceSelect(forms.Select):
         }
 
     def optgroups(self, name: str, value: list[str], attrs: dict[str, Any] | None = None) -> Any:
-        """Offer the chosen record alone; the script fetches the others."""
+        """Offer only the chosen record; the script fetches the others."""
         chosen = value[0] if value else ""
         self.choices = [("", ""), *([(chosen, self.label or chosen)] if chosen else [])]
         return super().optgroups(name, value, attrs)
@@ -68,7 +68,7 @@ class ReferenceSelect(forms.Select):
 
 
 class PlainText(forms.CharField):
-    """Text as it is, except that browsers send every line break as CR LF."""
+    """Unchanged text, except that browsers send every line break as CR LF."""
 
     def to_python(self, value: Any) -> Any:
         """Return text with plain line breaks."""
@@ -77,32 +77,32 @@ class PlainText(forms.CharField):
 
 
 class JsonText(forms.CharField):
-    """JSON in a textarea: any JSON value, not only objects; empty is null."""
+    """Any JSON value in a textarea, not only objects. Empty is null."""
 
     widget = widgets.AdminTextareaWidget
 
     def prepare_value(self, value: Any) -> Any:
-        """Show a value as indented JSON; what a person typed stays as it is."""
+        """Return a value as indented JSON. Text the user typed stays as it is."""
         return value if isinstance(value, str | None) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
     def to_python(self, value: Any) -> Any:
-        """Read JSON."""
+        """Parse JSON."""
         if value is None or not str(value).strip():
             return None
         try:
             return orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            raise ValidationError(f"Not JSON: {error}.", code="invalid") from error
+            raise ValidationError(f"Enter valid JSON: {error}.", code="invalid") from error
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare values, not their spelling. `initial` was read already: it comes from the hidden copy."""
+        """Compare values, not their spelling. `initial` comes parsed from the hidden copy."""
         try:
             return not same(initial, self.to_python(data))
         except ValidationError:
             return True
 
     def clean(self, value: Any) -> Any:
-        """Skip CharField's checks of text; the field's own kind is checked by the form."""
+        """Skip CharField's text checks. The form checks the field's own kind."""
         found = self.to_python(value)
         if found is None and self.required:
             raise ValidationError(self.error_messages["required"], code="required")
@@ -110,16 +110,17 @@ class JsonText(forms.CharField):
 
 
 class RecordForm(forms.Form):
-    """A form over the fields of one object type. `spec`, `instance` and `reference_label` come from `form_for`.
+    """A form over the fields of one object type.
 
-    Every field keeps a hidden copy of what it showed, so `patch()` is what this person changed, whatever others did since.
+    `spec`, `instance`, and `reference_label` come from `form_for`. Every field keeps a hidden copy of its initial
+    value, so `patch()` contains only this user's changes, whatever others have changed since.
     """
 
     required_css_class = "required"
     spec: ObjectSpec
 
     def clean(self) -> dict[str, Any]:
-        """Bring every value into its wire form; what does not fit its kind is an error at its field."""
+        """Convert every value to its wire form. A value that does not fit its kind is a field error."""
         cleaned = super().clean() or {}
         for name, field in self.spec.by_name.items():
             if name not in cleaned:
@@ -131,11 +132,11 @@ class RecordForm(forms.Form):
         return cleaned
 
     def values(self) -> dict[str, Any]:
-        """Return the wire values of a new record, nulls left out."""
+        """Return the wire values of a new record, without nulls."""
         return {n: v for n, v in self._record().items() if v is not None}
 
     def patch(self) -> Patch:
-        """Return what this person changed, as the payload of an update."""
+        """Return this user's changes as the payload of an update."""
         changed = set(self.changed_data)
         return [
             step
@@ -145,7 +146,7 @@ class RecordForm(forms.Form):
         ]
 
     def _shown(self, name: str) -> Any:
-        """Return what a json field showed, so that a change inside it stays a small one; of others it does not matter."""
+        """Return what a json field showed, so that a change inside it stays small. Others do not need it."""
         field = self.fields[name]
         return field.to_python(self.data.get(self[name].html_initial_name)) if isinstance(field, JsonText) else None
 
@@ -157,7 +158,7 @@ class RecordForm(forms.Form):
 def form_for(
     spec: ObjectSpec, tenant: str, *, labels: Mapping[str, str] | None = None, record: Mapping[str, Any] | None = None
 ) -> type[RecordForm]:
-    """Return the form class for an object type; `labels` names the records that references of `record` point at."""
+    """Return the form class for an object type. `labels` names the records that references point at."""
     fields: dict[str, forms.Field] = {BASE_VERSION: forms.IntegerField(widget=forms.HiddenInput, required=False)}
     if record is None:
         fields["id"] = forms.CharField(
@@ -165,7 +166,7 @@ def form_for(
             required=False,
             max_length=128,
             widget=widgets.AdminTextInputWidget,
-            help_text="Left empty, one is made.",
+            help_text="Leave empty to generate one.",
         )
     for name, label, choices in (("object_type", "Type", spec.subtypes), ("status", "Status", spec.statuses)):
         if choices:
@@ -257,7 +258,7 @@ def _text_widget(field: FieldSpec, value: Any) -> forms.Widget:
 
 
 def _plain(value: Any) -> Any:
-    """Return a form's value in a form `clean` takes."""
+    """Return a form's value in a form that `clean` accepts."""
     value = _none_if_empty(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

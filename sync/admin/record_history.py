@@ -1,4 +1,4 @@
-"""The history of one record, read back from the log: who changed what, when, on which device."""
+"""The history of one record from the log: who changed what, when, and on which device."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One field of a change, as people read it; `known` is false where the log no longer tells what was before."""
+    """One field of a change, for display. `known` is False if the log no longer has the old value."""
 
     label: str
     old: str
@@ -40,7 +40,7 @@ class Event:
 
 
 def history(tenant_id: int, schema: TenantSchema, spec: ObjectSpec, record_id: str) -> list[Event]:
-    """Return the newest changes of a record, newest first; at most 200, as far back as the log reaches."""
+    """Return a record's newest 200 changes at most, newest first, as far as the log reaches."""
     lines = changes_of(tenant_id, spec, record_id, limit=SHOWN)
     titles = titles_of(tenant_id, schema, _pointed_at(spec, lines))
     names = dict(
@@ -52,7 +52,7 @@ def history(tenant_id: int, schema: TenantSchema, spec: ObjectSpec, record_id: s
 
 
 def _events(spec: ObjectSpec, lines: list[dict[str, Any]], devices: dict[str, str], titles: Titles) -> Iterator[Event]:
-    """Replay the lines, oldest first. The first one may be an update of values that were pruned from the log."""
+    """Replay the lines, oldest first. The first may be an update of values pruned from the log."""
     before: dict[str, Any] = {}
     whole = False
     for line in lines:
@@ -80,7 +80,7 @@ def _events(spec: ObjectSpec, lines: list[dict[str, Any]], devices: dict[str, st
 
 
 def _pointed_at(spec: ObjectSpec, lines: list[dict[str, Any]]) -> dict[str, set[str]]:
-    """Return the ids that these lines put into references, by table."""
+    """Return the IDs that these lines put into references, by table."""
     targets = {f.name: f.reference_table for f in spec.fields if f.reference_table}
     wanted: dict[str, set[str]] = {table: set() for table in targets.values()}
     for line in lines:
@@ -97,7 +97,7 @@ def _after(before: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
         return dict(line["payload"])
     if line["op"] != "update":
         return before
-    # A patch inside a json value whose start was pruned has nothing to stand on; show what it says.
+    # A patch inside a json value cannot be applied if the value was pruned. Show the patch itself.
     known = [step for step in line["payload"] if step["path"].count("/") == 1 or step["path"].split("/")[1] in before]
     return apply_patch(before, known)
 

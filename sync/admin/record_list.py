@@ -1,4 +1,4 @@
-"""One page of records for the admin: search, filters, order and paging, read below the ORM in wire form."""
+"""One page of records in the admin: search, filters, sort order, and paging, as wire values."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from sync.records.rows import Row, records, table_of
 
 PER_PAGE = 100
 MAX_COLUMNS = 6
-FILTER, SINCE = "f.", "since."  # no field name holds a dot
+FILTER, SINCE = "f.", "since."  # no field name contains a dot
 _SEARCHED = ("text", "choice", "reference", "uuid")
 _SYSTEM = ("object_type", "status")
 
@@ -39,7 +39,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A column's heading; `order` is "ascending", "descending" or empty."""
+    """A column heading. `order` is "ascending", "descending", or empty."""
 
     label: str
     query: str
@@ -49,7 +49,7 @@ class Header:
 
 @dataclass(slots=True)
 class Listing:
-    """What the query string asks of one table. Build it, then read `rows`, `count` and the parts of the page."""
+    """The query string's request of one table. Build it, then read `rows`, `count`, and the page parts."""
 
     tenant_id: int
     spec: ObjectSpec
@@ -71,22 +71,23 @@ class Listing:
             return
         where = " AND ".join(self._where)
         self.count = int((sql.fetch_one(f'SELECT count(*) FROM "{table.name}" WHERE {where}', self._values) or (0,))[0])
-        statement = f"{table.select} WHERE {where} ORDER BY {self._order_by()} LIMIT {PER_PAGE} OFFSET {(self.page - 1) * PER_PAGE}"
+        span = f"LIMIT {PER_PAGE} OFFSET {(self.page - 1) * PER_PAGE}"
+        statement = f"{table.select} WHERE {where} ORDER BY {self._order_by()} {span}"
         self.rows = [Row(table, raw) for raw in sql.fetch(statement, self._values)]
 
     @property
     def pages(self) -> int:
-        """How many pages there are, at least one."""
+        """The number of pages, at least one."""
         return max(1, -(-self.count // PER_PAGE))
 
     @property
     def page(self) -> int:
-        """The page asked for, from 1, inside what there is."""
+        """The requested page, from 1, clamped to the available pages."""
         asked = self.query.get("p", "1")
         return min(max(1, int(asked) if asked.isdecimal() and len(asked) < 10 else 1), self.pages)
 
     def with_query(self, **changes: str | None) -> str:
-        """Return the query string with some keys changed, None takes one out; the page starts over."""
+        """Return the query string with keys changed, or removed if None. The page number is reset."""
         copy = self.query.copy()
         copy.pop("p", None)
         for key, value in changes.items():
@@ -97,7 +98,7 @@ class Listing:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns shown, the one that names the record first."""
+        """The names of the columns shown, title column first."""
         first = self.spec.title_field if self.spec.title_field in self.spec.by_name else "id"
         names = [first, *(n for n, c in zip(_SYSTEM, (self.spec.subtypes, self.spec.statuses), strict=True) if c)]
         names += [f.name for f in self.spec.fields if f.kind != "json" and f.name not in names]
@@ -105,7 +106,7 @@ class Listing:
 
     @property
     def headers(self) -> list[Header]:
-        """The headings, each with the query that orders by it."""
+        """The headings, each with the query that sorts by it."""
         now = self.query.get("o", "")
         return [self._header(name, now) for name in self.columns]
 
@@ -116,7 +117,7 @@ class Listing:
 
     @property
     def filters(self) -> list[Filter]:
-        """The sidebar: subtypes, statuses, choices, yes/no, dates, and any other filter that is in force."""
+        """The sidebar: subtypes, statuses, choices, yes/no, dates, and other active filters."""
         return list(self._filters())
 
     def _filters(self) -> Iterator[Filter]:
@@ -169,7 +170,7 @@ class Listing:
         name = key.removeprefix(prefix)
         item = self.spec.by_name.get(name) or (FieldSpec(name, "text") if name in _SYSTEM else None)
         if item is None or item.kind == "json":
-            self.problems.append(f"There is no field {name!r} to filter by.")
+            self.problems.append(f"Unknown filter field: {name!r}.")
             return
         table = table_of(self.tenant_id, self.spec)
         column = f'"{table.name}"."{name}"'
@@ -200,14 +201,14 @@ def _since(item: FieldSpec, value: str) -> Any:
 
 
 def label_of(spec: ObjectSpec, name: str) -> str:
-    """Return what a person calls a field."""
+    """Return a field's display name."""
     if name in spec.by_name:
         return spec.by_name[name].label or name
     return {"id": "ID", "object_type": "Type", "status": "Status", "version": "Version"}.get(name, name)
 
 
 def title_of(spec: ObjectSpec, row: Row) -> str:
-    """Return what names a record: its title field, or its id."""
+    """Return a record's title: its title field, or its ID."""
     title = row.get(spec.title_field) if spec.title_field in spec.by_name else None
     return str(title) if title not in (None, "") else row.id
 
@@ -215,7 +216,7 @@ def title_of(spec: ObjectSpec, row: Row) -> str:
 def reference_titles(
     tenant_id: int, schema: TenantSchema, spec: ObjectSpec, rows: list[Row]
 ) -> dict[tuple[str, str], str]:
-    """Return the titles of all records that these rows point at, by (table, id)."""
+    """Return the titles of all records that these rows reference, by (table, ID)."""
     wanted: dict[str, set[str]] = {}
     for item in spec.fields:
         if item.reference_table:
@@ -224,7 +225,7 @@ def reference_titles(
 
 
 def titles_of(tenant_id: int, schema: TenantSchema, wanted: Mapping[str, set[str]]) -> dict[tuple[str, str], str]:
-    """Return titles of records by (table, id); tables that are no longer published have none."""
+    """Return titles of records by (table, ID). Tables that are no longer published have none."""
     return {
         (table, found.id): title_of(schema.by_table[table], found)
         for table, ids in wanted.items()

@@ -1,5 +1,8 @@
-"""Browse and edit records of any published object type in the admin. Every write is an op through the engine, so that
-clients see it at once and an edit of something stale is a conflict, not a loss."""
+"""Browse and edit records of any published object type in the admin.
+
+Every write is an op through the engine. All clients receive it at once, and an edit of an outdated version becomes a
+conflict instead of being lost.
+"""
 
 import uuid
 from typing import Any
@@ -33,17 +36,17 @@ def tenant_index(request: HttpRequest, slug: str | None = None) -> HttpResponseB
 
 
 @with_table
-def record_list(request: HttpRequest, place: TableContext) -> HttpResponseBase:
-    """Browse, search, filter and sort; a POST asks to delete the ticked records."""
+def record_list(request: HttpRequest, context: TableContext) -> HttpResponseBase:
+    """Browse, search, filter, and sort. A POST asks to confirm deleting the selected records."""
     if request.method == "POST":
-        return _delete_selected(request, place)
-    listing = Listing(place.tenant.pk, place.spec, request.GET)
-    titles = reference_titles(place.tenant.pk, place.schema, place.spec, listing.rows)
+        return _delete_selected(request, context)
+    listing = Listing(context.tenant.pk, context.spec, request.GET)
+    titles = reference_titles(context.tenant.pk, context.schema, context.spec, listing.rows)
     rows = [
         (
             row.id,
-            place.url("change", row.id),
-            [cell(place.tenant.slug, place.spec, row, name, titles) for name in listing.columns],
+            context.url("change", row.id),
+            [cell(context.tenant.slug, context.spec, row, name, titles) for name in listing.columns],
         )
         for row in listing.rows
     ]
@@ -52,8 +55,8 @@ def record_list(request: HttpRequest, place: TableContext) -> HttpResponseBase:
     return page(
         request,
         "list.html",
-        place,
-        title=f"Select {_name(place)} to change",
+        context,
+        title=f"Select {_name(context)} to change",
         listing=listing,
         rows=rows,
         pages=_page_links(listing),
@@ -61,178 +64,184 @@ def record_list(request: HttpRequest, place: TableContext) -> HttpResponseBase:
 
 
 @with_table
-def record_add(request: HttpRequest, place: TableContext) -> HttpResponseBase:
+def record_add(request: HttpRequest, context: TableContext) -> HttpResponseBase:
     """Add a record."""
-    form_class = form_for(place.spec, place.tenant.slug)
+    form_class = form_for(context.spec, context.tenant.slug)
     if request.method != "POST":
-        return _form_page(request, place, form_class(initial=defaults_of(place.spec) | _given(place, request)), None)
+        return _form_page(
+            request, context, form_class(initial=defaults_of(context.spec) | _given(context, request)), None
+        )
     form = form_class(request.POST)
     if form.is_valid():
         record_id = form.cleaned_data["id"] or str(uuid.uuid4())
         (result,) = push(
-            place.actor(request), [Op(1, None, place.spec.table_name, record_id, "insert", 0, form.values())]
+            context.actor(request), [Op(1, None, context.spec.table_name, record_id, "insert", 0, form.values())]
         )
         if result.accepted:
-            return _saved(request, place, record_id, "added")
-        _explain(form, result)
-    return _form_page(request, place, form, None)
+            return _saved(request, context, record_id, "added")
+        _add_error(form, result)
+    return _form_page(request, context, form, None)
 
 
 @with_table
-def record_change(request: HttpRequest, place: TableContext, record_id: str) -> HttpResponseBase:
-    """Change a record. What the person changed is merged with what others changed since the page was opened."""
-    row = _row(place, unquote(record_id))
-    if row.deleted and request.method != "POST":  # an edit that meets a delete is a conflict, not lost
-        messages.warning(request, f"This {_name(place)} was deleted.")
-        return HttpResponseRedirect(place.url("history", row.id))
-    labels = _reference_labels(place, row)
-    form_class = form_for(place.spec, place.tenant.slug, labels=labels, record=row.values())
+def record_change(request: HttpRequest, context: TableContext, record_id: str) -> HttpResponseBase:
+    """Change a record. Merges the user's changes with those made since the page was opened."""
+    row = _row(context, unquote(record_id))
+    if row.deleted and request.method != "POST":  # an edit of a deleted record is a conflict, not lost
+        messages.warning(request, f"This {_name(context)} was deleted.")
+        return HttpResponseRedirect(context.url("history", row.id))
+    labels = _reference_labels(context, row)
+    form_class = form_for(context.spec, context.tenant.slug, labels=labels, record=row.values())
     if request.method != "POST":
-        form = form_class(initial={**initial_of(place.spec, row.values()), BASE_VERSION: row.version})
-        return _form_page(request, place, form, row)
+        form = form_class(initial={**initial_of(context.spec, row.values()), BASE_VERSION: row.version})
+        return _form_page(request, context, form, row)
     form = form_class(request.POST)
     if form.is_valid():
         patch = form.patch()
         if not patch:
-            messages.info(request, "Nothing was changed.")
-            return _after(request, place, row.id)
+            messages.info(request, "No changes to save.")
+            return _after(request, context, row.id)
         base = form.cleaned_data[BASE_VERSION] or row.version
-        (result,) = push(place.actor(request), [Op(1, None, place.spec.table_name, row.id, "update", base, patch)])
+        (result,) = push(context.actor(request), [Op(1, None, context.spec.table_name, row.id, "update", base, patch)])
         if result.conflict:
-            return HttpResponseRedirect(place.url("conflict", row.id, result.conflict.conflict))
+            return HttpResponseRedirect(context.url("conflict", row.id, result.conflict.conflict))
         if result.accepted:
-            return _saved(request, place, row.id, "changed", merged=result.status == "merged")
-        _explain(form, result)
-    return _form_page(request, place, form, row)
+            return _saved(request, context, row.id, "changed", merged=result.status == "merged")
+        _add_error(form, result)
+    return _form_page(request, context, form, row)
 
 
 @with_table
-def record_delete(request: HttpRequest, place: TableContext, record_id: str) -> HttpResponseBase:
-    """Ask, then delete a record."""
-    row = _row(place, unquote(record_id))
+def record_delete(request: HttpRequest, context: TableContext, record_id: str) -> HttpResponseBase:
+    """Confirm, then delete a record."""
+    row = _row(context, unquote(record_id))
     if request.method == "POST" and not row.deleted:
         base = request.POST.get(BASE_VERSION, "")
         version = int(base) if base.isdecimal() and len(base) < 16 else row.version
-        (result,) = push(place.actor(request), [Op(1, None, place.spec.table_name, row.id, "delete", version)])
+        (result,) = push(context.actor(request), [Op(1, None, context.spec.table_name, row.id, "delete", version)])
         if result.conflict:
-            return HttpResponseRedirect(place.url("conflict", row.id, result.conflict.conflict))
+            return HttpResponseRedirect(context.url("conflict", row.id, result.conflict.conflict))
         if result.accepted:
-            messages.success(request, format_html("The {} “{}” was deleted.", _name(place), title_of(place.spec, row)))
-            return HttpResponseRedirect(place.url("list"))
-        messages.error(request, result.message or "The record could not be deleted.")
+            messages.success(
+                request, format_html("The {} “{}” was deleted.", _name(context), title_of(context.spec, row))
+            )
+            return HttpResponseRedirect(context.url("list"))
+        messages.error(request, result.message or "The record couldn’t be deleted.")
     return page(
         request,
         "delete.html",
-        place,
-        title="Are you sure?",
+        context,
+        title="Confirm deletion",
         row=row,
-        record_title=title_of(place.spec, row),
-        change_url=place.url("change", row.id),
+        record_title=title_of(context.spec, row),
+        change_url=context.url("change", row.id),
     )
 
 
 @with_table
-def record_history(request: HttpRequest, place: TableContext, record_id: str) -> HttpResponseBase:
-    """Show who changed what, when, on which device."""
-    row = _row(place, unquote(record_id))
-    title = title_of(place.spec, row)
-    events = history(place.tenant.pk, place.schema, place.spec, row.id)
+def record_history(request: HttpRequest, context: TableContext, record_id: str) -> HttpResponseBase:
+    """Show who changed what, when, and on which device."""
+    row = _row(context, unquote(record_id))
+    title = title_of(context.spec, row)
+    events = history(context.tenant.pk, context.schema, context.spec, row.id)
     return page(
         request,
         "history.html",
-        place,
+        context,
         title=f"Change history: {title}",
         row=row,
         record_title=title,
-        change_url=place.url("change", row.id),
+        change_url=context.url("change", row.id),
         events=events,
         complete=bool(events) and events[-1].version == 1,
     )
 
 
 @with_table
-def record_autocomplete(request: HttpRequest, place: TableContext) -> HttpResponseBase:
-    """Answer the searchable select of a reference: `{"results": [{"id", "text"}], "pagination": {"more"}}`."""
+def record_autocomplete(request: HttpRequest, context: TableContext) -> HttpResponseBase:
+    """Respond to the searchable select of a reference.
+
+    `{"results": [{"id", "text"}], "pagination": {"more"}}`.
+    """
     query = request.GET.copy()
     query["q"] = request.GET.get("term", "")
     query["p"] = request.GET.get("page", "1")
-    query["o"] = place.spec.title_field or "id"
-    listing = Listing(place.tenant.pk, place.spec, query)
-    results = [{"id": row.id, "text": title_of(place.spec, row)} for row in listing.rows]
+    query["o"] = context.spec.title_field or "id"
+    listing = Listing(context.tenant.pk, context.spec, query)
+    results = [{"id": row.id, "text": title_of(context.spec, row)} for row in listing.rows]
     return JsonResponse({"results": results, "pagination": {"more": listing.page < listing.pages}})
 
 
-def _delete_selected(request: HttpRequest, place: TableContext) -> HttpResponseBase:
+def _delete_selected(request: HttpRequest, context: TableContext) -> HttpResponseBase:
     ids = request.POST.getlist("_selected")[:MOST_SELECTED]
-    found = [row for row in records(place.tenant.pk, place.spec, ids).values() if not row.deleted]
+    found = [row for row in records(context.tenant.pk, context.spec, ids).values() if not row.deleted]
     if not found:
-        messages.warning(request, "Tick the records to delete first.")
+        messages.warning(request, "Select the records to delete.")
         return HttpResponseRedirect(request.get_full_path())
     if request.POST.get("_confirmed") != "yes":
-        titles = [title_of(place.spec, row) for row in found]
+        titles = [title_of(context.spec, row) for row in found]
         return page(
             request,
             "delete_selected.html",
-            place,
-            title="Are you sure?",
+            context,
+            title="Confirm deletion",
             rows=[(row.id, t) for row, t in zip(found, titles, strict=True)],
         )
     results = push(
-        place.actor(request),
-        [Op(n, None, place.spec.table_name, row.id, "delete", row.version) for n, row in enumerate(found, 1)],
+        context.actor(request),
+        [Op(n, None, context.spec.table_name, row.id, "delete", row.version) for n, row in enumerate(found, 1)],
     )
     done = sum(result.accepted for result in results)
     messages.success(request, f"{done} deleted.")
     for row, result in zip(found, results, strict=True):
         if not result.accepted:
-            messages.error(
-                request, f"{title_of(place.spec, row)}: {result.message or 'changed meanwhile; look at it again.'}"
-            )
-    return HttpResponseRedirect(place.url("list"))
+            reason = result.message or "changed since you opened this page. Review it and try again."
+            messages.error(request, f"{title_of(context.spec, row)}: {reason}")
+    return HttpResponseRedirect(context.url("list"))
 
 
-def _row(place: TableContext, record_id: str) -> Row:
-    row = records(place.tenant.pk, place.spec, [record_id]).get(record_id)
+def _row(context: TableContext, record_id: str) -> Row:
+    row = records(context.tenant.pk, context.spec, [record_id]).get(record_id)
     if row is None:
-        raise Http404(f"There is no {_name(place)} {record_id}.")
+        raise Http404(f"{_name(context)} {record_id} not found.")
     return row
 
 
-def _name(place: TableContext) -> str:
-    return (place.spec.label or place.spec.object_name).lower()
+def _name(context: TableContext) -> str:
+    return (context.spec.label or context.spec.object_name).lower()
 
 
-def _reference_labels(place: TableContext, row: Row) -> dict[str, str]:
-    titles = reference_titles(place.tenant.pk, place.schema, place.spec, [row])
-    pointed = {f.name: (f.reference_table, row.get(f.name)) for f in place.spec.fields if f.reference_table}
+def _reference_labels(context: TableContext, row: Row) -> dict[str, str]:
+    titles = reference_titles(context.tenant.pk, context.schema, context.spec, [row])
+    pointed = {f.name: (f.reference_table, row.get(f.name)) for f in context.spec.fields if f.reference_table}
     return {name: titles[key] for name, key in pointed.items() if key in titles}
 
 
-def _given(place: TableContext, request: HttpRequest) -> dict[str, Any]:
-    """Take initial values from the query string, as the admin's own add pages do."""
-    return {n: v for n, v in request.GET.items() if n in place.spec.by_name or n in ("object_type", "status")}
+def _given(context: TableContext, request: HttpRequest) -> dict[str, Any]:
+    """Return initial values from the query string, as the admin's own add pages do."""
+    return {n: v for n, v in request.GET.items() if n in context.spec.by_name or n in ("object_type", "status")}
 
 
-def _form_page(request: HttpRequest, place: TableContext, form: RecordForm, row: Row | None) -> TemplateResponse:
+def _form_page(request: HttpRequest, context: TableContext, form: RecordForm, row: Row | None) -> TemplateResponse:
     hidden = [bound for bound in form if bound.is_hidden]
     return page(
         request,
         "form.html",
-        place,
-        title=f"Change {_name(place)}" if row else f"Add {_name(place)}",
-        subtitle=title_of(place.spec, row) if row else None,
+        context,
+        title=f"Change {_name(context)}" if row else f"Add {_name(context)}",
+        subtitle=title_of(context.spec, row) if row else None,
         form=form,
         hidden=hidden,
         row=row,
         media=form.media,
         errors=form.errors if form.is_bound else {},
-        history_url=place.url("history", row.id) if row else "",
-        delete_url=place.url("delete", row.id) if row else "",
+        history_url=context.url("history", row.id) if row else "",
+        delete_url=context.url("delete", row.id) if row else "",
     )
 
 
-def _explain(form: RecordForm, result: OpResult) -> None:
-    """Put the engine's reason at the field it is about."""
+def _add_error(form: RecordForm, result: OpResult) -> None:
+    """Show the engine's reason at the field it concerns."""
     where = (
         result.field
         if result.field in form.fields
@@ -240,34 +249,37 @@ def _explain(form: RecordForm, result: OpResult) -> None:
         if result.code in ("bad_id", "exists") and "id" in form.fields
         else None
     )
-    form.add_error(where, result.message or result.code or "The engine refused this.")
+    form.add_error(where, result.message or result.code or "This change was rejected.")
 
 
 def _saved(
-    request: HttpRequest, place: TableContext, record_id: str, verb: str, *, merged: bool = False
+    request: HttpRequest, context: TableContext, record_id: str, verb: str, *, merged: bool = False
 ) -> HttpResponseRedirect:
-    row = _row(place, record_id)
-    more = " Others changed it meanwhile; both are kept." if merged else ""
+    row = _row(context, record_id)
+    more = " Someone else also changed it; both changes were kept." if merged else ""
     text = format_html(
         'The {} “<a href="{}">{}</a>” was {}.{}',
-        _name(place),
-        place.url("change", record_id),
-        title_of(place.spec, row),
+        _name(context),
+        context.url("change", record_id),
+        title_of(context.spec, row),
         verb,
         more,
     )
     messages.success(request, text)
-    return _after(request, place, record_id)
+    return _after(request, context, record_id)
 
 
-def _after(request: HttpRequest, place: TableContext, record_id: str) -> HttpResponseRedirect:
+def _after(request: HttpRequest, context: TableContext, record_id: str) -> HttpResponseRedirect:
     if "_continue" in request.POST:
-        return HttpResponseRedirect(place.url("change", record_id))
-    return HttpResponseRedirect(place.url("add" if "_addanother" in request.POST else "list"))
+        return HttpResponseRedirect(context.url("change", record_id))
+    return HttpResponseRedirect(context.url("add" if "_addanother" in request.POST else "list"))
 
 
 def _page_links(listing: Listing) -> list[tuple[str, str | None]]:
-    """Return the pages around the current one, the first and the last, as (text, query); None where one stands or pages are left out."""
+    """Return page links as (text, query): the first, the last, and those around the current page.
+
+    The query is None for the current page and for gaps.
+    """
     near = {1, 2, listing.pages - 1, listing.pages, *range(listing.page - 2, listing.page + 3)}
     wanted = sorted(n for n in near if 1 <= n <= listing.pages)
     links: list[tuple[str, str | None]] = []

@@ -1,4 +1,4 @@
-"""The admin site: Django's own, and beside its models a section of records for each tenant."""
+"""The admin site: Django's own, plus a section of records for each tenant."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,22 +16,22 @@ from tenants.models import Tenant
 from tenants.scoping import visible_tenants
 
 MOST_SECTIONS = 10
-"""Tenants that get a section of their own on the index; an operator of more finds them under Records."""
+"""Tenants with their own section on the index. Operators of more find them under Records."""
 
 
 class MoatAdminSite(AdminSite):
-    """The stock admin with pages for records of published object types."""
+    """The stock admin plus pages for records of published object types."""
 
     site_header = "Moat"
     site_title = "Moat"
 
     def __init__(self, name: str = "admin") -> None:
-        """Register the engine's own models here: a decorator in this package would meet the site while it is being made."""
+        """Register the engine's own models here: a decorator would run while the site is still being built."""
         super().__init__(name)
         self.register(Conflict, ConflictAdmin)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        """Put the records' pages before the catch-all of the admin."""
+        """Put the record pages before the admin's catch-all."""
         pages: list[tuple[str, str, Callable[..., Any]]] = [
             ("records/", "tenants", records.tenant_index),
             ("records/<slug:slug>/", "index", records.tenant_index),
@@ -52,7 +52,7 @@ class MoatAdminSite(AdminSite):
         return [*own, *super().get_urls()]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Put the records of each tenant ahead of the site's own models."""
+        """Put each tenant's records ahead of the site's own models."""
         apps = super().get_app_list(request, app_label)
         return apps if app_label else [*_sections(request), *apps]
 
@@ -62,7 +62,7 @@ def _sections(request: HttpRequest) -> list[dict[str, Any]]:
     sections = [_section(tenant) for tenant in tenants[:MOST_SECTIONS]]
     if len(tenants) > MOST_SECTIONS:
         every = {
-            "name": "Every tenant",
+            "name": "All tenants",
             "object_name": "every_tenant",
             "admin_url": reverse("admin:records_tenants"),
             "view_only": True,

@@ -48,7 +48,7 @@ def test_many_are_settled_with_one_action(tenant, action, title):
     answer = client.post(
         INBOX, {"action": action, "_selected_action": [str(c.pk) for c in Conflict.objects.all()]}, follow=True
     )
-    assert "2 settled." in answer.content.decode()
+    assert "2 resolved." in answer.content.decode()
     assert values(tenant, "notes", "n")["title"] == title
     assert "0 conflicts" in client.get(INBOX).content.decode()
     assert "2 conflicts" in client.get(f"{INBOX}?state=settled").content.decode()

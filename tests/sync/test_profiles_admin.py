@@ -10,7 +10,7 @@ from metadata.models import AccessRule, ObjectField, ObjectMetadata
 from metadata.publish import publish
 from sync.admin.access_forms import published
 from sync.admin.filter_help import help_of, parameters_of
-from sync.admin.profiles import seen_by
+from sync.admin.profiles import preview_of
 from sync.settle.push import push
 from sync.wire.ops import Actor, Op
 from tenants.models import Membership, SecurityProfile
@@ -62,8 +62,8 @@ def form(profile, **rule):
 def test_the_preview_says_in_plain_words_what_a_member_sees(service, client):
     _, profile, tom, admin = service
     member = Membership.objects.get(user=tom)
-    assert str(seen_by(member)).startswith("as tom: ")
-    assert "3 " in str(seen_by(member))
+    assert str(preview_of(member)).startswith("as tom: ")
+    assert "3 " in str(preview_of(member))
     client.force_login(admin)
     page = client.get(reverse("admin:tenants_securityprofile_preview", args=[profile.pk])).content.decode()
     assert "Viewing as tom" in page and "<td>3</td>" in page
@@ -160,11 +160,11 @@ def test_a_publish_that_changes_what_a_filter_means_raises_the_revision(service)
 @pytest.mark.parametrize(
     ("field", "text", "said"),
     [
-        ("row_filter", "{'technician': 'tom'}", "JSON has double quotes only. A filter looks like"),
+        ("row_filter", "{'technician': 'tom'}", "JSON requires double quotes. Example: "),
         ("row_filter", '{"technician": }', "Line 1, column 16"),
-        ("row_filter", '{"technician": “tom”}', "typographic"),
-        ("row_filter", '{"technician": "tom", "technician": "tess"}', "technician is there twice."),
-        ("row_filter", "[" * 100_000, "nested too deeply"),
+        ("row_filter", '{"technician": “tom”}', "use a straight quote"),
+        ("row_filter", '{"technician": "tom", "technician": "tess"}', "Duplicate key technician."),
+        ("row_filter", "[" * 100_000, "Nested too deeply"),
         ("row_filter", '["technician"]', "A filter is a JSON object"),
         ("row_filter", '{"technicain": "tom"}', "job has no field technicain. Did you mean technician?"),
         ("row_filter", '{"zzz": "tom"}', "job has no field zzz. Available: title, technician, customer, price"),

@@ -166,7 +166,7 @@ def test_a_long_list_comes_in_pages(acme, browser):
 def test_an_untouched_form_changes_nothing(acme, browser):
     posted = _inputs(browser.get(CHANGE).content.decode())
     response = browser.post(CHANGE, posted, follow=True)
-    assert "Nothing was changed" in response.content.decode()
+    assert "No changes to save" in response.content.decode()
     assert _record(acme).version == 1
 
 
@@ -210,7 +210,7 @@ def test_line_breaks_stay_as_they_were(acme, browser):
     _write(acme, "jobs", "job-1", "update", [{"op": "replace", "path": "/notes", "value": "one\ntwo"}], base=1)
     posted = _inputs(browser.get(CHANGE).content.decode())
     sent = {name: value.replace("\n", "\r\n") for name, value in posted.items()}
-    assert "Nothing was changed" in browser.post(CHANGE, sent, follow=True).content.decode()
+    assert "No changes to save" in browser.post(CHANGE, sent, follow=True).content.decode()
     browser.post(CHANGE, sent | {"notes": "one\r\ntwo\r\nthree"})
     assert _record(acme).get("notes") == "one\ntwo\nthree"
 
@@ -249,7 +249,7 @@ def test_edits_of_different_fields_are_merged(acme, browser):
     posted = _inputs(browser.get(CHANGE).content.decode()) | {"notes": "mine"}
     _write(acme, "jobs", "job-1", "update", [{"op": "replace", "path": "/title", "value": "Theirs"}], base=1)
     response = browser.post(CHANGE, posted, follow=True)
-    assert "both are kept" in response.content.decode()
+    assert "both changes were kept" in response.content.decode()
     assert (_record(acme).get("title"), _record(acme).get("notes")) == ("Theirs", "mine")
 
 

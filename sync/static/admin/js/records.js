@@ -1,4 +1,4 @@
-// Tick or untick every record of the page with the box in the heading.
+// Select or clear every record on the page with the checkbox in the heading.
 document.getElementById("action-toggle")?.addEventListener("change", (event) => {
     for (const box of document.querySelectorAll("input.action-select")) {
         box.checked = event.target.checked;
