@@ -1,1 +1,1 @@
-"""Reading CSV files into records of an object type."""
+"""Import CSV files into records of an object type, and export records."""

@@ -1,4 +1,4 @@
-"""Pure: a cell's text as a value the engine takes. The engine cleans it once more; this only reads the notation."""
+"""Pure: parse a cell's text into a value for the engine, which validates it again."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _BOOLEANS = {
 
 
 def reader_of(kind: str) -> Callable[[str], Any]:
-    """Return the function that reads a cell of this kind; it raises ValueError with a reason a person can act on."""
+    """Return the function that parses a cell of this kind. It raises ValueError with the reason."""
     return _READERS.get(kind, str)
 
 
@@ -44,11 +44,11 @@ def _boolean(cell: str) -> bool:
     try:
         return _BOOLEANS[cell.strip().lower()]
     except KeyError:
-        raise ValueError(f"{_shown(cell)} is neither yes nor no") from None
+        raise ValueError(f"{_shown(cell)} is not yes or no") from None
 
 
 def _datetime(cell: str) -> str:
-    """Read an ISO moment; one without an offset is UTC."""
+    """Parse an ISO datetime. Without an offset it is UTC."""
     text = cell.strip()
     if len(text) >= 16 and text[10] == " ":
         text = f"{text[:10]}T{text[11:]}"
@@ -60,7 +60,7 @@ def _json(cell: str) -> Any:
     try:
         return orjson.loads(cell)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"{_shown(cell)} is not JSON: {error}") from None
+        raise ValueError(f"{_shown(cell)} is not valid JSON: {error}") from None
 
 
 def _shown(cell: str) -> str:

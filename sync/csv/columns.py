@@ -1,4 +1,4 @@
-"""Pure: which column of a file goes into which field, with names that a database can take."""
+"""Pure: map a file's columns to fields, with legal database names."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ IGNORED = ("version",)  # the server counts versions itself
 
 
 class BadColumns(MoatError):
-    """The columns of the file and the fields of the object type do not go together."""
+    """The file's columns do not fit the fields of the object type."""
 
     def __init__(self, message: str) -> None:
         super().__init__("bad_columns", message)
@@ -23,7 +23,7 @@ class BadColumns(MoatError):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A cell of every row at `index`, and the field (or `id`, `object_type`, `status`) it fills."""
+    """The cell at `index` of every row, and the field (or `id`, `object_type`, `status`) it fills."""
 
     index: int
     header: str
@@ -31,13 +31,13 @@ class Column:
 
     @property
     def is_field(self) -> bool:
-        """Whether the target is a field of the object type, not one of the columns every record has."""
+        """Whether the target is a field of the object type rather than a column every record has."""
         return self.target not in SYSTEM
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """Every column that is read, and what a person should know about names that were changed."""
+    """All columns that are read, with notes on changed names."""
 
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
@@ -53,7 +53,7 @@ class ColumnPlan:
 
 
 def slug(text: str, position: int) -> str:
-    """Return the nearest legal field name; `column_3` where nothing of the text is left."""
+    """Return the nearest legal field name, or `column_3` if nothing of the text is usable."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
     name = f"c_{name}" if name[:1].isdigit() else name
@@ -62,7 +62,7 @@ def slug(text: str, position: int) -> str:
 
 
 def plan_new(header: Sequence[str], *, mapping: Iterable[tuple[str, str]] = (), skip: Iterable[str] = ()) -> ColumnPlan:
-    """Plan the columns of an object type to be made. A name that is not legal is changed, and a note says so."""
+    """Plan the columns of a new object type. Illegal names are changed, with a note."""
     _check_header(header)
     targets = _mapped(header, mapping)
     left_out = _known(header, skip, "--skip")
@@ -83,14 +83,17 @@ def plan_new(header: Sequence[str], *, mapping: Iterable[tuple[str, str]] = (), 
 def plan_existing(
     header: Sequence[str], spec: ObjectSpec, *, mapping: Iterable[tuple[str, str]] = (), skip: Iterable[str] = ()
 ) -> ColumnPlan:
-    """Plan columns into a published object type, found by field name, then by label. Raises BadColumns for one that has no field."""
+    """Plan columns into a published object type, matched by field name, then by label.
+
+    Raises BadColumns for a column without a field.
+    """
     _check_header(header)
     targets = _mapped(header, mapping)
     left_out = {*_known(header, skip, "--skip"), *(n for n in IGNORED if n not in spec.by_name)}
     labels = {f.label.casefold(): f.name for f in spec.fields if f.label}
     legal = {*SYSTEM, *spec.by_name}
     columns: list[Column] = []
-    strangers: list[str] = []
+    unknown: list[str] = []
     for index, name in enumerate(header):
         if name in left_out and name not in targets:
             continue
@@ -99,20 +102,21 @@ def plan_existing(
         for target in targets.get(name, [automatic]):
             columns.append(Column(index, name, target))
             if target not in legal:
-                strangers.append(target)
-    if strangers:
+                unknown.append(target)
+    if unknown:
         raise BadColumns(
-            f"{spec.object_name} has no field {', '.join(map(repr, strangers))}. Its fields are {', '.join(sorted(spec.by_name))}. "
-            "Name the right one with --map COLUMN=FIELD, or leave a column out with --skip COLUMN."
+            f"{spec.object_name} has no field {', '.join(map(repr, unknown))}. Its fields are "
+            f"{', '.join(sorted(spec.by_name))}. Use --map COLUMN=FIELD to rename a column or "
+            "--skip COLUMN to leave it out."
         )
     return _checked(columns, [])
 
 
 def _check_header(header: Sequence[str]) -> None:
-    twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    if twice:
+    duplicates = [name for name, count in Counter(header).items() if count > 1 and name]
+    if duplicates:
         raise BadColumns(
-            f"the header names {', '.join(map(repr, twice))} more than once; every column needs a name of its own."
+            f"duplicate column names: {', '.join(map(repr, duplicates))}. Give every column a unique name."
         )
 
 
@@ -128,7 +132,7 @@ def _known(header: Sequence[str], names: Iterable[str], option: str) -> set[str]
     names = set(names)
     if missing := sorted(names - set(header)):
         raise BadColumns(
-            f"{option} names {', '.join(map(repr, missing))}, which is not a column. The columns are {', '.join(header)}."
+            f"{option}: no column named {', '.join(map(repr, missing))}. The columns are {', '.join(header)}."
         )
     return names
 
@@ -142,10 +146,10 @@ def _free(name: str, taken: set[str]) -> str:
 def _checked(columns: list[Column], notes: list[str]) -> ColumnPlan:
     for target, count in Counter(c.target for c in columns).items():
         if count > 1:
-            raise BadColumns(f"more than one column goes into {target!r}.")
+            raise BadColumns(f"more than one column maps to {target!r}.")
         problem = None if target in SYSTEM else field_name_problem(target)
         if problem:
             raise BadColumns(f"{target!r} cannot be a field: {problem}")
     if not any(c.is_field for c in columns):
-        raise BadColumns("no column is left to import.")
+        raise BadColumns("no columns left to import.")
     return ColumnPlan(tuple(columns), tuple(notes))

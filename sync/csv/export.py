@@ -1,4 +1,4 @@
-"""Write the records of an object type as CSV or as one JSON object per line, streamed from one state of the database."""
+"""Export an object type's records as CSV or JSON lines, streamed from a consistent snapshot."""
 
 import csv
 import re
@@ -21,7 +21,7 @@ _COLUMNS = {name: FieldSpec(name, "integer" if name == "version" else "text") fo
 
 
 class Writable(Protocol):
-    """Anything text can be written to."""
+    """Anything that text can be written to."""
 
     def write(self, text: str, /) -> object:
         """Write some text."""
@@ -29,7 +29,7 @@ class Writable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How many records were written, and how many of their texts read as a null when imported with the same mark."""
+    """The number of records written, and of texts that would import as null with the same marker."""
 
     records: int
     ambiguous: int
@@ -38,9 +38,10 @@ class Exported:
 def export_csv(
     tenant_id: int, spec: ObjectSpec, out: Writable, *, where: Sequence[str] = (), null: str = ""
 ) -> Exported:
-    """Write a header and one row per record: id, object_type and status where the type has them, then the fields.
+    """Write a header and one row per record: id, object_type, and status if present, then fields.
 
-    Values are in wire form, so `import_csv` with the same null mark gives the same records. Raises MoatError for a bad condition.
+    Values are wire values, so `import_csv` with the same null marker restores the records. Raises MoatError for a bad
+    condition.
     """
     names = _names(spec)
     writer = csv.writer(out, lineterminator="\n")
@@ -56,7 +57,7 @@ def export_csv(
 
 
 def export_json(tenant_id: int, spec: ObjectSpec, out: Writable, *, where: Sequence[str] = ()) -> Exported:
-    """Write one JSON object per line, with `version`, nulls included."""
+    """Write one JSON object per line, with `version` and including nulls."""
     count = 0
     for record in _records(tenant_id, spec, where):
         out.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE).decode())
@@ -93,13 +94,13 @@ def _to_wire(field: FieldSpec) -> Callable[[Any], Any]:
 
 
 def _condition(spec: ObjectSpec, text: str, vendor: str) -> tuple[str, list[Any]]:
-    """Read `status=done`, `price>=10`, `technician=` (null), `technician!=` (not null)."""
+    """Parse `status=done`, `price>=10`, `technician=` (null), or `technician!=` (not null)."""
     match = _CONDITION.fullmatch(text)
     field = match and (spec.by_name.get(match[1]) or _COLUMNS.get(match[1]))
     if match is None or field is None or field.kind == "json":
         raise MoatError(
             "bad_condition",
-            f"{text!r} is not a condition on a field of {spec.object_name}: use status=done, price>=10 or technician=",
+            f"{text!r} is not a valid condition for {spec.object_name}. Examples: status=done, price>=10, technician=",
         )
     name, sign, value = match.groups()
     if not value and sign in ("=", "!="):

@@ -1,7 +1,7 @@
-"""Pure: tell the kind of a column from all its values. The rule: never lose what the file says.
+"""Pure: infer a column's kind from all its values, without ever losing information.
 
-So `007` and `+49 30` stay text, integers past 2^53 stay text, and a column is decimal only when its values are
-written with a fixed number of places, as money is.
+So `007`, `+49 30`, and integers beyond 2^53 stay text. A column is decimal only if its values have a fixed number of
+decimal places, as money does.
 """
 
 import re
@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 MAX_INTEGER = 2**53 - 1
 MAX_DIGITS = 15
-KNOWN = 20_000  # a column stops remembering values once it knows so many; repeated ones cost nothing until then
+KNOWN = 20_000  # a column stops remembering values beyond this; until then, repeated ones cost nothing
 
 BOOLEAN, INTEGER, DECIMAL, REAL, DATE, DATETIME, UUID, TEXT = (1 << n for n in range(8))
 NUMBERS = INTEGER | DECIMAL | REAL
@@ -33,22 +33,22 @@ _DATETIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-# Single letters stay text: a column that says only F, or N, is rarely an answer to a yes-or-no question.
+# Single letters stay text: a column with only F or N is rarely a yes/no question.
 _BOOLEANS = frozenset({"true", "false", "yes", "no"})
 
 
 @dataclass(slots=True)
 class ColumnGuess:
-    """What the values of one column so far allow. Feed it every value; ask `kind` at the end."""
+    """The kinds that a column's values so far allow. Feed it every value, then read `kind`."""
 
     allowed: int = BOOLEAN | NUMBERS | DATE | DATETIME | UUID | TEXT
     places: set[int] = field(default_factory=set)
     ends_in_zero: bool = False
-    spoiler: tuple[int, str] | None = None  # line and value that ended a run of numbers, where it holds no digit itself
+    spoiler: tuple[int, str] | None = None  # line and value that ended a numeric column, if the value has no digit
     _known: set[str] = field(default_factory=set)
 
     def feed(self, cells: Sequence[str], lines: Sequence[int], nulls: frozenset[str]) -> None:
-        """Take some cells and the lines they are on. Only values not seen before cost time."""
+        """Add cells and their line numbers. Only new values cost time."""
         if self.allowed == TEXT:
             return
         new = set(cells) - self._known - nulls
@@ -82,9 +82,10 @@ class ColumnGuess:
 
     @property
     def decimal_places(self) -> int | None:
-        """How many places every value is written with, where that looks meant: two, or more with zeros that were kept.
+        """The number of decimal places of every value, if it looks intended.
 
-        Not one: programs write the real number 10 as `10.0`.
+        That is two places, or more with trailing zeros. One place does not count: programs write the real number 10
+        as `10.0`.
         """
         if len(self.places) != 1:
             return None
@@ -93,7 +94,7 @@ class ColumnGuess:
 
     @property
     def kind(self) -> str:
-        """The narrowest kind that holds every value exactly; text for a column without values."""
+        """The narrowest kind that holds every value exactly. A column without values is text."""
         if not self.filled:
             return "text"
         for flag, name in _ORDER:
@@ -103,7 +104,7 @@ class ColumnGuess:
 
 
 def shape_of(value: str) -> int:
-    """Return the flags of all kinds that could hold this value."""
+    """Return the flags of all kinds that can hold this value."""
     if not value or len(value) > 64:
         return TEXT
     first = value[0]
@@ -116,7 +117,7 @@ def shape_of(value: str) -> int:
 
 def _number_shape(value: str) -> int:
     if _INTEGER.fullmatch(value):
-        # Past 2^53 it is an identifier; as a number it would lose digits.
+        # Beyond 2^53 it is an identifier: as a number it would lose digits.
         return NUMBERS if abs(int(value)) <= MAX_INTEGER else 0
     if match := _DECIMAL.fullmatch(value):
         digits = len(match[1].lstrip("0")) + len(match[2])
@@ -138,7 +139,7 @@ def _moment_shape(value: str) -> int:
 
 
 def guess(values: Sequence[str], *, nulls: frozenset[str] = frozenset({""})) -> ColumnGuess:
-    """Feed a whole column, lines counted from 2, and return the guess."""
+    """Feed a whole column, with lines counted from 2, and return the guess."""
     column = ColumnGuess()
     column.feed(values, range(2, len(values) + 2), nulls)
     return column

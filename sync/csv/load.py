@@ -1,4 +1,4 @@
-"""The use-case: push the rows of a file through the engine, in batches, skipping what is there already."""
+"""Push a file's rows through the engine in batches, skipping rows already imported."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ KEPT_ERRORS = 1000
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that was not imported: its line in the file, the column where one is to blame, and why."""
+    """A row that was not imported: its line, the column if one is at fault, and the reason."""
 
     line: int
     column: str | None
@@ -30,7 +30,7 @@ class BadRow:
 
 @dataclass(slots=True)
 class Report:
-    """What an import did. `errors` keeps the first 1000 bad rows, `refused` counts them all."""
+    """The result of an import. `errors` keeps the first 1000 bad rows, `refused` counts all."""
 
     rows: int = 0
     imported: int = 0
@@ -49,10 +49,11 @@ class Report:
 
 @dataclass(slots=True)
 class Importer:
-    """Loads rows into one published object type. Without `keep_going` it stops at the first bad row; what came before stays.
+    """Loads rows into one published object type.
 
-    `parents` are the reference fields, with their targets, whose
-    missing parents become null. Run again, it finds the same record ids, skips those that are there, and goes on: also after a kill.
+    Without `keep_going` it stops at the first bad row and keeps what it imported before. `parents` are the reference
+    fields, with their targets, whose missing parents become null. A second run finds the same record IDs, skips
+    existing records, and continues, even after a kill.
     """
 
     actor: Actor
@@ -71,7 +72,7 @@ class Importer:
     def run(
         self, rows: Iterable[tuple[int, list[str]]], *, progress: Callable[[Report], None] = lambda report: None
     ) -> Report:
-        """Import every row; `progress` is called after each batch."""
+        """Import every row. `progress` is called after each batch."""
         parents = Parents(self.actor.tenant_id, self.parents) if self.parents else None
         for line, cells in rows:
             self.report.rows += 1
@@ -102,7 +103,7 @@ class Importer:
     def _refuse_repeated(self, record_id: str) -> None:
         mark = hash(record_id)
         if mark in self._seen:
-            raise BadCell(f"the key {record_id!r} was used by an earlier row", self._key_header)
+            raise BadCell(f"duplicate key {record_id!r}", self._key_header)
         self._seen.add(mark)
 
     @property
@@ -137,14 +138,14 @@ class Importer:
 
     def _bad_row(self, line: int, result: OpResult) -> BadRow:
         if result.status == "conflict":
-            return BadRow(line, self._key_header, "somebody else made a record with this id meanwhile")
+            return BadRow(line, self._key_header, "another user has just created a record with this ID")
         column = next((c.header for c in self.reader.plan.columns if c.target == result.field), None)
         if result.code == Code.BAD_ID:
             column = self._key_header
-        return BadRow(line, column or result.field, result.message or result.code or "refused")
+        return BadRow(line, column or result.field, result.message or result.code or "rejected")
 
     def _check(self, rows: list[tuple[int, str, dict[str, Any]]]) -> None:
-        """Do what the engine would find without it: the values against their fields."""
+        """Check values against their fields, as the engine would."""
         for line, _, payload in rows:
             bad = next(filter(None, (self._misfit(line, name, value) for name, value in payload.items())), None)
             if bad:

@@ -1,4 +1,4 @@
-"""References to records that do not exist, where an import is to leave them empty."""
+"""References to missing records, which an import can leave empty."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from sync.records.rows import existing_ids
 
 
 class Parents:
-    """Knows which parents exist, asking the database once per id. `targets` are the referenced object types by field."""
+    """Knows which parents exist, querying each ID once. `targets` are the object types by field."""
 
     def __init__(self, tenant_id: int, targets: Mapping[str, ObjectSpec]) -> None:
         self._tenant_id = tenant_id
@@ -17,7 +17,7 @@ class Parents:
         self._missing: dict[str, set[str]] = {field: set() for field in targets}
 
     def null_missing(self, payloads: Collection[dict[str, Any]]) -> dict[str, int]:
-        """Take references to records that do not exist out of the payloads; return how many, by field."""
+        """Remove references to missing records from the payloads. Return the number by field."""
         return {
             field: count for field, spec in self._targets.items() if (count := self._null_field(field, spec, payloads))
         }

@@ -1,4 +1,4 @@
-"""Pure: a row of a file as the id and payload of an insert."""
+"""Pure: turn a row of a file into the ID and payload of an insert."""
 
 import hashlib
 import uuid
@@ -16,7 +16,7 @@ MOST_VALUES = 50_000
 
 
 class BadCell(Exception):
-    """A row cannot be read; `column` is the header's name, None when the row as a whole is at fault."""
+    """A row cannot be read. `column` is the header's name, or None if the whole row is at fault."""
 
     def __init__(self, reason: str, column: str | None = None) -> None:
         super().__init__(reason)
@@ -25,7 +25,7 @@ class BadCell(Exception):
 
 
 class _Values(dict[str, Any]):
-    """The values of one column's cells, each read once while there are not too many; None for a null."""
+    """A cache of one column's parsed cells, bounded in size. None is null."""
 
     def __init__(self, convert: Callable[[str], Any], nulls: Iterable[str], *, share: bool) -> None:
         super().__init__(dict.fromkeys(nulls))
@@ -41,7 +41,10 @@ class _Values(dict[str, Any]):
 
 @dataclass(slots=True)
 class RowReader:
-    """Reads rows into (id, payload). `source` names the file: rows without a key are known by it, their line and their text."""
+    """Reads rows into (ID, payload).
+
+    `source` names the file. A row without a key gets its ID from the file, its line, and its text.
+    """
 
     plan: ColumnPlan
     spec: ObjectSpec
@@ -57,16 +60,16 @@ class RowReader:
         self._id = self.plan.filling("id")
         kinds = {c.target: fields[c.target].kind if c.is_field else "text" for c in self.plan.columns}
         self._cells = [
-            # A json value is a thing that can be changed, so no two records may share it.
+            # A json value is mutable, so records must not share it.
             (c.index, c.target, _Values(reader_of(kinds[c.target]), self.nulls, share=kinds[c.target] != "json"))
             for c in self.plan.columns
             if c.target != "id"
         ]
 
     def read(self, line: int, cells: Sequence[str]) -> tuple[str, dict[str, Any]]:
-        """Return the record id and the payload of an insert, nulls left out. Raises BadCell."""
+        """Return the record ID and the payload of an insert, without nulls. Raises BadCell."""
         if len(cells) != self.width:
-            raise BadCell(f"the row has {len(cells)} cells, the header has {self.width}")
+            raise BadCell(f"the row has {len(cells)} cells; the header has {self.width}")
         try:
             payload = {
                 target: value for index, target, values in self._cells if (value := values[cells[index]]) is not None
@@ -83,7 +86,7 @@ class RowReader:
                 values[cells[index]]
             except ValueError as error:
                 return BadCell(str(error), column.header)
-        raise AssertionError("no cell is at fault")
+        raise AssertionError("no invalid cell found")
 
     def _record_id(self, line: int, cells: Sequence[str]) -> str:
         if self.key:
@@ -100,20 +103,20 @@ class RowReader:
 
     def _key_part(self, column: Column, cells: Sequence[str]) -> str:
         part = cells[column.index].strip()
-        # A key is text: "NA" is a good one (Namibia), only nothing is not.
+        # A key is text: "NA" is valid (Namibia); only an empty part is not.
         if not part:
             raise BadCell("the key is empty", column.header)
         return part
 
 
 def key_columns(plan: ColumnPlan, names: Sequence[str]) -> tuple[Column, ...]:
-    """Return the columns a key is made of, named by header or by field. Raises BadColumns."""
+    """Return the columns of a key, named by header or by field. Raises BadColumns."""
     found = []
     for name in names:
         column = next((c for c in plan.columns if name in (c.header, c.target)), None)
         if column is None:
             raise BadColumns(
-                f"--key names {name!r}, which is not a column. The columns are {', '.join(c.header for c in plan.columns)}."
+                f"--key: no column named {name!r}. The columns are {', '.join(c.header for c in plan.columns)}."
             )
         found.append(column)
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Import one CSV file into one object type, making the type first when asked to."""
+"""Import a CSV file into an object type, creating the type first if requested."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from metadata.definitions import DraftType
 from metadata.names import object_name_problem
 from metadata.schema import ObjectSpec
 from sync.csv.columns import BadColumns, ColumnPlan, plan_existing, plan_new
-from sync.csv.create import Inferred, Wishes, create, infer
+from sync.csv.create import FieldOptions, Inferred, create, infer
 from sync.csv.load import Importer, Report
 from sync.csv.rows import RowReader, key_columns
 from sync.csv.source import open_csv
@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int, Report | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to read a file and what to do with it; see docs/guides/import-export.md for each."""
+    """How to read a file and import it. docs/guides/import-export.md explains each option."""
 
     create: bool = False
     table: str = ""
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(slots=True)
 class ImportResult:
-    """What happened: the object type, whether it was made just now, the report, and notes for a person."""
+    """The result: the object type, whether it was created, the report, and notes."""
 
     object_name: str
     table: str
@@ -57,11 +57,11 @@ class ImportResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every row of the file is in the table now (in a dry run: could be)."""
+        """Whether every row of the file is in the table (in a dry run: could be)."""
         return not self.report.refused and not self.report.stopped
 
     def wire(self) -> dict[str, Any]:
-        """Return the outcome for a program."""
+        """Return the result as JSON values."""
         report = self.report
         return {
             "object": self.object_name,
@@ -90,7 +90,10 @@ def import_file(
     by: str,
     progress: Progress = lambda stage, position, size, report: None,
 ) -> ImportResult:
-    """Import a file. Raises BadFile, BadColumns or ValidationFailed when nothing could be begun; bad rows are in the report."""
+    """Import a file. Bad rows are in the report.
+
+    Raises BadFile, BadColumns, or ValidationFailed if the import could not start.
+    """
     began = time.monotonic()
     spec = published(tenant, object_name)
     inferred: Inferred | None = None
@@ -98,7 +101,7 @@ def import_file(
         inferred = _infer(tenant, object_name, path, options, progress)
         spec = _as_spec(inferred.draft) if options.dry_run else create(tenant, inferred.draft, by=by)
     elif options.references or options.kinds:
-        _check_same(spec, options)
+        _check_published(spec, options)
     with open_csv(path, encoding=options.encoding, delimiter=options.delimiter) as opened:
         plan = _plan(opened.header, spec if inferred is None else None, options)
         importer = Importer(
@@ -137,7 +140,7 @@ def _infer(tenant: Tenant, object_name: str, path: Path, options: Options, progr
     if not options.create:
         raise MoatError(
             "unknown_object",
-            f"{tenant.slug} has no published object type {object_name!r}. To make it from the file, say --create.",
+            f"{tenant.slug} has no published object type {object_name!r}. To create it from the file, add --create.",
         )
     if problem := object_name_problem(object_name):
         raise MoatError("bad_name", problem)
@@ -145,14 +148,16 @@ def _infer(tenant: Tenant, object_name: str, path: Path, options: Options, progr
     for name, target in options.references:
         if target not in known:
             raise BadColumns(
-                f"{name} cannot refer to {target!r}: {tenant.slug} has no published object type of that name."
+                f"{name} can't refer to {target!r}: {tenant.slug} has no published object type with that name."
             )
     with open_csv(path, encoding=options.encoding, delimiter=options.delimiter) as opened:
         plan = _plan(opened.header, None, options)
         key = frozenset(c.target for c in key_columns(plan, options.key))
-        wishes = Wishes(dict(options.kinds), dict(options.references))
+        field_options = FieldOptions(dict(options.kinds), dict(options.references))
         progress("reading", 0, opened.size, None)
-        return infer(opened, (object_name, options.table), plan, wishes=wishes, nulls=options.nulls, key=key)
+        return infer(
+            opened, (object_name, options.table), plan, field_options=field_options, nulls=options.nulls, key=key
+        )
 
 
 def _plan(header: list[str], spec: ObjectSpec | None, options: Options) -> ColumnPlan:
@@ -176,11 +181,11 @@ def _as_spec(draft: DraftType) -> ObjectSpec:
     return ObjectSpec.from_record(draft.object_name, record)
 
 
-def _check_same(spec: ObjectSpec, options: Options) -> None:
-    """Refuse wishes about fields that are published otherwise: an import never changes a published field."""
+def _check_published(spec: ObjectSpec, options: Options) -> None:
+    """Reject options that contradict published fields: an import never changes them."""
     for name, target in options.references:
         if name not in spec.by_name or spec.by_name[name].reference != target:
-            raise BadColumns(f"{spec.object_name}.{name} is published, and is not a reference to {target}.")
+            raise BadColumns(f"{spec.object_name}.{name} is already published and is not a reference to {target}.")
     for name, kind in options.kinds:
         if name not in spec.by_name or spec.by_name[name].kind != kind:
-            raise BadColumns(f"{spec.object_name}.{name} is published with another kind than {kind}.")
+            raise BadColumns(f"{spec.object_name}.{name} is already published with a kind other than {kind}.")

@@ -1,4 +1,4 @@
-"""Open a CSV file of any common sort and hand out its rows with their line numbers."""
+"""Open a CSV file in any common format and yield its rows with line numbers."""
 
 import codecs
 import csv
@@ -19,7 +19,7 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class BadFile(MoatError):
-    """The file as a whole cannot be read; the message names the file, and the line where there is one."""
+    """The file cannot be read. The message names the file and, if known, the line."""
 
     def __init__(self, path: Path, message: str, *, line: int | None = None) -> None:
         where = f"{path.name}, line {line}" if line else path.name
@@ -28,7 +28,7 @@ class BadFile(MoatError):
 
 @dataclass(frozen=True, slots=True)
 class OpenCsv:
-    """An open file: its header, its rows as (line, cells), and how many bytes of `size` were read."""
+    """An open file: header, rows as (line, cells), and how many of `size` bytes were read."""
 
     header: list[str]
     rows: Iterator[tuple[int, list[str]]]
@@ -38,10 +38,10 @@ class OpenCsv:
 
 @contextmanager
 def open_csv(path: Path, *, encoding: str = "utf-8", delimiter: str = "") -> Iterator[OpenCsv]:
-    """Open a `.csv`, a `.csv.gz` or a `.zip` that holds one CSV. An empty delimiter is told from the header.
+    """Open a `.csv`, a `.csv.gz`, or a `.zip` with one CSV. An empty delimiter is detected.
 
-    Lines count from 1 and include the header; a row that spans lines is named by its first one. Blank lines are left out.
-    Raises BadFile.
+    Lines count from 1 and include the header. A row that spans lines has the number of its first line. Blank lines
+    are skipped. Raises BadFile.
     """
     with _binary(path) as (stream, position, size):
         head = stream.peek(4096)[:4096]
@@ -49,7 +49,7 @@ def open_csv(path: Path, *, encoding: str = "utf-8", delimiter: str = "") -> Ite
         try:
             codecs.lookup(encoding)
         except LookupError:
-            raise BadFile(path, f"the encoding {encoding!r} is not known.") from None
+            raise BadFile(path, f"unknown encoding {encoding!r}.") from None
         text = io.TextIOWrapper(
             stream, encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline=""
         )
@@ -59,7 +59,7 @@ def open_csv(path: Path, *, encoding: str = "utf-8", delimiter: str = "") -> Ite
 
 
 class _Rows:
-    """Rows of a decoded stream. Every fault of the bytes or of the quoting becomes a BadFile with its line."""
+    """Rows of a decoded stream. Decoding and quoting errors become a BadFile with the line."""
 
     def __init__(self, path: Path, text: io.TextIOWrapper, encoding: str, delimiter: str) -> None:
         self._path, self._encoding = path, encoding
@@ -69,9 +69,7 @@ class _Rows:
         except UnicodeError as error:
             raise self._undecodable() from error
         if not first.strip():
-            raise BadFile(
-                path, "the file is empty, or its first line is: a header line with the column names is needed."
-            )
+            raise BadFile(path, "the file or its first line is empty. The first line must contain the column names.")
         self._reader = csv.reader(_prepend(first, text), delimiter=delimiter or _delimiter_of(first), strict=True)
         self.header = [name.strip() for name in next(self._guarded())]
 
@@ -90,13 +88,13 @@ class _Rows:
                 yield cells
         except csv.Error as error:
             raise BadFile(
-                self._path, f"{error}. Is a quotation mark missing or not doubled?", line=self._line
+                self._path, f"{error}. Check for a missing or undoubled quotation mark.", line=self._line
             ) from error
         except UnicodeError as error:
             raise self._undecodable() from error
 
     def _undecodable(self) -> BadFile:
-        hint = "The file may be cp1252 (Windows) or latin-1: say so with --encoding."
+        hint = "If the file is cp1252 (Windows) or latin-1, set --encoding."
         return BadFile(
             self._path, f"not valid {self._encoding}. {hint}", line=_first_bad_line(self._path, self._encoding)
         )
@@ -114,7 +112,7 @@ def _delimiter_of(header: str) -> str:
 @contextmanager
 def _binary(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int], int]]:
     if not path.is_file():
-        raise BadFile(path, "there is no such file.")
+        raise BadFile(path, "file not found.")
     size = path.stat().st_size
     try:
         if zipfile.is_zipfile(path):
@@ -139,7 +137,7 @@ def _only_csv(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         if m.filename.lower().endswith((".csv", ".tsv", ".txt")) and "__MACOSX" not in m.filename
     ]
     if len(members) != 1:
-        raise BadFile(path, f"the archive holds {len(members)} CSV files; it must hold exactly one.")
+        raise BadFile(path, f"the archive contains {len(members)} CSV files; it must contain exactly one.")
     return members[0]
 
 
@@ -147,13 +145,13 @@ def _refuse_binary(path: Path, head: bytes, encoding: str) -> None:
     if encoding.lower().startswith(("utf-16", "utf16", "utf-32", "utf32")):
         return
     if head.startswith(_UTF16_MARKS):
-        raise BadFile(path, "the file is UTF-16. Say so with --encoding utf-16.")
+        raise BadFile(path, "the file is UTF-16. Use --encoding utf-16.")
     if b"\0" in head:
-        raise BadFile(path, "this is not a text file: it holds zero bytes.")
+        raise BadFile(path, "not a text file: it contains NUL bytes.")
 
 
 def _first_bad_line(path: Path, encoding: str) -> int | None:
-    """Find the line that cannot be decoded; None where lines cannot be told apart without decoding."""
+    """Return the first line that cannot be decoded, or None if lines cannot be split undecoded."""
     with _binary(path) as (stream, _, _):
         for number, line in enumerate(stream, start=1):
             try:

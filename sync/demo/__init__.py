@@ -1,1 +1,1 @@
-"""The demo tenants, as data: object types, layouts and records."""
+"""The demo tenants as data: object types, layouts, and records."""

@@ -1,7 +1,7 @@
-"""What the demo tenant's technicians may see and do. The office has full access.
+"""Access of the demo tenant's technicians. The office has full access.
 
-A technician sees own jobs, their customers, line items and invoices (without what they come to), the stock and the
-colleagues' names; and may change a job's status and notes, and its line items.
+A technician sees only their own jobs, with customers, line items, and invoices (without amounts), plus the stock and
+the colleagues' names. They can change a job's status and notes, and its line items.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 PROFILE = "Technicians"
 MINE = "$membership.technician"
 
-#: Who has the profile, and which technician they are.
+#: Members with the profile, and the technician each of them is.
 MEMBERS = {"tom": "tech-tom", "tess": "tech-tess"}
 
 RULES: dict[str, dict[str, Any]] = {

@@ -1,6 +1,6 @@
 """Layouts of the demo tenant `acme`, in the JSON Forms UI-schema vocabulary.
 
-A job looks different for homes and for companies, and once more when it is done: the most specific layout wins.
+Jobs have different layouts for homes and companies, and another once done. The most specific layout wins.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Element = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class DemoLayout:
-    """A layout and what it is bound to; `*` is any."""
+    """A layout and its binding; `*` matches anything."""
 
     label: str
     object_name: str
@@ -26,7 +26,7 @@ def control(field: str, **options: Any) -> Element:
 
 
 def stack(*elements: Element) -> Element:
-    """Return elements one below the other."""
+    """Return elements stacked vertically."""
     return {"type": "VerticalLayout", "elements": list(elements)}
 
 
@@ -51,7 +51,7 @@ def tabs(*categories: Element) -> Element:
 
 
 def when(element: Element, field: str, value: Any, *, effect: str = "SHOW") -> Element:
-    """Return the element under a rule: the effect holds while the field has the value."""
+    """Return the element with a rule: the effect applies while the field has the value."""
     return {
         **element,
         "rule": {"effect": effect, "condition": {"scope": f"#/properties/{field}", "schema": {"const": value}}},

@@ -1,4 +1,4 @@
-"""Records of the demo tenant `acme`: plausible, plain, and the same at every run."""
+"""Records of the demo tenant `acme`: plausible, plain, and identical in every run."""
 
 import random
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-# One table and its records, each with its id under "id"; parents come before children.
+# One table and its records, each with its ID under "id". Parents come before children.
 Table = tuple[str, list[dict[str, Any]]]
 
 TODAY = date(2026, 11, 16)

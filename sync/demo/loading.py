@@ -1,4 +1,4 @@
-"""Put the demo tenant `acme` into the database. Each step looks for what is there already, so it can run again and again."""
+"""Load the demo tenant `acme`. Each step adds only what is missing, so it can run repeatedly."""
 
 from dataclasses import dataclass, field
 
@@ -26,12 +26,12 @@ BATCH = 500
 
 
 class DemoFailed(Exception):
-    """The demo data no longer fits its own definitions; never a fault of the person who runs it."""
+    """The demo data no longer fits its own definitions. Users cannot cause this."""
 
 
 @dataclass(slots=True)
 class Loaded:
-    """What the demo made in this run."""
+    """What this run created."""
 
     users: list[str] = field(default_factory=list)
     object_types: int = 0
@@ -45,7 +45,7 @@ class Loaded:
 
 
 def load_acme() -> Loaded:
-    """Make the tenant, its users, object types, layouts and records, each where it is missing."""
+    """Create the tenant, its users, object types, layouts, and records where missing."""
     done = Loaded()
     slug, name = acme.TENANT
     tenant = Tenant.objects.filter(slug=slug).first() or create_tenant(slug, name)
@@ -58,7 +58,7 @@ def load_acme() -> Loaded:
 
 
 def is_complete() -> bool:
-    """Whether the demo tenant has everything. Records that a person deleted count as there."""
+    """Whether the demo tenant was loaded completely. Records deleted since count as loaded."""
     tenant = Tenant.objects.filter(slug=acme.TENANT[0]).first()
     if tenant is None or User.objects.filter(username__in=[SUPERUSER, *MEMBERS]).count() < len(MEMBERS) + 1:
         return False
@@ -71,14 +71,14 @@ def is_complete() -> bool:
 
 @transaction.atomic
 def remove_tenant(slug: str) -> bool:
-    """Drop a demo tenant with its tables, log and devices; users stay. Returns whether there was one."""
+    """Delete a demo tenant with its tables, log, and devices, but not users. Return whether it existed."""
     tenant = Tenant.objects.filter(slug=slug).first()
     if tenant is None:
         return False
     published = ObjectMetadata.objects.filter(tenant=tenant, published__isnull=False)
     tables = list(
         published.order_by("-pk").values_list("table_name", flat=True)
-    )  # children were made after their parents
+    )  # children were created after their parents
     with connection.cursor() as cursor:
         for table in tables:
             cascade = " CASCADE" if connection.vendor == "postgresql" else ""
@@ -91,7 +91,7 @@ def remove_tenant(slug: str) -> bool:
 
 
 def join_demo_users(tenant: Tenant) -> list[str]:
-    """Make the demo's users where they are missing, and members of the tenant; return the names of those made."""
+    """Create the demo's missing users and memberships. Return the names of users created."""
     made = []
     if not User.objects.filter(username=SUPERUSER).exists():
         User.objects.create_superuser(SUPERUSER, password=SUPERUSER)
@@ -108,7 +108,7 @@ def join_demo_users(tenant: Tenant) -> list[str]:
 
 @transaction.atomic
 def join_technicians(tenant: Tenant) -> bool:
-    """Give the demo's technicians their profile where the tenant does not have it yet; return whether it was missing."""
+    """Give the demo's technicians their profile if missing. Return whether it was missing."""
     if tenant.profiles.filter(name=acme_access.PROFILE).exists():
         return False
     profile = tenant.profiles.create(name=acme_access.PROFILE, full_access=False)

@@ -18,7 +18,7 @@ from metadata.access_store import access_of
 from metadata.catalog import schema_of
 from metadata.models import ObjectMetadata
 from sync.admin.access_forms import published
-from sync.admin.profiles import seen_by, sights_of
+from sync.admin.profiles import preview_of, accessible_types
 from sync.demo import acme_records, flights
 from sync.models import Change
 from sync.records.rows import existing_ids
@@ -69,7 +69,7 @@ def test_the_demo_is_complete_and_a_second_run_changes_nothing(demo):
     assert {c.value for c in schema.by_table["jobs"].subtypes} == {"job_residential", "job_commercial"}
     assert LayoutDefinition.objects.filter(tenant=demo, object_name="job").count() == 5
     cursor = demo.cursor
-    assert "0 object types, 0 layouts, 0 records added" in _run("demo_data")
+    assert "Added 0 object types, 0 layouts, and 0 records" in _run("demo_data")
     demo.refresh_from_db()
     assert demo.cursor == cursor
 
@@ -86,7 +86,7 @@ def test_everyone_can_log_in_with_the_printed_password(demo):
 def test_what_a_person_deleted_stays_deleted(demo):
     push(Actor(demo.pk, "olga"), [Op(1, None, "jobs", "job-0001", "delete", 1)])
     before = Change.objects.count()
-    assert "nothing was changed" in _run("demo_data", "--if-missing")
+    assert "Nothing changed" in _run("demo_data", "--if-missing")
     _run("demo_data")
     assert Change.objects.count() == before
 
@@ -143,9 +143,9 @@ def test_flights_come_in_with_their_references_and_gaps(transactional_db, short_
         for t in ("airlines", "airports", "planes", "weather", "flights")
     }
     assert counts == {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 300, "flights": 1500}
-    assert "with no plane to point at" in said
+    assert "without a matching plane" in said
     again = _run("demo_flights")
-    assert "flights            0 imported,     1,500 there already" in again
+    assert "flights            0 imported,     1,500 already present" in again
 
 
 def test_without_the_package_the_command_says_what_to_do(db, monkeypatch):
@@ -159,8 +159,8 @@ def test_the_office_sees_everything_and_a_technician_own_work_without_prices_on_
     office = access_of(tenant.pk, User.objects.get(username="olga").pk)
     assert office.rules is None
     member = Membership.objects.get(tenant=tenant, user__username="tom")
-    seen = {sight.name: sight for sight in seen_by(member).sights}
-    all_jobs = sights_of(published(tenant.pk), None)
+    seen = {access.name: access for access in preview_of(member).types}
+    all_jobs = accessible_types(published(tenant.pk), None)
     jobs = next(s for s in all_jobs if s.name == "Jobs")
     assert 0 < seen["Jobs"].records < jobs.records
     assert seen["Customers"].records > 0 and seen["Line items"].records > 0 and seen["Invoices"].records > 0

@@ -153,7 +153,7 @@ def test_bad_rows_can_be_left_out(tenant, tmp_path):
     _import(tenant, _file(tmp_path, "n,price\n1,1.50\n"), "--create", "--key", "n")
     path = _file(tmp_path, 'n,price\n2,x\n3,1.50\n4\n5,1.234\n,1.00\n3,1.00\n"6\n6",1.00\n7,1.00\n')
     out = io.StringIO()
-    with pytest.raises(CommandError, match=r"6 of 8 rows were refused, the first at line 2"):
+    with pytest.raises(CommandError, match=r"6 of 8 rows were rejected, the first at line 2"):
         call_command(
             "import_csv",
             str(path),
@@ -169,10 +169,10 @@ def test_bad_rows_can_be_left_out(tenant, tmp_path):
         )
     errors = {e["line"]: (e["column"], e["reason"]) for e in json.loads(out.getvalue())["errors"]}
     assert errors[2] == ("price", "'x' is not a number")
-    assert errors[4] == (None, "the row has 1 cells, the header has 2")
+    assert errors[4] == (None, "the row has 1 cells; the header has 2")
     assert errors[5][0] == "price"
     assert errors[6] == ("n", "the key is empty")
-    assert errors[7] == ("n", "the key '3' was used by an earlier row")
+    assert errors[7] == ("n", "duplicate key '3'")
     assert errors[8][0] == "n"
     assert "7" in _all(tenant)
 
@@ -198,17 +198,17 @@ def test_references_point_at_other_types(tenant, tmp_path):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", ["--create"], "the file is empty"),
-        ("a,a\n1,2\n", ["--create"], "more than once"),
-        ("a,b\n1,2\n", [], "To make it from the file, say --create"),
-        ("a,b\n1,2\n", ["--create", "--key", "c"], "--key names 'c'"),
-        ("a,b\n1,2\n", ["--create", "--map", "c=d"], "--map names 'c'"),
-        ("a,b\n1,2\n", ["--create", "--map", "a=c", "--map", "b=c"], "more than one column goes into 'c'"),
+        ("", ["--create"], "the file or its first line is empty"),
+        ("a,a\n1,2\n", ["--create"], "duplicate column names: 'a'"),
+        ("a,b\n1,2\n", [], "To create it from the file, add --create"),
+        ("a,b\n1,2\n", ["--create", "--key", "c"], "--key: no column named 'c'"),
+        ("a,b\n1,2\n", ["--create", "--map", "c=d"], "--map: no column named 'c'"),
+        ("a,b\n1,2\n", ["--create", "--map", "a=c", "--map", "b=c"], "more than one column maps to 'c'"),
         ("a,b\n1,2\n", ["--create", "--map", "a=x; drop"], "cannot be a field"),
         ("a,b\n1,2\n", ["--create", "--reference", "a=nothing"], "nothing"),
-        ("a,b\n1,2\n", ["--create", "--kind", "a=colour"], "not a kind"),
+        ("a,b\n1,2\n", ["--create", "--kind", "a=colour"], "can't be used with --kind"),
         ("a,b\n1,2\n", ["--create", "--batch", "0"], "--batch"),
-        ("a,b\n1,2\n", ["--create", "--encoding", "klingon"], "not known"),
+        ("a,b\n1,2\n", ["--create", "--encoding", "klingon"], "unknown encoding"),
     ],
 )
 def test_what_cannot_be_begun_is_refused_and_leaves_nothing_behind(tenant, tmp_path, text, options, message):

