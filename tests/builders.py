@@ -1,4 +1,4 @@
-"""Small builders for tests: each makes one thing, with defaults that need no thought."""
+"""Small builders for tests. Each makes one thing, with sensible defaults."""
 
 import itertools
 from typing import Any
@@ -17,19 +17,19 @@ def make_tenant(slug: str | None = None, **fields: Any) -> Tenant:
     slug = slug or f"tenant-{next(_numbers)}"
     tenant = Tenant.objects.create(slug=slug, name=fields.pop("name", slug.title()), **fields)
     SecurityProfile.objects.create(tenant=tenant, name="full")
-    forget(tenant.pk)  # a test that was rolled back may have had this id
+    forget(tenant.pk)  # a tenant that was rolled back may have had this ID
     return tenant
 
 
 def make_user(tenant: Tenant, username: str | None = None, *, role: str = "member", **fields: Any) -> User:
-    """A user with password `secret`, member of the tenant under its profile `full`."""
+    """A user with the password `secret`, a member of the tenant with its profile `full`."""
     user = User.objects.create_user(username or f"user-{next(_numbers)}", password="secret", **fields)
     Membership.objects.create(tenant=tenant, user=user, role=role, profile=tenant.profiles.get(name="full"))
     return user
 
 
 def make_object_type(tenant: Tenant, object_name: str, fields: dict[str, Any], **attributes: Any) -> ObjectMetadata:
-    """A draft object type. `fields` maps a name to a kind, or to a dict of ObjectField attributes."""
+    """A draft object type. `fields` maps a name to a kind or to a dict of ObjectField attributes."""
     draft = ObjectMetadata.objects.create(
         tenant=tenant, object_name=object_name, label=object_name.replace("_", " ").title(), **attributes
     )
@@ -42,7 +42,7 @@ def make_object_type(tenant: Tenant, object_name: str, fields: dict[str, Any], *
 
 
 def make_field_service(tenant: Tenant) -> dict[str, ObjectMetadata]:
-    """Drafts of customers, jobs (a field of every kind, subtypes, statuses) and line items."""
+    """Drafts of customers, jobs (a field of every kind, subtypes, statuses), and line items."""
     customer = make_object_type(
         tenant, "customer", {"name": {"kind": "text", "required": True}, "code": {"kind": "text", "unique": True}}
     )

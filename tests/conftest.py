@@ -1,4 +1,4 @@
-"""Fixtures and rules for all tests of the server."""
+"""Fixtures and collection rules for all server tests."""
 
 import os
 import sys
@@ -13,8 +13,11 @@ from pytest_django import DjangoDbBlocker
 
 from sync.transports import runtime
 
-OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-#: pytest-django lets a test reach the database by these only.
+OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+#: pytest-django gives a test database access only through these.
 DATABASE_FIXTURES = {
     "db",
     "transactional_db",
@@ -24,18 +27,18 @@ DATABASE_FIXTURES = {
 }
 LEFT_OUT = "left to the run on SQLite"
 
-# A busy machine is no failure: benchmarks measure speed, tests do not.
+# A busy machine must not fail a test: benchmarks measure speed, tests do not.
 hypothesis.settings.register_profile("moat", deadline=None)
 hypothesis.settings.load_profile("moat")
 
-# Where the machine's Node was too old, or none, what tests run takes that of the environment (config/scripts/node.sh).
+# If the machine's Node is missing or too old, tests use the one in the environment (config/scripts/node.sh).
 if Path(sys.executable).with_name("node").exists():
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_session_outlives_the_tests(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """PostgreSQL does not drop a database that a thread of some test's server still holds a connection to."""
+    """Close the sessions of server threads: PostgreSQL does not drop a database that is in use."""
     yield
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
@@ -44,7 +47,7 @@ def _no_session_outlives_the_tests(django_db_setup: None, django_db_blocker: Dja
 
 @pytest.fixture(autouse=True)
 def _no_runtime_outlives_its_test() -> Iterator[None]:
-    """A server that was not shut down would serve the next test from an event loop that has ended."""
+    """Stop the runtime, or it would serve the next test from an event loop that has ended."""
     yield
     left, runtime._runtime = runtime._runtime, None
     assert left is None, "this test left a server's runtime behind: shut the server down"
@@ -57,12 +60,12 @@ def _reaches_database(item: pytest.Item) -> bool:
 
 
 def _differs_by_database(item: pytest.Item) -> bool:
-    """Whether another database could change what a test finds. A browser does not see which one it is."""
+    """Whether a test's result can depend on the database. A browser cannot tell databases apart."""
     return item.get_closest_marker("database") is not None and item.get_closest_marker("browser") is None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what drives a browser. On PostgreSQL run what can differ there; the rest is left to the run on SQLite, and counted."""
+    """Mark browser tests. On PostgreSQL, deselect tests that cannot differ there, and count them."""
     for item in items:
         if "windows" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
@@ -83,23 +86,23 @@ _left_out = pytest.StashKey[int]()
 
 
 class FromWorkers:
-    """Hears from the processes of pytest-xdist what only they know. Each collects all tests: the numbers are equal."""
+    """Receives results from pytest-xdist workers. Each collects all tests, so their counts agree."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
-        """Keep how many tests a worker left out."""
+        """Store how many tests a worker deselected."""
         told = getattr(node, "workeroutput", {})
         if LEFT_OUT in told:
             node.config.stash[_left_out] = told[LEFT_OUT]  # type: ignore[attr-defined]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Listen to the workers, if there are any."""
+    """Register for workers, if there are any."""
     config.pluginmanager.register(FromWorkers())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what tests measured, and how many were left out."""
+    """Print what tests measured, and how many were deselected."""
     measured = [
         each
         for report in terminalreporter.getreports("passed")

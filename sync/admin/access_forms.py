@@ -47,7 +47,7 @@ class NamesField(forms.CharField):
 
 
 class RowFilterField(forms.CharField):
-    """A row filter as JSON text. Errors give the position, so nobody has to count braces."""
+    """A row filter as JSON text. Errors name the line and column."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(

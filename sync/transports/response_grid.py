@@ -21,15 +21,15 @@ GRID_SECONDS: Final = 0.02
 _Waiting = tuple[float, int, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
-def next_tick(begun: float, now: float) -> float:
-    """Return the first tick after `now`. Ticks are `GRID_SECONDS` apart, starting at `begun`."""
-    return begun + ((now - begun) // GRID_SECONDS + 1) * GRID_SECONDS
+def next_tick(started: float, now: float) -> float:
+    """Return the first tick after `now`. Ticks are `GRID_SECONDS` apart, starting at `started`."""
+    return started + ((now - started) // GRID_SECONDS + 1) * GRID_SECONDS
 
 
-def wait_for_tick(begun: float) -> None:
-    """Block until the next tick after a request that arrived at `begun` (`time.perf_counter`)."""
+def wait_for_tick(started: float) -> None:
+    """Block until the next tick after a request that arrived at `started` (`time.perf_counter`)."""
     now = time.perf_counter()
-    time.sleep(next_tick(begun, now) - now)
+    time.sleep(next_tick(started, now) - now)
 
 
 class ResponseGrid:
@@ -42,15 +42,15 @@ class ResponseGrid:
         self._thread: threading.Thread | None = None
         self._stopping = False
 
-    def after(self, begun: float) -> "asyncio.Future[None]":
-        """Return a future of the running loop, done at the next tick after `begun` (`time.perf_counter`)."""
+    def after(self, started: float) -> "asyncio.Future[None]":
+        """Return a future of the running loop, done at the next tick after `started` (`time.perf_counter`)."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         with self._changed:
             if self._stopping:
                 future.set_result(None)
                 return future
-            heapq.heappush(self._waiting, (next_tick(begun, time.perf_counter()), next(self._numbers), loop, future))
+            heapq.heappush(self._waiting, (next_tick(started, time.perf_counter()), next(self._numbers), loop, future))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="moat-response-grid", daemon=True)
                 self._thread.start()

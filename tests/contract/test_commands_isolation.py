@@ -113,66 +113,52 @@ def subcommands(parser: argparse.ArgumentParser) -> set[str]:
     return set(choices)
 
 
+TABLES = ("jobs", "customers", "line_items", "vaults", "nothing", "object_metadata", "layout_definition")
+READS: tuple[tuple[str, ...], ...] = (
+    ("objects",),
+    ("status",),
+    ("conflicts",),
+    ("verify",),
+    ("tail", "--once", "--lines", "500"),
+    *(("ls", table) for table in TABLES),
+    ("ls", "jobs", "--columns", "id,price"),
+    ("ls", "jobs", "--where", "price=7777.00"),
+    ("ls", "jobs", "--order", "-price"),
+    ("ls", "customers", "--where", "secret=hush"),
+    ("get", "jobs", "job-mine"),
+    ("get", "jobs", "job-hidden"),
+    ("get", "vaults", "vault-1"),
+    ("get", "object_metadata", "job"),
+)
+WRITES: tuple[tuple[str, ...], ...] = (
+    ("add", "vaults", "vaultname=x"),
+    ("add", "jobs", "id=job-hidden", "title=x", "technician=tom"),
+    ("add", "line_items", "id=item-new", "job=job-hidden", "text=x"),
+    ("set", "jobs", "job-hidden", "title=x"),
+    ("set", "jobs", "job-mine", "price=1.00"),
+    ("set", "jobs", "job-mine", "customer=c-hidden"),
+    ("rm", "line_items", "item-hidden"),
+)
+SYNC = ("sync", "--once", "--timeout", "20")
+
+
 def everything_moat_can(caller: Caller) -> None:
-    """Every subcommand, pointed at what is hidden."""
-    caller.run(
-        "login",
-        caller.server.url,
-        "--tenant",
-        caller.tenant,
-        "--token",
-        caller.issued.token,
-        "--device",
-        str(caller.issued.device.pk),
-    )
-    caller.run("sync", "--once", "--timeout", "20")
-    for style in ((), ("--json",)):
-        for arguments in (
-            ("objects",),
-            ("status",),
-            ("conflicts",),
-            ("verify",),
-            ("tail", "--once", "--lines", "500"),
-            ("export",),
-            *(("export", table) for table in ("jobs", "vaults")),
-            *(
-                ("ls", table)
-                for table in (
-                    "jobs",
-                    "customers",
-                    "line_items",
-                    "vaults",
-                    "nothing",
-                    "object_metadata",
-                    "layout_definition",
-                )
-            ),
-            ("ls", "jobs", "--columns", "id,price"),
-            ("ls", "jobs", "--where", "price=7777.00"),
-            ("ls", "jobs", "--order", "-price"),
-            ("ls", "customers", "--where", "secret=hush"),
-            *(
-                ("get", table, one)
-                for table, one in (("jobs", "job-mine"), ("jobs", "job-hidden"), ("vaults", "vault-1"))
-            ),
-            ("get", "object_metadata", "job"),
-        ):
-            caller.run(*arguments, *(style if arguments[0] != "export" else ()))
-    for arguments in (
-        ("add", "vaults", "vaultname=x"),
-        ("add", "jobs", "id=job-hidden", "title=x", "technician=tom"),
-        ("add", "line_items", "id=item-new", "job=job-hidden", "text=x"),
-        ("set", "jobs", "job-hidden", "title=x"),
-        ("set", "jobs", "job-mine", "price=1.00"),
-        ("set", "jobs", "job-mine", "customer=c-hidden"),
-        ("rm", "line_items", "item-hidden"),
-    ):
+    """Run every subcommand on hidden data."""
+    login = ("login", caller.server.url, "--tenant", caller.tenant, "--token", caller.issued.token)
+    caller.run(*login, "--device", str(caller.issued.device.pk))
+    caller.run(*SYNC)
+    for arguments in READS:
         caller.run(*arguments)
-        caller.run("sync", "--once", "--timeout", "20")
+        caller.run(*arguments, "--json")
+    for tables in ((), ("jobs",), ("vaults",)):
+        caller.run("export", *tables)
+    for arguments in WRITES:
+        caller.run(*arguments)
+        caller.run(*SYNC)
     for number in range(1, 5):
         caller.run("resolve", str(number), "--mine")
         caller.run("retry", str(number))
-        caller.run("sync", "--once", "--timeout", "20")
+        caller.run(*SYNC)
         caller.run("conflicts", "--json")
         caller.run("resolve", str(number), "--theirs")
         caller.run("discard", str(number))

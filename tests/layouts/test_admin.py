@@ -34,12 +34,12 @@ def browser(client, tenant):
 def signals():
     said: list[tuple] = []
 
-    def hear(sender, old, new, by, **_):
+    def receive(sender, old, new, by, **_):
         said.append((old is not None, new is not None, by))
 
-    layout_changed.connect(hear)
+    layout_changed.connect(receive)
     yield said
-    layout_changed.disconnect(hear)
+    layout_changed.disconnect(receive)
 
 
 def form(tenant, **fields):

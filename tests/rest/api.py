@@ -9,7 +9,7 @@ from tenants.tokens import issue_device
 
 
 class Api:
-    """Speaks JSON with a device's token."""
+    """Sends JSON with a device token."""
 
     def __init__(self, tenant, user) -> None:
         self.device, self.token = (issued := issue_device(tenant, user, "test")).device, issued.token
@@ -25,7 +25,7 @@ class Api:
         kind: str = "application/json",
         **headers: str,
     ):
-        """Send a request under `/api/` and return the response; `.data` is its JSON."""
+        """Send a request under `/api/` and return the response. `.data` is its JSON."""
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         response = self.client.generic(
@@ -39,7 +39,7 @@ class Api:
         return response
 
     def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """Send a request that must succeed; return its JSON."""
+        """Send a request that must succeed. Return its JSON."""
         response = self(method, path, body, **more)
         assert response.status_code < 300, (method, path, response.status_code, response.content[:500])
         return response.data

@@ -26,7 +26,7 @@ def tenant(db):
 
 @pytest.fixture
 def other(db):
-    """Another tenant, with a table of the same name and one of its own."""
+    """Another tenant, with a table of the same name and one more."""
     tenant = make_tenant("other")
     forget(tenant.pk)
     make_field_service(tenant)

@@ -1,4 +1,4 @@
-"""Apps whose pages come from no server: they may call the API with a token, and a cookie is worth nothing to them."""
+"""Apps without a server origin can call the API with a token; their cookies are ignored."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Object types, layouts, history, conflicts."""
+"""Object types, layouts, history, and conflicts."""
 
 import pytest
 
@@ -66,7 +66,7 @@ def test_the_history_of_a_record_says_who_did_what_also_after_its_end(api, stran
 
 @pytest.fixture
 def conflict(api, tenant):
-    """A conflict of olga's: she and someone else named the same customer."""
+    """A conflict of olga's: she and another user renamed one customer."""
     api.ok("POST", "records/customers/", {"id": "c", "name": "Ann"})
     push(
         Actor(tenant.pk, "tom"),

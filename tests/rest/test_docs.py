@@ -1,4 +1,4 @@
-"""docs/reference/rest.md leaves nothing out."""
+"""docs/reference/rest.md is complete."""
 
 from pathlib import Path
 

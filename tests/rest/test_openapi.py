@@ -1,4 +1,4 @@
-"""The OpenAPI description and the pages around it."""
+"""The OpenAPI description and its pages."""
 
 import re
 

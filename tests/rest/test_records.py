@@ -1,4 +1,4 @@
-"""Records over REST: every verb, and what comes of bad input."""
+"""Records over REST: every verb, and every kind of bad input."""
 
 import threading
 import uuid
@@ -32,7 +32,7 @@ FULL = {
 
 
 def state(tenant):
-    """How many changes the tenant's log has: what a refused request must not move."""
+    """The number of changes in the tenant's log, which a rejected request must not change."""
     return Change.objects.filter(tenant=tenant).count()
 
 
@@ -282,13 +282,19 @@ def test_a_unique_value_is_taken_once(api):
 
 
 def test_bulk_operations_succeed_or_fail_one_by_one(api):
-    done = api("POST", "records/customers/bulk/", {"operations": [
-        {"op": "insert", "id": "a", "values": {"name": "Ann"}},
-        {"op": "insert", "values": {"name": None}},
-        {"op": "update", "id": "a", "values": {"name": "Anna"}},
-        {"op": "update", "id": "a", "patch": [{"op": "replace", "path": "/name", "value": "Anne"}]},
-        {"op": "delete", "id": "nobody"},
-    ]})  # fmt: skip
+    done = api(
+        "POST",
+        "records/customers/bulk/",
+        {
+            "operations": [
+                {"op": "insert", "id": "a", "values": {"name": "Ann"}},
+                {"op": "insert", "values": {"name": None}},
+                {"op": "update", "id": "a", "values": {"name": "Anna"}},
+                {"op": "update", "id": "a", "patch": [{"op": "replace", "path": "/name", "value": "Anne"}]},
+                {"op": "delete", "id": "nobody"},
+            ]
+        },
+    )
     assert done.status_code == 207
     assert [r["status"] for r in done.data["results"]] == ["applied", "rejected", "applied", "applied", "rejected"]
     assert [r.get("code") for r in done.data["results"]] == [None, "required", None, None, "not_found"]
@@ -316,14 +322,26 @@ def test_atomic_bulk_is_all_or_nothing(api, tenant):
 @pytest.mark.parametrize(
     "body",
     [
-        {}, [], {"operations": []}, {"operations": {}}, {"operations": [7]}, {"operations": [None]}, {"operations": [{}]}, {"operations": [{"op": "insert"}] * 1001},
-        {"operations": [{"op": "upsert", "id": "a"}]}, {"operations": [{"op": ["insert"], "id": "a"}]}, {"operations": [{"op": "delete"}]},
-        {"operations": [{"op": "delete", "id": "a", "values": {}}]}, {"operations": [{"op": "insert", "id": "a", "values": []}]},
-        {"operations": [{"op": "update", "id": "a", "values": {}, "patch": []}]}, {"operations": [{"op": "update", "id": "a", "base_version": "1", "values": {}}]},
-        {"operations": [{"op": "update", "id": "a", "base_version": True, "values": {}}]}, {"operations": [{"op": "delete", "id": "a", "table": "jobs"}]},
+        {},
+        [],
+        {"operations": []},
+        {"operations": {}},
+        {"operations": [7]},
+        {"operations": [None]},
+        {"operations": [{}]},
+        {"operations": [{"op": "insert"}] * 1001},
+        {"operations": [{"op": "upsert", "id": "a"}]},
+        {"operations": [{"op": ["insert"], "id": "a"}]},
+        {"operations": [{"op": "delete"}]},
+        {"operations": [{"op": "delete", "id": "a", "values": {}}]},
+        {"operations": [{"op": "insert", "id": "a", "values": []}]},
+        {"operations": [{"op": "update", "id": "a", "values": {}, "patch": []}]},
+        {"operations": [{"op": "update", "id": "a", "base_version": "1", "values": {}}]},
+        {"operations": [{"op": "update", "id": "a", "base_version": True, "values": {}}]},
+        {"operations": [{"op": "delete", "id": "a", "table": "jobs"}]},
         {"atomic": "yes", "operations": [{"op": "delete", "id": "a"}]},
     ],
-)  # fmt: skip
+)
 def test_a_malformed_bulk_is_refused_as_a_whole(api, tenant, body):
     before = state(tenant)
     answer = api("POST", "records/customers/bulk/", body)

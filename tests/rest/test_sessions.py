@@ -1,4 +1,4 @@
-"""Log in, log out, who am I."""
+"""Sign in, sign out, and the current caller."""
 
 import json
 import time
@@ -72,7 +72,7 @@ def test_every_wrong_login_gets_the_same_answer_and_no_device(olga, change):
 
 
 def test_an_unknown_user_costs_as_much_time_as_a_wrong_password(olga, settings):
-    # The work that is done, not the time that passes: how busy the machine is is no part of it.
+    # Count work instead of measuring time, which depends on the machine's load.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
     olga.set_password("secret")
     olga.save()
@@ -93,11 +93,29 @@ def test_an_unknown_user_costs_as_much_time_as_a_wrong_password(olga, settings):
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"null", b"[]", b"{", b'"x"', b"\xff\xfe", b'{"tenant": "acme", "tenant": "acme"}', b'{"user": NaN}', b"[" * 5000, b'{"a":' * 5000,
-        {}, {**GOOD, "user": None}, {**GOOD, "user": 7}, {**GOOD, "password": ["secret"]}, {**GOOD, "tenant": {"a": 1}}, {**GOOD, "device": 3},
-        {**GOOD, "device": ""}, {**GOOD, "user": "a\x00b"}, {**GOOD, "tenant": "a\x00"}, {**GOOD, "password": "x" * 5000}, {**GOOD, "user": "\ud800"},
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b'"x"',
+        b"\xff\xfe",
+        b'{"tenant": "acme", "tenant": "acme"}',
+        b'{"user": NaN}',
+        b"[" * 5000,
+        b'{"a":' * 5000,
+        {},
+        {**GOOD, "user": None},
+        {**GOOD, "user": 7},
+        {**GOOD, "password": ["secret"]},
+        {**GOOD, "tenant": {"a": 1}},
+        {**GOOD, "device": 3},
+        {**GOOD, "device": ""},
+        {**GOOD, "user": "a\x00b"},
+        {**GOOD, "tenant": "a\x00"},
+        {**GOOD, "password": "x" * 5000},
+        {**GOOD, "user": "\ud800"},
     ],
-)  # fmt: skip
+)
 def test_a_malformed_login_is_a_bad_request(olga, body):
     answer = login(body)
     assert (answer.status_code, answer.data["code"]) == (400, "bad_request")
@@ -221,7 +239,7 @@ def test_the_tenant_of_a_token_cannot_be_overridden(olga):
 
 
 def revoke_long_ago(device):
-    """So long that every process has closed its connections."""
+    """Long enough ago that every process has closed the device's connections."""
     revoke(device)
     Device.objects.filter(pk=device.pk).update(revoked_at=timezone.now() - timedelta(minutes=1))
 

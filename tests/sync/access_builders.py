@@ -1,4 +1,4 @@
-"""A small tenant with filtered profiles, an independent evaluation of its rules, and a replica that folds lines."""
+"""A tenant with filtered profiles, an independent evaluation of its rules, and a folding replica."""
 
 from django.contrib.auth.models import User
 
@@ -20,7 +20,7 @@ FIELDS = {
 
 
 def make_service(slug=None):
-    """A tenant with customers, jobs and line items, published."""
+    """A tenant with published customers, jobs, and line items."""
     tenant = make_tenant(slug)
     customer = make_object_type(tenant, "customer", {"name": {"kind": "text", "required": True}, "secret": "text"})
     job = make_object_type(
@@ -42,7 +42,7 @@ def make_service(slug=None):
 
 
 def make_profile(tenant: Tenant, name: str, rules: dict[str, dict]) -> SecurityProfile:
-    """A filtered profile; `rules` maps an object name to AccessRule attributes."""
+    """A filtered profile. `rules` maps an object name to AccessRule attributes."""
     profile = SecurityProfile.objects.create(tenant=tenant, name=name, full_access=False)
     for object_name, about in rules.items():
         AccessRule.objects.create(profile=profile, object_name=object_name, **about)
@@ -79,7 +79,7 @@ def access(tenant: Tenant, user: User):
 
 
 def everything(tenant: Tenant):
-    """Every living record of a tenant: {table: {id: values with version}}."""
+    """Every undeleted record of a tenant: {table: {id: values with version}}."""
     tenant.refresh_from_db()
     schema = schema_of(tenant.pk, tenant.schema_version)
     found = {}
@@ -93,7 +93,7 @@ def everything(tenant: Tenant):
 
 
 def shown(tenant: Tenant, rules: dict[str, dict], user: User, membership: Membership):
-    """An independent, plain evaluation of a profile's rules: {table: {id: (version, readable values)}}."""
+    """An independent evaluation of a profile's rules: {table: {id: (version, readable values)}}."""
     data = everything(tenant)
     names = {"job": "jobs", "customer": "customers", "line_item": "line_items"}
 
@@ -147,7 +147,7 @@ def shown(tenant: Tenant, rules: dict[str, dict], user: User, membership: Member
 
 
 class Fold:
-    """The records a client has after some lines."""
+    """A client's records after some lines."""
 
     def __init__(self, start=None):
         self.tables = {t: dict(r) for t, r in (start or {}).items()}
@@ -168,7 +168,7 @@ class Fold:
             new = apply_patch(values, change["payload"])
             records[record_id] = (version, {k: v for k, v in new.items() if v is not None})
         elif op == "delete":
-            records.pop(record_id, None)  # who deletes what is deleted already is told so, and it is in the log
+            records.pop(record_id, None)  # a delete of a deleted record gets an ack and a line in the log
         else:
             assert op == "evict"
             del records[record_id]

@@ -1,4 +1,4 @@
-"""A tenant with published types, and devices of it."""
+"""A tenant with published types, and its devices."""
 
 from collections.abc import Awaitable, Callable
 
@@ -13,7 +13,7 @@ from tests.sync.live import in_thread
 
 @pytest.fixture
 def acme(transactional_db: None) -> Tenant:
-    """A tenant with customers, jobs and line items published."""
+    """A tenant with published customers, jobs, and line items."""
     tenant = make_tenant()
     make_field_service(tenant)
     publish(tenant.pk)
@@ -23,5 +23,5 @@ def acme(transactional_db: None) -> Tenant:
 
 @pytest.fixture
 def device(acme: Tenant) -> Callable[[], Awaitable[IssuedDevice]]:
-    """Make a device of a new member of the tenant, from inside an event loop."""
+    """Create a device of a new member of the tenant, from inside an event loop."""
     return lambda: in_thread(lambda: issue_device(acme, make_user(acme), "test"))

@@ -1,4 +1,4 @@
-"""A server in this process on a real socket, and a client of the wire that checks every frame it gets."""
+"""A server in this process on a real socket, and a wire client that checks every frame."""
 
 import asyncio
 import gzip
@@ -25,7 +25,7 @@ _op_ids = itertools.count(1)
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[int]:
-    """Serve the real application with uvicorn on a free port, in this event loop."""
+    """Run the real application with uvicorn on a free port, in this event loop."""
     config = uvicorn.Config(
         application, port=0, ws="websockets-sansio", ws_per_message_deflate=False, log_level="warning", lifespan="on"
     )
@@ -54,7 +54,7 @@ async def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 
 def write(tenant: Tenant, *records: str, by: str = "admin") -> int:
-    """Insert jobs by the engine, as the admin would; return how many were applied."""
+    """Insert jobs through the engine, as the admin does. Return how many were applied."""
     results = push(
         Actor(tenant.pk, by),
         [Op(n, None, "jobs", record, "insert", 0, {"title": record}) for n, record in enumerate(records, 1)],
@@ -78,7 +78,7 @@ class Live:
         return {"schema_version": self.schema_version, "cursor": self.cursor, "state_hash": self.state_hash}
 
     def at(self, tenant: Tenant) -> "Live":
-        """Pretend to have everything the tenant has."""
+        """Start from the tenant's current state, as if everything had been received."""
         self.cursor, self.schema_version, self.epoch = tenant.cursor, tenant.schema_version, tenant.server_epoch
         self.state_hash = bytes(tenant.state_hash).hex()
         return self
@@ -86,8 +86,8 @@ class Live:
     async def say(self, kind: str, *lines: Any, **keys: Any) -> None:
         await self.socket.send("\n".join(json.dumps(part) for part in ({"type": kind, **keys}, *lines)))
 
-    async def hear(self) -> dict[str, Any]:
-        """The next message; pings are answered, changes are applied."""
+    async def receive(self) -> dict[str, Any]:
+        """Return the next message, after responding to pings and applying changes."""
         async with asyncio.timeout(20):
             data = await self.socket.recv()
         if isinstance(data, bytes):
@@ -97,7 +97,7 @@ class Live:
         message = json.loads(head)
         if message["type"] == "ping":
             await self.say("pong", ref=message.get("ref"), cursor=self.cursor)
-            return await self.hear()
+            return await self.receive()
         if message["type"] == "changes":
             self._apply(message, lines)
         elif message["type"] == "rows":
@@ -119,7 +119,7 @@ class Live:
         self.frames += 1
 
     async def until(self, kind: str) -> dict[str, Any]:
-        while (message := await self.hear())["type"] != kind:
+        while (message := await self.receive())["type"] != kind:
             assert message["type"] not in ("error", "bye"), message
         return message
 
@@ -151,11 +151,11 @@ class Live:
 
     async def reach(self, cursor: int) -> None:
         while self.cursor < cursor:
-            message = await self.hear()
+            message = await self.receive()
             assert message["type"] not in ("error", "bye"), message
 
     async def download(self, manifest: dict[str, Any]) -> bytes:
-        """Fetch all parts of a snapshot over the socket, check every hash, return the file."""
+        """Fetch all parts of a snapshot over the socket, check every hash, and return the file."""
         whole = b""
         for number, part in enumerate(manifest["parts"]):
             await self.say("part", snapshot=manifest["snapshot"], part=number)
@@ -171,7 +171,7 @@ class Live:
 
 
 def insert(record: str, **values: Any) -> dict[str, Any]:
-    """An op line that inserts a job."""
+    """Return an op line that inserts a job."""
     return {
         "op_id": next(_op_ids),
         "table": "jobs",

@@ -1,4 +1,4 @@
-"""A device that pushes by the engine, with op_ids that rise by themselves."""
+"""A device that pushes through the engine, with ascending op_ids."""
 
 import itertools
 from typing import Any
@@ -16,7 +16,7 @@ from tests.builders import make_object_type, make_tenant, make_user
 
 
 class Pusher:
-    """A device of a new user of the tenant (or of the same user as another one)."""
+    """A device of a new user of the tenant, or of another device's user."""
 
     def __init__(self, tenant: Tenant, like: "Pusher | None" = None) -> None:
         self.user = like.user if like else make_user(tenant)
@@ -68,21 +68,21 @@ class Pusher:
 
 
 def make_notes(tenant: Tenant, policy: str = "field_merge") -> None:
-    """Publish `notes`: title, body, number, attrs (json)."""
+    """Publish `notes`: title, body, number, and attrs (json)."""
     fields = {"title": "text", "body": "text", "number": "integer", "attrs": "json"}
     make_object_type(tenant, "note", fields, conflict_policy=policy)
     publish(tenant.pk)
 
 
 def noted(policy: str = "field_merge") -> Tenant:
-    """A tenant with `notes` under a policy."""
+    """A tenant with `notes` under a merge policy."""
     tenant = make_tenant()
     make_notes(tenant, policy)
     return tenant
 
 
 def lines(tenant: Tenant, after: int = 0) -> list[dict[str, Any]]:
-    """The log of the tenant's own tables, decoded."""
+    """The decoded log of the tenant's own tables."""
     found = [decode_line(line) for run in read(tenant.pk, after, 100_000, 1 << 30).segments for line in run.lines]
     return [line for line in found if line["table"] not in ("object_metadata", "layout_definition")]
 
@@ -95,7 +95,7 @@ def row(tenant: Tenant, table: str, record_id: str) -> rows.Row:
 
 
 def values(tenant: Tenant, table: str, record_id: str) -> dict[str, Any]:
-    """The non-null values of a live record."""
+    """The non-null values of an undeleted record."""
     found = row(tenant, table, record_id)
     assert not found.deleted
     return {name: value for name, value in found.values().items() if value is not None}

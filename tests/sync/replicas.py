@@ -1,4 +1,4 @@
-"""Compare a replica file with the server, and bring one up to date from the log, with nothing but the wire's rules."""
+"""Compare a replica file with the server, or update it from the log by the wire's rules alone."""
 
 import json
 import sqlite3
@@ -19,7 +19,7 @@ from tenants.models import Tenant
 
 
 def contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything a replica file holds: its schema, and the rows of every table by column name, sorted."""
+    """Everything in a replica file: its schema, and each table's rows by column name, sorted."""
     with closing(sqlite3.connect(path)) as replica:
         assert replica.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found: dict[str, list[tuple[Any, ...]]] = {
@@ -40,13 +40,13 @@ def contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def fresh(tenant: Tenant, path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """What a snapshot built from nothing holds now."""
+    """The content of a snapshot built from scratch."""
     build(path, Channel(tenant.pk, tenant.slug))
     return contents(path)
 
 
 def replay(path: Path, tenant: Tenant) -> None:
-    """Apply the log after the file's cursor, line by line, as a client without any cleverness would."""
+    """Apply the log after the file's cursor line by line, as the simplest client would."""
     with closing(sqlite3.connect(path)) as replica:
         cursor, version = replica.execute('SELECT "cursor", "schema_version" FROM sync_state').fetchone()
         changes = Change.objects.filter(tenant=tenant, cursor__gt=cursor).order_by("cursor")

@@ -272,7 +272,7 @@ async def test_a_difference_is_found_by_halving_ranges_and_repaired_without_a_wi
         assert sum(len(records) for _, records in client.rows) < 200
         for bad in ({"tables": ["nothing"]}, {"table": "nothing", "ranges": [[None, None]]}):
             await client.say("verify", **bad)
-            assert (await client.hear())["code"] == "unknown_table"
+            assert (await client.receive())["code"] == "unknown_table"
 
 
 async def bisect(client: Live, mine: dict[str, int], low: str | None, high: str | None) -> None:

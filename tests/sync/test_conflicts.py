@@ -199,13 +199,13 @@ def test_the_inbox_settles_a_conflict_and_tells(resolution, given, title, django
     conflict = tom.one(op).wire()["conflict"]
     on_commit = []
 
-    def hear(settled, **_):
+    def receive(settled, **_):
         on_commit.append((settled.conflict, settled.device_id, settled.resolution, settled.by))
 
-    conflict_settled.connect(hear)
+    conflict_settled.connect(receive)
     with django_capture_on_commit_callbacks(execute=True):
         assert resolve_conflict(conflict, resolution, "boss", given).status == "applied"
-    conflict_settled.disconnect(hear)
+    conflict_settled.disconnect(receive)
     assert on_commit == [(conflict, tom.device.pk, resolution, "boss")]
     assert values(tenant, "notes", "n")["title"] == title
     # The op that ran into it is dealt with now.

@@ -1,4 +1,4 @@
-"""Reading CSV files: kinds from values, names from headers, bad files named for what they are."""
+"""CSV parsing: kinds from values, names from headers, and precise errors for bad files."""
 
 import gzip
 import zipfile

@@ -1,4 +1,4 @@
-"""The demo tenants: complete, the same at every run, and never doubled."""
+"""The demo tenants: complete, identical in every run, and never duplicated."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from metadata.access_store import access_of
 from metadata.catalog import schema_of
 from metadata.models import ObjectMetadata
 from sync.admin.access_forms import published
-from sync.admin.profiles import preview_of, accessible_types
+from sync.admin.profiles import accessible_types, preview_of
 from sync.demo import acme_records, flights
 from sync.models import Change
 from sync.records.rows import existing_ids
@@ -174,7 +174,7 @@ def test_the_office_sees_everything_and_a_technician_own_work_without_prices_on_
 
 
 def _read(api, table):
-    """Every record of a table, by id, as a caller reads them over REST."""
+    """Every record of a table by ID, as a caller reads them over REST."""
     found, cursor = {}, ""
     while True:
         page = api.ok("GET", f"records/{table}/?limit=100{cursor}")
@@ -185,14 +185,14 @@ def _read(api, table):
 
 
 def _sides(demo):
-    """What the office and tom read: {table: records} of each."""
+    """What the office and tom each read: {table: records}."""
     apis = {name: Api(demo, User.objects.get(username=name)) for name in ("olga", "tom")}
     tables = [table for table, _ in acme_records.tables()]
     return apis, {name: {table: _read(api, table) for table in tables} for name, api in apis.items()}
 
 
 def _own(office):
-    """What is a technician's own of the office's records, worked out from the records themselves."""
+    """A technician's own part of the office's records, derived from the records."""
     jobs = {i for i, job in office["jobs"].items() if job["technician"] == "tech-tom"}
     return {
         "jobs": jobs,

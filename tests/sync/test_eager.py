@@ -1,4 +1,4 @@
-"""Coroutines that are run without a task as far as they go."""
+"""Coroutines that run without a task until they wait."""
 
 import asyncio
 

@@ -37,7 +37,7 @@ async def test_a_client_that_knew_the_old_life_is_told_and_a_new_one_starts_from
     async with serving() as port, connected(port, issued) as client:
         assert (await client.at(acme).hello())["chain"] == "epoch"
         await client.say("subscribe", **{**client.state, "server_epoch": "ignored"})
-        assert (await client.hear())["code"] == "epoch"
+        assert (await client.receive())["code"] == "epoch"
         client.cursor, client.state_hash = 0, ""
         await client.say("subscribe", **client.state)  # the user confirmed the restart: allowed on the same connection
         await client.until("live")

@@ -286,7 +286,7 @@ def test_a_bad_condition_is_refused(tenant, tmp_path, where):
 
 @pytest.mark.slow
 def test_a_killed_import_goes_on_and_doubles_nothing(tenant, tmp_path):
-    """kill -9 in the middle, run again: every row is there exactly once."""
+    """After kill -9 halfway and a second run, every row is there exactly once."""
     path = _file(tmp_path, "n,text\n" + "".join(f"{n},row {n}\n" for n in range(40_000)))
     env = os.environ | {
         "DATABASE_URL": database_url(),

@@ -1,4 +1,4 @@
-"""The conflict inbox and the log in the admin."""
+"""The conflict inbox and the change log in the admin."""
 
 import pytest
 from django.test import Client

@@ -291,7 +291,7 @@ async def test_i8_no_message_tells_a_lower_profile_what_it_hides(stage):
         ):
             await tom.say(**{"kind": message.pop("type"), **message, "ref": ref})
             while json.loads(tom.words[-1].split(b"\n")[0] if tom.words[-1][:1] == b"{" else b"{}").get("ref") != ref:
-                await tom.hear()
+                await tom.receive()
         for table, record, base in (
             ("jobs", "job-mine", 1),
             ("jobs", "job-hidden", 0),
@@ -315,7 +315,7 @@ async def test_i8_no_message_tells_a_lower_profile_what_it_hides(stage):
         await stranger.hello()
         for table in ("customers", "vaults"):
             await stranger.say("repair", table=table, low=None, high=None, ref=1)
-            assert (await stranger.hear())["code"] == "unknown_table"
+            assert (await stranger.receive())["code"] == "unknown_table"
         assert not found_in(said(stranger.words))
 
 

@@ -1,4 +1,4 @@
-"""Several server processes on one database, with Redis, with a Redis that is not there, and without."""
+"""Several server processes on one database: with Redis, with an unreachable Redis, and without."""
 
 import json
 import os
@@ -24,7 +24,7 @@ Start = Callable[..., ServerProcess]
 
 
 def redis_url() -> str | None:
-    """A Redis that answers, or None."""
+    """The URL of a Redis that responds, or None."""
     url = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
     host, _, port = url.removeprefix("redis://").partition("/")[0].partition(":")
     try:
@@ -64,7 +64,7 @@ def resident_kib(server: ServerProcess) -> int:
 
 
 def measured(server: ServerProcess, name: str) -> float:
-    """What the server says of a metric; 0 for one that it has not used yet."""
+    """The value of a server's metric, or 0 if it has not been used yet."""
     with urlopen(Request(f"{server.url}/metrics", headers={"Authorization": "Bearer watching"}), timeout=10) as answer:
         found = re.search(rf"^{re.escape(name)} (\S+)", answer.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0
@@ -74,7 +74,7 @@ def measured(server: ServerProcess, name: str) -> float:
 def test_i3_i4_changes_of_one_process_reach_the_clients_of_another(
     acme: Tenant, start: Start, peer, redis: str
 ) -> None:
-    """With Redis the other process is woken at once; without it the poll finds the change, and no less surely."""
+    """Redis wakes the other process at once. Without it, the poll finds every change."""
     if redis == "there":
         if (url := redis_url()) is None:
             pytest.skip("no Redis answers")
@@ -90,7 +90,7 @@ def test_i3_i4_changes_of_one_process_reach_the_clients_of_another(
     for each in (here, there):
         each.catch_up_to(head)
     assert here.lines == there.lines
-    here.push(insert("news"))  # and nothing of its own wakes the other process meanwhile
+    here.push(insert("news"))  # nothing of the other process's own wakes it meanwhile
     there.catch_up_to(head + 1)
     by_redis, by_poll = (measured(two, f'moat_wakeups_total{{way="{way}"}}') for way in ("redis", "poll"))
     assert by_redis > by_poll if redis == "there" else by_poll > 0 == by_redis
@@ -98,7 +98,7 @@ def test_i3_i4_changes_of_one_process_reach_the_clients_of_another(
 
 def test_with_redis_down_people_log_in_and_the_log_and_the_metrics_say_why(acme: Tenant, start: Start) -> None:
     olga = make_user(acme, "olga")
-    olga.password = PBKDF2PasswordHasher().encode("right", "salt", 1000)  # the server has no hasher of the tests
+    olga.password = PBKDF2PasswordHasher().encode("right", "salt", 1000)  # the server lacks the tests' fast hasher
     olga.save()
     server = start(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0", METRICS_TOKEN="watching")
     body = json.dumps({"tenant": acme.slug, "user": "olga", "password": "right"}).encode()
@@ -131,7 +131,7 @@ def test_sigterm_drains_says_bye_and_ends(acme: Tenant, start: Start, peer, kind
 
 
 def test_daphne_bounds_what_a_client_that_does_not_read_is_sent(acme: Tenant, start: Start, peer) -> None:
-    """daphne takes everything at once, so only the window of unconfirmed bytes holds the server back."""
+    """daphne accepts everything at once, so only the window of unconfirmed bytes stops the server."""
     server = start("daphne")
     writer, lazy = peer(server), peer(server)
     before = resident_kib(server)

@@ -1,4 +1,4 @@
-"""Profiles in the admin: rules are checked, previews tell what members see, and nobody looks into another tenant."""
+"""Profiles in the admin: rule validation, access previews, and tenant isolation."""
 
 import json
 

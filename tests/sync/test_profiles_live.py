@@ -36,7 +36,7 @@ class Filtered(Live):
                 before.epoch,
             )
 
-    async def hear(self):
+    async def receive(self):
         async with asyncio.timeout(20):
             data = await self.socket.recv()
         self.words.append(data if isinstance(data, bytes) else data.encode())
@@ -47,7 +47,7 @@ class Filtered(Live):
         message = json.loads(head)
         if message["type"] == "ping":
             await self.say("pong", ref=message.get("ref"), cursor=self.cursor)
-            return await self.hear()
+            return await self.receive()
         if message["type"] == "changes":
             self._apply(message, lines)
         return message
@@ -196,7 +196,7 @@ async def test_a_technician_gets_own_work_live_and_it_leaves_when_it_is_given_aw
         await asyncio.sleep(0.1)
         assert tess.types() == await in_thread(stage.expected, "tess")
         while tom.types():
-            await tom.hear()
+            await tom.receive()
         spoken = b"".join(tom.words)
         assert (
             b"hush" not in spoken
@@ -226,7 +226,7 @@ async def test_a_push_that_gives_work_away_is_answered_and_evicts(stage):
         results = await tom.push(op("jobs", "j1", "update", patch(technician="tess")))
         assert results[0]["status"] == "applied"
         while tom.types():
-            await tom.hear()
+            await tom.receive()
         assert {line["op"] for line in tom.lines} == {"evict"}
 
 
@@ -313,7 +313,7 @@ async def until_closed(self):
     last = None
     try:
         while True:
-            last = await self.hear()
+            last = await self.receive()
     except ConnectionClosed:
         return last
 

@@ -1,4 +1,4 @@
-"""Records in the admin: every page, every kind of value, edits that meet others, and nobody else's tenant."""
+"""Records in the admin: every page, every kind of value, concurrent edits, and tenant isolation."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def _write(tenant, table, record_id, op, payload=None, by="tess", base=None):
 
 
 def _inputs(html):
-    """Return what a browser would post back for the first POST form: inputs, selects, textareas as they stand."""
+    """Return what a browser would post back for the first POST form, unedited."""
     html = html[html.index('id="record_form"') :]
     values = {}
     for tag in re.findall(r"<input[^>]*>", html):

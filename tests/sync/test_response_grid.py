@@ -1,4 +1,4 @@
-"""Refusals to somebody who does not see everything leave at even marks; nothing else waits."""
+"""Rejections in filtered channels leave on the response grid; nothing else waits."""
 
 import asyncio
 import time
@@ -17,17 +17,17 @@ from tests.sync.test_profiles_live import Stage, client, op, patch
 from tests.v1.http import Http
 
 FAR = 0.4
-"""Marks so far apart that what waits for one stands out of any noise."""
+"""Ticks so far apart that a wait for one stands out from any noise."""
 
 
-@given(begun=st.floats(0, 1e6), elapsed=st.floats(0, 10))
-def test_a_mark_is_a_whole_number_of_steps_after_the_question_and_the_next_one(begun, elapsed):
-    steps = (next_tick(begun, begun + elapsed) - begun) / response_grid.GRID_SECONDS
+@given(started=st.floats(0, 1e6), elapsed=st.floats(0, 10))
+def test_a_tick_is_a_whole_number_of_steps_after_the_request_and_the_next_one(started, elapsed):
+    steps = (next_tick(started, started + elapsed) - started) / response_grid.GRID_SECONDS
     assert abs(steps - round(steps)) < 1e-3
-    assert -1e-6 < next_tick(begun, begun + elapsed) - (begun + elapsed) <= response_grid.GRID_SECONDS + 1e-6
+    assert -1e-6 < next_tick(started, started + elapsed) - (started + elapsed) <= response_grid.GRID_SECONDS + 1e-6
 
 
-async def test_waits_end_in_the_order_of_their_marks_and_all_at_once_when_it_is_stopped(monkeypatch):
+async def test_waits_end_in_the_order_of_their_ticks_and_all_at_once_when_it_is_stopped(monkeypatch):
     monkeypatch.setattr(response_grid, "GRID_SECONDS", FAR)
     waiting, ended, now = ResponseGrid(), [], time.perf_counter()
     both = [waiting.after(now), waiting.after(now - FAR / 2)]
@@ -67,51 +67,51 @@ def stage(transactional_db, monkeypatch):
 
 
 async def _timed(work):
-    begun = time.perf_counter()
-    return await work, time.perf_counter() - begun
+    started = time.perf_counter()
+    return await work, time.perf_counter() - started
 
 
-async def test_a_refused_op_is_answered_at_a_mark_and_what_follows_it_after_it(stage):
+async def test_a_rejected_op_is_answered_at_a_tick_and_what_follows_it_after_it(stage):
     async with serving() as port, client(port, stage.devices["tom"]) as tom:
         await tom.follow()
         for record in ("j2", "j9"):
             [error], took = await _timed(tom.push(op("jobs", record, "update", patch(title="x"))))
             assert error["code"] == "not_found"
             assert took >= FAR
-        begun = time.perf_counter()
+        started = time.perf_counter()
         await tom.say("push", op("jobs", "j9", "delete"), ref=901, **tom.state)
         await tom.say(
             "push", op("line_items", "l7", "insert", {"job": "j1", "text": "ok"}, base=0), ref=902, **tom.state
         )
         acks = [await tom.until("ack"), await tom.until("ack")]
         assert [ack["ref"] for ack in acks] == [901, 902]
-        assert time.perf_counter() - begun >= FAR
+        assert time.perf_counter() - started >= FAR
 
 
-async def test_refusals_that_come_together_share_their_mark(stage):
-    """Eight in a row would otherwise wait for eight marks, one after the other."""
+async def test_rejections_that_come_together_share_their_tick(stage):
+    """Otherwise eight in a row would wait for eight ticks."""
     async with serving() as port, client(port, stage.devices["tom"]) as tom:
         await tom.follow()
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for ref in range(8):
             await tom.say("push", op("jobs", "j9", "delete"), ref=ref, **tom.state)
         assert [(await tom.until("ack"))["ref"] for _ in range(8)] == list(range(8))
-        assert FAR <= time.perf_counter() - begun < 5 * FAR
+        assert FAR <= time.perf_counter() - started < 5 * FAR
 
 
-async def test_a_server_that_goes_down_says_first_what_waits_for_its_mark(stage):
+async def test_a_server_that_goes_down_says_first_what_waits_for_its_tick(stage):
     async with serving() as port, client(port, stage.devices["tom"]) as tom:
         await tom.follow()
         for ref in (801, 802, 803):
             await tom.say("push", op("jobs", "j9", "delete"), ref=ref, **tom.state)
         await asyncio.sleep(0.1)
         draining = asyncio.create_task((await get_runtime()).drain())
-        said = [await tom.hear() for _ in range(4)]
+        said = [await tom.receive() for _ in range(4)]
         assert [message.get("ref") or message["type"] for message in said] == [801, 802, 803, "bye"]
         await draining
 
 
-async def test_ranges_are_answered_at_marks(stage):
+async def test_ranges_are_answered_at_ticks(stage):
     async with serving() as port, client(port, stage.devices["tom"]) as tom:
         await tom.follow()
         for record in ("j1", "j2", "j9"):
@@ -119,20 +119,20 @@ async def test_ranges_are_answered_at_marks(stage):
                 ("verify", {"ranges": [[record, record]]}),
                 ("repair", {"low": record, "high": record}),
             ):
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 await tom.say(kind, table="jobs", ref=7, **about)
                 await tom.until("verify" if kind == "verify" else "rows")
-                assert time.perf_counter() - begun >= FAR, (kind, record)
+                assert time.perf_counter() - started >= FAR, (kind, record)
 
 
-def test_refusals_over_rest_leave_at_marks_and_answers_do_not_wait_for_them(stage, monkeypatch):
+def test_rejections_over_rest_leave_at_ticks_and_answers_do_not_wait_for_them(stage, monkeypatch):
     monkeypatch.setattr(response_grid, "GRID_SECONDS", 2.0)
     tom = Api(stage.tenant, stage.users["tom"])
 
     def took(method, path, body=None):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         status = tom(method, path, body).status_code
-        return status, time.perf_counter() - begun >= 2.0
+        return status, time.perf_counter() - started >= 2.0
 
     assert took("GET", "records/jobs/j1/") == (200, False)
     assert took("GET", "records/jobs/?id__in=j1,j2") == (200, True)
@@ -143,14 +143,14 @@ def test_refusals_over_rest_leave_at_marks_and_answers_do_not_wait_for_them(stag
     assert took("POST", "records/jobs/bulk/", {"operations": [{"op": "delete", "id": "j2"}]}) == (207, True)
 
 
-def test_what_a_cbor_client_may_not_write_is_refused_at_a_mark(stage, monkeypatch):
+def test_what_a_cbor_client_may_not_write_is_rejected_at_a_tick(stage, monkeypatch):
     monkeypatch.setattr(response_grid, "GRID_SECONDS", 2.0)
     tom = Http(stage.tenant, user=stage.users["tom"])
 
     def took(record, body, **more):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         status, answer = tom.push(tom.op(record, 9, body, **more))
-        return status == 200 and not answer["conflicts"], time.perf_counter() - begun >= 2.0
+        return status == 200 and not answer["conflicts"], time.perf_counter() - started >= 2.0
 
     assert took("l7", {"job": "j1", "text": "ok"}, collection="line_items") == (True, False)
     assert took("j2", {"title": "mine", "technician": "tom"}, collection="jobs") == (False, True)

@@ -1,4 +1,4 @@
-"""What waits for one connection stays bounded."""
+"""The send buffer of a connection stays bounded."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from sync.transports.socket.send_buffer import SendBuffer
 
 
 class Socket:
-    """A socket that can be slow, closed, or swallow everything."""
+    """A socket that can be slow, closed, or accept everything."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The state machine of a connection: pure."""
+"""The pure state machine of a connection."""
 
 import json
 

@@ -261,9 +261,9 @@ async def test_a_newcomer_of_a_large_tenant_installs_a_snapshot_and_goes_on_live
         (tmp_path / "file").write_bytes(await client.download(manifest))
         assert (await in_thread(contents, tmp_path / "file")) == await in_thread(fresh, acme, tmp_path / "fresh")
         await client.say("part", snapshot=manifest["snapshot"], part=999)
-        assert (await client.hear())["code"] == "snapshot_gone"
+        assert (await client.receive())["code"] == "snapshot_gone"
         await client.say("part", snapshot="../../etc/passwd", part=0)
-        assert (await client.hear())["code"] == "snapshot_gone"
+        assert (await client.receive())["code"] == "snapshot_gone"
         client.cursor, client.state_hash, client.schema_version = (
             manifest["cursor"],
             manifest["state_hash"],

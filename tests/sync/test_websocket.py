@@ -16,7 +16,7 @@ from tests.sync.live import Live, connected, in_thread, insert, serving, write
 
 
 async def closed_with(client: Live) -> int:
-    """Read until the server closes; return its code."""
+    """Read until the server closes. Return its close code."""
     with pytest.raises(ConnectionClosed) as closed:
         async with asyncio.timeout(10):
             while True:
@@ -32,7 +32,7 @@ async def test_a_new_client_gets_the_whole_log_and_then_lives(acme: Tenant, devi
         assert (welcome["tenant"], welcome["chain"], welcome["channel"]) == (acme.slug, "new", "full")
         assert welcome["limits"]["ops"] == 2000
         await client.say("subscribe", **client.state)
-        assert (await client.hear())["mode"] == "log"
+        assert (await client.receive())["mode"] == "log"
         live = await client.until("live")
         assert (live["cursor"], live["state_hash"]) == (acme.cursor, client.state_hash)
         await pusher.at(acme).live()
@@ -120,7 +120,7 @@ async def test_a_newer_connection_of_a_device_replaces_the_older(acme: Tenant, d
     async with serving() as port, connected(port, issued) as older, connected(port, issued) as newer:
         await older.at(acme).live()
         await newer.at(acme).live()
-        assert (await older.hear())["code"] == "replaced"
+        assert (await older.receive())["code"] == "replaced"
         assert await closed_with(older) == 4409
         assert (await newer.push(insert("a")))[0]["status"] == "applied"
 
@@ -131,7 +131,7 @@ async def test_a_device_revoked_in_mid_stream_is_turned_away_at_once(acme: Tenan
         await client.at(acme).live()
         await neighbour.at(acme).live()
         await in_thread(revoke, issued.device)
-        assert (await client.hear())["code"] == "revoked"
+        assert (await client.receive())["code"] == "revoked"
         assert await closed_with(client) == 4401
         assert (await neighbour.push(insert("a")))[0]["status"] == "applied"
 
@@ -147,14 +147,14 @@ async def test_a_device_that_another_process_revoked_is_found_out(acme: Tenant, 
     async with serving() as port, connected(port, issued) as client:
         await client.at(acme).live()
         await in_thread(behind_our_back)
-        assert (await client.hear())["code"] == "revoked"
+        assert (await client.receive())["code"] == "revoked"
         assert await closed_with(client) == 4401
 
 
 async def test_a_client_that_says_nothing_is_closed(acme: Tenant, device, settings) -> None:
     settings.MOAT = {"LIMITS": {"hello_seconds": 0.1}}
     async with serving() as port, connected(port, await device()) as client:
-        assert (await client.hear())["code"] == "hello_timeout"
+        assert (await client.receive())["code"] == "hello_timeout"
         assert await closed_with(client) == 4408
 
 
@@ -191,14 +191,14 @@ async def test_cursors_that_cannot_be_are_told_apart(acme: Tenant, device) -> No
         assert (await client.hello(cursor=0, state_hash=""))["chain"] == "new"
         for wrong, expected in (({"cursor": 999}, "ahead"), ({"state_hash": "ab" * 32}, "repair")):
             await client.say("subscribe", **{**client.state, **wrong})
-            answer = await client.hear()
+            answer = await client.receive()
             assert answer.get("mode", answer.get("code")) == expected
     async with serving() as port, connected(port, issued) as client:
         client.at(acme)
         welcome = await client.hello(server_epoch="f" * 32)
         assert welcome["chain"] == "epoch"
         await client.say("subscribe", **client.state)
-        assert (await client.hear())["code"] == "epoch"
+        assert (await client.receive())["code"] == "epoch"
 
 
 async def test_a_client_killed_and_back_gets_exactly_what_it_missed(acme: Tenant, device) -> None:
@@ -219,7 +219,10 @@ async def test_a_client_killed_and_back_gets_exactly_what_it_missed(acme: Tenant
 
 
 async def test_a_slow_reader_falls_back_to_the_log_and_gets_everything_once(acme: Tenant, device, settings) -> None:
-    """The reader stops reading while megabytes are committed: it leaves the live stream, memory stays bounded, nothing is lost."""
+    """The reader stops reading while megabytes are committed.
+
+    It leaves the live stream, memory stays bounded, and nothing is lost.
+    """
     settings.MOAT = {"OUTBOX_BYTES": 50_000, "OUTBOX_FRAMES": 8, "CHUNK_BYTES": 30_000, "WINDOW_BYTES": 200_000}
     async with (
         serving() as port,
@@ -236,7 +239,7 @@ async def test_a_slow_reader_falls_back_to_the_log_and_gets_everything_once(acme
             assert {r["status"] for r in results} == {"applied"}
             most = max(most, *(member._buffer.waiting_bytes for member in runtime.aborts))
         head = acme.cursor + 60 * 20
-        assert most < 1_500_000  # acks are not bounded by the outbox's own limit, the stream is
+        assert most < 1_500_000  # the send buffer's limit bounds the stream, not acks
         await asyncio.gather(fast.reach(head), slow.reach(head))
         assert len(slow.lines) == len(fast.lines) == 60 * 20
 
@@ -244,7 +247,7 @@ async def test_a_slow_reader_falls_back_to_the_log_and_gets_everything_once(acme
 async def test_i4_two_hundred_subscribers_see_every_change_in_order_while_twenty_writers_push(
     acme: Tenant, device
 ) -> None:
-    """Each frame is checked for its place in the stream and its chain by every subscriber."""
+    """Every subscriber checks each frame's position in the stream and its chain."""
     issued = [await device() for _ in range(200)]
     async with serving() as port:
         clients = [Live(None, each).at(acme) for each in issued]  # type: ignore[arg-type]
@@ -315,7 +318,7 @@ async def test_a_server_that_ends_says_bye_and_writes_what_was_pushed(acme: Tena
         seen = []
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                seen.append(await client.hear())
+                seen.append(await client.receive())
         await draining
         assert closed.value.rcvd.code == 1012
         assert [m["ref"] for m in seen if m["type"] == "ack"] == list(range(5))

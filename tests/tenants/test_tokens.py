@@ -21,12 +21,12 @@ def signals():
     """Collects the device IDs that `device_revoked` sends."""
     ids: list[str] = []
 
-    def hear(device_id, **_):
+    def receive(device_id, **_):
         ids.append(device_id)
 
-    device_revoked.connect(hear)
+    device_revoked.connect(receive)
     yield ids
-    device_revoked.disconnect(hear)
+    device_revoked.disconnect(receive)
 
 
 def test_a_token_identifies_its_device_tenant_user_role_and_profile():

@@ -1,4 +1,4 @@
-"""Tenants with collections, and devices that speak v1."""
+"""Tenants with collections, and v1 devices."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ FIELDS: dict[str, Any] = {
 
 
 def make_notes(tenant: Tenant, policy: str = "field_merge") -> None:
-    """Publish `notes`, with fields, and `blobs`, without."""
+    """Publish `notes` with fields and `blobs` without."""
     make_object_type(tenant, "note", FIELDS, conflict_policy=policy)
     make_object_type(tenant, "blob", {})
     publish(tenant.pk)
@@ -35,7 +35,7 @@ def make_notes(tenant: Tenant, policy: str = "field_merge") -> None:
 
 
 class Door:
-    """A device behind the use-cases, with op_ids that rise by themselves."""
+    """A device that calls the use cases directly, with ascending op_ids."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant

@@ -15,7 +15,7 @@ from tests.builders import make_user
 
 
 class Http:
-    """A device that speaks HTTP."""
+    """A device that uses HTTP."""
 
     def __init__(self, tenant: Tenant, kind: str = "cbor", user: User | None = None) -> None:
         self.tenant, self.kind = tenant, kind

@@ -1,4 +1,4 @@
-"""Devices of members with security profiles, and one that holds what it was given as a plain client would."""
+"""Devices of members with security profiles, and a simple client that holds what it receives."""
 
 import contextlib
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ Key = tuple[str, str]
 
 
 class Member(Door):
-    """A device of a user, under the rights in force."""
+    """A user's device, with the user's current access."""
 
     def __init__(self, tenant: Tenant, user: User) -> None:
         self.tenant, self.user = tenant, user
@@ -45,7 +45,7 @@ class Member(Door):
 
 
 class Holder:
-    """What a device holds that applies whatever it is given, and forgets nothing by itself."""
+    """The data of a device that applies everything it receives and deletes nothing on its own."""
 
     def __init__(self, member: Member) -> None:
         self.member = member
@@ -55,7 +55,7 @@ class Holder:
         self.starts = 0
 
     def step(self, limit: int) -> bool:
-        """Pull one page; return whether there is more."""
+        """Pull one page. Return whether there are more."""
         try:
             page = self.member.pull(self.cursor, limit)
         except CursorInvalid:
@@ -70,8 +70,8 @@ class Holder:
         self.cursor = page.next_cursor
         return page.has_more
 
-    def hear(self, limit: int) -> None:
-        """Take what an event stream carries after the cursor; what it carried is not confirmed."""
+    def receive(self, limit: int) -> None:
+        """Apply an event stream's content after the cursor, without confirming it."""
         with contextlib.suppress(CursorInvalid):
             for op in self.member.pull(self.cursor, limit, stream=True).ops:
                 self.take(op)

@@ -1,10 +1,10 @@
-"""A resolver that an application might have."""
+"""A resolver that an application might define."""
 
 from sync.settle.resolvers import Answer, EditConflict, Merged
 
 
 class Longest:
-    """Takes note that both sides wrote."""
+    """Resolves every conflict with the title `both`."""
 
     def resolve(self, clash: EditConflict) -> Answer:
         return Merged({"title": "both"})

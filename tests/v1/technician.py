@@ -1,4 +1,4 @@
-"""A tenant with a technician's profile, its office and Tom, for tests of profiles on this door."""
+"""A tenant with a technician's profile, its office, and Tom, for profile tests on v1."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def service(db: None) -> Tenant:
 
 @pytest.fixture
 def office(service: Tenant) -> Door:
-    """A device with full access that wrote some work, half of it Tom's."""
+    """A device with full access that wrote some records, half of them Tom's."""
     one = Door(service)
     one.push(
         one.op("c1", 1, {"name": "Ada", "secret": "x1x", "undeclared": "y1y"}, collection="customers"),

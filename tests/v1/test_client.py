@@ -151,6 +151,18 @@ STEP = st.tuples(
 )
 
 
+def edit_live(live: Pusher, tenant: Tenant, record: str, *, delete: bool, text: str) -> None:
+    """Write a note through the engine: insert it if it is missing, else update or delete it."""
+    tenant.refresh_from_db()
+    found = rows.record(tenant.pk, schema_of(tenant.pk, tenant.schema_version), "notes", record)
+    if found is None or found.deleted:
+        live.one(live.op("insert", "notes", record, found.version if found else 0, {"title": text}))
+    elif delete:
+        live.one(live.delete("notes", record, found.version))
+    else:
+        live.one(live.update("notes", record, found.version, body=text))
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(STEP, max_size=30),
@@ -182,16 +194,7 @@ def test_devices_converge_whatever_gets_lost_comes_twice_or_late(
         counter += 1
         record = f"n{which}"
         if who == "live":
-            tenant.refresh_from_db()
-            found = rows.record(tenant.pk, schema_of(tenant.pk, tenant.schema_version), "notes", record)
-            if found is None or found.deleted:
-                live.one(
-                    live.op("insert", "notes", record, found.version if found else 0, {"title": f"live {counter}"})
-                )
-            elif what == "delete":
-                live.one(live.delete("notes", record, found.version))
-            else:
-                live.one(live.update("notes", record, found.version, body=f"live {counter}"))
+            edit_live(live, tenant, record, delete=what == "delete", text=f"live {counter}")
             continue
         store, _, wire = devices[who]
         if what == "put":

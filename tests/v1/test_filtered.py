@@ -125,7 +125,7 @@ class World:
         elif kind == "page":
             self.device.step(about)
         elif kind == "stream":
-            self.device.hear(about)
+            self.device.receive(about)
         elif kind == "rules":
             self.set_rules(self.now if self.now != "full" else "tom", about)
         elif kind == "profile":

@@ -1,4 +1,4 @@
-"""The calls over HTTP: encodings, errors, tokens, limits."""
+"""The v1 endpoints over HTTP: encodings, errors, tokens, and limits."""
 
 import base64
 from typing import Any

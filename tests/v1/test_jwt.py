@@ -1,4 +1,4 @@
-"""JSON Web Tokens at the door of SyncProtocol v1: whose they are, how long, and what happens to odd ones."""
+"""JSON Web Tokens on SyncProtocol v1: owner, lifetime, and malformed tokens."""
 
 import base64
 import json
@@ -69,7 +69,7 @@ def test_json_web_tokens_with_published_keys(notes: Tenant, settings: Any, monke
     assert one.pull()[0] == 200
     one.token = jwt.encode({**given, "iss": "https://else.example"}, key, algorithm="RS256", headers={"kid": "k1"})
     assert one.pull()[0] == 401
-    # The public key is no secret: a token "signed" with it is worth nothing.
+    # The public key is not secret, so a token "signed" with it must be rejected.
     one.token = jwt.encode(given, public["n"], algorithm="HS256", headers={"kid": "k1"})
     assert one.pull()[0] == 401
 
@@ -79,7 +79,7 @@ Keys = dict[str, list[dict[str, Any]]]
 
 @pytest.fixture
 def issuer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Keys:
-    """An issuer's published keys, to be changed by a test."""
+    """An issuer's published keys, which a test can change."""
     settings.V1_JWT = {"secret": "", "jwks_url": "https://issuer.example/changing", "issuer": "", "audience": ""}
     keys: Keys = {"keys": []}
 
@@ -99,7 +99,7 @@ def published(kid: str, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> 
 
 
 def forget_keys() -> None:
-    """The minutes for which a set of keys is kept are over."""
+    """Let the cache time of the key set pass."""
     cache = jwt_tokens._issuer_keys("https://issuer.example/changing").jwk_set_cache
     assert cache is not None
     cache.jwk_set_with_timestamp = None
@@ -167,7 +167,7 @@ async def test_a_stream_ends_with_its_token(tenant: Tenant, settings: Any) -> No
     settings.V1_JWT = {"secret": SECRET, "jwks_url": "", "issuer": "", "audience": ""}
     door = await in_thread(Door, tenant)
     async with serving() as port:
-        ends = int(time.time()) - 25  # thirty seconds are allowed for clocks that differ
+        ends = int(time.time()) - 25  # thirty seconds are allowed for clock skew
         token = jwt.encode(
             {"exp": ends, "dbId": tenant.slug, "deviceId": door.actor.device_id}, SECRET, algorithm="HS256"
         )

@@ -1,4 +1,7 @@
-"""Requests made up from the OpenAPI description, in either encoding: answers are what it says, and never a failure of the server."""
+"""Requests generated from the OpenAPI description, in both encodings.
+
+Responses match the description and are never a server failure.
+"""
 
 import base64
 import json
@@ -40,7 +43,7 @@ CHECKS = [
 
 
 def with_bytes(value: Any, key: str = "") -> Any:
-    """A request as CBOR has it: `entityCbor` as bytes where it is base64 text or a list of bytes."""
+    """Convert a request to CBOR types: `entityCbor` as bytes instead of base64 text or a list."""
     if isinstance(value, dict):
         return {name: with_bytes(each, name) for name, each in value.items()}
     if isinstance(value, list) and key != "entityCbor":
@@ -83,7 +86,7 @@ def test_the_description_is_valid_and_names_every_call(client: Any) -> None:
 
 
 def local_application(environ: dict[str, Any], start_response: Any) -> Any:
-    """The server as this machine reaches it: from elsewhere plain HTTP is refused before anything else."""
+    """Reach the server from this machine: elsewhere, plain HTTP is rejected before anything else."""
     return application({**environ, "REMOTE_ADDR": "127.0.0.1"}, start_response)
 
 
@@ -94,7 +97,7 @@ TRIED = [(GenerationMode.POSITIVE, *each) for each in [*WITH_BODY, ("version", N
 
 
 def named(properties: dict[str, Any], **own: str) -> dict[str, Any]:
-    """The caller's own names for those of a message; null stays where it is as good as none."""
+    """Use the caller's own names in a message. Null stays where it is equivalent."""
     return {
         name: {"enum": [value, None] if "anyOf" in properties[name] else [value]}
         for name, value in own.items()
@@ -104,13 +107,13 @@ def named(properties: dict[str, Any], **own: str) -> dict[str, Any]:
 
 @pytest.fixture
 def api(notes: Tenant, settings: Any) -> Iterator[tuple[Http, dict[str, Any], set[int]]]:
-    """A device, the calls as they are described to it, and the statuses that were answered: some past the door."""
+    """A device, the API description for it, and the statuses received. Some requests must be accepted."""
     settings.MOAT = {"V1_RATE": 1_000_000}
     for signal in (request_started, request_finished):  # the test's transaction is on this thread's connection
         signal.disconnect(close_old_connections)
     http = Http(notes)
     schema = schemathesis.openapi.from_wsgi("/v1/openapi.json", local_application)
-    # A stream does not end: it has tests of its own. The caller's own names make requests that get past the door.
+    # A stream does not end and has its own tests. The caller's own names make requests that are accepted.
     calls = schema.exclude(path_regex="stream|events")
     for name in ("HandshakeRequest", "PullRequest", "PushRequest"):
         properties = calls.raw_schema["components"]["schemas"][name]["properties"]
@@ -150,7 +153,7 @@ def test_made_up_requests_are_answered_as_described(
 
 
 def test_made_up_ops_are_applied(notes: Tenant) -> None:
-    """Valid pushes are really taken: what is described is enough to write."""
+    """Valid pushes are accepted: the description suffices to write."""
     http = Http(notes, "json")
     op = {
         "opId": 1,

@@ -1,4 +1,7 @@
-"""The event stream on a real server: nothing is lost across reconnects, slow readers are bounded, ends are told."""
+"""The event stream on a real server: reconnects lose nothing, slow readers are bounded.
+
+A stream that ends says why.
+"""
 
 import asyncio
 import json
@@ -25,7 +28,7 @@ from tests.v1.test_cbor import VECTORS
 
 @pytest.mark.parametrize("case", VECTORS["sse_frames"], ids=lambda case: case["id"])
 def test_events_look_as_clients_expect(case: dict[str, Any]) -> None:
-    """Byte for byte, but that our ids are the cursor alone; a client of ours reads them as they are."""
+    """Byte for byte, except that our IDs are the bare cursor, which existing clients read as they are."""
     fields = dict(line.split(": ", 1) for line in case["text"].splitlines() if line)
     data, identity = json.loads(fields["data"]), fields.get("id")
     cursor = None if identity is None else int(identity.split("-")[0])
@@ -141,7 +144,7 @@ async def test_pings_and_the_end_of_a_device_that_is_revoked(
 async def test_a_revoked_device_is_turned_away_from_a_busy_stream_too(
     tenant: Tenant, make: Callable[[], Any], settings: Any
 ) -> None:
-    """There news never pauses for long enough to ping."""
+    """Changes there never pause long enough for a ping."""
     settings.MOAT = {"V1_PING": 1.0}
     one, writer = await make(), await make()
     async with serving() as port, opened(port, one) as events:

@@ -1,4 +1,4 @@
-"""The server in memory, as the engine of `moat_client.v1` reaches it, with as much bad luck as a test wants."""
+"""The server in memory, as `moat_client.v1`'s engine reaches it, with configurable faults."""
 
 import random
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.v1.http import Http
 
 
 class Wire:
-    """The server, in memory. `luck` may drop requests, drop answers, and send twice."""
+    """The server in memory. `luck` may drop requests, drop responses, and send twice."""
 
     def __init__(self, http: Http, luck: random.Random | None = None) -> None:
         self.http, self.luck = http, luck
@@ -36,7 +36,7 @@ class Wire:
         return self._send(path, message)
 
     def late(self) -> None:
-        """What was held back arrives, in no order."""
+        """Deliver what was held back, in random order."""
         if self.luck is not None:
             self.luck.shuffle(self.held)
         while self.held:
@@ -70,4 +70,4 @@ def contents(store: EntityStore) -> dict[tuple[str, str], bytes]:
     return {(c, i): data for c, i, data in found}
 
 
-# The store by itself
+# The store on its own

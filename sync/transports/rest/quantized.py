@@ -18,7 +18,7 @@ class QuantizedView(APIView):
 
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
         """Record when the request arrived."""
-        self.begun = time.perf_counter()
+        self.started = time.perf_counter()
         return super().initialize_request(request, *args, **kwargs)
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Response:
@@ -28,7 +28,7 @@ class QuantizedView(APIView):
         """
         # Read `_auth`, not `auth`: that would authenticate again here, where no handler catches a failure.
         if _needs_tick(response) and _is_limited(getattr(request, "_auth", None)):
-            wait_for_tick(self.begun)
+            wait_for_tick(self.started)
         return super().finalize_response(request, response, *args, **kwargs)
 
 

@@ -111,12 +111,12 @@ class Client:
 
     async def _put_on_grid(self, answer: Awaitable[str]) -> None:
         """Send a response, on the grid in filtered channels: a range of one ID asks whether it exists."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             frame = await answer
         finally:
             if self.channel.filtered:
-                await self._runtime.grid.after(begun)
+                await self._runtime.grid.after(started)
         self._buffer.put(frame)
 
     async def _subscribe(self, message: Subscribe) -> None:

@@ -39,7 +39,7 @@ class _Push:
     """A push awaiting its ack. `tick`: when the ack may leave, if its timing is sensitive."""
 
     ref: int | None
-    begun: float
+    started: float
     results: Results
     answered: bool = False
     tick: "asyncio.Future[None] | None" = None
@@ -177,7 +177,7 @@ class Connection:
     def _answered(self, push: _Push) -> None:
         """Handle the writer's result. In a filtered channel, a push with a rejected op waits for a tick."""
         if self._has_rejection(push.results):
-            push.tick = self._runtime.grid.after(push.begun)
+            push.tick = self._runtime.grid.after(push.started)
             push.tick.add_done_callback(self._send_acks)
         push.answered = True
         self._send_acks()
@@ -192,7 +192,7 @@ class Connection:
                 continue
             error = future.exception()
             if error is None:
-                self._ack(ref, push.begun, future.result())
+                self._ack(ref, push.started, future.result())
             elif isinstance(error, SyncError):
                 self.fail(code_of(error.code), error.message, ref=ref, retry_after=error.retry_after)
             else:
@@ -211,9 +211,9 @@ class Connection:
             return False
         return any(result.status == "rejected" for result in results.result())
 
-    def _ack(self, ref: int | None, begun: float, results: list[OpResult]) -> None:
+    def _ack(self, ref: int | None, started: float, results: list[OpResult]) -> None:
         self._buffer.put(frames.ack([result.wire() for result in results], ref=ref))
-        metrics.push_seconds.observe(time.perf_counter() - begun)
+        metrics.push_seconds.observe(time.perf_counter() - started)
         for status, count in Counter(result.status for result in results).items():
             _ops[status].inc(count)
 

@@ -32,7 +32,7 @@ class Caller:
     channel: Channel
     until: float = math.inf
     """When the token expires, in seconds since 1970."""
-    begun: float = field(default_factory=time.perf_counter, compare=False)
+    started: float = field(default_factory=time.perf_counter, compare=False)
 
     @property
     def database(self) -> str:
@@ -53,7 +53,7 @@ class Caller:
     def quantize(self) -> None:
         """Block until the response's timing no longer reveals whether a hidden record exists."""
         if self.channel.filtered:
-            wait_for_tick(self.begun)
+            wait_for_tick(self.started)
 
     def renewed(self) -> "Caller":
         """Return the caller with their current access.
