@@ -189,7 +189,7 @@ def assert_all_were_run(caller: Caller) -> None:
     assert caller.used == subcommands(moat_parser()) | {f"v1 {name}" for name in subcommands(v1_parser())}
 
 
-def untold(folder: Path) -> None:
+def assert_files_clean(folder: Path) -> None:
     """No file a command wrote holds a secret."""
     for path in folder.iterdir():
         data = path.read_bytes() if path.is_file() else b""
@@ -225,7 +225,7 @@ def test_i8_no_subcommand_of_moat_tells_a_lower_profile_what_it_hides(
     assert_all_were_run(tom)
     code, printed = tom.run("get", "jobs", "job-mine", "--json")
     assert code == 0 and '"Fix"' in printed, "the replica was in step, so that there was something to leak"
-    untold(tmp_path)
+    assert_files_clean(tmp_path)
     assert hidden_records(stage) == before and len(before) == 4
 
 
@@ -239,7 +239,7 @@ def test_i8_no_subcommand_of_moat_tells_another_tenant_anything(
     stranger = Caller(server, stage.stranger, slug, tmp_path, STRANGER)
     everything_moat_can(stranger)
     assert_all_were_run(stranger)
-    untold(tmp_path)
+    assert_files_clean(tmp_path)
     assert Change.objects.filter(tenant=stage.tenant).count() == before
 
 
