@@ -1,6 +1,6 @@
 """Settle pushes of one tenant: decide every op in memory, then write all of it with a few statements.
 
-Why it is built like this is told in docs/adr/0003-settle-in-memory.md.
+docs/adr/0003-settle-in-memory.md explains why.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from sync.settle.batch import Batch, Settlement
 from sync.settle.concurrent_edit import conflict_view
 from sync.settle.decide import decide
 from sync.settle.prefetch import load_devices, prefetch
-from sync.settle.tx import OpConflicted, Tx
+from sync.settle.tx import OpConflicted, Tx, group_by_tx
 from sync.wire.codes import Code
 from sync.wire.ops import Actor, Op, OpResult
 from tenants.errors import MoatError
@@ -29,7 +29,7 @@ PushResult = list[OpResult] | PushRejected
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What a batch came to: per push its results, or why it was refused as a whole; what to announce after COMMIT."""
+    """The result of a batch: per push its results or its rejection, and what to announce after COMMIT."""
 
     results: list[PushResult]
     commit: Commit
@@ -37,22 +37,23 @@ class BatchResult:
 
 
 def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]]) -> BatchResult:
-    """Settle pushes in order and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
+    """Settle pushes in order and write the result.
 
-    Raises what the database raises; expected failures are results.
+    The caller holds the tenant's lock, stores the tenant's counters, and announces the commit. Raises database errors
+    only; expected failures are results.
     """
     batch = Batch(locked)
     load_devices(batch, {actor.device_id for actor, _ in pushes if actor.device_id is not None})
-    refused = [_refusal(batch, actor, ops) for actor, ops in pushes]
-    prefetch(batch, [push for push, refusal in zip(pushes, refused, strict=True) if refusal is None])
+    rejections = [_rejection(batch, actor, ops) for actor, ops in pushes]
+    prefetch(batch, [push for push, rejection in zip(pushes, rejections, strict=True) if rejection is None])
     results: list[PushResult] = [
-        refusal or _settle_push(batch, actor, ops) for (actor, ops), refusal in zip(pushes, refused, strict=True)
+        rejection or _settle_push(batch, actor, ops) for (actor, ops), rejection in zip(pushes, rejections, strict=True)
     ]
     return BatchResult(results, flush(batch), batch.settlements)
 
 
-def _refusal(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRejected | None:
-    """Return why a push cannot be taken at all, if so."""
+def _rejection(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRejected | None:
+    """Return why the whole push is rejected; None if it is not."""
     try:
         batch.rules_of(actor)
     except MoatError as error:
@@ -60,19 +61,19 @@ def _refusal(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRejected | No
     if actor.device_id is None:
         return None
     if actor.device_id not in batch.devices:
-        return PushRejected(Code.REVOKED, "This device may no longer write.")
+        return PushRejected(Code.REVOKED, "This device has been revoked.")
     if len(ops) > batch.settings.push_ops:
-        return PushRejected(Code.TOO_MANY_OPS, f"A push has at most {batch.settings.push_ops} ops.")
+        return PushRejected(Code.TOO_MANY_OPS, f"A push can have at most {batch.settings.push_ops} ops.")
     last = 0
     closed: set[str] = set()
     tx: str | None = None
     for op in ops:
         if op.op_id <= last:
-            return PushRejected(Code.OP_ORDER, "The op_ids of a push must rise.")
+            return PushRejected(Code.OP_ORDER, "The op_ids in a push must be strictly increasing.")
         last = op.op_id
         if op.tx != tx:
             if op.tx in closed:
-                return PushRejected(Code.OP_ORDER, "The ops of one tx must stand next to each other.")
+                return PushRejected(Code.OP_ORDER, "Ops of the same tx must be adjacent.")
             if tx is not None:
                 closed.add(tx)
             tx = op.tx
@@ -80,45 +81,37 @@ def _refusal(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRejected | No
 
 
 def _settle_push(batch: Batch, actor: Actor, ops: Sequence[Op]) -> list[OpResult]:
-    results: list[OpResult] = []
     tx = Tx(batch, actor)
-    start, count = 0, len(ops)
-    while start < count:
-        end, name = start + 1, ops[start].tx
-        while name is not None and end < count and ops[end].tx == name:
-            end += 1
-        results.extend(_settle_tx(tx, ops[start:end]))
-        start = end
-    return results
+    return [result for group in group_by_tx(ops) for result in _settle_tx(tx, group)]
 
 
 def _settle_tx(tx: Tx, ops: Sequence[Op]) -> list[OpResult]:
     known = _known(tx, ops) if tx.device is not None and ops[0].op_id <= tx.device.highest else {}
-    if known and _stays_refused(tx, ops, known):
-        # A tx that ran into a conflict stays refused as a whole, however often it is sent.
+    if known and _stays_rejected(tx, ops, known):
+        # A tx with a conflict stays rejected as a whole, however often it is sent.
         return [known.get(position) or _aborted(op) for position, op in enumerate(ops)]
     tx.begin()
     try:
         for position, op in enumerate(ops):
             if position not in known:
                 tx.position = position
-                _take(tx, op)
+                _apply(tx, op)
         guard.check_effects(tx)
         tx.check()
-    except OpRejected as refused:
-        error = guard.without_hidden(refused, tx.rules, ops[tx.position].table)
+    except OpRejected as rejection:
+        error = guard.without_hidden(rejection, tx.rules, ops[tx.position].table)
         known[tx.position] = OpResult(
             ops[tx.position].op_id, "rejected", code=error.code, message=error.message, field=error.field
         )
-    except OpConflicted as clash:
-        known[tx.position] = _keep_conflict(tx, ops[tx.position], clash.conflict)
+    except OpConflicted as conflicted:
+        known[tx.position] = _keep_conflict(tx, ops[tx.position], conflicted.conflict)
     else:
         known.update(tx.commit())
     return [known.get(position) or _aborted(op) for position, op in enumerate(ops)]
 
 
 def _known(tx: Tx, ops: Sequence[Op]) -> dict[int, OpResult]:
-    """Return the results of ops that were answered before, by position."""
+    """Return the results of ops that were decided before, by position."""
     known: dict[int, OpResult] = {}
     if (state := tx.device) is None:
         return known
@@ -129,20 +122,20 @@ def _known(tx: Tx, ops: Sequence[Op]) -> dict[int, OpResult]:
             if conflict.state == Conflict.State.OPEN:
                 known[position] = _conflict_result(tx, op, conflict)
             else:
-                # A person decided meanwhile, and the log has the outcome: the op is dealt with.
+                # A user has resolved the conflict meanwhile, and the log has the result.
                 known[position] = OpResult(op.op_id, "duplicate", cursor=tx.batch.cursor)
     return known
 
 
-def _stays_refused(tx: Tx, ops: Sequence[Op], known: dict[int, OpResult]) -> bool:
-    """Whether a tx that is sent again ran into a conflict before, be it open or settled by now."""
+def _stays_rejected(tx: Tx, ops: Sequence[Op], known: dict[int, OpResult]) -> bool:
+    """Whether a tx that is sent again had a conflict before, open or resolved."""
     if any(result.status == "conflict" for result in known.values()):
         return True
     state = tx.device
     return state is not None and any(op.op_id in state.in_conflict and op.op_id not in state.accepted for op in ops)
 
 
-def _take(tx: Tx, op: Op) -> None:
+def _apply(tx: Tx, op: Op) -> None:
     if op.op == "settle":
         conflicts.settle_theirs(tx, op)
         return
@@ -170,19 +163,19 @@ def _conflict_result(tx: Tx, op: Op, conflict: Conflict) -> OpResult:
         conflict_view(conflict),
         tx.rules,
         conflict.table_name,
-        in_sight=guard.in_sight(tx, conflict.table_name, conflict.record_id),
+        visible=guard.is_visible(tx, conflict.table_name, conflict.record_id),
     )
     return OpResult(op.op_id, "conflict", cursor=tx.batch.cursor, conflict=view)
 
 
 def _aborted(op: Op) -> OpResult:
-    message = "Not applied, because another op of its tx was refused or is in conflict."
+    message = "Not applied because another edit in the same transaction was rejected or is in conflict."
     return OpResult(op.op_id, "rejected", code=Code.TX_ABORTED, message=message)
 
 
 def flush(batch: Batch) -> Commit:
-    """Write what a batch decided: records, the log, conflicts. The caller stores the tenant's counters."""
-    # The log first: filtered channels need the records as they were.
+    """Write what a batch decided: the log, records, and conflicts. The caller stores the tenant's counters."""
+    # The log comes first: filtered channels need the records as they were before.
     commit = changes.append_without_saving_tenant(batch.locked, batch.entries, batch.at)
     stored_documents.store(batch.tenant_id, commit.from_cursor, batch.entries)
     for table_name, record_id, version, cursor in commit.rerouted:
@@ -197,6 +190,6 @@ def flush(batch: Batch) -> Commit:
             resolution=settled.resolution,
             settled_by=settled.by,
             settled_at=batch.at,
-            told_device=settled.told,
+            told_device=settled.device_notified,
         )
     return commit

@@ -1,4 +1,4 @@
-"""An op that meets others' changes: what its device knew, who changed what, and the conflict that may come of it."""
+"""An op with concurrent changes, and the conflict it may cause."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ from sync.wire.ops import ConflictView, Op
 
 
 class ConcurrentEdit:
-    """The meeting of an op with a record that others may have changed since `base`. Reads the log only when asked."""
+    """An op on a record that others may have changed since `base`. Reads the log only when needed."""
 
     def __init__(self, tx: Tx, op: Op, row: Row, base: int) -> None:
         self.tx = tx
@@ -28,7 +28,7 @@ class ConcurrentEdit:
 
     @cached_property
     def deleted_by_others(self) -> bool:
-        """Whether someone else deleted the record since the base. Pruned tombstones no longer say who: others, then."""
+        """Whether someone else deleted the record since the base; also true for pruned tombstones, which do not say."""
         entry = self.row.versions.get(field_versions.ALL)
         if not self.row.deleted or self.base >= self.row.version:
             return False
@@ -39,22 +39,22 @@ class ConcurrentEdit:
         return frozenset(field_versions.foreign_among(self.row.versions, names, self.base, self.tx.actor.device_id))
 
     @cached_property
-    def steps(self) -> list[RecordChange]:
+    def changes(self) -> list[RecordChange]:
         """The record's newest changes, oldest first."""
-        return self.tx.batch.steps(self.row)
+        return self.tx.batch.changes_of(self.row)
 
     @cached_property
     def known(self) -> dict[str, Any] | None:
-        """The record as the op's device knew it; None when the log no longer says."""
+        """The record as the op's device knew it; None if the log has been pruned."""
         defaults = dict(self.row.table.defaults)
-        return device_base(self.tx.actor.device_id, self.base, self.steps, self.row.values(), defaults)
+        return device_base(self.tx.actor.device_id, self.base, self.changes, self.row.values(), defaults)
 
     def document(self) -> dict[str, Any]:
-        """Return the record that the op's patch was made for, as far as can be told."""
+        """Return the record that the op's patch was made for, or the current record if that is unknown."""
         return (self.known if self.moved or self.deleted_by_others else None) or self.row.values()
 
     def resolver_input(self, mine: Mapping[str, Any] | None, concurrent: Iterable[str]) -> EditConflict:
-        """Return what a resolver is shown."""
+        """Return the conflict as a resolver receives it."""
         theirs = None if self.row.deleted else self.row.values()
         actor = self.tx.actor
         return EditConflict(
@@ -62,7 +62,10 @@ class ConcurrentEdit:
         )
 
     def conflict(self, fields: Iterable[str], mine: Mapping[str, Any] | None) -> Conflict:
-        """Return the conflict to keep: all three sides of the fields the op sets, or of the whole record when one side deletes it."""
+        """Return the conflict to keep.
+
+        It holds base, mine, and theirs of the fields the op sets, or of the whole record if one of them deletes it.
+        """
         actor, row, device = self.tx.actor, self.row, self.tx.actor.device_id
         names = row.table.fields if mine is None or row.deleted else tuple(mine)
         fields = list(fields)
@@ -87,17 +90,17 @@ class ConcurrentEdit:
         )
 
     def _last_foreign(self, fields: list[str]) -> RecordChange | None:
-        """Return the newest change by others since the base that touches one of the fields, else the newest change of all."""
+        """Return the newest change by others since the base that sets one of the fields, else the newest change."""
         device = self.tx.actor.device_id
-        for step in reversed(self.steps):
-            others = step.version > self.base and (device is None or step.device != device)
-            if others and (step.op != "update" or any(name in fields for name in step.fields())):
-                return step
-        return self.steps[-1] if self.steps else None
+        for change in reversed(self.changes):
+            others = change.version > self.base and (device is None or change.device != device)
+            if others and (change.op != "update" or any(name in fields for name in change.fields())):
+                return change
+        return self.changes[-1] if self.changes else None
 
 
 def conflict_view(conflict: Conflict) -> ConflictView:
-    """Return a conflict as a device is told it."""
+    """Return a conflict as it is sent to a device."""
     return ConflictView(
         conflict=str(conflict.id),
         version=conflict.server_version,

@@ -1,4 +1,4 @@
-"""Conflicts that ops settle: by a new op that `settles` one, or by a `settle` op."""
+"""Resolve conflicts by ops: by a new op that `settles` one, or by a `settle` op."""
 
 from typing import Any
 
@@ -15,24 +15,22 @@ SUPERSEDED = "superseded"
 
 
 def find(tx: Tx, named: Any) -> Conflict:
-    """Return a conflict of the tenant that the actor may settle: a device, those of its own user; the server, any."""
+    """Return a conflict that the actor may resolve: a device, those of its own user; the server, any of the tenant."""
     conflict = tx.batch.conflict(named) if isinstance(named, str) else None
     if conflict is None or (tx.actor.device_id is not None and conflict.by != tx.actor.by):
-        raise OpRejected(
-            Code.UNKNOWN_CONFLICT, "There is no such conflict, or it is not yours to settle.", field="settles"
-        )
+        raise OpRejected(Code.UNKNOWN_CONFLICT, "The conflict doesn't exist, or you can't resolve it.", field="settles")
     return conflict
 
 
 def settle_by_op(tx: Tx, op: Op, effect: Effect) -> None:
-    """Mark the conflict an accepted op settles: `mine` when the record now is what its device wanted, else `edit`."""
+    """Mark the conflict an accepted op resolves: `mine` if the record now has the device's values, else `edit`."""
     conflict = settled_by(tx, op)
     resolution = "mine" if _as_wanted(conflict, op, effect) else "edit"
     tx.settlements.append(_settlement(tx, conflict, resolution))
 
 
 def settled_by(tx: Tx, op: Op) -> Conflict:
-    """Return the conflict an op settles. Raises `OpRefused` when it is not the actor's, or about another record."""
+    """Return the conflict an op resolves. Raises `OpRejected` if it is not the actor's, or is about another record."""
     conflict = find(tx, op.settles)
     if (conflict.table_name, conflict.record_id) != (op.table, op.id):
         raise OpRejected(Code.UNKNOWN_CONFLICT, "The conflict is about another record.", field="settles")
@@ -40,26 +38,28 @@ def settled_by(tx: Tx, op: Op) -> Conflict:
 
 
 def supersede(tx: Tx, op: Op) -> None:
-    """Mark the conflict that an op meant to settle when the op ran into a new one: the new one holds what the person wants now."""
+    """Mark the conflict an op should have resolved; the op caused a new conflict, which holds its latest values."""
     tx.batch.settle_conflict(_settlement(tx, settled_by(tx, op), SUPERSEDED))
 
 
 def settle_theirs(tx: Tx, op: Op) -> None:
-    """Take a `settle` op in; marking a settled conflict again changes nothing."""
+    """Apply a `settle` op. Marking a resolved conflict again changes nothing."""
     payload = op.payload if isinstance(op.payload, dict) else {}
     if payload.get("resolution") != "theirs":
         raise OpRejected(
-            Code.BAD_OP, 'A settle op settles with {"conflict": id, "resolution": "theirs"}.', field="resolution"
+            Code.BAD_OP,
+            'The payload of a settle op must be {"conflict": id, "resolution": "theirs"}.',
+            field="resolution",
         )
     tx.settlements.append(_settlement(tx, find(tx, payload.get("conflict")), "theirs"))
     tx.settle_ops.append((tx.position, op.op_id))
 
 
 def _settlement(tx: Tx, conflict: Conflict, resolution: str) -> Settlement:
-    """Return the settlement of a conflict by the tx's actor. The device that settles its own conflict need not be told."""
+    """Return a conflict's resolution by the tx's actor. A device that resolves its own conflict is not notified."""
     device = tx.actor.device_id
-    told = device is not None and conflict.device_id == device
-    return Settlement(conflict, resolution, tx.actor.by, wire_time(tx.batch.at), told)
+    device_notified = device is not None and conflict.device_id == device
+    return Settlement(conflict, resolution, tx.actor.by, wire_time(tx.batch.at), device_notified)
 
 
 def _as_wanted(conflict: Conflict, op: Op, effect: Effect) -> bool:

@@ -1,4 +1,4 @@
-"""What an op does, decided in memory: an effect, a refusal (`OpRefused`) or a conflict (`InConflict`)."""
+"""Decide an op in memory: an effect, a rejection (`OpRejected`), or a conflict (`OpConflicted`)."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from sync.errors import OpRejected
 from sync.log.changes import Entry
 from sync.models import Conflict
 from sync.records.rows import Row, Table
-from sync.settle import field_versions, guard
+from sync.settle import field_versions, guard, rejections
 from sync.settle.concurrent_edit import ConcurrentEdit
 from sync.settle.merge import (
     MANUAL,
@@ -33,19 +33,19 @@ Verb = Literal["insert", "update", "delete"]
 
 
 def decide(tx: Tx, op: Op) -> Effect:
-    """Return what an insert, update or delete does. Changes nothing; the caller adds the effect to the tx."""
+    """Return the effect of an insert, update, or delete. Changes nothing; the caller adds the effect to the tx."""
     if op.op not in ("insert", "update", "delete"):
-        raise OpRejected(Code.UNKNOWN_OP, "op is one of insert, update, delete and settle.")
+        raise OpRejected(Code.UNKNOWN_OP, "op must be insert, update, delete, or settle.")
     guard.require_table(tx.rules, op)
     table = table_for(tx, op)
     if op.base_version is not None and op.base_version < 0:
-        raise OpRejected(Code.BAD_OP, "base_version is missing or is no integer from 0 up.", field="base_version")
+        raise OpRejected(Code.BAD_OP, "base_version must be an integer, 0 or greater.", field="base_version")
     row = tx.row(table, op.id)
     guard.permit(tx, op, table, row)
     if op.op == "insert":
         return _insert(tx, op, table, row)
     if row is None:
-        raise OpRejected(Code.NOT_FOUND, f"There is no record {op.id!a} in {op.table}.")
+        raise rejections.not_found(op)
     base = row.version if op.base_version is None else op.base_version
     if base > row.version:
         raise _from_the_future(op, row)
@@ -55,22 +55,22 @@ def decide(tx: Tx, op: Op) -> Effect:
 
 
 def table_for(tx: Tx, op: Op) -> Table:
-    """Return the table an op is about. Raises `OpRefused`, also for an id that can be none."""
+    """Return the table of an op. Raises `OpRejected`, also if the record's ID is invalid."""
     if op.table in SYSTEM_TABLES:
-        raise OpRejected(Code.READ_ONLY, f"{op.table} is written by the server alone.")
+        raise OpRejected(Code.READ_ONLY, f"{op.table} is read-only for clients.")
     table = tx.batch.table(op.table)
     if table is None:
         raise tx.batch.unknown_table(op.table)
     if (table, op.id) not in tx.batch.found and not valid_id(op.id):
-        raise OpRejected(Code.BAD_ID, "An id is text of 1 to 128 characters without control characters.", field="id")
+        raise OpRejected(Code.BAD_ID, "An ID must be 1 to 128 characters, without control characters.", field="id")
     return table
 
 
 def _from_the_future(op: Op, row: Row | None) -> OpRejected:
-    newest = row.version if row else 0
+    latest = row.version if row else 0
     return OpRejected(
         Code.BASE_VERSION,
-        f"base_version is {op.base_version}, but the newest version is {newest}.",
+        f"base_version is {op.base_version}, but the latest version is {latest}.",
         field="base_version",
     )
 
@@ -79,7 +79,8 @@ def _effect(tx: Tx, op: Op, row: Row, verb: Verb, payload: Any, fields: dict[str
     try:
         made_at = made_at_of(op.at, tx.batch.at)
     except ValueError:
-        raise OpRejected(Code.BAD_VALUE, "at is not a time like 2026-11-21T09:00:00.000000Z.", field="at") from None
+        message = "at must be a time such as 2026-11-21T09:00:00.000000Z."
+        raise OpRejected(Code.BAD_VALUE, message, field="at") from None
     device = tx.actor.device_id
     entry = Entry(
         op.table, op.id, verb, row.version, payload, tx.actor.by, device, None if device is None else op.op_id, made_at
@@ -98,12 +99,12 @@ def _insert(tx: Tx, op: Op, table: Table, row: Row | None) -> Effect:
         raise _from_the_future(op, row)
     else:
         fate = f"was deleted (version {row.version})" if row.deleted else "exists"
-        raise OpRejected(Code.EXISTS, f"The record {op.id!a} {fate} already.", field="id")
+        raise OpRejected(Code.EXISTS, f"The record {op.id!a} already {fate}.", field="id")
     return write_whole(tx, op, new, read_insert(table, op.payload, tx.batch.unknown_field))
 
 
 def write_whole(tx: Tx, op: Op, new: Row, values: dict[str, Any]) -> Effect:
-    """Insert or revive a record with these values; `new` is a row of its own."""
+    """Insert or restore a record with these values. `new` is a copy that this function may change."""
     new.version += 1
     new.deleted = False
     new.changed = values
@@ -131,22 +132,22 @@ def _update(tx: Tx, op: Op, row: Row, base: int) -> Effect:
 
 
 def _merge(edit: ConcurrentEdit, changes: dict[str, Any]) -> Effect:
-    """Bring an update together with what others changed since its base."""
+    """Merge an update with what others changed since its base."""
     policy = edit.row.table.spec.conflict_policy
     if policy not in POLICIES:
         return _resolved(edit, changes, edit.concurrent(changes))
-    # Most often nothing met: then every policy but `manual` writes the changes as they are.
+    # Usually no field is concurrent; then every policy except `manual` writes the changes as they are.
     concurrent = edit.concurrent(changes)
     if not concurrent and policy != MANUAL:
-        outcome: MergeResult | FieldConflict = MergeResult(changes)
+        merged: MergeResult | FieldConflict = MergeResult(changes)
     else:
-        outcome = merge_update(policy, _as_update(edit, changes, concurrent))
-    if isinstance(outcome, FieldConflict):
-        raise OpConflicted(edit.conflict(outcome.fields, changes))
-    effect = write_fields(edit.tx, edit.op, edit.row, outcome.values)
-    effect.status, effect.kept = "merged", outcome.kept
-    if outcome.kept:
-        effect.loser = _lost(edit, outcome.kept, changes)
+        merged = merge_update(policy, _as_update(edit, changes, concurrent))
+    if isinstance(merged, FieldConflict):
+        raise OpConflicted(edit.conflict(merged.fields, changes))
+    effect = write_fields(edit.tx, edit.op, edit.row, merged.values)
+    effect.status, effect.kept = "merged", merged.kept
+    if merged.kept:
+        effect.resolved_conflict = _server_won(edit, merged.kept, changes)
     return effect
 
 
@@ -155,7 +156,7 @@ def _as_update(edit: ConcurrentEdit, changes: Mapping[str, Any], concurrent: fro
 
 
 def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect:
-    """Set fields of a live record; those that hold the value already are left out of its change."""
+    """Set fields of a live record. Fields that already have the value are left out of the change."""
     new, json_fields = row.copy(), row.table.json_fields
     patch: list[dict[str, Any]] = []
     written: dict[str, Any] = {}
@@ -176,8 +177,8 @@ def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect
     return _effect(tx, op, new, "update", patch, written)
 
 
-def _lost(edit: ConcurrentEdit, fields: tuple[str, ...], mine: Mapping[str, Any] | None) -> Conflict:
-    """Return a conflict that the policy settled for the server; its maker hears of it in the ack."""
+def _server_won(edit: ConcurrentEdit, fields: tuple[str, ...], mine: Mapping[str, Any] | None) -> Conflict:
+    """Return a conflict that the policy resolved for the server. The ack notifies the op's device of it."""
     conflict = edit.conflict(fields, mine)
     conflict.state, conflict.resolution = Conflict.State.SETTLED, SERVER_WINS
     conflict.settled_at, conflict.told_device = edit.tx.batch.at, True
@@ -188,20 +189,20 @@ def _update_deleted(edit: ConcurrentEdit, changes: dict[str, Any]) -> Effect:
     tx, op, row = edit.tx, edit.op, edit.row
     if not edit.deleted_by_others:
         raise OpRejected(
-            Code.DELETED, f"The record is deleted. Insert it with base_version {row.version} to bring it back."
+            Code.DELETED, f"This record was deleted. To restore it, insert it with base_version {row.version}."
         )
     mine = {**row.values(), **changes}
     policy = row.table.spec.conflict_policy
     if policy not in POLICIES:
         return _resolved(edit, mine, frozenset(changes))
     decision = merge_with_deleted(policy)
-    if decision == "clash":
+    if decision == "conflict":
         raise OpConflicted(edit.conflict(changes, mine))
     if decision == "revive":
         return _revive(edit, mine)
     effect = _rewrite(tx, op, row, "delete", None)
     effect.status, effect.kept = "merged", tuple(changes)
-    effect.loser = _lost(edit, effect.kept, mine)
+    effect.resolved_conflict = _server_won(edit, effect.kept, mine)
     return effect
 
 
@@ -213,7 +214,7 @@ def _revive(edit: ConcurrentEdit, values: dict[str, Any]) -> Effect:
 
 
 def _rewrite(tx: Tx, op: Op, row: Row, verb: Verb, payload: Any) -> Effect:
-    """Raise a record's version and leave it as it is: the op was accepted, and others' state stays."""
+    """Increment a record's version and leave it as it is: the op is accepted, and others' values stay."""
     new = row.copy()
     new.version += 1
     return _effect(tx, op, new, verb, payload, {})
@@ -229,13 +230,13 @@ def _delete(tx: Tx, op: Op, row: Row, base: int) -> Effect:
         return _resolved(edit, None, concurrent)
     decision = merge_delete(policy, foreign=edit.moved)
     ordered = tuple(name for name in row.table.fields if name in concurrent)
-    if decision == "clash":
+    if decision == "conflict":
         raise OpConflicted(edit.conflict(ordered, None))
     if decision == "delete":
         effect = remove(tx, op, row)
     else:
         effect = _rewrite(tx, op, row, "update", [])
-        effect.kept, effect.loser = ordered, _lost(edit, ordered, None)
+        effect.kept, effect.resolved_conflict = ordered, _server_won(edit, ordered, None)
     effect.status = "merged" if edit.moved else "applied"
     return effect
 
@@ -250,7 +251,7 @@ def remove(tx: Tx, op: Op, row: Row) -> Effect:
 
 
 def _resolved(edit: ConcurrentEdit, mine: dict[str, Any] | None, concurrent: frozenset[str]) -> Effect:
-    """Let the object type's own resolver decide. `mine` is the whole record when others deleted it, None for a delete."""
+    """Let the object type's own resolver decide. `mine` is the whole record if others deleted it, None for a delete."""
     tx, op, row = edit.tx, edit.op, edit.row
     resolver = resolver_of(row.table.spec.conflict_policy)
     answer: Answer | None = ask(resolver, edit.resolver_input(mine, concurrent)) if resolver else Accept()

@@ -1,7 +1,7 @@
-"""Settle one push of a CBOR client (docs/spec/syncprotocol-v1.md): versions are the client's own, and the whole push is one tx.
+"""Settle one push of a CBOR client (docs/spec/syncprotocol-v1.md). Clients choose the versions, and a push is one tx.
 
-The engine stays what it is: ops become the same effects, are written by the same `flush`, and live clients see ordinary changes.
-Rights are those in force at the commit (`sync.settle.entity_rights`).
+Ops become the same effects as ops of WebSocket clients, and the same `flush` writes them, so live clients receive
+ordinary changes. The access rules are those in force at the commit (`sync.settle.entity_rights`).
 """
 
 from collections.abc import Sequence
@@ -38,11 +38,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_000
 _FAR = 2**62
 _NEAR = 2**20
-"""Versions that one device may make of a record on its own."""
+"""How far above the record's version a client's version may be, once it is above `_FAR`."""
 
 
-class EntityRefused(Exception):
-    """An op of a push cannot be applied, and so nothing of the push is. `position` counts from 0."""
+class EntityRejected(Exception):
+    """An op of a push cannot be applied, so nothing of the push is. `position` counts from 0."""
 
     def __init__(self, position: int, error: OpRejected) -> None:
         super().__init__(error.message)
@@ -55,23 +55,25 @@ class _Push:
     tx: Tx
     field_merge: bool
     settled: set[int] = field(default_factory=set)
-    silent: list[int] = field(default_factory=list)
-    lost: list[ConflictedOp] = field(default_factory=list)
+    unchanged: list[int] = field(default_factory=list)
+    conflicted: list[ConflictedOp] = field(default_factory=list)
 
 
 def settle_entities(
     locked: LockedTenant, actor: Actor, ops: Sequence[EntityOp], *, field_merge: bool, room: int
 ) -> tuple[Pushed, BatchResult]:
-    """Settle a push and write the outcome. The caller holds the tenant's lock, stores its counters and announces.
+    """Settle a push and write the result.
 
-    Of conflicts at most `room` bytes of documents are told, but at least one; it is acknowledged no further than told.
-    Raises `EntityRefused` when an op cannot be applied, `PushRefused` when the device or its user may not write; then nothing is.
+    The caller holds the tenant's lock, stores the tenant's counters, and announces the commit. The result reports
+    conflicts with at most `room` bytes of documents, but at least one, and acknowledges no op after the last reported
+    conflict. Raises `EntityRejected` if an op cannot be applied and `PushRejected` if the device or its user may not
+    write. Then nothing is written.
     """
     batch = Batch(locked)
     device = actor.device_id or ""
     load_devices(batch, {device})
     if device not in batch.devices:
-        raise PushRejected(Code.REVOKED, "This device may no longer write.")
+        raise PushRejected(Code.REVOKED, "This device has been revoked.")
     tx = _tx(batch, actor)
     plain = [_prepared(tx, op) for op in ops]
     prefetch(batch, [(actor, sorted((one.op for one in plain), key=lambda op: op.op_id))])
@@ -80,22 +82,22 @@ def settle_entities(
     try:
         for position, (op, prepared) in enumerate(zip(ops, plain, strict=True)):
             tx.position = position
-            _take(push, op, prepared)
+            _apply(push, op, prepared)
         guard.check_effects(tx)
         tx.check()
     except OpRejected as error:
-        refused = guard.without_hidden(error, tx.rules, ops[tx.position].collection)
-        raise EntityRefused(tx.position, refused) from None
+        visible = guard.without_hidden(error, tx.rules, ops[tx.position].collection)
+        raise EntityRejected(tx.position, visible) from None
     tx.commit()
     commit = flush(batch)
-    views, untold = keep(batch, actor, push.lost, room)
-    _remember(device, push.silent, commit)
-    acknowledged = max(push.settled, default=0) if untold is None else untold - 1
+    views, unreported = keep(batch, actor, push.conflicted, room)
+    _remember(device, push.unchanged, commit)
+    acknowledged = max(push.settled, default=0) if unreported is None else unreported - 1
     return Pushed(acknowledged, views), BatchResult([], commit, batch.settlements)
 
 
 def _tx(batch: Batch, actor: Actor) -> Tx:
-    """Return the push's tx, under the actor's rights as of this transaction."""
+    """Return the push's tx, under the actor's access rules as of this transaction."""
     try:
         return Tx(batch, actor)
     except MoatError as error:
@@ -104,7 +106,10 @@ def _tx(batch: Batch, actor: Actor) -> Tx:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """An op as the engine has it: an insert with the declared fields, or a delete. `problem` is why its document cannot be taken."""
+    """An op as the engine has it: an insert with the declared fields, or a delete.
+
+    `problem` is the rejection of its document, if any.
+    """
 
     op: Op
     problem: OpRejected | None = None
@@ -132,7 +137,7 @@ def _prepared(tx: Tx, op: EntityOp) -> _Prepared:
     return _Prepared(Op(op.op_id, None, op.collection, op.entity_id, "insert", payload=payload, at=made_at), problem)
 
 
-def _take(push: _Push, op: EntityOp, prepared: _Prepared) -> None:
+def _apply(push: _Push, op: EntityOp, prepared: _Prepared) -> None:
     tx, engine_op = push.tx, prepared.op
     if op.op_id in push.settled or (tx.device is not None and op.op_id in tx.device.accepted):
         push.settled.add(op.op_id)
@@ -144,8 +149,8 @@ def _take(push: _Push, op: EntityOp, prepared: _Prepared) -> None:
     row = tx.row(table, op.entity_id)
     push.settled.add(op.op_id)
     view = rights.view_for(tx, table)
-    if row is not None and _changes_nothing(view, row, op) and guard.in_sight(tx, op.collection, op.entity_id):
-        push.silent.append(op.op_id)
+    if row is not None and _changes_nothing(view, row, op) and guard.is_visible(tx, op.collection, op.entity_id):
+        push.unchanged.append(op.op_id)
         _settle_earlier(tx, op)
         return
     rights.permit(tx, engine_op, table, row)
@@ -159,16 +164,16 @@ def _take(push: _Push, op: EntityOp, prepared: _Prepared) -> None:
         return
     resolution = resolve(tx, op, engine_op, row, view, field_merge=push.field_merge)
     if resolution.kind == "keep":
-        push.lost.append(ConflictedOp(op, engine_op, row, resolution, view))
+        push.conflicted.append(ConflictedOp(op, engine_op, row, resolution, view))
     else:
         tx.add(op.op_id, _resolved(tx, op, engine_op, row, resolution))
         _settle_earlier(tx, op)
 
 
 def _require_near(op: EntityOp, row: Row | None) -> None:
-    """Refuse a version that leaves none above it to whoever edits the record next. Clocks in nanoseconds are well below."""
+    """Reject a version so high that the next editor has no room above it. Nanosecond clocks are well below."""
     if op.version > _FAR and op.version > _NEAR + (0 if row is None else version_of(row)):
-        raise OpRejected(Code.BAD_VALUE, f"entityVersion is at most {_FAR}.", field="entityVersion")
+        raise OpRejected(Code.BAD_VALUE, f"entityVersion must be at most {_FAR}.", field="entityVersion")
 
 
 def _changes_nothing(view: DocumentView, row: Row, op: EntityOp) -> bool:
@@ -178,7 +183,10 @@ def _changes_nothing(view: DocumentView, row: Row, op: EntityOp) -> bool:
 
 
 def _applied(tx: Tx, op: EntityOp, engine_op: Op, table: Table, row: Row | None, version: int) -> Effect:
-    """Return what an accepted op does: the record as its maker has it, under this version; what is not theirs stays as it is."""
+    """Return the effect of an accepted op: the record as its client has it, under this version.
+
+    Fields that the client may not write keep the server's value.
+    """
     body = op.body
     if body is None:
         effect = _tombstone(tx, engine_op, table) if row is None else remove(tx, engine_op, row)
@@ -193,7 +201,7 @@ def _applied(tx: Tx, op: EntityOp, engine_op: Op, table: Table, row: Row | None,
 
 
 def _tombstone(tx: Tx, op: Op, table: Table) -> Effect:
-    """Delete what was never seen here, so that an older upsert that comes later does not bring it back."""
+    """Delete a record that the server never had, so that an older upsert arriving later does not restore it."""
     new = Row(table, None, op.id)
     new.changed = dict.fromkeys(table.fields)
     return remove(tx, op, new)
@@ -207,7 +215,7 @@ def _with_body(effect: Effect, body: StoredDocument) -> Effect:
 
 
 def _resolved(tx: Tx, op: EntityOp, engine_op: Op, row: Row, resolution: Resolution) -> Effect:
-    """Return what an op does that lost by its version, and that the object type's policy lets through all the same."""
+    """Return the effect of an op whose version was too low but which the object type's policy accepts."""
     table, version = row.table, document.next_version(version_of(row))
     if resolution.kind == "accept":
         return _applied(tx, op, engine_op, table, row, version)
@@ -216,14 +224,15 @@ def _resolved(tx: Tx, op: EntityOp, engine_op: Op, row: Row, resolution: Resolut
 
 
 def _settle_earlier(tx: Tx, op: EntityOp) -> None:
-    """An op that was in conflict came again and was accepted: its conflict is over."""
+    """Resolve the open conflict of an op that was sent again and accepted."""
     earlier = tx.device.in_conflict.get(op.op_id) if tx.device is not None else None
     if earlier is not None and earlier.state == Conflict.State.OPEN:
-        tx.batch.settle_conflict(Settlement(earlier, SUPERSEDED, tx.actor.by, wire_time(tx.batch.at), told=True))
+        at = wire_time(tx.batch.at)
+        tx.batch.settle_conflict(Settlement(earlier, SUPERSEDED, tx.actor.by, at, device_notified=True))
 
 
 def _remember(device: str, op_ids: Sequence[int], commit: Commit) -> None:
-    """Keep the op_ids that were acknowledged without a change: sent again, they still are duplicates."""
+    """Store the op_ids that were acknowledged without a change, so that they count as duplicates when sent again."""
     for op_id in sorted(op_ids):
         if PrunedOps.objects.filter(device_id=device, low__lte=op_id, high__gte=op_id).exists():
             continue

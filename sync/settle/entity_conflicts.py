@@ -1,4 +1,4 @@
-"""A CBOR client's op that lost by its version: what the object type's policy makes of it on this door, and the conflict that is kept."""
+"""Resolve ops of CBOR clients whose version was too low, by the object type's policy, and store the conflicts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +28,10 @@ REJECTED = "rejected"
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What becomes of an op: `accept` it as it is, `write` these values and bytes, or `keep` the server's state and report it.
+    """How an op is resolved: `accept` it as it is, `write` these values and bytes, or `keep` the server's state.
 
-    `settled` names the policy that decided for the server; empty when a person still has to.
+    With `keep` the client receives the conflict. `settled` names the policy that decided for the server; it is empty
+    if a user has to decide.
     """
 
     kind: Literal["accept", "write", "keep"]
@@ -41,7 +42,7 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class ConflictedOp:
-    """An op that was not applied, and the record it met."""
+    """An op that was not applied, and the record it was for."""
 
     op: EntityOp
     engine_op: Op
@@ -51,31 +52,31 @@ class ConflictedOp:
 
 
 _ACCEPT = Resolution("accept")
-_PERSON = Resolution("keep")
+_ASK_USER = Resolution("keep")
 _SERVER = Resolution("keep", settled=SERVER_WINS)
 
 
 def resolve(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView, *, field_merge: bool) -> Resolution:
-    """Decide an op whose version is not above the record's."""
+    """Resolve an op whose version is not above the record's."""
     policy = row.table.spec.conflict_policy
     if policy == LAST_WRITE_WINS:
         return _ACCEPT
     if policy == MANUAL:
-        return _PERSON
+        return _ASK_USER
     if policy == SERVER_WINS or (policy == FIELD_MERGE and not field_merge):
         return _SERVER
-    return _merged(tx, op, row, view) if policy == FIELD_MERGE else _asked(tx, op, engine_op, row, view)
+    return _merged(tx, op, row, view) if policy == FIELD_MERGE else _by_resolver(tx, op, engine_op, row, view)
 
 
 def _merged(tx: Tx, op: EntityOp, row: Row, view: DocumentView) -> Resolution:
-    """Merge what the op's maker sees; what they may not write is the server's."""
+    """Merge what the op's user may see. Fields they may not write keep the server's value."""
     base = _before(tx, op, row)
     if op.body is None or row.deleted or base is None:
-        return _PERSON
+        return _ASK_USER
     stored = body_of(row)
     merged = document.merge(view.shown(base, dict), op.body, view.shown(stored, row.values))
     if merged is None:
-        return _PERSON
+        return _ASK_USER
     from_body = document.declared(merged, kinds_for(view, row.table))
     only = None if view.free else view.writable_fields()
     return Resolution(
@@ -84,16 +85,16 @@ def _merged(tx: Tx, op: EntityOp, row: Row, view: DocumentView) -> Resolution:
 
 
 def _before(tx: Tx, op: EntityOp, row: Row) -> bytes | None:
-    """Return the record as it was when its maker last saw it, as far as the version they propose tells."""
+    """Return the record as its client last saw it, judging by the version the client proposes."""
     found = sql.fetch_one(
-        "SELECT cbor FROM v1_changes WHERE tenant_id = %s AND table_name = %s AND record_id = %s AND entity_version < %s "
-        "ORDER BY cursor DESC LIMIT 1",
+        "SELECT cbor FROM v1_changes WHERE tenant_id = %s AND table_name = %s AND record_id = %s "
+        "AND entity_version < %s ORDER BY cursor DESC LIMIT 1",
         [tx.batch.tenant_id, row.table.spec.table_name, row.id, op.version],
     )
     return bytes(found[0]) if found is not None and found[0] is not None else None
 
 
-def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) -> Resolution:
+def _by_resolver(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) -> Resolution:
     """Let the object type's own resolver decide."""
     mine = None if op.verb == "delete" else {**row.values(), **values_for(tx, view, engine_op, row)}
     theirs, policy = None if row.deleted else row.values(), row.table.spec.conflict_policy
@@ -110,24 +111,24 @@ def _asked(tx: Tx, op: EntityOp, engine_op: Op, row: Row, view: DocumentView) ->
     if isinstance(answer, Reject):
         return Resolution("keep", settled=REJECTED)
     if not isinstance(answer, Merged) or row.deleted:
-        return _PERSON
+        return _ASK_USER
     given = {name: clean_field(row.table, name, value, tx.batch.unknown_field) for name, value in answer.values.items()}
     check_values(row.table, given)
     return Resolution("write", given, document.edited(body_of(row), given, lambda: {**row.values(), **given}))
 
 
 def keep(
-    batch: Batch, actor: Actor, lost: Sequence[ConflictedOp], room: int
+    batch: Batch, actor: Actor, conflicted: Sequence[ConflictedOp], room: int
 ) -> tuple[tuple[EntityConflictView, ...], int | None]:
-    """Store conflicts and return what their client is told, with the number of the first op that it is not told of for want of room.
+    """Store conflicts. Return those to send, and the op_id of the first one that `room` bytes leave out, if any.
 
-    After the records and the log were written. What is not told is when the op is sent again.
+    Call it after the records and the log were written. A conflict that is left out is sent when its op is sent again.
     """
-    times = _times(batch, {each.row.cursor for each in lost})
-    for each in lost:
+    times = _times(batch, {each.row.cursor for each in conflicted})
+    for each in conflicted:
         _store(batch, actor, each)
     views: list[EntityConflictView] = []
-    for each in sorted(lost, key=lambda one: one.op.op_id):
+    for each in sorted(conflicted, key=lambda one: one.op.op_id):
         state = _state(each)
         room -= len(state) + len(each.op.body or b"")
         if room < 0 and views:
@@ -138,9 +139,10 @@ def keep(
     return tuple(views), None
 
 
-def _state(lost: ConflictedOp) -> bytes:
-    """Return the server's side of a conflict as the op's maker sees it."""
-    return b"" if lost.row.deleted else lost.view.shown(body_of(lost.row), lost.row.values)
+def _state(conflicted: ConflictedOp) -> bytes:
+    """Return the server's version of a conflict as the op's user may see it."""
+    row = conflicted.row
+    return b"" if row.deleted else conflicted.view.shown(body_of(row), row.values)
 
 
 def _times(batch: Batch, cursors: set[int]) -> dict[int, int]:
@@ -150,19 +152,19 @@ def _times(batch: Batch, cursors: set[int]) -> dict[int, int]:
     return {cursor: round(datetime.fromisoformat(decode_line(line)["at"]).timestamp() * 1000) for cursor, line in found}
 
 
-def _store(batch: Batch, actor: Actor, lost: ConflictedOp) -> None:
-    op, row, device = lost.op, lost.row, batch.devices[actor.device_id or ""]
+def _store(batch: Batch, actor: Actor, conflicted: ConflictedOp) -> None:
+    op, row, device = conflicted.op, conflicted.row, batch.devices[actor.device_id or ""]
     conflict = device.in_conflict.get(op.op_id)
     if conflict is not None and _is_same(conflict, op):
         return
     if conflict is None:
         conflict = Conflict(tenant_id=batch.tenant_id, device_id=actor.device_id, op_id=op.op_id)
         device.in_conflict[op.op_id] = conflict
-    mine = _mine(batch, lost)
+    mine = _mine(batch, conflicted)
     theirs = None if row.deleted else row.values()
     concurrent = mine or row.table.fields
     names = sorted(name for name in concurrent if (mine or {}).get(name) != (theirs or {}).get(name))
-    settled = lost.resolution.settled
+    settled = conflicted.resolution.settled
     known = {name: value for name, value in mine.items() if name in names or row.deleted} if mine is not None else None
     for name, value in {
         "table_name": op.collection,
@@ -188,7 +190,7 @@ def _store(batch: Batch, actor: Actor, lost: ConflictedOp) -> None:
 
 
 def _is_same(conflict: Conflict, op: EntityOp) -> bool:
-    """Whether a conflict is kept already for the very same op: it was sent again because its answer was lost."""
+    """Whether the conflict was already stored for an identical op, sent again because its response was lost."""
     kept = EntityConflict.objects.filter(conflict_id=conflict.pk).first()
     return (
         kept is not None
@@ -201,14 +203,14 @@ def _bytes(value: bytes | memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def _mine(batch: Batch, lost: ConflictedOp) -> dict[str, Any] | None:
-    """Return what the op's maker wants of the fields that are theirs to choose: whoever settles for them writes no others."""
-    if lost.op.verb == "delete":
+def _mine(batch: Batch, conflicted: ConflictedOp) -> dict[str, Any] | None:
+    """Return the op's values of the fields its user may write. Resolving the conflict as `mine` writes only these."""
+    if conflicted.op.verb == "delete":
         return None
-    view = lost.view
-    only = None if view.free else view.readable_fields() if lost.row.deleted else view.writable_fields()
+    row, view = conflicted.row, conflicted.view
+    only = None if view.free else view.readable_fields() if row.deleted else view.writable_fields()
     try:
-        return read_insert(lost.row.table, lost.engine_op.payload, batch.unknown_field, only)
+        return read_insert(row.table, conflicted.engine_op.payload, batch.unknown_field, only)
     except OpRejected:
-        # It could not have been applied anyway; what was sent is kept as it came.
+        # The op could not have been applied anyway. Its document is stored as sent.
         return {}

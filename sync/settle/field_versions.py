@@ -1,9 +1,10 @@
-"""Pure: per field, which version changed it last and who did, so that a merge knows what others changed since a base.
+"""Pure: per field, the version and device of its last change, so that a merge finds what others changed since a base.
 
-An entry is `[version, device]`, or `[version, device, other]` where `other` is the newest version in which anybody else
-changed the field: it tells a device that merged with others' work once that its next op, made before it saw the result,
-still has their work ahead of it. The key `*` stands for every field without an entry of its own (after a delete or a
-revival); without it such a field has version 1, its insert. Writes without a device (None) are always somebody else's.
+An entry is `[version, device]`, or `[version, device, other]` where `other` is the newest version in which any other
+device changed the field. With `other`, a device's op made before it received a merge result is still concurrent with
+the others' changes in that result. The key `*` stands for every field without an entry of its own, after a delete or
+restore. Without it such a field has version 1, its insert. Writes without a device (None) always count as someone
+else's.
 """
 
 from collections.abc import Iterable
@@ -40,7 +41,7 @@ def touched(versions: Versions, fields: Iterable[str], version: int, device: str
     general = versions.get(ALL)
     for name in fields:
         entry = versions.get(name, general)
-        # Every entry of the same device without others' work in between looks alike: the common case.
+        # The common case: the same device changed the field before, and no other device in between.
         if entry is None or (len(entry) == 2 and entry[1] == device):
             out[name] = [version, device]
         else:
@@ -49,13 +50,13 @@ def touched(versions: Versions, fields: Iterable[str], version: int, device: str
 
 
 def replaced(versions: Versions, version: int, device: str | None) -> Versions:
-    """Return the versions after a change of the whole record: a delete or a revival."""
+    """Return the versions after a change of the whole record: a delete or a restore."""
     other = max((_other(entry, device) for entry in versions.values()), default=0)
     return {ALL: _entry(version, device, other)}
 
 
 def _other(entry: list[Any], device: str | None) -> int:
-    """Return the newest version in which anybody but `device` made the change an entry tells of; 0 for none."""
+    """Return the newest version in an entry made by anyone but `device`; 0 for none."""
     if entry[1] != device:
         version: int = entry[0]
         return version

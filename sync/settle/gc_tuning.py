@@ -1,13 +1,13 @@
-"""How a process that settles many ops collects garbage."""
+"""Tune the garbage collector for settling pushes."""
 
 import gc
 
 
 def reduce_gc() -> None:
-    """Collect less often, and never walk what is loaded by now.
+    """Collect less often, and never scan the objects that exist now.
 
-    Settling makes many short-lived objects. Without this, a seventh of its time goes into collections that walk everything
-    Django has loaded, over and over.
+    Settling creates many short-lived objects. Without this, a seventh of its time goes into collections that
+    repeatedly scan everything Django has loaded.
     """
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)

@@ -1,7 +1,7 @@
-"""Pure: what becomes of an op that did not know about others' changes. See docs/spec/merging.md.
+"""Pure: merge an op with concurrent changes. See docs/spec/merging.md.
 
-Values are wire values by field name. Nothing here knows tables, logs or databases; whatever is costly to know (the base)
-is asked for through a callable, and only when it matters.
+Values are wire values by field name. Nothing here knows tables, logs, or databases. What is costly to read (the base)
+comes from a callable, which is called only when needed.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +20,12 @@ _MISSING: Final = object()
 
 
 class NotMergeable(Exception):
-    """Both sides changed the same thing differently."""
+    """Both sides changed the same value differently."""
 
 
 @dataclass(frozen=True, slots=True)
 class MergeResult:
-    """Write these values. In the fields named by `kept` the server's value stayed."""
+    """Write these values. The fields named by `kept` keep the server's value."""
 
     values: dict[str, Any]
     kept: tuple[str, ...] = ()
@@ -33,18 +33,18 @@ class MergeResult:
 
 @dataclass(frozen=True, slots=True)
 class FieldConflict:
-    """A true conflict in these fields: a person decides."""
+    """A conflict in these fields, which a user has to resolve."""
 
     fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """An update made before others' changes were known.
+    """An update made without knowledge of others' changes.
 
-    `mine` holds what the op sets, `theirs` answers the server's value of a field, `contested` names the fields of `mine`
-    that someone else changed since the base, `json_fields` those merged from the inside, and `base` answers the record as
-    the device knew it, or None when the log no longer says.
+    `mine` holds what the op sets. `theirs` returns the server's value of a field. `concurrent` names the fields of
+    `mine` that someone else changed since the base. The values of `json_fields` are merged key by key. `base` returns
+    the record as the device knew it, or None if the log has been pruned.
     """
 
     mine: Mapping[str, Any]
@@ -55,22 +55,22 @@ class Update:
 
 
 def merge_update(policy: str, update: Update) -> MergeResult | FieldConflict:
-    """Merge an update with others' changes to the same live record. A resolver's dotted path is no policy here."""
+    """Merge an update with others' changes to the same live record. `policy` is one of `POLICIES`."""
     if policy == LAST_WRITE_WINS:
         return MergeResult(dict(update.mine))
     if policy == MANUAL:
         return FieldConflict(tuple(name for name in update.mine if name in update.concurrent) or tuple(update.mine))
-    values, clashing = _merge_fields(update)
-    if not clashing:
+    values, conflicting = _merge_fields(update)
+    if not conflicting:
         return MergeResult(values)
     if policy == SERVER_WINS:
-        return MergeResult(values, tuple(clashing))
-    return FieldConflict(tuple(clashing))
+        return MergeResult(values, tuple(conflicting))
+    return FieldConflict(tuple(conflicting))
 
 
 def _merge_fields(update: Update) -> tuple[dict[str, Any], list[str]]:
     values: dict[str, Any] = {}
-    clashing: list[str] = []
+    conflicting: list[str] = []
     for name, mine in update.mine.items():
         if name not in update.concurrent:
             values[name] = mine
@@ -81,8 +81,8 @@ def _merge_fields(update: Update) -> tuple[dict[str, Any], list[str]]:
         try:
             values[name] = _merge_inside(update, name, mine, theirs)
         except NotMergeable:
-            clashing.append(name)
-    return values, clashing
+            conflicting.append(name)
+    return values, conflicting
 
 
 def _merge_inside(update: Update, name: str, mine: Any, theirs: Any) -> Any:
@@ -94,24 +94,25 @@ def _merge_inside(update: Update, name: str, mine: Any, theirs: Any) -> Any:
     return three_way(base.get(name), mine, theirs)
 
 
-def merge_delete(policy: str, *, foreign: bool) -> Literal["delete", "keep", "clash"]:
-    """Decide a delete of a live record; `foreign` when someone else changed it since the base."""
+def merge_delete(policy: str, *, foreign: bool) -> Literal["delete", "keep", "conflict"]:
+    """Decide a delete of a live record. `foreign`: someone else changed it since the base."""
     if not foreign or policy == LAST_WRITE_WINS:
         return "delete"
-    return "keep" if policy == SERVER_WINS else "clash"
+    return "keep" if policy == SERVER_WINS else "conflict"
 
 
-def merge_with_deleted(policy: str) -> Literal["revive", "keep", "clash"]:
+def merge_with_deleted(policy: str) -> Literal["revive", "keep", "conflict"]:
     """Decide an update of a record that someone else deleted since the base."""
     if policy == LAST_WRITE_WINS:
         return "revive"
-    return "keep" if policy == SERVER_WINS else "clash"
+    return "keep" if policy == SERVER_WINS else "conflict"
 
 
 def three_way(base: Any, mine: Any, theirs: Any) -> Any:
-    """Merge two JSON values that were made from the same base; raises `Contended` where both changed the same thing.
+    """Merge two JSON values made from the same base. Raises `NotMergeable` if both changed the same value.
 
-    Objects merge key by key, lists whose items all are objects with an own `id` merge item by item, anything else is atomic.
+    Objects merge key by key. Lists merge item by item if every item is an object with an `id` that is unique in the
+    list. Anything else is atomic.
     """
     if mine is theirs or _equal(mine, theirs) or _equal(base, theirs):
         return mine
@@ -129,7 +130,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _mergeable(base: Any, kind: type) -> bool:
-    # Where the base had nothing, two new containers merge as if both had grown from an empty one.
+    # If the base had no value, two new containers merge as if both started from an empty one.
     return base is _MISSING or base is None or isinstance(base, kind)
 
 
@@ -155,7 +156,7 @@ def _by_id(items: list[Any]) -> dict[Any, Any]:
 def _merge_lists(base: list[Any], mine: list[Any], theirs: list[Any]) -> list[Any]:
     before, ours, others = _by_id(base), _by_id(mine), _by_id(theirs)
     merged = _merge_dicts(before, ours, others)
-    # The order is theirs, unless only mine re-ordered what both still have.
+    # The order is theirs, unless only mine reordered the items that both still have.
     shared = [key for key in before if key in ours and key in others]
     theirs_kept_order = [key for key in others if key in shared] == shared
     order = (

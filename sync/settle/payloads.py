@@ -1,4 +1,4 @@
-"""What a payload wants to set: field → clean wire value, or a refusal that names the field."""
+"""Read payloads: field → clean wire value, or a rejection that names the field."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -23,32 +23,32 @@ _BAD_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def valid_id(value: object) -> bool:
-    """Whether a value can be a record's id: 1 to 128 characters, no control characters, no lone surrogates."""
+    """Whether a value can be a record's ID: 1 to 128 characters, no control characters, no lone surrogates."""
     return type(value) is str and 0 < len(value) <= 128 and not _BAD_ID.search(value)
 
 
 def clean_field(table: Table, name: str, value: Any, unknown: Unknown) -> Any:
-    """Return a field's value in wire form; raises `OpRefused` with the field's name."""
+    """Return a field's value in wire form. Raises `OpRejected` with the field's name."""
     clean = table.cleaners.get(name)
     if clean is None:
         raise unknown(table, name)
     try:
         return clean(value)
     except InvalidValue as error:
-        raise _refused(name, error) from None
+        raise _rejection(name, error) from None
 
 
-def _refused(name: str, error: InvalidValue) -> OpRejected:
+def _rejection(name: str, error: InvalidValue) -> OpRejected:
     return OpRejected(_VALUE_CODES.get(error.code, Code.BAD_VALUE), f"{name}: {error.message}", field=name)
 
 
 def read_insert(table: Table, payload: Any, unknown: Unknown, only: Collection[str] | None = None) -> dict[str, Any]:
-    """Return every field of a new record: as given, else its default, else null. `object_type` and `status` come checked.
+    """Return every field of a new record, as given, else its default, else null. Checks `object_type` and `status`.
 
-    `only` narrows it to some fields, for a record whose others stay as they are.
+    `only` restricts the result to some fields, for a record whose other fields stay as they are.
     """
     if type(payload) is not dict:
-        raise OpRejected(Code.BAD_OP, "The payload of an insert is an object of field values.")
+        raise OpRejected(Code.BAD_OP, "The payload of an insert must be an object of field values.")
     values = dict.fromkeys(table.fields)
     for name, value in table.defaults:
         values[name] = value
@@ -56,14 +56,14 @@ def read_insert(table: Table, payload: Any, unknown: Unknown, only: Collection[s
         if allowed:
             values[name] = allowed[0]
     cleaners = table.cleaners
-    for name, value in payload.items():  # in line, not by `clean_field`: it is most of what an insert costs
+    for name, value in payload.items():  # inline instead of `clean_field`: this is most of the cost of an insert
         if value is not None or name not in RECORD_FIELDS:
             if (clean := cleaners.get(name)) is None:
                 raise unknown(table, name)
             try:
                 values[name] = clean(value)
             except InvalidValue as error:
-                raise _refused(name, error) from None
+                raise _rejection(name, error) from None
     if only is not None:
         values = {name: value for name, value in values.items() if name in only}
     check_values(table, values)
@@ -71,32 +71,33 @@ def read_insert(table: Table, payload: Any, unknown: Unknown, only: Collection[s
 
 
 def check_values(table: Table, values: Mapping[str, Any]) -> None:
-    """Check what no single kind can: required fields, and the declared subtypes and statuses. Looks only at the given fields."""
+    """Check required fields, and the declared subtypes and statuses. Only the given fields are checked."""
     if table.checked.isdisjoint(values):
         return
     for name in table.required:
         if name in values and values[name] is None:
-            raise OpRejected(Code.REQUIRED, f"{name} is required: give it a value.", field=name)
+            raise OpRejected(Code.REQUIRED, f"{name} is required.", field=name)
     for name, allowed in table.choices:
         if name in values and (values[name] not in allowed if allowed else values[name] is not None):
-            offer = (
-                f"must be one of {', '.join(allowed)}" if allowed else "has no values in this object type, leave it out"
-            )
-            raise OpRejected(Code.BAD_VALUE, f"{name} {offer}.", field=name)
+            rule = f"must be one of {', '.join(allowed)}" if allowed else "is not used by this object type; omit it"
+            raise OpRejected(Code.BAD_VALUE, f"{name} {rule}.", field=name)
 
 
 def read_update(
     table: Table, payload: Any, document: Callable[[], dict[str, Any]], limits: EngineSettings, unknown: Unknown
 ) -> dict[str, Any]:
-    """Return the fields a patch sets. `document` answers the record the patch was made for; asked only when the patch is not flat."""
+    """Return the fields a patch sets.
+
+    `document` returns the record the patch was made for. It is called only if the patch is not flat.
+    """
     if type(payload) is not list:
-        raise OpRejected(Code.BAD_PATCH, "The payload of an update is a JSON Patch: a list of operations.")
+        raise OpRejected(Code.BAD_PATCH, "The payload of an update must be a JSON Patch (a list of operations).")
     if len(payload) > limits.patch_ops:
-        raise OpRejected(Code.TOO_LARGE, f"A patch has at most {limits.patch_ops} operations.")
+        raise OpRejected(Code.TOO_LARGE, f"A patch can have at most {limits.patch_ops} operations.")
     changes: dict[str, Any] = {}
     cleaners = table.cleaners
     for step in payload:
-        # The common case, in line because it is most of what an op costs: replace, add or remove a whole field.
+        # The common case is to replace, add, or remove a whole field. It is inline because it is most of an op's cost.
         try:
             op, path = step["op"], step["path"]
             name = path[1:]
@@ -111,7 +112,7 @@ def read_update(
         try:
             changes[name] = clean(value)
         except InvalidValue as error:
-            raise _refused(name, error) from None
+            raise _rejection(name, error) from None
     return changes
 
 
@@ -132,7 +133,7 @@ def _read_patch(
             AttributeError,
         ) as error:
             raise OpRejected(
-                Code.BAD_PATCH, f"{step['op']} at {_short(step['path'])} cannot be applied to the record."
+                Code.BAD_PATCH, f"{step['op']} at {_short(step['path'])} can't be applied to this record."
             ) from error
         if step["op"] in ("copy", "move"):
             _check_size(result, limits)
@@ -144,23 +145,24 @@ def _read_patch(
 
 
 def _copied(value: Any) -> Any:
-    """Return a deep copy, so that patching leaves the record and the payload (a push may be tried again) as they are."""
+    """Return a deep copy: patching must not change the record or the payload, since a push may be retried."""
     try:
         return orjson.loads(orjson.dumps(value))
     except (TypeError, ValueError, RecursionError) as error:
-        raise OpRejected(Code.BAD_PATCH, "The patch holds what JSON cannot, or is nested too deep.") from error
+        raise OpRejected(Code.BAD_PATCH, "The patch is not valid JSON or is nested too deeply.") from error
 
 
 def _check_step(table: Table, step: Any, unknown: Unknown) -> None:
-    """Check an operation's form, and that every pointer in it begins at a field."""
+    """Check an operation's form, and that each of its pointers starts with a field."""
     if type(step) is not dict or step.get("op") not in _PATCH_OPS:
         raise OpRejected(
-            Code.BAD_PATCH, "Each operation of a patch is an object with op: add, remove, replace, move, copy or test."
+            Code.BAD_PATCH,
+            "Each patch operation must be an object whose op is add, remove, replace, move, copy, or test.",
         )
     pointers = [step.get("path")] + ([step.get("from")] if step["op"] in ("move", "copy") else [])
     for pointer in pointers:
         if type(pointer) is not str or not pointer.startswith("/") or len(pointer) > 2000:
-            raise OpRejected(Code.BAD_PATCH, "A pointer of a patch begins at a field: /field or /field/key.")
+            raise OpRejected(Code.BAD_PATCH, "A patch path must start with a field: /field or /field/key.")
         name = pointer[1:].split("/", 1)[0]
         if name not in table.cleaners:
             raise unknown(table, name)
@@ -169,13 +171,13 @@ def _check_step(table: Table, step: Any, unknown: Unknown) -> None:
 
 
 def _check_size(document: dict[str, Any], limits: EngineSettings) -> None:
-    # Copies can double a document with every step; orjson also refuses what is nested too deep to be walked safely.
+    # Each copy can double a document's size. orjson also rejects values nested too deeply to walk safely.
     try:
         size = len(orjson.dumps(document))
     except (TypeError, ValueError, RecursionError) as error:
-        raise OpRejected(Code.BAD_PATCH, "The patch makes a value that is nested too deep.") from error
+        raise OpRejected(Code.BAD_PATCH, "The patched value is nested too deeply.") from error
     if size > limits.patch_bytes:
-        raise OpRejected(Code.TOO_LARGE, f"The patched record would be larger than {limits.patch_bytes} bytes.")
+        raise OpRejected(Code.TOO_LARGE, f"The patched record would exceed {limits.patch_bytes} bytes.")
 
 
 def _short(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Read ahead, with a handful of statements, everything the ops of a batch can need."""
+"""Read everything that the ops of a batch can need, with a few statements."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,70 +22,73 @@ Pushes = Sequence[tuple[Actor, Sequence[Op]]]
 
 
 def prefetch(batch: Batch, pushes: Pushes) -> None:
-    """Load devices, records, reference targets, owners of unique values, earlier results and conflicts. Devices are known already."""
+    """Load records, reference targets, owners of unique values, earlier results, and conflicts.
+
+    Call `load_devices` first.
+    """
     ids: defaultdict[Table, set[str]] = defaultdict(set)
     targets: defaultdict[str, set[str]] = defaultdict(set)
     values: defaultdict[tuple[Table, str], list[Any]] = defaultdict(list)
-    named: set[str] = set()
-    judged: defaultdict[TableRule, set[str]] = defaultdict(set)
+    conflict_ids: set[str] = set()
+    checked: defaultdict[TableRule, set[str]] = defaultdict(set)
     for actor, ops in pushes:
-        rules, pointed = batch.rules_of(actor), targets
+        rules, referenced = batch.rules_of(actor), targets
         if rules is not None:
-            pointed = defaultdict(set)
+            referenced = defaultdict(set)
         if actor.device_id is not None and ops and ops[0].op_id <= batch.devices[actor.device_id].highest:
             _load_earlier(batch.devices[actor.device_id], actor.device_id, ops)
         for op in ops:
             if op.settles is not None:
-                named.add(op.settles)
+                conflict_ids.add(op.settles)
             if op.op == "settle":
-                named.update(conflict_named(op.payload))
+                conflict_ids.update(conflict_named(op.payload))
             elif (table := batch.table(op.table)) is not None and valid_id(op.id):
                 ids[table].add(op.id)
                 if rules is not None and (rule := rules.by_table.get(op.table)) is not None:
-                    judged[rule].add(op.id)
+                    checked[rule].add(op.id)
                 if table.watched:
-                    _collect(table, op.payload, pointed, values)
+                    _collect(table, op.payload, referenced, values)
         if rules is not None:
-            _judge_targets(batch, rules, pointed, ids, judged)
+            _check_targets(batch, rules, referenced, ids, checked)
     for table, wanted in ids.items():
         batch.load(table, wanted)
-    for rule, judged_ids in judged.items():
+    for rule, checked_ids in checked.items():
         if (known := batch.table(rule.table)) is not None:
-            prefetch_hops(batch, rule, known, judged_ids)
+            prefetch_hops(batch, rule, known, checked_ids)
     for name, wanted in targets.items():
         target = batch.table(name)
         batch.load_targets(name, wanted - (ids[target] if target is not None else set()))
     for (table, field), wanted_values in values.items():
         batch.load_owners(table, field, wanted_values)
-    if named:
-        load_conflicts(batch, named)
+    if conflict_ids:
+        load_conflicts(batch, conflict_ids)
 
 
-def _judge_targets(
+def _check_targets(
     batch: Batch,
     rules: Rules,
-    pointed: Mapping[str, set[str]],
+    referenced: Mapping[str, set[str]],
     ids: defaultdict[Table, set[str]],
-    judged: defaultdict[TableRule, set[str]],
+    checked: defaultdict[TableRule, set[str]],
 ) -> None:
-    """Note what a filtered actor refers to: those records are judged like the ones that are written."""
-    for name, found in pointed.items():
+    """Add the records that a filtered actor refers to: row filters are checked on them as on written records."""
+    for name, found in referenced.items():
         rule, table = rules.by_table.get(name), batch.table(name)
         if rule is not None and table is not None:
             ids[table] |= found
-            judged[rule] |= found
+            checked[rule] |= found
 
 
 def conflict_named(payload: Any) -> list[str]:
-    """Return the conflict id a settle op names, if it names one."""
+    """Return the conflict ID that a settle op names, if any."""
     found = payload.get("conflict") if isinstance(payload, dict) else None
     return [found] if isinstance(found, str) else []
 
 
-def load_conflicts(batch: Batch, named: Iterable[str]) -> None:
-    """Read conflicts of the tenant by id; what is no id is not there."""
+def load_conflicts(batch: Batch, names: Iterable[str]) -> None:
+    """Read conflicts of the tenant by ID. Invalid IDs are ignored."""
     ids = []
-    for name in named:
+    for name in names:
         try:
             ids.append(UUID(name))
         except ValueError:
@@ -95,7 +98,7 @@ def load_conflicts(batch: Batch, named: Iterable[str]) -> None:
 
 
 def load_devices(batch: Batch, device_ids: Iterable[str]) -> None:
-    """Read the state of devices of this tenant that are not revoked; the others stay unknown."""
+    """Read the state of the tenant's devices that are not revoked. Others stay unknown."""
     found = sql.fetch_in(
         "SELECT d.id, d.pruned_op_id, (SELECT MAX(c.op_id) FROM changes c WHERE c.device_id = d.id), "
         "(SELECT MAX(k.op_id) FROM sync_conflict k WHERE k.device_id = d.id) "
@@ -109,13 +112,13 @@ def load_devices(batch: Batch, device_ids: Iterable[str]) -> None:
 
 
 def _load_earlier(state: DeviceOps, device_id: str, ops: Sequence[Op]) -> None:
-    """Learn which of a device's ops were accepted or are in conflict. A device that only sends new ops costs nothing."""
+    """Read which of a device's ops were accepted or are in conflict. A device that sends only new ops costs nothing."""
     logged = [op.op_id for op in ops if op.op_id <= state.newest_op_id]
     if logged:
         state.accepted.update(changes.find_accepted(device_id, logged))
-    clashing = [op.op_id for op in ops if op.op_id <= state.newest_conflict]
-    if clashing:
-        for conflict in Conflict.objects.filter(device_id=device_id, op_id__in=clashing):
+    conflicting = [op.op_id for op in ops if op.op_id <= state.newest_conflict]
+    if conflicting:
+        for conflict in Conflict.objects.filter(device_id=device_id, op_id__in=conflicting):
             state.in_conflict[conflict.op_id or 0] = conflict
     pruned = [op.op_id for op in ops if op.op_id <= state.pruned_op_id and op.op_id not in state.accepted]
     if pruned:
@@ -134,7 +137,7 @@ def _pruned(device_id: str, op_ids: Sequence[int]) -> Iterator[tuple[int, tuple[
 def _collect(
     table: Table, payload: Any, targets: defaultdict[str, set[str]], values: defaultdict[tuple[Table, str], list[Any]]
 ) -> None:
-    """Note the reference targets and unique values an op names openly; what a nested patch hides is read later, one by one."""
+    """Collect the reference targets and unique values that an op sets directly. Nested patches are read later."""
     for name, value in _named(payload, table.watched):
         if (target := table.watched[name]) is not None:
             if valid_id(value):

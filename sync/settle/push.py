@@ -1,4 +1,4 @@
-"""The engine's write use-cases for synchronous callers: admin, REST, commands and tests. Sockets go through `sync.settle.writer`."""
+"""Write use-cases for synchronous callers: admin, REST, commands, and tests. Sockets use `sync.settle.writer`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,42 +15,43 @@ from tenants.locks import tenant_transaction
 
 
 def push(actor: Actor, ops: Sequence[Op], schema_version: int | None = None) -> list[OpResult]:
-    """Settle ops and return one result per op, in order; durable once the outermost transaction commits.
+    """Settle ops and return one result per op, in order. They are durable once the outermost transaction commits.
 
-    Waits for the tenant's lock. Raises `PushRefused` when the push cannot be taken at all. `schema_version` is the one the
-    ops were made under; ops are accepted under any, as long as their table and fields exist.
+    Waits for the tenant's lock. Raises `PushRejected` if the whole push is rejected. `schema_version` is the one the
+    ops were made under. Any version is accepted as long as the ops' tables and fields exist.
     """
     with tenant_transaction(actor.tenant_id) as locked:
-        outcome = settle(locked, [(actor, ops)])
-    transaction.on_commit(lambda: announce(outcome))
-    result = outcome.results[0]
+        batch = settle(locked, [(actor, ops)])
+    transaction.on_commit(lambda: announce(batch))
+    result = batch.results[0]
     if isinstance(result, PushRejected):
         raise result
     return result
 
 
-def announce(outcome: BatchResult) -> None:
-    """Tell this process what a batch came to. Only after COMMIT."""
-    if outcome.commit.lines:
-        commit.announce(outcome.commit)
-    for settled in outcome.settlements:
-        signals.send_conflict_settled(settled)
+def announce(batch: BatchResult) -> None:
+    """Announce the result of a batch in this process. Call it only after COMMIT."""
+    if batch.commit.lines:
+        commit.announce(batch.commit)
+    for settlement in batch.settlements:
+        signals.send_conflict_settled(settlement)
 
 
 def resolve_conflict(
     conflict_id: Any, resolution: str, by: str, values: Mapping[str, Any] | None = None, *, user_id: int | None = None
 ) -> OpResult:
-    """Settle a conflict for a person who may: `mine` writes what the device wanted, `edit` the given values, `theirs` nothing.
+    """Resolve a conflict: `mine` writes the device's values, `edit` the given ones, `theirs` nothing.
 
-    Whatever others wrote since the conflict arose is overwritten in the fields concerned: the person saw it and decided.
-    `user_id` names the member whose security profile limits what is written; None when nothing does.
-    Raises `SyncError` (`unknown_conflict`, `bad_value`); a conflict that is settled already is left as it is.
+    In the fields concerned this overwrites what others wrote since the conflict arose: the user saw it and decided.
+    `user_id` names the member whose security profile limits the write; None for no limits. Raises `SyncError`
+    (`unknown_conflict`, `bad_value`). A resolved conflict stays as it is.
     """
     conflict = Conflict.objects.filter(pk=conflict_id).first()
     if conflict is None:
-        raise SyncError(Code.UNKNOWN_CONFLICT, "There is no such conflict.")
+        raise SyncError(Code.UNKNOWN_CONFLICT, "Conflict not found.")
     if conflict.state == Conflict.State.SETTLED:
-        raise SyncError(Code.UNKNOWN_CONFLICT, f"{conflict.settled_by or 'The policy'} settled this conflict already.")
+        resolver = conflict.settled_by or "The policy"
+        raise SyncError(Code.UNKNOWN_CONFLICT, f"{resolver} already resolved this conflict.")
     results = push(Actor(conflict.tenant_id, by, user_id=user_id), [_settling_op(conflict, resolution, values)])
     return results[0]
 
@@ -61,7 +62,7 @@ def _settling_op(conflict: Conflict, resolution: str, values: Mapping[str, Any] 
     if resolution == "theirs":
         return Op(1, None, table, record_id, "settle", payload={"conflict": key, "resolution": "theirs"})
     if resolution not in ("mine", "edit") or (resolution == "edit" and values is None):
-        raise SyncError(Code.BAD_VALUE, "resolution is mine, theirs, or edit with values.", field="resolution")
+        raise SyncError(Code.BAD_VALUE, "resolution must be mine, theirs, or edit with values.", field="resolution")
     wanted = conflict.mine if resolution == "mine" else {**(conflict.mine or {}), **(values or {})}
     if wanted is None:
         return Op(1, None, table, record_id, "delete", settles=key)

@@ -1,10 +1,11 @@
-"""An application's own conflict policy: a class, named by its dotted path in the object type and allowed in `MOAT["RESOLVERS"]`.
+"""Conflict policies of an application: classes that object types name by dotted path and `MOAT["RESOLVERS"]` allows.
 
 class Inventory(Resolver):
-    def resolve(self, clash):
-        if clash.mine is None:
-            return Reject("Stock is never deleted on the road.")
-        return Merged({**clash.mine, "count": clash.theirs["count"] + clash.mine["count"] - clash.base["count"]})
+    def resolve(self, conflict):
+        if conflict.mine is None:
+            return Reject("Stock can't be deleted on the road.")
+        sold = conflict.base["count"] - conflict.mine["count"]
+        return Merged({**conflict.mine, "count": conflict.theirs["count"] - sold})
 """
 
 from collections.abc import Mapping
@@ -28,29 +29,30 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Refuse the op; its maker reads `message`."""
+    """Reject the op; its user reads `message`."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Write these values instead of the op's. They are checked like any client's."""
+    """Write these values instead of the op's. They are checked like a client's values."""
 
     values: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Keep it as a conflict for a person."""
+    """Keep the conflict for a user to resolve."""
 
 
 @dataclass(frozen=True, slots=True)
 class EditConflict:
-    """An op that met changes of others.
+    """An op and the concurrent changes of others.
 
-    `mine` holds the fields the op sets, None when it deletes the record; `theirs` the server's record, None when it is
-    deleted; `base` the record as the device knew it, None when the log no longer says; `concurrent` the fields both changed.
+    `mine` holds the fields the op sets; None if it deletes the record. `theirs` is the server's record; None if it is
+    deleted. `base` is the record as the device knew it; None if the log has been pruned. `concurrent` names the
+    fields that both changed.
     """
 
     table: str
@@ -72,9 +74,9 @@ Answer = Accept | Reject | Merged | Ask
 
 
 class Resolver(Protocol):
-    """What a resolver class must offer. It is made without arguments, once per process, and must not touch the database."""
+    """A resolver class: created without arguments, once per process. It must not use the database."""
 
-    def resolve(self, clash: EditConflict) -> Answer:
+    def resolve(self, conflict: EditConflict, /) -> Answer:
         """Decide one op."""
 
 
@@ -84,9 +86,10 @@ def _load(path: str) -> Resolver:
 
 
 def resolver_of(policy: str) -> Resolver | None:
-    """Return the resolver a policy names; None when it is one of the four built-in policies.
+    """Return the resolver a policy names; None for one of the four built-in policies.
 
-    A path that is not allowed, or cannot be loaded, gets a resolver that asks a person: nothing is lost by a typing error.
+    A path that is not allowed or cannot be loaded gets a resolver that leaves every conflict to a user, so that a
+    typing error loses nothing.
     """
     if policy in POLICIES:
         return None
@@ -100,19 +103,19 @@ def resolver_of(policy: str) -> Resolver | None:
         return _AskAlways()
 
 
-def ask(resolver: Resolver, clash: EditConflict) -> Answer:
-    """Return a resolver's answer; one that fails or answers nonsense leaves the decision to a person."""
+def ask(resolver: Resolver, conflict: EditConflict) -> Answer:
+    """Return a resolver's answer. If it fails or the answer is invalid, a user has to decide."""
     try:
-        answer = resolver.resolve(clash)
+        answer = resolver.resolve(conflict)
     except Exception:
-        logger.exception("resolver_failed", table=clash.table, record_id=clash.record_id)
+        logger.exception("resolver_failed", table=conflict.table, record_id=conflict.record_id)
         return Ask()
     return answer if isinstance(answer, Accept | Reject | Merged) else Ask()
 
 
 class _AskAlways:
-    """Stands in for a resolver that is not there: as the policy `manual`."""
+    """Replaces a resolver that is missing. It works like the policy `manual`."""
 
-    def resolve(self, clash: EditConflict) -> Answer:
-        """Leave it to a person."""
+    def resolve(self, conflict: EditConflict, /) -> Answer:
+        """Leave the decision to a user."""
         return Ask()

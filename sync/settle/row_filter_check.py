@@ -1,7 +1,7 @@
-"""Whether a record passes a rule, as a tx has things by now or as it found them.
+"""Check row filters on records as a tx found or leaves them.
 
-What a rule compares over a hop is read for all records in question at once, with the same statements whether they exist or
-not: to refuse a hidden record must not take longer than to refuse one that is not there (tests/sync/test_same_work.py).
+What a rule compares over a hop is read for all records at once, with the same statements whether they exist or not:
+rejecting a hidden record must not take longer than rejecting a missing one (tests/sync/test_same_work.py).
 """
 
 from collections.abc import Iterable
@@ -16,39 +16,39 @@ from sync.settle.tx import Tx
 
 
 def prefetch_hops(batch: Batch, rule: TableRule, table: Table, ids: Iterable[str]) -> None:
-    """Read what the rule's hops lead to from these records; the records themselves are best loaded already."""
+    """Read the far ends of the rule's hops from these records. Load the records themselves first."""
     hops = [term for term in rule.terms if term.key.kind != OWN]
-    seen = batch.looked_over[rule]
-    wanted = [record_id for record_id in ids if record_id not in seen]
+    done = batch.hops_read[rule]
+    wanted = [record_id for record_id in ids if record_id not in done]
     if not hops or not wanted:
         return
-    seen.update(wanted)
+    done.update(wanted)
     found = [row for record_id in wanted if (row := batch.row(table, record_id)) is not None]
     for term in hops:
-        _ask(
+        _read_hop(
             batch,
             term,
             wanted if term.key.kind == DOWN else [p for row in found if (p := row.get(term.key.reference)) is not None],
         )
 
 
-def _ask(batch: Batch, term: Term, ids: Iterable[str]) -> None:
-    asked = set(ids)
-    batch.asked[term] |= asked
+def _read_hop(batch: Batch, term: Term, ids: Iterable[str]) -> None:
+    wanted = set(ids)
+    batch.hop_read[term] |= wanted
     statement, values = over_hop(batch.schema, term, "postgresql" if sql.postgresql() else "sqlite")
-    for near, far in sql.fetch_in(statement, sorted(asked) or [""], values):
+    for near, far in sql.fetch_in(statement, sorted(wanted) or [""], values):
         batch.passing[term].setdefault(near, set()).add(far)
 
 
 def passes_rule(tx: Tx, rule: TableRule, row: Row, *, before: bool = False) -> bool:
-    """Whether a record passes a rule; with `before` as the tx found things. A tombstone passes as it did before."""
+    """Whether a record passes a rule; with `before`, as the tx found it. A tombstone passes as it did before."""
     return all(_passes(tx, term, row, before) for term in rule.terms)
 
 
-def sees_target(tx: Tx, rule: TableRule, table: Table, record_id: str) -> bool:
-    """Whether a tx may refer to a record: its actor sees it afterwards, and saw it before unless the tx makes it.
+def may_refer_to(tx: Tx, rule: TableRule, table: Table, record_id: str) -> bool:
+    """Whether a tx may refer to a record: its actor sees it afterwards, and saw it before unless the tx creates it.
 
-    Otherwise a filter over a hop down would show whatever one points at.
+    Otherwise, with a filter over a hop down, a user could make any record visible by referring to it.
     """
     prefetch_hops(tx.batch, rule, table, [record_id])
     before, after = tx.batch.row(table, record_id), tx.row(table, record_id)
@@ -77,7 +77,7 @@ def _passes(tx: Tx, term: Term, row: Row, before: bool) -> bool:
 
 
 def _passes_below(tx: Tx, term: Term, table: Table, record_id: str, before: bool) -> bool:
-    """Ask the database's records, but for those the batch has changed."""
+    """Check the records at the far end of a hop down, as the batch has changed them."""
     key = term.key
     changed = {
         r.id: r for (t, _), r in [*tx.batch.dirty.items(), *(() if before else tx.overlay.items())] if t is table
@@ -89,9 +89,9 @@ def _passes_below(tx: Tx, term: Term, table: Table, record_id: str, before: bool
 
 
 def _far(tx: Tx, term: Term, near: str) -> set[str]:
-    """Return the ids of the living records on the other side of a hop that pass, as the database has them."""
-    if near not in tx.batch.asked[term]:
-        _ask(tx.batch, term, [near])
+    """Return the IDs of the live records at the far end of a hop that pass, as the database has them."""
+    if near not in tx.batch.hop_read[term]:
+        _read_hop(tx.batch, term, [near])
     return tx.batch.passing[term].get(near, set())
 
 

@@ -1,4 +1,4 @@
-"""Signals of the engine, sent after COMMIT in the process and thread that wrote."""
+"""Signals about resolved conflicts, sent after COMMIT in the process and thread that wrote."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from django.dispatch import Signal
 from sync.models import Conflict
 from sync.settle import Settlement
 
-#: Sent with `settled=Settled` when a conflict was settled, so that its device can be told at once.
+#: Sent with `settled=Settled` when a conflict was resolved, so that its device is notified at once.
 conflict_settled = Signal()
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A conflict that was settled. `at` is in wire form; `told` when its own device settled it and knows."""
+    """A resolved conflict. `at` is in wire form; `device_notified`: its device already knows."""
 
     tenant_id: int
     device_id: str | None
@@ -21,11 +21,11 @@ class Settled:
     resolution: str
     by: str
     at: str
-    told: bool = False
+    device_notified: bool = False
 
 
 def send_conflict_settled(settlement: Settlement) -> None:
-    """Tell whoever listens; a receiver that fails is logged by Django and disturbs nobody."""
+    """Notify the receivers. Django logs one that fails; the others still run."""
     conflict: Conflict = settlement.conflict
     settled = Settled(
         conflict.tenant_id,
@@ -34,6 +34,6 @@ def send_conflict_settled(settlement: Settlement) -> None:
         settlement.resolution,
         settlement.by,
         settlement.at,
-        settlement.told,
+        settlement.device_notified,
     )
     conflict_settled.send_robust(sender=Conflict, settled=settled)

@@ -1,4 +1,7 @@
-"""What CBOR clients are given of a change (`sync.entities.document`): carried through every edit of a record one of them wrote, and stored beside the log."""
+"""Documents of changes for CBOR clients (`sync.entities.document`), stored next to the log.
+
+Once a CBOR client has written a record, every later change of it gets an updated document.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -22,7 +25,7 @@ _COLUMNS: Final = (
 
 
 def carry_document(before: Row | None, row: Row, entry: Entry) -> None:
-    """Bring a record's bytes and its version for CBOR clients in step with a change; `before` is the record ahead of it."""
+    """Update a record's document and its CBOR version after a change. `before` is the record before the change."""
     if entry.body is None and before is not None and before.entity_version is not None:
         entry.body = StoredDocument(document.next_version(before.entity_version), _after(before, row, entry))
     if entry.body is not None:
@@ -41,7 +44,7 @@ def _after(before: Row, row: Row, entry: Entry) -> bytes | None:
 
 
 def store(tenant_id: int, start: int, entries: Sequence[Entry]) -> None:
-    """Keep the bodies of changes that were appended to the log after cursor `start`."""
+    """Store the documents of changes that were appended to the log after cursor `start`."""
     found = [
         (tenant_id, cursor, entry.table, entry.record_id, entry.body.version, entry.body.timestamp_ms, entry.body.cbor)
         for cursor, entry in enumerate(entries, start + 1)
@@ -52,12 +55,12 @@ def store(tenant_id: int, start: int, entries: Sequence[Entry]) -> None:
 
 
 def version_of(row: Row | None) -> int:
-    """Return a record's version as CBOR clients count it; 0 when it never existed."""
+    """Return a record's version as CBOR clients count it; 0 if it never existed."""
     if row is None:
         return 0
     return row.version if row.entity_version is None else row.entity_version
 
 
 def body_of(row: Row) -> bytes:
-    """Return a live record's bytes: as a CBOR client wrote them, else its columns."""
+    """Return a live record's document: as a CBOR client wrote it, else made from its columns."""
     return document.document(row.values()) if row.entity_cbor is None else row.entity_cbor

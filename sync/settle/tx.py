@@ -1,5 +1,6 @@
-"""One tx: its ops see each other's effects, and either all of them reach the batch or none."""
+"""One tx: its ops see each other's effects, and either all of them or none reach the batch."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,13 +8,25 @@ from sync.errors import OpRejected
 from sync.log.changes import Entry
 from sync.models import Conflict
 from sync.records.rows import Row, Table, unique_key
+from sync.settle import rejections
 from sync.settle.batch import Batch, Settlement
 from sync.wire.codes import Code
-from sync.wire.ops import Actor, OpResult
+from sync.wire.ops import Actor, Op, OpResult
+
+
+def group_by_tx(ops: Sequence[Op]) -> Iterator[Sequence[Op]]:
+    """Yield the ops of each tx, in order. An op without a tx is its own group."""
+    start, count = 0, len(ops)
+    while start < count:
+        end, name = start + 1, ops[start].tx
+        while name is not None and end < count and ops[end].tx == name:
+            end += 1
+        yield ops[start:end]
+        start = end
 
 
 class OpConflicted(Exception):
-    """An op is a true conflict; its tx is not applied. `conflict` is not saved yet."""
+    """An op is in conflict, so its tx is not applied. `conflict` is not saved yet."""
 
     def __init__(self, conflict: Conflict) -> None:
         super().__init__()
@@ -22,9 +35,10 @@ class OpConflicted(Exception):
 
 @dataclass(slots=True)
 class Effect:
-    """What an accepted op does: a record's new state, its change, and how it is answered.
+    """What an accepted op does: a record's new state, its change, and the op's result.
 
-    `fields` holds what it set. `loser` is a conflict the policy settled by itself, kept so that what lost stays readable.
+    `fields` holds what the op set. `resolved_conflict` is a conflict that the policy resolved for the server, stored
+    so that the device's values stay readable.
     """
 
     row: Row
@@ -32,13 +46,13 @@ class Effect:
     fields: dict[str, Any]
     status: Literal["applied", "merged"] = "applied"
     kept: tuple[str, ...] = ()
-    loser: Conflict | None = None
+    resolved_conflict: Conflict | None = None
 
 
 class Tx:
-    """The effects of the ops of one tx, not in the batch yet. `position` is the op that is being looked at.
+    """The effects of the ops of one tx, before they reach the batch. `position` is the current op.
 
-    Made once per push and begun anew for each of its txs.
+    Created once per push and reset for each of its txs.
     """
 
     def __init__(self, batch: Batch, actor: Actor) -> None:
@@ -51,33 +65,36 @@ class Tx:
         self.effects: list[tuple[int, int, Effect]] = []
         self.settlements: list[Settlement] = []
         self.settle_ops: list[tuple[int, int]] = []
-        self._takers: dict[tuple[Table, str, Any], set[str]] = {}
+        self._new_owners: dict[tuple[Table, str, Any], set[str]] = {}
 
     def begin(self) -> None:
-        """Forget the tx before."""
+        """Start a tx: discard the previous one."""
         self.position = 0
         self.overlay.clear()
         self.effects.clear()
-        if self.settlements or self.settle_ops or self._takers:
+        if self.settlements or self.settle_ops or self._new_owners:
             self.settlements.clear()
             self.settle_ops.clear()
-            self._takers.clear()
+            self._new_owners.clear()
 
     def row(self, table: Table, record_id: str) -> Row | None:
-        """Return a record as the tx has it by now; None when it never existed."""
+        """Return a record as the tx has it now; None if it never existed."""
         return self.overlay.get((table, record_id)) or self.batch.row(table, record_id)
 
     def add(self, op_id: int, effect: Effect) -> None:
-        """Take in the effect of the op at `position`."""
+        """Add the effect of the op at `position`."""
         row = effect.row
         self.overlay[row.table, row.id] = row
         self.effects.append((self.position, op_id, effect))
         for name in row.table.unique:
             if effect.fields.get(name) is not None:
-                self._takers.setdefault((row.table, name, unique_key(effect.fields[name])), set()).add(row.id)
+                self._new_owners.setdefault((row.table, name, unique_key(effect.fields[name])), set()).add(row.id)
 
     def check(self) -> None:
-        """Check references and unique values as the whole tx leaves them. Raises `OpRefused`; `position` is the op to blame."""
+        """Check references and unique values as the whole tx leaves them.
+
+        Raises `OpRejected`; `position` is the offending op.
+        """
         for position, _, effect in self.effects:
             table = effect.row.table
             if not table.watched or table.watched.keys().isdisjoint(effect.fields):
@@ -85,7 +102,7 @@ class Tx:
             self.position = position
             final = self.overlay[table, effect.row.id]
             for name, target in table.references:
-                if name in effect.fields:  # of a tombstone too: it keeps its values, and the database their references
+                if name in effect.fields:  # tombstones too: they keep their values, and foreign keys apply to them
                     self._check_reference(name, target, final.get(name))
             for name in table.unique:
                 if name in effect.fields and not final.deleted:
@@ -96,7 +113,7 @@ class Tx:
             return
         table = self.batch.table(target)
         if (table is None or (table, value) not in self.overlay) and not self.batch.exists(target, value):
-            raise OpRejected(Code.MISSING_REFERENCE, f"{name}: there is no record {value!a} in {target}.", field=name)
+            raise rejections.missing_reference(name, value, target)
 
     def _check_unique(self, final: Row, name: str) -> None:
         value = final.get(name)
@@ -105,16 +122,16 @@ class Tx:
         batch, table, key = self.batch, final.table, unique_key(value)
         batch.load_owners(table, name, [value])
         owner = batch.owners[table, name][key]
-        holders = (
-            self._takers.get((table, name, key), set())
-            | batch.takers[table, name, key]
+        owners = (
+            self._new_owners.get((table, name, key), set())
+            | batch.new_owners[table, name, key]
             | ({owner} if owner is not None else set())
         )
-        for holder in holders - {final.id}:
-            row = self.overlay.get((table, holder)) or batch.dirty.get((table, holder))
+        for other in owners - {final.id}:
+            row = self.overlay.get((table, other)) or batch.dirty.get((table, other))
             if row is None or (not row.deleted and unique_key(row.get(name)) == key):
                 raise OpRejected(
-                    Code.UNIQUE, f"{name}: another record has this value already; choose another one.", field=name
+                    Code.UNIQUE, f"{name}: another record already has this value. Choose a different one.", field=name
                 )
 
     def _visible_kept(self, effect: Effect) -> tuple[str, ...]:
@@ -123,7 +140,7 @@ class Tx:
         return effect.kept if rule is None else tuple(name for name in effect.kept if rule.can_read(name))
 
     def commit(self) -> dict[int, OpResult]:
-        """Move the effects to the batch; return the results by position."""
+        """Move the effects to the batch and return the results by position."""
         batch, device = self.batch, self.device
         results: dict[int, OpResult] = {}
         cursor = batch.cursor
@@ -131,15 +148,15 @@ class Tx:
             cursor += 1
             row, entry = effect.row, effect.entry
             batch.append(row, entry, cursor)
-            if effect.loser is not None:
-                batch.new_conflicts.append(effect.loser)
+            if effect.resolved_conflict is not None:
+                batch.new_conflicts.append(effect.resolved_conflict)
             if device is not None:
                 device.accepted[op_id] = (entry.version, cursor)
                 device.highest = max(device.highest, op_id)
             kept = self._visible_kept(effect) if effect.kept else ()
             results[position] = OpResult(op_id, effect.status, entry.version, cursor, kept)
-        for key, ids in self._takers.items():
-            batch.takers[key] |= ids
+        for key, ids in self._new_owners.items():
+            batch.new_owners[key] |= ids
         for settlement in self.settlements:
             batch.settle_conflict(settlement)
         for position, op_id in self.settle_ops:

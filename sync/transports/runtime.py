@@ -216,7 +216,7 @@ class Runtime:
         self.hub.access_changed(tenant_id)
 
     def _settled(self, sender: object, settled: Settled, **_: object) -> None:
-        if settled.device_id is not None and not settled.told and self._loop is not None and not self._loop.is_closed():
+        if settled.device_id is not None and not settled.device_notified and self._loop is not None and not self._loop.is_closed():
             notification = {
                 "conflict": settled.conflict,
                 "resolution": settled.resolution,

@@ -18,7 +18,7 @@ from sync.entities.document_view import DocumentView
 from sync.log import changes as log
 from sync.records import rows, sql
 from sync.records.rows import Row, Table
-from sync.settle.merge_base import device_base, step_of
+from sync.settle.merge_base import device_base, read_change
 from sync.wire.patch import PatchFailed, apply_patch
 
 Key = tuple[str, str]
@@ -158,7 +158,7 @@ class PageDocuments:
         """Read a record's past back from the log; where that was pruned the record as it is now has to do, if it is still shown."""
         if row is None:
             return None if self._channel.filtered else dict.fromkeys(table.fields)
-        steps = [step_of(line) for line in log.record_lines(self._tenant, row.cursor, engine_settings().base_lines)]
+        steps = [read_change(line) for line in log.record_lines(self._tenant, row.cursor, engine_settings().base_lines)]
         past = device_base(None, change["version"], steps, row.values(), dict(table.defaults))
         return past or (row.values() if self._shows(table, row) else None)
 

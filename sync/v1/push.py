@@ -23,7 +23,7 @@ from tenants.models import Tenant
 def push_entities(actor: Actor, ops: Sequence[EntityOp]) -> Pushed:
     """Settle the ops of one push as a whole; durable when this returns.
 
-    Raises `EntityRefused` for the op that keeps all of it from being applied, `PushRefused` when the device may not write.
+    Raises `EntityRejected` for the op that keeps all of it from being applied, `PushRefused` when the device may not write.
     """
     _make_room(actor, {op.collection for op in ops})
     settings = v1_settings()

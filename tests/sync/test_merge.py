@@ -170,9 +170,9 @@ def test_json_fields_merge_from_the_inside_only_while_the_base_is_known():
     ("policy", "delete", "deleted"),
     [
         (LAST_WRITE_WINS, "delete", "revive"),
-        (FIELD_MERGE, "clash", "clash"),
+        (FIELD_MERGE, "conflict", "conflict"),
         (SERVER_WINS, "keep", "keep"),
-        (MANUAL, "clash", "clash"),
+        (MANUAL, "conflict", "conflict"),
     ],
 )
 def test_a_delete_that_meets_an_update(policy, delete, deleted):

@@ -8,7 +8,7 @@ import pytest
 from metadata.catalog import schema_of
 from sync.errors import OpRejected
 from sync.records import rows
-from sync.settle.entity import EntityRefused
+from sync.settle.entity import EntityRejected
 from sync.settle.push import push
 from sync.wire.ops import Actor, Op
 from tenants.models import Membership, Tenant
@@ -71,6 +71,6 @@ def row(tenant: Tenant, table: str, record: str) -> rows.Row:
 
 
 def refusal(work: Callable[[], Any]) -> OpRejected:
-    with pytest.raises(EntityRefused) as caught:
+    with pytest.raises(EntityRejected) as caught:
         work()
     return caught.value.error

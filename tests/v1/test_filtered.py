@@ -15,7 +15,7 @@ from metadata.catalog import schema_of
 from metadata.models import AccessRule
 from sync.entities.models import PullState
 from sync.records import rows
-from sync.settle.entity import EntityRefused
+from sync.settle.entity import EntityRejected
 from tenants.models import Membership, SecurityProfile, Tenant
 from tests.sync.access_builders import make_member, make_profile, make_service, shown
 from tests.sync.test_filtered_channels import IDS, applied, edits, profiles
@@ -106,7 +106,7 @@ class World:
 
     def put(self, door: Door, table: str, record: str, body: Any) -> None:
         self.ever.add((table, record))  # the office leaves a tombstone of what never was
-        with contextlib.suppress(EntityRefused):
+        with contextlib.suppress(EntityRejected):
             door.put(record, next(_versions), body, collection=table)
         self.tenant.refresh_from_db()
         found = rows.records(

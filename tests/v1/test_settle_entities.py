@@ -12,7 +12,7 @@ from sync.entities.models import EntityChange, EntityConflict, TenantSettings
 from sync.log.prune import prune
 from sync.log.verify import verify_log
 from sync.models import Change, Conflict
-from sync.settle.entity import EntityRefused
+from sync.settle.entity import EntityRejected
 from sync.v1.pull import CursorInvalid
 from tenants.models import Device, Tenant
 from tests.builders import make_object_type, make_tenant
@@ -195,7 +195,7 @@ def test_a_conflict_is_over_too_when_its_op_comes_again_and_changes_nothing(db: 
 def test_no_version_leaves_others_none_above_it(door: Make, notes: Tenant) -> None:
     one, live = door(), Pusher(notes)
     for version in (2**62 + 1, 2**63 - 1):
-        with pytest.raises(EntityRefused) as refused:
+        with pytest.raises(EntityRejected) as refused:
             one.put("n1", version, {"title": "A"})
         assert (refused.value.error.code, refused.value.error.field) == ("bad_value", "entityVersion")
     one.put("n1", 2**62, {"title": "A"})
@@ -214,7 +214,7 @@ def test_a_push_is_all_or_nothing_when_an_op_cannot_be(door: Make, notes: Tenant
         one.op("n2", 1, {"due": "yesterday"}),
         one.op("object", 1, {}, collection="object_metadata"),
     ):
-        with pytest.raises(EntityRefused) as refused:
+        with pytest.raises(EntityRejected) as refused:
             one.push(one.op("n1", 1, {"title": "A"}), bad)
         assert refused.value.position == 1
     assert one.all() == []
@@ -227,7 +227,7 @@ def test_a_collection_nobody_knows_is_published_where_the_tenant_wants_it(door: 
     TenantSettings.objects.create(tenant=notes, unknown_collections="publish")
     one.put("p1", 1, ODD, collection="photos")
     assert [(op.collection, op.body) for op in one.all()] == [("photos", ODD)]
-    with pytest.raises(EntityRefused):
+    with pytest.raises(EntityRejected):
         one.put("p1", 1, ODD, collection="No Such Name")
 
 

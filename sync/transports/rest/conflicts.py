@@ -131,11 +131,11 @@ def _after(visible: "QuerySet[Conflict]", cursor: str) -> Q:
 
 def _shown(conflict: Conflict, tenant_view: TenantView) -> dict[str, Any]:
     spec = tenant_view.schema.by_table.get(conflict.table_name)
-    in_sight = not tenant_view.channel.filtered or (
+    visible = not tenant_view.channel.filtered or (
         spec is not None and seen_record(tenant_view, spec, conflict.record_id) is not None
     )
     seen = guard.readable_view(
-        conflict_view(conflict), tenant_view.channel.rules, conflict.table_name, in_sight=in_sight
+        conflict_view(conflict), tenant_view.channel.rules, conflict.table_name, visible=visible
     )
     names = (
         "op",

@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from sync.entities.ops import Page
 from sync.errors import AccessChanged, SyncError
 from sync.log.changes import newest_op_of
-from sync.settle.entity import EntityRefused
+from sync.settle.entity import EntityRejected
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, require_https
 from sync.transports.v1.errors import V1Code, V1Error, invalid, of_engine
@@ -120,7 +120,7 @@ def push_of(caller: Caller, message: Message) -> dict[str, Any]:
     ops = messages.push_request(message, caller.database, caller.device, _bounds())
     try:
         pushed = push_entities(caller.actor, ops)
-    except EntityRefused as rejected:
+    except EntityRejected as rejected:
         caller.quantize()
         field = f".{rejected.error.field}" if rejected.error.field else ""
         raise of_engine(rejected.error, f"ops[{rejected.position}]{field}") from None
