@@ -1,7 +1,7 @@
-"""Whether the subscribers of a feed still belong to their channels.
+"""Check whether the subscribers of a feed still belong to their channels.
 
-Every commit says under which `access_version` it was made. As soon as a feed sees a later one than it has checked, it
-hands nothing over until it has asked the database where each subscriber belongs; those who belong elsewhere leave first.
+Every commit carries the `access_version` it was made under. When a feed receives a later one than it has checked, it
+holds frames until every subscriber's channel is confirmed. Subscribers whose channel changed leave first.
 """
 
 import asyncio
@@ -21,43 +21,43 @@ _tasks: set["asyncio.Task[Any]"] = set()
 
 
 class ChannelStore(Protocol):
-    """What filtered channels and rights need of the database."""
+    """What filtered channels and access checks need from the database."""
 
     async def chain_at(self, channel: Channel, cursor: int) -> ChainPosition | None:
-        """Return where a channel's flow begins at a cursor."""
+        """Return a channel's chain at a cursor, where a feed can start; None if the log does not reach back."""
 
     async def current_channels(self, tenant_id: int, user_ids: Sequence[int]) -> ChannelAssignments:
-        """Return the channel of each member now."""
+        """Return the current channel of each member."""
 
     async def remember(self, channel: Channel, cursor: int, state_hash: bytes) -> None:
-        """Keep a checkpoint of a filtered channel's chain."""
+        """Store a checkpoint of a filtered channel's chain."""
 
 
 class Subscriber(Protocol):
-    """What the hub offers frames to. Neither method may block or raise; `channel_changed` ends with the hub's `leave`."""
+    """A receiver of frames. Neither method may block or raise. `channel_changed` must call the hub's `leave`."""
 
     channel: Channel
     user_id: int
 
     def channel_changed(self) -> None:
-        """Rights changed, and the subscriber belongs to another channel now."""
+        """Leave the hub: access changed, and the subscriber now belongs to another channel."""
 
     def offer(self, frame: SharedFrame) -> None:
-        """Take the next frame of the channel."""
+        """Receive the next frame of the channel."""
 
 
 class Served(Protocol):
-    """What this needs of a feed."""
+    """What an access check needs from a feed."""
 
     tenant_id: int
     subscribers: dict[Channel, dict[Subscriber, None]]
 
     def flush(self) -> None:
-        """Hand over what was held back."""
+        """Offer the frames that were held."""
 
 
 def spawn(work: Coroutine[Any, Any, Any]) -> None:
-    """Run something beside; its failure is logged and disturbs nobody."""
+    """Run work in the background. If it fails, the error is logged."""
     task = asyncio.get_running_loop().create_task(work)
     _tasks.add(task)
     task.add_done_callback(_done)
@@ -70,7 +70,7 @@ def _done(task: "asyncio.Task[Any]") -> None:
 
 
 class AccessCheck:
-    """The rights of one feed's subscribers, as far as they were checked."""
+    """The access check of one feed's subscribers."""
 
     def __init__(self, feed: Served, access_version: int, store: ChannelStore | None) -> None:
         self.access_version = access_version
@@ -84,54 +84,54 @@ class AccessCheck:
 
     @property
     def pending(self) -> bool:
-        """Whether nothing may be handed over for now."""
+        """Whether a check is running, so that frames must be held."""
         return self._task is not None
 
-    def seen(self, access_version: int) -> None:
-        """A commit was made under this version."""
+    def require_version(self, access_version: int) -> None:
+        """Start a check if this version, under which a commit was made, is later than the checked one."""
         if access_version > self._needed:
             self._needed = access_version
             self.invalidate()
 
     def invalidate(self) -> None:
-        """Hand nothing over until everybody was checked again."""
+        """Hold frames until every subscriber has been checked again."""
         self._stale = True
         if self._task is None and self._store is not None:
             self._current.clear()
-            self._task = asyncio.get_running_loop().create_task(self._ask(self._store))
+            self._task = asyncio.get_running_loop().create_task(self._check(self._store))
 
     def require(self, channel: Channel) -> None:
-        """Raise `AccessMoved` when a channel was chosen under rights that are out of date."""
+        """Raise `AccessChanged` if a channel was chosen under outdated access rules."""
         if channel.access_version < self.access_version:
             raise AccessChanged
 
     async def wait_current(self, channel: Channel) -> None:
-        """Wait until the subscribers are checked at least under the rights a channel was chosen under."""
-        self.seen(channel.access_version)
+        """Wait until the subscribers have been checked under the channel's access version or a later one."""
+        self.require_version(channel.access_version)
         while self.pending:
             await self._current.wait()
 
     def close(self) -> None:
-        """Stop asking."""
+        """Stop checking."""
         if self._task is not None:
             self._task.cancel()
         self._current.set()
 
-    async def _ask(self, store: ChannelStore) -> None:
+    async def _check(self, store: ChannelStore) -> None:
         while self._stale or self.access_version < self._needed:
             self._stale = False
-            asked = [(channel, one) for channel, subscribers in self._feed.subscribers.items() for one in subscribers]
+            checked = [(channel, one) for channel, subscribers in self._feed.subscribers.items() for one in subscribers]
             try:
-                standing = await store.current_channels(self._feed.tenant_id, [one.user_id for _, one in asked])
+                assigned = await store.current_channels(self._feed.tenant_id, [one.user_id for _, one in checked])
             except Exception:
                 logger.exception("rights_check_failed", tenant_id=self._feed.tenant_id)
                 self._stale = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            self.access_version = max(self.access_version, standing.access_version)
-            for channel, one in asked:
-                if standing.channels.get(one.user_id) == channel.key:
-                    one.channel = replace(one.channel, access_version=standing.access_version)
+            self.access_version = max(self.access_version, assigned.access_version)
+            for channel, one in checked:
+                if assigned.channels.get(one.user_id) == channel.key:
+                    one.channel = replace(one.channel, access_version=assigned.access_version)
                 else:
                     one.channel_changed()
         self._task = None

@@ -1,7 +1,7 @@
-"""Pure: the filtered channels of one tenant in the hub: which of them a change concerns, and their frames.
+"""Pure: feeds of a tenant's filtered channels: which channels a change concerns, and their frames.
 
-A feed emits a frame only when its channel sees something, so a change costs what the channels that see it cost. Between
-frames a feed lags behind the head; `advance` closes the gap with a frame that has no lines.
+A feed emits a frame only when its channel sees something, so cost grows only with the channels that see a change.
+Between frames a feed lags behind the head. `TenantFeed.advance` closes the gap with a frame without lines.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from sync.wire.system_tables import SYSTEM_TABLES
 
 
 class ChannelFeed:
-    """One filtered channel: where its subscribers are, and the chain there."""
+    """The feed of one filtered channel: the cursor its subscribers have reached, and the chain there."""
 
     def __init__(self, channel: Channel, position: int, schema_version: int = 0) -> None:
         self.channel = channel
@@ -30,27 +30,27 @@ class ChannelFeed:
 
     @property
     def started(self) -> bool:
-        """Whether its chain is known; until then it only collects."""
+        """Whether its chain is known. Until then the feed only collects lines."""
         return self._state is not None
 
     @property
     def state_hash(self) -> bytes:
         """The chain at `position`."""
         if self._state is None:
-            raise RuntimeError("The feed has not begun.")
+            raise RuntimeError("The channel feed has not started.")
         return self._state
 
     def start(self, state_hash: bytes, schema_version: int) -> None:
-        """Say what the chain was at `position`."""
+        """Set the chain at `position`."""
         self._state = state_hash
         self.schema_version = max(self.schema_version, schema_version)
 
     def add(self, cursor: int, schema_version: int, line: bytes) -> None:
-        """Take in a projected line."""
+        """Add a projected line."""
         self._lines.append((cursor, schema_version, line))
 
     def emit(self, head: int, *, empty: bool = False) -> Iterator[SharedFrame]:
-        """Yield frames up to the head: of what was taken in, and with `empty` also one without lines if there is a gap."""
+        """Yield frames of the added lines. With `empty`, a frame without lines closes any gap up to the head."""
         if self._state is None:
             return
         lines, self._lines = self._lines, []
@@ -82,7 +82,7 @@ class ChannelFeed:
 
 
 class ChannelFeeds:
-    """The feeds of a tenant, found by the values their rules let through."""
+    """The channel feeds of a tenant, indexed by the values their rules allow."""
 
     def __init__(self) -> None:
         self.by_channel: dict[Channel, ChannelFeed] = {}
@@ -93,34 +93,34 @@ class ChannelFeeds:
         return bool(self.by_channel)
 
     def add(self, feed: ChannelFeed) -> None:
-        """Put a feed in."""
+        """Add a feed."""
         self.by_channel[feed.channel] = feed
-        for place in self._places(feed.channel):
-            place[feed.channel] = None
+        for bucket in self._buckets(feed.channel):
+            bucket[feed.channel] = None
 
     def remove(self, channel: Channel) -> None:
-        """Take a feed out."""
+        """Remove a feed."""
         feed = self.by_channel.pop(channel, None)
         if feed is not None:
-            for place in self._places(feed.channel):
-                place.pop(channel, None)
+            for bucket in self._buckets(feed.channel):
+                bucket.pop(channel, None)
 
-    def _places(self, channel: Channel) -> Iterator[dict[Channel, None]]:
+    def _buckets(self, channel: Channel) -> Iterator[dict[Channel, None]]:
         for rule in channel.rules.tables if channel.rules else ():
             for table in SYSTEM_TABLES:
-                yield self._place(table, "object_name", rule.object_name)
+                yield self._bucket(table, "object_name", rule.object_name)
             term = index_term(rule)
             if term is None:
                 yield self._unfiltered.setdefault(rule.table, {})
             else:
                 for value in term.allowed:
-                    yield self._place(rule.table, term.key.text, value)
+                    yield self._bucket(rule.table, term.key.text, value)
 
-    def _place(self, table: str, key: str, value: str) -> dict[Channel, None]:
+    def _bucket(self, table: str, key: str, value: str) -> dict[Channel, None]:
         return self._by_value.setdefault(table, {}).setdefault(key, {}).setdefault(value, {})
 
     def concerned(self, table: str, side: Side | None) -> Iterable[Channel]:
-        """Return the channels that a change can concern; `projection` decides whether it does."""
+        """Return the channels that a change may concern. `projection` decides whether it does."""
         found: dict[Channel, None] = dict(self._unfiltered.get(table, {}))
         if side is None:
             return found
@@ -131,7 +131,7 @@ class ChannelFeeds:
         return found
 
     def add_commits(self, commits: Iterable[Commit]) -> list[ChannelFeed]:
-        """Take in commits; return the feeds that see something of them."""
+        """Add commits. Return the feeds whose channels see some of their changes."""
         touched: dict[Channel, ChannelFeed] = {}
         for commit in commits:
             for offset, (version, line) in enumerate(commit.lines):

@@ -1,4 +1,4 @@
-"""Pure: from what was committed to the `changes` frames every subscriber of a channel shares."""
+"""Pure: encode commits as the `changes` frames that all subscribers of a channel share."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sync.wire.chain import fold
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Consecutive lines under one schema version: what one `changes` frame carries. `state_hash` is the chain at `to_cursor`."""
+    """Consecutive lines of one schema version, for one `changes` frame. `state_hash` is the chain at `to_cursor`."""
 
     schema_version: int
     lines: Sequence[bytes]
@@ -22,7 +22,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class SharedFrame:
-    """An encoded `changes` frame; all subscribers hold the same text."""
+    """An encoded `changes` frame. All subscribers share the text."""
 
     text: str
     from_cursor: int
@@ -31,9 +31,9 @@ class SharedFrame:
 
 
 def segments(commits: Iterable[Commit], state_hash: bytes, *, max_bytes: int) -> Iterator[Segment]:
-    """Cut commits that follow each other into pieces of at most `max_bytes`; `state_hash` is the chain before the first.
+    """Split consecutive commits into segments of at most `max_bytes`. `state_hash` is the chain before the first.
 
-    The chain inside a commit is folded only where a piece ends there.
+    The chain inside a commit is computed only where a segment ends there.
     """
     lines: list[bytes] = []
     start = at = version = size = 0
@@ -56,14 +56,14 @@ def segments(commits: Iterable[Commit], state_hash: bytes, *, max_bytes: int) ->
         yield Segment(version, lines, start, at, known or fold(state_hash, lines))
 
 
-def encode(channel: Channel, piece: Segment) -> SharedFrame:
-    """Encode a piece as the frame that a channel's subscribers get."""
+def encode(channel: Channel, segment: Segment) -> SharedFrame:
+    """Encode a segment as the frame for a channel's subscribers."""
     text = frames.changes(
         channel.key,
-        piece.lines,
-        schema_version=piece.schema_version,
-        from_cursor=piece.from_cursor,
-        to_cursor=piece.to_cursor,
-        state_hash=piece.state_hash,
+        segment.lines,
+        schema_version=segment.schema_version,
+        from_cursor=segment.from_cursor,
+        to_cursor=segment.to_cursor,
+        state_hash=segment.state_hash,
     )
-    return SharedFrame(text, piece.from_cursor, piece.to_cursor, piece.state_hash)
+    return SharedFrame(text, segment.from_cursor, segment.to_cursor, segment.state_hash)

@@ -1,8 +1,9 @@
-"""In-process fan-out: one feed per tenant that somebody here listens to, one encoded frame per channel for all its subscribers.
+"""In-process fan-out: one feed per tenant with subscribers here, and one encoded frame per channel for all of them.
 
-Everything here runs on the event loop, except `heard`, which any thread may call. The log is the truth: whenever a
-commit does not follow the feed's head (another process wrote in between, a wake-up, a lost message), the feed reads the
-log from its head. A subscriber joins at the feed's head and is offered every frame after it, in order, until it leaves.
+Everything runs on the event loop, except `Hub.on_commit` and `Hub.access_changed`, which any thread may call. The log
+is authoritative: if a commit does not follow the feed's head (another process wrote in between, a wake-up, a lost
+message), the feed reads the log from its head. A subscriber joins at the feed's head and is offered every later
+frame, in order, until it leaves.
 """
 
 import asyncio
@@ -28,11 +29,11 @@ RETRY_SECONDS = 1.0
 CHECKPOINT_LINES = 1000
 
 LogReader = Callable[[int, int], Awaitable[list[Commit]]]
-"""Reads the log of a tenant after a cursor: some commits in order, none when the cursor is the head."""
+"""Reads a tenant's log after a cursor: some commits in order, none if the cursor is the head."""
 
 
 class TenantFeed:
-    """The ordered channel_feed of one tenant's changes through this process."""
+    """One tenant's changes, in order, on their way to the subscribers in this process."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class TenantFeed:
         self._arrivals: list[tuple[int, asyncio.Future[None]]] = []
 
     def add(self, commit: Commit) -> None:
-        """Take news of a commit, in whatever order it comes."""
+        """Add a commit. Commits may arrive in any order."""
         if commit.to_cursor <= self.head:
             return
         if commit.from_cursor == self.head and self._reading is None:
@@ -72,18 +73,18 @@ class TenantFeed:
             self.wake(commit.to_cursor)
 
     def wake(self, cursor: int) -> None:
-        """Make sure that the feed reaches a cursor."""
+        """Make the feed read the log up to a cursor."""
         self._wanted = max(self._wanted, cursor)
         if self._wanted > self.head:
             self.recheck()
 
     def recheck(self) -> None:
-        """Read the log, whether or not anything is known to be there."""
+        """Read the log, even if no newer commit is known."""
         if self._reading is None:
             self._reading = asyncio.get_running_loop().create_task(self._catch_up())
 
     async def reach(self, cursor: int) -> None:
-        """Wait until the feed's head is at a cursor or past it."""
+        """Wait until the feed's head reaches a cursor."""
         if self.head >= cursor:
             return
         arrival = asyncio.get_running_loop().create_future()
@@ -92,30 +93,29 @@ class TenantFeed:
         await arrival
 
     def flush(self) -> None:
-        """Hand over everything taken since the last time, as one frame per channel where sizes and schema versions allow."""
+        """Offer all commits since the last flush, as one frame per channel if sizes and schema versions allow."""
         self._flush_due = False
         if not self._pending or self.access.pending:
             return
         commits, self._pending = self._pending, []
         plain = [channel for channel in self.subscribers if not channel.filtered]
-        for piece in segments(commits, self._flushed_hash, max_bytes=MAX_FRAME_BYTES) if plain else ():
+        for segment in segments(commits, self._flushed_hash, max_bytes=MAX_FRAME_BYTES) if plain else ():
             for channel in plain:
-                self._offer(channel, encode(channel, piece), len(piece.lines))
+                self._offer(channel, encode(channel, segment), len(segment.lines))
         self._flushed_hash, self.flushed = self._state_hash, self.head
         for channel_feed in self.channel_feeds.add_commits(commits) if self.channel_feeds else ():
             self.emit(channel_feed)
 
     def emit(self, channel_feed: ChannelFeed, *, empty: bool = False) -> None:
-        """Offer what a filtered channel has taken in; with `empty`, bring its subscribers to the head even if that is nothing."""
+        """Offer a filtered channel's frames. With `empty`, its subscribers reach the head even without any lines."""
         for frame in channel_feed.emit(self.flushed, empty=empty):
             self._offer(channel_feed.channel, frame, 1)
         if channel_feed.since_checkpoint >= CHECKPOINT_LINES and self._store is not None:
             channel_feed.since_checkpoint = 0
-            keep = self._store.remember(channel_feed.channel, channel_feed.position, channel_feed.state_hash)
-            spawn(keep)
+            spawn(self._store.remember(channel_feed.channel, channel_feed.position, channel_feed.state_hash))
 
     def advance(self) -> None:
-        """Bring the subscribers of filtered channels that have seen nothing for a while to the head."""
+        """Bring idle subscribers of filtered channels to the head."""
         if not self.access.pending:
             self.flush()
             for channel_feed in self.channel_feeds.by_channel.values():
@@ -129,7 +129,7 @@ class TenantFeed:
         metrics.change_deliveries.inc(len(subscribers) * lines)
 
     def close(self) -> None:
-        """Stop reading; whoever waits for a cursor is cancelled."""
+        """Stop reading. Tasks that wait for a cursor are cancelled."""
         self.access.close()
         if self._reading is not None:
             self._reading.cancel()
@@ -139,7 +139,7 @@ class TenantFeed:
     def _append(self, commit: Commit) -> None:
         self._pending.append(commit)
         self.head, self._state_hash = commit.to_cursor, commit.state_hash
-        self.access.seen(commit.access_version)
+        self.access.require_version(commit.access_version)
         if not self._flush_due:
             self._flush_due = True
             asyncio.get_running_loop().call_soon(self.flush)
@@ -150,7 +150,7 @@ class TenantFeed:
             self._arrivals = [(cursor, arrival) for cursor, arrival in self._arrivals if not arrival.done()]
 
     async def _catch_up(self) -> None:
-        """Read the log from the head until it has nothing more, with the commits that were heard of meanwhile in their places."""
+        """Read the log from the head to its end, and insert commits that arrived meanwhile in order."""
         while True:
             wanted = self._wanted
             try:
@@ -161,7 +161,7 @@ class TenantFeed:
                 continue
             for commit in commits:
                 self._append(commit)
-            self._take_waiting()
+            self._append_waiting()
             if commits or self._waiting or self._wanted > wanted:
                 continue
             if not self._arrivals:
@@ -170,7 +170,7 @@ class TenantFeed:
         self._wanted = self.head
         self._reading = None
 
-    def _take_waiting(self) -> None:
+    def _append_waiting(self) -> None:
         while self._waiting and self._waiting[0].from_cursor <= self.head:
             commit = self._waiting.popleft()
             if commit.from_cursor == self.head:
@@ -191,7 +191,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
-        """Drop all feeds; nothing is offered any more."""
+        """Close all feeds. No more frames are offered."""
         self._loop = None
         for feed in self._feeds.values():
             feed.close()
@@ -199,7 +199,7 @@ class Hub:
 
     @property
     def running(self) -> bool:
-        """Whether the hub takes news."""
+        """Whether the hub accepts commits."""
         return self._loop is not None
 
     @property
@@ -208,53 +208,54 @@ class Hub:
         return {feed.tenant_id: feed.head for feed in self._feeds.values()}
 
     def on_commit(self, commit: Commit) -> None:
-        """Take news of a commit from any thread. Never blocks."""
+        """Pass a commit to its feed. Can be called from any thread; never blocks."""
         loop = self._loop
         if loop is not None and not loop.is_closed() and commit.tenant_id in self._feeds:
-            loop.call_soon_threadsafe(self._take, commit)
+            loop.call_soon_threadsafe(self._add, commit)
 
-    def _take(self, commit: Commit) -> None:
+    def _add(self, commit: Commit) -> None:
         if (feed := self._feeds.get(commit.tenant_id)) is not None:
             feed.add(commit)
 
     def wake(self, tenant_id: int, cursor: int) -> None:
-        """Somebody says that a tenant's log reaches to a cursor."""
+        """Make a tenant's feed read the log up to a cursor, after a notification from another process."""
         if (feed := self._feeds.get(tenant_id)) is not None:
             feed.wake(cursor)
 
     def access_changed(self, tenant_id: int) -> None:
-        """What somebody in a tenant may see could have changed. From any thread; never blocks."""
+        """Check a tenant's subscribers again. Can be called from any thread; never blocks."""
         loop = self._loop
         if loop is not None and not loop.is_closed() and tenant_id in self._feeds:
-            loop.call_soon_threadsafe(self._doubt, tenant_id)
+            loop.call_soon_threadsafe(self._invalidate, tenant_id)
 
-    def rights_at(self, tenant_id: int, access_version: int) -> None:
-        """Somebody says which access version a tenant is at by now."""
+    def access_version_at(self, tenant_id: int, access_version: int) -> None:
+        """Check a tenant's subscribers if this access version, read from the database, is newer."""
         if (feed := self._feeds.get(tenant_id)) is not None:
-            feed.access.seen(access_version)
+            feed.access.require_version(access_version)
 
-    def _doubt(self, tenant_id: int) -> None:
+    def _invalidate(self, tenant_id: int) -> None:
         if (feed := self._feeds.get(tenant_id)) is not None:
             feed.access.invalidate()
 
     def advance(self) -> None:
-        """Now and then: let idle subscribers of filtered channels know how far the log is."""
+        """Bring idle subscribers of filtered channels to the head. Call it from time to time."""
         for feed in tuple(self._feeds.values()):
             feed.advance()
 
     async def join(self, subscriber: Subscriber, channel: Channel, cursor: int, state_hash: bytes) -> int:
-        """Let a subscriber who has everything up to `cursor` in; return the head H >= cursor after which it is offered every frame.
+        """Add a subscriber that has everything up to `cursor`. Return the head H >= cursor.
 
-        What lies between cursor and H the subscriber reads from the log itself. `state_hash` is the channel's chain at `cursor`.
-        Raises `AccessMoved` when rights changed since the channel was chosen, `LogPruned` when the log does not reach back.
+        The subscriber is offered every frame after H. It reads the changes between cursor and H from the log itself.
+        `state_hash` is the channel's chain at `cursor`. Raises `AccessChanged` if access changed since the channel was
+        chosen, and `LogPruned` if the log does not reach back.
         """
         feed = await self._feed(channel, cursor, state_hash)
         feed.joining += 1
         try:
             await feed.reach(cursor)
-            channel_feed = await self._flow(feed, channel) if channel.filtered else None
+            channel_feed = await self._channel_feed(feed, channel) if channel.filtered else None
             await feed.access.wait_current(channel)
-            # From here on nothing waits, so no frame can slip through between the head that is returned and the entry.
+            # Nothing below awaits, so no frame can be lost between the returned head and the subscription.
             feed.access.require(channel)
             feed.flush()
             if channel_feed is not None:
@@ -268,38 +269,38 @@ class Hub:
     async def _feed(self, channel: Channel, cursor: int, state_hash: bytes) -> TenantFeed:
         tenant_id = channel.tenant_id
         if tenant_id not in self._feeds and channel.filtered and self._store is not None:
-            begun = await self._store.chain_at(replace(channel, key=FULL_ACCESS, rules=None), cursor)
-            if begun is None:
+            start = await self._store.chain_at(replace(channel, key=FULL_ACCESS, rules=None), cursor)
+            if start is None:
                 raise LogPruned
-            state_hash = begun.state_hash
+            state_hash = start.state_hash
         feed = self._feeds.get(tenant_id)
         if feed is None:
             version = channel.access_version
             feed = TenantFeed(tenant_id, cursor, state_hash, self._read, access_version=version, store=self._store)
             self._feeds[tenant_id] = feed
-            feed.recheck()  # something may have been committed since the subscriber read, with nobody here to hear of it
+            feed.recheck()  # the feed missed any commit made after the subscriber read the log
         return feed
 
-    async def _flow(self, feed: TenantFeed, channel: Channel) -> ChannelFeed:
-        """Return the channel_feed of a filtered channel, begun if need be: what is committed while its chain is read, it collects."""
+    async def _channel_feed(self, feed: TenantFeed, channel: Channel) -> ChannelFeed:
+        """Return the started feed of a filtered channel. While its chain is read, it collects commits."""
         channel_feed = feed.channel_feeds.by_channel.get(channel)
         if channel_feed is None:
             feed.flush()
             channel_feed = ChannelFeed(channel, feed.flushed)
             feed.channel_feeds.add(channel_feed)
         if not channel_feed.started and self._store is not None:
-            begun = await self._store.chain_at(channel, channel_feed.position)
-            if begun is None:
+            start = await self._store.chain_at(channel, channel_feed.position)
+            if start is None:
                 feed.channel_feeds.remove(channel)
                 raise LogPruned
             if not channel_feed.started:
-                channel_feed.start(begun.state_hash, begun.schema_version)
+                channel_feed.start(start.state_hash, start.schema_version)
         if feed.channel_feeds.by_channel.get(channel) is not channel_feed:
             raise LogPruned
         return channel_feed
 
     def leave(self, subscriber: Subscriber, channel: Channel) -> None:
-        """Offer nothing more to a subscriber; the last one out ends the feed."""
+        """Remove a subscriber. The feed closes with its last subscriber."""
         feed = self._feeds.get(channel.tenant_id)
         if feed is None:
             return

@@ -1,7 +1,7 @@
-"""Wake-ups between processes: whoever commits says how far a tenant's log reaches, and everybody reads the log for themselves.
+"""Wake-ups between processes. A process that commits publishes how far a tenant's log reaches; the others read the log.
 
-With `REDIS_URL` the word goes through one Redis channel. With or without it a slow poll looks for what was missed, so a
-lost message or a Redis that is down costs half a second, never a change.
+With `REDIS_URL` set, messages use one Redis channel. A slow poll always runs too and finds what was missed, so a lost
+message or a Redis outage delays changes by half a second but never loses any.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from sync.conf import StreamSettings
 from sync.fanout.hub import Hub
 from sync.records import sql
 from sync.records.read_pool import ReadPool
+from tenants.rows import TenantRow, read_tenants
 
 logger = structlog.get_logger(__name__)
 RETRY_SECONDS = 1.0
@@ -40,20 +41,20 @@ class Notifier:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._redis: Redis | None = None
-        self._unsaid: dict[str, int] = {}
-        self._something = asyncio.Event()
+        self._unsent: dict[str, int] = {}
+        self._has_unsent = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to listen and to poll."""
+        """Start listening and polling."""
         self._loop = asyncio.get_running_loop()
         self._tasks.append(self._loop.create_task(self._poll()))
         if settings.REDIS_URL:
             self._redis = Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, health_check_interval=15)
-            for work in (self._listen, self._say):
+            for work in (self._listen, self._publish):
                 self._tasks.append(self._loop.create_task(self._forever(partial(work, self._redis))))
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop listening and polling."""
         self._loop = None
         for task in self._tasks:
             task.cancel()
@@ -62,29 +63,29 @@ class Notifier:
             with contextlib.suppress(RedisError, OSError):
                 await self._redis.aclose()
 
-    def tell_commit(self, tenant_id: int, cursor: int) -> None:
-        """Tell other processes of a commit. From any thread; never blocks, never fails."""
+    def notify_commit(self, tenant_id: int, cursor: int) -> None:
+        """Notify other processes of a commit. Can be called from any thread; never blocks, never fails."""
         loop = self._loop
         if self._redis is not None and loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._put, str(tenant_id), cursor)
 
-    def tell_connected(self, device_id: str) -> None:
-        """Tell other processes that a device is connected here now."""
+    def notify_connected(self, device_id: str) -> None:
+        """Notify other processes that a device is now connected here."""
         if self._redis is not None:
             self._put(f"device {device_id}", 0)
 
     def _put(self, subject: str, cursor: int) -> None:
-        self._unsaid[subject] = max(cursor, self._unsaid.get(subject, 0))
-        self._something.set()
+        self._unsent[subject] = max(cursor, self._unsent.get(subject, 0))
+        self._has_unsent.set()
 
-    async def _say(self, redis: Redis) -> None:
-        """Publish what is to be said; what gathers meanwhile goes out together."""
+    async def _publish(self, redis: Redis) -> None:
+        """Publish messages. Those that collect meanwhile are sent together."""
         while True:
-            await self._something.wait()
-            self._something.clear()
-            unsaid, self._unsaid = self._unsaid, {}
+            await self._has_unsent.wait()
+            self._has_unsent.clear()
+            unsent, self._unsent = self._unsent, {}
             async with redis.pipeline(transaction=False) as pipe:
-                for subject, cursor in unsaid.items():
+                for subject, cursor in unsent.items():
                     pipe.publish(TOPIC, f"{self._me} {cursor} {subject}")
                 await pipe.execute()
 
@@ -93,10 +94,10 @@ class Notifier:
             await listener.subscribe(TOPIC)
             async for message in listener.listen():
                 if message["type"] == "message":
-                    self._heard(message["data"])
+                    self._on_message(message["data"])
 
-    def _heard(self, data: Any) -> None:
-        """Take a message: who says it, a cursor, and a tenant id or `device <id>`. Whatever else is on the topic is skipped."""
+    def _on_message(self, data: Any) -> None:
+        """Handle a message: its sender, a cursor, and a tenant ID or `device <id>`. Other messages are ignored."""
         sender, _, rest = bytes(data).decode("utf-8", "replace").partition(" ")
         cursor, _, subject = rest.partition(" ")
         if sender == self._me:
@@ -108,16 +109,16 @@ class Notifier:
             self._hub.wake(int(subject), int(cursor))
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do a job again whenever Redis fails it, less and less often."""
+        """Restart work whenever Redis fails, with increasing pauses."""
         wait = RETRY_SECONDS
         while True:
-            begun = asyncio.get_running_loop().time()
+            started = asyncio.get_running_loop().time()
             try:
                 await work()
             except (RedisError, OSError) as error:
                 wait = (
                     RETRY_SECONDS
-                    if asyncio.get_running_loop().time() - begun > MAX_RETRY_SECONDS
+                    if asyncio.get_running_loop().time() - started > MAX_RETRY_SECONDS
                     else min(wait * 2, MAX_RETRY_SECONDS)
                 )
                 logger.warning("redis_down", error=str(error), retry_seconds=wait)
@@ -130,18 +131,17 @@ class Notifier:
             if not heads:
                 continue
             try:
-                found = await self._pool.run(_cursors, list(heads))
+                tenants = await self._pool.run(_read_tenants, list(heads))
             except Exception as error:
                 logger.warning("poll_failed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            for tenant_id, cursor, access_version in found:
-                self._hub.rights_at(tenant_id, access_version)
-                if cursor > self._hub.heads.get(tenant_id, cursor):
+            for tenant in tenants:
+                self._hub.access_version_at(tenant.id, tenant.access_version)
+                if tenant.cursor > self._hub.heads.get(tenant.id, tenant.cursor):
                     metrics.wakeups.labels("poll").inc()
-                    self._hub.wake(tenant_id, cursor)
+                    self._hub.wake(tenant.id, tenant.cursor)
 
 
-def _cursors(tenant_ids: list[int]) -> list[tuple[int, int, int]]:
-    found = sql.fetch_in("SELECT id, cursor, access_version FROM tenants_tenant WHERE id IN", tenant_ids)
-    return [(pk, cursor, access_version) for pk, cursor, access_version in found]
+def _read_tenants(tenant_ids: list[int]) -> list[TenantRow]:
+    return list(read_tenants(tenant_ids, sql.fetch_in).values())

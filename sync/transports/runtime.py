@@ -206,7 +206,7 @@ class Runtime:
         metrics.commits.inc()
         metrics.commit_changes.observe(len(commit.lines))
         self.hub.on_commit(commit)
-        self._notifier.tell_commit(commit.tenant_id, commit.to_cursor)
+        self._notifier.notify_commit(commit.tenant_id, commit.to_cursor)
 
     def _revoked(self, sender: object, device_id: str, **_: object) -> None:
         if self._loop is not None and not self._loop.is_closed():
