@@ -20,8 +20,12 @@ _CACHE_SIZE = 4096
 _cache: OrderedDict[tuple[str, int], Digest] = OrderedDict()
 _lock = Lock()
 
-# What one record adds, computed by the database itself: first 8 bytes of the hash, as a signed integer, which is the same modulo 2^64.
-_POSTGRESQL_TERM = "('x' || encode(substr(sha256(convert_to({id}, 'UTF8') || '\\x00'::bytea || convert_to({version}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
+# One record's term, computed by the database: the first 8 bytes of the hash as a signed integer. Signed and unsigned
+# integers are equal modulo 2^64.
+_POSTGRESQL_TERM = (
+    "('x' || encode(substr(sha256(convert_to({id}, 'UTF8') || '\\x00'::bytea || "
+    "convert_to({version}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
+)
 
 
 def digest_of(records: Iterable[tuple[str, int]]) -> Digest:
@@ -42,11 +46,9 @@ def table_digest(
     low: str | None = None,
     high: str | None = None,
 ) -> Digest:
-    """Return count and digest of the records of a table that a channel sees, or of those with ids in [low, high].
+    """Return count and digest of a table's records that a channel sees, or of those with IDs in [low, high].
 
-    Raises `KeyError` for an unknown table.
-
-    A whole table's answer is remembered until one of its records changes.
+    A whole table's digest is cached until one of its records changes. Raises `KeyError` for an unknown table.
     """
     if table in SYSTEM_COLUMNS:
         return _system_digest(reader, channel, table, low, high)
@@ -74,7 +76,7 @@ def table_digest(
 
 
 def forget() -> None:
-    """Drop all remembered digests. For tests, where a table can come back with other records."""
+    """Clear the cache. For tests, where a table can reappear with other records."""
     with _lock:
         _cache.clear()
 
@@ -119,7 +121,7 @@ def _scan(
 def id_range(
     vendor: str, key: str, condition: str, params: list[Any], low: str | None, high: str | None
 ) -> tuple[str, list[Any]]:
-    """Narrow a condition to ids in [low, high], compared as UTF-8 bytes; None is an open end."""
+    """Restrict a condition to IDs in [low, high], compared as UTF-8 bytes. None is an open end."""
     collated = f'{key} COLLATE "C"' if vendor == "postgresql" else key
     params = list(params)
     for end, operator in ((low, ">="), (high, "<=")):

@@ -1,6 +1,6 @@
-"""How a client gets from where it is to the head: the cheapest of log lines, changed rows and a snapshot. See docs/spec/protocol.md §4.
+"""Choose how a client catches up: log lines, changed rows, or a snapshot, whichever is cheapest. See protocol.md §4.
 
-Every function here blocks on the database: call it in a thread.
+Every function here blocks on the database. Call it in a thread.
 """
 
 from collections.abc import Iterable
@@ -22,34 +22,15 @@ from sync.records import sql
 from sync.records.columns import table_of
 from sync.records.read_transaction import Reader, read_transaction
 from sync.wire.codes import Code
-from tenants.genesis import genesis
+from tenants.rows import TenantRow, read_tenant
 
 Chain = Literal["ok", "new", "pruned", "mismatch", "ahead", "epoch", "switch"]
 Mode = Literal["log", "rows", "snapshot", "repair"]
 
 
 @dataclass(frozen=True, slots=True)
-class TenantState:
-    """A tenant's counters in one state of the database."""
-
-    id: int
-    slug: str
-    server_epoch: str
-    schema_version: int
-    cursor: int
-    state_hash: bytes
-    pruned_cursor: int
-    access_version: int = 0
-
-    @property
-    def genesis(self) -> bytes:
-        """The chain at cursor 0."""
-        return genesis(self.server_epoch, self.slug)
-
-
-@dataclass(frozen=True, slots=True)
 class Position:
-    """Where a client says it is."""
+    """The position a client reports."""
 
     schema_version: int
     cursor: int
@@ -58,74 +39,69 @@ class Position:
     channel: str | None = None
 
     def is_of(self, channel: Channel) -> bool:
-        """Whether the client's replica holds this channel, as far as it says."""
+        """Whether the client's replica holds this channel, or the client names none."""
         return self.channel is None or self.channel == channel.key
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a client is to catch up; `state` is the tenant when that was decided, `total` the rows to come in mode `rows`."""
+    """How a client catches up. `state` is the tenant as of the decision, `total` the number of rows in mode `rows`."""
 
     mode: Mode
-    state: TenantState
+    state: TenantRow
     total: int = 0
 
 
-def tenant_state(reader: Reader, tenant_id: int) -> TenantState:
-    """Read a tenant's counters; raises SyncError `forbidden` when it is gone."""
-    found = reader.all(
-        "SELECT id, slug, server_epoch, schema_version, cursor, state_hash, pruned_cursor, access_version "
-        f"FROM {reader.schema}tenants_tenant WHERE id = %s",
-        [tenant_id],
-    )
-    if not found:
-        raise SyncError(Code.FORBIDDEN, "There is no such tenant any more.")
-    pk, slug, epoch, schema_version, cursor, state_hash, pruned, access_version = found[0]
-    return TenantState(pk, slug, epoch, schema_version, cursor, bytes(state_hash), pruned, access_version)
+def tenant_state(reader: Reader, tenant_id: int) -> TenantRow:
+    """Read a tenant's counters. Raises SyncError `forbidden` if the tenant no longer exists."""
+    found = read_tenant(tenant_id, using=reader.all, schema=reader.schema)
+    if found is None:
+        raise SyncError(Code.FORBIDDEN, "This tenant no longer exists.")
+    return found
 
 
 class SchemaChanged(Exception):
-    """A publish slipped in between two reads; start the read again."""
+    """A publish happened between two reads. Start the read again."""
 
 
-def schema_at(state: TenantState) -> TenantSchema:
-    """Return the schema of a state; raises SchemaMoved when the database has a newer one already (SQLite only)."""
+def schema_at(state: TenantRow) -> TenantSchema:
+    """Return the schema of a state. Raises `SchemaChanged` if the database already has a newer one (SQLite only)."""
     schema = schema_of(state.id, state.schema_version)
     if schema.schema_version != state.schema_version:
         raise SchemaChanged
     return schema
 
 
-def channel_state(channel: Channel, tenant_id: int) -> TenantState:
-    """Return a tenant's counters with the chain of the channel in place of the tenant's own. Not inside a `read_transaction`."""
+def channel_state(channel: Channel, tenant_id: int) -> TenantRow:
+    """Return a tenant's counters with the channel's chain instead of the tenant's. Not inside a `read_transaction`."""
     with read_transaction() as reader:
         state = tenant_state(reader, tenant_id)
     return in_channel(channel, state)
 
 
-def in_channel(channel: Channel, state: TenantState) -> TenantState:
-    """Return a state with the chain of the channel in place of the tenant's own. Not inside a `read_transaction`.
+def in_channel(channel: Channel, state: TenantRow) -> TenantRow:
+    """Return a state with the channel's chain instead of the tenant's. Not inside a `read_transaction`.
 
-    Raises `AccessMoved` when the channel is not the one of the rights in force at that state.
+    Raises `AccessChanged` if the channel was chosen under other access rules than those in force at that state.
     """
     if not channel.filtered:
         return state
     require_current(channel, state)
     state_hash = channel_log.hash_at(channel, state.cursor)
-    if state_hash is None:  # pruned past its last checkpoint: it has to be born again
+    if state_hash is None:  # pruned past its last checkpoint: the channel has to be created again
         channel_log.retire(channel)
         raise AccessChanged
     return replace(state, state_hash=state_hash)
 
 
-def require_current(channel: Channel, state: TenantState) -> None:
-    """Raise `AccessMoved` when rights changed since the channel was chosen."""
+def require_current(channel: Channel, state: TenantRow) -> None:
+    """Raise `AccessChanged` if access changed since the channel was chosen."""
     if state.access_version != channel.access_version:
         raise AccessChanged
 
 
-def check_filtered(channel: Channel, state: TenantState, position: Position) -> Chain:
-    """Compare a client's cursor and state hash with the chain of a filtered channel. Not inside a `read_transaction`."""
+def check_filtered(channel: Channel, state: TenantRow, position: Position) -> Chain:
+    """Compare a client's cursor and state hash with a filtered channel's chain. Not inside a `read_transaction`."""
     if position.server_epoch is not None and position.server_epoch != state.server_epoch:
         return "epoch"
     if position.cursor == 0:
@@ -138,26 +114,26 @@ def check_filtered(channel: Channel, state: TenantState, position: Position) -> 
     return "ok" if known == position.state_hash else "mismatch"
 
 
-def plan_filtered(channel: Channel, state: TenantState, position: Position) -> Plan:
-    """Choose how a client of a filtered channel catches up: by the log where its chain is there to compare, else by a snapshot.
+def plan_filtered(channel: Channel, state: TenantRow, position: Position) -> Plan:
+    """Choose how a client of a filtered channel catches up: by log if its chain can be compared, else by snapshot.
 
-    A client that never said which channel it holds, and whose chain differs, may hold other columns: it starts from a snapshot.
+    A client that did not name its channel and whose chain differs may hold other columns, so it gets a snapshot.
     """
     chain = check_filtered(channel, state, position)
-    _refuse(chain, state)
+    _require_reachable(chain, state)
     if chain == "ok":
         return Plan("log", state)
     return Plan("repair" if chain == "mismatch" and position.channel == channel.key else "snapshot", state)
 
 
-def _refuse(chain: Chain, state: TenantState) -> None:
+def _require_reachable(chain: Chain, state: TenantRow) -> None:
     if chain == "epoch":
-        raise SyncError(Code.EPOCH, "The server was restored or replaced since this replica was made.")
+        raise SyncError(Code.EPOCH, "The server has been restored or replaced since this replica was created.")
     if chain == "ahead":
-        raise SyncError(Code.AHEAD, f"The log ends at cursor {state.cursor}.")
+        raise SyncError(Code.AHEAD, f"The replica is ahead of the server: the log ends at cursor {state.cursor}.")
 
 
-def check_chain(reader: Reader, state: TenantState, position: Position) -> Chain:
+def check_chain(reader: Reader, state: TenantRow, position: Position) -> Chain:
     """Compare a client's cursor and state hash with the log."""
     if position.server_epoch is not None and position.server_epoch != state.server_epoch:
         return "epoch"
@@ -177,10 +153,10 @@ def check_chain(reader: Reader, state: TenantState, position: Position) -> Chain
     return "ok" if known == position.state_hash else "mismatch"
 
 
-def plan(reader: Reader, state: TenantState, position: Position) -> Plan:
-    """Choose how a client catches up; raises SyncError `ahead`, `epoch` or `schema_behind`."""
+def plan(reader: Reader, state: TenantRow, position: Position) -> Plan:
+    """Choose how a client catches up. Raises SyncError `ahead`, `epoch`, or `schema_behind`."""
     chain = check_chain(reader, state, position)
-    _refuse(chain, state)
+    _require_reachable(chain, state)
     if chain == "mismatch":
         return Plan("repair", state)
     settings = stream_settings()
@@ -197,12 +173,12 @@ def plan(reader: Reader, state: TenantState, position: Position) -> Plan:
     if rows > settings.snapshot_rows and rows * 2 > _total(reader, schema):
         return Plan("snapshot", state)
     if position.schema_version != state.schema_version:
-        raise SyncError(Code.SCHEMA_BEHIND, f"Bring the schema to version {state.schema_version} first.")
+        raise SyncError(Code.SCHEMA_BEHIND, f"Upgrade to schema version {state.schema_version} first.")
     return Plan("rows", state, rows)
 
 
 def changed_counts(reader: Reader, schema: TenantSchema, since: int) -> dict[str, int]:
-    """Count the records of each type table, tombstones included, that changed after a cursor."""
+    """Count the records of each type table that changed after a cursor, including tombstones."""
     return {
         spec.table_name: reader.all(
             f'SELECT count(*) FROM {table_of(schema.tenant_id, spec)} WHERE "_cursor" > %s', [since]
@@ -216,59 +192,61 @@ def _total(reader: Reader, schema: TenantSchema) -> int:
 
 
 def read_log(tenant_id: int, after: int, limit: int) -> list[Commit]:
-    """Read one chunk of the log after a cursor, `limit` lines at most, as commits; raises LogPruned."""
+    """Read one chunk of the log after a cursor, at most `limit` lines, as commits. Raises `LogPruned`."""
     settings = stream_settings()
-    piece = changes.read(tenant_id, after, min(limit, settings.chunk_lines), settings.chunk_bytes)
-    if piece.to_cursor == after and _is_pruned(tenant_id, after):
+    chunk = changes.read(tenant_id, after, min(limit, settings.chunk_lines), settings.chunk_bytes)
+    if chunk.to_cursor == after and _is_pruned(tenant_id, after):
         raise LogPruned
     commits, start = [], after
-    sides, access_version = _beside(tenant_id, after, piece.to_cursor)
-    for run in piece.segments:
-        lines = [(run.schema_version, line) for line in run.lines]
-        commits.append(Commit(tenant_id, start, run.to_cursor, lines, run.state_hash, sides, access_version))
-        start = run.to_cursor
+    sides, access_version = _sides(tenant_id, after, chunk.to_cursor)
+    for segment in chunk.segments:
+        lines = [(segment.schema_version, line) for line in segment.lines]
+        commits.append(Commit(tenant_id, start, segment.to_cursor, lines, segment.state_hash, sides, access_version))
+        start = segment.to_cursor
     return commits
 
 
-def _beside(tenant_id: int, after: int, up_to: int) -> tuple[dict[int, Side], int]:
-    """Return the sides of a piece of the log, and an access version that is not older than any line in it."""
+def _sides(tenant_id: int, after: int, up_to: int) -> tuple[dict[int, Side], int]:
+    """Return the sides of a chunk of the log, and an access version that is not older than any of its lines."""
     between = "SELECT cursor, side FROM change_side WHERE tenant_id = %s AND cursor > %s AND cursor <= %s"
     sides = {cursor: Side.decode(side) for cursor, side in sql.fetch(between, [tenant_id, after, up_to])}
-    row = sql.fetch_one("SELECT access_version FROM tenants_tenant WHERE id = %s", [tenant_id])
-    return sides, row[0] if row else 0
+    tenant = read_tenant(tenant_id, using=sql.fetch)
+    return sides, tenant.access_version if tenant else 0
 
 
 def read_frames(channel: Channel, after: int, state_hash: bytes, up_to: int | None) -> list[SharedFrame]:
-    """Read a chunk of a channel's log after a cursor, no further than `up_to`, as frames; none when there is nothing newer.
+    """Read a chunk of a channel's log after a cursor, up to `up_to`, as frames; none if there is nothing newer.
 
-    Raises LogPruned, and AccessMoved when rights changed since the channel was chosen: nothing of what was read may be sent then.
+    Raises `LogPruned`, and `AccessChanged` if access changed since the channel was chosen. Then nothing that was read
+    may be sent.
     """
-    most = stream_settings().chunk_lines
+    limit = stream_settings().chunk_lines
     if channel.filtered:
-        return _filtered_frames(channel, channel_log.read(channel, after, most, up_to=up_to), state_hash)
-    commits = read_log(channel.tenant_id, after, most if up_to is None else min(most, up_to - after))
+        return _filtered_frames(channel, channel_log.read(channel, after, limit, up_to=up_to), state_hash)
+    commits = read_log(channel.tenant_id, after, limit if up_to is None else min(limit, up_to - after))
     if commits and commits[-1].access_version != channel.access_version:
         raise AccessChanged
     return log_frames(channel, commits)
 
 
-def _filtered_frames(channel: Channel, piece: channel_log.Routed, state_hash: bytes) -> list[SharedFrame]:
-    if piece.to_cursor == piece.from_cursor:
+def _filtered_frames(channel: Channel, chunk: channel_log.Routed, state_hash: bytes) -> list[SharedFrame]:
+    if chunk.to_cursor == chunk.from_cursor:
         return []
-    feed = ChannelFeed(channel, piece.from_cursor)
-    feed.start(state_hash, piece.schema_version)
-    for one in piece.lines:
+    feed = ChannelFeed(channel, chunk.from_cursor)
+    feed.start(state_hash, chunk.schema_version)
+    for one in chunk.lines:
         feed.add(one.cursor, one.schema_version, one.line)
-    return list(feed.emit(piece.to_cursor, empty=True))
+    return list(feed.emit(chunk.to_cursor, empty=True))
 
 
 def _is_pruned(tenant_id: int, after: int) -> bool:
-    """Whether an empty answer of the log means that everything after a cursor was pruned."""
-    return bool(sql.fetch_one("SELECT 1 FROM tenants_tenant WHERE id = %s AND pruned_cursor > %s", [tenant_id, after]))
+    """Whether the log was pruned past a cursor, so that an empty chunk does not mean its end."""
+    tenant = read_tenant(tenant_id, using=sql.fetch)
+    return tenant is not None and tenant.pruned_cursor > after
 
 
 def log_frames(channel: Channel, commits: Iterable[Commit]) -> list[SharedFrame]:
-    """Encode a chunk of the log, as `read_log` returns it, as one `changes` frame for each schema version in it."""
+    """Encode commits from `read_log` as `changes` frames, one per commit."""
     return [
         encode(
             channel,

@@ -1,7 +1,7 @@
-"""Records as `rows` frames: those that changed since a cursor, and those of an id range. See docs/spec/protocol.md §4 and §9.
+"""Records as `rows` frames: those changed since a cursor, and those of an ID range. See protocol.md §4 and §9.
 
-Frames are spooled to a temporary file while one state of the database is open, and sent from there: a slow client holds
-no transaction open, and memory stays bounded.
+Frames are spooled to a temporary file within one read transaction and sent from there. So a slow client holds no
+transaction open, and memory stays bounded.
 """
 
 import tempfile
@@ -27,7 +27,7 @@ SPOOL_BYTES = 1024 * 1024
 
 
 class Spool:
-    """Frames on their way to one client, in a temporary file once they are more than a megabyte."""
+    """Frames for one client, in memory up to `SPOOL_BYTES`, else in a temporary file."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # closed by `close`
@@ -35,7 +35,7 @@ class Spool:
         self._next = 0
 
     def add(self, frame: str) -> None:
-        """Put a frame at the end."""
+        """Append a frame."""
         data = frame.encode()
         self._file.write(data)
         self._sizes.append(len(data))
@@ -46,8 +46,8 @@ class Spool:
         self._next = 0
         return self
 
-    def take(self) -> str | None:
-        """Return the next frame, None after the last."""
+    def next_frame(self) -> str | None:
+        """Return the next frame; None after the last."""
         if self._next == len(self._sizes):
             return None
         size = self._sizes[self._next]
@@ -55,12 +55,12 @@ class Spool:
         return self._file.read(size).decode()
 
     def close(self) -> None:
-        """Drop the frames."""
+        """Delete the frames."""
         self._file.close()
 
 
 def changed_rows(reader: Reader, schema: TenantSchema, since: int, total: int) -> Spool:
-    """Spool every record that changed after a cursor, ids of deleted ones too. `total` type records are expected."""
+    """Spool every record changed after a cursor, and the IDs of deleted ones. `total` counts the type records."""
     spool, remaining = Spool(), total
     for table in SYSTEM_COLUMNS:
         changed = system_records(reader, schema.tenant_id, table, "cursor > %s", [since])
@@ -73,8 +73,8 @@ def changed_rows(reader: Reader, schema: TenantSchema, since: int, total: int) -
     for spec in schema.objects:
         batch, encode = _Batch(spool, spec.table_name, column_names(spec)), line_encoder(spec)
         for chunk in _type_records(reader, schema.tenant_id, spec, '"_cursor" > %s', [since]):
-            for gone, *row in chunk:
-                batch.delete(row[0]) if gone else batch.add(encode(row))
+            for deleted, *row in chunk:
+                batch.delete(row[0]) if deleted else batch.add(encode(row))
             remaining -= len(chunk)
             batch.flush_when_full(remaining)
         batch.flush(remaining)
@@ -84,7 +84,10 @@ def changed_rows(reader: Reader, schema: TenantSchema, since: int, total: int) -
 def range_rows(
     reader: Reader, channel: Channel, schema: TenantSchema, table: str, span: Span, *, most: int, ref: int | None
 ) -> str | None:
-    """Return the `rows` frame of a repair: every record with an id in the span that the channel sees. None when there are more than `most`."""
+    """Return the `rows` frame of a repair: every record with an ID in the span that the channel sees.
+
+    Returns None if there are more than `most`.
+    """
     if table in SYSTEM_COLUMNS:
         condition, params = id_range(reader.vendor, "record_id", "NOT deleted", [], *span)
         found = view.system_rows(channel, table, system_records(reader, schema.tenant_id, table, condition, params))
@@ -93,9 +96,9 @@ def range_rows(
     spec = project_spec(schema.by_table[table], channel.rules)
     if spec is None:
         raise KeyError(table)
-    seen, values = view.condition(channel, schema, table, reader.vendor, few=None not in span)
+    visible, values = view.condition(channel, schema, table, reader.vendor, few=None not in span)
     condition, params = id_range(
-        reader.vendor, f'{table_of(schema.tenant_id, spec)}."id"', f'NOT "_deleted" AND ({seen})', values, *span
+        reader.vendor, f'{table_of(schema.tenant_id, spec)}."id"', f'NOT "_deleted" AND ({visible})', values, *span
     )
     encode, lines = line_encoder(spec), []
     for chunk in _type_records(reader, schema.tenant_id, spec, condition, params, limit=most + 1):
@@ -113,7 +116,7 @@ def _type_records(
 
 
 class _Batch:
-    """Records of one table on their way into frames."""
+    """Collects records of one table into frames."""
 
     def __init__(self, spool: Spool, table: str, columns: Sequence[str]) -> None:
         self._spool, self._table, self._columns = spool, table, columns
@@ -122,22 +125,22 @@ class _Batch:
         self._size = 0
 
     def add(self, line: bytes) -> None:
-        """Put in a record, as its line."""
+        """Add a record, as its line."""
         self._lines.append(line)
         self._size += len(line) + 1
 
     def delete(self, record_id: str) -> None:
-        """Name a record that is gone."""
+        """Add the ID of a deleted record."""
         self._deleted.append(record_id)
         self._size += len(record_id) + 3
 
     def flush_when_full(self, remaining: int) -> None:
-        """Make a frame when enough is there."""
+        """Make a frame if the batch is large enough."""
         if self._size >= FRAME_BYTES:
             self.flush(remaining)
 
     def flush(self, remaining: int) -> None:
-        """Make a frame of what is there, if anything."""
+        """Make a frame of the batch, if it is not empty."""
         if self._lines or self._deleted:
             self._spool.add(
                 frames.rows(self._table, self._columns, self._lines, deleted=self._deleted, remaining=remaining)

@@ -1,1 +1,1 @@
-"""Snapshots: ready replica files of a channel. `build` makes the file, `store` cuts, publishes and serves it, `service` decides when."""
+"""Snapshots: ready replica files of a channel. `build` makes them, `store` keeps them, `service` decides when."""

@@ -1,6 +1,6 @@
-"""Make a replica file (docs/spec/replica.md) from one state of the database: from nothing, or from an older file of the same channel.
+"""Build a replica file (docs/spec/replica.md) from one database state: new, or from an older file of the same channel.
 
-Writers are never blocked. On SQLite the server's database is attached and rows are copied by SQLite itself.
+Writers are never blocked. On SQLite the server's database is attached, and SQLite itself copies the rows.
 """
 
 import sqlite3
@@ -16,13 +16,14 @@ from metadata.names import quote
 from metadata.replica_ddl import SYSTEM_COLUMNS, SYSTEM_TABLES_SQL, command_sql, create_table_sql
 from metadata.schema import ObjectSpec, TenantSchema
 from sync.catchup.digest import Digest, digest_of
-from sync.catchup.plan import SchemaChanged, TenantState, in_channel, schema_at, tenant_state
+from sync.catchup.plan import SchemaChanged, in_channel, schema_at, tenant_state
 from sync.channels import view
 from sync.channels.channel import Channel
 from sync.channels.projection import project_commands
 from sync.records.columns import column_names, selected, system_row, table_of
 from sync.records.read_transaction import Reader, SQLiteReader, database_uri, read_transaction
 from sync.records.system_rows import system_records
+from tenants.rows import TenantRow
 
 _ATTEMPTS = 5
 _WASTED_PAGES = 0.25
@@ -30,22 +31,22 @@ _WASTED_PAGES = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a finished file holds: the tenant's state it shows, and count and digest of each table."""
+    """A finished file: the tenant's state it shows, and count and digest of each table."""
 
-    state: TenantState
+    state: TenantRow
     tables: dict[str, Digest]
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What the file to be refreshed shows."""
+    """The state of the file to be refreshed."""
 
     cursor: int
     schema_version: int
 
 
 def build(path: Path, channel: Channel, base: Base | None = None) -> Built:
-    """Write a replica file at `path`; with `base`, `path` holds a copy of an older file, which is brought up to date."""
+    """Write a replica file at `path`. With `base`, `path` holds a copy of an older file, which is updated."""
     for attempt in range(_ATTEMPTS):
         try:
             with closing(_open(path, channel)) as target:
@@ -63,9 +64,7 @@ def build(path: Path, channel: Channel, base: Base | None = None) -> Built:
     raise AssertionError("unreachable")
 
 
-def _fill_or_refresh(
-    target: sqlite3.Connection, channel: Channel, base: Base | None
-) -> tuple[TenantState, TenantSchema]:
+def _fill_or_refresh(target: sqlite3.Connection, channel: Channel, base: Base | None) -> tuple[TenantRow, TenantSchema]:
     with _source(target) as reader:
         target.execute("BEGIN")
         state = tenant_state(reader, channel.tenant_id)
@@ -77,19 +76,19 @@ def _fill_or_refresh(
 
 
 def _open(path: Path, channel: Channel) -> sqlite3.Connection:
-    # The file is thrown away when anything fails, so it needs no journal.
+    # If anything fails the file is discarded, so it needs no journal.
     target = sqlite3.connect(path, isolation_level=None, uri=True)
     for pragma in ("journal_mode=MEMORY", "synchronous=OFF", "temp_store=MEMORY", "cache_size=-65536"):
         target.execute(f"PRAGMA {pragma}")
     if channel.filtered:
-        # What left the channel must not linger in free pages of a file that others get.
+        # Records that left the channel must not remain in free pages of a file that clients download.
         target.execute("PRAGMA secure_delete=ON")
     return target
 
 
 @contextmanager
 def _source(target: sqlite3.Connection) -> Iterator[Reader]:
-    """Open the one state of the database that the file will show."""
+    """Open one state of the database, which the file will show."""
     if connection.vendor == "sqlite":
         target.execute("ATTACH DATABASE ? AS source", [database_uri()])
         yield SQLiteReader(target, "source.")
@@ -108,7 +107,7 @@ class _From:
 
     @property
     def specs(self) -> list[ObjectSpec]:
-        """The object types the channel knows."""
+        """The object types that the channel shows."""
         return view.specs(self.channel, self.schema)
 
 
@@ -135,7 +134,7 @@ def _refresh(target: sqlite3.Connection, source: _From, base: Base) -> None:
         _copy_system(target, source, table, base.cursor)
     for spec in source.specs:
         changed = f'"_cursor" > {int(base.cursor)}'
-        # All that changed, seen or not: a record leaves a channel with a change of its own or with a re-key.
+        # All changed records, visible or not: a record leaves a channel with a change of its own or with a reroute.
         ids = f'SELECT "id" FROM {reader.schema}{table_of(tenant_id, spec)} WHERE {changed}'
         delete = f"DELETE FROM main.{quote(spec.table_name)} WHERE"
         if reader.vendor == "sqlite":
@@ -147,33 +146,33 @@ def _refresh(target: sqlite3.Connection, source: _From, base: Base) -> None:
 
 
 def _copy(target: sqlite3.Connection, source: _From, spec: ObjectSpec, condition: str) -> None:
-    """Copy the visible records of a type, in the order of their ids so that equal states make equal files."""
+    """Copy the visible records of a type, ordered by ID so that equal states make equal files."""
     reader, tenant_id = source.reader, source.schema.tenant_id
-    seen, values = view.condition(source.channel, source.schema, spec.table_name, reader.vendor)
+    visible, values = view.condition(source.channel, source.schema, spec.table_name, reader.vendor)
     columns = ", ".join(quote(name) for name in column_names(spec))
     insert = f"INSERT INTO main.{quote(spec.table_name)} ({columns})"
     select = f"SELECT {selected(spec, reader.vendor)} FROM {reader.schema}{table_of(tenant_id, spec)}"
-    query = f'{select} WHERE NOT "_deleted"{condition} AND ({seen}) ORDER BY "id"'
+    query = f'{select} WHERE NOT "_deleted"{condition} AND ({visible}) ORDER BY "id"'
     if reader.vendor == "sqlite":
         target.execute(f"{insert} {query.replace('%s', '?')}", values)
         return
-    places = ", ".join("?" * len(column_names(spec)))
+    placeholders = ", ".join("?" * len(column_names(spec)))
     for chunk in reader.stream(query, values):
-        target.executemany(f"{insert} VALUES ({places})", chunk)
+        target.executemany(f"{insert} VALUES ({placeholders})", chunk)
 
 
 def _copy_system(target: sqlite3.Connection, source: _From, table: str, since: int) -> None:
-    places = ", ".join("?" * len(SYSTEM_COLUMNS[table]))
+    placeholders = ", ".join("?" * len(SYSTEM_COLUMNS[table]))
     found = system_records(source.reader, source.schema.tenant_id, table, "cursor > %s", [since])
     for record_id, version, deleted, data in view.system_rows(source.channel, table, found):
         target.execute(f'DELETE FROM main.{quote(table)} WHERE "id" = ?', [record_id])
         if not deleted:
             target.execute(
-                f"INSERT INTO main.{quote(table)} VALUES ({places})", system_row(table, record_id, version, data)
+                f"INSERT INTO main.{quote(table)} VALUES ({placeholders})", system_row(table, record_id, version, data)
             )
 
 
-def _stamp(target: sqlite3.Connection, channel: Channel, state: TenantState) -> None:
+def _stamp(target: sqlite3.Connection, channel: Channel, state: TenantRow) -> None:
     target.execute('DELETE FROM main."sync_state"')
     target.execute(
         'INSERT INTO main."sync_state" VALUES (1, ?, ?, ?, ?, ?, ?)',
@@ -187,7 +186,7 @@ def _digests(target: sqlite3.Connection, specs: list[ObjectSpec]) -> dict[str, D
 
 
 def _compact(target: sqlite3.Connection) -> None:
-    """Give back the room of what was deleted, when it is much."""
+    """Vacuum the file if many of its pages are free."""
     if connection.vendor == "sqlite":
         target.execute("DETACH DATABASE source")
     free = target.execute("PRAGMA main.freelist_count").fetchone()[0]

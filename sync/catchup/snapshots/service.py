@@ -1,4 +1,4 @@
-"""When to use a snapshot that is there and when to make one. Blocks: call it in a thread."""
+"""Decide whether to reuse a snapshot or build one. Blocks on the database: call it in a thread."""
 
 import shutil
 import sqlite3
@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from sync import metrics
-from sync.catchup.plan import TenantState, tenant_state
+from sync.catchup.plan import tenant_state
 from sync.catchup.snapshots import store
 from sync.catchup.snapshots.build import Base, Built, build
 from sync.channels import channel_log
@@ -16,14 +16,15 @@ from sync.channels.channel import Channel
 from sync.conf import stream_settings
 from sync.models import Snapshot
 from sync.records.read_transaction import read_transaction
+from tenants.rows import TenantRow
 
 logger = structlog.get_logger(__name__)
 TAIL_SHARE = 10
-"""A snapshot is also fresh enough when the changes after it are fewer than a tenth of its records."""
+"""A snapshot is also fresh if fewer changes follow it than a tenth of its records."""
 
 
 def fresh(channel: Channel) -> Snapshot | None:
-    """Return the newest snapshot of a channel, if what follows it in the log is cheap to send; else None."""
+    """Return the newest snapshot of a channel if the changes after it are cheap to send; else None."""
     with read_transaction() as reader:
         state = tenant_state(reader, channel.tenant_id)
     snapshot = _newest(channel, state)
@@ -31,7 +32,10 @@ def fresh(channel: Channel) -> Snapshot | None:
 
 
 def make(channel: Channel) -> Snapshot:
-    """Return a fresh snapshot of a channel, built now if need be. Whoever asks meanwhile, here or in another process, waits and shares it."""
+    """Return a fresh snapshot of a channel, and build it if necessary.
+
+    Concurrent callers, also in other processes, wait and share it.
+    """
     with store.build_lock(channel):
         found = fresh(channel)
         if found is None:
@@ -40,8 +44,8 @@ def make(channel: Channel) -> Snapshot:
         return found
 
 
-def _newest(channel: Channel, state: TenantState) -> Snapshot | None:
-    """Return the newest snapshot that the log still connects to the head, and whose files are on this machine."""
+def _newest(channel: Channel, state: TenantRow) -> Snapshot | None:
+    """Return the newest snapshot that the log still connects to the head and whose files are on this machine."""
     oldest = max(state.pruned_cursor, channel.born_cursor)
     candidates = Snapshot.objects.filter(
         tenant_id=channel.tenant_id, channel=channel.key, cursor__lte=state.cursor, cursor__gte=oldest
@@ -52,26 +56,26 @@ def _newest(channel: Channel, state: TenantState) -> Snapshot | None:
     return None
 
 
-def _is_fresh(channel: Channel, snapshot: Snapshot, state: TenantState) -> bool:
+def _is_fresh(channel: Channel, snapshot: Snapshot, state: TenantRow) -> bool:
     if channel.filtered:
-        # A newcomer gets what the channel holds now, not what it held before they came: no tail that lets records go again.
-        tail_lines = channel_log.read(channel, snapshot.cursor)
-        return not tail_lines.lines and tail_lines.to_cursor >= state.cursor
+        # A new client must not receive records that left the channel earlier, so nothing may follow the snapshot.
+        later = channel_log.read(channel, snapshot.cursor)
+        return not later.lines and later.to_cursor >= state.cursor
     records = sum(count for count, _ in snapshot.manifest["tables"].values())
     limit: int = max(stream_settings().snapshot_tail, records // TAIL_SHARE)
-    tail: int = state.cursor - snapshot.cursor
-    return tail <= limit
+    changes: int = state.cursor - snapshot.cursor
+    return changes <= limit
 
 
 def _build(channel: Channel) -> Snapshot:
-    begun = time.monotonic()
+    started = time.monotonic()
     with read_transaction() as reader:
         state = tenant_state(reader, channel.tenant_id)
     previous = _newest(channel, state)
     with store.workplace(channel) as folder:
         built = _file(channel, folder / store.REPLICA, previous)
         snapshot = store.publish(channel, folder, built, previous)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started
     how = "new" if previous is None else "refreshed"
     metrics.snapshot_builds.labels(how).inc()
     metrics.snapshot_seconds.observe(seconds)

@@ -1,4 +1,7 @@
-"""Snapshots on disk: `MOAT_DATA_DIR/snapshots/<tenant>/<snapshot>/` holds the file and its gzip'd parts. Written once, then only read or removed."""
+"""Snapshots on disk: `MOAT_DATA_DIR/snapshots/<tenant>/<snapshot>/` holds the file and its gzipped parts.
+
+A snapshot is written once, then only read or removed.
+"""
 
 import fcntl
 import gzip
@@ -23,22 +26,22 @@ PART_BYTES = 1024 * 1024
 GZIP_LEVEL = 5
 REPLICA = "replica.sqlite3"
 UNUSED_SECONDS = 900
-"""A snapshot that is no longer the newest is kept until nobody has asked for a part of it for this long."""
+"""An old snapshot is kept until none of its parts has been requested for this many seconds."""
 
 
 def directory(tenant_id: int) -> Path:
-    """Return where a tenant's snapshots are."""
+    """Return the directory of a tenant's snapshots."""
     return Path(settings.DATA_DIR) / "snapshots" / str(tenant_id)
 
 
 def home(snapshot: Snapshot) -> Path:
-    """Return where one snapshot is."""
+    """Return the directory of one snapshot."""
     return directory(snapshot.tenant_id) / str(snapshot.pk)
 
 
 @contextmanager
 def build_lock(channel: Channel) -> Iterator[None]:
-    """Wait for the right to build a channel's snapshot: one process, one thread at a time. Freed when the process dies."""
+    """Lock the building of a channel's snapshot for one thread of one process. The lock ends with the process."""
     folder = directory(channel.tenant_id)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{channel.key}.lock").open("w") as lock:
@@ -48,7 +51,7 @@ def build_lock(channel: Channel) -> Iterator[None]:
 
 @contextmanager
 def workplace(channel: Channel) -> Iterator[Path]:
-    """Lend a directory to build in; it is removed unless it was published."""
+    """Provide a directory to build in. It is removed unless it was published."""
     folder = directory(channel.tenant_id) / f".building-{uuid.uuid4()}"
     folder.mkdir(parents=True)
     try:
@@ -58,9 +61,9 @@ def workplace(channel: Channel) -> Iterator[Path]:
 
 
 def publish(channel: Channel, folder: Path, built: Built, previous: Snapshot | None = None) -> Snapshot:
-    """Cut the file in `folder` into parts, move it to its place and tell the database. All or nothing.
+    """Split the file in `folder` into parts, move the folder into place, and store the snapshot in the database.
 
-    Parts that are the same as in `previous` are not compressed again.
+    Parts that are identical in `previous` are not compressed again.
     """
     key = uuid.uuid4()
     size, digest, parts = _cut(folder, previous)
@@ -121,7 +124,7 @@ def _name(part: int) -> str:
 
 
 def read_part(tenant_id: int, channel_key: str, snapshot: str, part: int) -> bytes | None:
-    """Return a part's gzip bytes; None when there is no such part, or it is not of this channel."""
+    """Return a part's gzip bytes; None if the part does not exist or belongs to another channel."""
     try:
         key = uuid.UUID(snapshot)
     except ValueError:
@@ -131,14 +134,14 @@ def read_part(tenant_id: int, channel_key: str, snapshot: str, part: int) -> byt
     folder = directory(tenant_id) / str(key)
     try:
         data = (folder / _name(part)).read_bytes()
-        os.utime(folder)  # says that it is in use
+        os.utime(folder)  # marks the snapshot as in use
     except OSError:
         return None
     return data
 
 
 def remove_old(channel: Channel) -> int:
-    """Remove snapshots that are neither among the newest nor being downloaded, and what broken builds left; return how many."""
+    """Remove old snapshots that no client downloads, and what failed builds left. Return the number of snapshots."""
     folder = directory(channel.tenant_id)
     mine = Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key).order_by("-cursor", "-created_at")
     removed = 0

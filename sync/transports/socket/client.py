@@ -28,6 +28,7 @@ from sync.wire.protocol import (
     Verify,
     VerifyRanges,
 )
+from tenants.genesis import genesis
 
 
 class Failing(Protocol):
@@ -149,7 +150,10 @@ class Client:
                 self._buffer.put(frames.message("catch_up", ref, mode=mode, **span))
                 await self._holds()
                 self.stream.start(
-                    position.cursor, position.state_hash if position.cursor and position.state_hash else state.genesis
+                    position.cursor,
+                    position.state_hash
+                    if position.cursor and position.state_hash
+                    else genesis(state.server_epoch, state.slug),
                 )
             case "rows":
                 stamp = {"schema_version": state.schema_version, "state_hash": state.state_hash.hex()}

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http.request import validate_host
 
 from metadata.access import client_rights
-from sync.catchup.plan import Position, TenantState, check_chain, check_filtered, tenant_state
+from sync.catchup.plan import Position, check_chain, check_filtered, tenant_state
 from sync.channels.channel import Channel
 from sync.channels.channel_log import channel_of
 from sync.errors import SyncError
@@ -23,6 +23,7 @@ from sync.wire.codes import Code
 from sync.wire.protocol import Hello
 from tenants.errors import MoatError
 from tenants.models import Device
+from tenants.rows import TenantRow
 from tenants.tokens import DeviceIdentity, identify
 
 _LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]", ".localhost"]
@@ -35,7 +36,7 @@ class Greeting:
     identity: DeviceIdentity
     channel: Channel
     profile: str
-    state: TenantState
+    state: TenantRow
     chain: str
     settled: list[dict[str, Any]]
     access: list[dict[str, Any]] | None

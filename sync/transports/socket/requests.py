@@ -10,7 +10,6 @@ from sync.catchup.plan import (
     Plan,
     Position,
     SchemaChanged,
-    TenantState,
     channel_state,
     in_channel,
     plan,
@@ -29,6 +28,7 @@ from sync.records.read_transaction import Reader, read_transaction
 from sync.wire import frames
 from sync.wire.codes import Code
 from sync.wire.protocol import PartRequest, Repair, SchemaRequest, Verify, VerifyRanges
+from tenants.rows import TenantRow
 
 REPAIR_ROWS = 5000
 _ATTEMPTS = 5
@@ -46,7 +46,7 @@ class Begin:
 class Verified:
     """Digests of one consistent state."""
 
-    state: TenantState
+    state: TenantRow
     tables: dict[str, Digest]
 
 
@@ -145,7 +145,7 @@ def part(channel: Channel, message: PartRequest) -> bytes:
     return data
 
 
-def _state(reader: Reader, channel: Channel) -> tuple[TenantState, TenantSchema]:
+def _state(reader: Reader, channel: Channel) -> tuple[TenantRow, TenantSchema]:
     state = tenant_state(reader, channel.tenant_id)
     require_current(channel, state)
     return state, schema_at(state)
