@@ -1,1 +1,1 @@
-"""The other door: SyncProtocol v1, CBOR over HTTPS, for pull-then-push clients. See docs/spec/syncprotocol-v1.md."""
+"""SyncProtocol v1: CBOR over HTTPS on the same log, for pull-then-push clients. See docs/spec/syncprotocol-v1.md."""

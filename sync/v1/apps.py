@@ -1,4 +1,4 @@
-"""Keep `sync.v1` working in INSTALLED_APPS; the models it stored are in `sync.entities` now."""
+"""Keep `sync.v1` working in INSTALLED_APPS. Its models are now in `sync.entities`."""
 
 from sync.entities.apps import SyncV1Config
 

@@ -1,4 +1,4 @@
-"""The knobs of SyncProtocol v1, typed, from `settings.MOAT`. docs/guides/operate.md explains each."""
+"""Typed settings of SyncProtocol v1, from `settings.MOAT`. docs/guides/operate.md explains each."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from django.conf import settings
 
 @dataclass(frozen=True, slots=True)
 class V1Settings:
-    """How the door of SyncProtocol v1 behaves; sizes are bytes, times seconds.
+    """Limits and behaviour of SyncProtocol v1. Sizes are bytes, times seconds.
 
-    `v1_body`: a request once unpacked. `v1_entity`: one `entityCbor`. `v1_ops`: ops of one push. `v1_page`, `v1_page_max`:
-    changes of a pull unless told, and at most; `v1_page_bytes`: their bodies together. `v1_rate`: requests of a device in a
-    minute. `v1_streams`: event streams of one device at a time. `v1_ping`: seconds between pings on a stream, and between
-    looks whether its device may stay. `v1_field_merge`: whether object types with the policy `field_merge` merge on this
-    door too.
+    `v1_body`: size of an unpacked request. `v1_entity`: size of one `entityCbor`. `v1_ops`: ops per push. `v1_page`,
+    `v1_page_max`: changes per pull, by default and at most. `v1_page_bytes`: total size of a page's documents.
+    `v1_rate`: requests per device and minute. `v1_streams`: open event streams per device. `v1_ping`: seconds between
+    pings on a stream, and between checks of its device's access. `v1_field_merge`: whether object types with the
+    policy `field_merge` also merge on this protocol.
     """
 
     v1_body: int = 33_554_432
@@ -29,7 +29,7 @@ class V1Settings:
 
 
 def v1_settings() -> V1Settings:
-    """Return the knobs in force: `MOAT["V1_BODY"]` and so on, or the defaults."""
+    """Return the current settings: `MOAT["V1_BODY"]` and so on, or the defaults."""
     given = settings.MOAT
     return V1Settings(
         **{name: given[name.upper()] for name in V1Settings.__dataclass_fields__ if name.upper() in given}

@@ -1,6 +1,6 @@
-"""The bytes that go with changes of a channel's log: as a CBOR client wrote them, else the record's columns as they were after the change.
+"""The documents of a page of changes: as a CBOR client wrote them, else the record's columns after the change.
 
-A filtered channel is given of them what its profile reads.
+A filtered channel receives the parts that its profile may read.
 """
 
 from collections import defaultdict
@@ -26,54 +26,54 @@ Change = Mapping[str, Any]
 
 
 class PageDocuments:
-    """The bodies of some changes, read together. `room` is how many bytes of them may still go into a page."""
+    """The documents of some changes, read together. `room`: how many document bytes still fit in the page."""
 
     def __init__(self, channel: Channel, schema: TenantSchema, changes: Sequence[Change], room: int) -> None:
         self.room = room
         self.is_full = False
         self._channel, self._schema = channel, schema
-        self._kept: dict[int, StoredDocument] = {}
+        self._stored: dict[int, StoredDocument] = {}
         self._sizes = self._read_sizes([change["cursor"] for change in changes])
         self._rows: dict[Key, Row | None] = {}
-        self._sights: dict[str, tuple[Table, DocumentView]] = {}
+        self._tables: dict[str, tuple[Table, DocumentView]] = {}
         self._states: dict[Key, dict[str, Any]] = {}
         self._load([change for change in changes if change["cursor"] not in self._sizes])
 
     def affordable(self, changes: Sequence[Change], *, first: bool) -> Iterator[Change]:
-        """Yield changes as long as their bodies fit, the very first one always."""
-        taken: list[Change] = []
+        """Yield changes while their documents fit. With `first`, always yield the first change."""
+        fitting: list[Change] = []
         for change in changes:
             size = self._sizes.get(change["cursor"], 0)
-            if self.room < size and not (first and not taken):
+            if self.room < size and not (first and not fitting):
                 self.is_full = True
                 break
             self.room -= size
-            taken.append(change)
-        self._kept = self._read([change["cursor"] for change in taken if change["cursor"] in self._sizes])
-        yield from taken
+            fitting.append(change)
+        self._stored = self._read([change["cursor"] for change in fitting if change["cursor"] in self._sizes])
+        yield from fitting
 
     def of(self, change: Change) -> StoredDocument:
-        """Return the body of a change as the channel has it; without bytes when it takes the record away."""
-        body = self._kept.get(change["cursor"]) or self._carried(change)
+        """Return the document of a change as the channel shows it; without bytes if the change removes the record."""
+        stored = self._stored.get(change["cursor"]) or self._carried(change)
         if change["op"] in ("delete", "evict"):
-            # Whose clock it was is not told of a record that only left the channel's sight.
-            moment = body.timestamp_ms if body is not None and change["op"] == "delete" else None
-            return StoredDocument(change["version"] if body is None else body.version, None, moment)
-        if body is None:
+            # The client's clock is not sent for a record that only left the channel.
+            timestamp = stored.timestamp_ms if stored is not None and change["op"] == "delete" else None
+            return StoredDocument(change["version"] if stored is None else stored.version, None, timestamp)
+        if stored is None:
             columns = self._columns(change)
-            body = StoredDocument(change["version"], None if columns is None else document.document(columns))
-            self.room -= len(body.cbor or b"")
-        view = self._sight(change["table"])[1]
-        if body.cbor is None or view.whole:
-            return body
-        return replace(body, cbor=view.shown(body.cbor, lambda: self._columns(change) or {}))
+            stored = StoredDocument(change["version"], None if columns is None else document.document(columns))
+            self.room -= len(stored.cbor or b"")
+        view = self._table(change["table"])[1]
+        if stored.cbor is None or view.whole:
+            return stored
+        return replace(stored, cbor=view.shown(stored.cbor, lambda: self._columns(change) or {}))
 
-    def _sight(self, name: str) -> tuple[Table, DocumentView]:
-        """Return a table and what the channel shows of its documents."""
-        found = self._sights.get(name)
+    def _table(self, name: str) -> tuple[Table, DocumentView]:
+        """Return a table and the channel's view of its documents."""
+        found = self._tables.get(name)
         if found is None:
             table = rows.table_of(self._tenant, self._schema.by_table[name])
-            found = self._sights[name] = table, document_view(self._channel, table)
+            found = self._tables[name] = table, document_view(self._channel, table)
         return found
 
     def _read_sizes(self, cursors: Sequence[int]) -> dict[int, int]:
@@ -88,10 +88,10 @@ class PageDocuments:
             cursors,
             [self._tenant],
         )
-        return {cursor: _body(version, cbor, moment) for cursor, version, cbor, moment in found}
+        return {cursor: _stored_document(version, cbor, timestamp) for cursor, version, cbor, timestamp in found}
 
     def _carried(self, change: Change) -> StoredDocument | None:
-        """Return the bytes a record went through a change with that wrote none: it was moved through a hop."""
+        """Return the document that a record kept through a change without one, such as a reroute."""
         row = self._row(change)
         if row is None or row.entity_version is None:
             return None
@@ -101,8 +101,8 @@ class PageDocuments:
             [self._tenant, change["table"], change["id"], change["cursor"]],
         )
         if found is not None:
-            return _body(*found)
-        # The log was pruned: what it held of the record stands in its row, unless somebody changed it since.
+            return _stored_document(*found)
+        # The log was pruned. The record's row still has the document, unless the record changed since.
         return (
             StoredDocument(row.entity_version, row.entity_cbor)
             if row.version == change["version"] and row.entity_cbor is not None
@@ -128,18 +128,18 @@ class PageDocuments:
         return self._rows[key]
 
     def _columns(self, change: Change) -> dict[str, Any] | None:
-        """Return a record's values as they were after a change; None where that is not known and the channel shows it no longer."""
+        """Return a record's values after a change; None if unknown and the channel no longer shows the record."""
         key = (change["table"], change["id"])
-        table, row = self._sight(change["table"])[0], self._row(change)
+        table, row = self._table(change["table"])[0], self._row(change)
         if row is not None and row.version == change["version"]:
             self._states[key] = row.values()
             return self._states[key]
         if change["op"] == "insert":
-            return self._named(table, key, dict(change["payload"]))
-        return self._named(table, key, self._patched(change, key) or self._replayed(change, table, row))
+            return self._remember(table, key, dict(change["payload"]))
+        return self._remember(table, key, self._patched(change, key) or self._replayed(change, table, row))
 
-    def _named(self, table: Table, key: Key, record: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Keep a record's state for the changes after it, and return all its fields."""
+    def _remember(self, table: Table, key: Key, record: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Keep a record's state for the changes after it. Return all its fields."""
         if record is None:
             return None
         self._states[key] = record
@@ -155,27 +155,30 @@ class PageDocuments:
             return None
 
     def _replayed(self, change: Change, table: Table, row: Row | None) -> dict[str, Any] | None:
-        """Read a record's past back from the log; where that was pruned the record as it is now has to do, if it is still shown."""
+        """Rebuild a record's earlier state from the log. If that was pruned, use the current record if visible."""
         if row is None:
             return None if self._channel.filtered else dict.fromkeys(table.fields)
-        steps = [read_change(line) for line in log.record_lines(self._tenant, row.cursor, engine_settings().base_lines)]
-        past = device_base(None, change["version"], steps, row.values(), dict(table.defaults))
-        return past or (row.values() if self._shows(table, row) else None)
+        lines = log.record_lines(self._tenant, row.cursor, engine_settings().base_lines)
+        changes = [read_change(line) for line in lines]
+        earlier = device_base(None, change["version"], changes, row.values(), dict(table.defaults))
+        return earlier or (row.values() if self._shows(table, row) else None)
 
     def _shows(self, table: Table, row: Row) -> bool:
-        """Whether the channel shows a record now: what became of it after it left the channel is none of its business."""
+        """Whether the channel shows a record now. Changes made after a record left the channel must not be sent."""
         if not self._channel.filtered:
             return True
-        shown, values = condition(self._channel, self._schema, table.spec.table_name, table.vendor)
-        statement = f'SELECT 1 FROM "{table.name}" WHERE "id" = %s AND "version" = %s AND NOT "_deleted" AND ({shown})'
+        visible, values = condition(self._channel, self._schema, table.spec.table_name, table.vendor)
+        statement = (
+            f'SELECT 1 FROM "{table.name}" WHERE "id" = %s AND "version" = %s AND NOT "_deleted" AND ({visible})'
+        )
         return sql.fetch_one(statement, [row.id, row.version, *values]) is not None
 
 
 def document_view(channel: Channel, table: Table) -> DocumentView:
-    """Return what the channel shows of a table's documents."""
+    """Return the channel's view of a table's documents."""
     rule = None if channel.rules is None else channel.rules.by_table[table.spec.table_name]
     return DocumentView(rule, frozenset(table.kinds))
 
 
-def _body(version: int, cbor: bytes | memoryview | None, moment: int | None) -> StoredDocument:
-    return StoredDocument(version, None if cbor is None else bytes(cbor), moment)
+def _stored_document(version: int, cbor: bytes | memoryview | None, timestamp_ms: int | None) -> StoredDocument:
+    return StoredDocument(version, None if cbor is None else bytes(cbor), timestamp_ms)

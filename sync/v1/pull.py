@@ -1,8 +1,9 @@
-"""The use-case behind `POST /v1/pull` and the event stream: the log after a cursor, as a CBOR client is told it.
+"""The use-case of `POST /v1/pull` and the event stream: the log after a cursor, as CBOR clients receive it.
 
-Pages that follow each other are the channel's log in order, whatever their limits and whoever writes meanwhile. Where the log
-does not reach back to the beginning (it was pruned, or the channel shows a part of it and was born later) a device begins
-again at 0 and is given records, each at the cursor of its last change, up to a floor; from there on the log (`sync.v1.pull_state`).
+Consecutive pages are the channel's log in order, whatever their limits and whatever is written meanwhile. The log may
+not reach back to the start: it was pruned, or the channel is filtered and was created later. Then a device restarts
+at 0 and receives records, each at the cursor of its last change, up to a floor. From there on it receives the log
+(`sync.v1.pull_state`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,11 +28,11 @@ from sync.records.rows import Row
 from sync.settle.stored_documents import body_of, version_of
 from sync.v1.conf import v1_settings
 from sync.v1.page_documents import PageDocuments, document_view
-from sync.v1.pull_state import CursorInvalid, head_of, position_for, record_progress
+from sync.v1.pull_state import PRUNED, CursorInvalid, head_of, position_for, record_progress
 from sync.wire.lines import decode_line
 
 _CHUNK: Final = 200
-_MOST_READ: Final = 20_000
+_MAX_READ: Final = 20_000
 
 
 def pull(
@@ -43,10 +44,10 @@ def pull(
     *,
     stream: bool = False,
 ) -> Page:
-    """Return at most `limit` changes after a cursor, of some collections or all. Reads in a few statements.
+    """Return at most `limit` changes after a cursor, of some collections or all, with a few statements.
 
-    `stream` says that the device confirms nothing by asking. Raises `CursorInvalid`, and `AccessMoved` when rights changed
-    since the channel was chosen: what was read is not to be shown.
+    With `stream`, the request does not confirm the cursor. Raises `CursorInvalid`, and `AccessChanged` if access
+    changed since the channel was chosen. Then nothing that was read may be sent.
     """
     head = head_of(channel.tenant_id)
     state = position_for(channel, device, since, head, stream=stream)
@@ -58,45 +59,43 @@ def pull(
         try:
             page = _log(channel, schema, wanted, since, head.cursor, limit)
         except LogPruned:
-            raise CursorInvalid("The log was pruned past this cursor.") from None
-    if _access_version(channel.tenant_id) != channel.access_version:
+            raise CursorInvalid(PRUNED) from None
+    if head_of(channel.tenant_id).access_version != channel.access_version:
         raise AccessChanged
-    record_progress(channel, state, since, page.next_cursor, news=bool(page.ops), stream=stream)
+    record_progress(channel, state, since, page.next_cursor, has_ops=bool(page.ops), stream=stream)
     return page
 
 
-def _access_version(tenant_id: int) -> int:
-    found = sql.fetch_one("SELECT access_version FROM tenants_tenant WHERE id = %s", [tenant_id])
-    return found[0] if found else -1
-
-
 def _log(channel: Channel, schema: TenantSchema, wanted: frozenset[str], since: int, up_to: int, limit: int) -> Page:
-    """Read the log after a cursor, no further than the schema is known: what a later one brings would be passed over for good."""
+    """Read the log after a cursor, up to the head that the schema belongs to.
+
+    Changes of tables from a later schema would be skipped for good.
+    """
     ops: list[Operation] = []
     at, read, room = since, 0, v1_settings().v1_page_bytes
-    while len(ops) < limit and read < _MOST_READ and at < up_to:
+    while len(ops) < limit and read < _MAX_READ and at < up_to:
         changes, to_cursor = _chunk(channel, at, up_to, max(_CHUNK, limit - len(ops)))
         if to_cursor == at:
             break
         found = [change for change in changes if change["table"] in wanted][: limit - len(ops)]
-        bodies = PageDocuments(channel, schema, found, room)
-        for change in bodies.affordable(found, first=not ops):
-            ops.append(_operation(change, bodies))
-            if bodies.room < 0:  # of bodies made from columns the size is known only now
+        documents = PageDocuments(channel, schema, found, room)
+        for change in documents.affordable(found, first=not ops):
+            ops.append(_operation(change, documents))
+            if documents.room < 0:  # the size of a document made from columns is known only now
                 break
-        room = bodies.room
-        if len(ops) >= limit or bodies.is_full or room < 0:
+        room = documents.room
+        if len(ops) >= limit or documents.is_full or room < 0:
             return _page(channel, ops, ops[-1].cursor)
         at, read = to_cursor, read + _CHUNK
     return _page(channel, ops, at)
 
 
-def _chunk(channel: Channel, at: int, up_to: int, most: int) -> tuple[list[dict[str, Any]], int]:
-    """Return some changes of the channel after a cursor, none after `up_to`, and the cursor up to which these are all."""
+def _chunk(channel: Channel, at: int, up_to: int, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """Return changes of the channel after `at`, none after `up_to`, and the cursor up to which they are complete."""
     if channel.filtered:
-        piece = channel_log.read(channel, at, most, up_to=up_to)
-        return [decode_line(one.line) for one in piece.lines], piece.to_cursor
-    commits = read_log(channel.tenant_id, at, min(most, up_to - at))
+        chunk = channel_log.read(channel, at, limit, up_to=up_to)
+        return [decode_line(one.line) for one in chunk.lines], chunk.to_cursor
+    commits = read_log(channel.tenant_id, at, min(limit, up_to - at))
     return list(_changes(commits)), commits[-1].to_cursor if commits else at
 
 
@@ -110,20 +109,20 @@ def _page(channel: Channel, ops: list[Operation], at: int) -> Page:
     return Page(ops, at, at < head_of(channel.tenant_id).cursor)
 
 
-def _operation(change: Mapping[str, Any], bodies: PageDocuments) -> Operation:
-    body = bodies.of(change)
-    deletes = change["op"] in ("delete", "evict") or body.cbor is None
-    moment = body.timestamp_ms
-    if moment is None:
-        moment = round(datetime.fromisoformat(change["at"]).timestamp() * 1000)
+def _operation(change: Mapping[str, Any], documents: PageDocuments) -> Operation:
+    stored = documents.of(change)
+    deletes = change["op"] in ("delete", "evict") or stored.cbor is None
+    timestamp = stored.timestamp_ms
+    if timestamp is None:
+        timestamp = round(datetime.fromisoformat(change["at"]).timestamp() * 1000)
     return Operation(
         change["cursor"],
         change["table"],
         change["id"],
         "delete" if deletes else "upsert",
-        body.version,
-        None if deletes else body.cbor,
-        moment,
+        stored.version,
+        None if deletes else stored.cbor,
+        timestamp,
         change.get("device", ""),
         change.get("op_id"),
     )
@@ -132,16 +131,16 @@ def _operation(change: Mapping[str, Any], bodies: PageDocuments) -> Operation:
 def _records(
     channel: Channel, schema: TenantSchema, device: str, wanted: frozenset[str], since: int, floor: int, limit: int
 ) -> Page:
-    """Return records that changed last in (since, floor], and what a device that starts over may hold and has to let go of."""
+    """Return records whose last change is in (since, floor], and deletes of revoked records."""
     streams: list[Iterable[Row | LostRecord]] = [
         _changed(channel, schema, name, since, floor, limit + 1) for name in sorted(wanted)
     ]
-    lost = LostRecord.objects.filter(device_id=device, cursor__gt=since, cursor__lte=floor, table_name__in=wanted)
-    streams.append(lost.order_by("cursor")[: limit + 1])
+    revoked = LostRecord.objects.filter(device_id=device, cursor__gt=since, cursor__lte=floor, table_name__in=wanted)
+    streams.append(revoked.order_by("cursor")[: limit + 1])
     ops: list[Operation] = []
     room = v1_settings().v1_page_bytes
     for one in islice(merge(*streams, key=attrgetter("cursor")), limit + 1):
-        op = _let_go(one) if isinstance(one, LostRecord) else _record(channel, one)
+        op = _delete(one) if isinstance(one, LostRecord) else _record(channel, one)
         room -= len(op.body or b"")
         if len(ops) == limit or (ops and room < 0):
             return Page(ops, ops[-1].cursor, has_more=True)
@@ -156,17 +155,17 @@ def _record(channel: Channel, row: Row) -> Operation:
     )
 
 
-def _let_go(lost: LostRecord) -> Operation:
-    return Operation(lost.cursor, lost.table_name, lost.record_id, "delete", lost.entity_version, None, 0)
+def _delete(revoked: LostRecord) -> Operation:
+    return Operation(revoked.cursor, revoked.table_name, revoked.record_id, "delete", revoked.entity_version, None, 0)
 
 
 def _changed(channel: Channel, schema: TenantSchema, name: str, since: int, floor: int, limit: int) -> Iterator[Row]:
-    """Yield records in the order of their last change; where nothing is hidden the deleted ones too, since their ids are no secret."""
+    """Yield records in the order of their last change. Deleted ones are included only if the channel hides nothing."""
     table = rows.table_of(channel.tenant_id, schema.by_table[name])
-    shown, values = condition(channel, schema, name, table.vendor)
-    living = f'NOT "{table.name}"."_deleted" AND ' if channel.filtered else ""
+    visible, values = condition(channel, schema, name, table.vendor)
+    live = f'NOT "{table.name}"."_deleted" AND ' if channel.filtered else ""
     statement = (
-        f'{table.select} WHERE "_cursor" > %s AND "_cursor" <= %s AND {living}({shown}) ORDER BY "_cursor" LIMIT %s'
+        f'{table.select} WHERE "_cursor" > %s AND "_cursor" <= %s AND {live}({visible}) ORDER BY "_cursor" LIMIT %s'
     )
     for raw in sql.fetch(statement, [since, floor, *values, limit]):
         yield Row(table, raw)

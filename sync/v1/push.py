@@ -1,4 +1,4 @@
-"""The use-case behind `POST /v1/push`: one push, one transaction."""
+"""The use-case of `POST /v1/push`: one push, one transaction."""
 
 from collections.abc import Sequence
 
@@ -21,22 +21,22 @@ from tenants.models import Tenant
 
 
 def push_entities(actor: Actor, ops: Sequence[EntityOp]) -> Pushed:
-    """Settle the ops of one push as a whole; durable when this returns.
+    """Settle the ops of one push as a whole. They are durable when this returns.
 
-    Raises `EntityRejected` for the op that keeps all of it from being applied, `PushRefused` when the device may not write.
+    Raises `EntityRejected` for the op that cannot be applied, and `PushRejected` if the device may not write.
     """
-    _make_room(actor, {op.collection for op in ops})
+    _publish_unknown(actor, {op.collection for op in ops})
     settings = v1_settings()
     with tenant_transaction(actor.tenant_id) as locked:
-        pushed, outcome = settle_entities(
+        pushed, batch = settle_entities(
             locked, actor, ops, field_merge=settings.v1_field_merge, room=settings.v1_page_bytes
         )
-    transaction.on_commit(lambda: push.announce(outcome))
+    transaction.on_commit(lambda: push.announce(batch))
     return pushed
 
 
-def _make_room(actor: Actor, collections: set[str]) -> None:
-    """Publish an empty object type for each collection that has none, where the tenant wants that and the actor would see it."""
+def _publish_unknown(actor: Actor, collections: set[str]) -> None:
+    """Publish an empty object type for each unknown collection, if the tenant allows it and the actor would see it."""
     tenant_id = actor.tenant_id
     tenant = Tenant.objects.get(pk=tenant_id)
     unknown = sorted(collections - set(schema_of(tenant_id, tenant.schema_version).by_table))
@@ -52,11 +52,11 @@ def _make_room(actor: Actor, collections: set[str]) -> None:
             save_drafts(tenant, [DraftType(name, label, label, (), table_name=name)])
             publish(tenant_id, [name])
         except MoatError:
-            continue  # a name that was retired, or one that somebody drafts: the push is refused in its own words
+            continue  # the name was retired or has a draft: settling rejects the push with the right message
 
 
 def _is_limited(actor: Actor) -> bool:
-    """Whether a profile hides anything from the actor; who is no member is told so when the push is settled."""
+    """Whether a profile hides anything from the actor. Settling the push rejects a non-member."""
     try:
         return actor.user_id is not None and access_of(actor.tenant_id, actor.user_id).filtered
     except MoatError:
