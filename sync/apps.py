@@ -6,12 +6,12 @@ from django.apps import AppConfig
 
 
 class SyncConfig(AppConfig):
-    """See docs/architecture.md for what belongs here."""
+    """The sync engine: docs/architecture.md describes its packages."""
 
     name = "sync"
     verbose_name = "Sync"
 
     def ready(self) -> None:
-        """Connect the receivers; register the admin of profiles, which Django's autodiscovery does not find in a package."""
+        """Connect the receivers, and register the profile admin, which Django's autodiscovery does not find."""
         import_module("sync.receivers")
         import_module("sync.admin.profiles")

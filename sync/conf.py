@@ -1,4 +1,4 @@
-"""The engine's knobs, typed, from `settings.MOAT`. docs/guides/operate.md explains each."""
+"""Typed engine settings, from `settings.MOAT`. docs/guides/operate.md lists the most useful ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,14 @@ from django.conf import settings
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How ops are written. Times are seconds, sizes are counts unless the name says otherwise.
+    """How ops are written. Times are seconds; sizes are counts unless the name says otherwise.
 
-    `batch_ops`: ops that share one transaction. `queue_ops`: ops that may wait in a process before a push is answered
-    `overloaded`. `push_ops`: ops of one push. `patch_ops`, `patch_bytes`: one update's JSON Patch. `base_lines`: how many
-    changes of a record are read back to learn what a device knew. `give_up_after`: how long a push is retried when the
-    database does not answer. `lock_seconds`: how long the writer waits for a tenant's lock before others get their turn.
-    `resolvers`: the dotted paths that may be used as a conflict policy.
+    `batch_ops`: ops per transaction. `queue_ops`: ops that may wait in a process; further pushes are rejected as
+    `overloaded`. `push_ops`: ops per push. `patch_ops`, `patch_bytes`: limits of one update's JSON Patch.
+    `base_lines`: how many changes of a record are read to rebuild what a device knew. `give_up_after`: how long a
+    push is retried while the database does not respond. `lock_seconds`: how long the writer waits for a tenant's lock
+    before it turns to another tenant. `prune_chunk`: changes deleted per transaction. `resolvers`: dotted paths
+    allowed as a conflict policy.
     """
 
     batch_ops: int = 1000
@@ -33,7 +34,10 @@ _read: tuple[Any, EngineSettings] | None = None
 
 
 def engine_settings() -> EngineSettings:
-    """Return the knobs in force: `MOAT["BATCH_OPS"]` and so on, or the defaults. Asked for with every push, so read once per `MOAT`."""
+    """Return the current settings: `MOAT["BATCH_OPS"]` and so on, or the defaults.
+
+    Every push calls this, so the result is cached per `MOAT` dictionary.
+    """
     global _read
     given = settings.MOAT
     if _read is None or _read[0] is not given:
@@ -48,15 +52,17 @@ def engine_settings() -> EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """How clients are served. Times are seconds; rows and lines are counts; the rest are bytes.
+    """How clients are served. Times are seconds, rows and lines are counts, the rest are bytes.
 
-    `outbox_bytes`, `outbox_frames`: what may wait for one slow reader before it leaves the live stream. `window_bytes`: what
-    may be under way to a client that it has not confirmed by a `pong`. `chunk_bytes`, `chunk_lines`: one frame of catch-up.
-    `log_always`: missed changes up to here are sent as they are. `snapshot_rows`: a client that misses more than this, and
-    more than half of the data, gets a snapshot. `snapshot_tail`: a snapshot is fresh enough when fewer changes follow it.
-    `snapshots_kept`: per channel. `read_threads`: database reads at a time. `poll_seconds`: how often other processes'
-    commits are looked for. `revocation_seconds`: how often connected devices are checked. `drain_seconds`: how long a
-    client should wait before it comes back. `drain_timeout`: how long a server that ends waits for its clients.
+    `outbox_bytes`, `outbox_frames`: send buffer of a connection; a slower reader leaves the live stream.
+    `window_bytes`: bytes in flight to a client that no `pong` has confirmed. `pong_seconds`: how long a client may
+    take to send a `pong`. `chunk_bytes`, `chunk_lines`: one frame of catch-up. `log_always`: up to this many missed
+    changes are always sent as log lines. `snapshot_rows`: a client that misses more rows than this, and more than
+    half of the data, gets a snapshot. `snapshot_tail`: a snapshot is fresh if fewer changes follow it.
+    `snapshots_kept`: snapshots per channel. `read_threads`: concurrent database reads. `poll_seconds`: time between
+    polls for commits of other processes. `revocation_seconds`: time between checks of connected devices.
+    `drain_seconds`: how long clients wait before they reconnect. `drain_timeout`: how long a stopping server waits
+    for its clients.
     """
 
     outbox_bytes: int = 1_048_576
@@ -77,7 +83,7 @@ class StreamSettings:
 
 
 def stream_settings() -> StreamSettings:
-    """Return the knobs in force: `MOAT["OUTBOX_BYTES"]` and so on, or the defaults."""
+    """Return the current settings: `MOAT["OUTBOX_BYTES"]` and so on, or the defaults."""
     given = settings.MOAT
     return StreamSettings(
         **{name: given[name.upper()] for name in StreamSettings.__dataclass_fields__ if name.upper() in given}
@@ -85,5 +91,5 @@ def stream_settings() -> StreamSettings:
 
 
 def limits_given() -> dict[str, int | float]:
-    """Return the limits on one connection that `MOAT["LIMITS"]` changes; their names and defaults are in `sync.wire.protocol.Limits`."""
+    """Return the connection limits set in `MOAT["LIMITS"]`. `sync.wire.protocol.Limits` has names and defaults."""
     return dict(settings.MOAT.get("LIMITS", {}))

@@ -1,11 +1,11 @@
-"""Pure: what can go wrong in the engine. Transports translate by `code`; see `sync.wire.codes`."""
+"""Pure: errors of the engine. Transports translate them by `code`; see `sync.wire.codes`."""
 
 from sync.wire.codes import Code
 from tenants.errors import MoatError
 
 
 class SyncError(MoatError):
-    """An expected failure of the engine, with one of the codes of `sync.wire.codes`."""
+    """An expected failure of the engine, with a code of `sync.wire.codes`."""
 
     def __init__(self, code: Code, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(code, message, field=field)
@@ -13,19 +13,19 @@ class SyncError(MoatError):
 
 
 class OpRejected(SyncError):
-    """One op cannot be applied; its tx is dropped, everything else goes on."""
+    """One op cannot be applied. Its tx is discarded; other txs continue."""
 
 
 class PushRejected(SyncError):
-    """A push cannot be taken as a whole; nothing of it was applied. `retry_after` (seconds) when sending it again may help."""
+    """A whole push is rejected, and nothing of it was applied. `retry_after` (seconds): sending it again may help."""
 
 
 class AccessChanged(SyncError):
-    """Rights changed since a channel was chosen: what follows belongs to another one, and nothing more may be sent on this one."""
+    """Access changed since a channel was chosen, so nothing more may be sent on that channel."""
 
     def __init__(self) -> None:
         super().__init__(Code.ACCESS_CHANGED, Code.ACCESS_CHANGED.meaning, retry_after=0)
 
 
 class LogPruned(Exception):
-    """The log no longer reaches back to the cursor that was asked for. No client hears of it: it is served rows or a snapshot."""
+    """The log no longer reaches back to the requested cursor. Clients get rows or a snapshot instead of an error."""

@@ -1,33 +1,31 @@
-"""What operators watch, as Prometheus metrics of this process. docs/guides/operate.md explains each."""
+"""Prometheus metrics of this process. docs/guides/operate.md explains each."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 connections = Gauge("moat_connections", "Open WebSocket connections.")
-hellos = Counter("moat_hellos", "Connections that said hello, by outcome.", ["outcome"])
-pushes = Counter("moat_pushes", "Push frames taken.")
-ops = Counter("moat_ops", "Ops answered, by status.", ["status"])
+hellos = Counter("moat_hellos", "Hello messages received, by outcome.", ["outcome"])
+pushes = Counter("moat_pushes", "Push frames accepted.")
+ops = Counter("moat_ops", "Op results sent, by status.", ["status"])
 push_seconds = Histogram(
     "moat_push_seconds",
-    "From a push to its ack.",
+    "Seconds from receiving a push to sending its ack.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 commits = Counter("moat_commits", "Commits announced in this process.")
 commit_changes = Histogram(
     "moat_commit_changes", "Changes per commit.", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 )
-frames_sent = Counter("moat_frames_sent", "Live frames handed to subscribers.")
-change_deliveries = Counter("moat_change_deliveries", "Changes handed to subscribers in live frames.")
-catch_ups = Counter("moat_catch_ups", "Catch-ups begun, by mode.", ["mode"])
-slow_readers = Counter(
-    "moat_slow_readers", "Times a subscriber fell out of the live stream because it read too slowly."
-)
+frames_sent = Counter("moat_frames_sent", "Live frames sent to subscribers.")
+change_deliveries = Counter("moat_change_deliveries", "Changes sent to subscribers in live frames.")
+catch_ups = Counter("moat_catch_ups", "Catch-ups started, by mode.", ["mode"])
+slow_readers = Counter("moat_slow_readers", "Subscribers switched from live to catch-up because they read too slowly.")
 protocol_errors = Counter("moat_protocol_errors", "Errors sent to clients, by code.", ["code"])
-snapshot_builds = Counter("moat_snapshot_builds", "Snapshots built, by how.", ["how"])
+snapshot_builds = Counter("moat_snapshot_builds", "Snapshots built, by method.", ["how"])
 snapshot_seconds = Histogram(
     "moat_snapshot_build_seconds", "Time to build a snapshot.", buckets=(0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 )
-snapshot_parts = Counter("moat_snapshot_parts", "Snapshot parts served, by way.", ["way"])
-wakeups = Counter("moat_wakeups", "News of other processes' commits, by way.", ["way"])
+snapshot_parts = Counter("moat_snapshot_parts", "Snapshot parts served, by transport.", ["way"])
+wakeups = Counter("moat_wakeups", "Notifications of commits in other processes, by source.", ["way"])
 cache_fallbacks = Counter(
-    "moat_cache_fallbacks", "Uses of the cache for counters that Redis did not answer, so this process's memory did."
+    "moat_cache_fallbacks", "Counter operations served from local memory because Redis was unavailable."
 )

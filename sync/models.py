@@ -1,4 +1,4 @@
-"""The log and what hangs on it. Type tables are not here: they are made at run time (see `metadata.ddl`)."""
+"""Models of the log, conflicts, channels, and snapshots. Type tables are created at run time (see `metadata.ddl`)."""
 
 import uuid
 from typing import ClassVar
@@ -10,9 +10,9 @@ from tenants.models import Device, SecurityProfile, Tenant
 
 
 class Change(models.Model):
-    """One entry of the log. `line` holds the exact bytes that were hashed and sent; the other columns only index it.
+    """One entry of the log. `line` holds the exact bytes that were hashed and sent. The other columns only index it.
 
-    Written by `sync.log.changes` alone, with prepared statements, under the tenant lock.
+    Only `sync.log.changes` writes it, with prepared statements, under the tenant lock.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "cursor")
@@ -25,14 +25,14 @@ class Change(models.Model):
     device_id = models.CharField(max_length=40, null=True)
     op_id = models.BigIntegerField(null=True)
     at = models.DateTimeField()
-    previous = models.BigIntegerField(null=True, help_text="Cursor of the record's change before this one.")
+    previous = models.BigIntegerField(null=True, help_text="Cursor of the record’s previous change.")
     line = models.BinaryField()
     state_hash = models.BinaryField(max_length=32)
 
     class Meta:
         db_table = "changes"
-        # No index by record: a record knows its last change, and each change the one before. That spares the hot path
-        # one scattered index page per op.
+        # No index by record: a record has the cursor of its last change, and each change that of the previous one. This
+        # saves the hot path one random index page per op.
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["device_id", "op_id"], condition=models.Q(device_id__isnull=False), name="changes_device_op"
@@ -44,7 +44,7 @@ class Change(models.Model):
 
 
 class SystemRecord(models.Model):
-    """A record of `object_metadata` or `layout_definition` as clients have it. Deleted ones stay as tombstones."""
+    """A record of `object_metadata` or `layout_definition` as clients have it. Deleted records stay as tombstones."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
     table_name = models.CharField(max_length=40)
@@ -65,11 +65,11 @@ class SystemRecord(models.Model):
 
 
 class Conflict(models.Model):
-    """A true conflict: the op was not applied, and both sides are kept until a person settles it."""
+    """A conflict: the op was not applied, and both versions are kept until a user or a policy resolves it."""
 
     class State(models.TextChoices):
         OPEN = "open", "Open"
-        SETTLED = "settled", "Settled"
+        SETTLED = "settled", "Resolved"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="conflicts")
@@ -77,25 +77,25 @@ class Conflict(models.Model):
     record_id = models.CharField(max_length=128)
     op = models.CharField(max_length=10)
     fields = models.JSONField(default=list, help_text="Fields that both sides changed.")
-    base = models.JSONField(null=True, help_text="Values both started from; null when the log no longer knows.")
-    mine = models.JSONField(null=True, help_text="The device's values; null when it deleted the record.")
-    theirs = models.JSONField(null=True, help_text="The server's values; null when the record was deleted.")
+    base = models.JSONField(null=True, help_text="Values both sides started from; null if the log has been pruned.")
+    mine = models.JSONField(null=True, help_text="The device’s values; null if it deleted the record.")
+    theirs = models.JSONField(null=True, help_text="The server’s values; null if the record was deleted.")
     base_version = models.BigIntegerField()
     server_version = models.BigIntegerField()
     device_id = models.CharField(max_length=40, null=True)
     op_id = models.BigIntegerField(null=True)
     tx = models.CharField(max_length=64, null=True)
-    by = models.CharField(max_length=150, help_text="Who made the op.")
-    theirs_by = models.CharField(max_length=150, blank=True, help_text="Who made the server's last change.")
+    by = models.CharField(max_length=150, help_text="User who made the edit.")
+    theirs_by = models.CharField(max_length=150, blank=True, help_text="User who made the server’s latest change.")
     theirs_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     resolution = models.CharField(
-        max_length=20, blank=True, help_text="mine, theirs, edit, or the policy that settled it."
+        max_length=20, blank=True, help_text="mine, theirs, edit, or the policy that resolved it."
     )
     settled_by = models.CharField(max_length=150, blank=True)
     settled_at = models.DateTimeField(null=True)
-    told_device = models.BooleanField(default=False, help_text="The device knows that it was settled.")
+    told_device = models.BooleanField(default=False, help_text="The device has been notified of the resolution.")
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
@@ -111,12 +111,12 @@ class Conflict(models.Model):
 
 
 class PrunedOps(models.Model):
-    """A span of a device's op_ids that were accepted and whose changes were pruned: sent again, they still are duplicates."""
+    """A span of a device's accepted op_ids whose changes were pruned. Sent again, the ops are still duplicates."""
 
     device = models.ForeignKey(Device, on_delete=models.CASCADE, db_index=False, related_name="+")
     low = models.BigIntegerField()
     high = models.BigIntegerField()
-    cursor = models.BigIntegerField(help_text="Where the log was pruned to when the span last grew.")
+    cursor = models.BigIntegerField(help_text="Pruning cursor when this span was last extended.")
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["device", "low"], name="pruned_ops_key")]
@@ -126,10 +126,10 @@ class PrunedOps(models.Model):
 
 
 class Channel(models.Model):
-    """A filtered channel: tenant + security profile's revision + resolved parameters. Same key, same stream.
+    """A filtered channel: tenant, revision of the security profile, and resolved parameters. Equal keys, same stream.
 
-    `rules` are the resolved rules it was born with; they never change, a new revision is a new channel. Its chain begins
-    at `born_cursor` with its genesis (docs/spec/channels.md). Channels without filters have no row.
+    `rules` are the resolved rules. They never change; a new revision is a new channel. The chain starts at
+    `born_cursor` with the channel's genesis (docs/spec/channels.md). Unfiltered channels have no row.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="channels")
@@ -150,7 +150,7 @@ class Channel(models.Model):
 
 
 class ChannelCheckpoint(models.Model):
-    """The chain of a filtered channel at a cursor, so that it need not be folded from the channel's birth."""
+    """The chain of a filtered channel at a cursor, so that it need not be computed from the channel's first line."""
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="checkpoints")
     cursor = models.BigIntegerField()
@@ -166,7 +166,7 @@ class ChannelCheckpoint(models.Model):
 
 
 class ChangeSide(models.Model):
-    """What the log keeps beside a line of a tenant with filtered profiles: see `sync.channels.projection.Side`."""
+    """The side of a change, for tenants with filtered profiles: see `sync.channels.projection.Side`."""
 
     pk = models.CompositePrimaryKey("tenant_id", "cursor")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -181,7 +181,7 @@ class ChangeSide(models.Model):
 
 
 class ChangeRoute(models.Model):
-    """The index that finds the changes a channel may see without reading the others: see `sync.channels.routing`."""
+    """The index that finds a channel's changes without reading any others: see `sync.channels.routing`."""
 
     pk = models.CompositePrimaryKey("tenant_id", "route", "cursor")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -189,7 +189,7 @@ class ChangeRoute(models.Model):
     cursor = models.BigIntegerField()
 
     class Meta:
-        # No index on (tenant, cursor): a planner could take it for catch-up and read what is routed to others.
+        # No index on (tenant, cursor): the query planner could use it for catch-up and read other channels' changes.
         db_table = "change_route"
 
     def __str__(self) -> str:
@@ -197,7 +197,7 @@ class ChangeRoute(models.Model):
 
 
 class Snapshot(models.Model):
-    """A ready replica file of a channel at a cursor, in gzip'd parts under MOAT_DATA_DIR. Immutable."""
+    """A ready replica file of a channel at a cursor, in gzipped parts under MOAT_DATA_DIR. Immutable."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="snapshots")

@@ -1,4 +1,7 @@
-"""Publishes of object types and layouts become changes of `object_metadata` and `layout_definition`, in the publisher's transaction."""
+"""Write published object types and layouts to the log, in the publisher's transaction.
+
+They become changes of `object_metadata` and `layout_definition`.
+"""
 
 from functools import partial
 from typing import Any
@@ -37,11 +40,11 @@ def layout_changed_to_log(
 
 
 def _write(locked: LockedTenant, table: str, wanted: list[tuple[str, Record | None]], by: str) -> None:
-    """Bring the records clients have to what is wanted (None: gone), and append a change for each."""
-    mine = SystemRecord.objects.filter(
+    """Set the system records to the wanted ones (None: deleted), and append a change for each."""
+    found = SystemRecord.objects.filter(
         tenant_id=locked.id, table_name=table, record_id__in=[name for name, _ in wanted]
     )
-    known = {row.record_id: row for row in mine}
+    known = {row.record_id: row for row in found}
     rows: list[SystemRecord] = []
     entries: list[Entry] = []
     for record_id, record in wanted:
@@ -62,7 +65,7 @@ def _write(locked: LockedTenant, table: str, wanted: list[tuple[str, Record | No
 
 
 def _change(row: SystemRecord, record: Record | None, by: str) -> Entry | None:
-    """Advance a row to a record and return the change; None when there is nothing to take away."""
+    """Update a row to a record and return the change; None if a deleted record is deleted again."""
     op: str
     payload: Any
     before = None if row.deleted else image_of(row.table_name, row.record_id, row.data)

@@ -1,4 +1,4 @@
-"""Keep `sync.resolvers` working in settings and imports for one release; the code is in `sync.settle.resolvers`."""
+"""Keep `sync.resolvers` working in settings and imports for one release. The code is in `sync.settle.resolvers`."""
 
 from sync.settle.resolvers import Accept, Answer, Ask, EditConflict, Merged, Reject, Resolver
 
