@@ -17,7 +17,7 @@ Connect = Callable[..., Peer]
 
 @pytest.fixture(scope="session")
 def shared_server(django_db_setup: None) -> Iterator[ServerProcess]:
-    """One server for all tests that leave it alive."""
+    """One server for all tests that do not kill it."""
     process = ServerProcess().start()
     yield process
     process.stop()
@@ -25,7 +25,7 @@ def shared_server(django_db_setup: None) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def server(shared_server: ServerProcess, transactional_db: None) -> Iterator[ServerProcess]:
-    """The shared server; the test fails when the server logged a traceback meanwhile."""
+    """The shared server. The test fails if the server logs a traceback meanwhile."""
     before = len(shared_server.log)
     yield shared_server
     assert "Traceback" not in shared_server.log[before:], shared_server.log[before:][-4000:]
@@ -33,7 +33,7 @@ def server(shared_server: ServerProcess, transactional_db: None) -> Iterator[Ser
 
 @pytest.fixture
 def own_server(transactional_db: None) -> Iterator[ServerProcess]:
-    """A server of the test's own, to kill or to measure."""
+    """A separate server, to kill or to measure."""
     process = ServerProcess().start()
     yield process
     process.stop()
@@ -41,7 +41,7 @@ def own_server(transactional_db: None) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def tenant(transactional_db: None) -> Tenant:
-    """A tenant with customers, jobs and line items published."""
+    """A tenant with published customers, jobs, and line items."""
     tenant = make_tenant()
     make_field_service(tenant)
     publish(tenant.pk)
@@ -63,7 +63,7 @@ def open_peer(transactional_db: None) -> Iterator[Connect]:
 
 @pytest.fixture
 def peer(server: ServerProcess, open_peer: Connect) -> Connect:
-    """The same on the shared server."""
+    """Like `open_peer`, on the shared server."""
     return lambda tenant: open_peer(tenant, server.port)
 
 

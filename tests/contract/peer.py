@@ -1,4 +1,4 @@
-"""A client of the wire, written from the spec alone and with nothing but the spec's arithmetic: it shares no code with Moat."""
+"""A client of the wire protocol, written from the spec alone. It shares no code with Moat."""
 
 import hashlib
 import itertools
@@ -12,7 +12,7 @@ _ids = itertools.count(1)
 
 
 class Peer:
-    """One connection. Every `changes` frame it sees is checked: cursors without gap, chain equal to the server's."""
+    """One connection. It checks every `changes` frame: gap-free cursors and the server's chain."""
 
     def __init__(self, port: int, device: str, token: str) -> None:
         self.device, self.token = device, token
@@ -41,7 +41,7 @@ class Peer:
         self.socket.send("\n".join(json.dumps(part, ensure_ascii=False) for part in (envelope, *lines)))
 
     def receive(self, timeout: float = 20) -> dict[str, Any]:
-        """The next envelope; data lines of `changes` frames are folded in."""
+        """The next envelope. Lines of `changes` frames are added to the chain."""
         text = self.socket.recv(timeout)
         assert isinstance(text, str), "a binary frame came unasked"
         head, *rest = text.split("\n")
@@ -69,7 +69,7 @@ class Peer:
         assert envelope["state_hash"] == self.state_hash.hex(), "the chain differs"
 
     def until(self, kind: str, timeout: float = 20) -> dict[str, Any]:
-        """Receive until an envelope of this type; an `error` that was not asked for fails the test."""
+        """Receive until an envelope of this type. An unexpected `error` fails the test."""
         while (envelope := self.receive(timeout))["type"] != kind:
             assert envelope["type"] != "error", envelope
         return envelope
@@ -131,7 +131,7 @@ class Peer:
         return list(ack["results"])
 
     def catch_up_to(self, cursor: int, timeout: float = 30) -> None:
-        """Receive until this peer's cursor is there."""
+        """Receive until this peer reaches a cursor."""
         while self.cursor < cursor:
             self.receive(timeout)
 
@@ -149,7 +149,7 @@ def storm(
     count: int,
     out: "multiprocessing.Queue[int]",
 ) -> None:
-    """Push `count` frames of five inserts, for a process of its own, and put how many were applied."""
+    """Push `count` frames of five inserts in a separate process, and report how many were applied."""
     with Peer(port, device, token) as peer:
         peer.cursor, peer.schema_version = int(start["cursor"]), int(start["schema_version"])
         peer.state_hash = bytes.fromhex(str(start["state_hash"]))

@@ -1,4 +1,4 @@
-"""Replicas of the Python client against a real server, and the check that follows every scenario: `verify_replica`."""
+"""Replicas of the Python client against a real server, and `verify_replica`, the check after every scenario."""
 
 import asyncio
 import sqlite3
@@ -21,7 +21,7 @@ LOCAL = {"overlays", "device_state"}
 
 
 class Client:
-    """A replica on a device of its own."""
+    """A replica on its own device."""
 
     def __init__(self, tenant: Tenant, url: str, path: Path) -> None:
         issued = issue_device(tenant, make_user(tenant), path.stem)
@@ -40,7 +40,7 @@ class Client:
 
     @contextmanager
     def in_step(self) -> Iterator["Client"]:
-        """Stay in step in a thread of its own while the block runs, as a program that follows does."""
+        """Sync continuously in a separate thread while the block runs, as a following program does."""
         sync, loops = self._sync(), SimpleQueue[asyncio.AbstractEventLoop]()
 
         async def follow() -> None:
@@ -63,23 +63,24 @@ class Client:
         assert not verified.differing, verified
 
     def log_in_as_itself(self) -> None:
-        """Put server, device and token into the replica, as `moat login` does."""
+        """Store server, device, and token in the replica, as `moat login` does."""
         remember_login(
             self.replica, url=self.url, tenant=self.tenant.slug, user="", device=self.device, token=self.token
         )
 
     def reopen(self) -> None:
-        """As after a crash of the process."""
+        """Abandon the replica, as a crash of the process would."""
         self.replica.close()
         self.replica = Replica.open(self.path)
 
 
 def content(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything synced in a replica file: its tables' definitions and rows, byte for byte."""
+    """Everything synced in a replica file: table definitions and rows, byte for byte."""
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         listing = db.execute(
-            "SELECT name, type FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '\\_%' ESCAPE '\\'"
+            "SELECT name, type FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' "
+            "AND name NOT LIKE '\\_%' ESCAPE '\\'"
         )
         found: dict[str, list[tuple[Any, ...]]] = {}
         for name in sorted(name for name, _ in listing if name not in LOCAL):
@@ -95,7 +96,7 @@ def typeof_all(db: sqlite3.Connection, table: str) -> str:
 
 
 def verify_replica(client: Client, tmp_path: Path) -> None:
-    """What a client has come to by snapshots, rows and changes equals what a newcomer gets, and the server's digests."""
+    """A synced client has the contents that a new client gets, and the server's digests."""
     client.verify()
     fresh = Client(client.tenant, client.url, tmp_path / f"fresh-{client.path.stem}-{len(list(tmp_path.iterdir()))}.db")
     try:

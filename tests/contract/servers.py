@@ -1,4 +1,4 @@
-"""Real server processes on the test database, to be talked to over real sockets and killed for real."""
+"""Real server processes on the test database, for tests over real sockets that also kill them."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def database_url() -> str:
 
 
 class ServerProcess:
-    """One server. `start`, `kill` (SIGKILL) and `stop` (SIGTERM) may follow each other; the port stays the same."""
+    """One server. It can be started, killed (SIGKILL), and stopped (SIGTERM) repeatedly on the same port."""
 
     def __init__(self, *, kind: str = "uvicorn", environment: dict[str, str] | None = None) -> None:
         self.kind = kind
@@ -97,7 +97,7 @@ class ServerProcess:
         self.process.wait(10)
 
     def stop(self) -> int:
-        """Ask it to end (SIGTERM) and return its exit code."""
+        """Terminate the server (SIGTERM) and return its exit code."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
@@ -108,7 +108,7 @@ class ServerProcess:
             return self.process.wait(10)
 
     def memory_kib(self) -> int:
-        """Memory of its own in KiB: what SQLite maps of the database file is the kernel's, and shared."""
+        """Private memory in KiB. The pages of the database file that SQLite maps are shared and do not count."""
         assert self.process is not None
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("RssAnon:"):

@@ -1,4 +1,4 @@
-"""Writers that storm a server until it is killed, and what must be true of the log afterwards."""
+"""Writers that push until the server is killed, and checks of the log afterwards."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ PATIENCE = 90
 def storm_until_killed(
     server: ServerProcess, storms: Sequence[Callable[[], object]], enough: Callable[[], bool]
 ) -> None:
-    """Run every storm in a thread, kill -9 the server once enough was answered, wait for the storms to notice, and start it again."""
+    """Run every writer in a thread, kill -9 the server after enough responses, and start it again."""
     threads = [threading.Thread(target=storm) for storm in storms]
     for thread in threads:
         thread.start()
@@ -31,7 +31,7 @@ def storm_until_killed(
 
 
 def assert_log_whole(tenant: Tenant) -> None:
-    """No cursor is missing or doubled, and the chain is what its lines make it."""
+    """No cursor is missing or duplicated, and the chain matches the lines."""
     tenant.refresh_from_db()
     cursors = Change.objects.filter(tenant=tenant).order_by("cursor").values_list("cursor", flat=True)
     assert list(cursors) == list(range(1, tenant.cursor + 1))

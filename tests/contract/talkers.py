@@ -1,4 +1,4 @@
-"""One way to speak of records over either protocol, so that the same scenario is played over both, and between them."""
+"""One interface to records over either protocol, to run the same scenario over both and between them."""
 
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ Values = dict[str, Any]
 
 
 class Talker(Protocol):
-    """A device that holds the jobs of its tenant and edits them."""
+    """A device that holds and edits its tenant's jobs."""
 
     device: str
 
@@ -20,21 +20,21 @@ class Talker(Protocol):
     def update(self, record: str, values: Values) -> str: ...
     def delete(self, record: str) -> str: ...
     def send_again(self) -> set[str]:
-        """Send everything that was ever sent once more, and return what became of it."""
+        """Send everything sent so far again, and return the results."""
 
     def jobs(self) -> dict[str, Values]:
-        """Catch up to the head, and return all jobs without what is null."""
+        """Catch up to the head, and return all jobs without null fields."""
 
     def go_offline(self) -> None: ...
     def reopen(self) -> None:
-        """After the server was away."""
+        """Reconnect after the server was down."""
 
     def is_let_in(self) -> bool: ...
     def close(self) -> None: ...
 
 
 class OverSocket:
-    """Speaks `moat.v1`. It edits from the version it has seen; conflicting fields are the server's."""
+    """Speaks `moat.v1`. It edits the version it has seen. Conflicting fields keep the server's value."""
 
     def __init__(self, tenant: Tenant, port: int, device: str, token: str) -> None:
         self.tenant, self.port, self.device, self.token = tenant, port, device, token
@@ -125,7 +125,7 @@ class OverSocket:
 
 
 class OverHttp:
-    """Speaks SyncProtocol v1. On a conflict it writes its own keys over what the server has, as a merging client does."""
+    """Speaks SyncProtocol v1. On a conflict it writes its keys over the server's document, like a merging client."""
 
     def __init__(self, tenant: Tenant, port: int, device: str, token: str) -> None:
         self.device = device
@@ -189,7 +189,7 @@ class OverHttp:
 
 
 def _plain(values: Values) -> Values:
-    """Leave out what is null, and the default of `crew`: that is the column's, a document that does not name it has none."""
+    """Omit nulls, and the default of `crew`: the column has it, a document that omits `crew` does not."""
     named = {
         name: value
         for name, value in values.items()

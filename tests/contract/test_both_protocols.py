@@ -1,4 +1,4 @@
-"""The same scenarios over the WebSocket, over SyncProtocol v1, and between the two."""
+"""The same scenarios over the WebSocket, over SyncProtocol v1, and between both."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -39,12 +39,12 @@ def opened(stack: ExitStack, kind: str, tenant: Tenant, server: ServerProcess) -
 def pair(
     request: pytest.FixtureRequest, stack: ExitStack, tenant: Tenant, server: ServerProcess
 ) -> tuple[Talker, Talker]:
-    """Two devices, each over its own protocol."""
+    """Two devices, each with its own protocol."""
     one, two = (opened(stack, kind, tenant, server) for kind in request.param.split("-"))
     return one, two
 
 
-def test_an_edit_by_one_is_seen_by_the_other(pair: tuple[Talker, Talker]) -> None:
+def test_an_edit_of_one_device_reaches_the_other(pair: tuple[Talker, Talker]) -> None:
     one, two = pair
     assert one.insert("a", {"title": "A", "price": "1.50", "attrs": {"k": [1, None]}}) == "applied"
     assert two.jobs()["a"] == {"title": "A", "price": "1.50", "attrs": {"k": [1, None]}}
@@ -63,7 +63,7 @@ def test_an_op_sent_many_times_is_applied_once(pair: tuple[Talker, Talker], tena
     assert Change.objects.filter(tenant=tenant, table_name="jobs").count() == 10
 
 
-def test_work_done_offline_is_merged(pair: tuple[Talker, Talker]) -> None:
+def test_offline_edits_are_merged(pair: tuple[Talker, Talker]) -> None:
     one, two = pair
     one.insert("a", {"title": "0", "notes": "0"})
     one.jobs()
@@ -75,7 +75,7 @@ def test_work_done_offline_is_merged(pair: tuple[Talker, Talker]) -> None:
     assert one.jobs()["a"] == two.jobs()["a"] == {"title": "one", "notes": "two"}
 
 
-def test_a_record_is_deleted_and_comes_back(pair: tuple[Talker, Talker]) -> None:
+def test_a_record_is_deleted_and_restored(pair: tuple[Talker, Talker]) -> None:
     one, two = pair
     one.insert("a", {"title": "A", "notes": "n"})
     one.jobs()
@@ -104,7 +104,7 @@ def test_a_publish_while_one_is_offline(pair: tuple[Talker, Talker], tenant: Ten
     assert one.jobs()["a"] == two.jobs()["a"] == wanted
 
 
-def test_a_revoked_device_is_not_let_in_and_the_other_goes_on(pair: tuple[Talker, Talker]) -> None:
+def test_a_revoked_device_is_rejected_and_the_other_continues(pair: tuple[Talker, Talker]) -> None:
     one, two = pair
     assert one.is_let_in()
     revoke(Device.objects.get(pk=one.device))
@@ -130,7 +130,7 @@ def test_tenants_do_not_see_each_other(
 def test_nothing_acked_is_lost_when_the_server_is_killed(
     stack: ExitStack, tenant: Tenant, own_server: ServerProcess
 ) -> None:
-    """Both doors are stormed at once; what either was told is there once, and everybody sees the same."""
+    """Both protocols are used at once. Every acked op is applied once, and all devices see the same records."""
     acked: list[str] = []
     for round_ in range(3):
         talkers = [opened(stack, kind, tenant, own_server) for kind in ("ws", "ws", "http", "http")]
@@ -142,7 +142,7 @@ def test_nothing_acked_is_lost_when_the_server_is_killed(
                     if talker.insert(f"{name}-{n}", {"title": "t"}) == "applied":
                         acked.append(f"{name}-{n}")
                     n += 1
-            except Exception:  # however the connection breaks
+            except Exception:  # the connection can break in several ways
                 return
 
         storms = [partial(storm, talker, f"r{round_}t{n}") for n, talker in enumerate(talkers)]

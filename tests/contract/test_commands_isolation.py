@@ -1,7 +1,7 @@
-"""I8 for commands: each subcommand of `moat` against a real server, as a lower profile's member and as another tenant's; and each
-`manage.py` command for one tenant, while another stands beside it.
+"""I8 for commands: every `moat` subcommand as a restricted member and as another tenant, and every `manage.py` command.
 
-A subcommand or command that is new fails here until it is added to the walk.
+The `moat` subcommands run against a real server. Each `manage.py` command runs for one tenant while another exists. A
+new command fails here until it is added to the tests.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def stage(server: ServerProcess, transactional_db: None) -> Stage:
 
 
 class Caller:
-    """Somebody at a command line."""
+    """A user at a command line."""
 
     def __init__(
         self, server: ServerProcess, issued: IssuedDevice, tenant: str, folder: Path, words: tuple[str, ...]
@@ -60,7 +60,7 @@ class Caller:
         self.used: set[str] = set()
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Run `moat …`, and find nothing in what it prints that the caller did not say."""
+        """Run `moat …`, and check that it prints no secret that is not in the caller's arguments."""
         if arguments[0] == "v1":
             given = [*arguments[:2], "--db", str(self.v1_db), *arguments[2:]]
             self.used.add(" ".join(arguments[:2]))
@@ -79,7 +79,7 @@ class Caller:
         assert not leaked, (about, leaked, text)
 
     def watch(self) -> None:
-        """Run `moat v1 watch`, which goes on until it is interrupted, for a while."""
+        """Run `moat v1 watch`, which runs until interrupted, for a while."""
         given = [
             sys.executable,
             "-m",
@@ -197,7 +197,7 @@ def assert_files_clean(folder: Path) -> None:
 
 
 def hidden_records(stage: Stage) -> list[tuple[str, int]]:
-    """What nobody but the office may have touched."""
+    """The data that only the office may change."""
     stage.tenant.refresh_from_db()
     schema = schema_of(stage.tenant.pk, stage.tenant.schema_version)
     found = []
@@ -216,7 +216,7 @@ def hidden_records(stage: Stage) -> list[tuple[str, int]]:
     return found
 
 
-def test_i8_no_subcommand_of_moat_tells_a_lower_profile_what_it_hides(
+def test_i8_no_subcommand_of_moat_prints_what_the_profile_hides(
     stage: Stage, server: ServerProcess, tmp_path: Path
 ) -> None:
     before = hidden_records(stage)
@@ -230,10 +230,10 @@ def test_i8_no_subcommand_of_moat_tells_a_lower_profile_what_it_hides(
 
 
 @pytest.mark.parametrize("names", ["own", "theirs"])
-def test_i8_no_subcommand_of_moat_tells_another_tenant_anything(
+def test_i8_no_subcommand_of_moat_prints_anything_of_another_tenant(
     stage: Stage, server: ServerProcess, tmp_path: Path, names: str
 ) -> None:
-    """With a token of one's own, for one's own tenant and for the other's name."""
+    """With the user's own token, for their own tenant and for the other tenant's name."""
     before = Change.objects.filter(tenant=stage.tenant).count()
     slug = stage.other.slug if names == "own" else stage.tenant.slug
     stranger = Caller(server, stage.stranger, slug, tmp_path, STRANGER)
@@ -300,7 +300,7 @@ def ours() -> set[str]:
 
 
 def state_of(tenant: Tenant) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of the database that belongs to a tenant, its own one included."""
+    """Every row of the database that belongs to a tenant, including the tenant's own row."""
     found: dict[str, list[tuple[object, ...]]] = {}
     with connection.cursor() as cursor:
         for table in sorted(connection.introspection.table_names(cursor)):
@@ -317,7 +317,7 @@ def state_of(tenant: Tenant) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-def test_every_command_is_walked() -> None:
+def test_every_command_is_covered() -> None:
     assert ours() == set(MANAGE) | set(SITE_WIDE)
     for name in ours():
         parser = load_command_class(str(get_commands()[name]), name).create_parser("manage.py", name)
@@ -326,11 +326,11 @@ def test_every_command_is_walked() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(MANAGE))
-def test_i8_a_command_for_one_tenant_names_and_touches_nothing_of_another(
+def test_i8_a_command_for_one_tenant_shows_and_changes_nothing_of_another(
     transactional_db: None, tmp_path: Path, name: str
 ) -> None:
     mine, theirs = (furnish(make_tenant(word, name=word), word) for word in ("mine", WORD))
-    for things in (mine, theirs):  # a field to publish and one to trim, on either side
+    for things in (mine, theirs):  # both tenants have a field to publish and one to trim
         kind = ObjectMetadata.objects.get(pk=things[ObjectMetadata].pk)
         word = kind.object_name
         ObjectField.objects.create(object_type=kind, position=5, name=f"{word}_old", label=word, kind="text")

@@ -1,4 +1,4 @@
-"""I9: whatever happens in whatever order, replicas of a channel end up equal, and nothing a person did is lost without a word."""
+"""I9: replicas of a channel become equal after any order of events, and no edit is lost silently."""
 
 import random
 from collections.abc import Iterator
@@ -105,7 +105,7 @@ class World:
         self.rng.choice(actions)()
 
     def settle(self) -> None:
-        """Every person decides every open question; then everybody syncs until all is quiet."""
+        """Resolve every open conflict and rejection, then sync all replicas until nothing changes."""
         for _ in range(6):
             for client in self.clients:
                 client.sync()

@@ -1,4 +1,4 @@
-"""I12: whatever a client sends, it gets a coded answer, the server lives, and nobody else notices."""
+"""I12: any message gets a coded response, the server keeps running, and other clients are unaffected."""
 
 import json
 
@@ -32,7 +32,7 @@ BROKEN_FRAMES = {
 
 
 @pytest.mark.parametrize("name", BROKEN_FRAMES)
-def test_a_broken_frame_is_answered_malformed_and_applies_nothing(name: str, peer: Connect, tenant: Tenant) -> None:
+def test_a_broken_frame_is_rejected_as_malformed_and_applies_nothing(name: str, peer: Connect, tenant: Tenant) -> None:
     bad, good = peer(tenant).live(), peer(tenant).live()
     before = bad.cursor
     bad.socket.send(BROKEN_FRAMES[name])
@@ -87,7 +87,7 @@ HOSTILE_OPS = {
 
 
 @pytest.mark.parametrize("name", HOSTILE_OPS)
-def test_a_hostile_op_is_rejected_with_a_code_and_its_neighbours_go_through(
+def test_a_hostile_op_is_rejected_with_a_code_and_the_other_ops_are_applied(
     name: str, peer: Connect, tenant: Tenant
 ) -> None:
     bad = peer(tenant).live()
@@ -117,7 +117,7 @@ PATCHES = {
 
 
 @pytest.mark.parametrize("name", PATCHES)
-def test_a_hostile_patch_is_rejected_and_leaves_the_record_as_it_was(name: str, peer: Connect, tenant: Tenant) -> None:
+def test_a_hostile_patch_is_rejected_and_does_not_change_the_record(name: str, peer: Connect, tenant: Tenant) -> None:
     bad = peer(tenant).live()
     bad.push(bad.op("jobs", "a", "insert", {"title": "t", "attrs": {"x": 1}}))
     result = bad.push(bad.op("jobs", "a", "update", PATCHES[name], base=1))[0]
@@ -126,7 +126,7 @@ def test_a_hostile_patch_is_rejected_and_leaves_the_record_as_it_was(name: str, 
     assert bad.push(bad.op("jobs", "a", "update", replace("title", "fine"), base=1))[0]["version"] == 2
 
 
-def test_op_ids_that_go_back_inside_a_push_refuse_the_push(peer: Connect, tenant: Tenant) -> None:
+def test_a_push_with_decreasing_op_ids_is_rejected(peer: Connect, tenant: Tenant) -> None:
     bad = peer(tenant).live()
     first, second = bad.op("jobs", "a", "insert", GOOD), bad.op("jobs", "b", "insert", GOOD)
     bad.send({"type": "push", "ref": 1, **bad.state()}, second, first)
@@ -134,7 +134,7 @@ def test_op_ids_that_go_back_inside_a_push_refuse_the_push(peer: Connect, tenant
     assert [r["status"] for r in bad.push(first, second)] == ["applied", "applied"]
 
 
-def test_ten_megabytes_are_refused_without_being_kept(peer: Connect, tenant: Tenant) -> None:
+def test_ten_megabytes_are_rejected_without_being_buffered(peer: Connect, tenant: Tenant) -> None:
     bad, good = peer(tenant).live(), peer(tenant).live()
     line = json.dumps(bad.op("jobs", "big", "insert", {"title": "x" * 10_000_000}))
     bad.socket.send(PUSH + line)
@@ -147,7 +147,9 @@ def test_ten_megabytes_are_refused_without_being_kept(peer: Connect, tenant: Ten
     assert good.push(good.op("jobs", "fine", "insert", GOOD))[0]["status"] == "applied"
 
 
-def test_another_tenants_records_do_not_exist_for_a_client(peer: Connect, tenant: Tenant, other_tenant: Tenant) -> None:
+def test_records_of_another_tenant_do_not_exist_for_a_client(
+    peer: Connect, tenant: Tenant, other_tenant: Tenant
+) -> None:
     owner, stranger = peer(other_tenant).live(), peer(tenant).live()
     assert owner.push(owner.op("jobs", "theirs", "insert", {"title": "secret"}))[0]["status"] == "applied"
     results = stranger.push(
@@ -162,7 +164,7 @@ def test_another_tenants_records_do_not_exist_for_a_client(peer: Connect, tenant
     assert [line["payload"]["title"] for line in stranger.lines] == ["my own, same id"]
 
 
-def test_a_bad_token_and_a_silent_client_are_turned_away(server, peer: Connect, tenant: Tenant) -> None:
+def test_a_bad_token_and_a_silent_client_are_disconnected(server, peer: Connect, tenant: Tenant) -> None:
     for change, code, close in (
         ({"token": "nonsense"}, "bad_token", 4401),
         ({"protocol": "moat.v9"}, "protocol", 4426),
@@ -189,8 +191,8 @@ def test_a_bad_token_and_a_silent_client_are_turned_away(server, peer: Connect, 
     assert early.receive()["code"] == "not_ready"
 
 
-def test_i12_a_hostile_message_gets_a_coded_error_and_disturbs_nobody(peer: Connect, tenant: Tenant) -> None:
-    """All of it at once, until the server closes the hostile connection; a neighbour keeps working and misses nothing."""
+def test_i12_a_hostile_message_gets_a_coded_error_and_affects_no_one_else(peer: Connect, tenant: Tenant) -> None:
+    """Send everything until the server closes the connection. Another client keeps working and misses nothing."""
     good: Peer = peer(tenant).live()
     bad = peer(tenant).live()
     answers, accepted = [], 0

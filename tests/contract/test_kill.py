@@ -1,4 +1,4 @@
-"""Processes killed for real: the server in a push storm, a client while it applies."""
+"""Killed processes: the server under load, a client while it applies changes."""
 
 import json
 import os
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.contract, pytest.mark.slow]
 
 
 def _push_until_cut_off(peer: Peer, name: str, acked: dict[str, int]) -> None:
-    """Push without pause and note what was acked, until the connection dies."""
+    """Push without pause and record what was acked, until the connection breaks."""
     n = 0
     try:
         while True:
@@ -42,12 +42,12 @@ def _push_until_cut_off(peer: Peer, name: str, acked: dict[str, int]) -> None:
 
 
 def _enough(acked: dict[str, int], wanted: int, names: Collection[str]) -> bool:
-    """Whether so many ops were acked, some of every pusher's among them."""
+    """Whether enough ops were acked, including some of every pusher."""
     on_commit = list(acked)
     return len(on_commit) >= wanted and {record.partition("-")[0] for record in on_commit} >= set(names)
 
 
-def test_i1_nothing_acked_is_lost_when_the_server_is_killed_in_a_push_storm(
+def test_i1_nothing_acked_is_lost_when_the_server_is_killed_under_load(
     own_server: ServerProcess, open_peer: Connect, tenant: Tenant
 ) -> None:
     server, acked = own_server, dict[str, int]()
@@ -74,17 +74,17 @@ def test_i1_nothing_acked_is_lost_when_the_server_is_killed_in_a_push_storm(
 
 
 def _moat(client: Client, *arguments: str) -> subprocess.Popen[bytes]:
-    """The command line `moat` in a process of its own."""
+    """The command line `moat` in a separate process."""
     command = [sys.executable, "-m", "moat_client", *arguments, "--db", str(client.path)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": CLIENT_FOLDER}
     )
 
 
-def test_i6_a_client_killed_while_applying_reopens_consistent(
+def test_i6_a_client_killed_while_applying_reopens_in_a_consistent_state(
     server: ServerProcess, open_peer: Connect, tenant: Tenant, tmp_path: Path
 ) -> None:
-    """`moat sync --follow` is killed again and again while changes pour in and another process adds records to the same replica."""
+    """`moat sync --follow` is killed repeatedly while changes arrive and another process edits the same replica."""
     writer = open_peer(tenant, server.port).live()
     client = Client(tenant, server.url, tmp_path / "replica.db")
     client.log_in_as_itself()

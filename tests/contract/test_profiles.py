@@ -1,4 +1,4 @@
-"""Security profiles against a real server, through the Python client: I8 and I9 for filtered channels, and changes of rights."""
+"""Security profiles with the Python client and a real server: I8 and I9 in filtered channels, and access changes."""
 
 import asyncio
 from pathlib import Path
@@ -104,7 +104,7 @@ def test_i8_nothing_outside_the_channel_is_in_a_replica_file(world: World) -> No
         assert secret not in raw, secret
 
 
-def test_lost_rights_take_the_records_and_leave_the_edits_readable(world: World) -> None:
+def test_lost_access_removes_the_records_and_keeps_the_edits_readable(world: World) -> None:
     tom = world.member("tom").sync()
     tom.replica.update("jobs", "j1", {"title": "typed offline"})
     world.write(("jobs", "j1", "update", patch(technician="tess")))
@@ -197,7 +197,7 @@ def test_rest_and_snapshots_show_a_member_what_the_channel_shows(world: World) -
 
 
 def test_a_cbor_member_and_a_live_member_of_one_profile_end_with_the_same_records(world: World, tmp_path: Path) -> None:
-    """Both doors, both as real clients: edits go in by either, records move in and out of sight, and the rules change."""
+    """Real clients of both protocols edit records, records become visible and hidden, and the rules change."""
     tom = world.member("tom").sync()
     issued = issue_device(world.tenant, world.users["tom"], "cbor")
     store = EntityStore(tmp_path / "tom-cbor.store")

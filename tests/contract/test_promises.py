@@ -1,4 +1,4 @@
-"""The promises of docs/spec/invariants.md, each attacked through real sockets, processes and databases."""
+"""The invariants of docs/spec/invariants.md, tested with real sockets, processes, and databases."""
 
 import multiprocessing
 import random
@@ -38,7 +38,7 @@ def test_i2_an_op_sent_many_times_is_applied_once(peer: Connect, tenant: Tenant)
 def test_i3_cursors_are_gap_free_when_processes_write_at_once(
     server: ServerProcess, own_server: ServerProcess, open_peer: Connect, tenant: Tenant
 ) -> None:
-    """Four client processes push through two server processes; a subscriber of each sees one gap-free, chained stream."""
+    """Four clients push through two server processes. A subscriber of each receives one gap-free, chained stream."""
     ports = [server.port, own_server.port] * 2
     watchers = [open_peer(tenant, port).live() for port in ports[:2]]
     writers = [open_peer(tenant, port) for port in ports]
@@ -65,7 +65,7 @@ def test_i3_cursors_are_gap_free_when_processes_write_at_once(
 
 
 def test_i4_every_subscriber_sees_every_change_once_and_in_order(peer: Connect, tenant: Tenant) -> None:
-    """Subscribers join, leave and come back while others write; `Peer` checks order, gaps and the chain of every frame."""
+    """Subscribers join and leave repeatedly while others write. `Peer` checks order, gaps, and chain of each frame."""
     start = peer(tenant)
     writers, stop = [peer(tenant).live() for _ in range(3)], threading.Event()
     pushed = [0, 0, 0]
@@ -135,10 +135,10 @@ def test_i10_a_tenant_under_load_or_with_bad_data_does_not_stop_another(
     assert {line["id"] for line in quiet.lines} == {f"q{n}" for n in range(40)}
 
 
-def test_i11_a_slow_reader_costs_bounded_memory_and_still_gets_everything(
+def test_i11_a_slow_reader_uses_bounded_memory_and_still_receives_everything(
     own_server: ServerProcess, open_peer: Connect, tenant: Tenant
 ) -> None:
-    """33 MB of changes with nobody slow, then 33 MB more that one subscriber does not read: the second must cost hardly more."""
+    """33 MB of changes without, then 33 MB with a slow subscriber: the latter may use little more memory."""
     fast = open_peer(tenant, own_server.port).live()
 
     def storm(name: str) -> None:
@@ -155,14 +155,14 @@ def test_i11_a_slow_reader_costs_bounded_memory_and_still_gets_everything(
     assert len({line["id"] for line in slow.lines}) == 30_000
 
 
-def test_a_revoked_device_is_closed_mid_stream_and_others_go_on(peer: Connect, tenant: Tenant) -> None:
+def test_a_revoked_device_is_disconnected_and_others_continue(peer: Connect, tenant: Tenant) -> None:
     victim, other = peer(tenant).live(), peer(tenant).live()
     revoke(Device.objects.get(pk=victim.device))
     assert victim.receive(timeout=30)["code"] == "revoked"
     assert other.push(other.op("jobs", "a", "insert", {"title": "t"}))[0]["status"] == "applied"
 
 
-def test_a_conflict_is_kept_and_settled_by_a_new_op(peer: Connect, tenant: Tenant) -> None:
+def test_a_conflict_is_kept_and_resolved_by_a_new_op(peer: Connect, tenant: Tenant) -> None:
     one, two = peer(tenant).live(), peer(tenant).live()
     one.push(one.op("jobs", "a", "insert", {"title": "first", "notes": "n"}))
     assert two.push(two.op("jobs", "a", "update", replace("notes", "two"), base=1))[0]["status"] == "applied"
@@ -181,7 +181,7 @@ def test_a_conflict_is_kept_and_settled_by_a_new_op(peer: Connect, tenant: Tenan
 
 @pytest.fixture
 def client(server: ServerProcess, tenant: Tenant, tmp_path: Path) -> Iterator[Client]:
-    """A replica of the Python client."""
+    """A replica of the Python client on its own device."""
     made = Client(tenant, server.url, tmp_path / "replica.db")
     yield made
     made.replica.close()
@@ -219,10 +219,10 @@ def test_i5_a_snapshot_and_the_changes_after_it_equal_a_later_snapshot(
     writer.socket.close()
 
 
-def test_i7_pending_overlays_survive_publishes_and_a_new_start(
+def test_i7_pending_overlays_survive_publishes_and_a_restart(
     client: Client, peer: Connect, tenant: Tenant, tmp_path: Path
 ) -> None:
-    """Work done offline outlives a publish that adds a field, one that retires a field it touches, a new snapshot, and a conflict."""
+    """Offline edits survive publishes that add a field and retire an edited one, a snapshot, and a conflict."""
     other = peer(tenant).live()
     client.sync()
     job = client.replica.insert("jobs", {"title": "mine", "notes": "draft"})

@@ -1,4 +1,4 @@
-"""A replica whose device was revoked signs in again: it is the same device, and what the server took of it stays known."""
+"""A replica whose device was revoked signs in again as the same device, and its accepted ops stay known."""
 
 import asyncio
 from datetime import timedelta
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.contract
 def test_an_op_whose_ack_was_lost_before_a_revocation_is_not_applied_twice(
     server: ServerProcess, tenant: Tenant, tmp_path: Path
 ) -> None:
-    """Neither by the log nor, where the replica takes rows instead of it, by op_id."""
+    """The duplicate is found by the log or, if the replica receives rows instead, by op_id."""
     user = make_user(tenant, "wanda")
     user.password = PBKDF2PasswordHasher().encode(
         "secret", "a salt of its own"
-    )  # the server's hasher is not the tests'
+    )  # the server uses another password hasher than the tests
     user.save()
 
     def sign_in(replica: Replica) -> dict[str, str]:
@@ -41,7 +41,7 @@ def test_an_op_whose_ack_was_lost_before_a_revocation_is_not_applied_twice(
         sync = Sync(replica, server.url, **first)
         asyncio.run(sync.once(within=60))
         job = replica.insert("jobs", {"title": "mine"})
-        # The op reaches the server, and its answer does not reach the replica.
+        # The op reaches the server, but the response does not reach the replica.
         with Peer(server.port, first["device"], first["token"]).at(tenant) as wire:
             wire.hello()
             (taken,) = wire.push(wire.op("jobs", job, "insert", {"title": "mine"}))
@@ -49,7 +49,7 @@ def test_an_op_whose_ack_was_lost_before_a_revocation_is_not_applied_twice(
         revoke(Device.objects.get(pk=first["device"]))
         Device.objects.filter(pk=first["device"]).update(
             revoked_at=timezone.now() - timedelta(minutes=1)
-        )  # all its connections are closed
+        )  # the device's connections are all closed
         again = sign_in(replica)
         assert again["device"] == first["device"]
         assert Device.objects.filter(tenant=tenant, user=user).count() == 1

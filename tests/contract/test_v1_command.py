@@ -1,4 +1,4 @@
-"""`moat v1 …` against a real server: every command, its JSON, its exit codes, and what it says when something is wrong."""
+"""`moat v1 …` against a real server: every command with its JSON, exit codes, and error messages."""
 
 import io
 import json
@@ -27,7 +27,7 @@ Moat = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def moat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Moat:
-    """Runs a command on a store of its own; returns exit code, output, errors."""
+    """Run a command on a separate store; return exit code, output, and errors."""
     monkeypatch.setenv("MOAT_V1_DB", str(tmp_path / "store.db"))
     monkeypatch.delenv("MOAT_V1_TOKEN", raising=False)
 
@@ -96,7 +96,7 @@ def test_a_day_with_the_command_line(
     assert moat("sync", *token)[0] == 0
 
 
-def test_what_is_wrong_is_said_in_a_sentence(moat: Moat, where: list[str], tmp_path: Path) -> None:
+def test_every_error_is_a_sentence(moat: Moat, where: list[str], tmp_path: Path) -> None:
     def fails(code: int, text: str, *arguments: str, given: str = "") -> None:
         found, out, errors = moat(*arguments, given=given)
         assert (found, out) == (code, ""), errors
@@ -128,7 +128,7 @@ def test_what_is_wrong_is_said_in_a_sentence(moat: Moat, where: list[str], tmp_p
     fails(1, "unable to open", "put", "a", "b", "--db", str(tmp_path / "no folder" / "x.db"))
 
 
-def test_watch_says_what_happens_and_sends_what_another_process_writes(
+def test_watch_reports_events_and_sends_what_another_process_writes(
     moat: Moat, where: list[str], tenant: Tenant, server: ServerProcess, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "moat_client", "v1", "watch", *where]

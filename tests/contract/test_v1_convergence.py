@@ -1,4 +1,4 @@
-"""Two devices over SyncProtocol v1 and a live replica over `moat.v1` end up with the same records, whatever gets lost, comes twice or late."""
+"""Two v1 devices and a live replica converge although messages are lost, repeated, or late."""
 
 import contextlib
 import random
@@ -25,7 +25,7 @@ WORDS = ("oak", "elm", "ash", "fir", "yew")
 
 
 def patiently(work: Callable[[], Any]) -> None:
-    """Do something, again as long as the server has no time for it."""
+    """Do some work, and retry it while the server is busy."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -39,7 +39,7 @@ def patiently(work: Callable[[], Any]) -> None:
 
 
 class UnluckyHttp(Http):
-    """Loses requests before the server has them and answers after, sends twice, and sends again much later, in no order."""
+    """Loses requests or responses, sends requests twice, and sends old ones again much later in random order."""
 
     def __init__(self, url: str, token: str, rng: random.Random) -> None:
         super().__init__(url, lambda: token)
@@ -61,7 +61,7 @@ class UnluckyHttp(Http):
         return super().call(path, message)
 
     def late(self) -> None:
-        """What was held back arrives."""
+        """Deliver the delayed requests."""
         if self.rng is not None:
             self.rng.shuffle(self.held)
         while self.held:
@@ -157,7 +157,7 @@ class World:
         self.rng.choice(self.devices).calls.late()
 
     def settle(self) -> None:
-        """The network is well again; every person decides every open question; everybody syncs until all is quiet."""
+        """With a working network, resolve every open conflict and sync all devices until nothing changes."""
         for device in self.devices:
             device.calls.late()
             device.calls.rng = None

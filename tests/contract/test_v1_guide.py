@@ -60,12 +60,12 @@ def test_the_python_client_of_the_guide(environment: dict[str, str], tenant: Ten
     note = Change.objects.get(tenant=tenant, table_name="notes")
     assert (note.record_id, note.device_id) == ("py", environment["MOAT_DEVICE"])
     again = run([sys.executable, "client.py"], tmp_path, environment)
-    assert again.startswith("pushed 2 in conflict 0")  # the same bytes: nothing to do
+    assert again.startswith("pushed 2 in conflict 0")  # the same document: nothing to do
 
 
 @pytest.fixture
 def cbor_x(tmp_path: Path) -> None:
-    """Fetch `cbor-x` as the guide's reader does; where there is no npm or registry the test skips, unless CI asks for it."""
+    """Install `cbor-x` as the guide says. Without npm or a registry the test is skipped, except in CI."""
     npm = shutil.which("npm")
     if (
         npm is None
@@ -81,7 +81,7 @@ def test_the_javascript_client_of_the_guide(environment: dict[str, str], tenant:
         run(["node", "client.mjs"], tmp_path, environment)
         == "pushed 1 in conflict 0\nupsert notes js { title: 'Milk' }\n"
     )
-    # As an encoder in a browser writes byte strings unless it is told not to: with the tag of a typed array.
+    # Browser encoders write byte strings with the tag of a typed array by default.
     tagged = (
         block("javascript", "cbor-x")
         .replace(", tagUint8Array: false", "")

@@ -1,4 +1,4 @@
-"""SyncProtocol v1 with processes killed for real: the client at every step of a round, the server in the middle of pushes and streams."""
+"""SyncProtocol v1 with killed processes: the client at every step, the server during pushes and streams."""
 
 import itertools
 import os
@@ -38,7 +38,7 @@ def device_of(tenant: Tenant) -> IssuedDevice:
 
 @pytest.fixture
 def peer_of() -> Iterator[Open]:
-    """A function that makes a peer on a device of its own."""
+    """A function that opens a peer on a new device."""
     with ExitStack() as stack:
 
         def opened(tenant: Tenant, server: ServerProcess) -> V1Peer:
@@ -65,7 +65,7 @@ MOMENTS = ["apply:1", "apply:3", "cursor:1", "pushed:1", "settle:1", "settle:2",
 def test_a_client_killed_at_any_step_loses_nothing_and_sends_nothing_twice(
     peer_of: Open, tenant: Tenant, server: ServerProcess, tmp_path: Path
 ) -> None:
-    """Between apply and cursor, between push and ack: each time others have written, and there is work of its own to send."""
+    """Kill between apply and cursor, and between push and ack, each time with remote changes and local edits."""
     issued, path = device_of(tenant), tmp_path / "victim.db"
     other = peer_of(tenant, server)
     mine, theirs = set[str](), set[str]()
@@ -108,10 +108,10 @@ def _state(path: Path) -> tuple[Any, ...]:
         )
 
 
-def test_a_command_that_is_killed_at_random_moments_ends_in_step(
+def test_a_command_killed_at_random_moments_ends_up_to_date(
     peer_of: Open, tenant: Tenant, server: ServerProcess, tmp_path: Path
 ) -> None:
-    """`moat v1 watch` dies again and again while others write and `moat v1 put` adds documents to the same file."""
+    """`moat v1 watch` is killed repeatedly while others write and `moat v1 put` adds documents to the same file."""
     issued, path, stop = device_of(tenant), tmp_path / "watched.db", threading.Event()
     other = peer_of(tenant, server)
     environment = {
@@ -156,10 +156,8 @@ def test_a_command_that_is_killed_at_random_moments_ends_in_step(
     assert sorted(mine) == sorted(added), "an op was lost, or applied twice"
 
 
-def test_pushes_are_whole_or_not_at_all_when_the_server_is_killed(
-    peer_of: Open, tenant: Tenant, own_server: ServerProcess
-) -> None:
-    """20 devices push ops in lots of 7; a lot is in the log in one piece or not there, and sent again it is there once."""
+def test_pushes_are_atomic_when_the_server_is_killed(peer_of: Open, tenant: Tenant, own_server: ServerProcess) -> None:
+    """20 devices push 7 ops at a time. A push is in the log as a whole or not at all, and once if sent again."""
     acked: set[str] = set()
     lots: dict[str, tuple[V1Peer, list[dict[str, Any]]]] = {}
     for round_ in range(3):
@@ -182,7 +180,7 @@ def test_pushes_are_whole_or_not_at_all_when_the_server_is_killed(
     assert set(found.values()) == {7}, "a push was applied in part"
     assert acked <= found.keys(), "an acked push is gone"
     pending = lots.keys() - acked
-    for lot in pending:  # the answer was lost: a client sends it again
+    for lot in pending:  # the response was lost, so a client sends the push again
         peer, ops = lots[lot]
         assert peer.push(*ops) == {"acknowledgedUpToOpId": ops[-1]["opId"], "conflicts": []}
     assert _lots(tenant) == dict.fromkeys(lots, 7), "an op was lost or doubled"
@@ -190,7 +188,7 @@ def test_pushes_are_whole_or_not_at_all_when_the_server_is_killed(
 
 
 def _lots(tenant: Tenant) -> dict[str, int]:
-    """How many ops of each push are in the log; a push's changes follow each other there."""
+    """The number of ops of each push in the log. A push's changes must be adjacent there."""
     found: dict[str, int] = {}
     records = (
         Change.objects.filter(tenant=tenant, table_name="jobs").order_by("cursor").values_list("record_id", flat=True)
@@ -204,7 +202,7 @@ def _lots(tenant: Tenant) -> dict[str, int]:
 def test_twenty_devices_push_at_once_while_pages_of_every_limit_are_read(
     peer_of: Open, tenant: Tenant, server: ServerProcess, own_server: ServerProcess
 ) -> None:
-    """Through two server processes. Every reader's pages, put together, are the log: no gap, nothing twice, in order."""
+    """Each reader's pages, concatenated, are the log: complete and in order. Two server processes serve them."""
     writers = [peer_of(tenant, server if n % 2 else own_server) for n in range(20)]
     readers = [(limit, peer_of(tenant, own_server)) for limit in (1, 2, 7, 50, 1000)]
     seen: dict[int, list[int]] = {limit: [] for limit, _ in readers}
@@ -213,7 +211,7 @@ def test_twenty_devices_push_at_once_while_pages_of_every_limit_are_read(
     def write(peer: V1Peer, name: str) -> None:
         for n in range(3):
             ops = [peer.op("jobs", f"{name}-{n}-{k}", 1, {"title": name}) for k in range(4)]
-            for _ in range(2):  # sent twice, as after a lost answer
+            for _ in range(2):  # sent twice, as after a lost response
                 assert peer.push(*ops)["conflicts"] == []
 
     def read(limit: int, peer: V1Peer) -> None:
@@ -238,7 +236,7 @@ def test_twenty_devices_push_at_once_while_pages_of_every_limit_are_read(
     assert len(stored) == len(set(stored)) == 240
 
 
-def test_a_stream_loses_nothing_when_the_server_is_killed_and_comes_back(
+def test_a_stream_loses_nothing_when_the_server_is_killed_and_restarts(
     peer_of: Open, tenant: Tenant, own_server: ServerProcess
 ) -> None:
     reader, start = peer_of(tenant, own_server), tenant.cursor
@@ -281,21 +279,21 @@ def test_a_stream_loses_nothing_when_the_server_is_killed_and_comes_back(
     assert pushed == 4 * 8 * 4
 
 
-def test_a_slow_reader_of_a_stream_costs_bounded_memory_and_gets_everything(
+def test_a_slow_reader_of_a_stream_uses_bounded_memory_and_receives_everything(
     peer_of: Open, tenant: Tenant, own_server: ServerProcess
 ) -> None:
-    """20 MB of bodies twice with nobody slow, then 20 MB more that one stream does not read: that must cost hardly more than the second."""
+    """20 MB of documents twice, then 20 MB that one stream does not read: these may use little more memory."""
     writer, slow = peer_of(tenant, own_server), peer_of(tenant, own_server)
 
     def storm(name: str) -> None:
-        writer.close()  # the server may have closed what was not used for long
+        writer.close()  # the server may have closed a connection that was idle for long
         for n in range(40):
             writer.push(
                 *(writer.op("jobs", f"{name}-{n}-{k}", 1, {"title": "t", "data": os.urandom(5000)}) for k in range(100))
             )
 
     storm("warm")
-    for _ in range(2):  # what reading itself costs, before it is measured
+    for _ in range(2):  # reading uses memory too: let it do so before measuring
         with slow.stream(str(tenant.cursor), "?bodies=1") as events:
             for kind, data, _ in events:
                 if kind == "operations" and data["cursor"] >= tenant.cursor + 4000:

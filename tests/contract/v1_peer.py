@@ -1,4 +1,4 @@
-"""A client of SyncProtocol v1, written from the spec alone, with another implementation of CBOR: it shares no code with Moat."""
+"""A client of SyncProtocol v1, written from the spec alone with another CBOR library. It shares no code with Moat."""
 
 import http.client
 import json
@@ -11,7 +11,7 @@ import cbor2
 
 
 class Refused(Exception):
-    """The server answered with an ErrorResponse."""
+    """The server responded with an ErrorResponse."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(f"{status} {body}")
@@ -19,7 +19,7 @@ class Refused(Exception):
 
 
 class V1Peer:
-    """A device. Every page it pulls is checked: cursors rise, and `nextCursor` is not before the last of them."""
+    """A device. It checks every page: cursors increase, and `nextCursor` is not before the last one."""
 
     def __init__(self, port: int, database: str, device: str, token: str) -> None:
         self.port, self.database, self.device, self.token = port, database, device, token
@@ -32,7 +32,10 @@ class V1Peer:
             self.connection = None
 
     def call(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
-        """POST a message, again as long as the server has no time for it. Raises `Refused`, and OSError or HTTPException when the connection breaks."""
+        """POST a message, and retry while the server is busy.
+
+        Raises `Refused`, and OSError or HTTPException if the connection breaks.
+        """
         while True:
             status, answer = self._post(path, {"dbId": self.database, "deviceId": self.device, **message})
             if status == 200:
@@ -56,7 +59,7 @@ class V1Peer:
     def op(
         self, collection: str, record: str, version: int, document: Any = None, *, op_id: int | None = None
     ) -> dict[str, Any]:
-        """An op with this device's next op_id: an upsert of a document (or of bytes as they are), or a delete without one."""
+        """An op with this device's next op_id: an upsert of a document (or raw bytes), or a delete without one."""
         if op_id is None:
             self.op_id += 1
             op_id = self.op_id
@@ -73,7 +76,7 @@ class V1Peer:
         return self.call("push", {"ops": list(ops)})
 
     def pull(self, limit: int = 1000, **more: Any) -> list[dict[str, Any]]:
-        """The rest of the log, page by page."""
+        """The rest of the log, read page by page."""
         found: list[dict[str, Any]] = []
         more_to_come = True
         while more_to_come:
@@ -90,7 +93,7 @@ class V1Peer:
     def stream(
         self, last_id: str | None = None, query: str = ""
     ) -> Iterator[Iterator[tuple[str, dict[str, Any], str | None]]]:
-        """The event stream as (type, data, id); it ends when the server ends it, or breaks off."""
+        """The event stream as (type, data, id), until the server ends it or the connection breaks."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Authorization": f"Bearer {self.token}"} | ({"Last-Event-ID": last_id} if last_id else {})
         try:

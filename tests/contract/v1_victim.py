@@ -1,6 +1,9 @@
-"""A process that syncs a v1 store and kills itself (SIGKILL) at a chosen moment: `apply:3` before the third record of a page is written,
-`cursor:1` when a page's records are written and its cursor is not yet, `pushed:1` when the server has answered a push and nothing of the
-answer is written, `settle:2` in the middle of writing it, `never`."""
+"""A process that syncs a v1 store and kills itself (SIGKILL) at a chosen moment.
+
+Moments: `apply:3` before the third record of a page is written, `cursor:1` after a page's records but before its
+cursor, `pushed:1` after the server's response to a push but before it is written, `settle:2` while it is written,
+`never`.
+"""
 
 import os
 import signal
@@ -12,7 +15,7 @@ from moat_client.v1.http import Http
 
 
 class Bomb:
-    """Counts down calls of one kind."""
+    """Kills the process at the nth call of one kind."""
 
     def __init__(self, moment: str) -> None:
         self.kind, _, count = moment.partition(":")
@@ -26,7 +29,7 @@ class Bomb:
 
 
 class FragileStore(EntityStore):
-    """A store that dies on the way."""
+    """A store that kills the process while it writes."""
 
     bomb: Bomb
     step = "apply"
@@ -42,7 +45,7 @@ class FragileStore(EntityStore):
 
 
 class FragileHttp(Http):
-    """A connection that dies with the answer in its hands."""
+    """A connection that kills the process after the response arrived."""
 
     bomb: Bomb
     store: FragileStore

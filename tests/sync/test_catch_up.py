@@ -1,4 +1,4 @@
-"""Catching up by log, by rows or by snapshot; verification and repair."""
+"""Catch-up by log, rows, or snapshot; verification and repair."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ def _fresh_digests() -> None:
 
 
 def prune(tenant: Tenant, up_to: int) -> None:
-    """Drop the log up to a cursor."""
+    """Prune the log up to a cursor."""
     with transaction.atomic():
         Change.objects.filter(tenant=tenant, cursor__lte=up_to).delete()
         Tenant.objects.filter(pk=tenant.pk).update(pruned_cursor=up_to)
@@ -57,10 +57,10 @@ def refusal(tenant: Tenant, where: Position) -> str:
     return refused.value.code
 
 
-def test_the_cheapest_way_is_chosen(acme: Tenant, settings) -> None:
+def test_the_cheapest_mode_is_chosen(acme: Tenant, settings) -> None:
     settings.MOAT = {"LOG_ALWAYS": 20, "SNAPSHOT_ROWS": 20}
     new = position(acme, cursor=0, state_hash=None, schema_version=0)
-    assert chosen(acme, new).mode == "snapshot"  # more than a tenth of that is a lot for a newcomer
+    assert chosen(acme, new).mode == "snapshot"  # the missed changes exceed a tenth of the snapshot limit
     settings.MOAT = {"LOG_ALWAYS": 20, "SNAPSHOT_ROWS": 100}
     assert chosen(acme, new).mode == "log"
     at_start = position(acme)
@@ -85,12 +85,12 @@ def test_the_cheapest_way_is_chosen(acme: Tenant, settings) -> None:
     assert chosen(acme, at_start) == Plan("rows", chosen(acme, at_start).state, 10)
     assert refusal(acme, position(acme, schema_version=0)) == "schema_behind"
     write(acme, *(f"new-{n}" for n in range(200)))
-    assert chosen(acme, at_start).mode == "log"  # as many rows as lines: lines it is
+    assert chosen(acme, at_start).mode == "log"  # as many rows as lines, so lines are chosen
     prune(acme, acme.cursor + 300)
-    assert chosen(acme, at_start).mode == "snapshot"  # most of the data changed
+    assert chosen(acme, at_start).mode == "snapshot"  # most of the data has changed
 
 
-def test_replicas_that_cannot_be_are_told_apart(acme: Tenant) -> None:
+def test_impossible_replicas_are_rejected_with_different_codes(acme: Tenant) -> None:
     assert refusal(acme, position(acme, cursor=999)) == "ahead"
     assert refusal(acme, position(acme, server_epoch="f" * 32)) == "epoch"
     assert chosen(acme, position(acme, state_hash=b"\0" * 32)).mode == "repair"
@@ -98,7 +98,7 @@ def test_replicas_that_cannot_be_are_told_apart(acme: Tenant) -> None:
     assert chosen(acme, position(acme, state_hash=None)).mode == "repair"
 
 
-def test_reading_a_pruned_log_is_noticed_even_when_nothing_is_left_of_it(acme: Tenant) -> None:
+def test_reading_a_pruned_log_fails_even_if_the_log_is_empty(acme: Tenant) -> None:
     prune(acme, acme.cursor - 1)
     with pytest.raises(LogPruned):
         read_log(acme.pk, 0, 10)
@@ -114,10 +114,10 @@ def stored(path: Path, table: str) -> list[tuple[Any, ...]]:
         return [tuple(columns), *sorted(replica.execute(f'SELECT * FROM "{table}"').fetchall())]
 
 
-async def test_rows_bring_a_late_client_to_the_head_deletes_and_all(
+async def test_rows_bring_a_late_client_to_the_head_including_deletes(
     acme: Tenant, device, settings, tmp_path: Path
 ) -> None:
-    """What a client has after applying the rows over what it had is what a fresh snapshot has."""
+    """Applying the rows to an old replica gives the contents of a fresh snapshot."""
     settings.MOAT = {"LOG_ALWAYS": 5}
     full = {
         "title": "t",
@@ -151,8 +151,8 @@ async def test_rows_bring_a_late_client_to_the_head_deletes_and_all(
     async with serving() as port, connected(port, await device()) as client:
         assert (await client.at(acme).hello())["chain"] == "pruned"
         await client.say("subscribe", **client.state)
-        begun = await client.until("catch_up")
-        assert (begun["mode"], begun["total"], begun["from"]) == ("rows", 5, acme.cursor)
+        started = await client.until("catch_up")
+        assert (started["mode"], started["total"], started["from"]) == ("rows", 5, acme.cursor)
         end = await client.until("rows_end")
         assert end["to"] == acme.cursor + 22
         apply_rows(tmp_path / "late", client)
@@ -179,9 +179,7 @@ def apply_rows(path: Path, client: Live) -> None:
         replica.commit()
 
 
-async def test_a_client_whose_part_of_the_log_is_pruned_while_it_reads_is_served_another_way(
-    acme: Tenant, device, settings
-) -> None:
+async def test_a_client_gets_another_mode_if_its_log_is_pruned_while_it_reads(acme: Tenant, device, settings) -> None:
     settings.MOAT = {
         "CHUNK_LINES": 1,
         "CHUNK_BYTES": 100,
@@ -204,8 +202,8 @@ async def test_a_client_whose_part_of_the_log_is_pruned_while_it_reads_is_served
         await client.until("live")
 
 
-async def test_verify_in_a_write_storm_is_exact(acme: Tenant, device) -> None:
-    """Each answer stands at exactly its place: what the client has folded from the stream by then gives the same counts and digests."""
+async def test_verify_is_exact_under_heavy_writes(acme: Tenant, device) -> None:
+    """Each response matches its position in the stream: the client's data there has the same counts and digests."""
     async with serving() as port, connected(port, await device()) as client, connected(port, await device()) as writer:
         await client.live()
         await writer.at(acme).live()
@@ -242,7 +240,7 @@ async def test_verify_in_a_write_storm_is_exact(acme: Tenant, device) -> None:
 
 
 def folded(client: Live) -> dict[str, tuple[int, str]]:
-    """Counts and digests of what the client's lines add up to."""
+    """Counts and digests of the records that the client's lines give."""
     tables: dict[str, dict[str, int]] = {
         name: {} for name in ("object_metadata", "layout_definition", "customers", "jobs", "line_items")
     }
@@ -254,7 +252,7 @@ def folded(client: Live) -> dict[str, tuple[int, str]]:
     return {name: digest_of(records.items()) for name, records in tables.items()}
 
 
-async def test_a_difference_is_found_by_halving_ranges_and_repaired_without_a_wipe(acme: Tenant, device) -> None:
+async def test_a_difference_is_found_by_bisection_and_repaired_in_place(acme: Tenant, device) -> None:
     ids = [f"job-{n:04}" for n in range(600)] + ["ÿ-é", "Z"]
     await in_thread(write, acme, *ids)
     async with serving() as port, connected(port, await device()) as client:
@@ -276,7 +274,7 @@ async def test_a_difference_is_found_by_halving_ranges_and_repaired_without_a_wi
 
 
 async def bisect(client: Live, mine: dict[str, int], low: str | None, high: str | None) -> None:
-    """Compare a range; halve it until it is small, then have it repaired."""
+    """Compare a range, bisect it until it is small, then request a repair."""
     inside = sorted(
         (
             k

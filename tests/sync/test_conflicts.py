@@ -1,4 +1,4 @@
-"""Two devices and one record, under every policy; conflicts kept, told again, and settled."""
+"""Two devices and one record under every policy: conflicts are stored, sent again, and resolved."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_the_same_change_made_twice_is_no_conflict():
     assert lines(tenant)[-1]["payload"] == []
 
 
-def test_a_field_changed_differently_is_a_conflict_with_all_three_sides():
+def test_a_field_changed_differently_is_a_conflict_with_base_mine_and_theirs():
     tenant, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     before = lines(tenant)
@@ -55,7 +55,7 @@ def test_a_field_changed_differently_is_a_conflict_with_all_three_sides():
     assert (kept.base_version, kept.server_version, kept.theirs_by) == (1, 2, olga.user.username)
 
 
-def test_a_conflict_that_is_sent_again_is_the_same_conflict():
+def test_an_op_in_conflict_sent_again_returns_the_same_conflict():
     _, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     op = tom.update("notes", "n", 1, title="T")
@@ -66,7 +66,7 @@ def test_a_conflict_that_is_sent_again_is_the_same_conflict():
     assert Conflict.objects.count() == 1
 
 
-def test_a_conflict_takes_its_whole_tx_with_it_however_often_it_is_sent():
+def test_a_conflict_rejects_its_whole_tx_every_time_it_is_sent():
     tenant, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     ops = [
@@ -83,7 +83,7 @@ def test_a_conflict_takes_its_whole_tx_with_it_however_often_it_is_sent():
     assert [line["id"] for line in lines(tenant)] == ["n", "n"]
 
 
-def test_a_devices_own_queue_is_never_in_conflict_with_itself():
+def test_a_devices_queue_never_conflicts_with_itself():
     tenant, _, tom = meet()
     results = tom.push(
         tom.update("notes", "n", 1, title="1"),
@@ -94,7 +94,7 @@ def test_a_devices_own_queue_is_never_in_conflict_with_itself():
     assert values(tenant, "notes", "n")["title"] == "3"
 
 
-def test_the_device_settles_with_its_own_value():
+def test_the_device_resolves_a_conflict_with_its_own_value():
     tenant, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     conflict = tom.one(tom.update("notes", "n", 1, title="T")).wire()
@@ -117,7 +117,7 @@ def test_the_device_settles_with_its_own_value():
     assert values(tenant, "notes", "n")["title"] == "T"
 
 
-def test_the_device_settles_with_an_edit():
+def test_the_device_resolves_a_conflict_with_an_edit():
     _, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     conflict = tom.one(tom.update("notes", "n", 1, title="T")).wire()
@@ -133,7 +133,7 @@ def test_the_device_settles_with_an_edit():
     assert Conflict.objects.get().resolution == "edit"
 
 
-def test_the_device_settles_for_the_servers_value_and_writes_nothing():
+def test_the_device_resolves_a_conflict_with_the_servers_value_and_writes_nothing():
     tenant, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     conflict = tom.one(tom.update("notes", "n", 1, title="T")).wire()
@@ -146,7 +146,7 @@ def test_the_device_settles_for_the_servers_value_and_writes_nothing():
     assert Conflict.objects.get().resolution == "theirs"
 
 
-def test_a_settling_op_that_meets_new_changes_is_a_conflict_that_takes_the_place_of_the_old_one():
+def test_a_settling_op_with_concurrent_changes_causes_a_conflict_that_replaces_the_old_one():
     _, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     first = tom.one(tom.update("notes", "n", 1, title="T")).wire()
@@ -158,7 +158,7 @@ def test_a_settling_op_that_meets_new_changes_is_a_conflict_that_takes_the_place
     assert sorted(Conflict.objects.values_list("state", "resolution")) == [("open", ""), ("settled", "superseded")]
 
 
-def test_nobody_else_settles_a_persons_conflict():
+def test_a_user_cannot_resolve_another_users_conflict():
     tenant, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     conflict = tom.one(tom.update("notes", "n", 1, title="T")).wire()["conflict"]
@@ -173,7 +173,7 @@ def test_nobody_else_settles_a_persons_conflict():
         stranger.one(stranger.op("settle", "notes", "n", 0, {"conflict": conflict, "resolution": "theirs"})).code
         == Code.UNKNOWN_CONFLICT
     )
-    # Another device of the same person may.
+    # Another device of the same user may resolve it.
     second = Pusher(tenant, like=tom)
     assert (
         second.one(second.op("settle", "notes", "n", 0, {"conflict": conflict, "resolution": "theirs"})).status
@@ -182,7 +182,7 @@ def test_nobody_else_settles_a_persons_conflict():
     assert Conflict.objects.get().told_device is False
 
 
-def test_a_conflict_is_settled_only_by_an_op_on_its_own_record():
+def test_only_an_op_on_its_record_resolves_a_conflict():
     _, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     conflict = tom.one(tom.update("notes", "n", 1, title="T")).wire()["conflict"]
@@ -192,7 +192,7 @@ def test_a_conflict_is_settled_only_by_an_op_on_its_own_record():
 @pytest.mark.parametrize(
     ("resolution", "given", "title"), [("mine", None, "T"), ("theirs", None, "A"), ("edit", {"title": "E"}, "E")]
 )
-def test_the_inbox_settles_a_conflict_and_tells(resolution, given, title, django_capture_on_commit_callbacks):
+def test_the_inbox_resolves_a_conflict_and_notifies(resolution, given, title, django_capture_on_commit_callbacks):
     tenant, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     op = tom.update("notes", "n", 1, title="T")
@@ -208,13 +208,13 @@ def test_the_inbox_settles_a_conflict_and_tells(resolution, given, title, django
     conflict_settled.disconnect(receive)
     assert on_commit == [(conflict, tom.device.pk, resolution, "boss")]
     assert values(tenant, "notes", "n")["title"] == title
-    # The op that ran into it is dealt with now.
+    # The op in conflict is now a duplicate.
     assert tom.one(op).status == "duplicate"
     with pytest.raises(SyncError):
         resolve_conflict(conflict, "theirs", "boss")
 
 
-def test_an_update_of_a_record_that_others_deleted_is_a_conflict_and_mine_revives_it():
+def test_an_update_of_a_deleted_record_is_a_conflict_and_mine_restores_it():
     tenant, olga, tom = meet()
     olga.ok(olga.delete("notes", "n", 1))
     seen = tom.one(tom.update("notes", "n", 1, title="T")).wire()
@@ -227,7 +227,7 @@ def test_an_update_of_a_record_that_others_deleted_is_a_conflict_and_mine_revive
     assert lines(tenant)[-1]["op"] == "insert"
 
 
-def test_a_delete_of_a_record_that_others_changed_is_a_conflict_and_mine_deletes_it():
+def test_a_delete_of_a_changed_record_is_a_conflict_and_mine_deletes_it():
     tenant, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))
     seen = tom.one(tom.delete("notes", "n", 1)).wire()
@@ -238,7 +238,7 @@ def test_a_delete_of_a_record_that_others_changed_is_a_conflict_and_mine_deletes
     assert Conflict.objects.get().resolution == "mine"
 
 
-def test_the_last_write_wins_per_field_and_revives_what_was_deleted():
+def test_last_write_wins_per_field_and_restores_deleted_records():
     tenant, olga, tom = meet("last_write_wins")
     olga.ok(olga.update("notes", "n", 1, title="A", body="B"))
     assert tom.one(tom.update("notes", "n", 1, title="T")).status == "merged"
@@ -251,7 +251,7 @@ def test_the_last_write_wins_per_field_and_revives_what_was_deleted():
     assert Conflict.objects.count() == 0
 
 
-def test_the_server_wins_and_the_loser_stays_readable():
+def test_server_wins_and_the_devices_value_stays_readable():
     tenant, olga, tom = meet("server_wins")
     olga.ok(olga.update("notes", "n", 1, title="A"))
     op = tom.update("notes", "n", 1, title="T", body="B")
@@ -263,7 +263,7 @@ def test_the_server_wins_and_the_loser_stays_readable():
     assert tom.one(op).status == "duplicate"
 
 
-def test_the_server_wins_over_a_delete_and_over_an_update_of_what_is_deleted():
+def test_server_wins_over_a_delete_and_over_an_update_of_a_deleted_record():
     tenant, olga, tom = meet("server_wins")
     olga.ok(olga.update("notes", "n", 1, title="A"))
     assert tom.one(tom.delete("notes", "n", 1)).wire()["kept"] == ["title"]
@@ -275,14 +275,14 @@ def test_the_server_wins_over_a_delete_and_over_an_update_of_what_is_deleted():
     assert Conflict.objects.filter(resolution="server_wins").count() == 2
 
 
-def test_under_manual_any_change_of_others_is_a_conflict():
+def test_manual_makes_every_concurrent_change_a_conflict():
     _, olga, tom = meet("manual")
     olga.ok(olga.update("notes", "n", 1, title="A"))
     assert tom.one(tom.update("notes", "n", 1, body="B")).wire()["fields"] == ["body"]
     assert tom.one(tom.update("notes", "n", 2, body="B")).status == "applied"
 
 
-def test_json_merges_from_the_inside_with_the_base_read_from_the_log():
+def test_json_merges_key_by_key_with_the_base_from_the_log():
     tenant, olga, tom = meet(attrs={"a": 1, "list": [{"id": 1, "n": "x"}]})
     olga.ok(olga.patch("notes", "n", 1, {"op": "add", "path": "/attrs/list/-", "value": {"id": 2, "n": "olga"}}))
     results = tom.push(
@@ -304,7 +304,7 @@ def test_json_merges_from_the_inside_with_the_base_read_from_the_log():
     }
 
 
-def test_a_devices_second_op_cannot_wipe_out_what_its_first_was_merged_with():
+def test_a_devices_second_op_cannot_overwrite_what_its_first_merged_with():
     tenant, olga, tom = meet(attrs={"a": 1})
     olga.ok(olga.update("notes", "n", 1, attrs={"a": 1, "olga": 1}))
     tom.ok(tom.update("notes", "n", 1, attrs={"a": 1, "tom": 1}))
@@ -312,7 +312,7 @@ def test_a_devices_second_op_cannot_wipe_out_what_its_first_was_merged_with():
     assert values(tenant, "notes", "n")["attrs"] == {"a": 1, "olga": 1, "tom": 2}
 
 
-def test_json_changed_differently_at_the_same_place_is_a_conflict():
+def test_json_changed_differently_at_the_same_path_is_a_conflict():
     _, olga, tom = meet(attrs={"a": 1})
     olga.ok(olga.update("notes", "n", 1, attrs={"a": 2}))
     assert tom.one(tom.update("notes", "n", 1, attrs={"a": 3})).wire()["fields"] == ["attrs"]
@@ -329,22 +329,24 @@ def test_the_base_of_changes_in_the_same_push_is_known_too():
 class AddUp(resolvers.Resolver):
     """Adds both sides' differences."""
 
-    def resolve(self, clash):
-        if clash.mine is None:
+    def resolve(self, conflict):
+        if conflict.mine is None:
             return resolvers.Reject("Never deleted.")
-        if clash.theirs is None:
+        if conflict.theirs is None:
             return resolvers.Accept()
-        if clash.mine.get("title") == "ask":
+        if conflict.mine.get("title") == "ask":
             return resolvers.Ask()
-        if clash.mine.get("title") == "fail":
+        if conflict.mine.get("title") == "fail":
             raise RuntimeError("a bug in the application")
-        return resolvers.Merged({"number": clash.theirs["number"] + clash.mine["number"] - clash.base["number"]})
+        return resolvers.Merged(
+            {"number": conflict.theirs["number"] + conflict.mine["number"] - conflict.base["number"]}
+        )
 
 
 ADD_UP = f"{__name__}.AddUp"
 
 
-def test_an_applications_resolver_decides(settings):
+def test_a_resolver_of_the_application_decides(settings):
     settings.MOAT = {**settings.MOAT, "RESOLVERS": (ADD_UP,)}
     resolvers._load.cache_clear()
     tenant, olga, tom = meet(ADD_UP, number=10)
@@ -360,7 +362,7 @@ def test_an_applications_resolver_decides(settings):
     assert values(tenant, "notes", "n")["number"] == 1
 
 
-def test_a_resolver_that_is_no_longer_allowed_leaves_it_to_a_person(settings):
+def test_a_resolver_that_is_no_longer_allowed_leaves_conflicts_to_a_user(settings):
     settings.MOAT = {**settings.MOAT, "RESOLVERS": (ADD_UP,)}
     _, olga, tom = meet(ADD_UP, number=10)
     settings.MOAT = {**settings.MOAT, "RESOLVERS": ()}

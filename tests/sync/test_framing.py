@@ -1,4 +1,4 @@
-"""From commits to shared frames: pure."""
+"""Splitting commits into shared frames."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ def commits_of(versions: list[list[int]], cursor: int = 10) -> list[Commit]:
 
 
 @given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=5), max_size=6), st.integers(1, 200))
-def test_pieces_hold_every_line_once_in_order_under_one_version_with_the_right_chain(
+def test_segments_have_every_line_once_in_order_with_one_version_and_the_right_chain(
     versions: list[list[int]], max_bytes: int
 ) -> None:
     commits = commits_of(versions)
@@ -38,7 +38,7 @@ def test_pieces_hold_every_line_once_in_order_under_one_version_with_the_right_c
     assert got == lines
 
 
-def test_commits_that_fit_travel_in_one_piece() -> None:
+def test_commits_that_fit_share_one_segment() -> None:
     commits = commits_of([[1], [1, 1], [1]])
     (piece,) = segments(commits, START, max_bytes=10_000)
     assert (piece.from_cursor, piece.to_cursor, piece.state_hash) == (10, 14, commits[-1].state_hash)

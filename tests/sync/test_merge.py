@@ -1,4 +1,4 @@
-"""The laws of merging, on the pure core."""
+"""Laws of merging, tested on the pure core."""
 
 import copy
 
@@ -44,7 +44,7 @@ def attempt(base, mine, theirs):
 
 
 def unordered(value):
-    """Lists of items with an id in the order of ids: which side's order wins is the one thing merging is not symmetric in."""
+    """Sort lists of items with an `id` by it: list order is the only thing that merges asymmetrically."""
     if isinstance(value, dict):
         return {key: unordered(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -58,7 +58,7 @@ def unordered(value):
 
 
 @given(documents, documents, documents)
-def test_merging_json_does_not_depend_on_who_came_first(base, mine, theirs):
+def test_merging_json_is_symmetric(base, mine, theirs):
     one, other = attempt(base, mine, theirs), attempt(base, theirs, mine)
     assert (one is NotMergeable) == (other is NotMergeable)
     if one is not NotMergeable:
@@ -66,21 +66,21 @@ def test_merging_json_does_not_depend_on_who_came_first(base, mine, theirs):
 
 
 @given(documents, documents)
-def test_a_side_that_changed_nothing_yields(base, changed):
+def test_an_unchanged_side_yields_to_the_changed_one(base, changed):
     assert canonical_json(three_way(base, changed, base)) == canonical_json(changed)
     assert canonical_json(three_way(base, base, changed)) == canonical_json(changed)
     assert canonical_json(three_way(base, changed, changed)) == canonical_json(changed)
 
 
 @given(documents, documents, documents)
-def test_merging_leaves_its_inputs_alone(base, mine, theirs):
+def test_merging_does_not_change_its_inputs(base, mine, theirs):
     before = copy.deepcopy((base, mine, theirs))
     attempt(base, mine, theirs)
     assert (base, mine, theirs) == before
 
 
 @given(documents, documents, documents)
-def test_merging_the_same_again_changes_nothing(base, mine, theirs):
+def test_merging_is_idempotent(base, mine, theirs):
     merged = attempt(base, mine, theirs)
     assume(merged is not NotMergeable)
     assert canonical_json(unordered(attempt(base, mine, merged))) == canonical_json(unordered(merged))
@@ -110,7 +110,7 @@ def test_items_with_an_id_merge_one_by_one():
         ("a", "b", "c"),
     ],
 )
-def test_what_both_changed_differently_is_contended(base, mine, theirs):
+def test_values_that_both_changed_differently_do_not_merge(base, mine, theirs):
     with pytest.raises(NotMergeable):
         three_way(base, mine, theirs)
 
@@ -123,7 +123,7 @@ def update(mine, theirs, concurrent, base=None, json_fields=frozenset()):
 
 
 @given(fields, fields, st.sets(st.sampled_from("abcd")))
-def test_fields_nobody_else_touched_always_get_through(mine, theirs, concurrent):
+def test_fields_without_concurrent_changes_are_always_written(mine, theirs, concurrent):
     for policy in (LAST_WRITE_WINS, FIELD_MERGE, SERVER_WINS):
         outcome = merge_update(policy, update(mine, theirs, concurrent))
         if isinstance(outcome, MergeResult):
@@ -140,7 +140,7 @@ def test_nothing_is_lost_by_field_merge(mine, theirs, concurrent):
 
 
 @given(fields, fields, st.sets(st.sampled_from("abcd")))
-def test_the_server_keeps_what_is_contended_and_says_so(mine, theirs, concurrent):
+def test_server_wins_reports_the_fields_it_kept(mine, theirs, concurrent):
     outcome = merge_update(SERVER_WINS, update(mine, theirs, concurrent))
     assert isinstance(outcome, MergeResult)
     assert set(outcome.kept) == {name for name in mine if name in concurrent and mine[name] != theirs.get(name)}
@@ -148,16 +148,16 @@ def test_the_server_keeps_what_is_contended_and_says_so(mine, theirs, concurrent
 
 
 @given(fields, fields, st.sets(st.sampled_from("abcd")))
-def test_the_last_write_wins_whole(mine, theirs, concurrent):
+def test_last_write_wins_writes_every_field(mine, theirs, concurrent):
     assert merge_update(LAST_WRITE_WINS, update(mine, theirs, concurrent)) == MergeResult(mine)
 
 
-def test_a_person_decides_under_manual():
+def test_manual_leaves_the_decision_to_a_user():
     assert merge_update(MANUAL, update({"a": 1, "b": 1}, {}, {"b"})) == FieldConflict(("b",))
     assert merge_update(MANUAL, update({"a": 1}, {}, {"b"})) == FieldConflict(("a",))
 
 
-def test_json_fields_merge_from_the_inside_only_while_the_base_is_known():
+def test_json_fields_merge_key_by_key_only_if_the_base_is_known():
     concurrent = update(
         {"attrs": {"a": 1, "b": 2}}, {"attrs": {"a": 1, "c": 3}}, {"attrs"}, {"attrs": {"a": 1}}, {"attrs"}
     )
@@ -175,7 +175,7 @@ def test_json_fields_merge_from_the_inside_only_while_the_base_is_known():
         (MANUAL, "conflict", "conflict"),
     ],
 )
-def test_a_delete_that_meets_an_update(policy, delete, deleted):
+def test_a_delete_concurrent_with_an_update(policy, delete, deleted):
     assert merge_delete(policy, foreign=True) == delete
     assert merge_delete(policy, foreign=False) == "delete"
     assert merge_with_deleted(policy) == deleted
@@ -187,7 +187,7 @@ changes = st.lists(
 
 
 @given(changes, st.integers(1, 9), st.sampled_from(["d1", "d2", "d3"]))
-def test_field_versions_remember_whether_anybody_else_changed_a_field(history, base, device):
+def test_field_versions_record_whether_others_changed_a_field(history, base, device):
     state: Versions = {}
     for version, (who, names) in enumerate(history, 2):
         state = field_versions.touched(state, names, version, who)

@@ -1,4 +1,4 @@
-"""Object types and layouts are records and changes like any other."""
+"""Object types and layouts are logged as records and changes."""
 
 import pytest
 
@@ -17,39 +17,39 @@ from tests.sync.pushing import Pusher, noted
 pytestmark = pytest.mark.django_db
 
 
-def told(tenant, table):
-    found = [(run.schema_version, decode_line(line)) for run in read(tenant.pk, 0).segments for line in run.lines]
+def lines_of(tenant, table):
+    found = [(segment.schema_version, decode_line(line)) for segment in read(tenant.pk, 0).segments for line in segment.lines]
     return [(version, line) for version, line in found if line["table"] == table]
 
 
-def test_a_publish_is_a_change_under_the_new_schema_version():
+def test_a_publish_is_logged_under_the_new_schema_version():
     tenant = noted()
-    ((version, line),) = told(tenant, "object_metadata")
+    ((version, line),) = lines_of(tenant, "object_metadata")
     assert (version, line["schema_version"], line["id"], line["op"], line["version"]) == (1, 1, "note", "insert", 1)
     assert [f["name"] for f in line["payload"]["fields"]] == ["title", "body", "number", "attrs"]
     stored = SystemRecord.objects.get(tenant=tenant)
     assert (stored.version, stored.cursor, stored.deleted) == (1, line["cursor"], False)
 
 
-def test_a_second_publish_is_an_update_that_patches_to_the_new_record():
+def test_a_second_publish_is_logged_as_an_update():
     tenant = noted()
     first = SystemRecord.objects.get(tenant=tenant).data
     ObjectField.objects.create(
         object_type=ObjectMetadata.objects.get(tenant=tenant), name="extra", kind="date", position=9
     )
     publish(tenant.pk)
-    _, line = told(tenant, "object_metadata")[-1]
+    _, line = lines_of(tenant, "object_metadata")[-1]
     assert (line["op"], line["version"], line["schema_version"]) == ("update", 2, 2)
     stored = SystemRecord.objects.get(tenant=tenant)
     assert apply_patch(first, line["payload"]) == stored.data
     assert stored.data["fields"][-1]["name"] == "extra"
 
 
-def test_a_retired_type_is_a_delete():
+def test_a_retired_type_is_logged_as_a_delete():
     tenant = noted()
     ObjectMetadata.objects.filter(tenant=tenant).update(retired=True)
     publish(tenant.pk)
-    assert told(tenant, "object_metadata")[-1][1]["op"] == "delete"
+    assert lines_of(tenant, "object_metadata")[-1][1]["op"] == "delete"
     assert SystemRecord.objects.get(tenant=tenant).deleted
 
 
@@ -62,7 +62,7 @@ def test_a_layout_is_inserted_patched_and_deleted():
     layout.label = "Wide"
     save(layout, "olga")
     delete(layout, "olga")
-    changes = [line for _, line in told(tenant, "layout_definition")]
+    changes = [line for _, line in lines_of(tenant, "layout_definition")]
     assert [(line["op"], line["version"], line["by"]) for line in changes] == [
         ("insert", 1, "olga"),
         ("update", 2, "olga"),
@@ -82,7 +82,7 @@ def test_publishes_and_pushes_share_one_gap_free_log():
     publish(tenant.pk)
     pusher.ok(pusher.update("notes", "n", 1, extra="2026-01-01"))
     found = read(tenant.pk, 0)
-    assert [(run.schema_version, len(run.lines)) for run in found.segments] == [(1, 2), (2, 2)]
+    assert [(segment.schema_version, len(run.lines)) for run in found.segments] == [(1, 2), (2, 2)]
     assert verify_log(tenant.pk).problems == []
 
 

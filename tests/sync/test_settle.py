@@ -1,4 +1,4 @@
-"""What becomes of an op: applied, refused with which code, answered again. On whichever database the tests run."""
+"""How ops are settled: applied, rejected with a code, or recognized as duplicates."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def code_of(result):
     return result.code
 
 
-def test_an_insert_fills_in_defaults_and_is_told_without_nulls(acme, phone):
+def test_an_insert_fills_in_defaults_and_its_line_omits_nulls(acme, phone):
     result = phone.ok(phone.insert("jobs", "j1", **JOB))
     (line,) = lines(acme)
     assert (result.version, result.cursor) == (1, line["cursor"])
@@ -69,7 +69,7 @@ def test_an_explicit_null_beats_the_default(acme, phone):
     assert "crew" not in values(acme, "jobs", "j1")
 
 
-def test_an_update_raises_the_version_and_tells_only_what_changed(acme, phone):
+def test_an_update_increments_the_version_and_logs_only_changed_fields(acme, phone):
     phone.ok(phone.insert("jobs", "j1", **JOB))
     result = phone.ok(phone.update("jobs", "j1", 1, status="done", title="Roof"))
     assert (result.status, result.version) == ("applied", 2)
@@ -77,7 +77,7 @@ def test_an_update_raises_the_version_and_tells_only_what_changed(acme, phone):
     assert values(acme, "jobs", "j1")["status"] == "done"
 
 
-def test_all_six_operations_of_a_patch_are_understood(acme, phone):
+def test_all_six_patch_operations_are_applied(acme, phone):
     phone.ok(phone.insert("jobs", "j1", **JOB))
     steps = [
         {"op": "test", "path": "/title", "value": "Roof"},
@@ -94,7 +94,7 @@ def test_all_six_operations_of_a_patch_are_understood(acme, phone):
     assert "due" not in now
 
 
-def test_a_payload_is_left_as_it_was_sent(phone):
+def test_settling_does_not_change_the_payload(phone):
     phone.ok(phone.insert("jobs", "j1", **JOB))
     value = {"x": [1]}
     op = phone.patch(
@@ -108,7 +108,7 @@ def test_a_payload_is_left_as_it_was_sent(phone):
     assert value == {"x": [1]}
 
 
-def test_a_delete_leaves_a_tombstone_that_can_be_revived(acme, phone):
+def test_a_deleted_record_can_be_restored(acme, phone):
     phone.ok(phone.insert("jobs", "j1", **JOB))
     assert phone.ok(phone.delete("jobs", "j1", 1)).version == 2
     assert lines(acme)[-1]["payload"] is None
@@ -118,7 +118,7 @@ def test_a_delete_leaves_a_tombstone_that_can_be_revived(acme, phone):
     assert values(acme, "jobs", "j1") == {"object_type": "residential", "status": "open", "title": "Again", "crew": 1}
 
 
-def test_deleting_what_is_deleted_already_is_accepted(phone):
+def test_deleting_a_deleted_record_is_accepted(phone):
     phone.ok(phone.insert("jobs", "j1", **JOB))
     phone.ok(phone.delete("jobs", "j1", 1))
     assert phone.ok(phone.delete("jobs", "j1", 1)).version == 3
@@ -182,7 +182,7 @@ def test_deleting_what_is_deleted_already_is_accepted(phone):
         (("settle", "jobs", "there", 0, None), Code.BAD_OP, "resolution"),
     ],
 )
-def test_a_flawed_op_is_rejected_by_its_code_and_harms_nothing(acme, phone, op, code, field):
+def test_an_invalid_op_is_rejected_with_a_code_and_changes_nothing(acme, phone, op, code, field):
     phone.ok(phone.insert("jobs", "there", title="x", attrs={"a": 1}))
     before = lines(acme)
     result = phone.one(phone.op(*op))
@@ -193,13 +193,13 @@ def test_a_flawed_op_is_rejected_by_its_code_and_harms_nothing(acme, phone, op, 
     phone.ok(phone.insert("jobs", "after", title="x"))
 
 
-def test_copies_that_would_grow_without_end_are_refused(phone):
+def test_a_patch_of_copies_that_grows_too_large_is_rejected(phone):
     phone.ok(phone.insert("jobs", "j1", title="x", attrs={"a": "x" * 1000}))
     doubling = [{"op": "copy", "from": "/attrs", "path": f"/attrs/{n}"} for n in range(100)]
     assert code_of(phone.one(phone.patch("jobs", "j1", 1, *doubling))) in (Code.TOO_LARGE, Code.BAD_PATCH)
 
 
-def test_a_retired_field_and_table_say_so(acme, phone):
+def test_ops_on_a_retired_field_or_table_are_rejected_as_retired(acme, phone):
     ObjectField.objects.filter(object_type__tenant=acme, name="notes").update(retired=True)
     ObjectMetadata.objects.filter(tenant=acme, object_name="line_item").update(retired=True)
     publish(acme.pk)
@@ -208,7 +208,7 @@ def test_a_retired_field_and_table_say_so(acme, phone):
     assert code_of(phone.one(phone.insert("line_items", "i1", text="y"))) == Code.RETIRED
 
 
-def test_a_reference_may_point_at_a_deleted_record(phone):
+def test_a_reference_to_a_deleted_record_is_accepted(phone):
     phone.ok(phone.insert("customers", "c1", name="Ann"))
     phone.ok(phone.delete("customers", "c1", 1))
     phone.ok(phone.insert("jobs", "j1", title="x", customer="c1"))
@@ -220,7 +220,7 @@ def test_inside_a_tx_a_child_may_come_before_its_parent(phone):
     assert [r.status for r in phone.push(job, customer)] == ["applied", "applied"]
 
 
-def test_a_tx_is_applied_whole_or_not_at_all(acme, phone):
+def test_a_tx_is_atomic(acme, phone):
     good = phone.op("insert", "customers", "c1", 0, {"name": "Ann"}, tx="t")
     bad = phone.op("insert", "jobs", "j1", 0, {"title": "x", "customer": "c9"}, tx="t")
     other = phone.op("insert", "customers", "c2", 0, {"name": "Bea"})
@@ -228,7 +228,7 @@ def test_a_tx_is_applied_whole_or_not_at_all(acme, phone):
     assert [r.status for r in results] == ["rejected", "rejected", "applied"]
     assert [r.code for r in results] == [Code.TX_ABORTED, Code.MISSING_REFERENCE, None]
     assert [line["id"] for line in lines(acme)] == ["c2"]
-    # Nothing of the refused tx is left in memory either: its id and unique values are free.
+    # The rejected tx also leaves nothing in memory: its ID and unique values are free.
     assert phone.ok(phone.insert("customers", "c1", name="Ann")).version == 1
 
 
@@ -268,13 +268,13 @@ def test_two_records_can_swap_their_unique_values_in_a_tx(acme, phone):
     assert values(acme, "customers", "c1")["code"] == "B"
 
 
-def test_a_unique_value_can_be_taken_over_in_the_push_that_frees_it(phone):
+def test_a_unique_value_can_be_reused_in_the_push_that_frees_it(phone):
     phone.push(phone.insert("customers", "c1", name="a", code="A"), phone.insert("customers", "c2", name="b"))
     results = phone.push(phone.delete("customers", "c1", 1), phone.update("customers", "c2", 1, code="A"))
     assert [r.status for r in results] == ["applied", "applied"]
 
 
-def test_sending_again_changes_nothing(acme, phone):
+def test_a_push_sent_again_changes_nothing(acme, phone):
     ops = [
         phone.insert("jobs", "j1", **JOB),
         phone.update("jobs", "j1", 1, title="b"),
@@ -294,7 +294,7 @@ def test_two_devices_may_use_the_same_op_id(acme, phone):
     tablet.ok(tablet.insert("jobs", "j2", title="a"))
 
 
-def test_op_ids_that_do_not_rise_refuse_the_push_as_a_whole(acme, phone):
+def test_a_push_whose_op_ids_do_not_increase_is_rejected(acme, phone):
     one, two = phone.insert("jobs", "j1", title="a"), phone.insert("jobs", "j2", title="a")
     with pytest.raises(PushRejected) as refused:
         phone.push(two, one)
@@ -302,14 +302,14 @@ def test_op_ids_that_do_not_rise_refuse_the_push_as_a_whole(acme, phone):
     assert lines(acme) == []
 
 
-def test_a_tx_that_is_torn_apart_refuses_the_push(phone):
+def test_a_push_with_a_split_tx_is_rejected(phone):
     ops = [phone.op("insert", "jobs", f"j{n}", 0, {"title": "x"}, tx=tx) for n, tx in enumerate(["a", "b", "a"])]
     with pytest.raises(PushRejected) as refused:
         phone.push(*ops)
     assert refused.value.code == Code.OP_ORDER
 
 
-def test_a_revoked_device_can_no_longer_write(phone):
+def test_a_revoked_device_cannot_write(phone):
     revoke(phone.device)
     with pytest.raises(PushRejected) as refused:
         phone.push(phone.insert("jobs", "j1", title="a"))
@@ -324,7 +324,7 @@ def test_a_device_of_another_tenant_cannot_write_here(acme):
         stranger.push(stranger.insert("jobs", "j1", title="a"))
 
 
-def test_a_records_id_means_nothing_in_another_tenant(phone):
+def test_a_record_id_of_another_tenant_is_not_found(phone):
     phone.ok(phone.insert("jobs", "j1", title="a"))
     other = make_tenant()
     make_field_service(other)
@@ -348,12 +348,12 @@ def test_the_chain_of_the_log_can_be_recomputed(acme, phone):
     assert hash_at(acme.pk, 999) is None
 
 
-def test_an_op_made_long_before_tells_when(acme, phone):
+def test_the_line_of_an_op_made_long_ago_has_made_at(acme, phone):
     phone.ok(phone.op("insert", "jobs", "j1", 0, {"title": "a"}, at="2020-01-01T00:00:00Z"))
     phone.ok(phone.op("insert", "jobs", "j2", 0, {"title": "a"}, at="2999-01-01T00:00:00Z"))
-    told, untold = lines(acme)
-    assert told["made_at"] == "2020-01-01T00:00:00.000000Z"
-    assert "made_at" not in untold
+    dated, undated = lines(acme)
+    assert dated["made_at"] == "2020-01-01T00:00:00.000000Z"
+    assert "made_at" not in undated
     assert code_of(phone.one(phone.op("insert", "jobs", "j3", 0, {"title": "a"}, at="yesterday"))) == Code.BAD_VALUE
 
 
@@ -369,7 +369,7 @@ def test_an_op_of_the_server_itself_needs_no_version(acme, phone):
     assert "device" not in lines(acme)[-1]
 
 
-def test_every_kind_comes_back_from_the_database_as_it_was_told(acme, phone):
+def test_every_kind_of_value_survives_the_database(acme, phone):
     everything = {
         **JOB,
         "notes": "Ä 𝄞 'quoted' \"twice\"",

@@ -1,4 +1,4 @@
-"""Random devices that know random old versions, and send things again: whatever they do, these hold."""
+"""Properties that hold for random devices with random old versions that send ops again."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,13 +24,13 @@ value_of = {
 }
 contents = st.fixed_dictionaries({}, optional=value_of)
 step = st.tuples(
-    st.integers(0, 2),  # which device
+    st.integers(0, 2),  # device
     st.sampled_from(["insert", "update", "update", "update", "delete"]),
     st.sampled_from(IDS),
     st.integers(0, 3),  # how many versions behind
     contents,
-    st.booleans(),  # in one tx with the one before
-    st.integers(0, 3),  # 0: sent again afterwards
+    st.booleans(),  # in one tx with the previous op
+    st.integers(0, 3),  # 0: the op is sent again afterwards
 )
 scenarios = st.tuples(
     st.sampled_from(["field_merge", "field_merge", "last_write_wins", "server_wins", "manual"]),
@@ -46,7 +46,7 @@ def play(scenario):
     policy, steps = scenario
     tenant = noted(policy)
     devices = [Pusher(tenant) for _ in range(3)]
-    told = []
+    decided = []
     for number, (who, verb, record_id, behind, payload, joined, again) in enumerate(steps):
         found = records(tenant.pk, spec_of(tenant), [record_id]).get(record_id)
         version = found.version if found else 0
@@ -61,7 +61,7 @@ def play(scenario):
         if joined:
             ops.append(pusher.op("insert", "notes", f"extra{number}", 0, {"title": "e"}, tx=f"t{number}"))
         results = pusher.push(*ops)
-        told += [(pusher, op, result) for op, result in zip(ops, results, strict=True)]
+        decided += [(pusher, op, result) for op, result in zip(ops, results, strict=True)]
         assert len({r.status in ("applied", "merged") for r in results}) == 1, "a tx is applied whole or not at all"
         if again == 0:
             before = Change.objects.filter(tenant=tenant).count(), Conflict.objects.filter(tenant=tenant).count()
@@ -74,7 +74,7 @@ def play(scenario):
                 Change.objects.filter(tenant=tenant).count(),
                 Conflict.objects.filter(tenant=tenant).count(),
             ) == before
-    return tenant, told
+    return tenant, decided
 
 
 def spec_of(tenant):
@@ -118,9 +118,9 @@ def test_replaying_the_log_gives_exactly_the_records(scenario):
 @few
 @given(scenarios)
 def test_every_accepted_op_is_one_change_and_every_other_op_is_none(scenario):
-    tenant, told = play(scenario)
+    tenant, decided = play(scenario)
     changes = {(line["device"], line["op_id"]): line for line in lines(tenant)}
-    accepted = {(p.device.pk, op.op_id): result for p, op, result in told if result.accepted}
+    accepted = {(p.device.pk, op.op_id): result for p, op, result in decided if result.accepted}
     assert set(changes) == set(accepted)
     for key, result in accepted.items():
         assert (changes[key]["cursor"], changes[key]["version"]) == (result.cursor, result.version)
@@ -131,10 +131,10 @@ def test_every_accepted_op_is_one_change_and_every_other_op_is_none(scenario):
 @few
 @given(scenarios)
 def test_no_accepted_value_is_lost(scenario):
-    """What an accepted update set is there, or a later change overwrote it, or the answer said the server's value was kept."""
-    tenant, told = play(scenario)
+    """A value of an accepted update is stored, was overwritten by a later change, or is reported as kept."""
+    tenant, decided = play(scenario)
     log = lines(tenant)
-    for _, op, result in told:
+    for _, op, result in decided:
         if not result.accepted or op.op != "update":
             continue
         after = [line for line in log if line["id"] == op.id and line["cursor"] <= result.cursor]
@@ -152,9 +152,9 @@ def test_no_accepted_value_is_lost(scenario):
 
 @few
 @given(scenarios)
-def test_no_refused_value_is_lost_silently(scenario):
-    tenant, told = play(scenario)
-    for pusher, op, result in told:
+def test_no_rejected_value_is_lost_silently(scenario):
+    tenant, decided = play(scenario)
+    for pusher, op, result in decided:
         if result.status == "conflict":
             kept = Conflict.objects.get(tenant=tenant, device_id=pusher.device.pk, op_id=op.op_id)
             assert (kept.state, kept.record_id) == ("open", op.id)
@@ -165,7 +165,7 @@ def test_no_refused_value_is_lost_silently(scenario):
             assert result.message
 
 
-def test_one_push_of_everything_comes_to_the_same_as_many():
+def test_one_push_gives_the_same_result_as_many():
     one, many = noted(), noted()
     outcomes = []
     for tenant, together in ((one, True), (many, False)):
@@ -178,7 +178,7 @@ def test_one_push_of_everything_comes_to_the_same_as_many():
                 ops.append(pusher.delete("notes", f"n{n % 3}", 0))
         results = pusher.push(*ops) if together else [pusher.one(op) for op in ops]
         outcomes.append([(r.status, r.version, r.code) for r in results])
-        told = [{k: v for k, v in line.items() if k not in ("at", "by", "device")} for line in lines(tenant)]
-        outcomes.append(told)
+        content = [{k: v for k, v in line.items() if k not in ("at", "by", "device")} for line in lines(tenant)]
+        outcomes.append(content)
     assert outcomes[0] == outcomes[2]
     assert outcomes[1] == outcomes[3]

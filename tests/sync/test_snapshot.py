@@ -1,4 +1,4 @@
-"""Snapshots: ready replica files, and what they hold."""
+"""Snapshots: ready replica files and their contents."""
 
 import gzip
 import hashlib
@@ -59,7 +59,7 @@ def channel(tenant: Tenant) -> Channel:
 
 
 def busy(tenant: Tenant, rnd: random.Random, count: int) -> None:
-    """Random inserts, updates, deletes and revivals."""
+    """Random inserts, updates, deletes, and restores."""
     for n in range(count):
         record = f"job-{rnd.randrange(40)}"
         what = rnd.choice(["insert", "update", "update", "delete"])
@@ -73,7 +73,7 @@ def busy(tenant: Tenant, rnd: random.Random, count: int) -> None:
 
 
 def evolve(tenant: Tenant) -> None:
-    """Publish a new field with a default, another type, and take a field away."""
+    """Publish a new field with a default and another type, and retire a field."""
     job = ObjectMetadata.objects.get(tenant=tenant, object_name="job")
     ObjectField.objects.create(
         object_type=job, position=90, name="rating", kind="decimal", decimal_places=1, default="3.0", indexed=True
@@ -84,7 +84,7 @@ def evolve(tenant: Tenant) -> None:
     publish(tenant.pk)
 
 
-def test_a_snapshot_holds_every_kind_of_value_as_replicas_store_it(acme: Tenant, tmp_path: Path) -> None:
+def test_a_snapshot_stores_every_kind_of_value_as_replicas_do(acme: Tenant, tmp_path: Path) -> None:
     push(
         Actor(acme.pk, "olga"),
         [Op(1, None, "jobs", "full", "insert", 0, FULL), Op(2, None, "jobs", "empty", "insert", 0, {"title": "t"})],
@@ -112,10 +112,10 @@ def test_a_snapshot_holds_every_kind_of_value_as_replicas_store_it(acme: Tenant,
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_i5_snapshot_plus_log_is_the_later_snapshot_and_so_is_a_refreshed_one(
+def test_i5_snapshot_plus_log_equals_the_later_and_the_refreshed_snapshot(
     acme: Tenant, tmp_path: Path, seed: int
 ) -> None:
-    """Random work and a publish between C and D: replaying the log over snapshot@C, and refreshing it, both give snapshot@D."""
+    """Replaying the log over snapshot@C and refreshing it both give snapshot@D, with a publish in between."""
     rnd = random.Random(seed)
     busy(acme, rnd, 40)
     at_c = tmp_path / "c"
@@ -143,7 +143,7 @@ def test_i9_equal_states_make_equal_files(acme: Tenant, tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_snapshot_is_made_once_reused_while_the_tail_is_cheap_and_then_refreshed(acme: Tenant, settings) -> None:
+def test_a_snapshot_is_built_once_reused_while_few_changes_follow_and_then_refreshed(acme: Tenant, settings) -> None:
     settings.MOAT = {"SNAPSHOT_TAIL": 5}
     write(acme, "a", "b")
     first = service.make(channel(acme))
@@ -177,13 +177,13 @@ def test_a_refresh_compresses_only_the_parts_that_changed(acme: Tenant, settings
     assert hashlib.sha256(whole).hexdigest() == second.manifest["sha256"]
 
 
-def test_old_snapshots_go_when_nobody_downloads_them(acme: Tenant, settings, monkeypatch) -> None:
+def test_old_snapshots_without_downloads_are_removed(acme: Tenant, settings, monkeypatch) -> None:
     settings.MOAT = {"SNAPSHOT_TAIL": 0, "SNAPSHOTS_KEPT": 1}
     made = []
     for n in range(3):
         write(acme, f"job-{n}")
         made.append(service.make(channel(acme)))
-    assert Snapshot.objects.count() == 3  # all were in use a moment ago
+    assert Snapshot.objects.count() == 3  # all were in use just now
     assert store.read_part(acme.pk, "full", str(made[0].pk), 0)
     monkeypatch.setattr(store, "UNUSED_SECONDS", -1)
     assert store.remove_old(channel(acme)) == 2
@@ -191,7 +191,7 @@ def test_old_snapshots_go_when_nobody_downloads_them(acme: Tenant, settings, mon
     assert store.read_part(acme.pk, "full", str(made[0].pk), 0) is None
 
 
-def test_a_snapshot_of_another_life_or_without_files_is_not_used(acme: Tenant) -> None:
+def test_a_snapshot_of_another_epoch_or_without_files_is_not_used(acme: Tenant) -> None:
     first = service.make(channel(acme))
     shutil.rmtree(store.home(first))
     second = service.make(channel(acme))
@@ -201,7 +201,7 @@ def test_a_snapshot_of_another_life_or_without_files_is_not_used(acme: Tenant) -
     assert third.manifest["server_epoch"] == "f" * 32
 
 
-def test_threads_that_want_a_snapshot_at_once_share_one(acme: Tenant) -> None:
+def test_concurrent_threads_share_one_snapshot(acme: Tenant) -> None:
     write(acme, "a")
     found: list[Any] = []
 
@@ -238,16 +238,16 @@ def test_building_never_blocks_a_writer(acme: Tenant, tmp_path: Path, monkeypatc
     thread = threading.Thread(target=make)
     thread.start()
     assert inside.wait(20)
-    begun = time.monotonic()
+    started = time.monotonic()
     write(acme, "while-building")
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started < 5
     go_on.set()
     thread.join()
     assert built[0].tables["jobs"][0] == 100
     assert built[0].state.cursor == acme.cursor + 100
 
 
-async def test_a_newcomer_of_a_large_tenant_installs_a_snapshot_and_goes_on_live(
+async def test_a_new_client_of_a_large_tenant_installs_a_snapshot_and_continues_live(
     acme: Tenant, device, settings, tmp_path: Path
 ) -> None:
     settings.MOAT = {"SNAPSHOT_ROWS": 50}
@@ -275,7 +275,7 @@ async def test_a_newcomer_of_a_large_tenant_installs_a_snapshot_and_goes_on_live
         await client.reach(manifest["cursor"] + 1)
 
 
-def test_parts_over_http_are_the_same_bytes_ranged_cached_and_guarded(acme: Tenant) -> None:
+def test_http_serves_the_same_parts_with_ranges_caching_and_authentication(acme: Tenant) -> None:
     write(acme, "a", "b")
     snapshot = service.make(channel(acme))
     token = issue_device(acme, make_user(acme), "x").token

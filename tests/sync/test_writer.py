@@ -1,4 +1,4 @@
-"""Group commit: many pushers, one thread, every answer durable; and what happens when the database will not."""
+"""Group commit: many pushers, one thread, durable results, and database failures."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def loom():
-    """A writer of its own, stopped afterwards."""
+    """A separate writer, stopped afterwards."""
     made = Writer()
     yield made
     made.stop()
@@ -48,21 +48,21 @@ async def gathered(loom, jobs):
     return await asyncio.gather(*(loom.submit(each) for each in jobs), return_exceptions=True)
 
 
-def test_pushes_that_wait_together_are_committed_together(loom, announced):
+def test_waiting_pushes_are_committed_together(loom, announced):
     tenant = noted()
     pushers = [Pusher(tenant) for _ in range(10)]
     announced.clear()
     jobs = [job(p, *(p.insert("notes", f"{n}-{k}", title="x") for k in range(5))) for n, p in enumerate(pushers)]
     with ThreadPoolExecutor(1) as pool:
-        with tenant_transaction(tenant.pk):  # the writer must wait for the tenant, and everything waits with it
+        with tenant_transaction(tenant.pk):  # the writer waits for the tenant's lock, and all pushes wait with it
             answers = pool.submit(asyncio.run, gathered(loom, jobs))
             time.sleep(0.5)
         results = answers.result()
-    loom.stop()  # it answers first and announces then
+    loom.stop()  # it delivers results first and announces afterwards
     assert all(r.status == "applied" for answer in results for r in answer)
     assert len(lines(tenant)) == 50
-    assert len(announced) <= 2, "one commit for whoever came first, one for all who came while it waited"
-    # Announcements of one writer tell the log without gaps or overlaps.
+    assert len(announced) <= 2, "one commit for the first push, one for all that arrived meanwhile"
+    # The announcements of one writer cover the log without gaps or overlaps.
     ends = [(commit.from_cursor, commit.to_cursor) for commit in announced]
     assert [a for a, _ in ends[1:]] == [b for _, b in ends[:-1]]
     assert [line for commit in announced for _, line in commit.lines] == list(
@@ -70,7 +70,7 @@ def test_pushes_that_wait_together_are_committed_together(loom, announced):
     )
 
 
-def test_an_announced_change_is_committed_already(loom):
+def test_a_change_is_announced_after_its_commit(loom):
     tenant = noted()
     pusher = Pusher(tenant)
     seen = []
@@ -91,7 +91,7 @@ def test_an_announced_change_is_committed_already(loom):
     assert seen == [True]
 
 
-def test_a_listener_that_fails_disturbs_nobody(loom, announced):
+def test_a_failing_listener_does_not_affect_others(loom, announced):
     pusher = Pusher(noted())
     end = commits.subscribe(lambda commit: 1 / 0)
     (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
@@ -101,7 +101,7 @@ def test_a_listener_that_fails_disturbs_nobody(loom, announced):
     assert announced
 
 
-def test_a_push_that_breaks_the_engine_is_answered_internal_and_the_others_go_through(loom, monkeypatch):
+def test_an_op_that_breaks_the_engine_is_rejected_and_the_others_are_applied(loom, monkeypatch):
     tenant = noted()
     good, bad = Pusher(tenant), Pusher(tenant)
     decide = writer.settle.__globals__["decide"]
@@ -122,7 +122,7 @@ def test_a_push_that_breaks_the_engine_is_answered_internal_and_the_others_go_th
     assert sorted(line["id"] for line in lines(tenant)) == ["a", "b", "c"]
 
 
-def test_a_busy_database_is_tried_again(loom, monkeypatch):
+def test_a_push_is_retried_while_the_database_is_busy(loom, monkeypatch):
     pusher = Pusher(noted())
     settle, failures = writer.settle, iter([OperationalError("database is locked")] * 3)
 
@@ -136,7 +136,7 @@ def test_a_busy_database_is_tried_again(loom, monkeypatch):
     assert answer[0].status == "applied"
 
 
-def test_a_commit_whose_answer_was_lost_is_found_to_be_done(loom, monkeypatch):
+def test_a_commit_whose_confirmation_was_lost_is_not_repeated(loom, monkeypatch):
     tenant = noted()
     pusher = Pusher(tenant)
     settle_once, lost = loom._settle, iter([True])
@@ -153,7 +153,7 @@ def test_a_commit_whose_answer_was_lost_is_found_to_be_done(loom, monkeypatch):
     assert len(lines(tenant)) == 1
 
 
-def test_a_database_that_stays_away_is_answered_unavailable_and_nothing_is_acked(loom, monkeypatch, settings):
+def test_a_push_is_rejected_as_unavailable_if_the_database_stays_down(loom, monkeypatch, settings):
     settings.MOAT = {**settings.MOAT, "GIVE_UP_AFTER": 0.1}
     pusher = Pusher(noted())
 
@@ -166,7 +166,7 @@ def test_a_database_that_stays_away_is_answered_unavailable_and_nothing_is_acked
     assert (answer.code, answer.retry_after) == (Code.UNAVAILABLE, 5)
 
 
-def test_a_busy_tenant_does_not_hold_up_another(loom, monkeypatch, settings):
+def test_a_locked_tenant_does_not_delay_another(loom, monkeypatch, settings):
     settings.MOAT = {**settings.MOAT, "GIVE_UP_AFTER": 0.5}
     slow, fast = Pusher(noted()), Pusher(noted())
     settle = writer.settle
@@ -189,7 +189,7 @@ def test_a_busy_tenant_does_not_hold_up_another(loom, monkeypatch, settings):
     assert asyncio.run(both())[0].status == "applied"
 
 
-def test_too_much_waiting_is_refused_with_a_time_to_come_back(loom, settings):
+def test_a_full_queue_rejects_pushes_with_retry_after(loom, settings):
     settings.MOAT = {**settings.MOAT, "QUEUE_OPS": 3}
     pusher = Pusher(noted())
     jobs = [job(pusher, pusher.insert("notes", f"a{n}"), pusher.insert("notes", f"b{n}")) for n in range(50)]
@@ -200,7 +200,7 @@ def test_too_much_waiting_is_refused_with_a_time_to_come_back(loom, settings):
     assert refused[0].retry_after
 
 
-def test_stopping_writes_what_waits_first(loom):
+def test_stopping_writes_the_waiting_pushes_first(loom):
     tenant = noted()
     pusher = Pusher(tenant)
 
@@ -213,7 +213,7 @@ def test_stopping_writes_what_waits_first(loom):
     assert len(lines(tenant)) == 20
 
 
-def test_a_refused_push_does_not_disturb_the_batch(loom):
+def test_a_rejected_push_does_not_affect_its_batch(loom):
     tenant = noted()
     good, bad = Pusher(tenant), Pusher(tenant)
     first, second = bad.insert("notes", "x"), bad.insert("notes", "y")
@@ -222,12 +222,12 @@ def test_a_refused_push_does_not_disturb_the_batch(loom):
     assert refused.code == Code.OP_ORDER
 
 
-def test_an_unknown_tenant_is_refused(loom):
+def test_a_push_of_an_unknown_tenant_is_rejected(loom):
     (answer,) = asyncio.run(gathered(loom, [PushJob(Actor(987654, "x"), [Op(1, None, "notes", "n", "insert", 0, {})])]))
     assert isinstance(answer, PushRejected)
 
 
-def test_a_caller_that_went_away_does_not_stop_the_writer(loom):
+def test_a_disconnected_caller_does_not_stop_the_writer(loom):
     tenant = noted()
     pusher = Pusher(tenant)
 

@@ -51,7 +51,7 @@ class Holder:
         self.member = member
         self.cursor = 0
         self.held: dict[Key, tuple[int, bytes]] = {}
-        self.told: list[Operation] = []
+        self.received: list[Operation] = []
         self.starts = 0
 
     def step(self, limit: int) -> bool:
@@ -77,7 +77,7 @@ class Holder:
                 self.take(op)
 
     def take(self, op: Operation) -> None:
-        self.told.append(op)
+        self.received.append(op)
         key = (op.collection, op.entity_id)
         if op.verb == "delete":
             assert op.body is None

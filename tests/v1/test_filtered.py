@@ -1,4 +1,4 @@
-"""I8 on the other door: what a device holds after pulling is what an independent evaluation of its profile's rules says."""
+"""I8 on SyncProtocol v1: after pulling, a device holds what an independent evaluation of its rules allows."""
 
 import contextlib
 import itertools
@@ -65,7 +65,7 @@ actions = st.one_of(
 
 
 class World:
-    """A tenant, its office, and one member whose rights change."""
+    """A tenant, its office, and one member whose access changes."""
 
     def __init__(self, first: dict[str, Any], second: dict[str, Any]) -> None:
         self.tenant = make_service()
@@ -105,7 +105,7 @@ class World:
         return {(table, record): values for table, found in seen.items() for record, (_, values) in found.items()}
 
     def put(self, door: Door, table: str, record: str, body: Any) -> None:
-        self.ever.add((table, record))  # the office leaves a tombstone of what never was
+        self.ever.add((table, record))  # the office leaves a tombstone of a record that never existed
         with contextlib.suppress(EntityRejected):
             door.put(record, next(_versions), body, collection=table)
         self.tenant.refresh_from_db()
@@ -136,7 +136,7 @@ class World:
             self.check(about)
 
     def shows_all_of(self, table: str) -> bool:
-        """Whether the member sees a table without a filter: tombstones too, of what they never saw alive."""
+        """Whether the member sees a table without a filter, including tombstones of records never seen live."""
         rule = self.rules[self.now].get(OBJECTS[table])
         return rule is not None and not rule.get("row_filter") and not rule.get("statuses")
 
@@ -146,7 +146,7 @@ class World:
         assert set(device.held) == set(expected)
         for key, body in device.documents().items():
             self._check_document(key, body, expected[key])
-        assert not {(op.collection, op.entity_id) for op in device.told} - self.allowed, (
+        assert not {(op.collection, op.entity_id) for op in device.received} - self.allowed, (
             "named what the member never was allowed to see"
         )
         self._check_pages(limit)
@@ -159,14 +159,14 @@ class World:
             assert set(body) <= {*readable, "object_type", "status"}
             assert not undeclared
         assert {name: value for name, value in body.items() if value is not None}.items() <= values.items()
-        # A key that its writer left out is null in the column, or its default.
+        # A key that the writer omitted is null in the column, or its default.
         assert {(name, value) for name, value in values.items() if name not in body} <= {
             ("status", "open"),
             ("object_type", "home"),
         }
 
     def _check_pages(self, limit: int) -> None:
-        """Pages are the same log in order for every limit."""
+        """For every limit, the pages give the same log in order."""
         member = self.device.member
         at = start = PullState.objects.get(device_id=member.actor.device_id).floor
         pieces: list[Any] = []
@@ -189,7 +189,7 @@ def rows_fields(tenant: Tenant, table: str) -> set[str]:
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_a_device_holds_what_an_independent_evaluation_says_whatever_happens(
+def test_a_device_holds_exactly_what_an_independent_evaluation_allows(
     db: None, first: dict[str, Any], second: dict[str, Any], steps: list[Any], last: int
 ) -> None:
     with transaction.atomic():

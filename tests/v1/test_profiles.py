@@ -1,4 +1,4 @@
-"""Security profiles on this door: what members are given, by pulls and on the event stream."""
+"""Security profiles on SyncProtocol v1: what members receive by pulls and on the event stream."""
 
 import json
 from typing import Any
@@ -24,11 +24,11 @@ from tests.v1.test_stream import opened
 pytestmark = pytest.mark.django_db
 __all__ = ["office", "service", "tom"]
 
-# What is given
+# Pulls
 
 
 @pytest.mark.parametrize("kind", ["cbor", "json"])
-def test_i8_no_answer_holds_what_the_profile_hides(service: Tenant, tom: Member, office: Door, kind: str) -> None:
+def test_i8_no_response_contains_what_the_profile_hides(service: Tenant, tom: Member, office: Door, kind: str) -> None:
     http = Http(service, kind, tom.user)
     answers = [http.call("handshake", http.me())[1]]
     said = b""
@@ -65,12 +65,12 @@ def test_i8_no_answer_holds_what_the_profile_hides(service: Tenant, tom: Member,
     assert named == {"c1", "j1", "l1"}
 
 
-def test_documents_are_served_as_they_are_where_everything_is_readable_and_cut_where_not(
+def test_documents_are_served_unchanged_if_fully_readable_and_filtered_if_not(
     service: Tenant, tom: Member, office: Door
 ) -> None:
-    odd = b"\xbf\x64text\x61a\x63job\x62j1\x64free\xf9\x3e\x00\xff"  # an indefinite map, keys in no order
+    odd = b"\xbf\x64text\x61a\x63job\x62j1\x64free\xf9\x3e\x00\xff"  # an indefinite map with unsorted keys
     office.put("l3", 1, odd, collection="line_items")
-    office.put("l4", 1, b"\x83\x01\x02\x03", collection="line_items")  # no map: no job, so not Tom's
+    office.put("l4", 1, b"\x83\x01\x02\x03", collection="line_items")  # not a map, so without a job, so not Tom's
     found = {op.entity_id: op for op in tom.pull().ops}
     assert set(found) == {"c1", "j1", "l1", "l3"}
     assert found["l3"].body == odd
@@ -80,7 +80,7 @@ def test_documents_are_served_as_they_are_where_everything_is_readable_and_cut_w
     assert (found["j1"].version, found["j1"].device, found["j1"].source_op_id) == (5, "", None)
 
 
-def test_bytes_that_are_no_map_are_served_as_their_readable_columns(service: Tenant, office: Door) -> None:
+def test_a_document_that_is_not_a_map_is_served_as_its_readable_columns(service: Tenant, office: Door) -> None:
     make_profile(service, "notes", {"line_item": {"readable_fields": ["text"]}})
     one = Holder(Member(service, make_member(service.profiles.get(name="notes"), "nora"))).sync()
     office.put("l9", 1, b"\x83\x01\x02\x03", collection="line_items")
@@ -89,8 +89,8 @@ def test_bytes_that_are_no_map_are_served_as_their_readable_columns(service: Ten
     assert one.sync().documents()["line_items", "l9"] == {"text": "now"}
 
 
-def test_what_fields_held_before_does_not_come_by_the_history(service: Tenant, tom: Member, office: Door) -> None:
-    """Pulled late, page by page, every change is shown as it was, without what is hidden, and not what came after."""
+def test_earlier_values_do_not_leak_through_the_history(service: Tenant, tom: Member, office: Door) -> None:
+    """A late pull shows every change as it was, without hidden fields and without later values."""
     one = Holder(tom).sync()
     office.put("j1", 6, {"title": "A", "technician": "tom", "customer": "c1", "price": "9.00"}, collection="jobs")
     live(service, "jobs", "j1", price="8.00")
@@ -107,9 +107,9 @@ def test_what_fields_held_before_does_not_come_by_the_history(service: Tenant, t
         ("j1", "upsert", 6, {"title": "A", "technician": "tom", "customer": "c1"}),
         ("j1", "upsert", 7, {"title": "A", "technician": "tom", "customer": "c1"}),
     ]
-    told = len(one.told)
+    before = len(one.received)
     one.sync(1)
-    new = one.told[told:]
+    new = one.received[before:]
     assert b"hush" not in b"".join(op.body or b"" for op in new)
     assert {(op.entity_id, op.verb) for op in new} >= {("j1", "delete"), ("l1", "delete"), ("c1", "delete")}
     for op in new:
@@ -119,9 +119,7 @@ def test_what_fields_held_before_does_not_come_by_the_history(service: Tenant, t
     assert one.documents()["line_items", "l1"] == {"job": "j1", "text": "later", "free": [1]}
 
 
-def test_a_record_no_cbor_client_wrote_is_shown_as_it_was_and_not_as_it_became_out_of_sight(
-    service: Tenant, tom: Member
-) -> None:
+def test_a_record_of_live_clients_is_shown_as_it_was_while_visible(service: Tenant, tom: Member) -> None:
     push(Actor(service.pk, "olga"), [Op(1, None, "jobs", "j5", "insert", None, {"title": "t", "technician": "tom"})])
     live(service, "jobs", "j5", title="u")
     one = Holder(tom).sync()
@@ -132,26 +130,26 @@ def test_a_record_no_cbor_client_wrote_is_shown_as_it_was_and_not_as_it_became_o
     assert {"title": "v", "technician": "tom"}.items() <= decode(shown.body or b"").items()
     assert {"customer", "hush"}.isdisjoint(decode(shown.body or b""))
     assert (gone.verb, gone.body) == ("delete", None)
-    # Where the log no longer tells what it was, it is not told what it is.
+    # If the log no longer has the earlier state, the current state is not sent instead.
     prune(service.pk, -1, keep_changes=3)
     service.refresh_from_db()
     assert service.pruned_cursor == one.cursor
     assert [(op.entity_id, op.verb, op.body) for op in tom.pull(one.cursor).ops] == [("j5", "delete", None)] * 2
 
 
-def test_what_was_null_and_set_later_is_not_told_early(service: Tenant, office: Door) -> None:
+def test_a_value_set_later_is_not_sent_early(service: Tenant, office: Door) -> None:
     push(Actor(service.pk, "olga"), [Op(1, None, "jobs", "j5", "insert", None, {"title": "t"})])
     live(service, "jobs", "j5", title="u")
     live(service, "jobs", "j5", price="9.00")
-    told = [decode(op.body) for op in office.all() if op.entity_id == "j5"]
-    assert [(document["title"], document.get("price")) for document in told] == [
+    documents = [decode(op.body) for op in office.all() if op.entity_id == "j5"]
+    assert [(document["title"], document.get("price")) for document in documents] == [
         ("t", None),
         ("u", None),
         ("u", "9.00"),
     ]
 
 
-def test_a_pull_reads_only_what_is_routed_to_its_channel(
+def test_a_pull_reads_only_changes_routed_to_its_channel(
     service: Tenant, tom: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Holder(tom).sync()
@@ -172,14 +170,14 @@ def test_a_pull_reads_only_what_is_routed_to_its_channel(
     assert len(read) == 1
 
 
-# Beside live clients
+# Together with live clients
 
 
 def lines_of(channel: Any, after: int) -> list[bytes]:
     return [one.line for one in channel_log.read(channel, after).lines]
 
 
-def test_what_is_written_here_reaches_filtered_channels_without_what_they_hide(service: Tenant) -> None:
+def test_pushed_documents_reach_filtered_channels_without_hidden_fields(service: Tenant) -> None:
     tom = make_member(service.profiles.get(name="technician"), "tom")
     one = Door(service)
     channel = channel_log.channel_for(access(service, tom), service.slug)
@@ -200,7 +198,7 @@ def test_what_is_written_here_reaches_filtered_channels_without_what_they_hide(s
     assert not [word for word in (b"x1x", b"y1y", b"9.00", b"Other", b"cbor") if word in b"".join(first)]
 
 
-def test_records_moved_through_a_hop_keep_their_bytes_and_their_version_for_cbor_clients(service: Tenant) -> None:
+def test_records_moved_through_a_hop_keep_their_document_and_version(service: Tenant) -> None:
     tom = make_member(service.profiles.get(name="technician"), "tom")
     one = Door(service)
     channel = channel_log.channel_for(access(service, tom), service.slug)
@@ -235,7 +233,7 @@ async def _stage() -> tuple[Tenant, Door, Member]:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_stream_carries_what_its_channel_shows_and_names_nobody_who_takes_it_away(
+async def test_a_stream_sends_what_its_channel_shows_and_evictions_without_an_author(
     transactional_db: None,
 ) -> None:
     tenant, writer, tom = await _stage()
@@ -280,7 +278,7 @@ async def test_an_open_stream_ends_when_its_channel_changes(
             assert (kind, data["code"]) == ("error", 3)
             with pytest.raises(EOFError):
                 await events.next()
-        # It holds another channel now, so it pulls first.
+        # The device now holds another channel, so it pulls first.
         async with opened(port, tom, **{"Last-Event-ID": "1"}) as events:
             await events.of("connected")
             assert (await events.of("error"))["code"] == 11

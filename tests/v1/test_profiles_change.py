@@ -1,4 +1,4 @@
-"""Security profiles on this door: what becomes of a device whose rights change."""
+"""Security profiles on SyncProtocol v1: devices whose access changes."""
 
 from pathlib import Path
 
@@ -21,16 +21,14 @@ pytestmark = pytest.mark.django_db
 __all__ = ["office", "service", "tom"]
 
 
-def test_another_channel_begins_anew_and_takes_what_is_lost_without_a_word_of_anything_else(
-    service: Tenant, tom: Member, office: Door
-) -> None:
+def test_another_channel_restarts_and_deletes_only_revoked_records(service: Tenant, tom: Member, office: Door) -> None:
     office.put("j8", 1, {"title": "hush", "technician": "nobody"}, collection="jobs")
     one = Holder(tom).sync()
     assert set(one.held) == {("customers", "c1"), ("jobs", "j1"), ("line_items", "l1")}
     rule = AccessRule.objects.get(object_name="job")
     rule.row_filter = {"technician": "tess"}
     rule.save()
-    # Committed after the loss, and shown by the rules of before: none of Tom's business.
+    # Committed after Tom lost access, and visible only under the old rules: Tom must not receive it.
     office.put("j7", 1, {"title": "hush", "technician": "tom"}, collection="jobs")
     office.put("j8", 2, {"title": "hush", "technician": "tom"}, collection="jobs")
     office.put("j1", 9, {"title": "hush", "technician": "nobody"}, collection="jobs")
@@ -39,11 +37,11 @@ def test_another_channel_begins_anew_and_takes_what_is_lost_without_a_word_of_an
     assert http.call("handshake", http.me())[1]["serverCursor"] == 0
     status, answer = http.pull(one.cursor)
     assert (status, answer["code"]) == (409, 11)
-    told = len(one.told)
+    before = len(one.received)
     one.sync(1)
     assert one.starts == 1
     assert set(one.held) == {("jobs", "j2")}
-    deletes = {(op.collection, op.entity_id): op for op in one.told[told:] if op.verb == "delete"}
+    deletes = {(op.collection, op.entity_id): op for op in one.received[before:] if op.verb == "delete"}
     assert set(deletes) == {("jobs", "j1"), ("customers", "c1"), ("line_items", "l1")}
     assert (deletes["jobs", "j1"].version, deletes["jobs", "j1"].timestamp_ms) == (5, 0)
     tom.pull(one.cursor)
@@ -51,7 +49,7 @@ def test_another_channel_begins_anew_and_takes_what_is_lost_without_a_word_of_an
     assert one.sync().starts == 1
 
 
-def test_what_left_in_an_answer_that_was_lost_is_taken_all_the_same(service: Tenant, tom: Member, office: Door) -> None:
+def test_a_record_sent_in_a_lost_response_is_deleted(service: Tenant, tom: Member, office: Door) -> None:
     one = Holder(tom).sync()
     live(service, "jobs", "j1", technician="tess")
     assert {op.verb for op in tom.pull(one.cursor).ops} == {"delete"}
@@ -62,9 +60,7 @@ def test_what_left_in_an_answer_that_was_lost_is_taken_all_the_same(service: Ten
     assert one.starts == 1
 
 
-def test_what_was_handed_out_last_is_taken_though_nobody_confirmed_it(
-    service: Tenant, tom: Member, office: Door
-) -> None:
+def test_a_record_sent_but_not_confirmed_is_deleted(service: Tenant, tom: Member, office: Door) -> None:
     one = Holder(tom).sync()
     office.put("j5", 1, {"title": "New", "technician": "tom"}, collection="jobs")
     one.sync()
@@ -75,7 +71,7 @@ def test_what_was_handed_out_last_is_taken_though_nobody_confirmed_it(
     assert one.sync().ids("jobs") == {"j1"}
 
 
-def test_a_second_change_while_a_device_starts_over_forgets_nothing(service: Tenant, tom: Member, office: Door) -> None:
+def test_a_second_change_during_a_restart_loses_no_deletes(service: Tenant, tom: Member, office: Door) -> None:
     live(service, "jobs", "j1", title="Fix it")
     one = Holder(tom).sync()
     rule = AccessRule.objects.get(object_name="job")
@@ -84,23 +80,21 @@ def test_a_second_change_while_a_device_starts_over_forgets_nothing(service: Ten
     while one.starts == 0:
         one.step(1)
     assert one.step(1)
-    assert one.ids("jobs") == {"j1", "j2"}, "what was lost is still to be told"
+    assert one.ids("jobs") == {"j1", "j2"}, "the deletes are still to be sent"
     rule.row_filter = {"technician": "nobody"}
     rule.save()
     one.sync(1)
     assert (one.starts, set(one.held)) == (2, {("customers", "c1"), ("line_items", "l1")})
 
 
-def test_an_outdated_channel_stays_known_as_long_as_a_device_holds_it(
-    service: Tenant, tom: Member, office: Door
-) -> None:
+def test_an_outdated_channel_is_kept_while_a_device_holds_it(service: Tenant, tom: Member, office: Door) -> None:
     one = Holder(tom).sync()
     old = tom.channel().key
     rule = AccessRule.objects.get(object_name="job")
     rule.row_filter = {"customer": "c2"}
     rule.save()
     assert retire_outdated(service.pk) == 0
-    # The new rules do not compare technicians; the log goes on to say what leaves those who did.
+    # The new rules do not compare technicians, but the log must still record what leaves the old channels.
     live(service, "jobs", "j1", technician="tess")
     one.sync()
     assert set(one.held) == {("jobs", "j2")}
@@ -108,9 +102,7 @@ def test_an_outdated_channel_stays_known_as_long_as_a_device_holds_it(
     assert retire_outdated(service.pk) == 1
 
 
-def test_a_demoted_device_lets_go_of_everything_else_and_a_promoted_one_gets_it_back(
-    service: Tenant, office: Door
-) -> None:
+def test_a_demoted_device_deletes_the_rest_and_a_promoted_one_receives_it(service: Tenant, office: Door) -> None:
     one = Holder(Member(service, office.user)).sync()
     assert len(one.held) == 6
     type(office.user).objects.filter(pk=office.user.pk).update(username="tom")
@@ -123,7 +115,7 @@ def test_a_demoted_device_lets_go_of_everything_else_and_a_promoted_one_gets_it_
     assert one.documents()["jobs", "j1"]["price"] == "9.00"
 
 
-def test_a_cursor_from_another_life_is_refused(service: Tenant, tom: Member, office: Door) -> None:
+def test_a_cursor_from_another_epoch_is_rejected(service: Tenant, tom: Member, office: Door) -> None:
     one = Holder(tom).sync()
     for cursor in range(1, one.cursor):
         with pytest.raises(CursorInvalid):
@@ -135,7 +127,7 @@ def test_a_cursor_from_another_life_is_refused(service: Tenant, tom: Member, off
         fresh.pull(0, stream=True)
 
 
-def test_the_client_changes_channel_with_its_queue_and_its_edits(
+def test_the_client_changes_channel_with_its_outbox_and_edits(
     service: Tenant, tom: Member, office: Door, tmp_path: Path
 ) -> None:
     http = Http(service, user=tom.user)

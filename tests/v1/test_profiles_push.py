@@ -1,4 +1,4 @@
-"""Security profiles on this door: what members may write, and in which words they are refused."""
+"""Security profiles on SyncProtocol v1: what members may write, and the messages of rejections."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 __all__ = ["office", "service", "tom"]
 
 
-def test_what_is_hidden_is_refused_as_if_it_did_not_exist(service: Tenant, tom: Member) -> None:
+def test_hidden_things_are_rejected_as_if_they_did_not_exist(service: Tenant, tom: Member) -> None:
     def say(op: Any) -> tuple[str, str, str | None]:
         error = refusal(lambda: tom.push(op))
         return str(error.code), error.message, error.field
@@ -51,7 +51,7 @@ def test_what_is_hidden_is_refused_as_if_it_did_not_exist(service: Tenant, tom: 
         )
         == "forbidden"
     )
-    # Whatever version is proposed: a conflict would tell that there is something.
+    # With any proposed version: a conflict would reveal that the record exists.
     assert say(tom.op("j2", 1, mine, collection="jobs"))[0] == "forbidden"
     assert say(tom.op("l2", 1, {"job": "j1"}, collection="line_items"))[0] == "forbidden"
     assert (
@@ -83,21 +83,28 @@ def test_what_is_hidden_is_refused_as_if_it_did_not_exist(service: Tenant, tom: 
     assert Change.objects.filter(tenant=service, device_id=tom.actor.device_id).count() == 0
 
 
-def test_codes_and_words_are_those_of_the_socket(service: Tenant, tom: Member) -> None:
-    """Each line: an op of this door, and what a live client would send for the same."""
+def patch(**values: Any) -> list[dict[str, Any]]:
+    return [{"op": "replace", "path": f"/{name}", "value": value} for name, value in values.items()]
+
+
+def test_codes_and_messages_are_those_of_the_socket(service: Tenant, tom: Member) -> None:
+    """Each line: a v1 op, and what a live client would send for the same edit."""
     mine = {"title": "Fix", "technician": "tom", "customer": "c1"}
     for op, same in (
         (tom.op("j1", 9, None, collection="jobs"), ("jobs", "j1", "delete", None)),
         (tom.op("j2", 9, None, collection="jobs"), ("jobs", "j2", "delete", None)),
         (tom.op("j9", 9, mine, collection="jobs"), ("jobs", "j9", "insert", mine)),
-        (tom.op("j1", 9, {**mine, "customer": "c2"}, collection="jobs"), ("jobs", "j1", "update", [{"op": "replace", "path": "/customer", "value": "c2"}])),
-        (tom.op("j1", 9, {**mine, "price": "1.00"}, collection="jobs"), ("jobs", "j1", "update", [{"op": "replace", "path": "/price", "value": "1.00"}])),
-        (tom.op("c1", 9, {"name": "Eve"}, collection="customers"), ("customers", "c1", "update", [{"op": "replace", "path": "/name", "value": "Eve"}])),
+        (
+            tom.op("j1", 9, {**mine, "customer": "c2"}, collection="jobs"),
+            ("jobs", "j1", "update", patch(customer="c2")),
+        ),
+        (tom.op("j1", 9, {**mine, "price": "1.00"}, collection="jobs"), ("jobs", "j1", "update", patch(price="1.00"))),
+        (tom.op("c1", 9, {"name": "Eve"}, collection="customers"), ("customers", "c1", "update", patch(name="Eve"))),
         (tom.op("l2", 9, {"job": "j1"}, collection="line_items"), ("line_items", "l2", "insert", {"job": "j1"})),
         (tom.op("l8", 9, {"job": "j2"}, collection="line_items"), ("line_items", "l8", "insert", {"job": "j2"})),
-        (tom.op("l8", 9, {"text": "nobody's"}, collection="line_items"), ("line_items", "l8", "insert", {"text": "nobody's"})),
-        (tom.op("l1", 9, {"job": "j2"}, collection="line_items"), ("line_items", "l1", "update", [{"op": "replace", "path": "/job", "value": "j2"}])),
-    ):  # fmt: skip
+        (tom.op("l8", 9, {"text": "x"}, collection="line_items"), ("line_items", "l8", "insert", {"text": "x"})),
+        (tom.op("l1", 9, {"job": "j2"}, collection="line_items"), ("line_items", "l1", "update", patch(job="j2"))),
+    ):
         error = refusal(lambda op=op: tom.push(op))  # type: ignore[misc]
         (live_result,) = push(tom.actor, [Op(1_000_000 + op.op_id, None, *same[:3], None, same[3])])
         assert (str(error.code), error.message, error.field) == (
@@ -114,7 +121,7 @@ def test_codes_and_words_are_those_of_the_socket(service: Tenant, tom: Member) -
     )
 
 
-def test_an_upsert_leaves_what_its_maker_does_not_see_as_it_is(service: Tenant, tom: Member, office: Door) -> None:
+def test_an_upsert_keeps_what_its_user_does_not_see(service: Tenant, tom: Member, office: Door) -> None:
     one = Holder(tom).sync()
     tom.put("j1", 6, {"title": "Mended", "technician": "tom", "customer": "c1"}, collection="jobs")
     found = row(service, "jobs", "j1")
@@ -129,8 +136,8 @@ def test_an_upsert_leaves_what_its_maker_does_not_see_as_it_is(service: Tenant, 
     }
     assert whole.body == encode(decode(whole.body))
     assert one.sync().documents()["jobs", "j1"] == {"title": "Mended", "technician": "tom", "customer": "c1"}
-    assert one.told[-1].device == tom.actor.device_id
-    # A key that is left out is emptied, as far as it is theirs.
+    assert one.received[-1].device == tom.actor.device_id
+    # An omitted key is cleared if the user may write it.
     push(
         Actor(service.pk, "olga"),
         [Op(1, None, "jobs", "j6", "insert", None, {"title": "t", "technician": "tom", "price": "9.00"})],
@@ -142,7 +149,7 @@ def test_an_upsert_leaves_what_its_maker_does_not_see_as_it_is(service: Tenant, 
     ) == ("9.00", "9.00")
 
 
-def test_bytes_are_kept_as_sent_where_everything_may_be_written(service: Tenant, tom: Member, office: Door) -> None:
+def test_documents_are_stored_as_sent_if_everything_is_writable(service: Tenant, tom: Member, office: Door) -> None:
     odd = b"\xbf\x64text\x61a\x63job\x62j1\x64free\xf9\x3e\x00\xff"
     tom.put("l1", 2, odd, collection="line_items")
     tom.put("l5", 1, odd, collection="line_items")
@@ -150,14 +157,15 @@ def test_bytes_are_kept_as_sent_where_everything_may_be_written(service: Tenant,
     assert refusal(lambda: tom.put("j1", 9, b"\x83\x01\x02\x03", collection="jobs")).code == "bad_value"
 
 
-def test_keys_that_are_shown_and_locked_stay_as_they_are(service: Tenant, office: Door) -> None:
+def test_read_only_keys_keep_their_values(service: Tenant, office: Door) -> None:
     make_profile(service, "clerk", {"job": {"can_update": True, "can_create": True, "writable_fields": ["title"]}})
     one = Member(service, make_member(service.profiles.get(name="clerk"), "clara"))
     stored = decode(row(service, "jobs", "j1").entity_cbor or b"")
     one.put("j1", 6, {**stored, "title": "New"}, collection="jobs")
     assert decode(row(service, "jobs", "j1").entity_cbor or b"") == {**stored, "title": "New"}
     for name, value in (("price", "1.00"), ("undeclared", "z"), ("extra", 1)):
-        error = refusal(lambda name=name, value=value: one.put("j1", 7, {**stored, name: value}, collection="jobs"))  # type: ignore[misc]
+        changed = {**stored, name: value}
+        error = refusal(lambda changed=changed: one.put("j1", 7, changed, collection="jobs"))  # type: ignore[misc]
         assert (error.code, error.field) == ("forbidden", name)
     for name in ("price", "undeclared"):
         left = {key: value for key, value in stored.items() if key != name}
@@ -167,9 +175,7 @@ def test_keys_that_are_shown_and_locked_stay_as_they_are(service: Tenant, office
     assert row(service, "jobs", "j7").get("title") == "t"
 
 
-def test_an_older_op_that_the_policy_lets_through_leaves_locked_keys_to_the_server(
-    service: Tenant, tom: Member, office: Door
-) -> None:
+def test_an_older_op_that_the_policy_accepts_keeps_read_only_keys(service: Tenant, tom: Member, office: Door) -> None:
     ObjectMetadata.objects.filter(tenant=service, object_name="job").update(conflict_policy="last_write_wins")
     publish(service.pk)
     service.refresh_from_db()
@@ -186,7 +192,7 @@ def test_an_older_op_that_the_policy_lets_through_leaves_locked_keys_to_the_serv
     }
 
 
-def test_what_a_member_sees_already_adds_no_change(service: Tenant, tom: Member, office: Door) -> None:
+def test_a_document_equal_to_what_the_user_sees_adds_no_change(service: Tenant, tom: Member, office: Door) -> None:
     service.refresh_from_db()
     head = service.cursor
     tom.put("j1", 9, b"\xbf\x68customer\x62c1\x65title\x63Fix\x6atechnician\x63tom\xff", collection="jobs")
@@ -196,7 +202,7 @@ def test_what_a_member_sees_already_adds_no_change(service: Tenant, tom: Member,
     assert service.cursor == head
 
 
-def test_a_conflict_shows_what_the_member_may_read_on_every_door(
+def test_a_conflict_shows_only_readable_fields_on_every_protocol(
     service: Tenant, tom: Member, office: Door, client: Any
 ) -> None:
     Holder(tom).sync()
@@ -226,7 +232,7 @@ def test_a_conflict_shows_what_the_member_may_read_on_every_door(
     assert not [word for word in ("9.00", "price", "y1y") if word in text]
 
 
-def test_a_person_who_settles_a_conflict_for_a_member_writes_nothing_they_did_not_see(
+def test_resolving_a_members_conflict_writes_only_fields_the_member_could_write(
     service: Tenant, tom: Member, office: Door
 ) -> None:
     ObjectMetadata.objects.filter(tenant=service, object_name="job").update(conflict_policy="manual")
@@ -245,14 +251,14 @@ def test_a_member_publishes_no_collections(service: Tenant, tom: Member) -> None
     assert not ObjectMetadata.objects.filter(tenant=service, table_name="surprises").exists()
 
 
-def test_an_op_that_was_accepted_stays_acknowledged_when_rights_shrink(service: Tenant, tom: Member) -> None:
+def test_an_accepted_op_stays_acknowledged_when_access_shrinks(service: Tenant, tom: Member) -> None:
     op = tom.op("j1", 6, {"title": "Mended", "technician": "tom", "customer": "c1"}, collection="jobs")
     tom.push(op)
     AccessRule.objects.get(object_name="job").delete()
     assert tom.push(op).acknowledged == op.op_id
 
 
-def test_rights_that_change_between_the_check_and_the_work_are_noticed(service: Tenant) -> None:
+def test_access_that_changes_between_check_and_work_is_noticed(service: Tenant) -> None:
     one = Door(service)
     service.refresh_from_db()
     member = Member(service, one.user)
@@ -275,7 +281,7 @@ def test_rights_that_change_between_the_check_and_the_work_are_noticed(service: 
     assert list(found) == ["c1"]
 
 
-def test_who_is_no_member_any_more_is_kept_out_of_every_call(service: Tenant, tom: Member) -> None:
+def test_a_former_member_is_rejected_by_every_call(service: Tenant, tom: Member) -> None:
     http = Http(service, user=tom.user)
     assert http.pull()[0] == 200
     Membership.objects.filter(user=tom.user).delete()

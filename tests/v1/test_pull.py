@@ -1,4 +1,4 @@
-"""Pages of a pull: whole beside a publish, bounded in bytes, deaf to nonsense."""
+"""Pages of a pull: complete during a publish, bounded in bytes, robust against unknown names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ PAGE_BYTES = 8_388_608
 
 
 def ahead_of_the_log(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> None:
-    """Do something between the moment a pull learns the schema and the moment it reads the log, once."""
+    """Run `work` once between the moment a pull reads the schema and the moment it reads the log."""
     read, done = pulling._log, []
 
     def late(*args: Any, **more: Any) -> Any:
@@ -41,9 +41,7 @@ def rest(door: Door, since: int) -> list[Any]:
     return found
 
 
-def test_changes_of_a_type_published_meanwhile_are_not_passed_over(
-    notes: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changes_of_a_type_published_meanwhile_are_not_skipped(notes: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = Door(notes), Door(notes)
     since = one.pull(0).next_cursor
 
@@ -56,9 +54,7 @@ def test_changes_of_a_type_published_meanwhile_are_not_passed_over(
     assert [(op.collection, op.entity_id) for op in rest(one, since)] == [("tasks", "t1")]
 
 
-def test_a_field_published_meanwhile_is_in_the_documents_it_was_written_to(
-    notes: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_field_published_meanwhile_is_in_its_documents(notes: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     one, live = Door(notes), Pusher(notes)
     since = one.pull(0).next_cursor
 
@@ -73,8 +69,8 @@ def test_a_field_published_meanwhile_is_in_the_documents_it_was_written_to(
     assert b"colour" in op.body
 
 
-def test_a_page_of_records_that_live_clients_wrote_ends_within_its_bytes(notes: Tenant) -> None:
-    """Whatever a patch changes, the whole record goes into the page: 300 small ones would make 27 MB."""
+def test_a_page_of_records_from_live_clients_is_bounded_in_bytes(notes: Tenant) -> None:
+    """Each patch puts the whole record into the page: 300 small patches would make 27 MB."""
     live, one = Pusher(notes), Door(notes)
     live.ok(live.insert("notes", "n1", body="x" * 90_000))
     for n in range(300):
@@ -91,7 +87,7 @@ def test_a_page_of_records_that_live_clients_wrote_ends_within_its_bytes(notes: 
 
 
 @pytest.mark.parametrize("name", ["\0", "no\0te", "unknown"])
-def test_names_that_no_collection_has_are_no_trouble(notes: Tenant, name: str) -> None:
+def test_unknown_collection_names_are_ignored(notes: Tenant, name: str) -> None:
     Door(notes).put("n1", 1, {"title": "a"})
     prune(notes.pk, 0, 0)
     assert Http(notes).pull(0, collections=[name])[0] == 200

@@ -1,4 +1,4 @@
-"""Pushes and pulls of CBOR clients at the use-cases, beside live clients' ops."""
+"""Pushes and pulls of CBOR clients at the use-case level, together with live clients' ops."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ Make = Callable[[], Door]
 ODD = bytes.fromhex("bf657469746c6561416661746f6d6963f97e016378797ac11a51000000ff")
 
 
-def test_bytes_come_back_as_they_went_and_declared_fields_are_columns(door: Make, notes: Tenant) -> None:
+def test_documents_round_trip_and_declared_fields_are_columns(door: Make, notes: Tenant) -> None:
     one = door()
     assert one.put("n1", 1_700_000_000_000, ODD).acknowledged == 1
     assert values(notes, "notes", "n1") == {"title": "A"}
@@ -42,7 +42,7 @@ def test_bytes_come_back_as_they_went_and_declared_fields_are_columns(door: Make
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bodies=st.lists(st.one_of(loose(), st.binary(max_size=20)), min_size=1, max_size=5))
-def test_any_bytes_round_trip(notes: Tenant, bodies: list[bytes]) -> None:
+def test_any_document_round_trips(notes: Tenant, bodies: list[bytes]) -> None:
     one = Door(notes)
     start = one.pull(0).next_cursor
     sent = []
@@ -67,9 +67,7 @@ def test_a_live_edit_changes_its_key_and_keeps_the_others(door: Make, notes: Ten
     assert values(notes, "notes", "n1") == {"title": "C"}
 
 
-def test_a_record_of_live_clients_is_served_as_its_columns_as_they_were_after_each_change(
-    door: Make, notes: Tenant
-) -> None:
+def test_a_record_of_live_clients_is_served_as_its_columns_after_each_change(door: Make, notes: Tenant) -> None:
     live, one = Pusher(notes), door()
     live.ok(live.insert("notes", "n1", title="A", price="1.50", attrs={"a": [1]}))
     live.ok(live.update("notes", "n1", 1, title="B"))
@@ -87,7 +85,7 @@ def test_a_record_of_live_clients_is_served_as_its_columns_as_they_were_after_ea
         ]
 
 
-def test_deletes_tombstones_and_revival_by_a_higher_version(door: Make, notes: Tenant) -> None:
+def test_deletes_tombstones_and_restore_by_a_higher_version(door: Make, notes: Tenant) -> None:
     one, live = door(), Pusher(notes)
     one.put("n1", 1, {"title": "A"})
     one.put("n1", 2, None)
@@ -102,7 +100,7 @@ def test_deletes_tombstones_and_revival_by_a_higher_version(door: Make, notes: T
     assert one.put("n2", 7, {"title": "older"}).conflicts[0].version == 7
 
 
-def test_an_op_is_applied_once_however_often_it_comes(door: Make, notes: Tenant) -> None:
+def test_an_op_sent_many_times_is_applied_once_per_device(door: Make, notes: Tenant) -> None:
     one = door()
     first, second = one.op("n1", 1, {"title": "A"}), one.op("n1", 2, {"title": "B"})
     one.push(first, second, first)
@@ -118,7 +116,7 @@ def test_an_op_is_applied_once_however_often_it_comes(door: Make, notes: Tenant)
     assert EntityChange.objects.filter(tenant=notes).count() <= 1
 
 
-def test_an_upsert_of_the_same_bytes_adds_no_change_and_is_known_for_ever(door: Make, notes: Tenant) -> None:
+def test_an_upsert_of_the_same_document_adds_no_change_and_stays_known(door: Make, notes: Tenant) -> None:
     one, other = door(), door()
     one.put("n1", 1, {"title": "A"})
     echo = other.op("n1", 1, {"title": "A"})
@@ -129,9 +127,7 @@ def test_an_upsert_of_the_same_bytes_adds_no_change_and_is_known_for_ever(door: 
     assert values(notes, "notes", "n1") == {"title": "B"}
 
 
-def test_conflicts_are_kept_once_and_end_when_the_op_comes_again_with_a_higher_version(
-    door: Make, notes: Tenant
-) -> None:
+def test_conflicts_are_stored_once_and_end_when_the_op_is_sent_with_a_higher_version(door: Make, notes: Tenant) -> None:
     one, other = door(), door()
     make_object_type(notes, "asked", {"title": "text"}, conflict_policy="manual", table_name="asked")
     publish(notes.pk)
@@ -180,7 +176,7 @@ def test_each_policy(db: None, settings: object, policy: str, merges: bool, outc
     assert Conflict.objects.filter(tenant=tenant).count() == conflicts
 
 
-def test_a_conflict_is_over_too_when_its_op_comes_again_and_changes_nothing(db: None) -> None:
+def test_a_conflict_also_ends_when_its_op_is_sent_again_and_changes_nothing(db: None) -> None:
     tenant = make_tenant()
     make_notes(tenant, "manual")
     a, b = Door(tenant), Door(tenant)
@@ -192,7 +188,7 @@ def test_a_conflict_is_over_too_when_its_op_comes_again_and_changes_nothing(db: 
     assert (conflict.state, conflict.resolution) == ("settled", "superseded")
 
 
-def test_no_version_leaves_others_none_above_it(door: Make, notes: Tenant) -> None:
+def test_a_version_that_leaves_no_room_above_it_is_rejected(door: Make, notes: Tenant) -> None:
     one, live = door(), Pusher(notes)
     for version in (2**62 + 1, 2**63 - 1):
         with pytest.raises(EntityRejected) as refused:
@@ -205,7 +201,7 @@ def test_no_version_leaves_others_none_above_it(door: Make, notes: Tenant) -> No
     assert values(notes, "notes", "n1") == {"title": "C"}
 
 
-def test_a_push_is_all_or_nothing_when_an_op_cannot_be(door: Make, notes: Tenant) -> None:
+def test_a_push_with_an_invalid_op_is_rejected_as_a_whole(door: Make, notes: Tenant) -> None:
     one = door()
     for bad in (
         one.op("n2", 1, {"number": "no number"}),
@@ -222,7 +218,7 @@ def test_a_push_is_all_or_nothing_when_an_op_cannot_be(door: Make, notes: Tenant
     assert values(notes, "notes", "n3") == {"due": "2023-11-14T22:13:20.500000Z", "price": "1.50"}
 
 
-def test_a_collection_nobody_knows_is_published_where_the_tenant_wants_it(door: Make, notes: Tenant) -> None:
+def test_an_unknown_collection_is_published_if_the_tenant_allows_it(door: Make, notes: Tenant) -> None:
     one = door()
     TenantSettings.objects.create(tenant=notes, unknown_collections="publish")
     one.put("p1", 1, ODD, collection="photos")
@@ -232,7 +228,7 @@ def test_a_collection_nobody_knows_is_published_where_the_tenant_wants_it(door: 
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
-def test_pages_concatenate_to_the_log_and_filters_move_on(door: Make, notes: Tenant, limit: int) -> None:
+def test_pages_concatenate_to_the_log_and_filters_advance(door: Make, notes: Tenant, limit: int) -> None:
     one, live = door(), Pusher(notes)
     for n in range(10):
         one.put(f"n{n % 3}", n + 1, {"title": str(n)})
@@ -254,7 +250,7 @@ def test_pages_concatenate_to_the_log_and_filters_move_on(door: Make, notes: Ten
     assert page.next_cursor == notes.cursor
 
 
-def test_a_pruned_cursor_is_invalid_and_a_fresh_start_gets_everything(door: Make, notes: Tenant) -> None:
+def test_a_pruned_cursor_is_invalid_and_a_restart_receives_everything(door: Make, notes: Tenant) -> None:
     one, live = door(), Pusher(notes)
     for n in range(6):
         one.put(f"n{n}", 5, {"title": str(n), "more": n})
