@@ -18,7 +18,9 @@ pytestmark = pytest.mark.django_db
 
 
 def lines_of(tenant, table):
-    found = [(segment.schema_version, decode_line(line)) for segment in read(tenant.pk, 0).segments for line in segment.lines]
+    found = [
+        (segment.schema_version, decode_line(line)) for segment in read(tenant.pk, 0).segments for line in segment.lines
+    ]
     return [(version, line) for version, line in found if line["table"] == table]
 
 
@@ -82,7 +84,7 @@ def test_publishes_and_pushes_share_one_gap_free_log():
     publish(tenant.pk)
     pusher.ok(pusher.update("notes", "n", 1, extra="2026-01-01"))
     found = read(tenant.pk, 0)
-    assert [(segment.schema_version, len(run.lines)) for run in found.segments] == [(1, 2), (2, 2)]
+    assert [(segment.schema_version, len(segment.lines)) for segment in found.segments] == [(1, 2), (2, 2)]
     assert verify_log(tenant.pk).problems == []
 
 
