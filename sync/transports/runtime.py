@@ -145,7 +145,7 @@ class Runtime:
         self.members[device_id] = member
         if older is not None and older is not member:
             older.fail(Code.REPLACED, "A newer connection from this device has replaced this one.")
-        self._notifier.tell_connected(device_id)
+        self._notifier.notify_connected(device_id)
 
     def forget(self, member: Member) -> None:
         """Remove a closed connection."""
@@ -216,7 +216,12 @@ class Runtime:
         self.hub.access_changed(tenant_id)
 
     def _settled(self, sender: object, settled: Settled, **_: object) -> None:
-        if settled.device_id is not None and not settled.device_notified and self._loop is not None and not self._loop.is_closed():
+        if (
+            settled.device_id is not None
+            and not settled.device_notified
+            and self._loop is not None
+            and not self._loop.is_closed()
+        ):
             notification = {
                 "conflict": settled.conflict,
                 "resolution": settled.resolution,

@@ -134,9 +134,7 @@ def _shown(conflict: Conflict, tenant_view: TenantView) -> dict[str, Any]:
     visible = not tenant_view.channel.filtered or (
         spec is not None and seen_record(tenant_view, spec, conflict.record_id) is not None
     )
-    seen = guard.readable_view(
-        conflict_view(conflict), tenant_view.channel.rules, conflict.table_name, visible=visible
-    )
+    seen = guard.readable_view(conflict_view(conflict), tenant_view.channel.rules, conflict.table_name, visible=visible)
     names = (
         "op",
         "base_version",
