@@ -187,7 +187,7 @@ class Client:
         if (spool := chosen.spool) is None:
             return
         try:
-            while (frame := await self._runtime.pool.run(spool.take)) is not None:
+            while (frame := await self._runtime.pool.run(spool.next_frame)) is not None:
                 await self._buffer.room()
                 self._buffer.put(frame)
         finally:
