@@ -1,6 +1,6 @@
 /** Shared state of all views: the replica, the types and layouts, the status, and drafts. Views subscribe to topics. */
 
-import { containing } from '../sdk/likeness.js';
+import { containing } from '../sdk/index.js';
 import { titleField, titleOf } from './forms/titles.js';
 import { address } from './router.js';
 import { canCreate, formRights } from './sync/rights.js';
@@ -10,10 +10,10 @@ import { dropFixes } from './views/fix.js';
 /**
  * @typedef {import('../sdk/index.js').Moat} Moat
  * @typedef {import('../sdk/index.js').Changed} Changed
- * @typedef {import('../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../sdk/types.js').Field} Field
- * @typedef {import('../sdk/types.js').Layout} Layout
- * @typedef {import('../sdk/types.js').Status} Status
+ * @typedef {import('../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../sdk/index.js').Field} Field
+ * @typedef {import('../sdk/index.js').Layout} Layout
+ * @typedef {import('../sdk/index.js').Status} Status
  * @typedef {import('./forms/edit.js').Edit} Edit
  * @typedef {'definitions' | 'status' | 'changed' | 'overlays' | 'drafts' | 'rights'} Topic
  */

@@ -1,6 +1,7 @@
 /** Logging in and out over HTTP, and which server that is. */
 
 import { MoatError } from './errors.js';
+import { words } from './words.js';
 
 const THIS_MACHINE = new Set(['localhost', '127.0.0.1', '[::1]']);
 
@@ -15,10 +16,10 @@ export function serverAddress(text) {
   try {
     url = new URL(/^\s*[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text.trim()}`);
   } catch {
-    throw new MoatError('bad_server', 'This is not the address of a server. It looks like https://moat.example.');
+    throw new MoatError('bad_server', words.badAddress);
   }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && THIS_MACHINE.has(url.hostname))) throw new MoatError('bad_server', 'The address of the server must begin with https://.');
-  if (url.username || url.password) throw new MoatError('bad_server', 'The address of the server must hold no user and no password.');
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && THIS_MACHINE.has(url.hostname))) throw new MoatError('bad_server', words.addressNotHttps);
+  if (url.username || url.password) throw new MoatError('bad_server', words.addressWithPassword);
   return url.origin;
 }
 
@@ -37,11 +38,11 @@ async function post(url, token, body, request) {
       headers: { 'Content-Type': 'application/json', ...(token ? { Authorization: `Bearer ${token}` } : {}) },
     });
   } catch (error) {
-    throw new MoatError('network', `The server cannot be reached: ${String(error)}`);
+    throw new MoatError('network', words.unreachable(error));
   }
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new MoatError(answer.code ?? 'network', answer.message ?? `The server answered ${response.status}.`, { field: answer.field, details: answer });
+  if (!response.ok) throw new MoatError(answer.code ?? 'network', answer.message ?? words.badStatus(response.status), { field: answer.field, details: answer });
   return answer;
 }
 
@@ -76,18 +77,18 @@ export async function revokeToken(server, token, request = fetch) {
  * @returns {Promise<{results: any[], next: string | null}>}
  */
 export async function requestHistory(server, token, { table, id, cursor, limit = 50 }, request = fetch) {
-  if (!token) throw new MoatError('network', 'Log in to see earlier changes.');
+  if (!token) throw new MoatError('network', words.signInForHistory);
   const query = new URLSearchParams({ limit: String(limit), ...(cursor ? { cursor } : {}) });
   const url = `${server}/api/records/${encodeURIComponent(table)}/${encodeURIComponent(id)}/history/?${query}`;
   let response;
   try {
     response = await request(url, { credentials: 'omit', headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(20_000) });
   } catch (error) {
-    throw new MoatError('network', `The server cannot be reached: ${String(error)}`);
+    throw new MoatError('network', words.unreachable(error));
   }
   const answer = await response.json().catch(() => ({}));
   // A record that is only here has no history there yet.
   if (response.status === 404) return { results: [], next: null };
-  if (!response.ok) throw new MoatError(answer.code ?? 'network', answer.message ?? `The server answered ${response.status}.`);
+  if (!response.ok) throw new MoatError(answer.code ?? 'network', answer.message ?? words.badStatus(response.status));
   return answer;
 }

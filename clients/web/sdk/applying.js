@@ -5,6 +5,7 @@ import { MoatError } from './errors.js';
 import { Folded, foldChanges } from './fold.js';
 import { parseChanges } from './lines.js';
 import { fromCell, toCell } from './values.js';
+import { words } from './words.js';
 
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./replica.js').RowsFrame} RowsFrame */
@@ -36,7 +37,7 @@ export function applyLines(replica, lines, replaying, touched) {
 export function applyRows(replica, frame, touched) {
   const table = replica.schema.tables.get(frame.table);
   const unknown = table ? frame.columns.find((column) => !table.columns.includes(column)) : frame.table;
-  if (!table || unknown) throw new MoatError('schema', `rows under another schema: ${unknown}`);
+  if (!table || unknown) throw new MoatError('schema', words.otherSchema(String(unknown)));
   const folded = new Folded();
   for (const line of frame.lines) {
     const values = JSON.parse(line);
@@ -68,7 +69,7 @@ export function writeFolded({ sql, overlays }, table, folded, touched) {
     if (!update) updates.set(key, update = updateOf(table, names));
     const values = update.codecs.map((field) => toCell(field, patch[field.name]));
     values.push(id);
-    if (sql.run(update.sql, values) !== 1) throw new MoatError('diverged', `${table.name}/${id} is changed but missing`);
+    if (sql.run(update.sql, values) !== 1) throw new MoatError('diverged', words.changedButMissing(table.name, id));
   }
   const ids = touched.of(table.name);
   for (const id of folded.gone) ids.add(id);
@@ -93,7 +94,7 @@ const jsonOf = ({ sql, schema }) => (name, id, field) => {
   const codec = schema.tables.get(name)?.byName.get(field);
   if (!codec) return undefined;
   const row = sql.first(`SELECT ${quote(field)} FROM main.${quote(name)} WHERE "id" = ?`, [id]);
-  if (!row) throw new MoatError('diverged', `${name}/${id} is changed but missing`);
+  if (!row) throw new MoatError('diverged', words.changedButMissing(name, id));
   return fromCell(codec, row[0]);
 };
 

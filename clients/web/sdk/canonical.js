@@ -1,5 +1,7 @@
 /** RFC 8785 (JCS): the one text of a JSON value. ECMAScript's own number and string forms are the canonical ones. */
 
+import { words } from './words.js';
+
 /** A lone surrogate: it has no UTF-8. */
 const LONE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
 
@@ -11,15 +13,15 @@ const LONE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uD
 export function canonical(value) {
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number') {
-    if (!Number.isFinite(value)) throw new TypeError('not a finite number');
+    if (!Number.isFinite(value)) throw new TypeError(words.notFinite);
     return JSON.stringify(value);
   }
   if (typeof value === 'string') {
-    if (LONE.test(value)) throw new TypeError('lone surrogate');
+    if (LONE.test(value)) throw new TypeError(words.loneSurrogate);
     return JSON.stringify(value);
   }
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value !== 'object') throw new TypeError(`${typeof value} is not JSON`);
+  if (typeof value !== 'object') throw new TypeError(words.notJson(typeof value));
   const object = /** @type {Record<string, unknown>} */ (value);
   const keys = Object.keys(object).filter((key) => object[key] !== undefined).sort();
   return `{${keys.map((key) => `${canonical(key)}:${canonical(object[key])}`).join(',')}}`;

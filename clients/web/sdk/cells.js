@@ -1,6 +1,7 @@
 /** Values on their way into statements and out of rows: the wasm exports are called directly, and one arena holds what is bound. */
 
 import { MoatError } from './errors.js';
+import { words } from './words.js';
 
 /** @typedef {import('./sql.js').Value} Value */
 
@@ -67,10 +68,10 @@ export class Cells {
       } else if (typeof value === 'boolean') {
         code = x.sqlite3_bind_int(statement, i + 1, value ? 1 : 0);
       } else {
-        throw new MoatError('sql', `a ${typeof value} is not a value of SQLite`);
+        throw new MoatError('sql', words.notStorable(typeof value));
       }
     }
-    if (code) throw new MoatError('sql', `binding: ${this.sqlite3.capi.sqlite3_js_rc_str(code)}`);
+    if (code) throw new MoatError('sql', words.cannotBind(this.sqlite3.capi.sqlite3_js_rc_str(code)));
     const count = x.sqlite3_bind_parameter_count(statement);
     for (let i = values.length; i < count; i++) x.sqlite3_bind_null(statement, i + 1);
   }

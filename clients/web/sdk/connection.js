@@ -1,6 +1,7 @@
 /** PURE: the life of the connection: opening, hello, heartbeat, giving up and trying again. `Engine` adds what is said on it. */
 
 import { backoff } from './backoff.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').SyncState} SyncState */
 /** @typedef {import('./types.js').Phase} Phase */
@@ -23,8 +24,8 @@ export const FINAL = {
 /** What a close code says when the `error` before it was lost on the way. */
 /** @type {Record<number, [string, string]>} */
 const CLOSED = {
-  4401: ['bad_token', 'The server does not know this device any more. Log in again.'], 4403: ['forbidden', 'This user has no access.'],
-  4409: ['replaced', 'Another window or browser is connected as this device.'], 4426: ['protocol', 'The server no longer speaks this version. Load the page again.'],
+  4401: ['bad_token', words.unknownDevice], 4403: ['forbidden', words.noAccess],
+  4409: ['replaced', words.replaced], 4426: ['protocol', words.oldVersion],
 };
 
 export class Connection {
@@ -46,7 +47,7 @@ export class Connection {
   /** @type {number | null} seconds the server asked to wait */
   retryAfter = null;
   now = 0;
-  heard = 0;
+  lastReceived = 0;
   /** When the present attempt began. */
   #begun = 0;
   /** @type {number | null} when `wake` asked for a sign of life */
@@ -97,7 +98,7 @@ export class Connection {
   hello() {
     const { schema_version, cursor, state_hash, server_epoch, channel } = this.state;
     this.connected = true;
-    this.heard = this.now;
+    this.lastReceived = this.now;
     this.send({
       type: 'hello', protocol: PROTOCOL, token: this.token, device: this.device, schema_version, cursor, state_hash: state_hash || null,
       ...(server_epoch ? { server_epoch } : {}), ...(channel ? { channel } : {}), client: this.client,
@@ -160,7 +161,7 @@ export class Connection {
     if (waits || (this.phase === 'halted' && this.problem?.code === 'replaced')) return this.connect();
     if (this.phase === 'connecting' && this.now - this.#begun >= WAKE_MS) return this.#again();
     if (!this.ready || this.#asked !== null) return undefined;
-    if (this.now - this.heard > SILENCE_MS) return this.#again();
+    if (this.now - this.lastReceived > SILENCE_MS) return this.#again();
     this.#asked = this.now;
     this.send({ type: 'ping', ref: this.nextRef() });
     return void this.out.push({ do: 'timer', name: 'wake', ms: WAKE_MS });
@@ -169,7 +170,7 @@ export class Connection {
   #outlived() {
     const asked = this.#asked;
     this.#asked = null;
-    if (asked !== null && this.heard < asked) this.#again();
+    if (asked !== null && this.lastReceived < asked) this.#again();
   }
 
   /** Give the connection up and make another at once. */
@@ -178,9 +179,9 @@ export class Connection {
     this.connect();
   }
 
-  /** Ask for a sign of life when nothing was heard for a while; without one the socket is dead, whatever it says itself. */
+  /** Ask for a sign of life when nothing was lastReceived for a while; without one the socket is dead, whatever it says itself. */
   #heartbeat() {
-    const silence = this.now - this.heard;
+    const silence = this.now - this.lastReceived;
     if (silence > SILENCE_MS) return this.drop();
     if (silence >= HEARTBEAT_MS / 2) this.send({ type: 'ping', ref: this.nextRef() });
     this.out.push({ do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS });
@@ -203,7 +204,7 @@ export class Connection {
   }
 
   /** Return what is to be done, and forget it. */
-  take() {
+  drain() {
     return this.out.splice(0);
   }
 

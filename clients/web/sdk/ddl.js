@@ -2,6 +2,7 @@
 
 import { toCell } from './values.js';
 import { MoatError } from './errors.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').Field} Field */
 
@@ -47,7 +48,7 @@ const AFFINITY = { integer: 'INTEGER', boolean: 'INTEGER', real: 'REAL', decimal
  * @returns {string}
  */
 export function quote(name) {
-  if (typeof name !== 'string' || !/^_?[a-z][a-z0-9_]{0,99}$/.test(name)) throw new MoatError('bad_name', `not a name: ${String(name)}`);
+  if (typeof name !== 'string' || !/^_?[a-z][a-z0-9_]{0,99}$/.test(name)) throw new MoatError('bad_name', words.invalidName(name));
   return `"${name}"`;
 }
 
@@ -56,7 +57,7 @@ export function quote(name) {
  * @returns {string}
  */
 function tableName(table) {
-  if (LOCAL_NAMES.has(table) || table.startsWith('_') || table.startsWith('sqlite_')) throw new MoatError('bad_name', `${table} is reserved`);
+  if (LOCAL_NAMES.has(table) || table.startsWith('_') || table.startsWith('sqlite_')) throw new MoatError('bad_name', words.reserved(table));
   return quote(table);
 }
 
@@ -129,7 +130,7 @@ export function commandSql(command) {
       ...[table, `_patched_${table}`].map((name) => `ALTER TABLE ${quote(name)} DROP COLUMN ${quote(field)}`),
     ];
     case 'retire_table': return [`DROP TABLE ${base}`, `DROP TABLE ${quote(`_patched_${table}`)}`];
-    default: throw new MoatError('unknown_command', `schema command ${String(command.command)}`);
+    default: throw new MoatError('unknown_command', words.unknownCommand(command.command));
   }
 }
 

@@ -13,6 +13,7 @@ import { FINAL } from './connection.js';
 import { Pushing } from './pushing.js';
 import { Repairing } from './repairing.js';
 import { Revisions } from './revisions.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').SyncState} SyncState */
 /** @typedef {import('./types.js').Phase} Phase */
@@ -24,7 +25,7 @@ import { Revisions } from './revisions.js';
 export const FULL_CHANNEL = 'full';
 
 /** Errors that say what the connection is closed for, and that a fresh one mends at once. */
-const MOVED = new Set(['access_changed']);
+const RECONNECT = new Set(['access_changed']);
 
 export class Engine extends Repairing {
   head = 0;
@@ -48,9 +49,9 @@ export class Engine extends Repairing {
   #rows = null;
 
   /**
-   * @param {{state: SyncState, device: string | null, token: string | null, client: string, port: Port, random?: () => number}} options
+   * @param {{state: SyncState, device: string | null, token: string | null, client: string, port: Port, random: () => number}} options
    */
-  constructor({ state, device, token, client, port, random = Math.random }) {
+  constructor({ state, device, token, client, port, random }) {
     super(port, { state, device, token, client, random });
     this.pushing = new Pushing(port.pending);
   }
@@ -63,16 +64,16 @@ export class Engine extends Repairing {
   handle(event, now) {
     this.now = now;
     const handler = this.#handlers[event.on];
-    if (!handler) throw new Error(`unknown event ${event.on}`);
+    if (!handler) throw new Error(words.unknownEvent(event.on));
     try {
       handler(event);
     } catch (error) {
       // A frame that is not what the protocol says. What it left half done is forgotten with the connection.
-      this.take();
+      this.drain();
       this.problem = { code: 'malformed', message: String(error) };
       this.drop();
     }
-    return this.take();
+    return this.drain();
   }
 
   /** @type {Record<string, (event: any) => void>} */
@@ -129,7 +130,7 @@ export class Engine extends Repairing {
    */
   #frame(envelope, lines) {
     if (!this.connected) return;
-    this.heard = this.now;
+    this.lastReceived = this.now;
     const { verification } = this;
     if (verification?.owns(envelope) && (envelope.type === 'verify' || envelope.type === 'rows')) return this.verifying(verification, envelope, lines);
     switch (envelope.type) {
@@ -161,14 +162,14 @@ export class Engine extends Repairing {
     if (envelope.settled?.length) this.out.push({ do: 'settled', conflicts: envelope.settled });
     if (envelope.chain === 'epoch' || envelope.chain === 'ahead') return this.#restored(envelope.chain);
     const { tenant, channel, server_epoch } = envelope;
-    if (this.state.tenant && this.state.tenant !== tenant) return this.giveUp('other_tenant', `This replica belongs to ${this.state.tenant}, not to ${tenant}.`);
+    if (this.state.tenant && this.state.tenant !== tenant) return this.giveUp('other_tenant', words.otherTenant(this.state.tenant, tenant));
     if (this.state.cursor === 0) this.adopt({ tenant, channel, server_epoch, state_hash: genesis(server_epoch, tenant, channel === FULL_CHANNEL ? null : channel) });
     this.subscribe();
   }
 
   /** @param {string} chain */
   #restored(chain) {
-    this.giveUp(chain, 'The server was restored from a backup or replaced. Your unsent edits are kept. Start over to take the server’s data again.');
+    this.giveUp(chain, words.restored);
   }
 
   /**
@@ -286,7 +287,7 @@ export class Engine extends Repairing {
   /** @param {Envelope} envelope */
   #schema(envelope) {
     if (envelope.ref !== this.#schemaRef) return;
-    this.#revisions.take({ from: this.state.schema_version, to: envelope.to, revisions: envelope.revisions });
+    this.#revisions.add({ from: this.state.schema_version, to: envelope.to, revisions: envelope.revisions });
     this.#schemaRef = 0;
     if (this.#upgradeFor === 'subscribe') return this.subscribe();
     if (this.#upgradeFor === 'repair') return this.#upgradedForRepair(envelope.to);
@@ -389,7 +390,7 @@ export class Engine extends Repairing {
    */
   #pushed({ results, wait }, retryAfter) {
     if (results.length) this.out.push({ do: 'ack', results });
-    if (wait) this.out.push({ do: 'timer', name: 'push', ms: backoff(this.pushing.trouble, this.random, retryAfter) });
+    if (wait) this.out.push({ do: 'timer', name: 'push', ms: backoff(this.pushing.failures, this.random, retryAfter) });
     // The replica still holds what was answered as pending until it has taken in the `ack`; whoever runs that says `ops` then.
     else if (!results.length) this.#push();
   }
@@ -400,12 +401,12 @@ export class Engine extends Repairing {
   #error({ code, message, ref, retry_after: retryAfter = null }) {
     if (code === 'ahead' || code === 'epoch') return this.#restored(code);
     if (FINAL[code] && !(code === 'forbidden' && this.ready)) return this.giveUp(code, message);
-    if (ref !== undefined && ref === this.pushing.inFlight?.ref) return this.#pushed(this.pushing.refused(code, message), retryAfter);
+    if (ref !== undefined && ref === this.pushing.inFlight?.ref) return this.#pushed(this.pushing.rejected(code, message), retryAfter);
     if (this.verification?.owns({ ref })) return this.endVerification({ code, message });
     if (code === 'schema_behind') return this.#upgradeFirst();
     if (code === 'snapshot_gone') return this.connected ? this.subscribe() : undefined;
     this.retryAfter = retryAfter;
-    if (!MOVED.has(code)) this.problem = { code, message };
+    if (!RECONNECT.has(code)) this.problem = { code, message };
     // Whatever else went wrong, a fresh connection asks for exactly what the replica lacks.
     return this.drop();
   }

@@ -2,6 +2,7 @@
 
 import { MoatError } from './errors.js';
 import { applyPatch, pointerParts } from './patch.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').Change} Change */
 /** @typedef {import('./types.js').RecordValues} RecordValues */
@@ -50,7 +51,7 @@ export function foldChanges(changes, current, known = null) {
       folded.patches.delete(id);
       folded.gone.add(id);
     } else {
-      throw new MoatError('malformed', `unknown op ${String(op)}`);
+      throw new MoatError('malformed', words.unknownOp(op));
     }
   }
   return tables;
@@ -64,7 +65,7 @@ export function foldChanges(changes, current, known = null) {
 function foldUpdate(folded, { table, id, version, payload }, current) {
   let target = folded.rows.get(id);
   if (!target) {
-    if (folded.gone.has(id)) throw new MoatError('diverged', `${table}/${id} is changed after it was deleted`);
+    if (folded.gone.has(id)) throw new MoatError('diverged', words.changedAfterDelete(table, id));
     target = folded.patches.get(id);
     if (!target) folded.patches.set(id, target = {});
   }

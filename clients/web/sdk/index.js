@@ -10,40 +10,68 @@
 import { rightsOf } from './access.js';
 import { MoatError } from './errors.js';
 import { uuid7 } from './ids.js';
-import { List } from './list.js';
+import { List as OpenList } from './list.js';
+import { pageOrigin, watchPage } from './page.js';
 import { watch } from './watching.js';
+import { words } from './words.js';
 
-/** @typedef {import('./types.js').Status} Status */
-/** @typedef {import('./types.js').RecordValues} RecordValues */
-/** @typedef {import('./types.js').FindOptions} FindOptions */
-/** @typedef {import('./types.js').PatchOp} PatchOp */
-/** @typedef {import('./types.js').Overlay} Overlay */
-/** @typedef {import('./types.js').OverlayState} OverlayState */
-/** @typedef {import('./types.js').ObjectType} ObjectType */
-/** @typedef {import('./types.js').Layout} Layout */
-/** @typedef {import('./types.js').RecordState} RecordState */
-/** @typedef {import('./sql.js').Value} Value */
+/**
+ * @typedef {import('./types.js').Access} Access
+ * @typedef {import('./types.js').Choice} Choice
+ * @typedef {import('./types.js').Field} Field
+ * @typedef {import('./types.js').FindOptions} FindOptions
+ * @typedef {import('./types.js').Layout} Layout
+ * @typedef {import('./types.js').ObjectType} ObjectType
+ * @typedef {import('./types.js').Overlay} Overlay
+ * @typedef {import('./types.js').OverlayState} OverlayState
+ * @typedef {import('./types.js').PatchOp} PatchOp
+ * @typedef {import('./types.js').Phase} Phase
+ * @typedef {import('./types.js').RecordState} RecordState
+ * @typedef {import('./types.js').RecordValues} RecordValues
+ * @typedef {import('./types.js').Status} Status
+ * @typedef {import('./access.js').Rights} Rights
+ * @typedef {import('./list.js').List} List
+ * @typedef {import('./listing.js').ListOptions} ListOptions
+ * @typedef {import('./listing.js').ListUpdate} ListUpdate
+ * @typedef {import('./listing.js').ListUpdate} ListNews the name of ListUpdate until 0.1; removed in the next release
+ * @typedef {import('./sql.js').Value} Value
+ */
 /**
  * @typedef {{
  *   server?: string, name?: string, storage?: import('./storage/choose.js').Wanted, client?: string
- * }} OpenOptions `server`: origin, by default the page's own; in an app, whose pages come from no server, the one of the last `login` · `name`: of the replica, one per account on this browser · `storage`: by default the
- *   best that works here
+ * }} OpenOptions `server`: origin, by default the page’s own; in a native app, whose pages come from no server, that of
+ *   the last `login` · `name`: of the replica, one per account in this browser · `storage`: by default the best available
  */
-/** @typedef {string | {sql: string, params?: Value[] | Record<string, Value>} | FindOptions} Source SQL, or find options */
-/** @typedef {{op_id: number, table: string, id: string, op: string, payload: any, created_at: string, conflict: string, version: number, base: RecordValues | null, mine: RecordValues | null, theirs: RecordValues | null, fields: string[], by: string, at: string | null}} Conflict */
-/** @typedef {{equal: boolean, repaired: number, tables: Record<string, {count: number, server: number, equal: boolean}>, problem: {code: string, message: string} | null}} Verified */
-/** @typedef {{insert: (table: string, values: RecordValues) => string, update: (table: string, id: string, changes: RecordValues | PatchOp[]) => void, remove: (table: string, id: string) => void}} Transaction */
-/** @typedef {Record<string, string[] | null>} Changed tables and the ids that changed in them; null: too many to name */
+/** @typedef {string | {sql: string, params?: Value[] | Record<string, Value>} | FindOptions} Source SQL or find options */
+/**
+ * @typedef {{
+ *   op_id: number, table: string, id: string, op: string, payload: any, created_at: string, conflict: string,
+ *   version: number, base: RecordValues | null, mine: RecordValues | null, theirs: RecordValues | null,
+ *   fields: string[], by: string, at: string | null
+ * }} Conflict
+ * @typedef {{
+ *   equal: boolean, repaired: number, tables: Record<string, {count: number, server: number, equal: boolean}>,
+ *   problem: {code: string, message: string} | null
+ * }} Verified
+ * @typedef {{
+ *   insert: (table: string, values: RecordValues) => string,
+ *   update: (table: string, id: string, changes: RecordValues | PatchOp[]) => void,
+ *   remove: (table: string, id: string) => void
+ * }} Transaction
+ * @typedef {Record<string, string[] | null>} Changed tables and the IDs that changed in them; null if there are many
+ */
 
 export { MoatError, uuid7 };
+export { containing } from './likeness.js';
+export { clean } from './values.js';
 
 /**
  * Open the replica of this browser, whichever tab owns it. It syncs by itself from then on.
  * @param {OpenOptions} [options]
  * @returns {Promise<Moat>}
  */
-export async function open({ server = location.protocol.startsWith('http') ? location.origin : '', name = 'main', storage = 'auto', client = 'web' } = {}) {
-  if (!/^[a-z0-9-]{1,40}$/.test(name)) throw new MoatError('bad_name', 'The name of a replica is 1 to 40 of a-z, 0-9 and -.');
+export async function open({ server = pageOrigin(), name = 'main', storage = 'auto', client = 'web' } = {}) {
+  if (!/^[a-z0-9-]{1,40}$/.test(name)) throw new MoatError('bad_name', words.badReplicaName);
   const moat = new Moat({ server: server.replace(/\/$/, ''), name, storage, client });
   await moat.ready;
   return moat;
@@ -63,24 +91,18 @@ export class Moat {
   #lists = new Map();
   /** @type {Status | null} */
   #status = null;
-  // WebKit keeps a page that was left, with its worker and the lock: the next page would wait for ever. One that is shown again begins anew.
-  #leave = () => this.#worker.terminate();
-  #return = (/** @type {PageTransitionEvent} */ event) => { if (event.persisted) location.reload(); };
-  #wake = () => { if (document.visibilityState === 'visible') void this.#call('wake').catch(() => {}); };
-  /** The shell of an app (Capacitor) says so, perhaps before the page counts as visible. */
-  #resume = () => void this.#call('wake').catch(() => {});
+  #stopWatchingPage;
 
   /** @param {Required<OpenOptions>} options */
   constructor(options) {
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: `moat-${options.name}` });
-    this.#worker.onmessage = ({ data }) => this.#heard(data);
-    this.#worker.onerror = (event) => this.#failed(new MoatError('worker', event.message || 'The worker could not be started.'));
+    this.#worker.onmessage = ({ data }) => this.#onMessage(data);
+    this.#worker.onerror = (event) => this.#failed(new MoatError('worker', event.message || words.workerFailed));
     this.#worker.postMessage({ type: 'open', options });
-    document.addEventListener('resume', this.#resume);
-    document.addEventListener('visibilitychange', this.#wake);
-    addEventListener('online', this.#wake);
-    addEventListener('pagehide', this.#leave);
-    addEventListener('pageshow', this.#return);
+    this.#stopWatchingPage = watchPage({
+      wake: () => void this.#call('wake').catch(() => {}),
+      leave: () => this.#worker.terminate(),
+    });
     /** Resolves when the replica can be read. */
     this.ready = this.#call('status').then((status) => this.#show(status));
   }
@@ -150,11 +172,11 @@ export class Moat {
   /**
    * Open a long list: `listener` hears how many rows it has, now and whenever that or a row of it changes; `rows` gives any window of it.
    * @param {import('./listing.js').ListOptions} options
-   * @param {(news: import('./listing.js').ListNews) => void} listener
+   * @param {(update: import('./listing.js').ListUpdate) => void} listener
    * @returns {List}
    */
   list(options, listener) {
-    const list = new List((method, ...args) => {
+    const list = new OpenList((method, ...args) => {
       if (method === 'listClose') this.#lists.delete(list.id);
       return this.#call(method, ...args);
     }, options, listener);
@@ -201,18 +223,18 @@ export class Moat {
    * @returns {Promise<(number | null)[]>} op_ids
    */
   async transaction(work) {
-    /** @type {import('./writing.js').Wish[]} */
-    const wishes = [];
+    /** @type {import('./writing.js').Edit[]} */
+    const edits = [];
     await work({
       insert: (table, values) => {
         const id = values.id ?? uuid7();
-        wishes.push({ op: 'insert', table, id, values });
+        edits.push({ op: 'insert', table, id, values });
         return id;
       },
-      update: (table, id, values) => void wishes.push({ op: 'update', table, id, values }),
-      remove: (table, id) => void wishes.push({ op: 'delete', table, id }),
+      update: (table, id, values) => void edits.push({ op: 'update', table, id, values }),
+      remove: (table, id) => void edits.push({ op: 'delete', table, id }),
     });
-    return wishes.length ? this.#write(wishes) : [];
+    return edits.length ? this.#write(edits) : [];
   }
 
   /** What the sync is doing, as last heard. */
@@ -374,16 +396,12 @@ export class Moat {
    * @returns {Promise<void>}
    */
   async close() {
-    document.removeEventListener('resume', this.#resume);
-    document.removeEventListener('visibilitychange', this.#wake);
-    removeEventListener('online', this.#wake);
-    removeEventListener('pagehide', this.#leave);
-    removeEventListener('pageshow', this.#return);
+    this.#stopWatchingPage();
     await new Promise((resolve) => {
       this.#closed = () => resolve(undefined);
       this.#worker.postMessage({ type: 'close' });
     });
-    this.#failed(new MoatError('closed', 'The replica was closed.'));
+    this.#failed(new MoatError('closed', words.closed));
     this.#worker.terminate();
   }
 
@@ -402,9 +420,9 @@ export class Moat {
     });
   }
 
-  /** @param {import('./writing.js').Wish[]} wishes */
-  #write(wishes) {
-    return this.#call('write', wishes, uuid7());
+  /** @param {import('./writing.js').Edit[]} edits */
+  #write(edits) {
+    return this.#call('write', edits, uuid7());
   }
 
   /**
@@ -418,7 +436,7 @@ export class Moat {
   }
 
   /** @param {any} message */
-  #heard(message) {
+  #onMessage(message) {
     if (message.type === 'answer') {
       const call = this.#calls.get(message.id);
       this.#calls.delete(message.id);
@@ -431,7 +449,7 @@ export class Moat {
     } else if (message.type === 'leader') {
       for (const list of this.#lists.values()) list.show(); // the new one does not know them
     } else if (message.type === 'list') {
-      this.#lists.get(message.list)?.heard(message);
+      this.#lists.get(message.list)?.onMessage(message);
     } else if (message.type === 'failed') {
       this.#failed(new MoatError(message.error.code, message.error.message, message.error));
     } else if (message.type === 'closed') {

@@ -4,6 +4,7 @@ import { MoatError } from './errors.js';
 import { Replica } from './replica.js';
 import { snapshotChunks } from './snapshot.js';
 import { quote } from './ddl.js';
+import { words } from './words.js';
 
 /** @typedef {import('./storage/types.js').Storage} Storage */
 /** @typedef {import('./types.js').Manifest} Manifest */
@@ -34,18 +35,18 @@ export async function openNewest(storage) {
       if (MoatError.from(error).code !== 'damaged') throw error;
       damaged.push(file);
     }
-    if (found && found.file !== file && !damaged.includes(file) && !aside(found.replica).includes(file)) await storage.remove(file);
+    if (found && found.file !== file && !damaged.includes(file) && !setAside(found.replica).includes(file)) await storage.remove(file);
     if (!found && !damaged.includes(file)) await storage.remove(file);
   }
   const file = fileName(numberOf(files[0] ?? '') + 1);
   const { replica, ...rest } = found ?? { replica: new Replica(storage.open(file)), file };
-  for (const each of damaged) saveFrom(storage, each, replica);
+  for (const each of damaged) salvage(storage, each, replica);
   replica.setLocal('ready', true);
   return { replica, ...rest };
 }
 
 /** @param {Replica} replica @returns {string[]} files that were damaged */
-const aside = (replica) => (replica.local('damaged') ?? []).map((/** @type {{file: string}} */ { file }) => file);
+const setAside = (replica) => (replica.local('damaged') ?? []).map((/** @type {{file: string}} */ { file }) => file);
 
 /**
  * Move what can be read of a damaged file's edits and device state.
@@ -53,7 +54,7 @@ const aside = (replica) => (replica.local('damaged') ?? []).map((/** @type {{fil
  * @param {string} file
  * @param {Replica} to
  */
-function saveFrom(storage, file, to) {
+function salvage(storage, file, to) {
   let saved = 0;
   try {
     const sql = storage.open(file);
@@ -114,11 +115,11 @@ export async function fetchSnapshot(storage, current, download) {
   try {
     sql = storage.open(file);
     const problem = sql.value('PRAGMA main.quick_check(1)');
-    if (problem !== 'ok') throw new MoatError('snapshot', `the file is damaged: ${problem}`);
+    if (problem !== 'ok') throw new MoatError('snapshot', words.damagedSnapshot(problem));
     const replica = new Replica(sql);
-    if (replica.state.cursor !== manifest.cursor || replica.state.state_hash !== manifest.state_hash) throw new MoatError('snapshot', 'the file stands elsewhere than its manifest');
+    if (replica.state.cursor !== manifest.cursor || replica.state.state_hash !== manifest.state_hash) throw new MoatError('snapshot', words.otherCursor);
     for (const [table, [count]] of Object.entries(manifest.tables)) {
-      if (sql.value(`SELECT count(*) FROM main.${quote(table)}`) !== count) throw new MoatError('snapshot', `${table} does not hold ${count} records`);
+      if (sql.value(`SELECT count(*) FROM main.${quote(table)}`) !== count) throw new MoatError('snapshot', words.otherCount(table, count));
     }
     await whole;
     return { replica, file, took: { download: Math.round(downloaded - begun), check: Math.round(performance.now() - downloaded) } };
@@ -139,7 +140,7 @@ export function moveLocal(from, to) {
   to.change((touched) => {
     for (const [key, value] of local) to.sql.run('INSERT OR REPLACE INTO main."device_state" VALUES (?, ?)', [key, value]);
     for (const overlay of from.overlays.list()) to.overlays.add(overlay);
-    rememberLost(from, to);
+    rememberMissing(from, to);
     to.setLocal('replay_until', null);
     to.overlays.dropReached(to.state.cursor, touched);
     to.overlays.rebuildAll();
@@ -153,11 +154,11 @@ export function moveLocal(from, to) {
  * @param {Replica} from
  * @param {Replica} to
  */
-function rememberLost(from, to) {
+function rememberMissing(from, to) {
   for (const name of to.overlays.visibleTables()) {
     const before = from.schema.tables.get(name), after = to.schema.tables.get(name);
     if (!before) continue;
-    const lost = new Set(to.overlays.list('"table_name" = ?', [name]).map(({ id }) => id).filter((id) => !after || !to.sql.first(after.sql.get, [id])));
-    to.overlays.rememberLast(before, lost, from.sql);
+    const missing = new Set(to.overlays.list('"table_name" = ?', [name]).map(({ id }) => id).filter((id) => !after || !to.sql.first(after.sql.get, [id])));
+    to.overlays.rememberLast(before, missing, from.sql);
   }
 }

@@ -12,6 +12,7 @@ import * as reading from './reading.js';
 import { SigningIn } from './signing-in.js';
 import { Socket } from './socket.js';
 import { Writing } from './writing.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').Status} Status */
 /** @typedef {import('./engine.js').Event} Event */
@@ -19,11 +20,11 @@ import { Writing } from './writing.js';
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./overlays.js').Touched} Touched */
 /** @typedef {Record<string, string[] | null>} Changed tables and ids that changed; null: many */
-/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status} | import('./lists.js').ListMessage | {type: 'leader'}} News */
+/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status} | import('./lists.js').ListMessage | {type: 'leader'}} LeaderMessage */
 /**
  * @typedef {{
  *   server: string, client: string, storage: import('./storage/types.js').Storage, parts: import('./storage/parts.js').PartStore,
- *   emit: (news: News) => void, WebSocket?: typeof WebSocket, fetch?: typeof fetch, now?: () => Date
+ *   emit: (message: LeaderMessage) => void, WebSocket?: typeof WebSocket, fetch?: typeof fetch, now?: () => Date
  * }} LeaderOptions
  */
 
@@ -85,9 +86,10 @@ export class Leader {
     this.replica = replica;
     this.#file = file;
     this.#unanswered = new Set(replica.local('unanswered') ?? []);
-    this.lists = new Lists(() => this.replica, (news) => options.emit(news));
+    this.lists = new Lists(() => this.replica, (message) => options.emit(message));
     this.engine = new Engine({
       state: replica.state, device: replica.local('device'), token: replica.local('token'), client: options.client, port: this.#port(),
+      random: Math.random,
     });
     this.socket = new Socket((event) => this.event(event), options.WebSocket);
     this.event({ on: 'start' });
@@ -109,7 +111,7 @@ export class Leader {
     const known = request && this.replica.local('answers')?.find((/** @type {any[]} */ [id]) => id === request);
     if (known) return known[1];
     const handler = this.#methods[method];
-    if (!handler) throw new MoatError('unknown_method', `There is no ${method}.`);
+    if (!handler) throw new MoatError('unknown_method', words.unknownMethod(method));
     return handler(...args, request);
   }
 
@@ -161,7 +163,7 @@ export class Leader {
     states: (table) => reading.states(this.replica, table),
     conflicts: () => reading.conflicts(this.replica),
     overlays: (state) => this.replica.overlays.list(state ? '"state" = ?' : '1', state ? [state] : []),
-    write: (wishes, tx, request) => this.#write((writing) => writing.write(wishes, tx), request, (opIds) => this.#withdraw(new Set(opIds), request)),
+    write: (edits, tx, request) => this.#write((writing) => writing.write(edits, tx), request, (opIds) => this.#withdraw(new Set(opIds), request)),
     resolve: (opId, choice, values, tx, request) => this.#write((writing) => writing.resolve(opId, choice, values, tx), request),
     discard: (opId, request) => this.#write((writing) => writing.discard(opId, this.#unanswered), request),
     retry: (opId, values, request) => this.#write((writing) => writing.retry(opId, values), request),
@@ -265,7 +267,7 @@ export class Leader {
     };
   }
 
-  // News
+  // Messages to the tabs
 
   #storage() {
     const { tier, name, durable, reason } = this.options.storage;
@@ -340,7 +342,7 @@ export class Leader {
   /** @param {Effect} effect */
   async #perform(effect) {
     const step = this.#effects[effect.do];
-    if (!step) throw new Error(`unknown effect ${effect.do}`);
+    if (!step) throw new Error(words.unknownEffect(effect.do));
     try {
       await step(effect);
     } catch (error) {

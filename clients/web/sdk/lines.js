@@ -1,6 +1,7 @@
 /** Frames and change lines: NDJSON, whose first line is the envelope (docs/spec/protocol.md §1, §2). */
 
 import { MoatError } from './errors.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').Change} Change */
 /** @typedef {import('./types.js').Envelope} Envelope */
@@ -13,7 +14,7 @@ import { MoatError } from './errors.js';
 export function parseFrame(text) {
   const [first, ...lines] = text.split('\n');
   const envelope = parseObject(first);
-  if (typeof envelope.type !== 'string') throw new MoatError('malformed', 'a frame without a type');
+  if (typeof envelope.type !== 'string') throw new MoatError('malformed', words.frameWithoutType);
   return { envelope: /** @type {Envelope} */ (envelope), lines };
 }
 
@@ -34,7 +35,7 @@ export function makeFrame(envelope, data = []) {
  */
 export function parseChanges(lines) {
   const changes = parse(`[${lines.join(',')}]`);
-  if (changes.length !== lines.length || !changes.every(isChange)) throw new MoatError('malformed', 'not a change line');
+  if (changes.length !== lines.length || !changes.every(isChange)) throw new MoatError('malformed', words.badChangeLine);
   return changes;
 }
 
@@ -49,7 +50,7 @@ const isChange = (change) => change !== null && typeof change === 'object' && Nu
  */
 export function parseBinary(buffer) {
   const size = buffer.byteLength >= 4 ? new DataView(buffer).getUint32(0) : Infinity;
-  if (4 + size > buffer.byteLength) throw new MoatError('malformed', 'a binary frame without its header');
+  if (4 + size > buffer.byteLength) throw new MoatError('malformed', words.frameWithoutHeader);
   const header = parseObject(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
   return { header, bytes: new Uint8Array(buffer, 4 + size) };
 }
@@ -62,7 +63,7 @@ function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new MoatError('malformed', 'not JSON');
+    throw new MoatError('malformed', words.invalidJson);
   }
 }
 
@@ -72,6 +73,6 @@ function parse(text) {
  */
 function parseObject(text) {
   const value = parse(text);
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new MoatError('malformed', 'not a JSON object');
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new MoatError('malformed', words.notAnObject);
   return value;
 }

@@ -4,7 +4,7 @@ import { MoatError } from './errors.js';
 import { uuid7 } from './ids.js';
 
 /** @typedef {import('./listing.js').ListOptions} ListOptions */
-/** @typedef {import('./listing.js').ListNews} ListNews */
+/** @typedef {import('./listing.js').ListUpdate} ListUpdate */
 
 export class List {
   id = uuid7();
@@ -17,7 +17,7 @@ export class List {
   /**
    * @param {(method: string, ...args: any[]) => Promise<any>} call
    * @param {ListOptions} options
-   * @param {(news: ListNews) => void} listener
+   * @param {(update: ListUpdate) => void} listener
    */
   constructor(call, options, listener) {
     this.#call = call;
@@ -70,7 +70,7 @@ export class List {
   /**
    * @param {import('./lists.js').ListMessage} message
    */
-  heard({ turn, ...message }) {
+  onMessage({ turn, ...message }) {
     if (turn !== this.#turn || this.#closed) return;
     if (!('asked' in message)) {
       const { count, complete, progress, top, error } = message;

@@ -7,6 +7,7 @@
 import { quote } from './ddl.js';
 import { MoatError } from './errors.js';
 import { Sorter, compare, compareStored } from './sorting.js';
+import { words } from './words.js';
 
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./sql.js').Value} Value */
@@ -16,10 +17,10 @@ import { Sorter, compare, compareStored } from './sorting.js';
  * @typedef {{table: string, where?: Fragment | null, order?: (Fragment & {descending?: boolean}) | null, select?: Fragment}} ListOptions
  *   `where` a condition, `order` an expression (the id unless given), `select` what a window brings of each row, from the table as `r`
  */
-/** @typedef {{count: number, complete: boolean, progress: number | null, top: boolean, error?: {code: string, message: string}}} ListNews */
+/** @typedef {{count: number, complete: boolean, progress: number | null, top: boolean, error?: {code: string, message: string}}} ListUpdate */
 
 const SLICE_MS = 8;
-const NEWS_MS = 100;
+const REPORT_MS = 100;
 const STEPS = 512;
 const SCREEN = 200;
 const FIRST_SPAN = 4096;
@@ -31,7 +32,7 @@ const MOST_REST_MS = 3000;
 const VISIBLE = `"state" IN ('pending','acked')`;
 
 /** Let messages that wait be handled: a timer would wait four milliseconds. */
-const breathe = (() => {
+const yieldToMessages = (() => {
   const { port1, port2 } = new MessageChannel();
   /** @type {(() => void)[]} */
   const waiting = [];
@@ -57,7 +58,7 @@ export class Listing {
   #took = 0;
   #finished = 0;
   #compare = compare;
-  #told = 0;
+  #reportedAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer = undefined;
   /** @type {Set<string>} tables whose changes matter to the rows shown */
@@ -66,12 +67,12 @@ export class Listing {
   /**
    * @param {() => Replica} replica
    * @param {ListOptions} options
-   * @param {(news: ListNews) => void} tell
+   * @param {(update: ListUpdate) => void} send
    */
-  constructor(replica, options, tell) {
+  constructor(replica, options, send) {
     this.replica = replica;
     this.options = options;
-    this.tell = tell;
+    this.send = send;
     void this.#compute(true);
   }
 
@@ -111,12 +112,12 @@ export class Listing {
   changed(tables) {
     const { table } = this.options;
     if (!tables.has(table)) {
-      if ([...tables.keys()].some((name) => this.#reads.has(name))) this.#say(false);
+      if ([...tables.keys()].some((name) => this.#reads.has(name))) this.#report(false);
       return;
     }
     const ids = tables.get(table);
     if (this.#running || this.#dirty) this.#dirty = true;
-    else if (ids && ids.size <= MOST_CHANGES && this.#moved(ids)) this.#say(false);
+    else if (ids && ids.size <= MOST_CHANGES && this.#moved(ids)) this.#report(false);
     else this.#later();
   }
 
@@ -157,7 +158,7 @@ export class Listing {
       this.complete = false;
     }
     try {
-      if (!this.replica().schema.types.some(({ name }) => name === this.options.table)) throw new MoatError('unknown_table', `There is no table ${this.options.table}.`);
+      if (!this.replica().schema.types.some(({ name }) => name === this.options.table)) throw new MoatError('unknown_table', words.unknownTable(this.options.table));
       const indexed = this.#indexed();
       this.#compare = indexed ? compareStored : compare;
       const keys = indexed && !this.options.where ? await this.#scan(turn, top) : await this.#sort(turn, top);
@@ -166,7 +167,7 @@ export class Listing {
       this.#count = keys.length;
       this.complete = true;
       this.#progress = null;
-      this.#say(top);
+      this.#report(top);
     } catch (error) {
       if (turn !== this.#turn) return;
       const { code, message } = MoatError.from(error);
@@ -175,7 +176,7 @@ export class Listing {
         this.#dirty = false;
         return void this.#compute(top, true);
       }
-      this.tell({ count: 0, complete: true, progress: null, top, error: { code, message } });
+      this.send({ count: 0, complete: true, progress: null, top, error: { code, message } });
     }
     this.#running = false;
     this.#finished = performance.now();
@@ -184,9 +185,9 @@ export class Listing {
   }
 
   /** @param {boolean} top */
-  #say(top) {
-    this.#told = performance.now();
-    this.tell({ count: this.#count, complete: this.complete, progress: this.#progress, top });
+  #report(top) {
+    this.#reportedAt = performance.now();
+    this.send({ count: this.#count, complete: this.complete, progress: this.#progress, top });
   }
 
   /** Whether an index has the rows in this order; then its order is the list's, whatever the condition. */
@@ -215,10 +216,10 @@ export class Listing {
         const until = performance.now() + SLICE_MS;
         do {
           if (count + STEPS > keys.length) keys = doubled(keys);
-          more = scan.take(STEPS, ([key]) => { if (!overlaid.has(key)) keys[count++] = key; });
+          more = scan.next(STEPS, ([key]) => { if (!overlaid.has(key)) keys[count++] = key; });
         } while (more && performance.now() < until);
         if (top && more) this.#show(keys, count);
-        await breathe();
+        await yieldToMessages();
         if (turn !== this.#turn) return null;
       }
     } finally {
@@ -245,8 +246,8 @@ export class Listing {
       for (const [key, value] of this.replica().sql.query(`${text} ORDER BY rowid`, params).rows) if (!overlaid.has(key)) sorter.add(key, value);
       this.#sliceMs = performance.now() - begun;
       this.#progress = Math.min(1, (from + span) / last);
-      if (top && performance.now() - this.#told > NEWS_MS) this.#say(top);
-      await breathe();
+      if (top && performance.now() - this.#reportedAt > REPORT_MS) this.#report(top);
+      await yieldToMessages();
       if (turn !== this.#turn) return null;
     }
     for (const [key, value] of this.#patched()) sorter.add(key, value);
@@ -291,11 +292,11 @@ export class Listing {
    * @param {number} count
    */
   #show(keys, count) {
-    if (count < SCREEN || count <= this.#count || (this.#count && performance.now() - this.#told < NEWS_MS)) return;
+    if (count < SCREEN || count <= this.#count || (this.#count && performance.now() - this.#reportedAt < REPORT_MS)) return;
     const first = this.#count === 0;
     this.keys = keys;
     this.#count = count;
-    this.#say(first);
+    this.#report(first);
   }
 
   // Changes

@@ -2,14 +2,15 @@
 
 import { MoatError } from './errors.js';
 import { Listing } from './listing.js';
+import { words } from './words.js';
 
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./listing.js').ListOptions} ListOptions */
 /**
- * @typedef {import('./listing.js').ListNews & {type: 'list', list: string, turn: number}} ListSaid
- * @typedef {{type: 'list', list: string, turn: number, asked: 'alive' | 'again'}} ListAsked what its owner is to do: say that it lives, by asking for
+ * @typedef {import('./listing.js').ListUpdate & {type: 'list', list: string, turn: number}} ListReport
+ * @typedef {{type: 'list', list: string, turn: number, asked: 'alive' | 'again'}} ListRequest what its owner is to do: say that it lives, by asking for
  *   rows, or open the list again
- * @typedef {ListSaid | ListAsked} ListMessage
+ * @typedef {ListReport | ListRequest} ListMessage
  */
 
 /** A tab that died never closes its lists. Beyond so many, the owners of all are asked whether they live, and those that do not answer make room. */
@@ -24,11 +25,11 @@ export class Lists {
 
   /**
    * @param {() => Replica} replica
-   * @param {(message: ListMessage) => void} tell
+   * @param {(message: ListMessage) => void} send
    */
-  constructor(replica, tell) {
+  constructor(replica, send) {
     this.replica = replica;
-    this.tell = tell;
+    this.send = send;
   }
 
   /**
@@ -40,7 +41,7 @@ export class Lists {
   open(list, options, turn) {
     this.close(list);
     if (this.#open.size >= MOST) this.#ask();
-    this.#open.set(list, { turn, asked: false, listing: new Listing(this.replica, options, (news) => this.tell({ type: 'list', list, turn, ...news })) });
+    this.#open.set(list, { turn, asked: false, listing: new Listing(this.replica, options, (update) => this.send({ type: 'list', list, turn, ...update })) });
   }
 
   #ask() {
@@ -49,7 +50,7 @@ export class Lists {
     /** @type {any} */ (this.#asking).unref?.();
     for (const [list, open] of [...this.#open]) {
       open.asked = true;
-      this.tell({ type: 'list', list, turn: open.turn, asked: 'alive' });
+      this.send({ type: 'list', list, turn: open.turn, asked: 'alive' });
     }
   }
 
@@ -60,7 +61,7 @@ export class Lists {
       if (this.#open.size <= MOST) break;
       if (!asked) continue;
       this.close(list);
-      this.tell({ type: 'list', list, turn, asked: 'again' });
+      this.send({ type: 'list', list, turn, asked: 'again' });
     }
   }
 
@@ -73,7 +74,7 @@ export class Lists {
    */
   rows(list, turn, from, count) {
     const open = this.#open.get(list);
-    if (!open || open.turn !== turn) throw new MoatError('unknown_list', 'The list is not open here.');
+    if (!open || open.turn !== turn) throw new MoatError('unknown_list', words.listNotOpen);
     open.asked = false;
     this.#open.delete(list);
     this.#open.set(list, open);

@@ -2,6 +2,7 @@
 
 import { quote } from './ddl.js';
 import { patched, touchedFields } from './overlay.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').Overlay} Overlay */
 /** @typedef {import('./types.js').OpResult} OpResult */
@@ -200,7 +201,7 @@ export class Overlays {
       if (command !== 'retire_table' && command !== 'retire_column') continue;
       for (const overlay of this.list(`"table_name" = ? AND "state" <> 'parked'`, [table])) {
         if (command === 'retire_column' && !touchedFields(overlay).includes(field)) continue;
-        this.#fail(overlay, 'parked', 'retired', command === 'retire_table' ? `The type ${table} was retired.` : `The field ${field} was retired.`, overlay.details);
+        this.#fail(overlay, 'parked', 'retired', command === 'retire_table' ? words.typeRetired(table) : words.fieldRetired(field), overlay.details);
         touched.add(overlay.table, overlay.id);
       }
     }

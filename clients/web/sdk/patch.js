@@ -6,6 +6,7 @@
 
 import { same } from './canonical.js';
 import { MoatError } from './errors.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').PatchOp} PatchOp */
 /** @typedef {import('./types.js').RecordValues} RecordValues */
@@ -19,7 +20,7 @@ const clone = (/** @type {any} */ value) => (value === null || typeof value !== 
  * @returns {string[]}
  */
 export function pointerParts(pointer) {
-  if (typeof pointer !== 'string' || (pointer !== '' && !pointer.startsWith('/'))) throw bad(`not a JSON pointer: ${pointer}`);
+  if (typeof pointer !== 'string' || (pointer !== '' && !pointer.startsWith('/'))) throw bad(words.badPointer(pointer));
   return pointer.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
@@ -32,7 +33,7 @@ const escape = (/** @type {string | number} */ part) => String(part).replaceAll(
  */
 function index(list, part, limit) {
   if (part === '-') return list.length;
-  if (!/^(0|[1-9]\d*)$/.test(part) || Number(part) > limit) throw bad(`no item ${part} in a list of ${list.length}`);
+  if (!/^(0|[1-9]\d*)$/.test(part) || Number(part) > limit) throw bad(words.noItem(part, list.length));
   return Number(part);
 }
 
@@ -43,7 +44,7 @@ function index(list, part, limit) {
  */
 function child(target, part) {
   if (Array.isArray(target)) return target[index(target, part, target.length - 1)];
-  if (target === null || typeof target !== 'object' || !Object.hasOwn(target, part)) throw bad(`nothing at ${part}`);
+  if (target === null || typeof target !== 'object' || !Object.hasOwn(target, part)) throw bad(words.noPath(part));
   return target[part];
 }
 
@@ -69,8 +70,8 @@ function write(root, parts, value, mustExist) {
     return;
   }
   if (mustExist && parts.length > 1) child(parent, last);
-  if (parent === null || typeof parent !== 'object') throw bad(`cannot set ${last} of a plain value`);
-  if (last === '__proto__') throw bad('key __proto__ is not allowed');
+  if (parent === null || typeof parent !== 'object') throw bad(words.notAContainer(last));
+  if (last === '__proto__') throw bad(words.protoKey);
   parent[last] = value;
 }
 
@@ -96,10 +97,10 @@ function erase(root, parts) {
  */
 function applyOne(root, step) {
   const parts = pointerParts(step.path);
-  if (!parts.length) throw bad('a patch cannot replace the whole record');
+  if (!parts.length) throw bad(words.wholeRecord);
   if (step.op === 'remove') return erase(root, parts);
-  if (step.op !== 'add' && step.op !== 'replace') throw bad(`${String(step.op)} is not add, replace or remove`);
-  if (!Object.hasOwn(step, 'value')) throw bad(`${step.op} needs a value`);
+  if (step.op !== 'add' && step.op !== 'replace') throw bad(words.unsupportedStep(step.op));
+  if (!Object.hasOwn(step, 'value')) throw bad(words.valueMissing(step.op));
   return write(root, parts, clone(step.value), step.op === 'replace');
 }
 
@@ -157,16 +158,16 @@ export function plain(record, patch) {
  */
 function plainStep(seen, step) {
   if (step.op === 'test') {
-    if (!same(read(seen, pointerParts(step.path)), step.value)) throw new MoatError('test_failed', `test failed at ${step.path}`);
+    if (!same(read(seen, pointerParts(step.path)), step.value)) throw new MoatError('test_failed', words.testFailed(step.path));
     return [];
   }
   if (step.op !== 'copy' && step.op !== 'move') return [step];
   const from = pointerParts(step.from ?? ''), to = pointerParts(step.path);
-  if (!from.length) throw bad('there is no from');
+  if (!from.length) throw bad(words.fromMissing);
   /** @type {PatchOp} */
   const add = { op: 'add', path: step.path, value: read(seen, from) };
   if (step.op === 'copy') return [add];
-  if (to.length > from.length && from.every((part, i) => part === to[i])) throw bad('cannot move into itself');
+  if (to.length > from.length && from.every((part, i) => part === to[i])) throw bad(words.moveIntoItself);
   return [{ op: 'remove', path: step.from ?? '' }, add];
 }
 

@@ -6,7 +6,7 @@
 
 const DEFAULTS = { ops: 500, frame: 1 << 20 };
 /** Refusals that are about the push itself; any other means that the server cannot take it now. */
-const BLAMED = new Set(['malformed', 'too_large', 'too_many_ops', 'op_order']);
+const PUSH_FAULTS = new Set(['malformed', 'too_large', 'too_many_ops', 'op_order']);
 
 export class Pushing {
   limits = { ...DEFAULTS };
@@ -14,8 +14,8 @@ export class Pushing {
   inFlight = null;
   /** Told to wait: nothing is sent until `resume`. */
   waiting = false;
-  #most = Infinity;
-  #trouble = 0;
+  #maxOps = Infinity;
+  #failures = 0;
 
   /** @param {Pending} pending */
   constructor(pending) {
@@ -35,7 +35,7 @@ export class Pushing {
    */
   next(ref) {
     if (this.inFlight || this.waiting) return null;
-    const ops = this.pending(Math.min(this.limits.ops, this.#most), Math.floor(this.limits.frame * 0.9));
+    const ops = this.pending(Math.min(this.limits.ops, this.#maxOps), Math.floor(this.limits.frame * 0.9));
     if (!ops.length) return null;
     this.inFlight = { ref, ops };
     return ops.map((op) => op.wire);
@@ -48,10 +48,10 @@ export class Pushing {
    */
   acknowledged(results) {
     this.inFlight = null;
-    this.#most = Infinity;
+    this.#maxOps = Infinity;
     const final = results.filter((result) => !(result.status === 'rejected' && result.code === 'internal'));
     this.waiting = final.length < results.length;
-    this.#trouble = this.waiting ? this.#trouble + 1 : 0;
+    this.#failures = this.waiting ? this.#failures + 1 : 0;
     return { results: final, wait: this.waiting };
   }
 
@@ -61,19 +61,19 @@ export class Pushing {
    * @param {string} message
    * @returns {{wait: boolean, results: OpResult[]}}
    */
-  refused(code, message) {
+  rejected(code, message) {
     const ops = this.inFlight?.ops ?? [];
     this.inFlight = null;
-    if (!BLAMED.has(code)) {
+    if (!PUSH_FAULTS.has(code)) {
       this.waiting = true;
-      this.#trouble++;
+      this.#failures++;
       return { wait: true, results: [] };
     }
     if (units(ops) > 1) {
-      this.#most = Math.max(1, Math.floor(ops.length / 2));
+      this.#maxOps = Math.max(1, Math.floor(ops.length / 2));
       return { wait: false, results: [] };
     }
-    this.#most = Infinity;
+    this.#maxOps = Infinity;
     return { wait: false, results: ops.map(({ op_id }) => ({ op_id, status: 'rejected', code, message })) };
   }
 
@@ -83,8 +83,8 @@ export class Pushing {
   }
 
   /** How often in a row the server could not do it. */
-  get trouble() {
-    return this.#trouble;
+  get failures() {
+    return this.#failures;
   }
 }
 

@@ -3,6 +3,7 @@
 import { quote } from './ddl.js';
 import { MoatError } from './errors.js';
 import { containing } from './likeness.js';
+import { words } from './words.js';
 
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./schema.js').Table} Table */
@@ -23,7 +24,7 @@ const SEVERITY = ['synced', 'acked', 'pending', 'parked', 'rejected', 'conflict'
  */
 function tableOf(replica, name) {
   const table = replica.schema.tables.get(name);
-  if (!table) throw new MoatError('unknown_table', `There is no table ${name}.`);
+  if (!table) throw new MoatError('unknown_table', words.unknownTable(name));
   return table;
 }
 
@@ -33,7 +34,7 @@ function tableOf(replica, name) {
  */
 function columnOf(table, column) {
   const index = table.columns.indexOf(column);
-  if (index < 0) throw new MoatError('unknown_field', `${table.name} has no field ${column}.`, { field: column });
+  if (index < 0) throw new MoatError('unknown_field', words.unknownField(table.name, column), { field: column });
   return table.codecs[index];
 }
 
@@ -87,7 +88,7 @@ function condition(table, column, wanted, values) {
   const operators = Object.entries(wanted);
   if (!operators.length) throw notAFilter(field);
   return operators.map(([operator, value]) => {
-    if (!OPERATORS.has(operator)) throw new MoatError('bad_filter', `unknown operator ${operator}`, { field: column });
+    if (!OPERATORS.has(operator)) throw new MoatError('bad_filter', words.unknownOperator(operator), { field: column });
     if (value === null) return `${name} IS ${operator === '!=' ? 'NOT ' : ''}NULL`;
     bind(value);
     return `${name} ${operator} ?`;
@@ -106,7 +107,7 @@ function bound(field, value) {
 }
 
 /** @param {{name: string}} field */
-const notAFilter = ({ name }) => new MoatError('bad_filter', `What ${name} is compared with has to be a value, a list of values or an operator with a value; dates and times are text.`, { field: name });
+const notAFilter = ({ name }) => new MoatError('bad_filter', words.badFilter(name), { field: name });
 
 /**
  * @param {Replica} replica

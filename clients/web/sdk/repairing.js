@@ -2,6 +2,7 @@
 
 import { Connection } from './connection.js';
 import { Verification } from './verify.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').Envelope} Envelope */
 /** @typedef {import('./verify.js').Port} Port */
@@ -57,7 +58,7 @@ export class Repairing extends Connection {
     if (verification.done) this.endVerification(null);
   }
 
-  /** @param {import('./verify.js').Step[]} steps */
+  /** @param {import('./verify.js').VerifyStep[]} steps */
   #steps(steps) {
     for (const step of steps) {
       if ('send' in step) this.send(step.send);
@@ -71,7 +72,7 @@ export class Repairing extends Connection {
     this.verified(verification, problem);
     if (this.phase !== 'repairing') return;
     if (problem?.code === 'too_large') {
-      return this.giveUp('diverged', 'The replica cannot be brought in step by a repair. Your unsent edits are kept. Start over to take the server’s data again.');
+      return this.giveUp('diverged', words.unrepairable);
     }
     if (problem) {
       this.problem = problem;

@@ -8,6 +8,7 @@ import { MoatError } from './errors.js';
 import { Folded } from './fold.js';
 import { Overlays, Touched } from './overlays.js';
 import { Schema } from './schema.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').SyncState} SyncState */
 /** @typedef {import('./types.js').RecordValues} RecordValues */
@@ -64,9 +65,9 @@ export class Replica {
    * @returns {Touched}
    */
   applyChanges(frame) {
-    if (frame.from !== this.state.cursor) throw new MoatError('gap', `at ${this.state.cursor}, the frame starts at ${frame.from}`);
+    if (frame.from !== this.state.cursor) throw new MoatError('gap', words.gap(this.state.cursor, frame.from));
     const hash = fold(this.state.state_hash, frame.lines);
-    if (hash !== frame.state_hash) throw new MoatError('chain', `the chain differs at ${frame.to}`);
+    if (hash !== frame.state_hash) throw new MoatError('chain', words.chainMismatch(frame.to));
     return this.#write((touched) => {
       this.#upgrade(frame.revisions, touched);
       applyLines(this, frame.lines, frame.from < this.#replayUntil, touched);
@@ -246,7 +247,7 @@ export class Replica {
     const has = (/** @type {string} */ name) => sql.value(`SELECT 1 FROM main.sqlite_schema WHERE name = ?`, [name]) !== null;
     if (has('sync_state')) {
       const id = sql.value('PRAGMA application_id'), version = sql.value('PRAGMA user_version');
-      if (id !== APPLICATION_ID || version !== USER_VERSION) throw new MoatError('not_a_replica', `application_id ${id}, user_version ${version}`);
+      if (id !== APPLICATION_ID || version !== USER_VERSION) throw new MoatError('not_a_replica', words.notAReplica(id, version));
     }
     sql.transaction(() => {
       if (!has('sync_state')) {

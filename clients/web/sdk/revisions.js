@@ -10,7 +10,7 @@ export class Revisions {
    * Take in the answer to `schema`: a version it leaves out has no commands.
    * @param {{from: number, to: number, revisions: Revision[]}} answer
    */
-  take({ from, to, revisions }) {
+  add({ from, to, revisions }) {
     for (let version = from + 1; version <= to; version++) this.#known.set(version, { schema_version: version, commands: [] });
     for (const revision of revisions) this.#known.set(revision.schema_version, revision);
   }

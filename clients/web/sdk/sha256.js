@@ -1,6 +1,7 @@
 /** SHA-256, synchronous: the chain needs two hashes a line, in the middle of a transaction that must not wait. */
 
 import { INITIAL, compress, memory } from './sha256wasm.js';
+import { words } from './words.js';
 
 const PAGE = 65536;
 /** Where messages are put in the module's memory; the state is before it. */
@@ -145,7 +146,7 @@ export function toHex(bytes) {
  * @returns {Uint8Array}
  */
 export function fromHex(text) {
-  if (text.length % 2 || !/^[0-9a-f]*$/i.test(text)) throw new RangeError('not hex');
+  if (text.length % 2 || !/^[0-9a-f]*$/i.test(text)) throw new RangeError(words.notHex);
   const out = new Uint8Array(text.length / 2);
   for (let i = 0; i < out.length; i++) out[i] = parseInt(text.slice(2 * i, 2 * i + 2), 16);
   return out;

@@ -2,6 +2,7 @@
 
 import { requestToken, revokeToken, serverAddress } from './account.js';
 import { MoatError } from './errors.js';
+import { words } from './words.js';
 
 /** What a log-in or the server's answer to it puts into `device_state`, and the next person must not find. */
 const PERSONAL = ['user', 'profile', 'access', 'unanswered', 'answers'];
@@ -17,12 +18,12 @@ export class SigningIn {
     const { leader } = this;
     const server = this.#serverFor(named);
     const elsewhere = leader.server !== '' && leader.server !== server;
-    if (elsewhere) this.#refuseUnsent('server');
+    if (elsewhere) this.#rejectIfUnsent('server');
     const { device, token, tenant, user } = await requestToken(server, credentials, elsewhere ? null : this.#former(), leader.options.fetch);
     const { replica } = leader;
     const other = (elsewhere && 'server') || (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') || (replica.local('user') && replica.local('user') !== user && 'user');
     if (other) {
-      this.#refuseUnsent(other);
+      this.#rejectIfUnsent(other);
       this.#forget();
     }
     // The token of one server is never shown to another.
@@ -65,9 +66,9 @@ export class SigningIn {
   }
 
   /** @param {string} other what differs from before */
-  #refuseUnsent(other) {
+  #rejectIfUnsent(other) {
     if (!this.leader.replica.sql.value('SELECT count(*) FROM main."overlays"')) return;
-    throw new MoatError(`other_${other}`, `This browser holds unsent edits of another ${other}. Log in as before to send them, or discard them first.`);
+    throw new MoatError(`other_${other}`, words.unsentOfAnother(other));
   }
 
   /** The device this replica was: the server lets one in again that was revoked, so that no edit it took is taken twice. */
@@ -84,8 +85,8 @@ export class SigningIn {
   #serverFor(named) {
     const { leader } = this;
     const server = named === undefined ? leader.server : serverAddress(named);
-    if (!server) throw new MoatError('bad_server', 'Say which server to log in to.');
-    if (leader.options.server && named !== undefined && server !== leader.options.server) throw new MoatError('bad_server', `This replica belongs to ${leader.options.server}.`);
+    if (!server) throw new MoatError('bad_server', words.noServer);
+    if (leader.options.server && named !== undefined && server !== leader.options.server) throw new MoatError('bad_server', words.belongsToServer(leader.options.server));
     return server;
   }
 }

@@ -2,6 +2,7 @@
 
 import { MoatError } from './errors.js';
 import { Sha256, toHex } from './sha256.js';
+import { words } from './words.js';
 
 /** Up to here the assembled file is kept in memory once more, for the browser's own hash: four times as fast as ours. */
 const NATIVE_HASH_BYTES = 256 << 20;
@@ -49,7 +50,7 @@ export async function* snapshotChunks(download) {
     yield chunk;
   }
   const check = async () => {
-    if (size !== manifest.size || (await whole.digest()) !== manifest.sha256) throw new MoatError('snapshot', 'the assembled file is not the one in the manifest');
+    if (size !== manifest.size || (await whole.digest()) !== manifest.sha256) throw new MoatError('snapshot', words.wrongFile);
   };
   const checked = check();
   checked.catch(() => {}); // thrown where it is awaited
@@ -90,13 +91,13 @@ async function fetchPart(download, number) {
   for (let attempt = 1; ; attempt++) {
     try {
       const data = await request(download, number);
-      if ((await nativeHash(data)) !== sha256) throw new MoatError('snapshot', `part ${number} is not the one in the manifest`);
+      if ((await nativeHash(data)) !== sha256) throw new MoatError('snapshot', words.wrongPart(number));
       // Only a download that is interrupted needs it: nothing waits for that, nor fails with it.
       download.parts.put(sha256, data).catch(() => {});
       return data;
     } catch (error) {
       const final = error instanceof MoatError && error.code !== 'snapshot' && error.code !== 'network';
-      if (final || download.signal.aborted || attempt >= ATTEMPTS) throw error instanceof MoatError ? error : new MoatError('network', `The download stopped: ${String(error)}`);
+      if (final || download.signal.aborted || attempt >= ATTEMPTS) throw error instanceof MoatError ? error : new MoatError('network', words.interrupted(error));
       await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** attempt));
     }
   }
@@ -110,9 +111,9 @@ async function request({ manifest, server, token, signal, fetch: get = fetch }, 
   const response = await get(`${server}/api/snapshots/${encodeURIComponent(manifest.snapshot)}/parts/${number}`, {
     headers: { Authorization: `Bearer ${token}` }, credentials: 'omit', signal,
   });
-  if (response.status === 404 || response.status === 410) throw new MoatError('snapshot_gone', 'The server has a newer snapshot.');
-  if (response.status === 401) throw new MoatError('bad_token', 'The server does not know this device any more. Log in again.');
-  if (!response.ok) throw new MoatError('network', `The server answered ${response.status}.`);
+  if (response.status === 404 || response.status === 410) throw new MoatError('snapshot_gone', words.snapshotGone);
+  if (response.status === 401) throw new MoatError('bad_token', words.unknownDevice);
+  if (!response.ok) throw new MoatError('network', words.badStatus(response.status));
   return new Uint8Array(await response.arrayBuffer());
 }
 

@@ -5,6 +5,7 @@
 
 import { Cells, STATIC } from './cells.js';
 import { MoatError } from './errors.js';
+import { words } from './words.js';
 
 /** @typedef {import('@sqlite.org/sqlite-wasm').Sqlite3Static} Sqlite3 */
 /** @typedef {import('@sqlite.org/sqlite-wasm').Database} Database */
@@ -19,7 +20,7 @@ const CODES = { 10: 'storage_failed', 11: 'damaged', 13: 'storage_failed', 23: '
 /** What an application's own query did: the tables it reads decide when to run it again. */
 /** @typedef {{columns: string[], rows: any[][], tables: string[]}} QueryResult */
 
-/** @typedef {{take: (most: number, visit: (row: any[]) => void) => boolean, close: () => void}} Scan `take` says whether there is more */
+/** @typedef {{next: (most: number, visit: (row: any[]) => void) => boolean, close: () => void}} Scan `next` says whether there is more */
 
 export class Sql {
   #wasm;
@@ -146,7 +147,7 @@ export class Sql {
    * @returns {T}
    */
   transaction(work) {
-    if (this.inTransaction) throw new Error('a transaction is already open');
+    if (this.inTransaction) throw new Error(words.transactionOpen);
     this.run('BEGIN IMMEDIATE');
     this.inTransaction = true;
     try {
@@ -194,9 +195,9 @@ export class Sql {
     const { statement } = this.#prepareQuery(sql);
     this.#cells.bind(statement, params);
     this.#scans.add(statement);
-    const open = () => { if (!this.#scans.has(statement)) throw new MoatError('aborted', 'The tables were rebuilt under a query.'); };
+    const open = () => { if (!this.#scans.has(statement)) throw new MoatError('aborted', words.schemaChanged); };
     return {
-      take: (most, visit) => {
+      next: (most, visit) => {
         open();
         for (let taken = 0; taken < most; taken++) {
           const code = this.#exports.sqlite3_step(statement);
@@ -293,11 +294,11 @@ export class Sql {
       const code = this.#exports.sqlite3_prepare_v2(this.db.pointer, text, length + 1, out, tail);
       if (code) throw this.#error(code, sql);
       const statement = wasm.peekPtr(out);
-      if (!statement) throw new MoatError('sql', 'an empty statement');
+      if (!statement) throw new MoatError('sql', words.emptyStatement);
       const rest = wasm.cstrToJs(wasm.peekPtr(tail)) ?? '';
       if (single && rest.replace(/--.*|\/\*[^]*?\*\//g, '').trim()) {
         this.#exports.sqlite3_finalize(statement);
-        throw new MoatError('sql', 'one statement at a time');
+        throw new MoatError('sql', words.oneStatement);
       }
       return statement;
     } finally {
@@ -315,7 +316,7 @@ export class Sql {
     for (const [name, value] of Object.entries(params)) {
       const names = /^[:@$]/.test(name) ? [name] : [`:${name}`, `@${name}`, `$${name}`];
       const index = names.map((each) => this.#capi.sqlite3_bind_parameter_index(statement, each)).find(Boolean);
-      if (!index) throw new MoatError('sql', `the statement has no parameter ${name}`);
+      if (!index) throw new MoatError('sql', words.unknownParameter(name));
       values[index - 1] = value;
     }
     return values;

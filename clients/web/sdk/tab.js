@@ -7,13 +7,13 @@
 import { MoatError } from './errors.js';
 
 /** @typedef {import('./leader.js').Leader} Leader */
-/** @typedef {import('./leader.js').News} News */
-/** @typedef {{method: string, args: any[], resolve: (value: any) => void, reject: (error: MoatError) => void}} Open a request without an answer */
+/** @typedef {import('./leader.js').LeaderMessage} LeaderMessage */
+/** @typedef {{method: string, args: any[], resolve: (value: any) => void, reject: (error: MoatError) => void}} OpenRequest a request without an answer */
 /**
  * @typedef {{
  *   name: string,
- *   lead: (emit: (news: News) => void) => Promise<Leader>,
- *   news: (news: News) => void,
+ *   lead: (emit: (message: LeaderMessage) => void) => Promise<Leader>,
+ *   notify: (message: LeaderMessage) => void,
  *   failed: (error: MoatError) => void
  * }} TabOptions `lead` opens the replica; it is called once this tab is the leader
  */
@@ -21,7 +21,7 @@ import { MoatError } from './errors.js';
 export class Tab {
   #id = crypto.randomUUID();
   #number = 0;
-  /** @type {Map<string, Open>} */
+  /** @type {Map<string, OpenRequest>} */
   #open = new Map();
   /** @type {Leader | null} */
   leader = null;
@@ -33,7 +33,7 @@ export class Tab {
   constructor(options) {
     this.options = options;
     this.#channel = new BroadcastChannel(`moat:${options.name}`);
-    this.#channel.onmessage = ({ data }) => void this.#heard(data);
+    this.#channel.onmessage = ({ data }) => void this.#onMessage(data);
     navigator.locks.request(`moat:${options.name}`, () => this.#lead()).catch((error) => this.#fail(error));
   }
 
@@ -66,21 +66,21 @@ export class Tab {
   /** Runs while this tab holds the lock. */
   async #lead() {
     if (this.#closed) return;
-    const leader = await this.options.lead((news) => {
-      this.options.news(news);
-      this.#channel.postMessage(news);
+    const leader = await this.options.lead((message) => {
+      this.options.notify(message);
+      this.#channel.postMessage(message);
     });
     this.leader = leader;
     const released = new Promise((resolve) => { this.#release = () => resolve(undefined); });
     this.#channel.postMessage({ type: 'leader' });
-    this.options.news({ type: 'leader' });
+    this.options.notify({ type: 'leader' });
     for (const [request, open] of this.#open) void this.#own(request, open);
     await released;
   }
 
   /**
    * @param {string} request
-   * @param {Open} open
+   * @param {OpenRequest} open
    */
   async #own(request, open) {
     const answer = await answerOf(/** @type {Leader} */ (this.leader), open.method, open.args, request);
@@ -88,19 +88,19 @@ export class Tab {
   }
 
   /** @param {any} message */
-  async #heard(message) {
+  async #onMessage(message) {
     if (message.type === 'request' && this.leader) {
       const answer = await answerOf(this.leader, message.method, message.args, message.request);
       if (!this.#closed) this.#channel.postMessage({ type: 'answer', to: message.from, request: message.request, answer });
     } else if (message.type === 'answer' && message.to === this.#id) {
       this.#answered(message.request, message.answer);
     } else if (message.type === 'leader') {
-      this.options.news({ type: 'leader' });
+      this.options.notify({ type: 'leader' });
       for (const [request, { method, args }] of this.#open) this.#channel.postMessage({ type: 'request', from: this.#id, request, method, args });
     } else if (message.type === 'changed' || message.type === 'list') {
-      this.options.news(message);
+      this.options.notify(message);
     } else if (message.type === 'status') {
-      this.options.news({ type: 'status', status: { ...message.status, leader: false } });
+      this.options.notify({ type: 'status', status: { ...message.status, leader: false } });
     }
   }
 

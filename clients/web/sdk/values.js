@@ -2,6 +2,7 @@
 
 import { canonical } from './canonical.js';
 import { MoatError } from './errors.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').Field} Field */
 /** @typedef {string | number | null} Cell what SQLite holds */
@@ -54,16 +55,9 @@ export function fromCell(field, cell) {
 export function clean(field, value) {
   if (value === null || value === undefined) return null;
   const result = CLEANERS[field.kind]?.(value, field);
-  if (result === undefined) throw new MoatError('bad_value', `${field.label || field.name}: ${EXPECTED[field.kind] ?? 'unknown kind'}`, { field: field.name });
+  if (result === undefined) throw new MoatError('bad_value', words.badValue(field.label || field.name, field.kind), { field: field.name });
   return result;
 }
-
-/** @type {Record<string, string>} */
-const EXPECTED = {
-  text: 'a text is expected', integer: 'a whole number is expected', real: 'a number is expected', decimal: 'a decimal number is expected',
-  boolean: 'yes or no is expected', date: 'a date is expected (YYYY-MM-DD)', datetime: 'a date and time is expected', uuid: 'a UUID is expected',
-  json: 'a JSON value is expected', choice: 'not one of the choices', reference: 'the id of a record is expected',
-};
 
 /** @type {Record<string, (value: any, field: Field) => any>} undefined means refused */
 const CLEANERS = {

@@ -12,7 +12,7 @@
  *   tables: () => string[]
  * }} Port
  * @typedef {{table: string, range: Range}} Task
- * @typedef {{send: Record<string, any>} | {repair: import('./replica.js').RowsFrame[]}} Step
+ * @typedef {{send: Record<string, any>} | {repair: import('./replica.js').RowsFrame[]}} VerifyStep
  */
 
 /** A range of at most this many records is fetched whole. */
@@ -53,7 +53,7 @@ export class Verification {
     this.mostCuts = Math.max(1, mostRanges - 1);
   }
 
-  /** @returns {Step[]} */
+  /** @returns {VerifyStep[]} */
   start() {
     this.#sent = this.#ref = this.nextRef();
     return [{ send: { type: 'verify', ref: this.#ref } }];
@@ -73,7 +73,7 @@ export class Verification {
    * Take in a `verify` answer or the `rows` of a repair.
    * @param {Record<string, any>} envelope
    * @param {string[]} lines
-   * @returns {Step[]}
+   * @returns {VerifyStep[]}
    */
   answer(envelope, lines) {
     if (envelope.type === 'rows') return this.#repaired(envelope, lines);
@@ -118,10 +118,10 @@ export class Verification {
     else this.#differing.push(task);
   }
 
-  /** @returns {Step[]} */
+  /** @returns {VerifyStep[]} */
   #next() {
-    const fetch = this.#small.shift();
-    if (fetch) return this.#ask({ type: 'repair', table: fetch.table, low: fetch.range[0], high: fetch.range[1] });
+    const small = this.#small.shift();
+    if (small) return this.#ask({ type: 'repair', table: small.table, low: small.range[0], high: small.range[1] });
     const task = this.#differing.shift();
     if (!task) {
       this.done = true;
@@ -138,7 +138,7 @@ export class Verification {
 
   /**
    * @param {Record<string, any>} message
-   * @returns {Step[]}
+   * @returns {VerifyStep[]}
    */
   #ask(message) {
     this.#ref = this.nextRef();
@@ -148,7 +148,7 @@ export class Verification {
   /**
    * @param {Record<string, any>} envelope
    * @param {string[]} lines
-   * @returns {Step[]}
+   * @returns {VerifyStep[]}
    */
   #repaired(envelope, lines) {
     const { table, columns, deleted = [], range } = envelope;

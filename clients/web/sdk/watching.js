@@ -7,7 +7,7 @@ import { MoatError } from './errors.js';
 /**
  * Read now and after each change that matters; `listener` hears each result that differs. Returns a function that ends it.
  * @param {{
- *   read: () => Promise<any>, onChange: (hear: (changed: Changed) => void) => () => void, listener: (rows: any[]) => void,
+ *   read: () => Promise<any>, onChange: (subscriber: (changed: Changed) => void) => () => void, listener: (rows: any[]) => void,
  *   failed: (error: MoatError) => void
  * }} about `read` gives `rows` or `records`, and the `tables` they are from
  * @returns {() => void}

@@ -35,7 +35,7 @@ self.onmessage = async ({ data }) => {
 function begin({ server, name, storage, client }) {
   return new Tab({
     name,
-    news: say,
+    notify: say,
     failed: (error) => say({ type: 'failed', error: error.toJSON() }),
     lead: async (emit) => {
       const sqlite3 = await sqlite3InitModule();

@@ -4,6 +4,7 @@ import { MoatError } from './errors.js';
 import { touchedFields } from './overlay.js';
 import { applyPatch, diff, plain, pointerParts } from './patch.js';
 import { clean, isRecordId } from './values.js';
+import { words } from './words.js';
 
 /** @typedef {import('./types.js').Overlay} Overlay */
 /** @typedef {import('./types.js').RecordValues} RecordValues */
@@ -11,7 +12,7 @@ import { clean, isRecordId } from './values.js';
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./overlays.js').Touched} Touched */
 /** @typedef {import('./schema.js').Table} Table */
-/** @typedef {{op: 'insert' | 'update' | 'delete', table: string, id: string, values?: any}} Wish what to do; `values` of an update: field → value, or an RFC 6902 patch */
+/** @typedef {{op: 'insert' | 'update' | 'delete', table: string, id: string, values?: any}} Edit what to do; `values` of an update: field → value, or an RFC 6902 patch */
 
 export class Writing {
   /**
@@ -27,12 +28,12 @@ export class Writing {
 
   /**
    * Add ops; together when there are several. Returns their op_ids (null where an update changes nothing).
-   * @param {Wish[]} wishes
+   * @param {Edit[]} edits
    * @param {string} tx id for their transaction, used when there are several
    * @returns {(number | null)[]}
    */
-  write(wishes, tx) {
-    return wishes.map((wish) => this.#one(wish, wishes.length > 1 ? tx : null));
+  write(edits, tx) {
+    return edits.map((edit) => this.#one(edit, edits.length > 1 ? tx : null));
   }
 
   /**
@@ -45,7 +46,7 @@ export class Writing {
   resolve(opId, choice, values, tx) {
     const overlay = this.#overlay(opId, ['conflict']);
     const { conflict, version } = overlay.details;
-    if (this.replica.overlays.list(`"settles" = ? AND "state" IN ('pending','acked')`, [conflict]).length) throw new MoatError('resolving', 'This conflict is being settled already.');
+    if (this.replica.overlays.list(`"settles" = ? AND "state" IN ('pending','acked')`, [conflict]).length) throw new MoatError('resolving', words.resolving);
     if (choice === 'theirs') return this.#add({ op: 'settle', table: overlay.table, id: overlay.id, payload: { conflict, resolution: 'theirs' }, base_version: version, settles: conflict });
     // The rest of its transaction was refused because of it, and goes with it.
     const siblings = overlay.tx === null ? [] : this.replica.overlays.list(`"tx" = ? AND "state" = 'rejected' AND "code" = 'tx_aborted'`, [overlay.tx]);
@@ -66,7 +67,7 @@ export class Writing {
     const group = overlay.state !== 'pending' ? [overlay] : this.replica.overlays.list(`"state" = 'pending'`).filter((other) => other.op_id === opId
       || (overlay.tx !== null && other.tx === overlay.tx)
       || (overlay.op === 'insert' && other.table === overlay.table && other.id === overlay.id && other.op_id > opId));
-    if (overlay.state === 'pending' && group.some((other) => inFlight.has(other.op_id))) throw new MoatError('sending', 'This edit is on its way, or at the server already. Change it back instead.');
+    if (overlay.state === 'pending' && group.some((other) => inFlight.has(other.op_id))) throw new MoatError('sending', words.alreadySent);
     for (const other of group) this.#drop(other);
     return group.map((other) => other.op_id);
   }
@@ -80,24 +81,24 @@ export class Writing {
     const overlay = this.#overlay(opId, ['rejected', 'parked']);
     const again = this.#again(overlay, null, values);
     // Nobody asked to give up what it set: it stays in the outbox.
-    if (again === null && !values) throw new MoatError('unknown_field', 'The fields that this edit sets are not there any more.');
+    if (again === null && !values) throw new MoatError('unknown_field', words.fieldsGone);
     return again;
   }
 
   /**
-   * @param {Wish} wish
+   * @param {Edit} edit
    * @param {string | null} tx
    * @returns {number | null}
    */
   #one({ op, table: name, id, values }, tx) {
     const table = this.#table(name);
-    if (!isRecordId(id)) throw new MoatError('bad_id', 'A record id is text of 1 to 128 characters without control characters.');
+    if (!isRecordId(id)) throw new MoatError('bad_id', words.badId);
     const seen = this.#seen(table, id);
     if (op === 'insert') {
-      if (seen) throw new MoatError('exists', `There is a record ${id} in ${name} already.`);
+      if (seen) throw new MoatError('exists', words.exists(id, name));
       return this.#add({ op, table: name, id, payload: this.#inserted(table, values ?? {}), tx });
     }
-    if (!seen) throw new MoatError('not_found', `There is no record ${id} in ${name}.`);
+    if (!seen) throw new MoatError('not_found', words.noRecord(id, name));
     if (op === 'delete') return this.#add({ op, table: name, id, payload: null, tx });
     const payload = Array.isArray(values) ? this.#checkedPatch(table, seen, values) : diff(seen, this.#cleaned(table, values ?? {}));
     return payload.length ? this.#add({ op: 'update', table: name, id, payload, tx }) : null;
@@ -135,7 +136,7 @@ export class Writing {
       return /** @type {Field} */ ({ name, kind: 'choice', label: name, choices: (name === 'status' ? type?.statuses : type?.subtypes) ?? [] });
     }
     const field = table.byName.get(name);
-    if (!field) throw new MoatError('unknown_field', `${table.name} has no field ${name}.`, { field: name });
+    if (!field) throw new MoatError('unknown_field', words.unknownField(table.name, name), { field: name });
     return field;
   }
 
@@ -236,7 +237,7 @@ export class Writing {
    */
   #overlay(opId, states) {
     const overlay = this.replica.overlays.get(opId);
-    if (!overlay || !states.includes(overlay.state)) throw new MoatError('not_found', `There is no ${states.join(' or ')} edit ${opId}.`);
+    if (!overlay || !states.includes(overlay.state)) throw new MoatError('not_found', words.noEdit(states, opId));
     return overlay;
   }
 
@@ -259,8 +260,8 @@ export class Writing {
    */
   #table(name) {
     const table = this.replica.schema.tables.get(name);
-    if (!table) throw new MoatError('unknown_table', `There is no table ${name}.`);
-    if (table.system) throw new MoatError('read_only', `${name} is edited by an administrator.`);
+    if (!table) throw new MoatError('unknown_table', words.unknownTable(name));
+    if (table.system) throw new MoatError('read_only', words.readOnly(name));
     return table;
   }
 }

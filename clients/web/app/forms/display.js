@@ -3,7 +3,7 @@
 import { summary } from './json.js';
 import { words } from '../words/index.js';
 
-/** @typedef {import('../../sdk/types.js').Field} Field */
+/** @typedef {import('../../sdk/index.js').Field} Field */
 
 /**
  * Return the text of a value, or an empty string for null. A reference shows its ID: the caller knows the title.

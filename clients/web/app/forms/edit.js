@@ -1,13 +1,13 @@
 /** An edit in progress, without a DOM: typed values on top of a record that may change underneath. */
 
-import { clean } from '../../sdk/values.js';
+import { clean } from '../../sdk/index.js';
 import { display } from './display.js';
 import { headFields } from './plan.js';
 import { words } from '../words/index.js';
 
 /**
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').Field} Field
  */
 
 /** Text that does not parse as JSON or a number yet. It is kept as typed and counts as a problem. */

@@ -6,8 +6,8 @@ import { words } from '../words/index.js';
 
 /**
  * @typedef {import('./resolve.js').Element} Element
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {{readable: (field: string) => boolean, writable: (field: string) => boolean,
  *   allowed?: (field: string) => any[] | null}} Rights
  *   `allowed`: the only values a field accepts; null for any

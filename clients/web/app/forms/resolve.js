@@ -1,8 +1,8 @@
 /** Choose the layout for a record, with a default for types that have none. Mirrors `layouts/` on the server. */
 
 /**
- * @typedef {import('../../sdk/types.js').Layout} Layout
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').Layout} Layout
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
  * @typedef {Record<string, any> & {type: string, elements?: Element[]}} Element an element of a `layout_json`
  */
 

@@ -1,6 +1,6 @@
 /** Titles of records, and labels inside sentences. */
 
-/** @typedef {import('../../sdk/types.js').ObjectType} ObjectType */
+/** @typedef {import('../../sdk/index.js').ObjectType} ObjectType */
 
 /**
  * Return the title field of a type: the declared one, or the first text field; null when there is neither.

@@ -5,7 +5,7 @@ import { titleField } from '../forms/titles.js';
 import { listColumns } from './query.js';
 
 /**
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
  * @typedef {import('./query.js').Sort} Sort
  * @typedef {{columns?: string[], sort?: Sort | null}} Chosen
  * @typedef {{name: string, label: string, width: number, grow: number, number: boolean, sortable: boolean}} Column
@@ -109,7 +109,7 @@ export function tableColumns(type, columns, width) {
   return out;
 }
 
-/** @param {import('../../sdk/types.js').Field} field */
+/** @param {import('../../sdk/index.js').Field} field */
 function widthOf(field) {
   if (field.kind !== 'choice') return WIDTHS[field.kind] ?? TEXT;
   const longest = Math.max(field.label.length, ...(field.choices ?? []).map((choice) => choice.label.length));

@@ -4,7 +4,7 @@ import { fromLocalInput, toLocalInput } from '../forms/display.js';
 import { words } from '../words/index.js';
 
 /**
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {import('./query.js').Filter} Filter
  * @typedef {{key: number, field: string, op: Filter['op'], value: any}} FilterRow
  *   `key` identifies it while others come and go

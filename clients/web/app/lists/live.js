@@ -3,9 +3,9 @@
 import { listOptions } from './query.js';
 
 /**
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/listing.js').ListNews} ListNews
- * @typedef {import('../../sdk/listing.js').ListOptions} ListOptions
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').ListNews} ListNews
+ * @typedef {import('../../sdk/index.js').ListOptions} ListOptions
  * @typedef {import('./query.js').ListState} ListState
  * @typedef {Record<string, any> & {id: string}} Row
  * @typedef {{rows: (from: number, count: number) => Promise<(Record<string, any> | null)[]>,

@@ -1,12 +1,12 @@
 /** The SQL of a record list: search, filters, and sort over the replica’s live views. Every value is a parameter. */
 
-import { containing } from '../../sdk/likeness.js';
+import { containing } from '../../sdk/index.js';
 import { withPoint } from '../forms/display.js';
 import { titleField } from '../forms/titles.js';
 
 /**
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {{field: string, op: 'eq' | 'ne' | 'contains' | 'gte' | 'lte' | 'empty' | 'filled', value?: any}} Filter
  * @typedef {{field: string, descending: boolean}} Sort
  * @typedef {{search: string, filters: Filter[], sort: Sort | null}} ListState
@@ -46,7 +46,7 @@ export function listColumns(type, readable, limit = 6) {
  * @param {ObjectType} type
  * @param {ListState} state
  * @param {{columns: string[], types: Map<string, ObjectType>}} page `types` by table name
- * @returns {import('../../sdk/listing.js').ListOptions}
+ * @returns {import('../../sdk/index.js').ListOptions}
  */
 export function listOptions(type, state, { columns, types }) {
   const names = [

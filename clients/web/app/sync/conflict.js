@@ -4,8 +4,8 @@ import { fieldsOf } from './ops.js';
 
 /**
  * @typedef {import('../../sdk/index.js').Conflict} Conflict
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {'mine' | 'theirs' | 'own'} Pick
  * @typedef {{field: Field, base: any, mine: any, theirs: any}} ConflictField
  * @typedef {{kind: 'fields' | 'i_deleted' | 'they_deleted', fields: ConflictField[], others: Field[]}} Question

@@ -2,7 +2,7 @@
 
 import { words } from '../words/index.js';
 
-/** @typedef {import('../../sdk/types.js').Status} Status */
+/** @typedef {import('../../sdk/index.js').Status} Status */
 /** @typedef {'good' | 'busy' | 'away' | 'bad'} Tone */
 /** @typedef {{tone: Tone, text: string, progress: number | null, hint: string}} Described */
 

@@ -5,8 +5,8 @@ import { headFields } from '../forms/plan.js';
 import { words } from '../words/index.js';
 
 /**
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {{field: string, label: string, before: any, after: any, text: string, was: string}} FieldChange
  *   `text` and `was`: the values as shown; `before` is undefined when unknown
  */

@@ -7,9 +7,9 @@ import { valuesOf } from './ops.js';
 import { words } from '../words/index.js';
 
 /**
- * @typedef {import('../../sdk/access.js').Rights} Rights
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').Rights} Rights
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {import('../forms/plan.js').Rights} FormRights
  */
 

@@ -6,7 +6,7 @@ import { button, h, isFocused, uid } from './dom.js';
 import { words } from '../words/index.js';
 
 /**
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {import('../forms/json.js').Shape} Shape
  * @typedef {import('./widgets.js').Widget} Widget
  */

@@ -4,7 +4,7 @@ import { h, icon, isFocused, uid } from './dom.js';
 import { words } from '../words/index.js';
 
 /**
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {import('./widgets.js').References} References
  * @typedef {import('./widgets.js').Found} Found
  * @typedef {import('./widgets.js').Widget} Widget

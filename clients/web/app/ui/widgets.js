@@ -9,7 +9,7 @@ import { referenceWidget } from './reference.js';
 import { words } from '../words/index.js';
 
 /**
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {{id: string, title: string}} Found
  * @typedef {{search: (field: Field, text: string) => Promise<Found[]>,
  *   title: (field: Field, id: string) => Promise<string>,

@@ -138,7 +138,7 @@ class Sheet {
 
   /**
    * @param {HTMLElement} place
-   * @param {import('../../sdk/types.js').Field} field
+   * @param {import('../../sdk/index.js').Field} field
    * @param {any} value
    */
   addWidget(place, field, value) {

@@ -19,7 +19,7 @@ import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
  * @typedef {{table?: string, id?: string | null, fix?: number, retitled: () => void}} About
  *   `id` null: a new record; `fix`: op_id of a rejected edit
  */
@@ -224,7 +224,7 @@ export class DetailView {
 
   /**
    * @param {boolean} may
-   * @param {import('../../sdk/access.js').Rights} rights
+   * @param {import('../../sdk/index.js').Rights} rights
    */
   drawControls(may, rights) {
     // A save counts as unsaved until it is durable: the replica shows it earlier.
@@ -254,7 +254,7 @@ export class DetailView {
 
   /**
    * @param {boolean} may
-   * @param {import('../../sdk/access.js').Rights} rights
+   * @param {import('../../sdk/index.js').Rights} rights
    */
   noteOf(may, rights) {
     const { edit, type } = this;

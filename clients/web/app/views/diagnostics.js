@@ -117,7 +117,7 @@ export class DiagnosticsView {
 /**
  * Return what the page lists, by section.
  * @param {Record<string, any>} about what `moat.diagnostics` returns
- * @param {import('../../sdk/types.js').Status} status
+ * @param {import('../../sdk/index.js').Status} status
  * @param {boolean | null} kept whether the browser promised to keep the data
  * @returns {[string, [string, any][]][]}
  */

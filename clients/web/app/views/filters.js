@@ -6,7 +6,7 @@ import { Kept, arrange } from '../ui/kept.js';
 import { words } from '../words/index.js';
 
 /**
- * @typedef {import('../../sdk/types.js').Field} Field
+ * @typedef {import('../../sdk/index.js').Field} Field
  * @typedef {import('../lists/filters.js').FilterRow} FilterRow
  * @typedef {import('../lists/query.js').Sort} Sort
  * @typedef {{fields: Field[], all: string[], columns: string[], sort: Sort | null, title: string}} Choices

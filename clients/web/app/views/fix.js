@@ -6,8 +6,8 @@ import { forbiddenFields, switchedOff } from '../sync/rights.js';
 
 /**
  * @typedef {import('../app.js').App} App
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/types.js').Overlay} Overlay
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').Overlay} Overlay
  * @typedef {{overlay: Overlay, edit: Edit, leftOut: string[], rejected: Map<string, string>}} Fix
  *   `leftOut`: fields the profile does not let the user set; `rejected`: why the server rejected a field
  */

@@ -8,7 +8,7 @@ import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
  * @typedef {{op: string, payload: any, version?: number, by: string, at: string, made_at?: string,
  *   waiting?: string}} Entry
  */

@@ -16,9 +16,9 @@ import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
- * @typedef {import('../../sdk/types.js').ObjectType} ObjectType
- * @typedef {import('../../sdk/types.js').Field} Field
- * @typedef {import('../../sdk/types.js').RecordState} RecordState
+ * @typedef {import('../../sdk/index.js').ObjectType} ObjectType
+ * @typedef {import('../../sdk/index.js').Field} Field
+ * @typedef {import('../../sdk/index.js').RecordState} RecordState
  * @typedef {import('../lists/query.js').ListState} ListState
  */
 

@@ -9,7 +9,7 @@ import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
- * @typedef {import('../../sdk/types.js').Overlay} Overlay
+ * @typedef {import('../../sdk/index.js').Overlay} Overlay
  * @typedef {{table: string, id: string | null, fixing: import('./fix.js').Fix | null}} Of
  */
 
@@ -132,7 +132,7 @@ export class Notices {
 
 /**
  * Return why an edit was rejected, with the field it concerns.
- * @param {import('../../sdk/types.js').ObjectType | undefined} type
+ * @param {import('../../sdk/index.js').ObjectType | undefined} type
  * @param {Overlay} overlay
  */
 export function rejectionText(type, overlay) {

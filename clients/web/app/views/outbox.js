@@ -13,7 +13,7 @@ import { words } from '../words/index.js';
 
 /**
  * @typedef {import('../app.js').App} App
- * @typedef {import('../../sdk/types.js').Overlay} Overlay
+ * @typedef {import('../../sdk/index.js').Overlay} Overlay
  */
 
 /** @type {[Overlay['state'][], string, string][]} */

@@ -36,7 +36,7 @@ export function toastWithUndo(app, text, done) {
 
 /**
  * Return whether an overlay holds what was done.
- * @param {import('../../sdk/types.js').Overlay} overlay
+ * @param {import('../../sdk/index.js').Overlay} overlay
  * @param {Done} done
  */
 function isOf(overlay, { op, table, id, opId }) {
@@ -68,7 +68,7 @@ async function undo(app, done) {
 /**
  * Return the values that restore a deleted record, for fields the type still has. Nulls are included, so that the
  * server does not fill in defaults.
- * @param {import('../../sdk/types.js').ObjectType | undefined} type
+ * @param {import('../../sdk/index.js').ObjectType | undefined} type
  * @param {Record<string, any>} before
  */
 export function restored(type, before) {

@@ -4,6 +4,7 @@ import { MoatError } from '../errors.js';
 import { memoryStorage } from './memory.js';
 import { mirrorStorage } from './mirror.js';
 import { opfsStorage } from './opfs.js';
+import { words } from '../words.js';
 
 /** Bytes of a file that the pool of OPFS made ahead and nothing is in. */
 const EMPTY = 4096;
@@ -17,21 +18,21 @@ const EMPTY = 4096;
  * @returns {Promise<import('./types.js').Storage>}
  */
 export async function chooseStorage(sqlite3, name, wanted) {
-  if (wanted === 'memory') return memoryStorage(sqlite3, 'asked for');
+  if (wanted === 'memory') return memoryStorage(sqlite3, words.chosenByApplication);
   if (wanted === 'opfs') return opfsStorage(sqlite3, name);
-  if (wanted === 'indexeddb') return mirrorStorage(sqlite3, name, 'asked for');
-  const refusal = isWebKit() ? 'WebKit: IndexedDB is the safer store' : await mirrorHolds(name);
-  if (refusal === null) {
+  if (wanted === 'indexeddb') return mirrorStorage(sqlite3, name, words.chosenByApplication);
+  const reason = isWebKit() ? words.webKit : await mirrorHolds(name);
+  if (reason === null) {
     try {
       return await opfsStorage(sqlite3, name);
     } catch (error) {
       // Someone else holds it: a second replica beside it would hide its pending edits.
       if (error instanceof MoatError) throw error;
-      if (await opfsHolds(name)) throw new MoatError('storage_failed', `The browser did not open the data of this device: ${String(error)}. Load the page again.`);
-      return mirrorOrMemory(sqlite3, name, `no OPFS here: ${String(error)}`);
+      if (await opfsHolds(name)) throw new MoatError('storage_failed', words.opfsFailed(error));
+      return mirrorOrMemory(sqlite3, name, words.noOpfs(error));
     }
   }
-  return mirrorOrMemory(sqlite3, name, refusal);
+  return mirrorOrMemory(sqlite3, name, reason);
 }
 
 /**
@@ -43,7 +44,7 @@ async function mirrorOrMemory(sqlite3, name, reason) {
   try {
     return await mirrorStorage(sqlite3, name, reason);
   } catch (error) {
-    return memoryStorage(sqlite3, `${reason}; no IndexedDB here: ${String(error)}`);
+    return memoryStorage(sqlite3, words.noIndexedDb(reason, error));
   }
 }
 
@@ -75,7 +76,7 @@ async function opfsHolds(name) {
 async function mirrorHolds(name) {
   try {
     const found = (await indexedDB.databases()).some((database) => database.name === `moat-${name}`);
-    return found ? 'the replica began in IndexedDB' : null;
+    return found ? words.startedInIndexedDb : null;
   } catch {
     return null;
   }

@@ -1,6 +1,7 @@
 /** Settings every connection to a replica has, whatever it is stored in. */
 
 import { MoatError } from '../errors.js';
+import { words } from '../words.js';
 
 /** SQLITE_CORRUPT, SQLITE_NOTADB */
 const NO_DATABASE = new Set([11, 26]);
@@ -22,7 +23,7 @@ export function configure(sql, journal) {
   } catch (error) {
     sql.close();
     if (!NO_DATABASE.has(/** @type {any} */ (error).resultCode & 0xff)) throw error;
-    throw new MoatError('damaged', `The file cannot be opened: ${String(error)}`);
+    throw new MoatError('damaged', words.notADatabase(error));
   }
   return sql;
 }

@@ -7,6 +7,7 @@ import { MoatError } from '../errors.js';
 import { Sql } from '../sql.js';
 import { BlockStore } from './blocks.js';
 import { configure } from './configure.js';
+import { words } from '../words.js';
 
 /** @typedef {import('../sql.js').Sqlite3} Sqlite3 */
 
@@ -85,7 +86,7 @@ export class MirrorFile {
    * Return copies of the dirty blocks, which are then clean.
    * @returns {[number, Uint8Array][]}
    */
-  takeDirty() {
+  drainDirty() {
     /** @type {[number, Uint8Array][]} */
     const out = [];
     for (const block of this.dirty) {
@@ -135,7 +136,7 @@ class Mirror {
   async #write() {
     const files = [...this.files.values()].filter((file) => file.mirrored && file.changed && file.lock < RESERVED);
     if (!files.length) return;
-    const writes = files.map((file) => ({ path: file.path, size: file.size, blocks: file.takeDirty(), complete: true }));
+    const writes = files.map((file) => ({ path: file.path, size: file.size, blocks: file.drainDirty(), complete: true }));
     const begun = performance.now();
     try {
       await this.store.write(writes);
@@ -157,7 +158,7 @@ class Mirror {
   async flush() {
     if (this.#failure || [...this.files.values()].some((file) => file.mirrored && file.changed)) this.schedule();
     while (this.#running) await this.#running;
-    if (this.#failure) throw new MoatError('storage_failed', `The browser refuses to store data: ${String(this.#failure)}`);
+    if (this.#failure) throw new MoatError('storage_failed', words.notSaved(this.#failure));
   }
 }
 
@@ -175,7 +176,7 @@ export async function mirrorStorage(sqlite3, name, reason = null) {
   registerVfs(sqlite3, vfs, mirror);
   return {
     tier: 2,
-    name: 'memory mirrored to IndexedDB',
+    name: words.mirrored,
     durable: true,
     reason,
     list: () => [...mirror.files.values()].filter((file) => file.mirrored).map((file) => file.path),
@@ -226,10 +227,10 @@ async function importFile(mirror, path, chunks, size) {
   for await (const chunk of chunks) {
     file.write(chunk, at);
     at += chunk.length;
-    if (file.dirty.size * BLOCK >= 8 * CHUNK) await mirror.store.write([{ path, size: file.size, blocks: file.takeDirty(), complete: false }]);
+    if (file.dirty.size * BLOCK >= 8 * CHUNK) await mirror.store.write([{ path, size: file.size, blocks: file.drainDirty(), complete: false }]);
   }
-  if (at !== size) throw new MoatError('snapshot', `the file has ${at} bytes, not ${size}`);
-  await mirror.store.write([{ path, size, blocks: file.takeDirty(), complete: true }]);
+  if (at !== size) throw new MoatError('snapshot', words.otherSize(at, size));
+  await mirror.store.write([{ path, size, blocks: file.drainDirty(), complete: true }]);
   mirror.files.set(path, file);
 }
 

@@ -3,6 +3,7 @@
 import { Sql } from '../sql.js';
 import { MoatError } from '../errors.js';
 import { configure } from './configure.js';
+import { words } from '../words.js';
 
 /** @typedef {import('../sql.js').Sqlite3} Sqlite3 */
 
@@ -59,7 +60,7 @@ async function openPool(sqlite3, name) {
       // A leader that died a moment ago still holds its handles.
       const busy = error instanceof DOMException && error.name === 'NoModificationAllowedError';
       if (!busy) throw error;
-      if (attempt >= BUSY_RETRIES) throw new MoatError('storage_busy', 'Another window holds the data and does not answer. Close it and try again.');
+      if (attempt >= BUSY_RETRIES) throw new MoatError('storage_busy', words.storageBusy);
       await new Promise((resolve) => setTimeout(resolve, BUSY_WAIT_MS));
     }
   }

@@ -244,7 +244,7 @@ test('text that is not a number is a problem of its field, and stays as typed', 
       { n: null },
     );
     edit.set('n', value);
-    assert.match(edit.problems().get('n'), /^N: a .*number is expected$/);
+    assert.match(edit.problems().get('n'), /^N: must be a .*number$/);
   }
   assert.equal(readNumber('integer', '1.5', 'en'), 1.5);
 });

@@ -12,10 +12,19 @@ function file() {
   const { log, replica } = fieldService();
   for (let i = 0; i < 1000; i++) log.add('jobs', `k${i}`, 'insert', 1, { title: `Job ${i} ${'x'.repeat(50)}` });
   replica.applyChanges(log.frame());
-  replica.change((touched) => new Writing(replica, touched, () => new Date()).write([{ op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } }], 't'));
+  replica.change((touched) =>
+    new Writing(replica, touched, () => new Date()).write(
+      [{ op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } }],
+      't',
+    ),
+  );
   for (const [key, value] of [['ready', true], ['token', 'secret']]) replica.setLocal(key, value);
   const page = (name) => replica.sql.value('SELECT rootpage FROM main.sqlite_schema WHERE name = ?', [name]);
-  return { bytes: sqlite3.capi.sqlite3_js_db_export(replica.sql.db.pointer), metadata: page('object_metadata'), size: replica.sql.value('PRAGMA page_size') };
+  return {
+    bytes: sqlite3.capi.sqlite3_js_db_export(replica.sql.db.pointer),
+    metadata: page('object_metadata'),
+    size: replica.sql.value('PRAGMA page_size'),
+  };
 }
 
 /** Storage in memory that has one file, which can be opened more than once, as on a disk. */
@@ -43,7 +52,10 @@ test('a file whose schema is readable and whose tables are not gives its edits a
   const { replica, file: next } = await openNewest(storage);
   assert.equal(next, 'replica-000005.sqlite3');
   assert.deepEqual([...kept], ['replica-000004.sqlite3'], 'set aside, not deleted');
-  assert.deepEqual(replica.overlays.list().map(({ state, payload }) => [state, payload[0].value]), [['pending', 'Mine']]);
+  assert.deepEqual(
+    replica.overlays.list().map(({ state, payload }) => [state, payload[0].value]),
+    [['pending', 'Mine']],
+  );
   assert.deepEqual([replica.local('token'), replica.state.cursor, replica.local('damaged')[0].saved], ['secret', 0, 1]);
   const { replica: fresh } = fieldService();
   moveLocal(replica, fresh);
@@ -55,6 +67,9 @@ test('a file that is no database at all costs its edits, and says so', async () 
   const bytes = new Uint8Array(40_000).fill(7);
   const { storage, kept } = await storageWith('replica-000001.sqlite3', bytes);
   const { replica } = await openNewest(storage);
-  assert.deepEqual([replica.overlays.list(), replica.local('damaged')[0].file, replica.local('damaged')[0].saved], [[], 'replica-000001.sqlite3', 0]);
+  assert.deepEqual(
+    [replica.overlays.list(), replica.local('damaged')[0].file, replica.local('damaged')[0].saved],
+    [[], 'replica-000001.sqlite3', 0],
+  );
   assert.equal(kept.size, 1);
 });

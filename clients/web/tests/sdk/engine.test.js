@@ -12,7 +12,14 @@ const NEW = { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version
 /** An engine with a clock, whose effects are collected by kind. */
 function machine({ state = NEW, token = 't', pending = () => [], port = {} } = {}) {
   let now = 0;
-  const engine = new Engine({ state, device: 'd1', token, client: 'test', random: () => 0, port: { pending, digest: () => [0, ''], cuts: () => [], tables: () => [], ...port } });
+  const engine = new Engine({
+    state,
+    device: 'd1',
+    token,
+    client: 'test',
+    random: () => 0,
+    port: { pending, digest: () => [0, ''], cuts: () => [], tables: () => [], ...port },
+  });
   const run = (event) => engine.handle(event, now);
   const frame = (envelope, lines = []) => run({ on: 'frame', envelope, lines });
   const pass = (ms) => { now += ms; };
@@ -21,9 +28,38 @@ function machine({ state = NEW, token = 't', pending = () => [], port = {} } = {
 
 const does = (effects, kind) => effects.filter((effect) => effect.do === kind);
 const sent = (effects) => does(effects, 'send').map(({ envelope }) => envelope);
-const welcome = (more = {}) => ({ type: 'welcome', tenant: 'acme', user: 'tom', device: 'd1', profile: 'p', channel: 'full', schema_version: 1, cursor: 10, server_epoch: EPOCH, limits: LIMITS, chain: 'ok', settled: [], ...more });
-const changes = (from, to, more = {}) => ({ type: 'changes', channel: 'full', schema_version: 1, from, to, state_hash: `h${to}`, ...more });
-const AT_10 = { tenant: 'acme', channel: 'full', cursor: 10, state_hash: 'h10', schema_version: 1, server_epoch: EPOCH };
+const welcome = (more = {}) => ({
+  type: 'welcome',
+  tenant: 'acme',
+  user: 'tom',
+  device: 'd1',
+  profile: 'p',
+  channel: 'full',
+  schema_version: 1,
+  cursor: 10,
+  server_epoch: EPOCH,
+  limits: LIMITS,
+  chain: 'ok',
+  settled: [],
+  ...more,
+});
+const changes = (from, to, more = {}) => ({
+  type: 'changes',
+  channel: 'full',
+  schema_version: 1,
+  from,
+  to,
+  state_hash: `h${to}`,
+  ...more,
+});
+const AT_10 = {
+  tenant: 'acme',
+  channel: 'full',
+  cursor: 10,
+  state_hash: 'h10',
+  schema_version: 1,
+  server_epoch: EPOCH,
+};
 
 /** A machine that is live at cursor 10. */
 function live(options = {}) {
@@ -40,17 +76,33 @@ function live(options = {}) {
 test('it says hello, learns where the chain begins, subscribes and goes live', () => {
   const { engine, run, frame } = machine();
   assert.equal(does(run({ on: 'start' }), 'connect').length, 1);
-  assert.deepEqual(sent(run({ on: 'open' })), [{ type: 'hello', protocol: 'moat.v1', token: 't', device: 'd1', schema_version: 0, cursor: 0, state_hash: null, client: 'test' }]);
+  assert.deepEqual(sent(run({ on: 'open' })), [
+    {
+      type: 'hello',
+      protocol: 'moat.v1',
+      token: 't',
+      device: 'd1',
+      schema_version: 0,
+      cursor: 0,
+      state_hash: null,
+      client: 'test',
+    },
+  ]);
   const effects = frame(welcome({ chain: 'new' }));
   assert.equal(does(effects, 'adopt')[0].state.state_hash, genesis(EPOCH, 'acme'));
-  assert.deepEqual(sent(effects), [{ type: 'subscribe', schema_version: 0, cursor: 0, state_hash: genesis(EPOCH, 'acme'), channel: 'full', ref: 1 }]);
+  assert.deepEqual(sent(effects), [
+    { type: 'subscribe', schema_version: 0, cursor: 0, state_hash: genesis(EPOCH, 'acme'), channel: 'full', ref: 1 },
+  ]);
   frame({ type: 'catch_up', mode: 'log', from: 0, to: 0, ref: 1 });
   frame({ type: 'live', cursor: 0, state_hash: genesis(EPOCH, 'acme') });
   assert.equal(engine.phase, 'live');
   const filtered = machine();
   filtered.run({ on: 'start' });
   filtered.run({ on: 'open' });
-  assert.equal(does(filtered.frame(welcome({ chain: 'new', channel: 'k7' })), 'adopt')[0].state.state_hash, genesis(EPOCH, 'acme', 'k7'));
+  assert.equal(
+    does(filtered.frame(welcome({ chain: 'new', channel: 'k7' })), 'adopt')[0].state.state_hash,
+    genesis(EPOCH, 'acme', 'k7'),
+  );
 });
 
 test('without a token it waits for a log-in', () => {
@@ -65,7 +117,10 @@ test('frames that follow are applied, one that does not makes it subscribe again
   const { engine, frame } = live();
   assert.equal(does(frame(changes(10, 12)), 'apply').length, 1);
   const effects = frame(changes(14, 15));
-  assert.deepEqual(sent(effects).map(({ type, cursor }) => [type, cursor]), [['subscribe', 12]]);
+  assert.deepEqual(
+    sent(effects).map(({ type, cursor }) => [type, cursor]),
+    [['subscribe', 12]],
+  );
   assert.deepEqual(frame(changes(12, 13)), [], 'of the stream before');
   frame({ type: 'catch_up', mode: 'log', from: 12, to: 15, ref: 99 });
   assert.deepEqual(frame(changes(12, 13)), [], 'an answer to something else');
@@ -82,7 +137,14 @@ test('a frame of a newer schema waits for its revisions, with all that follows',
   assert.deepEqual(frame(changes(12, 13, { schema_version: 4 })), []);
   const revisions = [2, 3, 4].map((schema_version) => ({ schema_version, commands: [] }));
   const effects = frame({ type: 'schema', from: 1, to: 4, revisions, ref: ask.ref });
-  assert.deepEqual(does(effects, 'apply').map(({ frame: { from, revisions: with_ } }) => [from, with_.map((r) => r.schema_version)]), [[10, [2, 3]], [11, []], [12, [4]]]);
+  assert.deepEqual(
+    does(effects, 'apply').map(({ frame: { from, revisions: with_ } }) => [from, with_.map((r) => r.schema_version)]),
+    [
+      [10, [2, 3]],
+      [11, []],
+      [12, [4]],
+    ],
+  );
   assert.deepEqual([engine.state.cursor, engine.state.schema_version, engine.phase], [13, 4, 'live']);
 });
 
@@ -91,23 +153,59 @@ test('rows under another schema are upgraded for first, then taken in one step',
   run({ on: 'start' });
   run({ on: 'open' });
   const [subscribe] = sent(frame(welcome({ chain: 'pruned' })));
-  const [ask] = sent(frame({ type: 'catch_up', mode: 'rows', from: 10, to: 90, schema_version: 2, state_hash: 'h90', total: 2, ref: subscribe.ref }));
+  const [ask] = sent(
+    frame({
+      type: 'catch_up',
+      mode: 'rows',
+      from: 10,
+      to: 90,
+      schema_version: 2,
+      state_hash: 'h90',
+      total: 2,
+      ref: subscribe.ref,
+    }),
+  );
   assert.equal(ask.type, 'schema');
   frame({ type: 'rows', table: 'jobs', columns: [], deleted: [], remaining: 0 }, ['[]']);
-  const effects = frame({ type: 'schema', from: 1, to: 2, revisions: [{ schema_version: 2, commands: [] }], ref: ask.ref });
-  assert.deepEqual(effects.map((effect) => effect.do), ['send'], 'it runs with the rows: the log may be what comes after all');
+  const effects = frame({
+    type: 'schema',
+    from: 1,
+    to: 2,
+    revisions: [{ schema_version: 2, commands: [] }],
+    ref: ask.ref,
+  });
+  assert.deepEqual(
+    effects.map((effect) => effect.do),
+    ['send'],
+    'it runs with the rows: the log may be what comes after all',
+  );
   const again = sent(effects)[0];
   assert.deepEqual([again.type, again.schema_version], ['subscribe', 2]);
-  frame({ type: 'catch_up', mode: 'rows', from: 10, to: 90, schema_version: 2, state_hash: 'h90', total: 2, ref: again.ref });
+  frame({
+    type: 'catch_up',
+    mode: 'rows',
+    from: 10,
+    to: 90,
+    schema_version: 2,
+    state_hash: 'h90',
+    total: 2,
+    ref: again.ref,
+  });
   frame({ type: 'rows', table: 'jobs', columns: ['id'], deleted: ['x'], remaining: 1 }, ['["a"]']);
   assert.equal(engine.progress, 0.5);
   frame({ type: 'rows', table: 'jobs', columns: ['id'], deleted: [], remaining: 0 }, ['["b"]']);
   const [rows] = does(frame({ type: 'rows_end', from: 10, to: 90, schema_version: 2, state_hash: 'h90' }), 'rows');
-  assert.deepEqual([rows.frames.length, rows.end], [2, { to: 90, state_hash: 'h90', revisions: [{ schema_version: 2, commands: [] }] }]);
+  assert.deepEqual(
+    [rows.frames.length, rows.end],
+    [2, { to: 90, state_hash: 'h90', revisions: [{ schema_version: 2, commands: [] }] }],
+  );
   assert.equal(engine.state.schema_version, 2);
   assert.equal(does(frame(changes(90, 91, { schema_version: 2 })), 'apply').length, 1);
   const behind = live();
-  assert.deepEqual(sent(behind.frame({ type: 'error', code: 'schema_behind', message: '' })).map(({ type }) => type), ['schema']);
+  assert.deepEqual(
+    sent(behind.frame({ type: 'error', code: 'schema_behind', message: '' })).map(({ type }) => type),
+    ['schema'],
+  );
 });
 
 test('a snapshot goes on downloading while the connection drops, and is subscribed to once it is there', () => {
@@ -116,7 +214,10 @@ test('a snapshot goes on downloading while the connection drops, and is subscrib
   run({ on: 'open' });
   const [subscribe] = sent(frame(welcome({ chain: 'new' })));
   const manifest = { snapshot: 's1' };
-  assert.deepEqual(does(frame({ type: 'catch_up', mode: 'snapshot', manifest, ref: subscribe.ref }), 'install')[0].manifest, manifest);
+  assert.deepEqual(
+    does(frame({ type: 'catch_up', mode: 'snapshot', manifest, ref: subscribe.ref }), 'install')[0].manifest,
+    manifest,
+  );
   run({ on: 'progress', share: 0.5 });
   assert.deepEqual([engine.phase, engine.progress], ['downloading', 0.5]);
   run({ on: 'close', code: 1006 });
@@ -143,10 +244,17 @@ test('ops are pushed when live, one push at a time, and what is left follows the
   const queue = [1, 2, 3, 4].map((op_id) => ({ op_id, tx: null, wire: { op_id } }));
   const { frame, run, onLive } = live({ pending: (max) => queue.slice(0, max) });
   const [push] = sent(onLive);
-  assert.deepEqual([push.type, push.cursor, does(onLive, 'send')[0].lines], ['push', 10, [{ op_id: 1 }, { op_id: 2 }, { op_id: 3 }]]);
+  assert.deepEqual(
+    [push.type, push.cursor, does(onLive, 'send')[0].lines],
+    ['push', 10, [{ op_id: 1 }, { op_id: 2 }, { op_id: 3 }]],
+  );
   assert.deepEqual(run({ on: 'ops' }), [], 'one is in flight');
   const effects = frame({ type: 'ack', ref: push.ref, results: [{ op_id: 1, status: 'applied' }] });
-  assert.deepEqual(effects.map((effect) => effect.do), ['ack'], 'until the replica took it in, the op is pending there: it is not sent twice');
+  assert.deepEqual(
+    effects.map((effect) => effect.do),
+    ['ack'],
+    'until the replica took it in, the op is pending there: it is not sent twice',
+  );
   queue.splice(0, 3);
   assert.deepEqual(does(run({ on: 'ops' }), 'send')[0].lines, [{ op_id: 4 }]);
 });
@@ -162,11 +270,24 @@ test('a push the server cannot take now waits; one it cannot take at all is narr
   let effects = frame({ type: 'error', code: 'too_large', message: 'big', ref });
   assert.deepEqual(does(effects, 'send')[0].lines, [{ op_id: 1 }]);
   effects = frame({ type: 'error', code: 'too_large', message: 'big', ref: sent(effects)[0].ref });
-  assert.deepEqual(does(effects, 'ack')[0].results, [{ op_id: 1, status: 'rejected', code: 'too_large', message: 'big' }]);
+  assert.deepEqual(does(effects, 'ack')[0].results, [
+    { op_id: 1, status: 'rejected', code: 'too_large', message: 'big' },
+  ]);
   queue = queue.slice(1);
   [{ ref }] = sent(run({ on: 'ops' }));
-  effects = frame({ type: 'ack', ref, results: [{ op_id: 2, status: 'applied', cursor: 11 }, { op_id: 3, status: 'rejected', code: 'internal', message: '' }] });
-  assert.deepEqual(does(effects, 'ack')[0].results.map((result) => result.op_id), [2], 'what the server failed on stays pending');
+  effects = frame({
+    type: 'ack',
+    ref,
+    results: [
+      { op_id: 2, status: 'applied', cursor: 11 },
+      { op_id: 3, status: 'rejected', code: 'internal', message: '' },
+    ],
+  });
+  assert.deepEqual(
+    does(effects, 'ack')[0].results.map((result) => result.op_id),
+    [2],
+    'what the server failed on stays pending',
+  );
   assert.equal(does(effects, 'timer')[0].name, 'push');
 });
 
@@ -193,7 +314,10 @@ test('a device that wakes up asks for a sign of life, and connects anew at once 
   const { engine, run, frame, pass } = live();
   pass(1_000);
   let effects = run({ on: 'wake' });
-  assert.deepEqual([sent(effects).map(({ type }) => type), does(effects, 'timer')[0].name, engine.phase], [['ping'], 'wake', 'live']);
+  assert.deepEqual(
+    [sent(effects).map(({ type }) => type), does(effects, 'timer')[0].name, engine.phase],
+    [['ping'], 'wake', 'live'],
+  );
   assert.deepEqual(run({ on: 'wake' }), [], 'it asks once');
   pass(100);
   frame({ type: 'pong', ref: sent(effects)[0].ref });
@@ -202,7 +326,10 @@ test('a device that wakes up asks for a sign of life, and connects anew at once 
   run({ on: 'wake' });
   pass(4_000);
   effects = run({ on: 'timer', name: 'wake' });
-  assert.deepEqual([does(effects, 'disconnect').length, does(effects, 'connect').length, engine.phase], [1, 1, 'connecting']);
+  assert.deepEqual(
+    [does(effects, 'disconnect').length, does(effects, 'connect').length, engine.phase],
+    [1, 1, 'connecting'],
+  );
 });
 
 test('after a long sleep nothing is asked: the socket is dead, whatever it says itself', () => {
@@ -237,9 +364,13 @@ test('bye is obeyed, silence is noticed', () => {
 
 test('a revoked token, another server life and another tenant stop it with a reason; pending work is not touched', () => {
   for (const [message, phase, code] of [
-    [{ type: 'error', code: 'revoked', message: 'gone' }, 'signed_out', 'revoked'], [{ type: 'error', code: 'bad_token', message: '' }, 'signed_out', 'bad_token'],
-    [{ type: 'error', code: 'protocol', message: '' }, 'halted', 'protocol'], [{ type: 'error', code: 'replaced', message: '' }, 'halted', 'replaced'],
-    [welcome({ chain: 'epoch' }), 'halted', 'epoch'], [welcome({ chain: 'ahead' }), 'halted', 'ahead'], [welcome({ tenant: 'other' }), 'halted', 'other_tenant'],
+    [{ type: 'error', code: 'revoked', message: 'gone' }, 'signed_out', 'revoked'],
+    [{ type: 'error', code: 'bad_token', message: '' }, 'signed_out', 'bad_token'],
+    [{ type: 'error', code: 'protocol', message: '' }, 'halted', 'protocol'],
+    [{ type: 'error', code: 'replaced', message: '' }, 'halted', 'replaced'],
+    [welcome({ chain: 'epoch' }), 'halted', 'epoch'],
+    [welcome({ chain: 'ahead' }), 'halted', 'ahead'],
+    [welcome({ tenant: 'other' }), 'halted', 'other_tenant'],
   ]) {
     const { engine, frame, run } = machine({ state: AT_10 });
     run({ on: 'start' });
@@ -247,7 +378,10 @@ test('a revoked token, another server life and another tenant stop it with a rea
     const effects = frame(message);
     assert.deepEqual([engine.phase, engine.problem.code], [phase, code]);
     assert.equal(does(effects, 'disconnect').length, 1);
-    assert.deepEqual(does(run({ on: 'close', code: 1006 }), 'timer').filter(({ name }) => name === 'retry'), []);
+    assert.deepEqual(
+      does(run({ on: 'close', code: 1006 }), 'timer').filter(({ name }) => name === 'retry'),
+      [],
+    );
   }
   const revoked = live();
   revoked.run({ on: 'close', code: 4401, reason: '' });
@@ -256,7 +390,12 @@ test('a revoked token, another server life and another tenant stop it with a rea
 
 test('starting over resets and begins at nothing', () => {
   const { engine, run } = live();
-  assert.deepEqual(run({ on: 'start_over' }).map((effect) => effect.do).filter((kind) => ['reset', 'connect'].includes(kind)), ['reset', 'connect']);
+  assert.deepEqual(
+    run({ on: 'start_over' })
+      .map((effect) => effect.do)
+      .filter((kind) => ['reset', 'connect'].includes(kind)),
+    ['reset', 'connect'],
+  );
   assert.equal(engine.state.cursor, 0);
 });
 
@@ -270,8 +409,18 @@ test('a step that fails is asked for again, then repaired, then left to a new co
   frame(changes(10, 11));
   const [schema] = sent(fail());
   assert.deepEqual([schema.type, engine.phase, engine.problem.code], ['schema', 'repairing', 'chain']);
-  const effects = frame({ type: 'schema', from: 1, to: 2, revisions: [{ schema_version: 2, commands: [] }], ref: schema.ref });
-  assert.deepEqual(effects.map((effect) => effect.envelope?.type ?? effect.do), ['upgrade', 'verify'], 'rows need the server’s schema');
+  const effects = frame({
+    type: 'schema',
+    from: 1,
+    to: 2,
+    revisions: [{ schema_version: 2, commands: [] }],
+    ref: schema.ref,
+  });
+  assert.deepEqual(
+    effects.map((effect) => effect.envelope?.type ?? effect.do),
+    ['upgrade', 'verify'],
+    'rows need the server’s schema',
+  );
   assert.equal(does(fail(), 'disconnect').length, 1);
   const waits = [];
   for (let i = 0; i < 3; i++) {
@@ -294,11 +443,19 @@ test('a server that asks for a repair gets its schema run first', () => {
   const [{ ref }] = sent(frame(welcome({ chain: 'mismatch' })));
   const [ask] = sent(frame({ type: 'catch_up', mode: 'repair', cursor: 20, state_hash: 'h20', ref }));
   assert.deepEqual([ask.type, ask.from], ['schema', 1]);
-  assert.deepEqual(sent(frame({ type: 'schema', from: 1, to: 1, revisions: [], ref: ask.ref })).map(({ type }) => type), ['verify']);
+  assert.deepEqual(
+    sent(frame({ type: 'schema', from: 1, to: 1, revisions: [], ref: ask.ref })).map(({ type }) => type),
+    ['verify'],
+  );
 });
 
 test('a frame that is not what the protocol says costs the connection, not the machine', () => {
-  for (const frame_ of [{ type: 'schema', ref: 1 }, { type: 'ack', ref: 1 }, { type: 'verify', ref: 1, tables: { jobs: 5 } }, { type: 'rows', ref: 1 }]) {
+  for (const frame_ of [
+    { type: 'schema', ref: 1 },
+    { type: 'ack', ref: 1 },
+    { type: 'verify', ref: 1, tables: { jobs: 5 } },
+    { type: 'rows', ref: 1 },
+  ]) {
     const { engine, frame, run } = live({ pending: () => [{ op_id: 1, tx: null, wire: {} }] });
     run({ on: 'verify' });
     const ref = frame_.type === 'ack' ? engine.pushing.inFlight.ref : undefined;
@@ -310,12 +467,34 @@ test('a frame that is not what the protocol says costs the connection, not the m
 
 /** A server that answers verify, ranges and repair from a map of id → version. */
 const answer = (truth, message, state) => {
-  const inside = ([low, high]) => Object.keys(truth).filter((id) => (low === null || id >= low) && (high === null || id <= high));
+  const inside = ([low, high]) =>
+    Object.keys(truth).filter((id) => (low === null || id >= low) && (high === null || id <= high));
   if (message.type === 'repair') {
-    return [{ type: 'rows', table: 'jobs', columns: ['id', 'version', 'title'], deleted: [], range: [message.low, message.high], ref: message.ref }, inside([message.low, message.high]).map((id) => JSON.stringify([id, truth[id], `t${truth[id]}`]))];
+    return [
+      {
+        type: 'rows',
+        table: 'jobs',
+        columns: ['id', 'version', 'title'],
+        deleted: [],
+        range: [message.low, message.high],
+        ref: message.ref,
+      },
+      inside([message.low, message.high]).map((id) => JSON.stringify([id, truth[id], `t${truth[id]}`])),
+    ];
   }
   const sum = (range) => [inside(range).length, inside(range).map((id) => `${id}:${truth[id]}`).join()];
-  if (message.ranges) return [{ type: 'verify', cursor: 99, state_hash: 'later', table: 'jobs', ranges: message.ranges.map(sum), ref: message.ref }, []];
+  if (message.ranges)
+    return [
+      {
+        type: 'verify',
+        cursor: 99,
+        state_hash: 'later',
+        table: 'jobs',
+        ranges: message.ranges.map(sum),
+        ref: message.ref,
+      },
+      [],
+    ];
   return [{ type: 'verify', ...state, tables: { jobs: sum([null, null]) }, ref: message.ref }, []];
 };
 
@@ -326,11 +505,23 @@ test('a replica that differs is repaired by bisection, without a wipe, and goes 
   mine.j00007 = 2;
   delete mine.j04000;
   mine.j04001x = 1;
-  const inside = ([low, high]) => Object.keys(mine).sort().filter((id) => (low === null || id >= low) && (high === null || id <= high));
+  const inside = ([low, high]) =>
+    Object.keys(mine)
+      .sort()
+      .filter((id) => (low === null || id >= low) && (high === null || id <= high));
   const port = {
     tables: () => ['jobs'],
-    digest: (_, range = [null, null]) => [inside(range).length, inside(range).map((id) => `${id}:${mine[id]}`).join()],
-    cuts: (_, range, pieces) => { const all = inside(range), step = Math.ceil(all.length / pieces); return all.filter((_id, i) => (i + 1) % step === 0 && i + 1 < all.length); },
+    digest: (_, range = [null, null]) => [
+      inside(range).length,
+      inside(range)
+        .map((id) => `${id}:${mine[id]}`)
+        .join(),
+    ],
+    cuts: (_, range, pieces) => {
+      const all = inside(range),
+        step = Math.ceil(all.length / pieces);
+      return all.filter((_id, i) => (i + 1) % step === 0 && i + 1 < all.length);
+    },
   };
   const { engine, frame, run } = live({ port });
   let effects = run({ on: 'verify' });
@@ -350,25 +541,38 @@ test('a replica that differs is repaired by bisection, without a wipe, and goes 
   assert.deepEqual(mine, truth);
   assert.ok(fetched <= 1000, `${fetched} rows fetched`);
   const [verified] = does(effects, 'verified');
-  assert.deepEqual([verified.tables.jobs.equal, verified.problem, does(effects, 'adopt')[0].state], [false, null, { cursor: 10, state_hash: 'h10', channel: 'full' }]);
-  assert.deepEqual(sent(effects).map(({ type, cursor }) => [type, cursor]), [['subscribe', 10]]);
+  assert.deepEqual(
+    [verified.tables.jobs.equal, verified.problem, does(effects, 'adopt')[0].state],
+    [false, null, { cursor: 10, state_hash: 'h10', channel: 'full' }],
+  );
+  assert.deepEqual(
+    sent(effects).map(({ type, cursor }) => [type, cursor]),
+    [['subscribe', 10]],
+  );
 });
 
 test('a replica in order is found so without a pause', () => {
   const { engine, frame, run } = live({ port: { tables: () => ['jobs'], digest: () => [0, ''] } });
   const [verify] = sent(run({ on: 'verify' }));
   assert.equal(does(frame(changes(10, 11)), 'apply').length, 1);
-  const [verified] = does(frame({ type: 'verify', cursor: 11, state_hash: 'h11', tables: { jobs: [0, ''] }, ref: verify.ref }), 'verified');
+  const [verified] = does(
+    frame({ type: 'verify', cursor: 11, state_hash: 'h11', tables: { jobs: [0, ''] }, ref: verify.ref }),
+    'verified',
+  );
   assert.deepEqual([verified.repaired, engine.phase], [0, 'live']);
 });
 
 test('revisions that came for rows wait for their place in the log when the log comes instead', () => {
   const { engine, frame } = live();
   const [ask] = sent(frame({ type: 'error', code: 'schema_behind', message: '' }));
-  const [{ ref, schema_version }] = sent(frame({ type: 'schema', from: 1, to: 2, revisions: [{ schema_version: 2, commands: ['c'] }], ref: ask.ref }));
+  const [{ ref, schema_version }] = sent(
+    frame({ type: 'schema', from: 1, to: 2, revisions: [{ schema_version: 2, commands: ['c'] }], ref: ask.ref }),
+  );
   assert.deepEqual([schema_version, engine.state.schema_version], [2, 1]);
   frame({ type: 'catch_up', mode: 'log', from: 10, to: 12, ref });
-  const applied = [changes(10, 11), changes(11, 12, { schema_version: 2 })].flatMap((each) => does(frame(each), 'apply'));
+  const applied = [changes(10, 11), changes(11, 12, { schema_version: 2 })].flatMap((each) =>
+    does(frame(each), 'apply'),
+  );
   assert.deepEqual(applied.map((effect) => effect.frame.revisions.length), [0, 1]);
 });
 
@@ -382,7 +586,10 @@ test('rights that changed: it connects again at once, says which channel it hold
   const [subscribe] = sent(frame(welcome({ chain: 'switch', channel: 'k7', cursor: 14 })));
   assert.deepEqual([subscribe.type, subscribe.channel, subscribe.cursor], ['subscribe', 'full', 10]);
   const manifest = { snapshot: 's', cursor: 14 };
-  assert.deepEqual(does(frame({ type: 'catch_up', mode: 'snapshot', manifest, ref: subscribe.ref }), 'install').length, 1);
+  assert.deepEqual(
+    does(frame({ type: 'catch_up', mode: 'snapshot', manifest, ref: subscribe.ref }), 'install').length,
+    1,
+  );
   assert.deepEqual(sent(run({ on: 'ops' })), [], 'nothing is pushed before the replica knows its channel');
   const [again] = sent(run({ on: 'installed', state: { ...AT_10, channel: 'k7', cursor: 14, state_hash: 'h14' } }));
   assert.deepEqual([again.channel, again.cursor], ['k7', 14]);
@@ -403,7 +610,10 @@ test('a live that stands at our cursor with another hash begins a repair', () =>
   run({ on: 'open' });
   const [{ ref }] = sent(frame(welcome()));
   frame({ type: 'catch_up', mode: 'log', from: 10, to: 10, ref });
-  assert.deepEqual(sent(frame({ type: 'live', cursor: 10, state_hash: 'another' })).map(({ type }) => type), ['schema']);
+  assert.deepEqual(
+    sent(frame({ type: 'live', cursor: 10, state_hash: 'another' })).map(({ type }) => type),
+    ['schema'],
+  );
   assert.equal(engine.phase, 'repairing');
 });
 
@@ -419,7 +629,12 @@ test('what a repair cannot carry is said once, and left to a person', () => {
 });
 
 test('close codes that end it for good do so without the error before them', () => {
-  for (const [code, problem, phase] of [[4401, 'bad_token', 'signed_out'], [4403, 'forbidden', 'signed_out'], [4409, 'replaced', 'halted'], [4426, 'protocol', 'halted']]) {
+  for (const [code, problem, phase] of [
+    [4401, 'bad_token', 'signed_out'],
+    [4403, 'forbidden', 'signed_out'],
+    [4409, 'replaced', 'halted'],
+    [4426, 'protocol', 'halted'],
+  ]) {
     const { engine, run } = live();
     run({ on: 'close', code, reason: '' });
     assert.deepEqual([engine.problem.code, engine.phase], [problem, phase]);
@@ -435,6 +650,8 @@ test('no more ranges are asked about at once than the server takes', () => {
   frame({ type: 'catch_up', mode: 'log', from: 10, to: 10, ref });
   frame({ type: 'live', cursor: 10, state_hash: 'h10' });
   const [verify] = sent(run({ on: 'verify' }));
-  const [{ ranges }] = sent(frame({ type: 'verify', cursor: 10, state_hash: 'h10', tables: { jobs: [90_000, 'f'] }, ref: verify.ref }));
+  const [{ ranges }] = sent(
+    frame({ type: 'verify', cursor: 10, state_hash: 'h10', tables: { jobs: [90_000, 'f'] }, ref: verify.ref }),
+  );
   assert.equal(ranges.length, 8);
 });

@@ -16,23 +16,52 @@ const opened = [];
 after(() => Promise.all(opened.map((each) => each.close())));
 
 /** A leader and a server that has one job; `onPush` answers pushes, and `mute` makes the server say nothing at all. */
-async function world({ storage = memoryStorage(sqlite3), parts = memoryParts(), onPush = (_socket, _message, _ops, _log) => {} } = {}) {
-  const log = new Log(), server = { mute: false, pushes: [] };
+async function world({
+  storage = memoryStorage(sqlite3),
+  parts = memoryParts(),
+  onPush = (_socket, _message, _ops, _log) => {},
+} = {}) {
+  const log = new Log(),
+    server = { mute: false, pushes: [] };
   log.publish([createTable(CUSTOMER), createTable(JOB)], [CUSTOMER, JOB]);
   log.add('jobs', 'j1', 'insert', 1, { object_type: 'repair', status: 'open', title: SECRET, price: '95.00' });
   const first = log.frame();
   class WebSocket {
     static OPEN = 1;
     readyState = 1;
-    constructor() { setTimeout(() => this.onopen?.({}), 1); }
-    say(envelope, lines = []) { if (!server.mute) setTimeout(() => this.onmessage?.({ data: [JSON.stringify(envelope), ...lines].join('\n') }), 1); }
-    frame({ lines, revisions: _, ...envelope }) { this.say(envelope, lines); }
-    close() { this.readyState = 3; }
+    constructor() {
+      setTimeout(() => this.onopen?.({}), 1);
+    }
+    say(envelope, lines = []) {
+      if (!server.mute)
+        setTimeout(() => this.onmessage?.({ data: [JSON.stringify(envelope), ...lines].join('\n') }), 1);
+    }
+    frame({ lines, revisions: _, ...envelope }) {
+      this.say(envelope, lines);
+    }
+    close() {
+      this.readyState = 3;
+    }
     send(text) {
       const [head, ...lines] = text.split('\n');
       const { type, ref, from, cursor } = JSON.parse(head);
       const at = { cursor: log.cursor, schema_version: log.schema_version };
-      if (type === 'hello') this.say({ type: 'welcome', ref, tenant: 'acme', user: 'x', device: 'd', profile: null, access: null, channel: 'full', server_epoch: EPOCH, limits: {}, chain: 'ok', settled: [], ...at });
+      if (type === 'hello')
+        this.say({
+          type: 'welcome',
+          ref,
+          tenant: 'acme',
+          user: 'x',
+          device: 'd',
+          profile: null,
+          access: null,
+          channel: 'full',
+          server_epoch: EPOCH,
+          limits: {},
+          chain: 'ok',
+          settled: [],
+          ...at,
+        });
       if (type === 'schema') this.say({ type: 'schema', ref, from, to: log.schema_version, revisions: log.revisions });
       if (type === 'subscribe') {
         this.say({ type: 'catch_up', mode: 'log', ref, from: cursor, to: log.cursor });
@@ -47,9 +76,21 @@ async function world({ storage = memoryStorage(sqlite3), parts = memoryParts(), 
     }
   }
   let number = 0;
-  const fetch = async (url, { body }) => (url.endsWith('/logout') ? new Response(null, { status: 204 })
-    : new Response(JSON.stringify({ device: `d${++number}`, token: `t${number}`, tenant: 'acme', user: JSON.parse(body).user })));
-  const leader = await Leader.open({ server: 'https://moat.example', client: 'test', storage, parts, emit() {}, fetch, WebSocket });
+  const fetch = async (url, { body }) =>
+    url.endsWith('/logout')
+      ? new Response(null, { status: 204 })
+      : new Response(
+          JSON.stringify({ device: `d${++number}`, token: `t${number}`, tenant: 'acme', user: JSON.parse(body).user }),
+        );
+  const leader = await Leader.open({
+    server: 'https://moat.example',
+    client: 'test',
+    storage,
+    parts,
+    emit() {},
+    fetch,
+    WebSocket,
+  });
   opened.push(leader);
   return { leader, log, server };
 }
@@ -74,7 +115,10 @@ test('who logs in after somebody else sees nothing of theirs, also before the se
   server.mute = true;
   await leader.call('login', [as('olga')]);
   await pause();
-  assert.deepEqual([leader.status().user, leader.status().access, leader.replica.schema.types.length, leader.status().cursor], ['olga', null, 0, 0]);
+  assert.deepEqual(
+    [leader.status().user, leader.status().access, leader.replica.schema.types.length, leader.status().cursor],
+    ['olga', null, 0, 0],
+  );
   server.mute = false;
 });
 
@@ -108,7 +152,12 @@ test('an edit whose answer was lost is not taken back as if nobody had it', asyn
     if (lose) {
       for (const op of ops) log.add(op.table, op.id, 'update', 2, op.payload, { device: 'd1', op_id: op.op_id });
       setTimeout(() => socket.onclose?.({ code: 1006, reason: '' }), 1);
-    } else socket.say({ type: 'ack', ref, results: ops.map(({ op_id }) => ({ op_id, status: 'rejected', code: 'bad_value', message: 'no' })) });
+    } else
+      socket.say({
+        type: 'ack',
+        ref,
+        results: ops.map(({ op_id }) => ({ op_id, status: 'rejected', code: 'bad_value', message: 'no' })),
+      });
   } });
   await leader.call('login', [as('tom')]);
   await live(leader);
@@ -122,7 +171,10 @@ test('an edit whose answer was lost is not taken back as if nobody had it', asyn
   await live(leader);
   assert.deepEqual(await titles(leader), ['Oops']);
   lose = false;
-  const [refused] = await leader.call('write', update.map((each) => each && [{ ...each[0], values: { title: 'Again' } }]));
+  const [refused] = await leader.call(
+    'write',
+    update.map((each) => each && [{ ...each[0], values: { title: 'Again' } }]),
+  );
   await pause();
   assert.equal(leader.status().rejected, 1);
   await leader.call('discard', [refused]);
@@ -132,7 +184,10 @@ test('an edit whose answer was lost is not taken back as if nobody had it', asyn
 test('an edit that could not be stored is not there, and not sent: done again it is there once', async () => {
   const storage = memoryStorage(sqlite3), { flush } = storage;
   let full = false;
-  storage.flush = async () => { if (full) throw Object.assign(new Error('no room'), { code: 'storage_failed' }); return flush(); };
+  storage.flush = async () => {
+    if (full) throw Object.assign(new Error('no room'), { code: 'storage_failed' });
+    return flush();
+  };
   const { leader, server } = await world({ storage });
   await leader.call('login', [as('tom')]);
   await live(leader);
@@ -149,7 +204,11 @@ test('what waits is sent when there is room again', async () => {
   const storage = memoryStorage(sqlite3), { flush } = storage;
   let full = false;
   storage.flush = async () => { if (full) throw Object.assign(new Error('no room'), { code: 'storage_failed' }); return flush(); };
-  const { leader, server } = await world({ storage, onPush: (socket, { ref }, ops) => socket.say({ type: 'ack', ref, results: ops.map(({ op_id }) => ({ op_id, status: 'applied', cursor: 99 })) }) });
+  const { leader, server } = await world({
+    storage,
+    onPush: (socket, { ref }, ops) =>
+      socket.say({ type: 'ack', ref, results: ops.map(({ op_id }) => ({ op_id, status: 'applied', cursor: 99 })) }),
+  });
   await leader.call('login', [as('tom')]);
   await live(leader);
   const replica = leader.replica;
@@ -170,7 +229,12 @@ test('what waits is sent when there is room again', async () => {
 });
 
 test('a replica in OPFS is not left behind because one start went wrong', async () => {
-  const failing = { ...sqlite3, installOpfsSAHPoolVfs: async () => { throw new DOMException('transient', 'UnknownError'); } };
+  const failing = {
+    ...sqlite3,
+    installOpfsSAHPoolVfs: async () => {
+      throw new DOMException('transient', 'UnknownError');
+    },
+  };
   const folder = (size) => ({
     getDirectoryHandle: async () => folder(size),
     async *values() { yield { kind: 'file', getFile: async () => ({ size }) }; },
@@ -178,7 +242,10 @@ test('a replica in OPFS is not left behind because one start went wrong', async 
   const there = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
   try {
     for (const [size, outcome] of [[40_960, 'storage_failed'], [4096, 3]]) {
-      Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { userAgent: 'test', storage: { getDirectory: async () => folder(size) } } });
+      Object.defineProperty(globalThis, 'navigator', {
+        configurable: true,
+        value: { userAgent: 'test', storage: { getDirectory: async () => folder(size) } },
+      });
       const found = await chooseStorage(failing, 'main', 'auto').then(({ tier }) => tier, ({ code }) => code);
       assert.equal(found, outcome);
     }

@@ -10,18 +10,31 @@ import { fieldService } from './support.js';
 
 const TITLES = ['roof', 'Boiler', 'boiler', 'Attic', null, 'zinc', 'Ärmel', 'attic 2'];
 const SORTS = {
-  id: null, title: { sql: '"title"' }, 'title desc': { sql: '"title"', descending: true }, count: { sql: '"count"' }, 'count desc': { sql: '"count"', descending: true },
+  id: null,
+  title: { sql: '"title"' },
+  'title desc': { sql: '"title"', descending: true },
+  count: { sql: '"count"' },
+  'count desc': { sql: '"count"', descending: true },
   urgent: { sql: 'CASE "urgent" WHEN ? THEN 0 ELSE 1 END', params: [1] },
 };
 const RULES = {
-  id: 'id', title: 'title', 'title desc': 'title DESC', count: 'count NULLS LAST', 'count desc': 'count DESC NULLS LAST', urgent: 'CASE urgent WHEN 1 THEN 0 ELSE 1 END',
+  id: 'id',
+  title: 'title',
+  'title desc': 'title DESC',
+  count: 'count NULLS LAST',
+  'count desc': 'count DESC NULLS LAST',
+  urgent: 'CASE urgent WHEN 1 THEN 0 ELSE 1 END',
 };
 
 /** A replica of 3000 jobs with its lists, and what they say. */
 function world(hear = () => {}) {
   const { log, replica } = fieldService();
   for (let i = 0; i < 3000; i++) {
-    log.add('jobs', `k${String((i * 7919) % 3000).padStart(4, '0')}`, 'insert', 1, { title: TITLES[i % 8], count: i % 5 ? (i * 31) % 97 : null, urgent: i % 3 === 0 });
+    log.add('jobs', `k${String((i * 7919) % 3000).padStart(4, '0')}`, 'insert', 1, {
+      title: TITLES[i % 8],
+      count: i % 5 ? (i * 31) % 97 : null,
+      urgent: i % 3 === 0,
+    });
   }
   replica.applyChanges(log.frame());
   /** @type {any[]} */
@@ -54,7 +67,11 @@ test('a list in any order, with and without a condition, is what a query gives',
   const it = world();
   for (const [name, order] of Object.entries(SORTS)) {
     it.lists.open(name, { table: 'jobs', order, select: { sql: 'r.id, r.title' } }, 1);
-    it.lists.open(`${name}?`, { table: 'jobs', order, where: { sql: '"count" > ? OR "urgent" = ?', params: [50, 1] }, select: { sql: 'r.id' } }, 1);
+    it.lists.open(
+      `${name}?`,
+      { table: 'jobs', order, where: { sql: '"count" > ? OR "urgent" = ?', params: [50, 1] }, select: { sql: 'r.id' } },
+      1,
+    );
     await idle(it, name);
     await idle(it, `${name}?`);
     assertOrdered(it, name, RULES[name]);
@@ -67,21 +84,29 @@ test('a list in any order, with and without a condition, is what a query gives',
 test('changes by others, pending edits and their confirmation move rows where they belong, without a new scan', async () => {
   const it = world();
   const { log, replica } = it;
-  for (const [name, order] of Object.entries(SORTS)) it.lists.open(name, { table: 'jobs', order, select: { sql: 'r.id' } }, 1);
+  for (const [name, order] of Object.entries(SORTS))
+    it.lists.open(name, { table: 'jobs', order, select: { sql: 'r.id' } }, 1);
   it.lists.open('few', { table: 'jobs', where: { sql: '"title" = ?', params: ['Attic'] }, select: { sql: 'r.id' } }, 1);
   for (const name of [...Object.keys(SORTS), 'few']) await idle(it, name);
   const check = () => {
     for (const name of Object.keys(SORTS)) assertOrdered(it, name, RULES[name]);
     assertOrdered(it, 'few', 'id', "title = 'Attic'");
   };
-  log.add('jobs', 'k0010', 'update', 2, [{ op: 'replace', path: '/title', value: 'Attic' }, { op: 'replace', path: '/count', value: null }]);
+  log.add('jobs', 'k0010', 'update', 2, [
+    { op: 'replace', path: '/title', value: 'Attic' },
+    { op: 'replace', path: '/count', value: null },
+  ]);
   log.add('jobs', 'zz', 'insert', 1, { title: 'Attic', count: 3 });
   it.apply(replica.applyChanges(log.frame()));
   check();
   replica.devices.add('d1');
   const write = (wish) => {
     let opIds;
-    it.apply(replica.change((touched) => { opIds = new Writing(replica, touched, () => new Date()).write([wish], 't'); }));
+    it.apply(
+      replica.change((touched) => {
+        opIds = new Writing(replica, touched, () => new Date()).write([wish], 't');
+      }),
+    );
     return opIds[0];
   };
   const edit = write({ op: 'update', table: 'jobs', id: 'k0500', values: { title: 'Attic', count: 96, urgent: true } });
@@ -91,7 +116,18 @@ test('changes by others, pending edits and their confirmation move rows where th
   write({ op: 'update', table: 'jobs', id: 'a-new-one', values: { title: 'Attic' } });
   write({ op: 'delete', table: 'jobs', id: 'k0501' });
   check();
-  log.add('jobs', 'k0500', 'update', 2, [{ op: 'replace', path: '/title', value: 'Attic' }, { op: 'replace', path: '/count', value: 96 }, { op: 'replace', path: '/urgent', value: true }], { device: 'd1', op_id: edit });
+  log.add(
+    'jobs',
+    'k0500',
+    'update',
+    2,
+    [
+      { op: 'replace', path: '/title', value: 'Attic' },
+      { op: 'replace', path: '/count', value: 96 },
+      { op: 'replace', path: '/urgent', value: true },
+    ],
+    { device: 'd1', op_id: edit },
+  );
   it.apply(replica.applyChanges(log.frame()));
   check();
   const heard = it.news.length;
@@ -107,7 +143,14 @@ test('an edit that leaves a row’s value alone leaves the row where it is', asy
   it.lists.open('l', { table: 'jobs', order: { sql: '"urgent"' }, select: { sql: 'r.id' } }, 1);
   await idle(it, 'l');
   const before = ids(it, 'l'), id = before[700];
-  it.apply(it.replica.change((touched) => { new Writing(it.replica, touched, () => new Date()).write([{ op: 'update', table: 'jobs', id, values: { hours: 2 } }], 't'); }));
+  it.apply(
+    it.replica.change((touched) => {
+      new Writing(it.replica, touched, () => new Date()).write(
+        [{ op: 'update', table: 'jobs', id, values: { hours: 2 } }],
+        't',
+      );
+    }),
+  );
   assert.deepEqual(ids(it, 'l'), before);
   it.lists.stop();
 });
@@ -121,7 +164,11 @@ test('a newer list gives the older up, a table that goes and comes is told, a st
   assert.deepEqual([...new Set(it.news.slice(before).map(({ turn }) => turn))], [2]);
   assert.equal(it.news.at(-1).count, 375);
   assert.throws(() => it.lists.rows('l', 1, 0, 1), { code: 'unknown_list' });
-  for (const [list, options, code] of [['a', { table: 'vans' }, 'unknown_table'], ['b', { table: 'jobs', where: { sql: '(SELECT value FROM device_state)' } }, 'not_allowed'], ['c', { table: 'object_metadata' }, 'unknown_table']]) {
+  for (const [list, options, code] of [
+    ['a', { table: 'vans' }, 'unknown_table'],
+    ['b', { table: 'jobs', where: { sql: '(SELECT value FROM device_state)' } }, 'not_allowed'],
+    ['c', { table: 'object_metadata' }, 'unknown_table'],
+  ]) {
     it.lists.open(list, options, 1);
     await idle(it, list);
     assert.equal(it.news.at(-1).error.code, code);
@@ -153,9 +200,15 @@ function tabOf(it) {
 
 test('lists of tabs that died make room, those of living ones stay however many there are, and one that slept opens its list again', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const turn = () => new Promise((resolve) => { setImmediate(resolve); });
-  const it = world((message) => { for (const tab of it.tabs ?? []) if (tab.lives) tab.lists.get(message.list)?.heard(message); });
-  const quiet = tabOf(it), other = tabOf(it);
+  const turn = () =>
+    new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  const it = world((message) => {
+    for (const tab of it.tabs ?? []) if (tab.lives) tab.lists.get(message.list)?.onMessage(message);
+  });
+  const quiet = tabOf(it),
+    other = tabOf(it);
   const list = quiet.open({ table: 'jobs' });
   for (let i = 0; i < 12; i++) it.lists.open(`dead${i}`, { table: 'customers' }, 1);
   await turn();
@@ -184,9 +237,12 @@ test('lists of tabs that died make room, those of living ones stay however many 
   t.mock.timers.tick(6000);
   await turn();
   const missed = it.news.slice(told).filter((message) => message.list === list.id);
-  assert.deepEqual(missed.map(({ asked }) => asked), ['again']);
+  assert.deepEqual(
+    missed.map(({ asked }) => asked),
+    ['again'],
+  );
   quiet.lives = true;
-  for (const message of missed) list.heard(message);
+  for (const message of missed) list.onMessage(message);
   await turn();
   assert.equal((await list.rows(0, 10)).length, 10);
   for (const each of many) each.close();
@@ -195,12 +251,23 @@ test('lists of tabs that died make room, those of living ones stay however many 
 
 test('a refused write under a scan does not stop the list, what it has shown stays, and a closed one stays closed', async (t) => {
   const asked = [];
-  const it = world(({ count }) => { if (count > 1000 && asked.length < 2) refused(count); });
+  const it = world(({ count }) => {
+    if (count > 1000 && asked.length < 2) refused(count);
+  });
   let now = 0;
   t.mock.method(performance, 'now', () => (now += 200)); // every slice is as short as can be
   const refused = (about) => {
     asked.push(about);
-    assert.throws(() => it.replica.change((touched) => { new Writing(it.replica, touched, () => new Date()).write([{ op: 'insert', table: 'jobs', id: 'j1', values: {} }], 't'); }), { code: 'exists' });
+    assert.throws(
+      () =>
+        it.replica.change((touched) => {
+          new Writing(it.replica, touched, () => new Date()).write(
+            [{ op: 'insert', table: 'jobs', id: 'j1', values: {} }],
+            't',
+          );
+        }),
+      { code: 'exists' },
+    );
   };
   it.lists.open('l', { table: 'jobs', order: SORTS.title, select: { sql: 'r.id' } }, 1);
   refused('at once');
@@ -208,22 +275,39 @@ test('a refused write under a scan does not stop the list, what it has shown sta
   assertOrdered(it, 'l', RULES.title);
   const counts = it.news.map(({ count }) => count);
   assert.ok(asked[1] > 1000 && asked[1] < 3002);
-  assert.deepEqual(counts, [...counts].sort((a, b) => a - b), 'it never shrank');
+  assert.deepEqual(
+    counts,
+    [...counts].sort((a, b) => a - b),
+    'it never shrank',
+  );
 
   it.lists.open('closed', { table: 'jobs', order: SORTS.title }, 1);
   it.lists.close('closed');
   refused('closed');
   const heard = it.news.length;
-  await new Promise((resolve) => { setTimeout(resolve, 20); });
+  await new Promise((resolve) => {
+    setTimeout(resolve, 20);
+  });
   assert.equal(it.news.length, heard);
 });
 
 test('in the order of an index a change finds its place whatever the alphabet', async () => {
   const it = world();
-  const titles = ['\uff21', '\u{1f600}', '\uff22', '\u{1f601}x', '\u{1f601}', 'a\u{1f600}', 'a\uffee', '\ue000', '\ud7ff'];
+  const titles = [
+    '\uff21',
+    '\u{1f600}',
+    '\uff22',
+    '\u{1f601}x',
+    '\u{1f601}',
+    'a\u{1f600}',
+    'a\uffee',
+    '\ue000',
+    '\ud7ff',
+  ];
   titles.forEach((title, at) => it.log.add('jobs', `x${at}`, 'insert', 1, { title }));
   it.apply(it.replica.applyChanges(it.log.frame()));
-  for (const order of [SORTS.title, SORTS['title desc']]) it.lists.open(String(Boolean(order.descending)), { table: 'jobs', order, select: { sql: 'r.title' } }, 1);
+  for (const order of [SORTS.title, SORTS['title desc']])
+    it.lists.open(String(Boolean(order.descending)), { table: 'jobs', order, select: { sql: 'r.title' } }, 1);
   for (const list of ['false', 'true']) await idle(it, list);
   titles.forEach((title, at) => {
     it.log.add('jobs', `y${at}`, 'insert', 1, { title });
@@ -231,7 +315,10 @@ test('in the order of an index a change finds its place whatever the alphabet', 
   });
   it.apply(it.replica.applyChanges(it.log.frame()));
   for (const [list, way] of [['false', 'ASC'], ['true', 'DESC']]) {
-    assert.deepEqual(it.lists.rows(list, 1, 0, 9999).map(({ title }) => title), it.replica.sql.rows(`SELECT title FROM main.jobs ORDER BY title ${way}`).flat());
+    assert.deepEqual(
+      it.lists.rows(list, 1, 0, 9999).map(({ title }) => title),
+      it.replica.sql.rows(`SELECT title FROM main.jobs ORDER BY title ${way}`).flat(),
+    );
   }
   it.lists.stop();
 });

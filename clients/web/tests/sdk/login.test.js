@@ -27,9 +27,19 @@ async function leader(server = '') {
     asked.push(url);
     bodies.push(JSON.parse(body));
     const { tenant, user } = JSON.parse(body);
-    return new Response(JSON.stringify({ device: `d${asked.length}`, token: `t${asked.length}`, tenant, user }), { status: 200 });
+    return new Response(JSON.stringify({ device: `d${asked.length}`, token: `t${asked.length}`, tenant, user }), {
+      status: 200,
+    });
   };
-  const it = await Leader.open({ server, client: 'test', storage: memoryStorage(sqlite3), parts: memoryParts(), emit() {}, fetch, WebSocket });
+  const it = await Leader.open({
+    server,
+    client: 'test',
+    storage: memoryStorage(sqlite3),
+    parts: memoryParts(),
+    emit() {},
+    fetch,
+    WebSocket,
+  });
   opened.push(it);
   return { leader: it, asked, sockets, bodies };
 }
@@ -40,10 +50,26 @@ const code = (wanted) => (error) => error.code === wanted;
 
 test('an address is https, or http on this very machine; what was copied with it is cut off', () => {
   for (const [typed, origin] of [
-    ['moat.example', 'https://moat.example'], [' https://Moat.Example:8443/app/#/o/jobs ', 'https://moat.example:8443'], ['http://localhost:8000/', 'http://localhost:8000'],
-    ['http://127.0.0.1:1', 'http://127.0.0.1:1'], ['http://[::1]:8000', 'http://[::1]:8000'],
-  ]) assert.equal(serverAddress(typed), origin);
-  for (const typed of ['', '   ', 'http://moat.example', 'http://localhost.evil.example', 'ws://localhost', 'javascript://moat.example', 'file:///etc', 'https://tom:secret@moat.example', 'https://tom@moat.example', 'https://', 'no server']) {
+    ['moat.example', 'https://moat.example'],
+    [' https://Moat.Example:8443/app/#/o/jobs ', 'https://moat.example:8443'],
+    ['http://localhost:8000/', 'http://localhost:8000'],
+    ['http://127.0.0.1:1', 'http://127.0.0.1:1'],
+    ['http://[::1]:8000', 'http://[::1]:8000'],
+  ])
+    assert.equal(serverAddress(typed), origin);
+  for (const typed of [
+    '',
+    '   ',
+    'http://moat.example',
+    'http://localhost.evil.example',
+    'ws://localhost',
+    'javascript://moat.example',
+    'file:///etc',
+    'https://tom:secret@moat.example',
+    'https://tom@moat.example',
+    'https://',
+    'no server',
+  ]) {
     assert.throws(() => serverAddress(typed), code('bad_server'), typed);
   }
 });
@@ -56,7 +82,10 @@ test('an app that was told no server asks for one at log-in, and remembers it in
   assert.deepEqual(asked, []);
   await first.call('login', [{ ...TOM, server: 'moat.example' }]);
   await settled();
-  assert.deepEqual([asked, sockets, first.status().server], [['https://moat.example/api/login'], ['wss://moat.example/ws/sync'], 'https://moat.example']);
+  assert.deepEqual(
+    [asked, sockets, first.status().server],
+    [['https://moat.example/api/login'], ['wss://moat.example/ws/sync'], 'https://moat.example'],
+  );
   assert.equal(first.replica.local('server'), 'https://moat.example');
   // The next start reads the same replica.
   sockets.length = 0;
@@ -72,7 +101,23 @@ test('another server gets nothing of the data of the first, and unsent edits sta
   const { leader: it, asked, sockets } = await leader();
   await it.call('login', [{ ...TOM, server: 'https://one.example' }]);
   it.replica.adopt({ tenant: 'acme', channel: 'full', server_epoch: 'e'.repeat(32), state_hash: 'h', cursor: 7 });
-  it.replica.overlays.add({ op_id: 1, tx: null, table: 'jobs', id: 'j', op: 'insert', payload: {}, base_version: 0, schema_version: 0, created_at: '', state: 'pending', acked_cursor: null, settles: null, code: null, message: null, details: null });
+  it.replica.overlays.add({
+    op_id: 1,
+    tx: null,
+    table: 'jobs',
+    id: 'j',
+    op: 'insert',
+    payload: {},
+    base_version: 0,
+    schema_version: 0,
+    created_at: '',
+    state: 'pending',
+    acked_cursor: null,
+    settles: null,
+    code: null,
+    message: null,
+    details: null,
+  });
   await it.call('logout', [{}]);
   await settled();
   asked.length = sockets.length = 0;
@@ -81,7 +126,10 @@ test('another server gets nothing of the data of the first, and unsent edits sta
   await it.call('discard', [1]);
   await it.call('login', [{ ...TOM, server: 'https://two.example' }]);
   await settled();
-  assert.deepEqual([asked, sockets, it.replica.state.tenant, it.replica.state.cursor], [['https://two.example/api/login'], ['wss://two.example/ws/sync'], '', 0]);
+  assert.deepEqual(
+    [asked, sockets, it.replica.state.tenant, it.replica.state.cursor],
+    [['https://two.example/api/login'], ['wss://two.example/ws/sync'], '', 0],
+  );
   await it.call('logout', [{}]);
   assert.equal(asked.at(-1), 'https://two.example/api/logout');
   await it.close();
@@ -101,6 +149,13 @@ test('who logs in again says which device it was and how far its edits are numbe
   it.replica.setLocal('last_op_id', 1700000000042);
   await it.call('login', [TOM]);
   await it.call('login', [{ ...TOM, server: 'two.example' }]);
-  assert.deepEqual(bodies.map(({ device_id, last_op_id }) => [device_id, last_op_id]), [[undefined, undefined], ['d1', 1700000000042], [undefined, undefined]]);
+  assert.deepEqual(
+    bodies.map(({ device_id, last_op_id }) => [device_id, last_op_id]),
+    [
+      [undefined, undefined],
+      ['d1', 1700000000042],
+      [undefined, undefined],
+    ],
+  );
   it.event({ on: 'stop' });
 });

@@ -22,24 +22,50 @@ const act = (replica, work) => {
   return result;
 };
 const write = (replica, ...wishes) => act(replica, (writing) => writing.write(wishes, `tx-${clock}`));
-const titles = (replica) => reading.query(replica, 'SELECT "id", "title" FROM "jobs" ORDER BY "id"').rows.map(({ id, title }) => `${id}:${title}`);
-const ack = (replica, ...results) => replica.change((touched) => replica.overlays.acknowledge(results, replica.state.cursor, touched));
+const titles = (replica) =>
+  reading
+    .query(replica, 'SELECT "id", "title" FROM "jobs" ORDER BY "id"')
+    .rows.map(({ id, title }) => `${id}:${title}`);
+const ack = (replica, ...results) =>
+  replica.change((touched) => replica.overlays.acknowledge(results, replica.state.cursor, touched));
 
 test('inserts, updates, nested patches, deletes and evictions end in the rows the server has', () => {
   const { log, replica } = fieldService();
   assert.deepEqual(reading.get(replica, 'jobs', 'j1'), {
-    id: 'j1', version: 1, object_type: 'repair', status: 'open', title: 'Boiler', price: '95.00', hours: null, count: null, urgent: true, due: null,
-    attrs: { colour: 'red', size: { w: 1, h: 2 } }, customer: 'c1',
+    id: 'j1',
+    version: 1,
+    object_type: 'repair',
+    status: 'open',
+    title: 'Boiler',
+    price: '95.00',
+    hours: null,
+    count: null,
+    urgent: true,
+    due: null,
+    attrs: { colour: 'red', size: { w: 1, h: 2 } },
+    customer: 'c1',
   });
-  log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/attrs/size/w', value: 9 }, { op: 'remove', path: '/attrs/colour' }]);
-  log.add('jobs', 'j1', 'update', 3, [{ op: 'replace', path: '/title', value: 'Pump' }, { op: 'replace', path: '/price', value: null }]);
+  log.add('jobs', 'j1', 'update', 2, [
+    { op: 'replace', path: '/attrs/size/w', value: 9 },
+    { op: 'remove', path: '/attrs/colour' },
+  ]);
+  log.add('jobs', 'j1', 'update', 3, [
+    { op: 'replace', path: '/title', value: 'Pump' },
+    { op: 'replace', path: '/price', value: null },
+  ]);
   log.add('jobs', 'j2', 'delete', 2, null);
   log.add('jobs', 'j3', 'insert', 1, { title: 'New', status: 'open' });
   log.add('jobs', 'j3', 'delete', 2, null);
   log.add('jobs', 'j3', 'insert', 3, { title: 'Back', status: 'open' });
   log.add('customers', 'c1', 'evict', 1, null);
   const touched = replica.applyChanges(log.frame());
-  assert.deepEqual([...touched.tables].map(([table, ids]) => [table, [...ids].sort()]), [['jobs', ['j1', 'j2', 'j3']], ['customers', ['c1']]]);
+  assert.deepEqual(
+    [...touched.tables].map(([table, ids]) => [table, [...ids].sort()]),
+    [
+      ['jobs', ['j1', 'j2', 'j3']],
+      ['customers', ['c1']],
+    ],
+  );
   assert.deepEqual(reading.get(replica, 'jobs', 'j1').attrs, { size: { w: 9, h: 2 } });
   assert.deepEqual(titles(replica), ['j1:Pump', 'j3:Back']);
   assert.equal(reading.get(replica, 'jobs', 'j1').price, null);
@@ -58,7 +84,9 @@ test('a frame that does not begin at the cursor, or whose lines were touched, ch
   log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/title', value: 'X' }]);
   const frame = log.frame();
   assert.throws(() => replica.applyChanges({ ...frame, from: frame.from - 1 }), { code: 'gap' });
-  assert.throws(() => replica.applyChanges({ ...frame, lines: [frame.lines[0].replace('"X"', '"Y"')] }), { code: 'chain' });
+  assert.throws(() => replica.applyChanges({ ...frame, lines: [frame.lines[0].replace('"X"', '"Y"')] }), {
+    code: 'chain',
+  });
   log.add('jobs', 'j2', 'update', 2, [{ op: 'replace', path: '/attrs/none/x', value: 'X' }]);
   replica.applyChanges(frame);
   const before = replica.state.cursor;
@@ -71,7 +99,15 @@ test('lines that a repaired record holds already are passed over', () => {
   const { log, replica } = fieldService();
   const columns = ['id', 'version', 'object_type', 'status', ...JOB.fields.map((each) => each.name)];
   const row = (id, version, title) => JSON.stringify([id, version, 'repair', 'open', title, ...Array(7).fill(null)]);
-  replica.repair([{ table: 'jobs', columns, deleted: [], range: [null, null], lines: [row('j1', 3, 'newest'), row('j9', 1, 'unknown')] }]);
+  replica.repair([
+    {
+      table: 'jobs',
+      columns,
+      deleted: [],
+      range: [null, null],
+      lines: [row('j1', 3, 'newest'), row('j9', 1, 'unknown')],
+    },
+  ]);
   assert.deepEqual(titles(replica), ['j1:newest', 'j9:unknown']);
   replica.adopt({ cursor: log.cursor }, log.cursor + 3);
   log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/title', value: 'older' }]);
@@ -93,13 +129,21 @@ test('a record that leaves takes nothing of its pending edit: the op keeps what 
   assert.equal(replica.overlays.get(edit).state, 'pending');
   ack(replica, { op_id: edit, status: 'rejected', code: 'not_found', message: 'There is no such record.' });
   const { state, code, payload, details } = replica.overlays.get(edit);
-  assert.deepEqual([state, code, payload[0].value, details.last.title, details.last.price], ['rejected', 'not_found', 'Mine', 'Boiler', '95.00']);
+  assert.deepEqual(
+    [state, code, payload[0].value, details.last.title, details.last.price],
+    ['rejected', 'not_found', 'Mine', 'Boiler', '95.00'],
+  );
 });
 
 test('a pending edit shows in plain SQL at once, the base row beside it, and goes with its own change in one step', () => {
   const { log, replica } = fieldService();
   beDevices(replica, 'd1');
-  const [opId] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine', attrs: { colour: 'blue', size: { w: 1, h: 2 } } } });
+  const [opId] = write(replica, {
+    op: 'update',
+    table: 'jobs',
+    id: 'j1',
+    values: { title: 'Mine', attrs: { colour: 'blue', size: { w: 1, h: 2 } } },
+  });
   assert.deepEqual(titles(replica), ['j1:Mine', 'j2:Roof']);
   assert.equal(reading.query(replica, 'SELECT title FROM main."jobs" WHERE id = ?', ['j1']).rows[0].title, 'Boiler');
   assert.deepEqual(reading.states(replica, 'jobs'), { j1: 'pending' });
@@ -158,34 +202,75 @@ test('inserts take defaults, first subtype and status; a transaction sees its ow
     { op: 'update', table: 'jobs', id: 'j7', values: { price: 5, title: 'T2' } },
   );
   assert.deepEqual(reading.get(replica, 'jobs', 'j7'), {
-    id: 'j7', version: 0, object_type: 'repair', status: 'open', title: 'T2', price: '5.00', hours: null, count: null, urgent: null, due: null, attrs: null, customer: 'c2',
+    id: 'j7',
+    version: 0,
+    object_type: 'repair',
+    status: 'open',
+    title: 'T2',
+    price: '5.00',
+    hours: null,
+    count: null,
+    urgent: null,
+    due: null,
+    attrs: null,
+    customer: 'c2',
   });
   const sent = reading.pendingOps(replica, 100, 1e6).map((op) => op.wire);
-  assert.deepEqual(sent.map(({ op_id, tx, op, base_version }) => [op_id, tx !== undefined && tx === sent[0].tx, op, base_version]), ops.map((id, i) => [id, true, ['insert', 'insert', 'update'][i], 0]));
-  assert.deepEqual(sent[1].payload, { price: '0.00', object_type: 'repair', status: 'open', customer: 'c2', title: 'T' });
-  assert.deepEqual(sent[2].payload, [{ op: 'replace', path: '/price', value: '5.00' }, { op: 'replace', path: '/title', value: 'T2' }]);
+  assert.deepEqual(
+    sent.map(({ op_id, tx, op, base_version }) => [op_id, tx !== undefined && tx === sent[0].tx, op, base_version]),
+    ops.map((id, i) => [id, true, ['insert', 'insert', 'update'][i], 0]),
+  );
+  assert.deepEqual(sent[1].payload, {
+    price: '0.00',
+    object_type: 'repair',
+    status: 'open',
+    customer: 'c2',
+    title: 'T',
+  });
+  assert.deepEqual(sent[2].payload, [
+    { op: 'replace', path: '/price', value: '5.00' },
+    { op: 'replace', path: '/title', value: 'T2' },
+  ]);
 });
 
 test('what cannot be is refused before it is an op, and a transaction then leaves nothing behind', () => {
   const { replica } = fieldService();
   const good = { op: 'insert', table: 'jobs', id: 'ok', values: { title: 'x' } };
   for (const [wish, code] of [
-    [{ op: 'insert', table: 'jobs', id: 'j1', values: {} }, 'exists'], [{ op: 'update', table: 'jobs', id: 'nope', values: {} }, 'not_found'], [{ op: 'delete', table: 'jobs', id: 'nope' }, 'not_found'],
-    [{ op: 'update', table: 'jobs', id: 'j1', values: { nope: 1 } }, 'unknown_field'], [{ op: 'update', table: 'jobs', id: 'j1', values: { count: 'x' } }, 'bad_value'],
-    [{ op: 'update', table: 'jobs', id: 'j1', values: { status: 'nope' } }, 'bad_value'], [{ op: 'insert', table: 'nope', id: 'x', values: {} }, 'unknown_table'],
-    [{ op: 'insert', table: 'layout_definition', id: 'x', values: {} }, 'read_only'], [{ op: 'insert', table: 'jobs', id: 'a\nb', values: {} }, 'bad_id'],
+    [{ op: 'insert', table: 'jobs', id: 'j1', values: {} }, 'exists'],
+    [{ op: 'update', table: 'jobs', id: 'nope', values: {} }, 'not_found'],
+    [{ op: 'delete', table: 'jobs', id: 'nope' }, 'not_found'],
+    [{ op: 'update', table: 'jobs', id: 'j1', values: { nope: 1 } }, 'unknown_field'],
+    [{ op: 'update', table: 'jobs', id: 'j1', values: { count: 'x' } }, 'bad_value'],
+    [{ op: 'update', table: 'jobs', id: 'j1', values: { status: 'nope' } }, 'bad_value'],
+    [{ op: 'insert', table: 'nope', id: 'x', values: {} }, 'unknown_table'],
+    [{ op: 'insert', table: 'layout_definition', id: 'x', values: {} }, 'read_only'],
+    [{ op: 'insert', table: 'jobs', id: 'a\nb', values: {} }, 'bad_id'],
     [{ op: 'update', table: 'jobs', id: 'j1', values: [{ op: 'replace', path: '/count', value: 'x' }] }, 'bad_value'],
-  ]) assert.throws(() => write(replica, good, wish), { code }, JSON.stringify(wish));
+  ])
+    assert.throws(() => write(replica, good, wish), { code }, JSON.stringify(wish));
   assert.deepEqual(replica.overlays.list(), []);
   assert.deepEqual(titles(replica), ['j1:Boiler', 'j2:Roof']);
-  assert.deepEqual(write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Boiler' } }), [null], 'an update that changes nothing is no op');
+  assert.deepEqual(
+    write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Boiler' } }),
+    [null],
+    'an update that changes nothing is no op',
+  );
 });
 
 test('pushes hold whole transactions within the limits, but at least one', () => {
   const { replica } = fieldService();
   const single = (i) => write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: `t${i}` } });
   single(1);
-  write(replica, ...Array.from({ length: 5 }, (_, i) => ({ op: 'insert', table: 'customers', id: `n${i}`, values: { name: 'x'.repeat(100) } })));
+  write(
+    replica,
+    ...Array.from({ length: 5 }, (_, i) => ({
+      op: 'insert',
+      table: 'customers',
+      id: `n${i}`,
+      values: { name: 'x'.repeat(100) },
+    })),
+  );
   single(2);
   const sizes = (...limits) => reading.pendingOps(replica, ...limits).length;
   assert.deepEqual([sizes(100, 1e6), sizes(6, 1e6), sizes(5, 1e6), sizes(1, 1e6), sizes(100, 600)], [7, 6, 1, 1, 1]);
@@ -200,12 +285,29 @@ test('a conflict is kept with both sides, and settled by mine, theirs or an edit
     const [opId] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
     log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/title', value: 'Theirs' }]);
     replica.applyChanges(log.frame());
-    ack(replica, { op_id: opId, status: 'conflict', conflict: 'k1', version: 2, base: { title: 'Boiler' }, mine: { title: 'Mine' }, theirs: { title: 'Theirs' }, fields: ['title'], by: 'olga', at: 'now', cursor: 3 });
+    ack(replica, {
+      op_id: opId,
+      status: 'conflict',
+      conflict: 'k1',
+      version: 2,
+      base: { title: 'Boiler' },
+      mine: { title: 'Mine' },
+      theirs: { title: 'Theirs' },
+      fields: ['title'],
+      by: 'olga',
+      at: 'now',
+      cursor: 3,
+    });
     assert.equal(titles(replica)[0], 'j1:Theirs', 'an op in conflict is not shown');
     assert.deepEqual(reading.states(replica, 'jobs'), { j1: 'conflict' });
     const [conflict] = reading.conflicts(replica);
-    assert.deepEqual([conflict.op_id, conflict.conflict, conflict.mine, conflict.theirs, conflict.by], [opId, 'k1', { title: 'Mine' }, { title: 'Theirs' }, 'olga']);
-    const settling = act(replica, (writing) => writing.resolve(opId, choice, choice === 'edit' ? { title: 'Both' } : null, 'tx9'));
+    assert.deepEqual(
+      [conflict.op_id, conflict.conflict, conflict.mine, conflict.theirs, conflict.by],
+      [opId, 'k1', { title: 'Mine' }, { title: 'Theirs' }, 'olga'],
+    );
+    const settling = act(replica, (writing) =>
+      writing.resolve(opId, choice, choice === 'edit' ? { title: 'Both' } : null, 'tx9'),
+    );
     assert.deepEqual(reading.conflicts(replica), [], 'it is being settled');
     assert.throws(() => act(replica, (writing) => writing.resolve(opId, 'mine', null, 'tx')), { code: 'resolving' });
     const [op] = reading.pendingOps(replica, 10, 1e6);
@@ -213,7 +315,10 @@ test('a conflict is kept with both sides, and settled by mine, theirs or an edit
       assert.deepEqual([op.wire.op, op.wire.payload], ['settle', { conflict: 'k1', resolution: 'theirs' }]);
       ack(replica, { op_id: settling, status: 'applied', cursor: 99 });
     } else {
-      assert.deepEqual([op.wire.op, op.wire.settles, op.wire.base_version, op.wire.payload], ['update', 'k1', 2, [{ op: 'replace', path: '/title', value: choice === 'mine' ? 'Mine' : 'Both' }]]);
+      assert.deepEqual(
+        [op.wire.op, op.wire.settles, op.wire.base_version, op.wire.payload],
+        ['update', 'k1', 2, [{ op: 'replace', path: '/title', value: choice === 'mine' ? 'Mine' : 'Both' }]],
+      );
       log.add('jobs', 'j1', 'update', 3, op.wire.payload, { device: 'd1', op_id: settling });
       replica.applyChanges(log.frame());
     }
@@ -227,7 +332,18 @@ test('mine over a record the server deleted brings it back with all that is know
   const [opId] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   log.add('jobs', 'j1', 'delete', 2, null);
   replica.applyChanges(log.frame());
-  ack(replica, { op_id: opId, status: 'conflict', conflict: 'k', version: 2, base: { id: 'j1', version: 1, title: 'Boiler', price: '95.00' }, mine: { title: 'Mine' }, theirs: null, fields: ['title'], by: 'olga', at: 'now' });
+  ack(replica, {
+    op_id: opId,
+    status: 'conflict',
+    conflict: 'k',
+    version: 2,
+    base: { id: 'j1', version: 1, title: 'Boiler', price: '95.00' },
+    mine: { title: 'Mine' },
+    theirs: null,
+    fields: ['title'],
+    by: 'olga',
+    at: 'now',
+  });
   act(replica, (writing) => writing.resolve(opId, 'mine', null, 'tx'));
   const { op, base_version, payload } = reading.pendingOps(replica, 10, 1e6)[0].wire;
   assert.deepEqual([op, base_version, payload.title, payload.price], ['insert', 2, 'Mine', '95.00']);
@@ -235,10 +351,35 @@ test('mine over a record the server deleted brings it back with all that is know
 
 test('the rest of a transaction goes with the op that settles its conflict', () => {
   const { replica } = fieldService();
-  const [a, b] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'A' } }, { op: 'update', table: 'jobs', id: 'j2', values: { title: 'B' } });
-  ack(replica, { op_id: a, status: 'conflict', conflict: 'k', version: 2, base: null, mine: { title: 'A' }, theirs: { title: 'T' }, fields: ['title'], by: 'x', at: 'y' }, { op_id: b, status: 'rejected', code: 'tx_aborted', message: 'm' });
+  const [a, b] = write(
+    replica,
+    { op: 'update', table: 'jobs', id: 'j1', values: { title: 'A' } },
+    { op: 'update', table: 'jobs', id: 'j2', values: { title: 'B' } },
+  );
+  ack(
+    replica,
+    {
+      op_id: a,
+      status: 'conflict',
+      conflict: 'k',
+      version: 2,
+      base: null,
+      mine: { title: 'A' },
+      theirs: { title: 'T' },
+      fields: ['title'],
+      by: 'x',
+      at: 'y',
+    },
+    { op_id: b, status: 'rejected', code: 'tx_aborted', message: 'm' },
+  );
   act(replica, (writing) => writing.resolve(a, 'mine', null, 'tx2'));
-  assert.deepEqual(reading.pendingOps(replica, 10, 1e6).map(({ wire }) => [wire.tx, wire.id, wire.settles]), [['tx2', 'j1', 'k'], ['tx2', 'j2', undefined]]);
+  assert.deepEqual(
+    reading.pendingOps(replica, 10, 1e6).map(({ wire }) => [wire.tx, wire.id, wire.settles]),
+    [
+      ['tx2', 'j1', 'k'],
+      ['tx2', 'j2', undefined],
+    ],
+  );
 });
 
 test('a conflict settled elsewhere drops its op', () => {
@@ -254,20 +395,30 @@ test('refused edits are kept, not shown, and can be discarded or sent again', ()
   const [a] = write(replica, { op: 'insert', table: 'jobs', id: 'n', values: { title: 'A' } });
   ack(replica, { op_id: a, status: 'rejected', code: 'unique', message: 'taken', field: 'title' });
   assert.equal(reading.get(replica, 'jobs', 'n'), null);
-  assert.deepEqual([replica.overlays.get(a).state, replica.overlays.get(a).code, replica.overlays.get(a).details.field], ['rejected', 'unique', 'title']);
+  assert.deepEqual(
+    [replica.overlays.get(a).state, replica.overlays.get(a).code, replica.overlays.get(a).details.field],
+    ['rejected', 'unique', 'title'],
+  );
   const b = act(replica, (writing) => writing.retry(a, { title: 'B' }));
   assert.ok(b > a);
   assert.equal(reading.get(replica, 'jobs', 'n').title, 'B');
   write(replica, { op: 'update', table: 'jobs', id: 'n', values: { title: 'C' } });
   assert.throws(() => act(replica, (writing) => writing.discard(b, new Set([b]))), { code: 'sending' });
-  assert.equal(act(replica, (writing) => writing.discard(b, new Set())).length, 2, 'what builds on a discarded insert goes too');
+  assert.equal(
+    act(replica, (writing) => writing.discard(b, new Set())).length,
+    2,
+    'what builds on a discarded insert goes too',
+  );
   assert.deepEqual(replica.overlays.list(), []);
 });
 
 test('op ids follow the clock and never fall back', () => {
   const { replica } = fieldService();
   const now = clock;
-  const [a, b] = [write(replica, { op: 'delete', table: 'jobs', id: 'j1' })[0], write(replica, { op: 'delete', table: 'jobs', id: 'j2' })[0]];
+  const [a, b] = [
+    write(replica, { op: 'delete', table: 'jobs', id: 'j1' })[0],
+    write(replica, { op: 'delete', table: 'jobs', id: 'j2' })[0],
+  ];
   assert.ok(a >= now && b > a);
   clock = 0;
   const [c] = write(replica, { op: 'insert', table: 'jobs', id: 'x', values: {} });
@@ -279,12 +430,24 @@ test('a schema revision runs with the frame that needs it, and pending edits sur
   const { log, replica } = fieldService();
   const [kept] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   const [lost] = write(replica, { op: 'update', table: 'jobs', id: 'j2', values: { hours: 9 } });
-  const more = { ...JOB, fields: [...JOB.fields.filter(({ name }) => name !== 'hours'), field('done', 'boolean', { default: false })] };
-  log.publish([
-    { command: 'add_column', table: 'jobs', column: more.fields.at(-1) }, { command: 'create_index', table: 'jobs', field: 'done' }, { command: 'retire_column', table: 'jobs', field: 'hours' },
-    { command: 'widen_column', table: 'jobs', field: 'price', kind: 'decimal', decimal_places: 4 },
-  ], [more], 2);
-  log.add('jobs', 'j2', 'update', 2, [{ op: 'replace', path: '/done', value: true }, { op: 'replace', path: '/hours', value: 3 }]);
+  const more = {
+    ...JOB,
+    fields: [...JOB.fields.filter(({ name }) => name !== 'hours'), field('done', 'boolean', { default: false })],
+  };
+  log.publish(
+    [
+      { command: 'add_column', table: 'jobs', column: more.fields.at(-1) },
+      { command: 'create_index', table: 'jobs', field: 'done' },
+      { command: 'retire_column', table: 'jobs', field: 'hours' },
+      { command: 'widen_column', table: 'jobs', field: 'price', kind: 'decimal', decimal_places: 4 },
+    ],
+    [more],
+    2,
+  );
+  log.add('jobs', 'j2', 'update', 2, [
+    { op: 'replace', path: '/done', value: true },
+    { op: 'replace', path: '/hours', value: 3 },
+  ]);
   replica.applyChanges(log.frame(log.revisions));
   assert.equal(replica.state.schema_version, 2);
   const seen = reading.get(replica, 'jobs', 'j1');
@@ -297,7 +460,10 @@ test('a schema revision runs with the frame that needs it, and pending edits sur
 test('a retired type goes, its pending edits are parked; a failed upgrade leaves everything as it was', () => {
   const { log, replica } = fieldService();
   const [op] = write(replica, { op: 'insert', table: 'customers', id: 'c9', values: { name: 'N' } });
-  log.publish([{ command: 'retire_table', table: 'customers' }, { command: 'drop_index', table: 'jobs', field: 'nope' }]);
+  log.publish([
+    { command: 'retire_table', table: 'customers' },
+    { command: 'drop_index', table: 'jobs', field: 'nope' },
+  ]);
   log.add('object_metadata', 'customer', 'delete', 2, null);
   const frame = log.frame();
   assert.throws(() => replica.applyChanges({ ...frame, revisions: log.revisions }), { code: 'sql' });
@@ -312,10 +478,24 @@ test('a retired type goes, its pending edits are parked; a failed upgrade leaves
 test('columns go and come whatever live views and indexes of other tables there are', () => {
   const { log, replica } = fieldService();
   const named = { ...CUSTOMER, fields: [...CUSTOMER.fields, field('code', 'text', { unique: true })] };
-  log.publish([{ command: 'add_column', table: 'customers', column: named.fields[1] }, { command: 'create_index', table: 'customers', field: 'code' }], [named], 2);
+  log.publish(
+    [
+      { command: 'add_column', table: 'customers', column: named.fields[1] },
+      { command: 'create_index', table: 'customers', field: 'code' },
+    ],
+    [named],
+    2,
+  );
   replica.applyChanges(log.frame(log.revisions));
   const fewer = { ...JOB, fields: JOB.fields.filter(({ name }) => name !== 'hours') };
-  log.publish([{ command: 'retire_column', table: 'jobs', field: 'hours' }, createTable({ ...CUSTOMER, table_name: 'vans', object_name: 'van' })], [fewer], 3);
+  log.publish(
+    [
+      { command: 'retire_column', table: 'jobs', field: 'hours' },
+      createTable({ ...CUSTOMER, table_name: 'vans', object_name: 'van' }),
+    ],
+    [fewer],
+    3,
+  );
   replica.applyChanges(log.frame(log.revisions));
   assert.equal('hours' in reading.get(replica, 'jobs', 'j1'), false);
 });
@@ -323,7 +503,8 @@ test('columns go and come whatever live views and indexes of other tables there 
 test('rows under a schema the replica does not have are refused whole', () => {
   const { replica } = fieldService();
   const frame = (table, columns) => [{ table, columns, deleted: [], range: [null, null], lines: ['["j1",2,"x"]'] }];
-  for (const rows of [frame('jobs', ['id', 'version', 'colour']), frame('vans', ['id', 'version', 'title'])]) assert.throws(() => replica.applyRows(rows, { to: 9, state_hash: '', revisions: [] }), { code: 'schema' });
+  for (const rows of [frame('jobs', ['id', 'version', 'colour']), frame('vans', ['id', 'version', 'title'])])
+    assert.throws(() => replica.applyRows(rows, { to: 9, state_hash: '', revisions: [] }), { code: 'schema' });
   assert.deepEqual(titles(replica), ['j1:Boiler', 'j2:Roof']);
 });
 
@@ -331,7 +512,10 @@ test('rows bring a replica forward in one step', () => {
   const { log, replica } = fieldService();
   write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   const columns = ['id', 'version', 'title', 'status'];
-  replica.applyRows([{ table: 'jobs', columns, deleted: ['j2'], lines: ['["j1",7,"Theirs","done"]', '["j3",1,"Third","open"]'] }], { to: 500, state_hash: 'f'.repeat(64), revisions: [] });
+  replica.applyRows(
+    [{ table: 'jobs', columns, deleted: ['j2'], lines: ['["j1",7,"Theirs","done"]', '["j3",1,"Third","open"]'] }],
+    { to: 500, state_hash: 'f'.repeat(64), revisions: [] },
+  );
   assert.deepEqual(titles(replica), ['j1:Mine', 'j3:Third']);
   assert.equal(reading.get(replica, 'jobs', 'j1').version, 7);
   assert.deepEqual([replica.state.cursor, replica.state.state_hash], [500, 'f'.repeat(64)]);
@@ -342,10 +526,27 @@ test('an application’s SQL reads, one statement at a time, and nothing it must
   const { replica } = fieldService();
   const run = (sql, params) => reading.query(replica, sql, params);
   assert.deepEqual(run('SELECT count(*) AS n FROM jobs').rows, [{ n: 2 }]);
-  assert.deepEqual(run('SELECT j.title, c.name FROM jobs j JOIN customers c ON c.id = j.customer WHERE j.id = :id', { id: 'j1' }).rows, [{ title: 'Boiler', name: 'Acme' }]);
-  assert.deepEqual(run('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT sum(i) AS s FROM n').rows, [{ s: 6 }]);
-  assert.deepEqual(run('SELECT ? AS a, ? AS b, ? AS c', ['é🎉', 2 ** 45, null]).rows, [{ a: 'é🎉', b: 2 ** 45, c: null }]);
-  for (const bad of ['DELETE FROM jobs', 'UPDATE main.jobs SET title = 1', 'PRAGMA query_only = 0', 'ATTACH ":memory:" AS x', 'BEGIN', 'CREATE TABLE x(y)', 'SELECT * FROM device_state', 'DROP VIEW jobs']) {
+  assert.deepEqual(
+    run('SELECT j.title, c.name FROM jobs j JOIN customers c ON c.id = j.customer WHERE j.id = :id', { id: 'j1' }).rows,
+    [{ title: 'Boiler', name: 'Acme' }],
+  );
+  assert.deepEqual(
+    run('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT sum(i) AS s FROM n').rows,
+    [{ s: 6 }],
+  );
+  assert.deepEqual(run('SELECT ? AS a, ? AS b, ? AS c', ['é🎉', 2 ** 45, null]).rows, [
+    { a: 'é🎉', b: 2 ** 45, c: null },
+  ]);
+  for (const bad of [
+    'DELETE FROM jobs',
+    'UPDATE main.jobs SET title = 1',
+    'PRAGMA query_only = 0',
+    'ATTACH ":memory:" AS x',
+    'BEGIN',
+    'CREATE TABLE x(y)',
+    'SELECT * FROM device_state',
+    'DROP VIEW jobs',
+  ]) {
     assert.throws(() => run(bad), { name: 'MoatError' }, bad);
   }
   assert.throws(() => run('SELECT 1; DELETE FROM jobs'), { code: 'sql' });
@@ -361,7 +562,11 @@ test('texts and ids that begin with U+FEFF are read as they were written', () =>
   assert.deepEqual([id, title, attrs], ['\ufeffj9', '\ufeffx', { '\ufeffk': '\ufeff' }]);
   const digest = new Digest();
   for (const id of ['j1', 'j2', '\ufeffj9']) digest.add(id, 1);
-  assert.deepEqual(replica.digest('jobs'), [digest.count, digest.hex], 'or comparing with the server would find it different each time');
+  assert.deepEqual(
+    replica.digest('jobs'),
+    [digest.count, digest.hex],
+    'or comparing with the server would find it different each time',
+  );
 });
 
 test('a query names the tables it reads, whatever stands behind the live view', () => {
@@ -369,13 +574,21 @@ test('a query names the tables it reads, whatever stands behind the live view', 
   const tables = (sql) => reading.query(replica, sql).tables.sort();
   assert.deepEqual(tables('SELECT count(*) FROM jobs'), ['jobs']);
   write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'x' } });
-  assert.deepEqual(tables('SELECT title FROM jobs WHERE customer IN (SELECT id FROM customers)'), ['customers', 'jobs']);
+  assert.deepEqual(tables('SELECT title FROM jobs WHERE customer IN (SELECT id FROM customers)'), [
+    'customers',
+    'jobs',
+  ]);
   assert.deepEqual(tables('SELECT state FROM overlays'), ['overlays']);
 });
 
 test('find filters, searches, sorts and pages', () => {
   const { replica } = fieldService();
-  write(replica, { op: 'insert', table: 'jobs', id: 'j3', values: { title: '100% Roof', price: 12, urgent: false, due: '2026-12-24' } });
+  write(replica, {
+    op: 'insert',
+    table: 'jobs',
+    id: 'j3',
+    values: { title: '100% Roof', price: 12, urgent: false, due: '2026-12-24' },
+  });
   const ids = (options) => reading.find(replica, { table: 'jobs', ...options }).records.map(({ id }) => id);
   assert.deepEqual(ids({ where: { urgent: true } }), ['j1']);
   assert.deepEqual(ids({ where: { price: { '>': '11.5', '<=': 95 } }, order: '-price' }), ['j1', 'j3']);
@@ -384,12 +597,16 @@ test('find filters, searches, sorts and pages', () => {
   assert.deepEqual(ids({ search: 'roof' }), ['j2', 'j3']);
   assert.deepEqual(ids({ search: '0%' }), ['j3']);
   write(replica, { op: 'insert', table: 'jobs', id: 'j4', values: { title: 'Neue Öfen' } });
-  assert.deepEqual(['öfen', 'NEUE ÖFEN', 'neue öfen', 'e öf'].map((search) => ids({ search })), [['j4'], ['j4'], ['j4'], ['j4']]);
+  assert.deepEqual(
+    ['öfen', 'NEUE ÖFEN', 'neue öfen', 'e öf'].map((search) => ids({ search })),
+    [['j4'], ['j4'], ['j4'], ['j4']],
+  );
   assert.deepEqual(ids({ order: 'title', limit: 1, offset: 1 }), ['j1']);
   assert.throws(() => ids({ where: { nope: 1 } }), { code: 'unknown_field' });
   assert.throws(() => ids({ order: 'nope' }), { code: 'unknown_field' });
   assert.throws(() => ids({ where: { price: { 'or 1': 1 } } }), { code: 'bad_filter' });
-  for (const wrong of [new Date(), {}, { '>=': new Date() }, [new Date()], { '=': {} }]) assert.throws(() => ids({ where: { due: wrong } }), { code: 'bad_filter', field: 'due' });
+  for (const wrong of [new Date(), {}, { '>=': new Date() }, [new Date()], { '=': {} }])
+    assert.throws(() => ids({ where: { due: wrong } }), { code: 'bad_filter', field: 'due' });
 });
 
 test('a snapshot takes over everything local; what it has no place for stays to be sent, with what the record last held', () => {
@@ -399,16 +616,26 @@ test('a snapshot takes over everything local; what it has no place for stays to 
   const [done] = write(old, { op: 'delete', table: 'jobs', id: 'j2' });
   old.change(() => old.sql.run(`UPDATE overlays SET state = 'acked', acked_cursor = 5 WHERE op_id = ?`, [done]));
   old.setLocal('token', 'secret');
-  const log = new Log(), fresh = emptyReplica();
+  const log = new Log(),
+    fresh = emptyReplica();
   log.publish([createTable(JOB)], [JOB]);
   for (let i = 1; i < 9; i++) log.add('jobs', `j${i}`, 'insert', 1, { title: `Job ${i}` });
   fresh.applyChanges(log.frame(log.revisions));
   moveLocal(old, fresh);
-  assert.deepEqual(fresh.overlays.list().map(({ op_id, state }) => [op_id, state]), [[kept, 'pending'], [homeless, 'pending']]);
+  assert.deepEqual(
+    fresh.overlays.list().map(({ op_id, state }) => [op_id, state]),
+    [
+      [kept, 'pending'],
+      [homeless, 'pending'],
+    ],
+  );
   assert.equal(fresh.overlays.get(homeless).details.last.name, 'Acme');
   assert.equal(fresh.overlays.get(kept).details, null);
   ack(fresh, { op_id: homeless, status: 'rejected', code: 'unknown_table', message: 'There is no table customers.' });
-  assert.deepEqual([fresh.overlays.get(homeless).state, fresh.overlays.get(homeless).details.last.name], ['rejected', 'Acme']);
+  assert.deepEqual(
+    [fresh.overlays.get(homeless).state, fresh.overlays.get(homeless).details.last.name],
+    ['rejected', 'Acme'],
+  );
   assert.equal(titles(fresh)[0], 'j1:Mine');
   assert.equal(titles(fresh).length, 8);
   assert.equal(fresh.local('token'), 'secret');
@@ -419,7 +646,10 @@ test('starting over forgets what the server sent, and sends again what it had ac
   const [a] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   ack(replica, { op_id: a, status: 'applied', version: 2, cursor: 99 });
   replica.reset();
-  assert.deepEqual([replica.state.cursor, [...replica.objects.keys()], replica.overlays.get(a).state], [0, [], 'pending']);
+  assert.deepEqual(
+    [replica.state.cursor, [...replica.objects.keys()], replica.overlays.get(a).state],
+    [0, [], 'pending'],
+  );
   const again = new Log();
   replica.adopt({ tenant: 'acme', channel: 'full', server_epoch: 'e'.repeat(32), state_hash: again.state_hash });
   again.publish([createTable(CUSTOMER), createTable(JOB)], [CUSTOMER, JOB]);

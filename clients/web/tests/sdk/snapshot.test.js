@@ -16,12 +16,17 @@ const sha256 = (data) => createHash('sha256').update(data).digest('hex');
 /** A replica file as a server ships it, its manifest, and a server of its parts. */
 function shipped({ partSize = 5000 } = {}) {
   const { replica } = fieldService();
-  for (const table of ['overlays', 'device_state', '_patched_jobs', '_patched_customers']) replica.sql.script([`DROP TABLE main."${table}"`]);
+  for (const table of ['overlays', 'device_state', '_patched_jobs', '_patched_customers'])
+    replica.sql.script([`DROP TABLE main."${table}"`]);
   const file = Buffer.from(sqlite3.capi.sqlite3_js_db_export(replica.sql.db.pointer));
   const packed = [];
   for (let at = 0; at < file.length; at += partSize) packed.push(gzipSync(file.subarray(at, at + partSize)));
   const manifest = {
-    snapshot: 's1', ...replica.state, size: file.length, sha256: sha256(file), parts: packed.map((part) => ({ size: part.length, sha256: sha256(part) })),
+    snapshot: 's1',
+    ...replica.state,
+    size: file.length,
+    sha256: sha256(file),
+    parts: packed.map((part) => ({ size: part.length, sha256: sha256(part) })),
     tables: { jobs: [2, ''], customers: [1, ''], object_metadata: [2, ''], layout_definition: [0, ''] },
   };
   const asked = [];
@@ -33,7 +38,16 @@ function shipped({ partSize = 5000 } = {}) {
     asked.push(number);
     return server.answer(number);
   };
-  const download = (more = {}) => ({ manifest, server: 'https://moat', token: 't', parts: memoryParts(), signal: new AbortController().signal, progress: () => {}, fetch: fetch_, ...more });
+  const download = (more = {}) => ({
+    manifest,
+    server: 'https://moat',
+    token: 't',
+    parts: memoryParts(),
+    signal: new AbortController().signal,
+    progress: () => {},
+    fetch: fetch_,
+    ...more,
+  });
   return { file, manifest, asked, server, download, packed };
 }
 

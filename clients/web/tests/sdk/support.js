@@ -11,16 +11,45 @@ export const EPOCH = 'e'.repeat(32);
 
 /** A field in its wire form. */
 export const field = (name, kind, more = {}) => ({
-  name, kind, label: name, required: false, unique: false, indexed: false, default: null, help_text: '', choices: [], reference: null, reference_table: null,
-  decimal_places: kind === 'decimal' ? 2 : null, ...more,
+  name,
+  kind,
+  label: name,
+  required: false,
+  unique: false,
+  indexed: false,
+  default: null,
+  help_text: '',
+  choices: [],
+  reference: null,
+  reference_table: null,
+  decimal_places: kind === 'decimal' ? 2 : null,
+  ...more,
 });
 
-export const CUSTOMER = { object_name: 'customer', table_name: 'customers', fields: [field('name', 'text')], subtypes: [], statuses: [] };
+export const CUSTOMER = {
+  object_name: 'customer',
+  table_name: 'customers',
+  fields: [field('name', 'text')],
+  subtypes: [],
+  statuses: [],
+};
 export const JOB = {
-  object_name: 'job', table_name: 'jobs', subtypes: [{ value: 'repair', label: 'Repair' }], statuses: [{ value: 'open', label: 'Open' }, { value: 'done', label: 'Done' }],
+  object_name: 'job',
+  table_name: 'jobs',
+  subtypes: [{ value: 'repair', label: 'Repair' }],
+  statuses: [
+    { value: 'open', label: 'Open' },
+    { value: 'done', label: 'Done' },
+  ],
   fields: [
-    field('title', 'text', { indexed: true }), field('price', 'decimal', { default: '0.00' }), field('hours', 'real'), field('count', 'integer'), field('urgent', 'boolean'),
-    field('due', 'date'), field('attrs', 'json'), field('customer', 'reference', { reference: 'customer', reference_table: 'customers' }),
+    field('title', 'text', { indexed: true }),
+    field('price', 'decimal', { default: '0.00' }),
+    field('hours', 'real'),
+    field('count', 'integer'),
+    field('urgent', 'boolean'),
+    field('due', 'date'),
+    field('attrs', 'json'),
+    field('customer', 'reference', { reference: 'customer', reference_table: 'customers' }),
   ],
 };
 
@@ -36,7 +65,16 @@ export class Log {
   add(table, id, op, version, payload, more = {}) {
     this.cursor++;
     const line = JSON.stringify({
-      cursor: this.cursor, schema_version: this.schema_version, table, id, op, version, payload, at: '2026-11-21T09:00:00.000000Z', by: 'olga', ...more,
+      cursor: this.cursor,
+      schema_version: this.schema_version,
+      table,
+      id,
+      op,
+      version,
+      payload,
+      at: '2026-11-21T09:00:00.000000Z',
+      by: 'olga',
+      ...more,
     });
     this.#since.lines.push(line);
     this.state_hash = fold(this.state_hash, [line]);
@@ -49,9 +87,18 @@ export class Log {
     this.revisions.push({ schema_version: this.schema_version, commands });
     for (const type of types) {
       const { object_name: id, ...rest } = type;
-      const record = { label: id, label_plural: `${id}s`, icon: '', title_field: '', conflict_policy: 'field_merge', json_schema: {}, ...rest };
+      const record = {
+        label: id,
+        label_plural: `${id}s`,
+        icon: '',
+        title_field: '',
+        conflict_policy: 'field_merge',
+        json_schema: {},
+        ...rest,
+      };
       if (versions === 1) this.add('object_metadata', id, 'insert', 1, record);
-      else this.add('object_metadata', id, 'update', versions, [{ op: 'replace', path: '/fields', value: type.fields }]);
+      else
+        this.add('object_metadata', id, 'update', versions, [{ op: 'replace', path: '/fields', value: type.fields }]);
     }
   }
 
@@ -59,13 +106,27 @@ export class Log {
   frame(revisions = []) {
     const { cursor, lines } = this.#since;
     this.#since = { cursor: this.cursor, lines: [] };
-    return { type: 'changes', channel: 'full', schema_version: this.schema_version, from: cursor, to: this.cursor, state_hash: this.state_hash, lines, revisions };
+    return {
+      type: 'changes',
+      channel: 'full',
+      schema_version: this.schema_version,
+      from: cursor,
+      to: this.cursor,
+      state_hash: this.state_hash,
+      lines,
+      revisions,
+    };
   }
 }
 
 export const createTable = (type) => ({
-  command: 'create_table', table: type.table_name, object_name: type.object_name, columns: type.fields,
-  indexes: type.fields.filter((each) => each.indexed || each.unique || each.kind === 'reference').map((each) => each.name),
+  command: 'create_table',
+  table: type.table_name,
+  object_name: type.object_name,
+  columns: type.fields,
+  indexes: type.fields
+    .filter((each) => each.indexed || each.unique || each.kind === 'reference')
+    .map((each) => each.name),
 });
 
 /** A replica in memory at cursor 0 of tenant acme. */
@@ -80,8 +141,23 @@ export function fieldService() {
   const log = new Log(), replica = emptyReplica();
   log.publish([createTable(CUSTOMER), createTable(JOB)], [CUSTOMER, JOB]);
   log.add('customers', 'c1', 'insert', 1, { name: 'Acme' });
-  log.add('jobs', 'j1', 'insert', 1, { object_type: 'repair', status: 'open', title: 'Boiler', price: '95.00', urgent: true, attrs: { colour: 'red', size: { w: 1, h: 2 } }, customer: 'c1' });
-  log.add('jobs', 'j2', 'insert', 1, { object_type: 'repair', status: 'open', title: 'Roof', hours: 1.5, count: 2 ** 40, due: '2026-11-30' });
+  log.add('jobs', 'j1', 'insert', 1, {
+    object_type: 'repair',
+    status: 'open',
+    title: 'Boiler',
+    price: '95.00',
+    urgent: true,
+    attrs: { colour: 'red', size: { w: 1, h: 2 } },
+    customer: 'c1',
+  });
+  log.add('jobs', 'j2', 'insert', 1, {
+    object_type: 'repair',
+    status: 'open',
+    title: 'Roof',
+    hours: 1.5,
+    count: 2 ** 40,
+    due: '2026-11-30',
+  });
   replica.applyChanges(log.frame(log.revisions));
   return { log, replica };
 }

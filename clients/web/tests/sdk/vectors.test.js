@@ -36,7 +36,14 @@ each('access', ({ access, table, verbs, read, write, fill, records }) => {
   const rights = rightsOf(access, table);
   const fields = ['object_type', 'status', 'title', 'notes', 'technician', 'price', 'number', 'paid'];
   assert.deepEqual(['create', 'update', 'delete'].filter((verb) => rights[verb]), verbs);
-  assert.deepEqual([fields.filter((f) => rights.canRead(f)), fields.filter((f) => rights.canWrite(f)), fields.filter((f) => rights.canFill(f))], [read, write, fill]);
+  assert.deepEqual(
+    [
+      fields.filter((f) => rights.canRead(f)),
+      fields.filter((f) => rights.canWrite(f)),
+      fields.filter((f) => rights.canFill(f)),
+    ],
+    [read, write, fill],
+  );
   for (const { record, keeps } of records) assert.equal(rights.wouldKeep(record), keeps, JSON.stringify(record));
 });
 
@@ -61,9 +68,16 @@ each('digest', ({ records, count, digest }) => {
 });
 
 each('lines', (one) => {
-  if (one.line) return assert.deepEqual(present(parseChanges([one.line])[0]), { ...present(one.change), ...(one.change.payload === null ? {} : { payload: one.change.payload }) });
+  if (one.line)
+    return assert.deepEqual(present(parseChanges([one.line])[0]), {
+      ...present(one.change),
+      ...(one.change.payload === null ? {} : { payload: one.change.payload }),
+    });
   const { record_id: id, at, payload, ...op } = one.op;
-  return assert.deepEqual(toWire({ ...op, id, created_at: at, payload: payload === null ? null : JSON.parse(payload) }), one.op_line);
+  return assert.deepEqual(
+    toWire({ ...op, id, created_at: at, payload: payload === null ? null : JSON.parse(payload) }),
+    one.op_line,
+  );
 });
 
 each('patch', (one) => {
@@ -76,9 +90,14 @@ each('overlay', ({ id, base, ops, columns, shown }) => assert.deepEqual(patched(
 
 each('fold', ({ changes, base = {}, known, folded, error }) => {
   const current = (table, id, field) => structuredClone(base[`${table}/${id}/${field}`]);
-  const fold_ = () => foldChanges(structuredClone(changes), current, known ? (table, id) => known[`${table}/${id}`] ?? null : null);
+  const fold_ = () =>
+    foldChanges(structuredClone(changes), current, known ? (table, id) => known[`${table}/${id}`] ?? null : null);
   if (error) return assert.throws(fold_, { name: 'MoatError' });
-  const plain = ({ rows, patches, gone }) => ({ rows: Object.fromEntries(rows), patches: Object.fromEntries(patches), gone: [...gone].sort() });
+  const plain = ({ rows, patches, gone }) => ({
+    rows: Object.fromEntries(rows),
+    patches: Object.fromEntries(patches),
+    gone: [...gone].sort(),
+  });
   return assert.deepEqual(Object.fromEntries([...fold_()].map(([table, one]) => [table, plain(one)])), folded);
 });
 
