@@ -291,7 +291,8 @@ function hoisted(node) {
  */
 export function problems(sources) {
   const modules = new Map([...sources].map(([path, source]) => [path, inspect(source)]));
-  return [...modules].flatMap(([path, module]) => (path.startsWith('sdk/') ? sdkProblems(path, module, modules) : appProblems(path, module)));
+  const missing = Object.keys(HOST).filter((name) => !modules.has(`sdk/${name}`)).map((name) => `sdk/${name}: is in HOST and does not exist`);
+  return [...missing, ...[...modules].flatMap(([path, module]) => (path.startsWith('sdk/') ? sdkProblems(path, module, modules) : appProblems(path, module)))];
 }
 
 /**
@@ -306,6 +307,7 @@ function sdkProblems(path, { pure, globals, imports, types, impure }, modules) {
     if (LANGUAGE.has(name) || COMPUTING.has(name) || granted.has(name)) continue;
     found.push(`${path}: ${name} is not granted to this module (see HOST in scripts/walls.js)`);
   }
+  for (const name of granted) if (!globals.has(name)) found.push(`${path}: is granted ${name} and does not use it`);
   for (const from of [...imports, ...types].filter((one) => one.startsWith('.'))) {
     if (!resolve(path, from).startsWith('sdk/')) found.push(`${path}: imports ${from}, which is outside the SDK`);
   }

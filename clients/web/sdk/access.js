@@ -1,4 +1,7 @@
-/** PURE: what the user may see and do, as the server last said (docs/spec/channels.md §6); for drawing screens. The server alone decides. */
+/**
+ * Pure: what the user may see and do, as the server last sent it (docs/spec/channels.md §6). Use it to draw screens;
+ * only the server decides.
+ */
 
 import { canonical } from './canonical.js';
 
@@ -12,8 +15,10 @@ const SYSTEM_FIELDS = ['object_type', 'status'];
 /** The rights on one table. */
 export class Rights {
   /**
-   * @param {{create: boolean, update: boolean, delete: boolean, readable?: string[] | null, writable?: string[] | null, rows?: [string, any[]][], complete?: boolean}} rule
-   *   null as `readable` or `writable` means every field; `complete`: no row rule is hidden from the user
+   * @param {{
+   *   create: boolean, update: boolean, delete: boolean, readable?: string[] | null, writable?: string[] | null,
+   *   rows?: [string, any[]][], complete?: boolean
+   * }} rule `readable` or `writable` null: every field; `complete`: no row rule is hidden from the user
    */
   constructor({ create, update, delete: remove, readable = null, writable = null, rows = [], complete = true }) {
     this.create = create;
@@ -26,7 +31,7 @@ export class Rights {
   }
 
   /**
-   * Say whether the field is shown to this user.
+   * Return whether the field is shown to this user.
    * @param {string} field
    */
   canRead(field) {
@@ -34,7 +39,7 @@ export class Rights {
   }
 
   /**
-   * Say whether the server would take a change of the field.
+   * Return whether the server would accept a change of the field.
    * @param {string} field
    */
   canWrite(field) {
@@ -42,7 +47,7 @@ export class Rights {
   }
 
   /**
-   * Say whether a new record may come with a value of its own in the field; its default it may always have.
+   * Return whether a new record may set the field. Its default value is always allowed.
    * @param {string} field
    */
   canFill(field) {
@@ -50,7 +55,7 @@ export class Rights {
   }
 
   /**
-   * Return the values a field of the record itself must have for the record to be seen; null when any will do.
+   * Return the values the field must have for the record to be visible; null if every value is allowed.
    * @param {string} field
    * @returns {any[] | null}
    */
@@ -59,7 +64,7 @@ export class Rights {
   }
 
   /**
-   * Say whether a record with these values would stay in sight, as far as its own fields tell.
+   * Return whether a record with these values stays visible, judging by its own fields only.
    * @param {RecordValues} record
    */
   wouldKeep(record) {
@@ -67,7 +72,7 @@ export class Rights {
   }
 
   /**
-   * Return the fields whose values take the record out of sight.
+   * Return the fields whose values make the record invisible.
    * @param {RecordValues} record
    * @returns {string[]}
    */
@@ -85,7 +90,7 @@ const EVERYTHING = new Rights({ create: true, update: true, delete: true });
 const NOTHING = new Rights({ create: false, update: false, delete: false, readable: [], writable: [] });
 
 /**
- * Return the rights on a table from what the server said: everything when it named no rules, nothing for a table without one.
+ * Return the rights on a table: everything if the server sent no rules, nothing if no rule names the table.
  * @param {Access | null | undefined} access
  * @param {string} table
  * @returns {Rights}

@@ -1,4 +1,4 @@
-/** Logging in and out over HTTP, and which server that is. */
+/** HTTP calls of the account: sign in, sign out, and record history. */
 
 import { MoatError } from './errors.js';
 import { words } from './words.js';
@@ -6,8 +6,10 @@ import { words } from './words.js';
 const THIS_MACHINE = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /**
- * Return the origin of the server a person named, as they typed or copied it; without a scheme it is https. Plain http goes to the machine
- * itself only: everywhere else others could read the password. Throws `bad_server`.
+ * Return the origin of a server address as a user typed or copied it; without a scheme it is https.
+ *
+ * Plain http is accepted for this machine only, because anywhere else others could read the password. Throws
+ * `bad_server`.
  * @param {string} text
  * @returns {string}
  */
@@ -59,7 +61,7 @@ export function requestToken(server, { tenant, user, password, device = 'browser
 }
 
 /**
- * Revoke the device. A server that cannot be reached does not keep anyone from logging out.
+ * Revoke the device. Signing out succeeds even if the server is unreachable.
  * @param {string} server
  * @param {string} token
  * @param {typeof fetch} [request]
@@ -69,7 +71,8 @@ export async function revokeToken(server, token, request = fetch) {
 }
 
 /**
- * Return the changes of one record, newest first, as far back as the server's log reaches; `next` is the cursor of the page after them.
+ * Return the changes of one record, newest first, as far back as the server’s log reaches. `next` is the cursor of the
+ * next page. Throws `network`.
  * @param {string} server
  * @param {string | null} token
  * @param {{table: string, id: string, cursor?: string, limit?: number}} record
@@ -87,7 +90,7 @@ export async function requestHistory(server, token, { table, id, cursor, limit =
     throw new MoatError('network', words.unreachable(error));
   }
   const answer = await response.json().catch(() => ({}));
-  // A record that is only here has no history there yet.
+  // A record that exists only on this device has no history yet.
   if (response.status === 404) return { results: [], next: null };
   if (!response.ok) throw new MoatError(answer.code ?? 'network', answer.message ?? words.badStatus(response.status));
   return answer;

@@ -1,4 +1,4 @@
-/** Writing what the server sends into the base tables. Runs inside a replica's transaction. */
+/** Write changes and rows from the server to the base tables, inside a transaction of the replica. */
 
 import { quote } from './ddl.js';
 import { MoatError } from './errors.js';
@@ -14,10 +14,10 @@ import { words } from './words.js';
 /** @typedef {import('./types.js').RecordValues} RecordValues */
 
 /**
- * Apply change lines; those of a table that is not of this replica (retired since) are passed over.
+ * Apply change lines. Lines of a table that was retired since are skipped.
  * @param {Replica} replica
  * @param {string[]} lines
- * @param {boolean} replaying whether a repair has brought some of them already
+ * @param {boolean} replaying whether a repair may have fetched some of them already
  * @param {Touched} touched
  */
 export function applyLines(replica, lines, replaying, touched) {
@@ -51,7 +51,7 @@ export function applyRows(replica, frame, touched) {
 }
 
 /**
- * Write a table's folded changes, each record once; of a record that goes, its pending ops keep what it last held.
+ * Write a table’s folded changes, each record once. Pending ops of a deleted record keep its last values.
  * @param {Replica} replica
  * @param {Table} table
  * @param {Folded} folded
@@ -79,7 +79,7 @@ export function writeFolded({ sql, overlays }, table, folded, touched) {
 
 /**
  * @param {Table} table
- * @param {string[]} names some may be of fields that are retired since
+ * @param {string[]} names of fields; some may be retired since
  */
 function updateOf(table, names) {
   const codecs = table.codecs.filter((field) => names.includes(field.name));

@@ -1,14 +1,17 @@
-/** PURE: how long to wait before trying again: exponential, with jitter so that a thousand clients do not come back at once. */
+/** Pure: how long to wait before a retry: exponential, with jitter so that many clients do not return at once. */
 
 const FIRST_MS = 500;
 const LONGEST_MS = 30_000;
-/** Whoever is asked to wait longer, by a proxy with a wrong clock, looks again after an hour. A timer of over 24 days would fire at once. */
+/**
+ * Longest wait a server may request: a wrong clock in a proxy could ask for weeks, and a timer of over 24 days fires at
+ * once.
+ */
 const LONGEST_ASKED_SECONDS = 3_600;
 
 /**
  * @param {number} attempt 0 for the first wait
  * @param {() => number} random in [0, 1)
- * @param {number | null} [atLeastSeconds] what the server asked for
+ * @param {number | null} [atLeastSeconds] the wait the server requested
  * @returns {number} milliseconds
  */
 export function backoff(attempt, random, atLeastSeconds = null) {

@@ -1,12 +1,12 @@
-/** RFC 8785 (JCS): the one text of a JSON value. ECMAScript's own number and string forms are the canonical ones. */
+/** Pure: canonical JSON (RFC 8785, JCS). ECMAScript’s own forms of numbers and strings are the canonical ones. */
 
 import { words } from './words.js';
 
-/** A lone surrogate: it has no UTF-8. */
+/** A lone surrogate, which UTF-8 cannot encode. */
 const LONE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
 
 /**
- * Return the canonical text of a JSON value; throws TypeError for what JSON cannot hold.
+ * Return the canonical text of a JSON value. Throws TypeError if JSON cannot hold it.
  * @param {unknown} value
  * @returns {string}
  */
@@ -28,7 +28,7 @@ export function canonical(value) {
 }
 
 /**
- * Say whether two JSON values are equal.
+ * Return whether two JSON values are equal.
  * @param {unknown} a
  * @param {unknown} b
  * @returns {boolean}

@@ -1,4 +1,4 @@
-/** Values on their way into statements and out of rows: the wasm exports are called directly, and one arena holds what is bound. */
+/** Bind values to statements and read rows, calling the wasm exports directly. One arena holds the bound bytes. */
 
 import { MoatError } from './errors.js';
 import { words } from './words.js';
@@ -6,12 +6,12 @@ import { words } from './words.js';
 /** @typedef {import('./sql.js').Value} Value */
 
 const INTEGER = 1, FLOAT = 2, TEXT = 3, BLOB = 4;
-/** How long SQLite may use bound bytes: until the statement is reset, or until it has made its own copy. */
+/** How long bound bytes stay valid: until the statement is reset, or until SQLite has copied them. */
 export const STATIC = 0, TRANSIENT = -1;
 const ARENA_BYTES = 65536;
 
 const encoder = new TextEncoder();
-/** A text may begin with U+FEFF: without `ignoreBOM` the decoder would take it for a mark of the encoding and leave it out. */
+/** With `ignoreBOM`, a text that starts with U+FEFF keeps it; otherwise the decoder drops it as a byte order mark. */
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export class Cells {
@@ -30,13 +30,14 @@ export class Cells {
     this.#grow(ARENA_BYTES);
   }
 
-  /** Give the arena back. */
+  /** Free the arena. */
   close() {
     this.#wasm.dealloc(this.#arena);
   }
 
   /**
-   * Text is copied by SQLite unless the statement is done before anything else is bound: then it may stay in the arena.
+   * Bind values. SQLite copies text and blobs unless the statement finishes before the next bind: then `lifetime` may
+   * be STATIC and they stay in the arena.
    * @param {number} statement
    * @param {Value[]} values
    * @param {number} [lifetime]
@@ -84,7 +85,7 @@ export class Cells {
   #encode(text, at) {
     const heap = this.#heap, length = text.length;
     if (length < 48) {
-      // Short ASCII, which most values are: a loop beats the encoder's set-up.
+      // Short ASCII, as most values are: a loop is cheaper than setting up the encoder.
       let i = 0;
       for (; i < length; i++) {
         const code = text.charCodeAt(i);
@@ -129,7 +130,7 @@ export class Cells {
     return decoder.decode(this.#heap.subarray(at, at + length));
   }
 
-  /** Memory that grew is a new buffer: look again before touching it. */
+  /** Growing the memory detaches the old buffer, so take the new one before touching it. */
   #refresh() {
     if (this.#heap.byteLength === 0) this.#heap = this.#wasm.heap8u();
   }

@@ -1,4 +1,4 @@
-/** The chain (docs/spec/chain.md): `state' = sha256(sha256(line) ‖ state)`, and where it begins. */
+/** Pure: the hash chain (docs/spec/chain.md): `state' = sha256(sha256(line) ‖ state)`, and its genesis. */
 
 import { fromHex, sha256, sha256Text, toHex } from './sha256.js';
 
@@ -20,7 +20,7 @@ export function fold(state, lines) {
 }
 
 /**
- * Return where a chain begins: of the tenant itself, or of one of its filtered channels.
+ * Return the genesis hash of a tenant’s chain, or of one of its filtered channels.
  * @param {string} serverEpoch
  * @param {string} slug
  * @param {string | null} [channelKey]

@@ -1,4 +1,6 @@
-/** PURE: the life of the connection: opening, hello, heartbeat, giving up and trying again. `Engine` adds what is said on it. */
+/**
+ * Pure: the life cycle of the connection: connect, hello, heartbeat, give up, retry. `Engine` adds what is sent on it.
+ */
 
 import { backoff } from './backoff.js';
 import { words } from './words.js';
@@ -12,16 +14,16 @@ export const PROTOCOL = 'moat.v1';
 const HEARTBEAT_MS = 20_000;
 const SILENCE_MS = 45_000;
 const ANSWER_MS = 20_000;
-/** How long a connection may take to show that it outlived a sleep. */
+/** How long a connection has, after the device woke up, to prove that it is alive. */
 const WAKE_MS = 4_000;
 
-/** Errors after which trying again by itself is pointless, and the phase that says so. */
+/** Errors after which an automatic retry is pointless, and the phase each leads to. */
 /** @type {Record<string, Phase>} */
 export const FINAL = {
   bad_token: 'signed_out', revoked: 'signed_out', forbidden: 'signed_out', protocol: 'halted', replaced: 'halted', ahead: 'halted', epoch: 'halted',
 };
 
-/** What a close code says when the `error` before it was lost on the way. */
+/** The error each close code stands for, in case the `error` frame before it was lost. */
 /** @type {Record<number, [string, string]>} */
 const CLOSED = {
   4401: ['bad_token', words.unknownDevice], 4403: ['forbidden', words.noAccess],
@@ -33,24 +35,24 @@ export class Connection {
   phase = 'closed';
   /** @type {{code: string, message: string} | null} */
   problem = null;
-  /** @type {number | null} when the next attempt is, by the clock of `now` */
+  /** @type {number | null} time of the next attempt, on the clock of `now` */
   retryAt = null;
   connected = false;
-  /** `welcome` came on this connection. */
+  /** `welcome` arrived on this connection. */
   ready = false;
-  /** @type {Effect[]} what is to be done */
+  /** @type {Effect[]} effects to perform */
   out = [];
-  /** Number of the last request. */
+  /** The `ref` of the last request. */
   #ref = 0;
   /** Attempts since the replica was last live. */
   attempt = 0;
-  /** @type {number | null} seconds the server asked to wait */
+  /** @type {number | null} seconds the server requested to wait */
   retryAfter = null;
   now = 0;
   lastReceived = 0;
-  /** When the present attempt began. */
+  /** When the current attempt started. */
   #begun = 0;
-  /** @type {number | null} when `wake` asked for a sign of life */
+  /** @type {number | null} when `wake` sent a ping to check the connection */
   #asked = null;
 
   /** @param {{state: SyncState, device: string | null, token: string | null, client: string, random: () => number}} options */
@@ -106,7 +108,7 @@ export class Connection {
   }
 
   /**
-   * The socket is gone: say so, wait, try again, unless there is no point.
+   * Handle a closed socket: schedule a retry unless it is pointless.
    * @param {number} [code]
    * @param {string} [reason]
    */
@@ -121,7 +123,7 @@ export class Connection {
     this.out.push({ do: 'timer', name: 'retry', ms });
   }
 
-  /** What belongs to a connection goes with it. */
+  /** Drop all state that belongs to the current connection. */
   forget() {
     this.connected = this.ready = false;
     this.#asked = null;
@@ -152,8 +154,8 @@ export class Connection {
   }
 
   /**
-   * The device slept, changed its network, or somebody looks again: what timers wait for is tried now. A socket that was silent for too
-   * long is given up without asking; any other has to answer soon.
+   * Handle a wake-up: the device slept, its network changed, or the page is visible again. Pending retries run now. A
+   * socket that has been silent for too long is replaced without a check; any other must respond soon.
    */
   wake() {
     this.attempt = 0;
@@ -173,13 +175,13 @@ export class Connection {
     if (asked !== null && this.lastReceived < asked) this.#again();
   }
 
-  /** Give the connection up and make another at once. */
+  /** Replace the connection at once. */
   #again() {
     this.disconnect();
     this.connect();
   }
 
-  /** Ask for a sign of life when nothing was lastReceived for a while; without one the socket is dead, whatever it says itself. */
+  /** Ping after a period of silence; a socket that stays silent is dead, whatever state it reports. */
   #heartbeat() {
     const silence = this.now - this.lastReceived;
     if (silence > SILENCE_MS) return this.drop();
@@ -187,13 +189,13 @@ export class Connection {
     this.out.push({ do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS });
   }
 
-  /** `welcome` came: the connection stands. */
+  /** Mark the connection as established: `welcome` arrived. */
   greeted() {
     this.ready = true;
     this.out.push({ do: 'clear', name: 'answer' }, { do: 'timer', name: 'heartbeat', ms: HEARTBEAT_MS });
   }
 
-  /** Close a socket that is of no use, and go on as if it had closed by itself. */
+  /** Close a useless socket and continue as if it had closed. */
   drop() {
     this.out.push({ do: 'disconnect' });
     this.closed();
@@ -203,7 +205,7 @@ export class Connection {
     return ++this.#ref;
   }
 
-  /** Return what is to be done, and forget it. */
+  /** Return the pending effects and clear them. */
   drain() {
     return this.out.splice(0);
   }

@@ -1,4 +1,4 @@
-/** The replica's SQL: tables, live views, and what a schema command becomes (docs/spec/replica.md). */
+/** Pure: the replica’s SQL: tables, live views, and the statements of schema commands (docs/spec/replica.md). */
 
 import { toCell } from './values.js';
 import { MoatError } from './errors.js';
@@ -9,7 +9,7 @@ import { words } from './words.js';
 export const APPLICATION_ID = 0x4d4f4154;
 export const USER_VERSION = 1;
 
-/** Columns before the fields of every record of an object type. */
+/** Columns that precede the fields in every record of an object type. */
 export const RECORD_COLUMNS = ['id', 'version', 'object_type', 'status'];
 
 /** @type {Record<string, string[]>} columns of the system tables that sync, and which of them hold JSON */
@@ -43,7 +43,7 @@ export const LOCAL_TABLES_SQL = [
 const AFFINITY = { integer: 'INTEGER', boolean: 'INTEGER', real: 'REAL', decimal: 'NUMERIC' };
 
 /**
- * Quote an identifier, after checking that it is a name Moat gives: names come from the server and end up in SQL.
+ * Quote an identifier. Names come from the server and end up in SQL, so any other form throws `bad_name`.
  * @param {string} name
  * @returns {string}
  */
@@ -85,13 +85,13 @@ const indexSql = (/** @type {string} */ table, /** @type {string} */ field) =>
   `CREATE INDEX ${quote(`ix_${table}__${field}`)} ON ${quote(table)} (${quote(field)})`;
 
 /**
- * Say whether every replica keeps an index on a field.
+ * Return whether every replica keeps an index on a field.
  * @param {Field} field
  */
 export const hasIndex = (field) => Boolean(field.indexed || field.unique || field.kind === 'reference');
 
 /**
- * Return the statements that make an object type's base table, without its `_patched_` companion.
+ * Return the statements that create an object type’s base table, without its `_patched_` companion.
  * @param {string} table
  * @param {Field[]} fields
  * @param {string[]} [indexes] names of the fields with an index
@@ -103,7 +103,7 @@ export function createTableSql(table, fields, indexes = fields.filter(hasIndex).
 }
 
 /**
- * Return the statement that makes the `_patched_` companion of a base table.
+ * Return the statement that creates the `_patched_` companion of a base table.
  * @param {string} table
  * @param {Field[]} fields
  */
@@ -135,7 +135,8 @@ export function commandSql(command) {
 }
 
 /**
- * Return the live view of a table: what an application's plain SQL sees. Without overlays that is the base table.
+ * Return the statement that creates a table’s live view, which is what an application’s SQL sees. Without overlays it
+ * shows the base table.
  * @param {string} table
  * @param {string[]} columns
  * @param {boolean} overlaid

@@ -1,4 +1,4 @@
-/** The digest of a table (docs/spec/protocol.md §9): a sum over records, so that it does not depend on their order. */
+/** Pure: the digest of a table (docs/spec/protocol.md §9). It is a sum over records, so their order does not matter. */
 
 import { sha256Text } from './sha256.js';
 

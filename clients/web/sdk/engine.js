@@ -1,10 +1,15 @@
 /**
- * PURE: the client's side of `moat.v1` (docs/spec/protocol.md) as a state machine. `handle(event)` returns effects; it
- * does no I/O, knows no clock and no DOM. Whoever runs it performs the effects in order, each to its end, and reports back.
+ * Pure: the client side of `moat.v1` (docs/spec/protocol.md) as a state machine. `handle(event)` returns effects; the
+ * caller performs them in order, each to its end, and reports back with events.
  *
- * Events: start · stop · wake · signed_in · open · close · frame · timer · ops · failed · confirmed · installed · download_failed · progress · verify · start_over
- * Effects: connect · disconnect · send · timer · clear · apply · upgrade · rows · adopt · install · repair · ack · settled · reset · verified · confirm
- * `confirm` is answered by `confirmed` when no step before it failed; a step that fails is reported by `failed`, with the replica's true state.
+ * Events: start · stop · wake · signed_in · open · close · frame · timer · ops · failed · confirmed · installed ·
+ * download_failed · progress · verify · start_over
+ *
+ * Effects: connect · disconnect · send · timer · clear · welcomed · apply · upgrade · rows · adopt · install · repair ·
+ * ack · settled · reset · verified · confirm
+ *
+ * `confirm` leads to `confirmed` if no step before it failed. A step that fails leads to `failed`, with the replica’s
+ * actual state.
  */
 
 import { backoff } from './backoff.js';
@@ -24,7 +29,7 @@ import { words } from './words.js';
 
 export const FULL_CHANNEL = 'full';
 
-/** Errors that say what the connection is closed for, and that a fresh one mends at once. */
+/** Errors that explain why the server closed the connection; a new connection resolves them at once. */
 const RECONNECT = new Set(['access_changed']);
 
 export class Engine extends Repairing {
@@ -32,17 +37,17 @@ export class Engine extends Repairing {
   /** @type {number | null} */
   progress = null;
   #failures = 0;
-  /** @type {number | null} the `subscribe` that was sent and not answered: what arrives belongs to the stream before it */
+  /** @type {number | null} ref of a `subscribe` without a reply so far: frames belong to the previous stream */
   #subscribing = null;
   #catchUpFrom = 0;
   /** @type {{envelope: Envelope, lines: string[]}[]} frames that wait for a schema */
   #held = [];
   #revisions = new Revisions();
   #schemaRef = 0;
-  /** What to do once the schema is here: go on with the held frames, subscribe again, or compare and repair. */
+  /** What to do when the schema arrives: apply the held frames, subscribe again, or compare and repair. */
   /** @type {'apply' | 'subscribe' | 'repair'} */
   #upgradeFor = 'apply';
-  /** The phase an upgrade interrupted. */
+  /** The phase that an upgrade interrupted. */
   /** @type {Phase} */
   #interrupted = 'live';
   /** @type {{envelope: Envelope, frames: import('./replica.js').RowsFrame[], received: number} | null} */
@@ -58,7 +63,7 @@ export class Engine extends Repairing {
 
   /**
    * @param {Event} event
-   * @param {number} now milliseconds, only ever compared with each other
+   * @param {number} now milliseconds on any steady clock
    * @returns {Effect[]}
    */
   handle(event, now) {
@@ -68,7 +73,7 @@ export class Engine extends Repairing {
     try {
       handler(event);
     } catch (error) {
-      // A frame that is not what the protocol says. What it left half done is forgotten with the connection.
+      // The frame violates the protocol. Dropping the connection also discards any half-done state.
       this.drain();
       this.problem = { code: 'malformed', message: String(error) };
       this.drop();
@@ -97,7 +102,7 @@ export class Engine extends Repairing {
   };
 
   /**
-   * Frames that were held come again on the next connection, and so does what was in flight.
+   * The next connection brings held frames and pushed ops again.
    * @override
    */
   forget() {
@@ -148,7 +153,7 @@ export class Engine extends Repairing {
       case 'bye':
         this.retryAfter = envelope.retry_after ?? null;
         return this.drop();
-      default: // pong, and what a later server may say
+      default: // pong, and messages of later servers
     }
   }
 
@@ -173,7 +178,8 @@ export class Engine extends Repairing {
   }
 
   /**
-   * Revisions in hand count as known: they are run where the log, or the rows, reach them.
+   * Subscribe from the replica’s cursor. Revisions that have arrived count as known: they run where the log or the rows
+   * reach them.
    * @override
    */
   subscribe() {
@@ -190,7 +196,7 @@ export class Engine extends Repairing {
 
   /** @param {Envelope} envelope */
   #catchUp(envelope) {
-    // Without a ref it is the server's own doing: the log was pruned under this client while it read.
+    // Without a ref the server restarts catch-up by itself: the log was pruned while this client was reading it.
     if (envelope.ref !== undefined && envelope.ref !== this.#subscribing) return;
     this.#subscribing = null;
     this.#catchUpFrom = this.state.cursor;
@@ -249,13 +255,13 @@ export class Engine extends Repairing {
     this.#next();
   }
 
-  /** Do what waited for the replica to be live. */
+  /** Do what was waiting for the replica to be live. */
   #next() {
     this.#push();
     if (this.wantVerify && this.phase === 'live') this.beginVerification();
   }
 
-  /** The replica truly is where this machine takes it to be. */
+  /** Note that the replica’s actual state matches this machine’s. */
   #confirmed() {
     this.#failures = 0;
     this.attempt = 0;
@@ -278,7 +284,7 @@ export class Engine extends Repairing {
     this.#askSchema('subscribe');
   }
 
-  /** Rows come in the server's columns, so a repair too needs the server's schema first. */
+  /** Start a repair. Rows use the server’s columns, so a repair needs the server’s schema first. */
   #repair() {
     this.#held = [];
     this.#askSchema('repair');
@@ -369,7 +375,8 @@ export class Engine extends Repairing {
   // Push
 
   #push() {
-    // Only when caught up: by then the replica knows which of its ops the server had accepted, under this device or one before.
+    // Push only after catching up: by then the replica knows which of its ops the server has accepted, even under an
+    // earlier device.
     if (this.phase !== 'live') return;
     const ref = this.nextRef();
     const ops = this.pushing.next(ref);
@@ -391,7 +398,7 @@ export class Engine extends Repairing {
   #pushed({ results, wait }, retryAfter) {
     if (results.length) this.out.push({ do: 'ack', results });
     if (wait) this.out.push({ do: 'timer', name: 'push', ms: backoff(this.pushing.failures, this.random, retryAfter) });
-    // The replica still holds what was answered as pending until it has taken in the `ack`; whoever runs that says `ops` then.
+    // Until the replica has processed the `ack`, these ops still look pending there; the caller sends `ops` afterwards.
     else if (!results.length) this.#push();
   }
 
@@ -407,12 +414,12 @@ export class Engine extends Repairing {
     if (code === 'snapshot_gone') return this.connected ? this.subscribe() : undefined;
     this.retryAfter = retryAfter;
     if (!RECONNECT.has(code)) this.problem = { code, message };
-    // Whatever else went wrong, a fresh connection asks for exactly what the replica lacks.
+    // In every other case a new connection requests exactly what the replica lacks.
     return this.drop();
   }
 
   /**
-   * A step on the replica failed; `state` is what it truly is now.
+   * Handle a failed step; `state` is the replica’s actual state.
    * @param {string} code
    * @param {string} message
    * @param {SyncState} state

@@ -1,6 +1,6 @@
-/** Errors of the SDK: a code a program can read, a message a person can act on. */
+/** Pure: errors of the SDK: a code for programs, and a message that tells people what to do. */
 
-/** An expected failure. It crosses from worker to page as `{code, message, field}`. */
+/** An expected failure. It travels from the worker to the page as `{code, message, field, details}`. */
 export class MoatError extends Error {
   /**
    * @param {string} code
@@ -15,13 +15,13 @@ export class MoatError extends Error {
     this.details = more.details;
   }
 
-  /** The form that crosses a thread. */
+  /** Return the form that is posted between threads. */
   toJSON() {
     return { code: this.code, message: this.message, field: this.field, details: this.details };
   }
 
   /**
-   * Make a MoatError of whatever was thrown.
+   * Return a thrown value as a MoatError.
    * @param {unknown} error
    * @returns {MoatError}
    */

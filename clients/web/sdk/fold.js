@@ -1,4 +1,4 @@
-/** PURE: many change lines → the least work per record. One record changed a hundred times in a frame is written once. */
+/** Pure: fold change lines into one write per record. A record changed a hundred times in a frame is written once. */
 
 import { MoatError } from './errors.js';
 import { applyPatch, pointerParts } from './patch.js';
@@ -7,12 +7,12 @@ import { words } from './words.js';
 /** @typedef {import('./types.js').Change} Change */
 /** @typedef {import('./types.js').RecordValues} RecordValues */
 /**
- * @typedef {(table: string, id: string, field: string) => any} Current the value of a json field that a nested patch starts from; undefined
- *   where the field is no column here
- * @typedef {(table: string, id: string) => number | null} Known the version a base row has
+ * @typedef {(table: string, id: string, field: string) => any} Current value of a json field that a nested patch starts
+ *   from; undefined if this replica has no such column
+ * @typedef {(table: string, id: string) => number | null} Known version of a base row, null if there is none
  */
 
-/** What became of a table's records: whole new rows, changed fields of rows that are there, and ids that are gone. */
+/** The result for one table: whole new rows, changed fields of existing rows, and IDs of deleted rows. */
 export class Folded {
   /** @type {Map<string, RecordValues>} */
   rows = new Map();
@@ -23,9 +23,12 @@ export class Folded {
 }
 
 /**
- * Fold decoded change lines, in order, by table and record. `known` is given after a repair only: lines that the replica holds
- * already are passed over, and so are changes of records that a later line deletes. Throws `diverged` when lines contradict each other.
- * @param {Change[]} changes whose payloads are this fold's to keep
+ * Fold decoded change lines, in order, by table and record.
+ *
+ * `known` is given only after a repair, which may have fetched rows newer than these lines: lines that the replica
+ * already holds are skipped, and so are updates of records that a later line deletes. Throws `diverged` if lines
+ * contradict each other.
+ * @param {Change[]} changes whose payloads the fold may keep and modify
  * @param {Current} current
  * @param {Known | null} [known]
  * @returns {Map<string, Folded>}
@@ -79,9 +82,9 @@ function foldUpdate(folded, { table, id, version, payload }, current) {
 
 /**
  * @param {RecordValues} target
- * @param {boolean} whole whether `target` is the whole record
+ * @param {boolean} whole whether `target` is a complete record
  * @param {import('./types.js').PatchOp} step
- * @param {() => any} read the field as the base row has it
+ * @param {() => any} read the field from the base row
  */
 function foldNested(target, whole, step, read) {
   const [name] = pointerParts(step.path);
@@ -97,6 +100,6 @@ function foldNested(target, whole, step, read) {
 function isApplied(folded, { table, id, op, version }, known) {
   const here = folded.rows.get(id) ?? folded.patches.get(id);
   const have = here ? here.version : folded.gone.has(id) ? null : known(table, id);
-  // Gone already, by a later line than this one: only an insert, or its deletion, can follow.
+  // A later line deleted the record. Before that line, only an update expects the record to exist.
   return have === null ? op === 'update' : have >= version;
 }

@@ -1,4 +1,4 @@
-/** Ids that sort by time: UUIDv7, made by the client so that a record has its id before any server knows it. */
+/** Record IDs that sort by time (UUIDv7). The client creates them, so a record has its ID before a server knows it. */
 
 /**
  * @param {number} [now] milliseconds since 1970

@@ -1,10 +1,11 @@
 /**
- * Moat's SDK for browsers: a local SQLite replica, live and offline. See docs/guides/sdk.md.
+ * Moat’s SDK for browsers: a local SQLite replica, live and offline. The only module that applications import. See
+ * docs/guides/sdk.md.
  *
- *     const moat = await open({ server: 'https://moat.example' });
- *     await moat.login({ tenant: 'acme', user: 'olga', password: '…' });
- *     moat.watch({ table: 'jobs', where: { status: 'open' } }, (jobs) => draw(jobs));
- *     await moat.update('jobs', id, { status: 'done' });
+ * const moat = await open({ server: 'https://moat.example' });
+ * await moat.login({ tenant: 'acme', user: 'olga', password: '…' });
+ * moat.watch({ table: 'jobs', where: { status: 'open' } }, (jobs) => draw(jobs));
+ * await moat.update('jobs', id, { status: 'done' });
  */
 
 import { rightsOf } from './access.js';
@@ -66,7 +67,7 @@ export { containing } from './likeness.js';
 export { clean } from './values.js';
 
 /**
- * Open the replica of this browser, whichever tab owns it. It syncs by itself from then on.
+ * Open this browser’s replica, which one tab owns for all, and start to sync. Throws `bad_name`.
  * @param {OpenOptions} [options]
  * @returns {Promise<Moat>}
  */
@@ -77,7 +78,7 @@ export async function open({ server = pageOrigin(), name = 'main', storage = 'au
   return moat;
 }
 
-/** A replica. Made by `open`. */
+/** A replica. Created by `open`. */
 export class Moat {
   #worker;
   #number = 0;
@@ -108,10 +109,12 @@ export class Moat {
   }
 
   /**
-   * Log in: get a token for this browser and begin to sync. Pending edits of a session that ended are kept and sent.
-   * Throws `bad_login`, `network`, `bad_server`, and `other_user`, `other_tenant` or `other_server` when this browser holds unsent edits of another.
-   * @param {{tenant: string, user: string, password: string, device?: string, server?: string}} credentials `device`: a name to know it by ·
-   *   `server`: where, when `open` was not told; it is remembered in the replica
+   * Sign in: get a token for this browser and start to sync. Pending edits of an ended session are kept and sent.
+   *
+   * Throws `bad_login`, `network`, `bad_server`, and `other_user`, `other_tenant` or `other_server` if this browser has
+   * unsent edits from another one.
+   * @param {{tenant: string, user: string, password: string, device?: string, server?: string}} credentials `device`: a name
+   *   for this device · `server`: needed if `open` got none; the replica remembers it
    * @returns {Promise<{tenant: string, user: string, device: string}>}
    */
   login(credentials) {
@@ -119,7 +122,8 @@ export class Moat {
   }
 
   /**
-   * Log out: revoke the token. The data stays for the same person, readable and editable; with `forget` it goes, unsent edits too.
+   * Sign out: revoke the token. The data stays for the same user, readable and editable. With `forget` it is deleted,
+   * including unsent edits.
    * @param {{forget?: boolean}} [options]
    * @returns {Promise<void>}
    */
@@ -128,8 +132,8 @@ export class Moat {
   }
 
   /**
-   * Run a SELECT. Every table is there under its own name and shows the user's latest work; values are as SQLite stores them
-   * (booleans 0 and 1, json as text, decimals as numbers).
+   * Run a SELECT. Every table is available under its own name and shows the user’s latest edits. Values are as SQLite
+   * stores them (booleans 0 and 1, json as text, decimals as numbers).
    * @param {string} sql
    * @param {Value[] | Record<string, Value>} [params]
    * @returns {Promise<Record<string, any>[]>}
@@ -158,8 +162,8 @@ export class Moat {
   }
 
   /**
-   * Run a query now and again whenever a table it reads has changed; `listener` hears each result that differs.
-   * SQL gives rows like `query`, find options give records like `find`. Returns a function that ends it.
+   * Run a query now and after each change of a table it reads. `listener` gets every result that differs from the last.
+   * SQL returns rows like `query`, find options return records like `find`. Returns a function that stops it.
    * @param {Source} source
    * @param {(rows: any[]) => void} listener
    * @param {(error: MoatError) => void} [failed]
@@ -170,7 +174,8 @@ export class Moat {
   }
 
   /**
-   * Open a long list: `listener` hears how many rows it has, now and whenever that or a row of it changes; `rows` gives any window of it.
+   * Open a long list. `listener` gets the number of rows, now and whenever it or a row changes; `rows` returns any
+   * window.
    * @param {import('./listing.js').ListOptions} options
    * @param {(update: import('./listing.js').ListUpdate) => void} listener
    * @returns {List}
@@ -185,7 +190,8 @@ export class Moat {
   }
 
   /**
-   * Insert a record. Returns its id: `values.id`, or a new UUIDv7. It is visible at once, and durable here, when this returns.
+   * Insert a record. Returns its ID: `values.id`, or a new UUIDv7. When this returns, the record is visible and durable
+   * here.
    * @param {string} table
    * @param {RecordValues} values
    * @returns {Promise<string>}
@@ -197,11 +203,11 @@ export class Moat {
   }
 
   /**
-   * Update a record: field → new value (a smaller patch is made of changes inside a json field), or an RFC 6902 patch.
+   * Update a record: field → new value, or an RFC 6902 patch. Inside a json field only what changed is sent.
    * @param {string} table
    * @param {string} id
    * @param {RecordValues | PatchOp[]} changes
-   * @returns {Promise<number | null>} the op_id, null when nothing would change
+   * @returns {Promise<number | null>} the op_id, or null if nothing changes
    */
   async update(table, id, changes) {
     return (await this.#write([{ op: 'update', table, id, values: changes }]))[0];
@@ -218,7 +224,8 @@ export class Moat {
   }
 
   /**
-   * Make several changes that apply together or not at all, here and on the server. `work` names them; they happen when it returns.
+   * Make several changes that apply together or not at all, here and on the server. `work` lists them; they are applied
+   * when it returns.
    * @param {(tx: Transaction) => void | Promise<void>} work
    * @returns {Promise<(number | null)[]>} op_ids
    */
@@ -237,14 +244,14 @@ export class Moat {
     return edits.length ? this.#write(edits) : [];
   }
 
-  /** What the sync is doing, as last heard. */
+  /** Return the last known status of the sync. */
   status() {
     return /** @type {Status} */ (this.#status);
   }
 
   /**
-   * Return what the user may do with a table, as the server last said: to leave out what it would refuse. Also offline; a change of
-   * `status().access` says that it changed.
+   * Return what the user may do with a table, as the server last sent it: use it to hide what the server would reject.
+   * It works offline; a new `status().access` signals a change.
    * @param {string} table
    * @returns {import('./access.js').Rights}
    */
@@ -253,7 +260,7 @@ export class Moat {
   }
 
   /**
-   * Hear every change of the status, and the present one at once. Returns a function that ends it.
+   * Call `listener` with the current status and after each change. Returns a function that stops it.
    * @param {(status: Status) => void} listener
    * @returns {() => void}
    */
@@ -264,7 +271,8 @@ export class Moat {
   }
 
   /**
-   * Hear which tables changed, by whomever. `overlays` is among them when pending edits may have. Returns a function that ends it.
+   * Call `listener` with the tables that changed, locally or on the server. `overlays` is included if pending edits may
+   * have changed. Returns a function that stops it.
    * @param {(changed: Changed) => void} listener
    * @returns {() => void}
    */
@@ -274,7 +282,7 @@ export class Moat {
   }
 
   /**
-   * Return the conflicts that wait for a person.
+   * Return the conflicts that a person must resolve.
    * @returns {Promise<Conflict[]>}
    */
   conflicts() {
@@ -282,10 +290,10 @@ export class Moat {
   }
 
   /**
-   * Settle a conflict: keep mine, take theirs, or set values of your own (field → value, over mine).
+   * Resolve a conflict: keep mine, use theirs, or set other values (field → value, over mine).
    * @param {number} opId of the op in conflict
    * @param {'mine' | 'theirs' | RecordValues} choice
-   * @returns {Promise<number>} the op_id of the op that settles it
+   * @returns {Promise<number>} the op_id of the op that resolves it
    */
   resolve(opId, choice) {
     const edit = typeof choice !== 'string';
@@ -293,8 +301,8 @@ export class Moat {
   }
 
   /**
-   * Return who changed a record, when and how, newest first: asked of the server, so only with a connection (throws `network` without).
-   * `next` is the `cursor` of the page after it.
+   * Return who changed a record, when, and how, newest first. The server is queried, so this throws `network` when
+   * offline. `next` is the `cursor` of the next page.
    * @param {string} table
    * @param {string} id
    * @param {{cursor?: string, limit?: number}} [page]
@@ -305,7 +313,7 @@ export class Moat {
   }
 
   /**
-   * Return ops that are not confirmed yet, in order: all, or those in one state.
+   * Return unconfirmed ops in order: all, or those in one state.
    * @param {OverlayState} [state]
    * @returns {Promise<Overlay[]>}
    */
@@ -314,26 +322,28 @@ export class Moat {
   }
 
   /**
-   * Take back a pending, rejected or parked op, and what depends on it. Throws `sending` while it is on its way, or was when the connection was lost.
+   * Discard a pending, rejected, or parked op and everything that depends on it. Throws `sending` if it is being sent,
+   * or was being sent when the connection was lost.
    * @param {number} opId
-   * @returns {Promise<number[]>} the op_ids that are gone
+   * @returns {Promise<number[]>} the op_ids that were discarded
    */
   discard(opId) {
     return this.#call('discard', opId);
   }
 
   /**
-   * Send a rejected or parked op again, with other values if given (field → value, over what it set; undefined takes a field out of it).
+   * Send a rejected or parked op again, optionally with other values (field → value, over what it set; undefined
+   * removes a field from it).
    * @param {number} opId
    * @param {RecordValues} [values]
-   * @returns {Promise<number | null>} the new op_id, null when it would change nothing any more
+   * @returns {Promise<number | null>} the new op_id, or null if it no longer changes anything
    */
   retry(opId, values) {
     return this.#call('retry', opId, values ?? null);
   }
 
   /**
-   * Return the sync state of a table's records by id; those that are synced are not named.
+   * Return the sync state of a table’s records by ID. Synced records are left out.
    * @param {string} table
    * @returns {Promise<Record<string, RecordState>>}
    */
@@ -342,7 +352,7 @@ export class Moat {
   }
 
   /**
-   * Return the published object types, by label.
+   * Return the published object types, sorted by label.
    * @returns {Promise<ObjectType[]>}
    */
   objects() {
@@ -350,7 +360,7 @@ export class Moat {
   }
 
   /**
-   * Return layouts, of one object type or all.
+   * Return the layouts of one object type, or all.
    * @param {string} [objectName]
    * @returns {Promise<Layout[]>}
    */
@@ -359,7 +369,7 @@ export class Moat {
   }
 
   /**
-   * Compare every table with the server's, and repair what differs. Waits until the replica is live.
+   * Compare every table with the server’s and repair what differs. Waits until the replica is live.
    * @returns {Promise<Verified>}
    */
   async verify() {
@@ -368,7 +378,8 @@ export class Moat {
   }
 
   /**
-   * Forget the server's data and take it again; pending edits are kept. For when the server was restored from a backup.
+   * Delete the server’s data and download it again; pending edits are kept. Use it after the server was restored from a
+   * backup.
    * @returns {Promise<void>}
    */
   startOver() {
@@ -376,7 +387,7 @@ export class Moat {
   }
 
   /**
-   * Return everything a person needs who looks for a fault.
+   * Return details for troubleshooting.
    * @returns {Promise<Record<string, any>>}
    */
   diagnostics() {
@@ -384,7 +395,7 @@ export class Moat {
   }
 
   /**
-   * Ask the browser not to evict the replica when space is short. Returns whether it agreed.
+   * Request that the browser does not evict the replica when storage is short. Returns whether it agreed.
    * @returns {Promise<boolean>}
    */
   async persist() {
@@ -392,7 +403,7 @@ export class Moat {
   }
 
   /**
-   * Let go of the replica; another tab takes over.
+   * Release the replica; another tab becomes leader.
    * @returns {Promise<void>}
    */
   async close() {
@@ -447,7 +458,7 @@ export class Moat {
     } else if (message.type === 'changed') {
       for (const listener of [...this.#changeListeners]) listener(message.tables);
     } else if (message.type === 'leader') {
-      for (const list of this.#lists.values()) list.show(); // the new one does not know them
+      for (const list of this.#lists.values()) list.show(); // the new leader does not have them
     } else if (message.type === 'list') {
       this.#lists.get(message.list)?.onMessage(message);
     } else if (message.type === 'failed') {

@@ -1,4 +1,6 @@
-/** Replica files: which one is in use, and how a snapshot becomes it without a moment in which an edit is in neither. */
+/**
+ * Replica files: open the newest, and replace it with a snapshot. At every moment each edit is in at least one of them.
+ */
 
 import { MoatError } from './errors.js';
 import { Replica } from './replica.js';
@@ -13,12 +15,14 @@ const PATTERN = /^replica-(\d+)\.sqlite3$/;
 const fileName = (/** @type {number} */ number) => `replica-${String(number).padStart(6, '0')}.sqlite3`;
 const numberOf = (/** @type {string} */ file) => Number(PATTERN.exec(file)?.[1] ?? 0);
 
-/** A replica and the file it is in; of a snapshot also what its steps took. */
+/** A replica and its file; for a snapshot, also how long its steps took. */
 /** @typedef {{replica: Replica, file: string, took?: {download: number, check: number}}} Installed */
 
 /**
- * Open the newest replica that was finished, or begin a new one; what else lies there is removed. A file that is damaged is set
- * aside, never deleted: pending edits that can be read move to the replica that takes its place, and `device_state` says so.
+ * Open the newest complete replica, or create one; remove the other files.
+ *
+ * A damaged file is set aside, never deleted. Its readable pending edits move to the replica that replaces it, and
+ * `device_state` records that.
  * @param {Storage} storage
  * @returns {Promise<Installed>}
  */
@@ -45,11 +49,11 @@ export async function openNewest(storage) {
   return { replica, ...rest };
 }
 
-/** @param {Replica} replica @returns {string[]} files that were damaged */
+/** @param {Replica} replica @returns {string[]} damaged files */
 const setAside = (replica) => (replica.local('damaged') ?? []).map((/** @type {{file: string}} */ { file }) => file);
 
 /**
- * Move what can be read of a damaged file's edits and device state.
+ * Move what is readable of a damaged file’s edits and device state.
  * @param {Storage} storage
  * @param {string} file
  * @param {Replica} to
@@ -65,9 +69,9 @@ function salvage(storage, file, to) {
       sql.close();
     }
   } catch {
-    // What was read until then is what can be saved.
+    // What was read before the failure is all that can be saved.
   }
-  // The server answers for what it accepted already; it is asked again.
+  // Resend accepted ops: the server recognizes the ones it has.
   to.sql.run(`UPDATE main."overlays" SET "state" = 'pending', "acked_cursor" = NULL WHERE "state" = 'acked'`);
   to.setLocal('damaged', [...(to.local('damaged') ?? []), { file, saved, at: new Date().toISOString() }]);
   to.reload();
@@ -76,7 +80,7 @@ function salvage(storage, file, to) {
 /**
  * @param {Storage} storage
  * @param {string} file
- * @returns {Installed | null} null when it was never finished
+ * @returns {Installed | null} null if the file was never completed
  */
 function tryOpen(storage, file) {
   const sql = storage.open(file);
@@ -131,7 +135,8 @@ export async function fetchSnapshot(storage, current, download) {
 }
 
 /**
- * Copy everything local from one replica to another, in one transaction and without waiting: nothing can be written in between.
+ * Copy all local data from one replica to another, in one transaction and without waiting, so that nothing is written
+ * in between.
  * @param {Replica} from
  * @param {Replica} to
  */
@@ -150,7 +155,8 @@ export function moveLocal(from, to) {
 }
 
 /**
- * Keep what records last held that have pending ops and are not in the new file: they, or their type, left the channel.
+ * For records with pending ops that are missing in the new file, keep their last values: they, or their type, left the
+ * channel.
  * @param {Replica} from
  * @param {Replica} to
  */

@@ -1,6 +1,6 @@
 /**
- * The tab that owns the replica and the socket: it runs the engine's effects, answers the applications of all tabs, and
- * tells them what changed. One at a time per browser and replica name (see `worker.js`).
+ * The leader: the one tab per browser and replica name that owns the replica and the socket (see `worker.js`). It
+ * performs the engine’s effects, serves the calls of all tabs, and notifies them of changes.
  */
 
 import { requestHistory } from './account.js';
@@ -59,14 +59,14 @@ export class Leader {
   #closed = false;
   /** @type {Record<string, number> | null} milliseconds the last snapshot took */
   #installTook = null;
-  /** @type {string[]} what happened lately, for `diagnostics` */
+  /** @type {string[]} recent events, for `diagnostics` */
   #journal = [];
-  /** @type {Set<number>} ops that were sent and not answered: the server may have taken them */
+  /** @type {Set<number>} ops sent without a reply so far: the server may have accepted them */
   #unanswered;
   #account = new SigningIn(this);
 
   /**
-   * Open the newest replica and begin to sync.
+   * Open the newest replica and start to sync.
    * @param {LeaderOptions} options
    * @returns {Promise<Leader>}
    */
@@ -95,16 +95,16 @@ export class Leader {
     this.event({ on: 'start' });
   }
 
-  /** The origin of the server: what `open` was told, or else the one of the last log-in. */
+  /** The origin of the server: the one given to `open`, or else the one of the last sign-in. */
   get server() {
     return this.options.server || (this.replica.local('server') ?? '');
   }
 
   /**
-   * Answer a request of an application. Writes are durable when this returns.
+   * Handle a call of an application. Writes are durable when this returns.
    * @param {string} method
    * @param {any[]} args
-   * @param {string | null} [request] id of a request that may come twice: the second time gets the first answer
+   * @param {string | null} [request] id of a request that may arrive twice: the second gets the first one’s result
    * @returns {Promise<any>}
    */
   async call(method, args, request = null) {
@@ -116,7 +116,7 @@ export class Leader {
   }
 
   /**
-   * Something happened to the engine.
+   * Queue an event for the engine.
    * @param {Event} event
    */
   event(event) {
@@ -124,7 +124,7 @@ export class Leader {
     if (!this.#pumping) void this.#pump();
   }
 
-  /** Say goodbye and let go of everything. */
+  /** Close the connection and release the replica and its storage. */
   async close() {
     this.event({ on: 'stop' });
     this.#closed = true;
@@ -134,7 +134,7 @@ export class Leader {
     if (this.#statusTimer) clearTimeout(this.#statusTimer);
     await this.options.storage.flush().catch(() => {});
     this.replica.sql.close();
-    // One that cannot store is let go of all the same, or no other window could ever take its place.
+    // Close even if the flush failed, or no other tab can become leader.
     await this.options.storage.close().catch(() => {});
   }
 
@@ -181,7 +181,7 @@ export class Leader {
    * @template T
    * @param {(writing: Writing) => T} work
    * @param {string | null} request
-   * @param {(result: T) => void} [undo] takes it back when it cannot be made durable: who is told that it failed does it again
+   * @param {(result: T) => void} [undo] reverts the write if it cannot be made durable: the caller gets an error and will repeat it
    * @returns {Promise<T>}
    */
   async #write(work, request, undo) {
@@ -198,13 +198,13 @@ export class Leader {
       undo?.(result);
       throw error;
     }
-    // Not before: the server must never know an op that a crash could make this browser forget.
+    // Only now: the server must never know an op that a crash could make this browser forget.
     this.event({ on: 'ops' });
     return result;
   }
 
   /**
-   * Take edits back that could not be stored.
+   * Remove edits that could not be stored.
    * @param {Set<number | null>} opIds
    * @param {string | null} request
    */
@@ -218,7 +218,7 @@ export class Leader {
     }));
   }
 
-  /** Make everything committed durable, and say so when that cannot be. */
+  /** Make everything committed durable; the status shows a failure. */
   async flush() {
     try {
       await this.options.storage.flush();
@@ -231,15 +231,18 @@ export class Leader {
     }
   }
 
-  /** Keep across restarts what the server may know: after a lost connection that lasts until it is asked again. */
+  /**
+   * Store the ops the server may have, so that a restart knows them: after a lost connection this holds until the next
+   * reply.
+   */
   #keepUnanswered() {
     const kept = [...this.#unanswered];
     if (kept.length || this.replica.local('unanswered')) this.replica.setLocal('unanswered', kept.length ? kept : null);
   }
 
-  /** Empty the replica; edits that wait stay. */
+  /** Empty the replica. Pending edits stay. */
   reset() {
-    // What is still coming is of the replica as it was.
+    // A download in progress belongs to the previous state.
     this.#download?.abort.abort();
     this.#download = null;
     const gone = [...this.replica.schema.tables.keys()];
@@ -311,7 +314,7 @@ export class Leader {
     this.#showStatus();
   }
 
-  /** @param {Iterable<string>} [gone] tables that were here until now */
+  /** @param {Iterable<string>} [gone] tables that existed until now */
   #changedAll(gone = []) {
     this.lists.replaced();
     this.options.emit({ type: 'changed', tables: Object.fromEntries([...gone, ...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
@@ -455,7 +458,7 @@ export class Leader {
     this.replica = installed.replica;
     this.#file = installed.file;
     this.#changedAll(old.replica.schema.tables.keys());
-    // The old file stays until the new one is durable.
+    // Keep the old file until the new one is durable.
     await this.options.storage.flush();
     old.replica.sql.close();
     await this.options.storage.remove(old.file);

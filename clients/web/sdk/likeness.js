@@ -1,8 +1,8 @@
-/** PURE: finding a text with LIKE, whatever its case. */
+/** Pure: find a text with SQL LIKE, ignoring case. */
 
 /**
- * Return the patterns of which a text that contains `words` matches one. SQLite's LIKE folds the case of ASCII only: beyond it the words are also
- * tried in lower case, in upper case and with capitals.
+ * Return LIKE patterns; a text that contains `words` matches at least one. SQLite folds the case of ASCII only, so
+ * other words are also tried in lower case, in upper case, and capitalized.
  * @param {string} words
  * @returns {string[]}
  */
@@ -15,7 +15,7 @@ export function patternsOf(words) {
 }
 
 /**
- * Return the condition that one of some expressions contains `words`, and its values.
+ * Return the condition that one of the expressions contains `words`, and its parameters.
  * @param {string[]} expressions
  * @param {string} words
  * @returns {{sql: string, params: string[]}}

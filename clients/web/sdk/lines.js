@@ -1,4 +1,7 @@
-/** Frames and change lines: NDJSON, whose first line is the envelope (docs/spec/protocol.md §1, §2). */
+/**
+ * Pure: parse and build frames and change lines: NDJSON whose first line is the envelope (docs/spec/protocol.md §1,
+ * §2).
+ */
 
 import { MoatError } from './errors.js';
 import { words } from './words.js';
@@ -7,7 +10,7 @@ import { words } from './words.js';
 /** @typedef {import('./types.js').Envelope} Envelope */
 
 /**
- * Split a text frame into its envelope and its data lines, which stay text: the chain hashes them as they are.
+ * Split a text frame into its envelope and data lines. Lines stay text because the chain hashes them unchanged.
  * @param {string} text
  * @returns {{envelope: Envelope, lines: string[]}}
  */
@@ -29,7 +32,7 @@ export function makeFrame(envelope, data = []) {
 }
 
 /**
- * Decode change lines: as one JSON text, which costs half of what each by itself does.
+ * Decode change lines. Parsing them as one JSON text costs half as much as parsing each. Throws `malformed`.
  * @param {string[]} lines
  * @returns {Change[]}
  */

@@ -1,4 +1,4 @@
-/** A long list as an application holds it: how many rows there are, and any window of them. Made by `Moat.list`. */
+/** A long list as an application holds it: its length, and any window of its rows. Created by `Moat.list`. */
 
 import { MoatError } from './errors.js';
 import { uuid7 } from './ids.js';
@@ -27,7 +27,7 @@ export class List {
   }
 
   /**
-   * Show another list in its place; what is still being computed for the one before is given up.
+   * Show another list instead; computing the previous one stops.
    * @param {ListOptions} [options]
    */
   show(options = this.#options) {
@@ -37,7 +37,7 @@ export class List {
   }
 
   /**
-   * Return the rows from `from` on, in order, as SQLite stores them; null stands for one that went away meanwhile.
+   * Return `count` rows starting at `from`, as SQLite stores them. Null stands for a row deleted meanwhile.
    * @param {number} from
    * @param {number} count
    * @returns {Promise<(Record<string, any> | null)[]>}
@@ -47,7 +47,7 @@ export class List {
     try {
       return await this.#call('listRows', this.id, turn, from, count);
     } catch (error) {
-      // Another tab leads now, or the list made room for others: its news will come again.
+      // Another tab became leader, or the list was closed to make room: opening it again sends a new update.
       if (MoatError.from(error).code === 'unknown_list' && turn === this.#turn && !this.#closed) void this.#open();
       throw error;
     }

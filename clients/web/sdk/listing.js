@@ -1,7 +1,9 @@
 /**
- * One long list: its rows' keys in order, computed once and kept up to date change by change, so that any window of it is
- * a few look-ups. A key is the rowid of a base row, or minus the rowid of a patched row where a record has pending ops.
- * Work is cut into slices: a window that is asked for, or a newer search, never waits for a scan of the whole table.
+ * The leader’s side of one long list. It computes the keys of all rows in order once and then updates them with each
+ * change, so that reading a window takes a few lookups.
+ *
+ * A key is the rowid of a base row, or minus the rowid of a patched row if the record has pending ops. Work runs in
+ * slices: reading a window or starting a new search never waits for a scan of the whole table.
  */
 
 import { quote } from './ddl.js';
@@ -24,14 +26,14 @@ const REPORT_MS = 100;
 const STEPS = 512;
 const SCREEN = 200;
 const FIRST_SPAN = 4096;
-/** More changes at once than this are cheaper to compute anew. */
+/** With more changes than this, computing the list again is cheaper. */
 const MOST_CHANGES = 50;
-/** A list is not computed anew more often than this many times as long as it takes. */
+/** Wait at least this many times the last computing time before computing a list again. */
 const REST = 4;
 const MOST_REST_MS = 3000;
 const VISIBLE = `"state" IN ('pending','acked')`;
 
-/** Let messages that wait be handled: a timer would wait four milliseconds. */
+/** Let pending messages run. A timer would wait four milliseconds. */
 const yieldToMessages = (() => {
   const { port1, port2 } = new MessageChannel();
   /** @type {(() => void)[]} */
@@ -51,7 +53,7 @@ export class Listing {
   complete = false;
   /** @type {number | null} */
   #progress = null;
-  /** Raised whenever what is being computed is not wanted any more. */
+  /** Incremented whenever the current computation becomes obsolete. */
   #turn = 0;
   #running = false;
   #dirty = false;
@@ -82,7 +84,7 @@ export class Listing {
   }
 
   /**
-   * Return the rows of a window, in order; one that went away meanwhile is null.
+   * Return the rows of a window, in order; null for a row deleted meanwhile.
    * @param {number} from
    * @param {number} count
    * @returns {(Record<string, any> | null)[]}
@@ -106,8 +108,8 @@ export class Listing {
   }
 
   /**
-   * Something changed: `ids` of the list's own table, or of any other one; null when there are many.
-   * @param {Map<string, Set<string> | null>} tables
+   * Update the list after a change of its own table or of another one.
+   * @param {Map<string, Set<string> | null>} tables IDs that changed; null if there are many
    */
   changed(tables) {
     const { table } = this.options;
@@ -126,11 +128,11 @@ export class Listing {
     try {
       return this.#move(ids);
     } catch {
-      return false; // whoever wrote must not hear of it; computing it anew will
+      return false; // the write itself succeeded; compute the list again instead
     }
   }
 
-  /** The replica was replaced, or its tables were: nothing that is known holds. */
+  /** Compute everything again: the replica or its tables were replaced. */
   replaced() {
     this.#turn++;
     this.#running = false;
@@ -147,8 +149,8 @@ export class Listing {
   }
 
   /**
-   * @param {boolean} top whether it is another list than before, to be shown as it comes
-   * @param {boolean} [again] what was shown of it so far stays
+   * @param {boolean} top whether this is a different list, shown from the top while it is being computed
+   * @param {boolean} [again] keep the rows shown so far
    */
   async #compute(top, again = false) {
     const turn = ++this.#turn, begun = performance.now();
@@ -172,7 +174,8 @@ export class Listing {
       if (turn !== this.#turn) return;
       const { code, message } = MoatError.from(error);
       if (code === 'aborted') {
-        // A change that failed, a write that was refused perhaps, ended the scan and nobody else will say so. A list that was stopped has another turn.
+        // A failed change, such as a rejected write, aborted the scan, and no other notification will follow. A stopped
+        // list has another turn.
         this.#dirty = false;
         return void this.#compute(top, true);
       }
@@ -190,7 +193,7 @@ export class Listing {
     this.send({ count: this.#count, complete: this.complete, progress: this.#progress, top });
   }
 
-  /** Whether an index has the rows in this order; then its order is the list's, whatever the condition. */
+  /** Return whether an index provides this order. Then the list uses the index’s order, whatever the condition. */
   #indexed() {
     const { sql, params } = this.#orderedSql();
     return !this.replica().sql.query(`EXPLAIN QUERY PLAN ${sql}`, params).rows.some((row) => String(row[3]).includes('TEMP B-TREE'));
@@ -202,7 +205,7 @@ export class Listing {
   }
 
   /**
-   * Take the keys as an index has them; they are shown from the first on.
+   * Read the keys in index order and show them from the first on.
    * @param {number} turn
    * @param {boolean} top
    * @returns {Promise<Float64Array<ArrayBuffer> | null>}
@@ -229,7 +232,7 @@ export class Listing {
   }
 
   /**
-   * Go through the table in the order of its rowids, keep what matches, and sort that.
+   * Read the table in rowid order, keep the rows that match, and sort them.
    * @param {number} turn
    * @param {boolean} top
    * @returns {Promise<Float64Array<ArrayBuffer> | null>}
@@ -254,12 +257,12 @@ export class Listing {
     return sorter.sorted(order?.descending ? -1 : 1, this.#compare);
   }
 
-  /** The base rows that pending ops stand before. @returns {Set<number>} */
+  /** Return the rowids of base rows hidden by pending ops. @returns {Set<number>} */
   #overlaid() {
     return new Set(this.replica().sql.rows(overlaidRows(this.options.table)).map(([rowid]) => rowid));
   }
 
-  /** The patched rows that belong to the list, with their values. @returns {[number, Sortable][]} */
+  /** Return the patched rows of the list, with their values. @returns {[number, Sortable][]} */
   #patched() {
     const { sql, params } = this.#matching('-rowid', patched(this.options.table), '1', []);
     return /** @type {any} */ (this.replica().sql.query(sql, params).rows);
@@ -267,7 +270,7 @@ export class Listing {
 
   #sliceMs = 0;
 
-  /** @param {number} span rows of the slice before; the next one is to last SLICE_MS */
+  /** @param {number} span rows of the last slice; the next one should take SLICE_MS */
   #span(span) {
     return Math.max(256, Math.min(span * 2, Math.round((span * SLICE_MS) / Math.max(this.#sliceMs, 0.5))));
   }
@@ -287,7 +290,8 @@ export class Listing {
   }
 
   /**
-   * Show what there is so far, the first screen at once; a scan that had to begin again shows nothing before it is further than the one before.
+   * Show the rows found so far, the first screen at once. A restarted scan shows nothing until it has passed the
+   * previous one.
    * @param {Float64Array<ArrayBuffer>} keys
    * @param {number} count
    */
@@ -302,8 +306,8 @@ export class Listing {
   // Changes
 
   /**
-   * Bring the list up to date for some records: take them out, and put those that belong to it where they belong now.
-   * Returns false when one of them is gone: its key is not known any more.
+   * Update the list for some records: remove them, then insert those that belong to it at their places. Returns false
+   * if one was deleted, because its key is then unknown.
    * @param {Set<string>} ids
    */
   #move(ids) {
@@ -314,13 +318,13 @@ export class Listing {
     const idOf = new Map(found.map(([id, key]) => [key, id]));
     const left = new Set(sql.rows(`SELECT -rowid FROM ${patched(table)}`).map(([key]) => key));
     const hidden = this.#overlaid();
-    /** @type {Map<string, number>} where they stood among those that stay */
+    /** @type {Map<string, number>} their old positions among the rows that stay */
     const stood = new Map();
     const kept = new Float64Array(this.#count);
     let count = 0;
     for (const key of this.keys.subarray(0, this.#count)) {
       if (!idOf.has(key) && (key > 0 || left.has(key))) kept[count++] = key;
-      else stood.set(idOf.get(key) ?? list[0], count); // a patched row that is gone was the one record's that was confirmed
+      else stood.set(idOf.get(key) ?? list[0], count); // a missing patched row belonged to the one record that was confirmed
     }
     const arriving = [...this.#values(base(table), 'rowid', list).filter(([key]) => !hidden.has(key)), ...this.#values(patched(table), '-rowid', list)];
     this.keys = this.#inserted(kept.slice(0, count), arriving.map(([key, value]) => ({ key, value, stood: stood.get(idOf.get(key)) })));
@@ -359,7 +363,7 @@ export class Listing {
   }
 
   /**
-   * Return where a row belongs: where it stood if it still fits there, so that equals do not jump.
+   * Return the index for a row: its old one if it still fits there, so that rows of equal value do not jump.
    * @param {Float64Array} kept
    * @param {{value: Sortable, stood?: number}} row
    * @param {number} direction
@@ -377,7 +381,8 @@ export class Listing {
   }
 
   /**
-   * The order's SQL was let through before, when the list was computed: a kept statement is as safe, and ten times as fast.
+   * Return the value a row is sorted by. The order’s SQL was authorized when the list was computed, so a cached
+   * statement is as safe, and ten times as fast.
    * @param {number} key
    * @returns {Sortable}
    */
@@ -391,7 +396,7 @@ export class Listing {
 const base = (/** @type {string} */ table) => `main.${quote(table)}`;
 const patched = (/** @type {string} */ table) => `main.${quote(`_patched_${table}`)}`;
 
-/** A table's name holds no quotes. */
+/** The name of a table contains no quotes. */
 const overlaidRows = (/** @type {string} */ table) =>
   `SELECT rowid FROM ${base(table)} WHERE "id" IN (SELECT "record_id" FROM main."overlays" WHERE "table_name" = '${table}' AND ${VISIBLE})`;
 

@@ -1,4 +1,4 @@
-/** The long lists that applications have open, in whichever tab. */
+/** The long lists that are open in all tabs. */
 
 import { MoatError } from './errors.js';
 import { Listing } from './listing.js';
@@ -8,17 +8,20 @@ import { words } from './words.js';
 /** @typedef {import('./listing.js').ListOptions} ListOptions */
 /**
  * @typedef {import('./listing.js').ListUpdate & {type: 'list', list: string, turn: number}} ListReport
- * @typedef {{type: 'list', list: string, turn: number, asked: 'alive' | 'again'}} ListRequest what its owner is to do: say that it lives, by asking for
- *   rows, or open the list again
+ * @typedef {{type: 'list', list: string, turn: number, asked: 'alive' | 'again'}} ListRequest what the owner must do:
+ *   prove that it is alive by reading rows, or open the list again
  * @typedef {ListReport | ListRequest} ListMessage
  */
 
-/** A tab that died never closes its lists. Beyond so many, the owners of all are asked whether they live, and those that do not answer make room. */
+/**
+ * A tab that died never closes its lists. Beyond this many, all owners must prove that they are alive, and the lists of
+ * those that do not respond are closed.
+ */
 const MOST = 12;
 const ANSWER_MS = 5000;
 
 export class Lists {
-  /** @type {Map<string, {listing: Listing, turn: number, asked: boolean}>} the one used last stands last */
+  /** @type {Map<string, {listing: Listing, turn: number, asked: boolean}>} least recently used first */
   #open = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #asking = undefined;
@@ -33,10 +36,10 @@ export class Lists {
   }
 
   /**
-   * Open a list, or give an open one other options: what was being computed for it is given up.
+   * Open a list, or replace the options of an open one; computing the previous one stops.
    * @param {string} list
    * @param {ListOptions} options
-   * @param {number} turn comes with what is told
+   * @param {number} turn included in every message about the list
    */
   open(list, options, turn) {
     this.close(list);
@@ -54,7 +57,10 @@ export class Lists {
     }
   }
 
-  /** A tab that only slept hears of it when it wakes, and opens its list again. */
+  /**
+   * Close the lists whose owners did not respond. A tab that was asleep gets the message when it wakes, and opens its
+   * list again.
+   */
   #makeRoom() {
     this.#asking = undefined;
     for (const [list, { asked, turn }] of [...this.#open]) {
@@ -66,7 +72,8 @@ export class Lists {
   }
 
   /**
-   * Return the rows of a window. Throws `unknown_list` when it has to be opened again: another tab leads now, or it made room.
+   * Return the rows of a window. Throws `unknown_list` if the list must be opened again: another tab became leader, or
+   * the list was closed to make room.
    * @param {string} list
    * @param {number} turn
    * @param {number} from
@@ -94,7 +101,7 @@ export class Lists {
     for (const { listing } of this.#open.values()) listing.changed(tables);
   }
 
-  /** The replica was replaced, or its tables were. */
+  /** Compute all lists again: the replica or its tables were replaced. */
   replaced() {
     for (const { listing } of this.#open.values()) listing.replaced();
   }

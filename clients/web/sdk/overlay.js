@@ -1,4 +1,7 @@
-/** PURE: what a person sees of a record: its base row and, in order, the pending ops on top (docs/spec/replica.md, Local). */
+/**
+ * Pure: compute what the user sees of a record: its base row with the pending ops applied in order
+ * (docs/spec/replica.md, Local).
+ */
 
 import { applyPatch, pointerParts } from './patch.js';
 
@@ -6,10 +9,10 @@ import { applyPatch, pointerParts } from './patch.js';
 /** @typedef {{op: string, payload: any}} OverlayOp */
 
 /**
- * Return the record with all ops applied, or null when it is (or stays) deleted.
+ * Return the record with all ops applied, or null if it is deleted.
  *
- * An update of a record that is gone shows nothing, a step that no longer fits is passed over, keys that are no columns
- * are left out: the op stays in the queue and the server decides. The version stays the base row's, 0 without one.
+ * An update of a deleted record shows nothing, a step that no longer fits is skipped, and keys without a column are
+ * left out: the op stays in the queue and the server decides. The version is the base row’s, 0 without one.
  * @param {string} id
  * @param {RecordValues | null} base
  * @param {Iterable<OverlayOp>} ops in op order

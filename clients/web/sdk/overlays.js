@@ -1,4 +1,7 @@
-/** The `overlays` table: ops that are not confirmed yet, what they make of a record, and how an ack changes them. */
+/**
+ * The `overlays` table, which is the op queue of this client: unconfirmed ops, what the user sees with them applied,
+ * and how replies of the server change them.
+ */
 
 import { quote } from './ddl.js';
 import { patched, touchedFields } from './overlay.js';
@@ -27,11 +30,11 @@ function fromRow(row) {
   };
 }
 
-/** Which records changed, to tell whoever watches. */
+/** Collects the records that changed, to notify listeners. */
 export class Touched {
   /** @type {Map<string, Set<string>>} */
   tables = new Map();
-  /** Whether tables were made, changed or dropped. */
+  /** Whether tables were created, changed, or dropped. */
   rebuilt = false;
 
   /**
@@ -43,7 +46,7 @@ export class Touched {
   }
 
   /**
-   * Return the ids of a table, to add to.
+   * Return the set of changed IDs of a table; callers may add to it.
    * @param {string} table
    * @returns {Set<string>}
    */
@@ -84,7 +87,7 @@ export class Overlays {
   }
 
   /**
-   * Add an op; the caller rebuilds its record.
+   * Add an op. The caller rebuilds its record.
    * @param {Overlay} op
    */
   add(op) {
@@ -101,7 +104,7 @@ export class Overlays {
     this.sql.run('DELETE FROM main."overlays" WHERE "op_id" = ?', [opId]);
   }
 
-  /** How many overlays there are in each state. */
+  /** Count the overlays in each state. */
   counts() {
     const counts = { pending: 0, acked: 0, conflict: 0, rejected: 0, parked: 0 };
     this.sql.each('SELECT "state", count(*) FROM main."overlays" GROUP BY 1', [], ([state, count]) => {
@@ -110,13 +113,13 @@ export class Overlays {
     return counts;
   }
 
-  /** Tables that have ops in their live view. */
+  /** Return the tables whose live view includes pending ops. */
   visibleTables() {
     return new Set(this.sql.rows(`SELECT DISTINCT "table_name" FROM main."overlays" WHERE ${VISIBLE}`).map(([table]) => table));
   }
 
   /**
-   * Bring `_patched_` up to date for one record: after its base row or its overlays changed, in the same transaction.
+   * Update `_patched_` for one record, in the transaction that changed its base row or its overlays.
    * @param {string} tableName
    * @param {string} id
    */
@@ -132,16 +135,14 @@ export class Overlays {
     else this.sql.run(table.sql.removePatched, [id]);
   }
 
-  /**
-   * Bring `_patched_` up to date for all records: after a new base was installed.
-   */
+  /** Update `_patched_` for all records, after a new base was installed. */
   rebuildAll() {
     for (const table of this.schema().types) this.sql.run(`DELETE FROM main.${quote(`_patched_${table.name}`)}`);
     for (const [table, id] of this.sql.rows(`SELECT DISTINCT "table_name", "record_id" FROM main."overlays" WHERE ${VISIBLE}`)) this.rebuild(table, id);
   }
 
   /**
-   * Drop what the replica now holds itself: accepted ops up to a cursor.
+   * Drop accepted ops whose changes the replica now contains.
    * @param {number} cursor
    * @param {Touched} touched
    */
@@ -165,7 +166,10 @@ export class Overlays {
   }
 
   /**
-   * Take in the server's answers.
+   * Apply the server’s results to their ops.
+   *
+   * A result may arrive twice, because a push is sent again after a lost connection. An op that is gone was confirmed
+   * by its own change; one that is in conflict or rejected has its result already, and keeps it.
    * @param {OpResult[]} results
    * @param {number} cursor the replica's
    * @param {Touched} touched
@@ -173,7 +177,6 @@ export class Overlays {
   acknowledge(results, cursor, touched) {
     for (const result of results) {
       const own = this.get(result.op_id);
-      // Gone means that its own change came first, or that it was answered before.
       if (!own || own.state === 'conflict' || own.state === 'rejected') continue;
       touched.add(own.table, own.id);
       if (result.status === 'conflict') this.#fail(own, 'conflict', result.code ?? 'conflict', result.message ?? null, result);
@@ -183,7 +186,7 @@ export class Overlays {
   }
 
   /**
-   * A conflict was settled elsewhere: the op that caused it has nothing left to say.
+   * Drop the op behind a conflict that was resolved elsewhere.
    * @param {string} conflict
    * @param {Touched} touched
    */
@@ -192,8 +195,8 @@ export class Overlays {
   }
 
   /**
-   * Park visible ops whose table or field is gone; they are kept and shown.
-   * @param {Record<string, any>[]} commands that were just run
+   * Park ops whose table or field was retired; the user still sees them in the outbox.
+   * @param {Record<string, any>[]} commands schema commands that were just run
    * @param {Touched} touched
    */
   park(commands, touched) {
@@ -208,10 +211,10 @@ export class Overlays {
   }
 
   /**
-   * Keep with the ops of records that are about to go what those records last held, as `details.last`.
+   * Store the last values of records about to be deleted with their pending ops, as `details.last`.
    * @param {import('./schema.js').Table} table
    * @param {Set<string>} ids
-   * @param {Sql} [source] where the records are, if in another file
+   * @param {Sql} [source] file that holds the records, if another one
    */
   rememberLast(table, ids, source = this.sql) {
     for (const overlay of this.list(`"table_name" = ? AND ${VISIBLE}`, [table.name])) {
@@ -237,7 +240,7 @@ export class Overlays {
    * @param {OpResult} result
    */
   #reject(own, result) {
-    // A settle op whose conflict is gone has nothing to tell a person.
+    // A rejected settle op means that its conflict is gone: nothing is left for the user to decide.
     if (own.op === 'settle') this.remove(own.op_id);
     else this.#fail(own, result.code === 'retired' ? 'parked' : 'rejected', result.code ?? 'rejected', result.message ?? null, result);
   }

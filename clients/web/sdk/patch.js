@@ -1,7 +1,9 @@
 /**
- * PURE: RFC 6902 patches of records. A record here has every field as a key (null when empty), so at its first level `add`
- * and `replace` both set a field and `remove` empties it; deeper, inside a json field, the RFC holds to the letter.
- * The wire and the overlays know these three; `plain` turns `move`, `copy` and `test` of an application into them.
+ * Pure: RFC 6902 patches of records.
+ *
+ * A record has every field as a key (null if empty). So at the first level `add` and `replace` both set a field, and
+ * `remove` empties it; deeper, inside a json field, the RFC applies literally. The wire and the overlays use only these
+ * three operations; `plain` rewrites `move`, `copy` and `test`.
  */
 
 import { same } from './canonical.js';
@@ -15,7 +17,7 @@ const bad = (/** @type {string} */ message) => new MoatError('bad_patch', messag
 const clone = (/** @type {any} */ value) => (value === null || typeof value !== 'object' ? value : structuredClone(value));
 
 /**
- * Split a JSON pointer into its unescaped parts.
+ * Split a JSON Pointer into its unescaped parts. Throws `bad_patch`.
  * @param {string} pointer
  * @returns {string[]}
  */
@@ -105,10 +107,10 @@ function applyOne(root, step) {
 }
 
 /**
- * Return a new record with the patch applied; the given one is untouched.
+ * Return a new record with the patch applied.
  *
- * Throws MoatError `bad_patch`. When `lenient`, a step that does not fit is passed over instead: an overlay must go on
- * showing what it can while the row below it changes.
+ * Throws `bad_patch`. With `lenient`, a step that does not fit is skipped instead: an overlay must keep showing what it
+ * can while the row below it changes.
  * @param {RecordValues} record
  * @param {PatchOp[]} patch
  * @param {{lenient?: boolean}} [options]
@@ -119,7 +121,7 @@ export function applyPatch(record, patch, { lenient = false } = {}) {
   const copied = new Set();
   for (const step of patch) {
     try {
-      // Only fields a nested path reaches into are copied: most patches set plain values.
+      // Copy only the fields a nested path modifies: most patches set plain values.
       const [field, ...deeper] = pointerParts(step.path);
       if (deeper.length && !copied.has(field)) {
         copied.add(field);
@@ -134,8 +136,9 @@ export function applyPatch(record, patch, { lenient = false } = {}) {
 }
 
 /**
- * Return the same patch with add, replace and remove alone. Throws `bad_patch`, or `test_failed` where a test does not hold.
- * @param {RecordValues} record that it is for
+ * Return an equivalent patch of add, replace, and remove only. Throws `bad_patch`, or `test_failed` if a test does not
+ * hold.
+ * @param {RecordValues} record the patch applies to
  * @param {PatchOp[]} patch
  * @returns {PatchOp[]}
  */
@@ -174,7 +177,7 @@ function plainStep(seen, step) {
 const isObject = (/** @type {any} */ value) => value !== null && typeof value === 'object' && !Array.isArray(value);
 
 /**
- * Go down through objects; a list is replaced as a whole, because the indexes of its items mean nothing to a merge.
+ * Compare objects key by key. A list is replaced as a whole, because its indexes mean nothing to a merge.
  * @param {string} path
  * @param {any} old
  * @param {any} value
@@ -195,8 +198,8 @@ function descend(path, old, value, out) {
 }
 
 /**
- * Return the patch that gives `old` the values of `changes` (field → new value); fields it does not name stay. Inside a
- * json field it names what changed, so that two people can change different keys.
+ * Return the patch that sets `changes` (field → new value) on `old`; other fields stay. Inside a json field it names
+ * only what changed, so that two people can change different keys.
  * @param {RecordValues} old
  * @param {RecordValues} changes
  * @returns {PatchOp[]}

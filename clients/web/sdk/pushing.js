@@ -1,18 +1,24 @@
-/** PURE: getting pending ops to the server: one push in flight, cut to the server's limits, narrowed down when one is refused. */
+/**
+ * Pure: send pending ops to the server: one push at a time, within the server’s limits, and narrowed down to the
+ * transaction at fault when the server rejects a whole push.
+ */
 
 /** @typedef {import('./types.js').OpResult} OpResult */
 /** @typedef {{op_id: number, tx: string | null, wire: Record<string, any>}} WireOp */
-/** @typedef {(maxOps: number, maxBytes: number) => WireOp[]} Pending next ops in op order, whole txs; never more than the limits, but at least one tx */
+/**
+ * @typedef {(maxOps: number, maxBytes: number) => WireOp[]} Pending reads the next ops in op order: whole transactions
+ *   within the limits, but at least one
+ */
 
 const DEFAULTS = { ops: 500, frame: 1 << 20 };
-/** Refusals that are about the push itself; any other means that the server cannot take it now. */
+/** Errors caused by the push itself; any other means that the server cannot process it now. */
 const PUSH_FAULTS = new Set(['malformed', 'too_large', 'too_many_ops', 'op_order']);
 
 export class Pushing {
   limits = { ...DEFAULTS };
   /** @type {{ref: number, ops: WireOp[]} | null} */
   inFlight = null;
-  /** Told to wait: nothing is sent until `resume`. */
+  /** Nothing is sent until `resume`. */
   waiting = false;
   #maxOps = Infinity;
   #failures = 0;
@@ -22,14 +28,14 @@ export class Pushing {
     this.pending = pending;
   }
 
-  /** A new connection: what was in flight is sent again, and the server knows what it accepted. */
+  /** Start over on a new connection: ops in flight are sent again, and the server recognizes those it accepted. */
   reset() {
     this.inFlight = null;
     this.waiting = false;
   }
 
   /**
-   * Return the ops to send now.
+   * Return the ops to send now, or null.
    * @param {number} ref
    * @returns {Record<string, any>[] | null}
    */
@@ -42,7 +48,7 @@ export class Pushing {
   }
 
   /**
-   * Take in an ack; returns the results to keep, and how long to wait when the server could not do some of it now.
+   * Process an `ack`. Returns the final results, and whether to wait because the server could not process some ops now.
    * @param {OpResult[]} results
    * @returns {{results: OpResult[], wait: boolean}}
    */
@@ -56,7 +62,7 @@ export class Pushing {
   }
 
   /**
-   * Take in the refusal of a whole push: wait, send less at a time, or give up on the one tx that is to blame.
+   * Process the rejection of a whole push: wait, send less at a time, or reject the one transaction at fault.
    * @param {string} code
    * @param {string} message
    * @returns {{wait: boolean, results: OpResult[]}}
@@ -77,19 +83,19 @@ export class Pushing {
     return { wait: false, results: ops.map(({ op_id }) => ({ op_id, status: 'rejected', code, message })) };
   }
 
-  /** The wait is over. */
+  /** End the wait. */
   resume() {
     this.waiting = false;
   }
 
-  /** How often in a row the server could not do it. */
+  /** How often in a row the server could not process a push. */
   get failures() {
     return this.#failures;
   }
 }
 
 /**
- * Count what is applied together: txs, and ops without one.
+ * Count the units that apply together: transactions, and ops without one.
  * @param {WireOp[]} ops
  */
 const units = (ops) => new Set(ops.map((op) => op.tx ?? op.op_id)).size;

@@ -1,4 +1,4 @@
-/** Reading a replica for an application: records as wire values, the live view first. */
+/** Read the replica for an application: records as wire values, from the live views. */
 
 import { quote } from './ddl.js';
 import { MoatError } from './errors.js';
@@ -14,7 +14,7 @@ import { words } from './words.js';
 
 const OPERATORS = new Set(['=', '!=', '<', '<=', '>', '>=', 'like']);
 const SEARCHED = new Set(['text', 'choice', 'uuid', 'date']);
-/** The worse a state, the later: a record shows the worst of its ops. */
+/** States from best to worst: a record shows the worst one of its ops. */
 const SEVERITY = ['synced', 'acked', 'pending', 'parked', 'rejected', 'conflict'];
 
 /**
@@ -39,7 +39,7 @@ function columnOf(table, column) {
 }
 
 /**
- * Turn find options into SQL on the live view.
+ * Return the SQL of find options, on the live view.
  * @param {Replica} replica
  * @param {FindOptions} options
  * @returns {{table: Table, sql: string, values: Value[]}}
@@ -84,7 +84,7 @@ function condition(table, column, wanted, values) {
     bind(wanted);
     return `${name} = ?`;
   }
-  // A Date has no operators either: it would let every record through.
+  // A Date has no own keys: without this check it would match every record.
   const operators = Object.entries(wanted);
   if (!operators.length) throw notAFilter(field);
   return operators.map(([operator, value]) => {
@@ -131,7 +131,7 @@ export function get(replica, name, id) {
 }
 
 /**
- * Run an application's SQL. Rows are objects of what SQLite stores.
+ * Run an application’s SQL. Rows are objects with values as SQLite stores them.
  * @param {Replica} replica
  * @param {string} sql
  * @param {Value[] | Record<string, Value>} [params]
@@ -142,7 +142,7 @@ export function query(replica, sql, params) {
 }
 
 /**
- * Return the sync state of records that are not simply synced.
+ * Return the sync state of records that are not synced.
  * @param {Replica} replica
  * @param {string} table
  * @returns {Record<string, import('./types.js').RecordState>}
@@ -158,7 +158,7 @@ export function states(replica, table) {
 }
 
 /**
- * Return conflicts that wait for a person.
+ * Return the conflicts that a person must resolve.
  * @param {Replica} replica
  */
 export function conflicts(replica) {
@@ -173,7 +173,7 @@ export function conflicts(replica) {
 const pickConflict = ({ conflict, version, base, mine, theirs, fields, by, at }) => ({ conflict, version, base, mine, theirs, fields, by, at });
 
 /**
- * Return object types, in the order of their labels.
+ * Return the object types, sorted by label.
  * @param {Replica} replica
  */
 export function objects(replica) {
@@ -182,7 +182,7 @@ export function objects(replica) {
 
 /**
  * @param {Replica} replica
- * @param {string | null} objectName null for all
+ * @param {string | null} objectName null: all
  */
 export function layouts(replica, objectName) {
   return find(replica, { table: 'layout_definition', where: objectName ? { object_name: objectName } : {}, limit: -1 }).records;
@@ -201,7 +201,7 @@ export function pendingOps(replica, maxOps, maxBytes) {
   const out = [];
   let bytes = 0;
   for (const unit of units(overlays.slice(0, Math.max(maxOps + 1, 1)))) {
-    // The last unit may go on beyond what was read.
+    // The last transaction may have more ops than were read.
     const tx = unit[0].tx;
     const whole = tx === null ? unit : replica.overlays.list(`"tx" = ? AND "state" = 'pending'`, [tx]);
     const wire = whole.map(toWire);

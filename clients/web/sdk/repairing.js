@@ -1,4 +1,7 @@
-/** PURE: comparing the replica with the server and repairing it, as a part of the conversation. `Verification` knows how. */
+/**
+ * Pure: compare the replica with the server and repair it, as part of the conversation. `Verification` decides the
+ * steps.
+ */
 
 import { Connection } from './connection.js';
 import { Verification } from './verify.js';
@@ -12,7 +15,7 @@ export class Repairing extends Connection {
   welcome = null;
   /** @type {Verification | null} */
   verification = null;
-  /** Asked for while the replica was not live. */
+  /** A verification was requested while the replica was not live. */
   wantVerify = false;
 
   /**
@@ -31,12 +34,12 @@ export class Repairing extends Connection {
     this.verification = null;
   }
 
-  /** Begin the stream where the replica stands. `Engine` says how. */
+  /** Subscribe from the replica’s cursor. `Engine` implements it. */
   subscribe() {}
 
   verify() {
     if (this.phase === 'live' && !this.verification) this.beginVerification();
-    else this.wantVerify = true; // when it is live again
+    else this.wantVerify = true; // once it is live
   }
 
   beginVerification() {
@@ -52,7 +55,7 @@ export class Repairing extends Connection {
    */
   verifying(verification, envelope, lines) {
     const steps = verification.answer(envelope, lines);
-    // From the first difference on the stream is left alone: the repair stands at the cursor of the first answer.
+    // After the first difference the stream is ignored: the repair ends at the cursor of the first reply.
     if (verification.differs && this.phase !== 'repairing') this.enter('repairing');
     this.#steps(steps);
     if (verification.done) this.endVerification(null);
@@ -93,7 +96,7 @@ export class Repairing extends Connection {
 
   /**
    * @param {Partial<import('./types.js').SyncState>} state
-   * @param {number} [replayUntil] up to here lines may come that a repair has brought already
+   * @param {number} [replayUntil] up to this cursor, lines may repeat what a repair has fetched
    */
   adopt(state, replayUntil = 0) {
     Object.assign(this.state, state);

@@ -1,4 +1,7 @@
-/** The replica: base tables that mirror the server, the overlays on top, and how what the server sends gets in. */
+/**
+ * The replica: base tables that mirror the server, overlays on top, and the transactions that apply what the server
+ * sends.
+ */
 
 import { applyLines, applyRows, writeFolded } from './applying.js';
 import { fold } from './chain.js';
@@ -22,14 +25,16 @@ export class Replica {
   schema = new Schema();
   /** @type {SyncState} */
   state = { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' };
-  /** Every device this installation has been: a new log-in makes a new one, and ops of the old may still come back. */
+  /**
+   * All devices this installation has been: a new sign-in creates a new one, and ops of earlier ones may still arrive.
+   */
   /** @type {Set<string>} */
   devices = new Set();
   /** @type {Map<string, import('./types.js').ObjectType>} object types by object name */
   objects = new Map();
-  /** @type {Map<string, string>} live views as they are now */
+  /** @type {Map<string, string>} live views that exist now */
   #views = new Map();
-  /** Up to this cursor lines may come that a repair has brought already. */
+  /** Up to this cursor, lines may repeat what a repair has fetched. */
   #replayUntil = 0;
 
   /** @param {Sql} sql */
@@ -40,7 +45,7 @@ export class Replica {
     this.reload();
   }
 
-  /** Read schema and state again: after opening, and after a transaction that failed half-way. */
+  /** Read schema and state again, after opening and after a failed transaction. */
   reload() {
     const row = this.sql.first('SELECT "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch" FROM main."sync_state" WHERE "id" = 1');
     if (row) [this.state.tenant, this.state.channel, this.state.cursor, this.state.state_hash, this.state.schema_version, this.state.server_epoch] = row;
@@ -59,8 +64,10 @@ export class Replica {
   }
 
   /**
-   * Apply one frame of changes, and the schema revisions before it, in one transaction.
-   * Throws `gap` when the frame does not start at the replica's cursor, `chain` when the lines are not those the server hashed.
+   * Apply one frame of changes, after its schema revisions, in one transaction.
+   *
+   * Throws `gap` if the frame does not start at the replica’s cursor, `chain` if the lines are not those the server
+   * hashed.
    * @param {ChangesFrame} frame
    * @returns {Touched}
    */
@@ -76,7 +83,7 @@ export class Replica {
   }
 
   /**
-   * Run schema revisions on their own, before rows that need them.
+   * Run schema revisions alone, before rows that need them.
    * @param {Revision[]} revisions
    * @returns {Touched}
    */
@@ -88,7 +95,7 @@ export class Replica {
   }
 
   /**
-   * Apply all rows of a catch-up, and the schema revisions before them, in one transaction, and stand at its cursor.
+   * Apply all rows of a catch-up, after their schema revisions, in one transaction, and move to its cursor.
    * @param {RowsFrame[]} frames
    * @param {{to: number, state_hash: string, revisions: Revision[]}} end
    * @returns {Touched}
@@ -102,7 +109,7 @@ export class Replica {
   }
 
   /**
-   * Replace a range of a table by the server's rows.
+   * Replace a range of a table with the server’s rows.
    * @param {RowsFrame[]} frames of one repair
    * @returns {Touched}
    */
@@ -122,9 +129,9 @@ export class Replica {
   }
 
   /**
-   * Stand at another place of the chain: after a repair, and when the chain's beginning is known.
+   * Move to another position in the chain: after a repair, or when the genesis becomes known.
    * @param {Partial<SyncState>} state
-   * @param {number} [replayUntil] up to here lines may come that a repair has brought already
+   * @param {number} [replayUntil] up to this cursor, lines may repeat what a repair has fetched
    */
   adopt(state, replayUntil = 0) {
     this.#write((touched) => {
@@ -134,9 +141,7 @@ export class Replica {
     this.#replayUntil = replayUntil;
   }
 
-  /**
-   * Forget everything the server sent, to start over; overlays stay, and accepted ones are to be sent again.
-   */
+  /** Delete everything the server sent, to start over. Overlays stay, and accepted ops will be sent again. */
   reset() {
     this.#write((touched) => {
       this.#dropViews();
@@ -151,7 +156,7 @@ export class Replica {
   }
 
   /**
-   * Count a table's records and sum their digest, in a range of ids.
+   * Return the record count and digest of a table, in a range of IDs.
    * @param {string} table
    * @param {[string | null, string | null]} [range]
    * @returns {[number, string]}
@@ -165,7 +170,7 @@ export class Replica {
   }
 
   /**
-   * Return ids that cut a range of a table into pieces of about equal size.
+   * Return IDs that split a range of a table into parts of about equal size.
    * @param {string} table
    * @param {[string | null, string | null]} range
    * @param {number} pieces
@@ -194,7 +199,7 @@ export class Replica {
   }
 
   /**
-   * Change overlays in one transaction, and bring their records up to date.
+   * Change overlays in one transaction and update their records.
    * @param {(touched: Touched) => void} work
    * @returns {Touched}
    */
@@ -204,7 +209,7 @@ export class Replica {
 
   /**
    * @param {string} key
-   * @returns {any} null when it was never set
+   * @returns {any} null if it is not set
    */
   local(key) {
     const text = this.sql.value('SELECT "value" FROM main."device_state" WHERE "key" = ?', [key]);
@@ -213,14 +218,14 @@ export class Replica {
 
   /**
    * @param {string} key
-   * @param {unknown} value null forgets it
+   * @param {unknown} value null deletes it
    */
   setLocal(key, value) {
     if (value === null) this.sql.run('DELETE FROM main."device_state" WHERE "key" = ?', [key]);
     else this.sql.run('INSERT OR REPLACE INTO main."device_state" VALUES (?, ?)', [key, JSON.stringify(value)]);
   }
 
-  /** Make the live views what the overlays need them to be. Outside of transactions. */
+  /** Create the live views that the overlays require. Call it outside of transactions. */
   refreshViews() {
     const overlaid = this.overlays.visibleTables();
     const wanted = new Map(this.schema.types.map((table) => [table.name, liveViewSql(table.name, table.columns, overlaid.has(table.name))]));
@@ -275,7 +280,7 @@ export class Replica {
       });
     } catch (error) {
       this.state = before;
-      this.#dropViews(); // one may be gone, or back: a rollback undoes what was done to them too
+      this.#dropViews(); // a rollback also undoes changes of the views
       this.reload();
       throw error;
     }
@@ -302,7 +307,7 @@ export class Replica {
    * @param {Touched} touched
    */
   #upgrade(revisions, touched) {
-    // ALTER TABLE parses the whole schema again, and takes a live view for the table of the same name.
+    // ALTER TABLE parses the whole schema again, and would take a live view for the table of the same name.
     if (!revisions.length) return;
     this.#dropViews();
     touched.rebuilt = true;

@@ -1,4 +1,4 @@
-/** PURE: schema revisions that have come and are not run yet: each runs where the log, or the rows, reach it. */
+/** Pure: schema revisions that have arrived but not run: each runs where the log or the rows reach it. */
 
 /** @typedef {import('./types.js').Revision} Revision */
 
@@ -7,7 +7,7 @@ export class Revisions {
   #known = new Map();
 
   /**
-   * Take in the answer to `schema`: a version it leaves out has no commands.
+   * Add the reply to `schema`. A version it leaves out has no commands.
    * @param {{from: number, to: number, revisions: Revision[]}} answer
    */
   add({ from, to, revisions }) {
@@ -16,7 +16,7 @@ export class Revisions {
   }
 
   /**
-   * Return the revisions that lead from one version to another, or null when some have not come.
+   * Return the revisions between two versions, or null if some have not arrived.
    * @param {number} from
    * @param {number} to
    * @returns {Revision[] | null}
@@ -33,7 +33,7 @@ export class Revisions {
 
   /**
    * Return the newest version that can be reached.
-   * @param {number} version where the replica is
+   * @param {number} version of the replica
    */
   newest(version) {
     return Math.max(version, ...this.#known.keys());

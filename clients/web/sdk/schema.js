@@ -1,4 +1,4 @@
-/** The replica's tables in memory: which columns they have, and how a record becomes a row and back. */
+/** Pure: the replica’s tables in memory: their columns, and the conversion between records and rows. */
 
 import { RECORD_COLUMNS, SYSTEM_COLUMNS, SYSTEM_JSON, quote } from './ddl.js';
 import { fromCell, toCell } from './values.js';
@@ -7,7 +7,7 @@ import { fromCell, toCell } from './values.js';
 /** @typedef {import('./types.js').RecordValues} RecordValues */
 /** @typedef {import('./sql.js').Value} Value */
 
-/** @typedef {Pick<Field, 'name' | 'kind' | 'decimal_places'>} Codec what a column's values are */
+/** @typedef {Pick<Field, 'name' | 'kind' | 'decimal_places'>} Codec how a column’s values are stored */
 
 /** @type {Record<string, Codec>} */
 const FIXED = {
@@ -19,7 +19,7 @@ const FIXED = {
 export class Table {
   /**
    * @param {string} name
-   * @param {Field[]} fields the published fields, in order; of a system table its columns after `version`
+   * @param {Field[]} fields the published fields, in order; for a system table, its columns after `version`
    * @param {{system?: boolean, objectName?: string}} [more]
    */
   constructor(name, fields, { system = false, objectName = '' } = {}) {
@@ -86,7 +86,7 @@ export class Schema {
   }
 
   /**
-   * Take in an object type as `object_metadata` has it.
+   * Add an object type from `object_metadata`.
    * @param {string} objectName
    * @param {string} tableName
    * @param {Field[]} fields
@@ -96,7 +96,7 @@ export class Schema {
   }
 
   /**
-   * Follow a schema command, so that values which come with it can be stored before `object_metadata` says the same.
+   * Apply a schema command, so that values arriving with it can be stored before `object_metadata` is updated.
    * @param {Record<string, any>} command
    */
   follow(command) {

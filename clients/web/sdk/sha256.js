@@ -1,10 +1,10 @@
-/** SHA-256, synchronous: the chain needs two hashes a line, in the middle of a transaction that must not wait. */
+/** Pure: synchronous SHA-256. The chain needs two hashes per line within a transaction that must not wait. */
 
 import { INITIAL, compress, memory } from './sha256wasm.js';
 import { words } from './words.js';
 
 const PAGE = 65536;
-/** Where messages are put in the module's memory; the state is before it. */
+/** Offset of messages in the module’s memory; the state precedes them. */
 const DATA = 64;
 
 const encoder = new TextEncoder();
@@ -12,7 +12,7 @@ let heap = new Uint8Array(memory.buffer);
 let state = new Int32Array(memory.buffer, 0, 8);
 let view = new DataView(memory.buffer);
 
-/** @param {number} size bytes of a message, for which there must be room with its padding */
+/** @param {number} size bytes of a message; its padding needs room too */
 function reserve(size) {
   const missing = DATA + size + 128 - heap.length;
   if (missing <= 0) return;
@@ -77,10 +77,10 @@ export function sha256Text(text, out = new Uint8Array(32), at = 0) {
   return out;
 }
 
-/** A hash that is fed in pieces. After `digest` it is ready for the next message. */
+/** A hash fed in parts. After `digest` it is ready for the next message. */
 export class Sha256 {
   #state = Int32Array.from(INITIAL);
-  /** What does not fill a block yet. */
+  /** Bytes that do not fill a block yet. */
   #rest = new Uint8Array(64);
   #length = 0;
 

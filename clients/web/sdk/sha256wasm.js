@@ -1,7 +1,8 @@
 /**
- * SHA-256's compression as WebAssembly, put together here: WebCrypto is asynchronous and costs ~20 µs a call, and JavaScript
- * takes three to six times as long. The module is one function, unrolled: `compress(at, blocks)` folds blocks of its memory into
- * the state, eight words at address 0.
+ * Pure: SHA-256 compression as a WebAssembly module that is assembled here.
+ *
+ * WebCrypto is asynchronous and costs ~20 µs per call; JavaScript takes three to six times as long. The module has one
+ * unrolled function: `compress(at, blocks)` folds blocks of its memory into the state, eight words at address 0.
  */
 
 const LOAD = 0x28, STORE = 0x36, GET = 0x20, SET = 0x21, TEE = 0x22, CONST = 0x41;
@@ -54,7 +55,7 @@ const mix = (local, one, two, three, last = ROTR) => [
   ...get(local), ...number(one), ROTR, ...get(local), ...number(two), ROTR, XOR, ...get(local), ...number(three), last, XOR,
 ];
 
-/** One block: the loop's body. */
+/** One block: the body of the loop. */
 function body() {
   const code = [];
   for (let i = 0; i < 8; i++) code.push(...number(0), LOAD, 2, 4 * i, SET, STATE + i);

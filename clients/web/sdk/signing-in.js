@@ -1,10 +1,10 @@
-/** Who this browser is to the server: logging in, as the same or as somebody else, and out. Nobody sees what another left. */
+/** Sign in, as the same user or another one, and sign out. A user never sees data that another one left. */
 
 import { requestToken, revokeToken, serverAddress } from './account.js';
 import { MoatError } from './errors.js';
 import { words } from './words.js';
 
-/** What a log-in or the server's answer to it puts into `device_state`, and the next person must not find. */
+/** Keys of `device_state` that belong to one user; the next user must not find them. */
 const PERSONAL = ['user', 'profile', 'access', 'unanswered', 'answers'];
 
 export class SigningIn {
@@ -26,7 +26,7 @@ export class SigningIn {
       this.#rejectIfUnsent(other);
       this.#forget();
     }
-    // The token of one server is never shown to another.
+    // A token is never sent to another server.
     if (elsewhere) leader.event({ on: 'signed_in', token: null, device: null });
     replica.sql.transaction(() => {
       for (const [key, value] of Object.entries({ device, token, user, server, devices: [...replica.devices, device] })) replica.setLocal(key, value);
@@ -38,7 +38,7 @@ export class SigningIn {
     return { tenant, user, device };
   }
 
-  /** @param {{forget?: boolean}} [options] `forget`: leave nothing of this person's on the device */
+  /** @param {{forget?: boolean}} [options] `forget`: delete all data of this user from the device */
   async logout({ forget = false } = {}) {
     const { leader } = this;
     const { replica, options } = leader;
@@ -53,7 +53,8 @@ export class SigningIn {
       this.#forget();
       leader.engine.state = { ...replica.state };
       await options.parts.clear();
-      // What was deleted still stands in pages that are free, and in the log ahead of the file. Nothing may be reading meanwhile.
+      // Deleted data remains in free pages and in the write-ahead log. VACUUM needs exclusive access, so scans are
+      // aborted.
       replica.sql.abortScans();
       for (const statement of ['VACUUM', 'PRAGMA main.wal_checkpoint(TRUNCATE)']) replica.sql.db.exec(statement);
     }
@@ -65,13 +66,13 @@ export class SigningIn {
     this.leader.reset();
   }
 
-  /** @param {string} other what differs from before */
+  /** @param {string} other what changed: server, tenant, or user */
   #rejectIfUnsent(other) {
     if (!this.leader.replica.sql.value('SELECT count(*) FROM main."overlays"')) return;
     throw new MoatError(`other_${other}`, words.unsentOfAnother(other));
   }
 
-  /** The device this replica was: the server lets one in again that was revoked, so that no edit it took is taken twice. */
+  /** Return the previous device, which the server readmits even if it was revoked, so that no edit is applied twice. */
   #former() {
     const { replica } = this.leader;
     const device = replica.local('device');
@@ -79,7 +80,7 @@ export class SigningIn {
   }
 
   /**
-   * @param {string | undefined} named by the person who logs in
+   * @param {string | undefined} named address the user entered
    * @returns {string}
    */
   #serverFor(named) {

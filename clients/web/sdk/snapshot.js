@@ -1,10 +1,13 @@
-/** Downloading a snapshot (docs/spec/protocol.md §8): parts over HTTP, a few at a time, each checked and kept until installed. */
+/**
+ * Download a snapshot (docs/spec/protocol.md §8): parts over HTTP, a few at a time, each checked and kept until
+ * installed.
+ */
 
 import { MoatError } from './errors.js';
 import { Sha256, toHex } from './sha256.js';
 import { words } from './words.js';
 
-/** Up to here the assembled file is kept in memory once more, for the browser's own hash: four times as fast as ours. */
+/** Up to this size, keep the assembled file in memory to use the browser’s own hash, which is four times as fast. */
 const NATIVE_HASH_BYTES = 256 << 20;
 
 /** @typedef {import('./types.js').Manifest} Manifest */
@@ -20,11 +23,11 @@ const AT_ONCE = 4;
 const ATTEMPTS = 5;
 
 /**
- * Yield the assembled file in order, a part at a time, while later parts are on their way. The hash of the whole is computed
- * beside what else is done with the file: `whole`, which is returned, says whether it is the manifest's.
+ * Yield the assembled file part by part, in order, while later parts are being downloaded. The returned promise `whole`
+ * checks the hash of the file while the caller does other work.
  *
- * Throws MoatError: `snapshot_gone` (subscribe again), `bad_token`, `network` (try later: what came stays) or `snapshot` (what came is not
- * what the manifest says).
+ * Throws `snapshot_gone` (subscribe again), `bad_token`, `network` (try later; parts are kept), or `snapshot` (the data
+ * does not match the manifest).
  * @param {Download} download
  * @returns {AsyncGenerator<Uint8Array, {whole: Promise<void>}>}
  */
@@ -38,7 +41,7 @@ export async function* snapshotChunks(download) {
   for (let next = 0, number = 0; number < manifest.parts.length; number++) {
     for (; next < manifest.parts.length && next < number + AT_ONCE; next++) {
       const one = fetchPart(download, next);
-      one.catch(() => {}); // thrown where it is awaited; without this an abort would be reported for each part still coming
+      one.catch(() => {}); // handled where it is awaited; otherwise an abort would report each pending part
       coming.push(one);
     }
     const packed = await /** @type {Promise<Uint8Array>} */ (coming.shift());
@@ -53,7 +56,7 @@ export async function* snapshotChunks(download) {
     if (size !== manifest.size || (await whole.digest()) !== manifest.sha256) throw new MoatError('snapshot', words.wrongFile);
   };
   const checked = check();
-  checked.catch(() => {}); // thrown where it is awaited
+  checked.catch(() => {}); // handled where it is awaited
   return { whole: checked };
 }
 
@@ -92,7 +95,7 @@ async function fetchPart(download, number) {
     try {
       const data = await request(download, number);
       if ((await nativeHash(data)) !== sha256) throw new MoatError('snapshot', words.wrongPart(number));
-      // Only a download that is interrupted needs it: nothing waits for that, nor fails with it.
+      // Stored parts only matter if the download is interrupted, so neither wait for this nor fail with it.
       download.parts.put(sha256, data).catch(() => {});
       return data;
     } catch (error) {

@@ -1,4 +1,4 @@
-/** The one WebSocket of a browser. What it hears it hands on as events of the engine. */
+/** The browser’s one WebSocket. It turns messages into events of the engine. */
 
 import { makeFrame, parseFrame } from './lines.js';
 
@@ -22,7 +22,7 @@ export class Socket {
     this.disconnect();
     const socket = new this.Implementation(url);
     this.#socket = socket;
-    // A socket that was given up must not speak any more.
+    // Ignore events of a socket that was replaced.
     const current = (/** @type {(event: any) => void} */ listener) => (/** @type {any} */ event) => { if (this.#socket === socket) listener(event); };
     socket.binaryType = 'arraybuffer';
     socket.onopen = current(() => this.emit({ on: 'open' }));

@@ -1,11 +1,11 @@
-/** PURE: putting a list in order by one value a row, empty ones last. */
+/** Pure: sort rows by one value each, empty values last. */
 
 /** @typedef {string | number | null} Sortable */
 
 /** @typedef {(a: Sortable, b: Sortable, direction: number) => number} Comparison `direction` is 1 or -1 */
 
 /**
- * Compare two values as people expect: numbers before texts, texts without regard to case, null after everything.
+ * Compare two values as people expect: numbers before text, text without regard to case, null after everything.
  * @type {Comparison}
  */
 export function compare(a, b, direction) {
@@ -19,7 +19,7 @@ export function compare(a, b, direction) {
 }
 
 /**
- * Compare two values as an index of SQLite does: null first, texts as they are.
+ * Compare two values as an index of SQLite does: null first, text by its bytes.
  * @type {Comparison}
  */
 export function compareStored(a, b, direction) {
@@ -27,7 +27,7 @@ export function compareStored(a, b, direction) {
 }
 
 /**
- * The same where no two texts have units that JavaScript sorts otherwise.
+ * Compare stored values whose order by UTF-16 unit equals the order by byte.
  * @type {Comparison}
  */
 function comparePlain(a, b, direction) {
@@ -37,7 +37,8 @@ function comparePlain(a, b, direction) {
 }
 
 /**
- * Compare two texts as their bytes in UTF-8 would: JavaScript has 😀, whose halves are surrogates, before ﬀ, which SQLite has before 😀.
+ * Compare two texts by their bytes in UTF-8. JavaScript puts 😀, whose halves are surrogates, before ﬀ; SQLite puts it
+ * after.
  * @param {string} a
  * @param {string} b
  */
@@ -52,19 +53,19 @@ function compareBytes(a, b) {
 }
 
 /**
- * Say whether a value is a text that may sort otherwise than JavaScript compares it.
+ * Return whether a value is text that JavaScript and SQLite may order differently.
  * @param {Sortable} value
  * @returns {value is string}
  */
 const isHigh = (value) => typeof value === 'string' && /[\ud800-\uffff]/.test(value);
 
 const SURROGATES = 0xd800, BEYOND = 0xe000;
-/** A surrogate stands for a character beyond all that one unit can hold. */
+/** Raise a surrogate above all other units: it encodes a character beyond them. */
 const raised = (/** @type {number} */ unit) => (unit < BEYOND ? unit + 0x10000 : unit);
 
 const folded = (/** @type {string | number} */ value) => (typeof value === 'string' ? value.toLowerCase() : value);
 
-/** Rows to be sorted: keys with a value each. Few values repeat in many rows, so only the distinct ones are compared. */
+/** Sorts rows: a key and a value each. Few values repeat in many rows, so only distinct values are compared. */
 export class Sorter {
   count = 0;
   #keys = new Float64Array(4096);
@@ -88,7 +89,7 @@ export class Sorter {
   }
 
   /**
-   * Return the keys in order; rows with the same value stay in the order in which they were added.
+   * Return the keys in order. Rows of equal value keep the order in which they were added.
    * @param {number} direction
    * @param {Comparison} [by]
    * @returns {Float64Array<ArrayBuffer>}
@@ -107,7 +108,7 @@ export class Sorter {
 }
 
 /**
- * Return the indexes of distinct values in order. Texts are folded once, not at each comparison.
+ * Return the indexes of distinct values in order. Texts are folded once, not per comparison.
  * @param {Sortable[]} values
  * @param {number} direction
  * @param {Comparison} by

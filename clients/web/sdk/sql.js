@@ -1,6 +1,6 @@
 /**
- * A SQLite connection as the replica uses it: cached prepared statements, plain arrays in and out, one transaction at a
- * time. It calls the wasm exports directly: the library's own wrappers cost three times as much a row.
+ * A SQLite connection for the replica: cached prepared statements, plain arrays in and out, one transaction at a time.
+ * It calls the wasm exports directly, because the library’s wrappers take three times as long per row.
  */
 
 import { Cells, STATIC } from './cells.js';
@@ -13,11 +13,11 @@ import { words } from './words.js';
 
 const ROW = 100, DONE = 101, DENY = 1;
 const MAX_STATEMENTS = 256;
-/** What SQLite's result codes mean to who asked; the rest is `sql`. */
+/** Error codes for SQLite’s result codes; all others become `sql`. */
 /** @type {Record<number, string>} */
 const CODES = { 10: 'storage_failed', 11: 'damaged', 13: 'storage_failed', 23: 'not_allowed', 26: 'damaged' };
 
-/** What an application's own query did: the tables it reads decide when to run it again. */
+/** The result of an application’s query; `tables` decides when to run it again. */
 /** @typedef {{columns: string[], rows: any[][], tables: string[]}} QueryResult */
 
 /** @typedef {{next: (most: number, visit: (row: any[]) => void) => boolean, close: () => void}} Scan `next` says whether there is more */
@@ -46,7 +46,7 @@ export class Sql {
     this.#wasm = /** @type {any} */ (sqlite3.wasm);
     this.#exports = this.#wasm.exports;
     this.#cells = new Cells(sqlite3);
-    // Present for good: removing an authorizer expires every prepared statement.
+    // Never removed: removing an authorizer expires every prepared statement.
     this.#capi.sqlite3_set_authorizer(db.pointer, this.#authorize.bind(this), 0);
   }
 
@@ -114,7 +114,7 @@ export class Sql {
   }
 
   /**
-   * Call `visit` with each row; the array is new each time.
+   * Call `visit` with each row, as a new array.
    * @param {string} sql
    * @param {Value[]} values
    * @param {(row: any[]) => void} visit
@@ -141,7 +141,7 @@ export class Sql {
   }
 
   /**
-   * Run `work` in one transaction: all of it, or nothing when it throws. Nothing may wait inside.
+   * Run `work` in one transaction: if it throws, nothing is changed. `work` must not wait.
    * @template T
    * @param {() => T} work
    * @returns {T}
@@ -155,7 +155,7 @@ export class Sql {
       this.run('COMMIT');
       return result;
     } catch (error) {
-      // Some errors (disk full) have rolled back already; then ROLLBACK itself fails and there is nothing to undo.
+      // After some errors (disk full) SQLite has rolled back already, and ROLLBACK would fail.
       if (!this.#exports.sqlite3_get_autocommit(this.db.pointer)) this.run('ROLLBACK');
       throw error;
     } finally {
@@ -164,7 +164,7 @@ export class Sql {
   }
 
   /**
-   * Run an application's query: one statement that only reads, against the live views.
+   * Run an application’s query: one read-only statement on the live views.
    * @param {string} sql
    * @param {Value[] | Record<string, Value>} [params]
    * @returns {QueryResult}
@@ -186,7 +186,7 @@ export class Sql {
   }
 
   /**
-   * Begin an application's query whose rows are taken a few at a time, while others run in between.
+   * Start an application’s query whose rows are read in steps, so that other work runs in between.
    * @param {string} sql
    * @param {Value[]} params
    * @returns {Scan}
@@ -211,7 +211,7 @@ export class Sql {
     };
   }
 
-  /** End every scan: tables cannot be rebuilt under them. Who takes more gets `aborted`. */
+  /** Abort every scan, because tables cannot be rebuilt during one. Reading on throws `aborted`. */
   abortScans() {
     for (const statement of this.#scans) this.#exports.sqlite3_finalize(statement);
     this.#scans.clear();
@@ -255,7 +255,7 @@ export class Sql {
     const capi = this.#capi;
     if (action === capi.SQLITE_READ) {
       if (first === 'device_state') return DENY;
-      // A live view's own look into the overlays is not the application's.
+      // A live view’s own access to the overlays is not a read by the application.
       if (schema === 'main' && !(first === 'overlays' && view)) this.#reads.add(String(first).replace(/^_patched_/, ''));
       return 0;
     }
@@ -282,7 +282,7 @@ export class Sql {
 
   /**
    * @param {string} sql
-   * @param {boolean} single refuse text after the first statement
+   * @param {boolean} single reject text after the first statement
    * @returns {number}
    */
   #compile(sql, single) {

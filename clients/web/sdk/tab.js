@@ -1,21 +1,23 @@
 /**
- * One tab's side of the replica. All tabs of a name ask for one Web Lock; its holder is the leader, the others send it
- * their requests over a BroadcastChannel. When it goes, the next one takes over and open requests are sent again: each
- * has an id, so that a write which was carried out before its answer got lost is not carried out twice.
+ * One tab’s access to the replica.
+ *
+ * All tabs of a replica name request one Web Lock. Its holder is the leader; the others send it requests over a
+ * BroadcastChannel. When it closes, another tab becomes leader and open requests are sent again. Each request has an
+ * ID, so that a write that was carried out before its reply was lost is not repeated.
  */
 
 import { MoatError } from './errors.js';
 
 /** @typedef {import('./leader.js').Leader} Leader */
 /** @typedef {import('./leader.js').LeaderMessage} LeaderMessage */
-/** @typedef {{method: string, args: any[], resolve: (value: any) => void, reject: (error: MoatError) => void}} OpenRequest a request without an answer */
+/** @typedef {{method: string, args: any[], resolve: (value: any) => void, reject: (error: MoatError) => void}} OpenRequest a request without a reply so far */
 /**
  * @typedef {{
  *   name: string,
  *   lead: (emit: (message: LeaderMessage) => void) => Promise<Leader>,
  *   notify: (message: LeaderMessage) => void,
  *   failed: (error: MoatError) => void
- * }} TabOptions `lead` opens the replica; it is called once this tab is the leader
+ * }} TabOptions `lead` opens the replica; it is called when this tab becomes the leader
  */
 
 export class Tab {
@@ -38,7 +40,7 @@ export class Tab {
   }
 
   /**
-   * Ask the leader, wherever it is.
+   * Send a request to the leader, in this tab or another.
    * @param {string} method
    * @param {any[]} args
    * @returns {Promise<any>}
@@ -53,7 +55,7 @@ export class Tab {
     });
   }
 
-  /** Leave: a leader lets go of the replica first. */
+  /** Close; a leader releases the replica first. */
   async close() {
     this.#closed = true;
     const leader = this.leader;

@@ -1,5 +1,5 @@
 /**
- * The shapes that cross module borders. Wire shapes keep the names of docs/spec/protocol.md.
+ * Pure: types shared by several modules. Wire types keep the names of docs/spec/protocol.md.
  *
  * @typedef {Record<string, any>} RecordValues a record as wire values: field → value, null when empty
  * @typedef {{op: 'add'|'replace'|'remove'|'move'|'copy'|'test', path: string, value?: any, from?: string}} PatchOp
@@ -29,7 +29,7 @@
  *   op_id: number, tx: string|null, table: string, id: string, op: 'insert'|'update'|'delete'|'settle', payload: any,
  *   base_version: number, schema_version: number, created_at: string, state: OverlayState, acked_cursor: number|null,
  *   settles: string|null, code: string|null, message: string|null, details: any
- * }} Overlay an op that is not confirmed yet
+ * }} Overlay an unconfirmed op
  * @typedef {{
  *   op_id: number, status: 'applied'|'merged'|'duplicate'|'conflict'|'rejected', version?: number, cursor?: number,
  *   kept?: string[], conflict?: string, code?: string, message?: string, field?: string, [key: string]: any
@@ -37,14 +37,17 @@
  *
  * @typedef {{
  *   tenant: string, channel: string, cursor: number, state_hash: string, schema_version: number, server_epoch: string
- * }} SyncState where a replica stands; cursor 0 and empty texts in a new one
+ * }} SyncState position of a replica; cursor 0 and empty texts in a new one
  * @typedef {{size: number, sha256: string}} Part
  * @typedef {{
  *   snapshot: string, channel: string, cursor: number, schema_version: number, state_hash: string, server_epoch: string,
  *   size: number, sha256: string, parts: Part[], tables: Record<string, [number, string]>
  * }} Manifest
  *
- * @typedef {{object_name: string, table: string, verbs: string[], readable: string[]|null, writable: string[]|null, rows?: [string, any[]][], rows_complete?: boolean}} AccessRule
+ * @typedef {{
+ *   object_name: string, table: string, verbs: string[], readable: string[]|null, writable: string[]|null,
+ *   rows?: [string, any[]][], rows_complete?: boolean
+ * }} AccessRule
  * @typedef {{rules: AccessRule[]|null}} Access what the user may see and do; `rules` null: everything
  *
  * @typedef {'closed'|'signed_out'|'offline'|'connecting'|'catching_up'|'upgrading'|'downloading'|'repairing'|'live'|'halted'} Phase
@@ -52,9 +55,13 @@
  *   phase: Phase, online: boolean, progress: number|null, cursor: number, head: number, schema_version: number,
  *   pending: number, conflicts: number, rejected: number, parked: number,
  *   problem: {code: string, message: string}|null, retry_at: number|null,
- *   server: string, user: string|null, tenant: string|null, device: string|null, profile: any, access: Access|null, channel: string|null,
- *   storage: {tier: 1|2|3, name: string, durable: boolean, reason: string|null, damaged?: {file: string, saved: number, at: string}[]}, leader: boolean
- * }} Status what an application shows of the sync; `server` is empty in an app that was told none yet
+ *   server: string, user: string|null, tenant: string|null, device: string|null, profile: any, access: Access|null,
+ *   channel: string|null, leader: boolean,
+ *   storage: {
+ *     tier: 1|2|3, name: string, durable: boolean, reason: string|null,
+ *     damaged?: {file: string, saved: number, at: string}[]
+ *   }
+ * }} Status state of the sync; `server` is empty in a native app until the first sign-in
  *
  * @typedef {'synced'|'pending'|'conflict'|'rejected'|'parked'} RecordState
  * @typedef {{

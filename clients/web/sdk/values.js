@@ -1,4 +1,7 @@
-/** Values of fields: on the wire, in SQLite, and from a person or a program (docs/spec/protocol.md §2, replica.md). */
+/**
+ * Pure: values of fields: on the wire, in SQLite, and as given by users and programs (docs/spec/protocol.md §2,
+ * replica.md).
+ */
 
 import { canonical } from './canonical.js';
 import { MoatError } from './errors.js';
@@ -46,8 +49,9 @@ export function fromCell(field, cell) {
 }
 
 /**
- * Return the wire form of a value given by an application: looser spellings are taken where nothing is lost.
- * Throws MoatError `bad_value` with the field's name.
+ * Return the wire form of a value from an application. Looser spellings are accepted if nothing is lost.
+ *
+ * Throws `bad_value` with the field’s name.
  * @param {Field} field
  * @param {any} value
  * @returns {any}
@@ -59,7 +63,7 @@ export function clean(field, value) {
   return result;
 }
 
-/** @type {Record<string, (value: any, field: Field) => any>} undefined means refused */
+/** @type {Record<string, (value: any, field: Field) => any>} undefined means rejected */
 const CLEANERS = {
   text: cleanText,
   integer: (value) => (Number.isSafeInteger(value) ? value + 0 : undefined),
@@ -81,7 +85,7 @@ const CLEANERS = {
 };
 
 /**
- * Say whether a value can be the id of a record.
+ * Return whether a value can be the ID of a record.
  * @param {unknown} value
  * @returns {value is string}
  */
@@ -162,12 +166,13 @@ function cleanUuid(value) {
 }
 
 /**
- * Nesting of a JSON value; Infinity for what must not be stored (an unsafe integer, the key `__proto__`).
+ * Return the nesting depth of a JSON value; Infinity for what must not be stored (an unsafe integer, the key
+ * `__proto__`).
  * @param {any} value
  * @returns {number}
  */
 function depth(value) {
-  // From 1e21 on a number's canonical text has an exponent: a real, not an integer that lost its last digits.
+  // From 1e21 on, canonical text has an exponent: such a number is a real, not an integer that lost digits.
   if (typeof value === 'number') return Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21 ? Infinity : 0;
   if (value === null || typeof value !== 'object') return 0;
   if (Object.hasOwn(value, '__proto__')) return Infinity;

@@ -1,6 +1,6 @@
 /**
- * PURE: one verification (docs/spec/protocol.md §9): compare digests, bisect the ranges that differ, repair those.
- * It asks the replica through `port` and answers with messages to send and steps to take.
+ * Pure: one verification (docs/spec/protocol.md §9): compare digests, bisect the ranges that differ, and repair those.
+ * It reads the replica through `port` and returns messages to send and repairs to apply.
  */
 
 /** @typedef {[string | null, string | null]} Range */
@@ -15,17 +15,17 @@
  * @typedef {{send: Record<string, any>} | {repair: import('./replica.js').RowsFrame[]}} VerifyStep
  */
 
-/** A range of at most this many records is fetched whole. */
+/** A range of at most this many records is fetched as a whole. */
 const SMALL = 500;
 const PIECES = 16;
 const ALPHABET = [...'-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'];
 const MOST_CUTS = 63;
 
 export class Verification {
-  /** Where the first answer stood: what the replica equals after the repair. */
+  /** Position of the first reply, which the replica equals after the repair. */
   /** @type {{cursor: number, state_hash: string} | null} */
   at = null;
-  /** The highest cursor an answer stood at: rows that were fetched may be as new as that. */
+  /** The highest cursor of a reply: fetched rows may be as new as that. */
   latest = 0;
   /** @type {Record<string, {count: number, server: number, equal: boolean}>} */
   tables = {};
@@ -45,7 +45,7 @@ export class Verification {
   /**
    * @param {Port} port
    * @param {() => number} nextRef
-   * @param {number} [mostRanges] the server takes in one question
+   * @param {number} [mostRanges] the most ranges the server accepts in one message
    */
   constructor(port, nextRef, mostRanges = MOST_CUTS + 1) {
     this.port = port;
@@ -59,18 +59,18 @@ export class Verification {
     return [{ send: { type: 'verify', ref: this.#ref } }];
   }
 
-  /** Whether an answer belongs to this verification. @param {{ref?: number}} envelope */
+  /** Return whether a reply belongs to this verification. @param {{ref?: number}} envelope */
   owns(envelope) {
     return envelope.ref !== undefined && envelope.ref >= this.#sent && envelope.ref <= this.#ref;
   }
 
-  /** Whether something differed. */
+  /** Whether a table differed. */
   get differs() {
     return Object.values(this.tables).some((table) => !table.equal);
   }
 
   /**
-   * Take in a `verify` answer or the `rows` of a repair.
+   * Process a `verify` reply or the `rows` of a repair.
    * @param {Record<string, any>} envelope
    * @param {string[]} lines
    * @returns {VerifyStep[]}
@@ -128,7 +128,7 @@ export class Verification {
       return [];
     }
     const own = this.port.cuts(task.table, task.range, Math.min(PIECES, this.mostCuts + 1));
-    // Without records of ours to cut at (the server has much that we lack) cut by the next character.
+    // Without own records to cut at (the server has many that are missing here), cut by the next character.
     const cuts = own.length ? own : guesses(task.range).slice(0, this.mostCuts);
     if (!cuts.length) return this.#ask({ type: 'repair', table: task.table, low: task.range[0], high: task.range[1] });
     this.#asked = task;
@@ -162,8 +162,8 @@ export class Verification {
 }
 
 /**
- * Cut an inclusive range after each of the ids. Record ids hold no control characters, so `id\u0001` is the first text
- * that comes after `id` and before any other id.
+ * Cut an inclusive range after each of the IDs. Record IDs contain no control characters, so `id\u0001` is the first
+ * text that sorts after `id` and before any other ID.
  * @param {Range} range
  * @param {string[]} cuts
  * @returns {Range[]}
@@ -181,7 +181,7 @@ export function split([low, high], cuts) {
 }
 
 /**
- * Return texts inside a range that cut it by the character after what its ends share.
+ * Return texts that cut a range by the character after the common prefix of its ends.
  * @param {Range} range
  * @returns {string[]}
  */

@@ -1,15 +1,16 @@
-/** A query that runs again whenever a table it reads has changed. */
+/** Pure: run a query again whenever a table it reads has changed. */
 
 import { MoatError } from './errors.js';
 
 /** @typedef {Record<string, string[] | null>} Changed */
 
 /**
- * Read now and after each change that matters; `listener` hears each result that differs. Returns a function that ends it.
+ * Read now and after each relevant change. `listener` gets every result that differs from the last. Returns a function
+ * that stops it.
  * @param {{
  *   read: () => Promise<any>, onChange: (subscriber: (changed: Changed) => void) => () => void, listener: (rows: any[]) => void,
  *   failed: (error: MoatError) => void
- * }} about `read` gives `rows` or `records`, and the `tables` they are from
+ * }} about `read` returns `rows` or `records`, and the `tables` they come from
  * @returns {() => void}
  */
 export function watch({ read, onChange, listener, failed }) {
@@ -29,7 +30,7 @@ export function watch({ read, onChange, listener, failed }) {
       if (!stopped && text !== last) listener(records);
       last = text;
     } catch (error) {
-      // A table may be on its way (or gone): look again when anything changes.
+      // The table may not exist yet, or no longer: read again after any change.
       tables = null;
       last = '';
       if (!stopped) failed(MoatError.from(error));

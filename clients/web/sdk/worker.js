@@ -1,4 +1,6 @@
-/** The worker of a tab: the storage, the replica and the socket of the browser when it leads, a relay when it does not. */
+/**
+ * The worker of a tab. If the tab leads, it holds the storage, the replica, and the socket; if not, it relays requests.
+ */
 
 import sqlite3InitModule from './vendor/sqlite3/index.mjs';
 import { MoatError } from './errors.js';

@@ -1,4 +1,7 @@
-/** What an application asks for — insert, update, remove, resolve, discard, retry — as overlays. Runs inside a replica's transaction. */
+/**
+ * Turn an application’s calls — insert, update, remove, resolve, discard, retry — into overlays, inside a transaction
+ * of the replica.
+ */
 
 import { MoatError } from './errors.js';
 import { touchedFields } from './overlay.js';
@@ -12,7 +15,7 @@ import { words } from './words.js';
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./overlays.js').Touched} Touched */
 /** @typedef {import('./schema.js').Table} Table */
-/** @typedef {{op: 'insert' | 'update' | 'delete', table: string, id: string, values?: any}} Edit what to do; `values` of an update: field → value, or an RFC 6902 patch */
+/** @typedef {{op: 'insert' | 'update' | 'delete', table: string, id: string, values?: any}} Edit `values` of an update: field → value, or an RFC 6902 patch */
 
 export class Writing {
   /**
@@ -27,9 +30,9 @@ export class Writing {
   }
 
   /**
-   * Add ops; together when there are several. Returns their op_ids (null where an update changes nothing).
+   * Add ops, as one transaction if there are several. Returns their op_ids (null where an update changes nothing).
    * @param {Edit[]} edits
-   * @param {string} tx id for their transaction, used when there are several
+   * @param {string} tx ID of their transaction, used if there are several
    * @returns {(number | null)[]}
    */
   write(edits, tx) {
@@ -37,7 +40,7 @@ export class Writing {
   }
 
   /**
-   * Settle a conflict. Returns the op_id of the op that does.
+   * Resolve a conflict. Returns the op_id of the op that resolves it.
    * @param {number} opId
    * @param {'mine' | 'theirs' | 'edit'} choice
    * @param {RecordValues | null} values with `edit`: field → value, over mine
@@ -48,7 +51,7 @@ export class Writing {
     const { conflict, version } = overlay.details;
     if (this.replica.overlays.list(`"settles" = ? AND "state" IN ('pending','acked')`, [conflict]).length) throw new MoatError('resolving', words.resolving);
     if (choice === 'theirs') return this.#add({ op: 'settle', table: overlay.table, id: overlay.id, payload: { conflict, resolution: 'theirs' }, base_version: version, settles: conflict });
-    // The rest of its transaction was refused because of it, and goes with it.
+    // The rest of its transaction was rejected with it, and is sent again with it.
     const siblings = overlay.tx === null ? [] : this.replica.overlays.list(`"tx" = ? AND "state" = 'rejected' AND "code" = 'tx_aborted'`, [overlay.tx]);
     const together = siblings.length ? tx : null;
     const settling = this.#add({ ...this.#mine(overlay, values), table: overlay.table, id: overlay.id, base_version: version, settles: conflict, tx: together });
@@ -57,10 +60,11 @@ export class Writing {
   }
 
   /**
-   * Take back an op that is not on its way: a pending one, or one the server refused. What depends on it goes too.
+   * Discard an op that is not being sent: a pending one, or one that the server rejected. Ops that depend on it are
+   * discarded too.
    * @param {number} opId
    * @param {Set<number>} inFlight
-   * @returns {number[]} the op_ids that are gone
+   * @returns {number[]} the op_ids that were discarded
    */
   discard(opId, inFlight) {
     const overlay = this.#overlay(opId, ['pending', 'rejected', 'parked']);
@@ -73,14 +77,15 @@ export class Writing {
   }
 
   /**
-   * Send a refused op again, with other values if given. Returns the new op_id, null when it would change nothing any more.
+   * Send a rejected op again, optionally with other values. Returns the new op_id, or null if it no longer changes
+   * anything.
    * @param {number} opId
-   * @param {RecordValues | null} values field → value, over what it set; undefined takes a field out of it
+   * @param {RecordValues | null} values field → value, over what it set; undefined removes a field
    */
   retry(opId, values) {
     const overlay = this.#overlay(opId, ['rejected', 'parked']);
     const again = this.#again(overlay, null, values);
-    // Nobody asked to give up what it set: it stays in the outbox.
+    // The user did not discard these values, so the edit stays in the outbox.
     if (again === null && !values) throw new MoatError('unknown_field', words.fieldsGone);
     return again;
   }
@@ -141,7 +146,7 @@ export class Writing {
   }
 
   /**
-   * Check that a patch fits what the user sees, and that it leaves values the fields can hold.
+   * Check that a patch applies to what the user sees and leaves valid values.
    * @param {Table} table
    * @param {RecordValues} seen
    * @param {import('./types.js').PatchOp[]} patch
@@ -154,7 +159,7 @@ export class Writing {
   }
 
   /**
-   * What the user's side of a conflict is, against what the server has now.
+   * Return the user’s version in a conflict as an op on the server’s current record.
    * @param {Overlay} overlay
    * @param {RecordValues | null} values
    * @returns {{op: 'insert' | 'update' | 'delete', payload: any}}
@@ -166,18 +171,18 @@ export class Writing {
     const fields = touchedFields(overlay).filter((name) => table.columns.includes(name));
     const own = Object.fromEntries(fields.map((name) => [name, mine?.[name] ?? null]));
     const wanted = { ...own, ...this.#cleaned(table, values ?? {}) };
-    // The server deleted it: it comes back with everything that is known of it.
+    // The server deleted it: insert it again with all its known values.
     if (!theirs) return { op: 'insert', payload: this.#inserted(table, { ...pick(base ?? {}, table), ...pick(mine ?? {}, table), ...wanted }) };
     return { op: 'update', payload: diff(theirs, wanted) };
   }
 
   /**
-   * Put an op in the place of a refused one. Fields that were retired meanwhile go; an insert has its defaults already, and what
-   * was emptied in it stays empty.
+   * Replace a rejected op by a new one. Fields retired since are left out. A rejected insert already has its defaults,
+   * and a field emptied in it stays empty.
    * @param {Overlay} overlay
    * @param {string | null} tx
    * @param {RecordValues | null} [values] as of `retry`
-   * @returns {number | null} null when nothing is left to change
+   * @returns {number | null} null if nothing is left to change
    */
   #again(overlay, tx, values = null) {
     const table = this.#table(overlay.table);
@@ -242,7 +247,7 @@ export class Writing {
   }
 
   /**
-   * What the user sees of a record now, this transaction's own ops included.
+   * Return what the user sees of a record now, including this transaction’s own ops.
    * @param {Table} table
    * @param {string} id
    * @returns {RecordValues | null}
@@ -273,7 +278,7 @@ export class Writing {
 const pick = (values, table) => Object.fromEntries(Object.entries(values).filter(([name]) => table.columns.includes(name) && name !== 'id' && name !== 'version'));
 
 /**
- * Return the payload of an insert: what a record has. A null is named only where there is a default, which would come back.
+ * Return the payload of an insert. A null is included only where the field has a default, which would otherwise apply.
  * @param {Table} table
  * @param {RecordValues} values
  */

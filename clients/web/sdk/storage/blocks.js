@@ -1,7 +1,7 @@
-/** The store under tier 2: blocks of files in IndexedDB, written in transactions that hold whole commits. */
+/** The store below tier 2: blocks of files in IndexedDB, written in transactions that contain whole commits. */
 
 /** @typedef {{size: number, block: number, complete: boolean}} FileMeta */
-/** @typedef {{path: string, size: number, blocks: [number, Uint8Array][], complete: boolean}} Write one file's part of a transaction */
+/** @typedef {{path: string, size: number, blocks: [number, Uint8Array][], complete: boolean}} Write one file’s part of a transaction */
 
 /**
  * @template T
@@ -45,7 +45,7 @@ export class BlockStore {
   }
 
   /**
-   * Run `work`; once more on a fresh connection when it fails: iOS drops connections of pages in the background.
+   * Run `work`, and retry once on a new connection: iOS drops the connections of background pages.
    * @template T
    * @param {(db: IDBDatabase) => Promise<T>} work
    * @returns {Promise<T>}
@@ -62,7 +62,7 @@ export class BlockStore {
   }
 
   /**
-   * Return the files that are whole; what an interrupted import left is removed.
+   * Return the complete files, and remove what an interrupted import left.
    * @returns {Promise<Map<string, FileMeta>>}
    */
   async files() {
@@ -81,7 +81,7 @@ export class BlockStore {
   }
 
   /**
-   * Read a file's blocks, a bounded number at a time.
+   * Read a file’s blocks, a bounded number at a time.
    * @param {string} path
    * @param {(number: number, data: Uint8Array) => void} take
    */
@@ -100,7 +100,7 @@ export class BlockStore {
   }
 
   /**
-   * Write in one transaction, durable when this returns.
+   * Write in one transaction. It is durable when this returns.
    * @param {Write[]} writes
    */
   async write(writes) {

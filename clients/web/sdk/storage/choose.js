@@ -1,4 +1,4 @@
-/** Which tier a replica gets: the best one that works here, and the one that already holds it. */
+/** Choose the storage tier of a replica: the one that already holds it, or else the best available. */
 
 import { MoatError } from '../errors.js';
 import { memoryStorage } from './memory.js';
@@ -6,7 +6,7 @@ import { mirrorStorage } from './mirror.js';
 import { opfsStorage } from './opfs.js';
 import { words } from '../words.js';
 
-/** Bytes of a file that the pool of OPFS made ahead and nothing is in. */
+/** Size of a file that the OPFS pool created in advance and that holds no data. */
 const EMPTY = 4096;
 
 /** @typedef {'auto' | 'opfs' | 'indexeddb' | 'memory'} Wanted */
@@ -26,7 +26,7 @@ export async function chooseStorage(sqlite3, name, wanted) {
     try {
       return await opfsStorage(sqlite3, name);
     } catch (error) {
-      // Someone else holds it: a second replica beside it would hide its pending edits.
+      // Another context holds it: a second replica would hide its pending edits.
       if (error instanceof MoatError) throw error;
       if (await opfsHolds(name)) throw new MoatError('storage_failed', words.opfsFailed(error));
       return mirrorOrMemory(sqlite3, name, words.noOpfs(error));
@@ -51,7 +51,7 @@ async function mirrorOrMemory(sqlite3, name, reason) {
 const isWebKit = () => /AppleWebKit/.test(navigator.userAgent) && !/Chrom(e|ium)|Edg|OPR|Android/.test(navigator.userAgent);
 
 /**
- * Whether there is a replica in OPFS: it is not left behind because one start went wrong.
+ * Return whether OPFS holds a replica: it is not abandoned because one start failed.
  * @param {string} name
  * @returns {Promise<boolean>}
  */
@@ -69,7 +69,7 @@ async function opfsHolds(name) {
 }
 
 /**
- * A replica that began in IndexedDB stays there: its pending edits are in it.
+ * Return a reason to stay in IndexedDB if a replica, with its pending edits, is stored there.
  * @param {string} name
  * @returns {Promise<string | null>}
  */

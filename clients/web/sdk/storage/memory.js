@@ -1,4 +1,4 @@
-/** Tier 3: a replica in memory, gone with the page. The last resort, and what tests use. */
+/** Tier 3: a replica in memory, gone when the page closes. The last resort; also used by tests. */
 
 import { Sql } from '../sql.js';
 import { configure } from './configure.js';

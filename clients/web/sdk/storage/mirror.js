@@ -1,6 +1,6 @@
 /**
- * Tier 2: files in memory, mirrored block by block to IndexedDB. SQLite runs against memory; when it drops its write lock
- * the file holds a committed state, and the blocks that changed are written in one IndexedDB transaction.
+ * Tier 2: files in memory, mirrored block by block to IndexedDB. SQLite works in memory. When it releases its write
+ * lock, the file holds a committed state, and the changed blocks are written in one IndexedDB transaction.
  */
 
 import { MoatError } from '../errors.js';
@@ -15,7 +15,7 @@ export const BLOCK = 16384;
 const CHUNK = 1 << 20;
 const RESERVED = 2;
 
-/** A file in memory, in chunks so that growing never copies it. */
+/** A file in memory, in chunks so that growth never copies it. */
 export class MirrorFile {
   /** @type {Uint8Array[]} */
   chunks = [];
@@ -27,7 +27,7 @@ export class MirrorFile {
 
   /**
    * @param {string} path
-   * @param {boolean} mirrored journals and temporary files live in memory alone
+   * @param {boolean} mirrored false for journals and temporary files, which stay in memory
    */
   constructor(path, mirrored) {
     this.path = path;
@@ -35,7 +35,7 @@ export class MirrorFile {
   }
 
   /**
-   * Call `each` with the pieces of memory behind a range, making them when `grow`.
+   * Call `each` with the parts of memory behind a range, creating them as needed.
    * @param {number} at
    * @param {number} length
    * @param {(piece: Uint8Array, offset: number) => void} each
@@ -52,7 +52,7 @@ export class MirrorFile {
   /**
    * @param {Uint8Array} into
    * @param {number} at
-   * @returns {boolean} whether all of it was there
+   * @returns {boolean} whether the file had all of it
    */
   read(into, at) {
     const have = Math.max(0, Math.min(into.length, this.size - at));
@@ -83,7 +83,7 @@ export class MirrorFile {
   }
 
   /**
-   * Return copies of the dirty blocks, which are then clean.
+   * Return copies of the dirty blocks and mark them clean.
    * @returns {[number, Uint8Array][]}
    */
   drainDirty() {
@@ -101,7 +101,7 @@ export class MirrorFile {
   }
 }
 
-/** Brings files to IndexedDB: one transaction at a time, each with everything committed until then. */
+/** Writes files to IndexedDB, one transaction at a time. Each includes everything committed so far. */
 class Mirror {
   /** @type {Map<string, MirrorFile>} */
   files = new Map();
@@ -117,7 +117,7 @@ class Mirror {
     this.store = store;
   }
 
-  /** Something was committed. */
+  /** Schedule a write after a commit. */
   schedule() {
     if (this.#running) this.#again = true;
     else this.#running = this.#run();
@@ -126,7 +126,7 @@ class Mirror {
   async #run() {
     do {
       this.#again = false;
-      // In a task of its own: SQLite's transactions never outlive one, so every file is at a commit then.
+      // Run as a separate task: SQLite’s transactions never span tasks, so every file is at a commit here.
       await Promise.resolve();
       await this.#write();
     } while (this.#again);
@@ -145,7 +145,7 @@ class Mirror {
       this.stats.blocks += writes.reduce((sum, { blocks }) => sum + blocks.length, 0);
       this.stats.milliseconds += performance.now() - begun;
     } catch (error) {
-      // They stay dirty: the next commit, or the next flush, tries again.
+      // The blocks stay dirty: the next commit or flush tries again.
       writes.forEach(({ blocks }, i) => {
         files[i].changed = true;
         for (const [block] of blocks) files[i].dirty.add(block);
@@ -154,7 +154,7 @@ class Mirror {
     }
   }
 
-  /** Return when everything committed is durable; throws `storage_failed` when it cannot be made so. */
+  /** Return when everything committed is durable. Throws `storage_failed`. */
   async flush() {
     if (this.#failure || [...this.files.values()].some((file) => file.mirrored && file.changed)) this.schedule();
     while (this.#running) await this.#running;
@@ -180,7 +180,7 @@ export async function mirrorStorage(sqlite3, name, reason = null) {
     durable: true,
     reason,
     list: () => [...mirror.files.values()].filter((file) => file.mirrored).map((file) => file.path),
-    // A failed IndexedDB transaction keeps the stored image at the commit before, so the journal need not be a file.
+    // A failed IndexedDB transaction leaves the stored file at the previous commit, so the journal can stay in memory.
     open: (file) => configure(new Sql(sqlite3, new sqlite3.oo1.DB(`file:${file}?vfs=${vfs}`, 'c')), 'memory'),
     importFile: (file, chunks, size) => importFile(mirror, file, chunks, size),
     async remove(file) {
@@ -215,7 +215,7 @@ async function load(store, path, size) {
 }
 
 /**
- * Take a file in as it comes, in transactions of its own; it counts only once its last one says that it is complete.
+ * Store a file while it arrives, in several transactions. It counts only when the last one marks it complete.
  * @param {Mirror} mirror
  * @param {string} path
  * @param {AsyncIterable<Uint8Array>} chunks

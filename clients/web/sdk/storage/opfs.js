@@ -1,4 +1,7 @@
-/** Tier 1: the origin-private file system through SQLite's own pool of access handles (`opfs-sahpool`). Needs a worker. */
+/**
+ * Tier 1: the origin-private file system through SQLite’s own pool of access handles (`opfs-sahpool`). It needs a
+ * worker.
+ */
 
 import { Sql } from '../sql.js';
 import { MoatError } from '../errors.js';
@@ -7,13 +10,13 @@ import { words } from '../words.js';
 
 /** @typedef {import('../sql.js').Sqlite3} Sqlite3 */
 
-/** Two replicas with their journals while a snapshot is taken in, and some air. */
+/** Two replicas with their journals while a snapshot is installed, and some spare files. */
 const CAPACITY = 8;
 const BUSY_RETRIES = 100;
 const BUSY_WAIT_MS = 100;
 
 /**
- * Open the pool of one replica name. Throws `storage_busy` when another context does not let go of it.
+ * Open the pool of one replica name. Throws `storage_busy` if another context does not release it.
  * @param {Sqlite3} sqlite3
  * @param {string} name
  * @returns {Promise<import('./types.js').Storage>}
@@ -36,7 +39,7 @@ export async function opfsStorage(sqlite3, name) {
     async remove(file) {
       for (const tail of ['', '-journal', '-wal']) pool.unlink(path(file) + tail);
     },
-    // `synchronous = FULL`: a COMMIT returns after the log was flushed.
+    // `synchronous = FULL`: COMMIT returns after the log was flushed.
     async flush() {},
     async close() {
       pool.pauseVfs();
@@ -54,10 +57,10 @@ async function openPool(sqlite3, name) {
     try {
       return await sqlite3.installOpfsSAHPoolVfs(/** @type {any} */ ({
         name: `moat-${name}`, directory: `.moat/${name}`, initialCapacity: CAPACITY, forceReinitIfPreviouslyFailed: true,
-        preserveOnInitFailure: true, // the default deletes every file when another context holds one of them
+        preserveOnInitFailure: true, // the default deletes every file if another context holds one of them
       }));
     } catch (error) {
-      // A leader that died a moment ago still holds its handles.
+      // A leader that closed a moment ago still holds its handles.
       const busy = error instanceof DOMException && error.name === 'NoModificationAllowedError';
       if (!busy) throw error;
       if (attempt >= BUSY_RETRIES) throw new MoatError('storage_busy', words.storageBusy);

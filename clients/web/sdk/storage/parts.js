@@ -1,4 +1,4 @@
-/** Snapshot parts that were downloaded, by their sha256, so that an interrupted download goes on where it stopped. */
+/** Downloaded snapshot parts, by their SHA-256, so that an interrupted download can resume. */
 
 import { settled } from './blocks.js';
 

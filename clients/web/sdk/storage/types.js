@@ -1,6 +1,5 @@
 /**
- * Where replicas live. One interface, three tiers; every method but `open` may wait.
- *
+ * Storage of replicas: one interface, three tiers. Every method but `open` may wait.
  * @typedef {import('../sql.js').Sql} Sql
  * @typedef {{
  *   tier: 1 | 2 | 3,
@@ -14,7 +13,7 @@
  *   flush: () => Promise<void>,
  *   close: () => Promise<void>,
  *   stats: () => Record<string, unknown>
- * }} Storage `flush` returns when everything committed is durable; `reason` says why it is not a better tier
+ * }} Storage `flush` returns when everything committed is durable; `reason`: why no better tier is used
  */
 
 export {};
