@@ -96,7 +96,8 @@ class Scopes {
   /** @param {Node} node */
   #children(node) {
     for (const value of Object.values(node)) {
-      for (const child of Array.isArray(value) ? value : [value]) if (child && typeof child.type === 'string') this.visit(child);
+      for (const child of Array.isArray(value) ? value : [value])
+        if (child && typeof child.type === 'string') this.visit(child);
     }
   }
 
@@ -177,14 +178,16 @@ class Scopes {
     const member = object.type === 'Identifier' && !computed ? `${object.name}.${property.name}` : '';
     if (IMPURE_MEMBERS.has(member)) this.module.impure.push(member);
     // `Math['random']` or a destructured `Math` would hide the member.
-    if (object.type === 'Identifier' && computed && ['Math', 'Date'].includes(object.name)) this.module.impure.push(object.name);
+    if (object.type === 'Identifier' && computed && ['Math', 'Date'].includes(object.name))
+      this.module.impure.push(object.name);
     this.visit(object);
     if (computed) this.visit(property);
   }
 
   /** @param {Node} node */
   VariableDeclarator(node) {
-    if (node.init?.type === 'Identifier' && ['Math', 'Date'].includes(node.init.name)) this.module.impure.push(node.init.name);
+    if (node.init?.type === 'Identifier' && ['Math', 'Date'].includes(node.init.name))
+      this.module.impure.push(node.init.name);
     this.#children(node);
   }
 
@@ -248,12 +251,18 @@ class Scopes {
  */
 function bound(pattern) {
   switch (pattern?.type) {
-    case 'Identifier': return [pattern.name];
-    case 'ObjectPattern': return pattern.properties.flatMap((/** @type {Node} */ one) => bound(one.value ?? one.argument));
-    case 'ArrayPattern': return pattern.elements.flatMap(bound);
-    case 'AssignmentPattern': return bound(pattern.left);
-    case 'RestElement': return bound(pattern.argument);
-    default: return [];
+    case 'Identifier':
+      return [pattern.name];
+    case 'ObjectPattern':
+      return pattern.properties.flatMap((/** @type {Node} */ one) => bound(one.value ?? one.argument));
+    case 'ArrayPattern':
+      return pattern.elements.flatMap(bound);
+    case 'AssignmentPattern':
+      return bound(pattern.left);
+    case 'RestElement':
+      return bound(pattern.argument);
+    default:
+      return [];
   }
 }
 
@@ -265,7 +274,8 @@ function bound(pattern) {
 function declared(statements) {
   return statements.flatMap((statement) => {
     const one = statement.type.startsWith('Export') ? statement.declaration ?? statement : statement;
-    if (one.type === 'VariableDeclaration') return one.declarations.flatMap((/** @type {Node} */ each) => bound(each.id));
+    if (one.type === 'VariableDeclaration')
+      return one.declarations.flatMap((/** @type {Node} */ each) => bound(each.id));
     if (one.type === 'FunctionDeclaration' || one.type === 'ClassDeclaration') return one.id ? [one.id.name] : [];
     if (one.type === 'ImportDeclaration') return one.specifiers.map((/** @type {Node} */ each) => each.local.name);
     return [];
@@ -291,8 +301,15 @@ function hoisted(node) {
  */
 export function problems(sources) {
   const modules = new Map([...sources].map(([path, source]) => [path, inspect(source)]));
-  const missing = Object.keys(HOST).filter((name) => !modules.has(`sdk/${name}`)).map((name) => `sdk/${name}: is in HOST and does not exist`);
-  return [...missing, ...[...modules].flatMap(([path, module]) => (path.startsWith('sdk/') ? sdkProblems(path, module, modules) : appProblems(path, module)))];
+  const missing = Object.keys(HOST)
+    .filter((name) => !modules.has(`sdk/${name}`))
+    .map((name) => `sdk/${name}: is in HOST and does not exist`);
+  return [
+    ...missing,
+    ...[...modules].flatMap(([path, module]) =>
+      path.startsWith('sdk/') ? sdkProblems(path, module, modules) : appProblems(path, module),
+    ),
+  ];
 }
 
 /**
@@ -343,7 +360,8 @@ export function readModules(home) {
   for (const room of ['sdk', 'app']) {
     for (const entry of readdirSync(join(home, room), { recursive: true, withFileTypes: true })) {
       const path = relative(home, join(entry.parentPath, entry.name)).replaceAll('\\', '/');
-      if (entry.isFile() && path.endsWith('.js') && !path.startsWith('sdk/vendor/')) sources.set(path, readFileSync(join(home, path), 'utf8'));
+      if (entry.isFile() && path.endsWith('.js') && !path.startsWith('sdk/vendor/'))
+        sources.set(path, readFileSync(join(home, path), 'utf8'));
     }
   }
   return sources;

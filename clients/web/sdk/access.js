@@ -77,7 +77,12 @@ export class Rights {
    * @returns {string[]}
    */
   unmet(record) {
-    return this.rows.filter(([key, values]) => Object.hasOwn(record, key) && !values.some((value) => canonical(value) === canonical(record[key] ?? null))).map(([key]) => key);
+    return this.rows
+      .filter(
+        ([key, values]) =>
+          Object.hasOwn(record, key) && !values.some((value) => canonical(value) === canonical(record[key] ?? null)),
+      )
+      .map(([key]) => key);
   }
 
   /** @param {string} field */

@@ -20,7 +20,8 @@ export function serverAddress(text) {
   } catch {
     throw new MoatError('bad_server', words.badAddress);
   }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && THIS_MACHINE.has(url.hostname))) throw new MoatError('bad_server', words.addressNotHttps);
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && THIS_MACHINE.has(url.hostname)))
+    throw new MoatError('bad_server', words.addressNotHttps);
   if (url.username || url.password) throw new MoatError('bad_server', words.addressWithPassword);
   return url.origin;
 }
@@ -44,7 +45,11 @@ async function post(url, token, body, request) {
   }
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new MoatError(answer.code ?? 'network', answer.message ?? words.badStatus(response.status), { field: answer.field, details: answer });
+  if (!response.ok)
+    throw new MoatError(answer.code ?? 'network', answer.message ?? words.badStatus(response.status), {
+      field: answer.field,
+      details: answer,
+    });
   return answer;
 }
 
@@ -85,7 +90,11 @@ export async function requestHistory(server, token, { table, id, cursor, limit =
   const url = `${server}/api/records/${encodeURIComponent(table)}/${encodeURIComponent(id)}/history/?${query}`;
   let response;
   try {
-    response = await request(url, { credentials: 'omit', headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(20_000) });
+    response = await request(url, {
+      credentials: 'omit',
+      headers: { Authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(20_000),
+    });
   } catch (error) {
     throw new MoatError('network', words.unreachable(error));
   }

@@ -22,7 +22,8 @@ import { words } from './words.js';
  */
 export function applyLines(replica, lines, replaying, touched) {
   const changes = parseChanges(lines);
-  for (const { op_id, device } of changes) if (op_id !== undefined && replica.devices.has(device ?? '')) replica.overlays.dropOwn(op_id, touched);
+  for (const { op_id, device } of changes)
+    if (op_id !== undefined && replica.devices.has(device ?? '')) replica.overlays.dropOwn(op_id, touched);
   for (const [name, folded] of foldChanges(changes, jsonOf(replica), replaying ? versionOf(replica) : null)) {
     const table = replica.schema.tables.get(name);
     if (table) writeFolded(replica, table, folded, touched);
@@ -83,7 +84,10 @@ export function writeFolded({ sql, overlays }, table, folded, touched) {
  */
 function updateOf(table, names) {
   const codecs = table.codecs.filter((field) => names.includes(field.name));
-  return { sql: `UPDATE main.${quote(table.name)} SET ${codecs.map((field) => `${quote(field.name)} = ?`).join(', ')} WHERE "id" = ?`, codecs };
+  return {
+    sql: `UPDATE main.${quote(table.name)} SET ${codecs.map((field) => `${quote(field.name)} = ?`).join(', ')} WHERE "id" = ?`,
+    codecs,
+  };
 }
 
 /**
@@ -102,4 +106,7 @@ const jsonOf = ({ sql, schema }) => (name, id, field) => {
  * @param {Replica} replica
  * @returns {import('./fold.js').Known}
  */
-const versionOf = ({ sql, schema }) => (name, id) => (schema.tables.has(name) ? sql.value(`SELECT "version" FROM main.${quote(name)} WHERE "id" = ?`, [id]) : null);
+const versionOf =
+  ({ sql, schema }) =>
+  (name, id) =>
+    schema.tables.has(name) ? sql.value(`SELECT "version" FROM main.${quote(name)} WHERE "id" = ?`, [id]) : null;

@@ -17,5 +17,9 @@ const LONGEST_ASKED_SECONDS = 3_600;
 export function backoff(attempt, random, atLeastSeconds = null) {
   const ceiling = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(attempt, 10));
   const wait = ceiling / 2 + (random() * ceiling) / 2;
-  return Math.round(atLeastSeconds === null ? wait : Math.max(wait, Math.min(atLeastSeconds, LONGEST_ASKED_SECONDS) * 1000 * (1 + random() / 4)));
+  return Math.round(
+    atLeastSeconds === null
+      ? wait
+      : Math.max(wait, Math.min(atLeastSeconds, LONGEST_ASKED_SECONDS) * 1000 * (1 + random() / 4)),
+  );
 }

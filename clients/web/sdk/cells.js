@@ -46,7 +46,9 @@ export class Cells {
     const x = this.#exports;
     this.#refresh();
     let needed = 0;
-    for (const value of values) if (typeof value === 'string') needed += value.length * 3; else if (value instanceof Uint8Array) needed += value.length;
+    for (const value of values)
+      if (typeof value === 'string') needed += value.length * 3;
+      else if (value instanceof Uint8Array) needed += value.length;
     if (needed > this.#capacity) this.#grow(needed);
     let at = this.#arena;
     let code = 0;
@@ -108,14 +110,19 @@ export class Cells {
     for (let i = 0; i < count; i++) {
       switch (x.sqlite3_column_type(statement, i)) {
         case INTEGER: // within ±2^53 a double is exact, and cheaper than a BigInt
-        case FLOAT: row[i] = x.sqlite3_column_double(statement, i); break;
-        case TEXT: row[i] = this.#text(x.sqlite3_column_text(statement, i), x.sqlite3_column_bytes(statement, i)); break;
+        case FLOAT:
+          row[i] = x.sqlite3_column_double(statement, i);
+          break;
+        case TEXT:
+          row[i] = this.#text(x.sqlite3_column_text(statement, i), x.sqlite3_column_bytes(statement, i));
+          break;
         case BLOB: {
           const at = x.sqlite3_column_blob(statement, i);
           row[i] = this.#heap.slice(at, at + x.sqlite3_column_bytes(statement, i));
           break;
         }
-        default: row[i] = null;
+        default:
+          row[i] = null;
       }
     }
     return row;

@@ -20,7 +20,13 @@ const WAKE_MS = 4_000;
 /** Errors after which an automatic retry is pointless, and the phase each leads to. */
 /** @type {Record<string, Phase>} */
 export const FINAL = {
-  bad_token: 'signed_out', revoked: 'signed_out', forbidden: 'signed_out', protocol: 'halted', replaced: 'halted', ahead: 'halted', epoch: 'halted',
+  bad_token: 'signed_out',
+  revoked: 'signed_out',
+  forbidden: 'signed_out',
+  protocol: 'halted',
+  replaced: 'halted',
+  ahead: 'halted',
+  epoch: 'halted',
 };
 
 /** The error each close code stands for, in case the `error` frame before it was lost. */
@@ -102,8 +108,16 @@ export class Connection {
     this.connected = true;
     this.lastReceived = this.now;
     this.send({
-      type: 'hello', protocol: PROTOCOL, token: this.token, device: this.device, schema_version, cursor, state_hash: state_hash || null,
-      ...(server_epoch ? { server_epoch } : {}), ...(channel ? { channel } : {}), client: this.client,
+      type: 'hello',
+      protocol: PROTOCOL,
+      token: this.token,
+      device: this.device,
+      schema_version,
+      cursor,
+      state_hash: state_hash || null,
+      ...(server_epoch ? { server_epoch } : {}),
+      ...(channel ? { channel } : {}),
+      client: this.client,
     });
   }
 

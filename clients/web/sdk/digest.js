@@ -19,7 +19,8 @@ export class Digest {
   add(id, version) {
     sha256Text(`${id}\0${version}`, hash);
     const low = this.#low + (((hash[4] << 24) | (hash[5] << 16) | (hash[6] << 8) | hash[7]) >>> 0);
-    const high = this.#high + (((hash[0] << 24) | (hash[1] << 16) | (hash[2] << 8) | hash[3]) >>> 0) + (low >= TWO_32 ? 1 : 0);
+    const high =
+      this.#high + (((hash[0] << 24) | (hash[1] << 16) | (hash[2] << 8) | hash[3]) >>> 0) + (low >= TWO_32 ? 1 : 0);
     this.#low = low % TWO_32;
     this.#high = high % TWO_32;
     this.count++;

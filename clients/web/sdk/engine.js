@@ -137,7 +137,8 @@ export class Engine extends Repairing {
     if (!this.connected) return;
     this.lastReceived = this.now;
     const { verification } = this;
-    if (verification?.owns(envelope) && (envelope.type === 'verify' || envelope.type === 'rows')) return this.verifying(verification, envelope, lines);
+    if (verification?.owns(envelope) && (envelope.type === 'verify' || envelope.type === 'rows'))
+      return this.verifying(verification, envelope, lines);
     switch (envelope.type) {
       case 'welcome': return this.#welcomed(envelope);
       case 'catch_up': return this.#catchUp(envelope);
@@ -167,8 +168,15 @@ export class Engine extends Repairing {
     if (envelope.settled?.length) this.out.push({ do: 'settled', conflicts: envelope.settled });
     if (envelope.chain === 'epoch' || envelope.chain === 'ahead') return this.#restored(envelope.chain);
     const { tenant, channel, server_epoch } = envelope;
-    if (this.state.tenant && this.state.tenant !== tenant) return this.giveUp('other_tenant', words.otherTenant(this.state.tenant, tenant));
-    if (this.state.cursor === 0) this.adopt({ tenant, channel, server_epoch, state_hash: genesis(server_epoch, tenant, channel === FULL_CHANNEL ? null : channel) });
+    if (this.state.tenant && this.state.tenant !== tenant)
+      return this.giveUp('other_tenant', words.otherTenant(this.state.tenant, tenant));
+    if (this.state.cursor === 0)
+      this.adopt({
+        tenant,
+        channel,
+        server_epoch,
+        state_hash: genesis(server_epoch, tenant, channel === FULL_CHANNEL ? null : channel),
+      });
     this.subscribe();
   }
 
@@ -190,7 +198,12 @@ export class Engine extends Repairing {
     this.#schemaRef = 0;
     this.enter('catching_up');
     this.send({
-      type: 'subscribe', schema_version: this.#revisions.newest(schema_version), cursor, state_hash: state_hash || null, ...(channel ? { channel } : {}), ref: this.#subscribing,
+      type: 'subscribe',
+      schema_version: this.#revisions.newest(schema_version),
+      cursor,
+      state_hash: state_hash || null,
+      ...(channel ? { channel } : {}),
+      ref: this.#subscribing,
     });
   }
 
@@ -237,9 +250,14 @@ export class Engine extends Repairing {
       return this.#askSchema('apply');
     }
     this.out.push({ do: 'apply', frame: { schema_version, from, to, state_hash, lines, revisions } });
-    Object.assign(this.state, { cursor: to, state_hash, schema_version: Math.max(schema_version, this.state.schema_version) });
+    Object.assign(this.state, {
+      cursor: to,
+      state_hash,
+      schema_version: Math.max(schema_version, this.state.schema_version),
+    });
     this.head = Math.max(this.head, to);
-    if (this.phase === 'catching_up') this.progress = this.head > this.#catchUpFrom ? (to - this.#catchUpFrom) / (this.head - this.#catchUpFrom) : 1;
+    if (this.phase === 'catching_up')
+      this.progress = this.head > this.#catchUpFrom ? (to - this.#catchUpFrom) / (this.head - this.#catchUpFrom) : 1;
   }
 
   /** @param {Envelope} envelope */
@@ -301,7 +319,8 @@ export class Engine extends Repairing {
     const held = this.#held;
     this.#held = [];
     const blocked = held.find(({ envelope: frame }) => frame.type === 'changes' && frame.from === this.state.cursor);
-    if (blocked && blocked.envelope.schema_version > this.#revisions.newest(this.state.schema_version)) return this.drop();
+    if (blocked && blocked.envelope.schema_version > this.#revisions.newest(this.state.schema_version))
+      return this.drop();
     for (const { envelope: frame, lines } of held) {
       if (frame.type === 'live') this.#live(frame);
       else this.#changes(frame, lines);
@@ -311,7 +330,9 @@ export class Engine extends Repairing {
 
   /** @param {number} version */
   #upgradedForRepair(version) {
-    const revisions = /** @type {import('./types.js').Revision[]} */ (this.#revisions.between(this.state.schema_version, version));
+    const revisions = /** @type {import('./types.js').Revision[]} */ (
+      this.#revisions.between(this.state.schema_version, version)
+    );
     if (revisions.length) this.out.push({ do: 'upgrade', revisions });
     this.state.schema_version = Math.max(version, this.state.schema_version);
     this.beginVerification();
@@ -382,7 +403,11 @@ export class Engine extends Repairing {
     const ops = this.pushing.next(ref);
     if (!ops) return;
     const { schema_version, cursor, state_hash } = this.state;
-    this.out.push({ do: 'send', envelope: { type: 'push', schema_version, cursor, state_hash: state_hash || null, ref }, lines: ops });
+    this.out.push({
+      do: 'send',
+      envelope: { type: 'push', schema_version, cursor, state_hash: state_hash || null, ref },
+      lines: ops,
+    });
   }
 
   /** @param {Envelope} envelope */
@@ -408,7 +433,8 @@ export class Engine extends Repairing {
   #error({ code, message, ref, retry_after: retryAfter = null }) {
     if (code === 'ahead' || code === 'epoch') return this.#restored(code);
     if (FINAL[code] && !(code === 'forbidden' && this.ready)) return this.giveUp(code, message);
-    if (ref !== undefined && ref === this.pushing.inFlight?.ref) return this.#pushed(this.pushing.rejected(code, message), retryAfter);
+    if (ref !== undefined && ref === this.pushing.inFlight?.ref)
+      return this.#pushed(this.pushing.rejected(code, message), retryAfter);
     if (this.verification?.owns({ ref })) return this.endVerification({ code, message });
     if (code === 'schema_behind') return this.#upgradeFirst();
     if (code === 'snapshot_gone') return this.connected ? this.subscribe() : undefined;

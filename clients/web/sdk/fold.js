@@ -75,7 +75,8 @@ function foldUpdate(folded, { table, id, version, payload }, current) {
   target.version = version;
   for (const step of payload) {
     const name = step.path.slice(1);
-    if (name.includes('/') || name.includes('~')) foldNested(target, folded.rows.has(id), step, () => current(table, id, pointerParts(step.path)[0]));
+    if (name.includes('/') || name.includes('~'))
+      foldNested(target, folded.rows.has(id), step, () => current(table, id, pointerParts(step.path)[0]));
     else target[name] = step.op === 'remove' ? null : step.value;
   }
 }

@@ -96,7 +96,10 @@ export class Moat {
 
   /** @param {Required<OpenOptions>} options */
   constructor(options) {
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: `moat-${options.name}` });
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), {
+      type: 'module',
+      name: `moat-${options.name}`,
+    });
     this.#worker.onmessage = ({ data }) => this.#onMessage(data);
     this.#worker.onerror = (event) => this.#failed(new MoatError('worker', event.message || words.workerFailed));
     this.#worker.postMessage({ type: 'open', options });
@@ -374,7 +377,12 @@ export class Moat {
    */
   async verify() {
     const { tables, repaired, problem } = await this.#call('verify');
-    return { equal: !problem && Object.values(tables).every((/** @type {any} */ table) => table.equal), repaired, tables, problem };
+    return {
+      equal: !problem && Object.values(tables).every((/** @type {any} */ table) => table.equal),
+      repaired,
+      tables,
+      problem,
+    };
   }
 
   /**

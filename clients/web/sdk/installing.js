@@ -39,7 +39,8 @@ export async function openNewest(storage) {
       if (MoatError.from(error).code !== 'damaged') throw error;
       damaged.push(file);
     }
-    if (found && found.file !== file && !damaged.includes(file) && !setAside(found.replica).includes(file)) await storage.remove(file);
+    if (found && found.file !== file && !damaged.includes(file) && !setAside(found.replica).includes(file))
+      await storage.remove(file);
     if (!found && !damaged.includes(file)) await storage.remove(file);
   }
   const file = fileName(numberOf(files[0] ?? '') + 1);
@@ -63,8 +64,10 @@ function salvage(storage, file, to) {
   try {
     const sql = storage.open(file);
     try {
-      for (const [key, value] of sql.rows('SELECT "key", "value" FROM main."device_state"')) to.sql.run('INSERT OR IGNORE INTO main."device_state" VALUES (?, ?)', [key, value]);
-      for (const row of sql.rows('SELECT * FROM main."overlays" ORDER BY "op_id"')) saved += to.sql.run(`INSERT OR IGNORE INTO main."overlays" VALUES (${row.map(() => '?').join()})`, row);
+      for (const [key, value] of sql.rows('SELECT "key", "value" FROM main."device_state"'))
+        to.sql.run('INSERT OR IGNORE INTO main."device_state" VALUES (?, ?)', [key, value]);
+      for (const row of sql.rows('SELECT * FROM main."overlays" ORDER BY "op_id"'))
+        saved += to.sql.run(`INSERT OR IGNORE INTO main."overlays" VALUES (${row.map(() => '?').join()})`, row);
     } finally {
       sql.close();
     }
@@ -86,7 +89,8 @@ function tryOpen(storage, file) {
   const sql = storage.open(file);
   try {
     const has = sql.value(`SELECT 1 FROM main.sqlite_schema WHERE name = 'device_state'`) !== null;
-    if (has && sql.value(`SELECT 1 FROM main."device_state" WHERE "key" = 'ready'`) !== null) return { replica: new Replica(sql), file };
+    if (has && sql.value(`SELECT 1 FROM main."device_state" WHERE "key" = 'ready'`) !== null)
+      return { replica: new Replica(sql), file };
   } catch (error) {
     sql.close();
     throw error;
@@ -121,12 +125,18 @@ export async function fetchSnapshot(storage, current, download) {
     const problem = sql.value('PRAGMA main.quick_check(1)');
     if (problem !== 'ok') throw new MoatError('snapshot', words.damagedSnapshot(problem));
     const replica = new Replica(sql);
-    if (replica.state.cursor !== manifest.cursor || replica.state.state_hash !== manifest.state_hash) throw new MoatError('snapshot', words.otherCursor);
+    if (replica.state.cursor !== manifest.cursor || replica.state.state_hash !== manifest.state_hash)
+      throw new MoatError('snapshot', words.otherCursor);
     for (const [table, [count]] of Object.entries(manifest.tables)) {
-      if (sql.value(`SELECT count(*) FROM main.${quote(table)}`) !== count) throw new MoatError('snapshot', words.otherCount(table, count));
+      if (sql.value(`SELECT count(*) FROM main.${quote(table)}`) !== count)
+        throw new MoatError('snapshot', words.otherCount(table, count));
     }
     await whole;
-    return { replica, file, took: { download: Math.round(downloaded - begun), check: Math.round(performance.now() - downloaded) } };
+    return {
+      replica,
+      file,
+      took: { download: Math.round(downloaded - begun), check: Math.round(performance.now() - downloaded) },
+    };
   } catch (error) {
     sql?.close();
     await storage.remove(file);
@@ -143,7 +153,8 @@ export async function fetchSnapshot(storage, current, download) {
 export function moveLocal(from, to) {
   const local = from.sql.rows('SELECT "key", "value" FROM main."device_state"');
   to.change((touched) => {
-    for (const [key, value] of local) to.sql.run('INSERT OR REPLACE INTO main."device_state" VALUES (?, ?)', [key, value]);
+    for (const [key, value] of local)
+      to.sql.run('INSERT OR REPLACE INTO main."device_state" VALUES (?, ?)', [key, value]);
     for (const overlay of from.overlays.list()) to.overlays.add(overlay);
     rememberMissing(from, to);
     to.setLocal('replay_until', null);
@@ -164,7 +175,12 @@ function rememberMissing(from, to) {
   for (const name of to.overlays.visibleTables()) {
     const before = from.schema.tables.get(name), after = to.schema.tables.get(name);
     if (!before) continue;
-    const missing = new Set(to.overlays.list('"table_name" = ?', [name]).map(({ id }) => id).filter((id) => !after || !to.sql.first(after.sql.get, [id])));
+    const missing = new Set(
+      to.overlays
+        .list('"table_name" = ?', [name])
+        .map(({ id }) => id)
+        .filter((id) => !after || !to.sql.first(after.sql.get, [id])),
+    );
     to.overlays.rememberLast(before, missing, from.sql);
   }
 }

@@ -86,9 +86,16 @@ export class Leader {
     this.replica = replica;
     this.#file = file;
     this.#unanswered = new Set(replica.local('unanswered') ?? []);
-    this.lists = new Lists(() => this.replica, (message) => options.emit(message));
+    this.lists = new Lists(
+      () => this.replica,
+      (message) => options.emit(message),
+    );
     this.engine = new Engine({
-      state: replica.state, device: replica.local('device'), token: replica.local('token'), client: options.client, port: this.#port(),
+      state: replica.state,
+      device: replica.local('device'),
+      token: replica.local('token'),
+      client: options.client,
+      port: this.#port(),
       random: Math.random,
     });
     this.socket = new Socket((event) => this.event(event), options.WebSocket);
@@ -163,11 +170,18 @@ export class Leader {
     states: (table) => reading.states(this.replica, table),
     conflicts: () => reading.conflicts(this.replica),
     overlays: (state) => this.replica.overlays.list(state ? '"state" = ?' : '1', state ? [state] : []),
-    write: (edits, tx, request) => this.#write((writing) => writing.write(edits, tx), request, (opIds) => this.#withdraw(new Set(opIds), request)),
-    resolve: (opId, choice, values, tx, request) => this.#write((writing) => writing.resolve(opId, choice, values, tx), request),
+    write: (edits, tx, request) =>
+      this.#write(
+        (writing) => writing.write(edits, tx),
+        request,
+        (opIds) => this.#withdraw(new Set(opIds), request),
+      ),
+    resolve: (opId, choice, values, tx, request) =>
+      this.#write((writing) => writing.resolve(opId, choice, values, tx), request),
     discard: (opId, request) => this.#write((writing) => writing.discard(opId, this.#unanswered), request),
     retry: (opId, values, request) => this.#write((writing) => writing.retry(opId, values), request),
-    history: (table, id, page) => requestHistory(this.server, this.replica.local('token'), { ...page, table, id }, this.options.fetch),
+    history: (table, id, page) =>
+      requestHistory(this.server, this.replica.local('token'), { ...page, table, id }, this.options.fetch),
     status: () => this.status(),
     login: (credentials) => this.#account.login(credentials),
     logout: (options) => this.#account.logout(options),
@@ -189,7 +203,11 @@ export class Leader {
     let result;
     const touched = this.replica.change((touched_) => {
       result = work(new Writing(this.replica, touched_, this.options.now ?? (() => new Date())));
-      if (request) this.replica.setLocal('answers', [...(this.replica.local('answers') ?? []), [request, result]].slice(-KEPT_ANSWERS));
+      if (request)
+        this.replica.setLocal(
+          'answers',
+          [...(this.replica.local('answers') ?? []), [request, result]].slice(-KEPT_ANSWERS),
+        );
     });
     this.#changed(touched);
     try {
@@ -209,13 +227,20 @@ export class Leader {
    * @param {string | null} request
    */
   #withdraw(opIds, request) {
-    this.#changed(this.replica.change((touched) => {
-      for (const { op_id: opId, table, id } of this.replica.overlays.list().filter((overlay) => opIds.has(overlay.op_id))) {
-        this.replica.overlays.remove(opId);
-        touched.add(table, id);
-      }
-      this.replica.setLocal('answers', (this.replica.local('answers') ?? []).filter((/** @type {any[]} */ [id]) => id !== request));
-    }));
+    this.#changed(
+      this.replica.change((touched) => {
+        for (const { op_id: opId, table, id } of this.replica.overlays
+          .list()
+          .filter((overlay) => opIds.has(overlay.op_id))) {
+          this.replica.overlays.remove(opId);
+          touched.add(table, id);
+        }
+        this.replica.setLocal(
+          'answers',
+          (this.replica.local('answers') ?? []).filter((/** @type {any[]} */ [id]) => id !== request),
+        );
+      }),
+    );
   }
 
   /** Make everything committed durable; the status shows a failure. */
@@ -262,11 +287,25 @@ export class Leader {
     const { sql, state } = this.replica;
     const pages = sql.value('PRAGMA main.page_count') * sql.value('PRAGMA main.page_size');
     return {
-      version: VERSION, sqlite: this.replica.sql.sqlite3.version.libVersion, server: this.server, client: this.options.client,
-      ...state, device: this.replica.local('device'), user: this.replica.local('user'), file: this.#file, bytes: pages,
-      storage: { ...this.#storage(), ...this.options.storage.stats() }, overlays: this.replica.overlays.counts(),
-      tables: Object.fromEntries([...this.replica.schema.tables.keys()].map((name) => [name, sql.value(`SELECT count(*) FROM main."${name}"`)])),
-      phase: this.engine.phase, problem: this.engine.problem, limits: this.engine.pushing.limits, install: this.#installTook, journal: [...this.#journal],
+      version: VERSION,
+      sqlite: this.replica.sql.sqlite3.version.libVersion,
+      server: this.server,
+      client: this.options.client,
+      ...state,
+      device: this.replica.local('device'),
+      user: this.replica.local('user'),
+      file: this.#file,
+      bytes: pages,
+      storage: { ...this.#storage(), ...this.options.storage.stats() },
+      overlays: this.replica.overlays.counts(),
+      tables: Object.fromEntries(
+        [...this.replica.schema.tables.keys()].map((name) => [name, sql.value(`SELECT count(*) FROM main."${name}"`)]),
+      ),
+      phase: this.engine.phase,
+      problem: this.engine.problem,
+      limits: this.engine.pushing.limits,
+      install: this.#installTook,
+      journal: [...this.#journal],
     };
   }
 
@@ -283,10 +322,27 @@ export class Leader {
     const { engine, replica } = this;
     const counts = replica.overlays.counts();
     return {
-      phase: engine.phase, online: ONLINE.has(engine.phase) && engine.connected, progress: engine.progress, cursor: replica.state.cursor, head: Math.max(engine.head, replica.state.cursor),
-      schema_version: replica.state.schema_version, pending: counts.pending, conflicts: reading.conflicts(replica).length, rejected: counts.rejected, parked: counts.parked,
-      problem: engine.problem, retry_at: engine.retryAt, server: this.server, user: replica.local('user'), tenant: replica.state.tenant || null, device: replica.local('device'),
-      profile: replica.local('profile'), access: replica.local('access'), channel: replica.state.channel || null, storage: this.#storage(), leader: true,
+      phase: engine.phase,
+      online: ONLINE.has(engine.phase) && engine.connected,
+      progress: engine.progress,
+      cursor: replica.state.cursor,
+      head: Math.max(engine.head, replica.state.cursor),
+      schema_version: replica.state.schema_version,
+      pending: counts.pending,
+      conflicts: reading.conflicts(replica).length,
+      rejected: counts.rejected,
+      parked: counts.parked,
+      problem: engine.problem,
+      retry_at: engine.retryAt,
+      server: this.server,
+      user: replica.local('user'),
+      tenant: replica.state.tenant || null,
+      device: replica.local('device'),
+      profile: replica.local('profile'),
+      access: replica.local('access'),
+      channel: replica.state.channel || null,
+      storage: this.#storage(),
+      leader: true,
     };
   }
 
@@ -317,7 +373,12 @@ export class Leader {
   /** @param {Iterable<string>} [gone] tables that existed until now */
   #changedAll(gone = []) {
     this.lists.replaced();
-    this.options.emit({ type: 'changed', tables: Object.fromEntries([...gone, ...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null])) });
+    this.options.emit({
+      type: 'changed',
+      tables: Object.fromEntries(
+        [...gone, ...this.replica.schema.tables.keys(), 'overlays', 'sync_state'].map((name) => [name, null]),
+      ),
+    });
     this.#showStatus();
   }
 
@@ -337,7 +398,18 @@ export class Leader {
   /** @param {Event} event */
   #note({ on, envelope = {}, ...rest }) {
     const { type, mode, schema_version, from, to, cursor, code, ref } = envelope;
-    const about = JSON.stringify({ type, mode, schema_version, from, to, cursor, ref, code: code ?? rest.code, message: rest.message, name: rest.name });
+    const about = JSON.stringify({
+      type,
+      mode,
+      schema_version,
+      from,
+      to,
+      cursor,
+      ref,
+      code: code ?? rest.code,
+      message: rest.message,
+      name: rest.name,
+    });
     this.#journal.push(`${new Date().toISOString()} ${this.engine.phase} ${on} ${about}`);
     if (this.#journal.length > JOURNAL) this.#journal.shift();
   }
@@ -378,18 +450,29 @@ export class Leader {
     ack: ({ results }) => {
       for (const { op_id: opId } of results) this.#unanswered.delete(opId);
       if (this.replica.local('unanswered')) this.#keepUnanswered();
-      this.#changed(this.replica.change((touched) => this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched)));
+      this.#changed(
+        this.replica.change((touched) =>
+          this.replica.overlays.acknowledge(results, this.replica.state.cursor, touched),
+        ),
+      );
       this.#events.push({ on: 'ops' });
     },
-    settled: ({ conflicts }) => this.#changed(this.replica.change((touched) => {
-      for (const { conflict } of conflicts) this.replica.overlays.settled(conflict, touched);
-    })),
+    settled: ({ conflicts }) =>
+      this.#changed(
+        this.replica.change((touched) => {
+          for (const { conflict } of conflicts) this.replica.overlays.settled(conflict, touched);
+        }),
+      ),
     confirm: () => {
       if (!this.#failed) this.#events.unshift({ on: 'confirmed' });
       this.#failed = false;
     },
-    install: ({ manifest }) => { void this.#install(manifest); },
-    verified: (result) => { for (const resolve of this.#verifying.splice(0)) resolve(result); },
+    install: ({ manifest }) => {
+      void this.#install(manifest);
+    },
+    verified: (result) => {
+      for (const resolve of this.#verifying.splice(0)) resolve(result);
+    },
   };
 
   /**
@@ -403,7 +486,11 @@ export class Leader {
         await this.flush();
       } catch (error) {
         const { message } = MoatError.from(error);
-        return void this.#events.push({ on: 'frame', envelope: { type: 'error', code: 'unavailable', message, ref: envelope.ref }, lines: [] });
+        return void this.#events.push({
+          on: 'frame',
+          envelope: { type: 'error', code: 'unavailable', message, ref: envelope.ref },
+          lines: [],
+        });
       }
       for (const op of this.engine.pushing.inFlight?.ops ?? []) this.#unanswered.add(op.op_id);
     }
@@ -416,10 +503,13 @@ export class Leader {
    */
   #timer(name, ms) {
     this.#clear(name);
-    this.#timers.set(name, setTimeout(() => {
-      this.#timers.delete(name);
-      this.event({ on: 'timer', name });
-    }, ms));
+    this.#timers.set(
+      name,
+      setTimeout(() => {
+        this.#timers.delete(name);
+        this.event({ on: 'timer', name });
+      }, ms),
+    );
   }
 
   /** @param {string} name */
@@ -433,11 +523,18 @@ export class Leader {
     if (this.#download?.snapshot === manifest.snapshot) return;
     this.#download?.abort.abort();
     const abort = new AbortController();
-    const download = this.#download = { snapshot: manifest.snapshot, abort };
+    const download = (this.#download = { snapshot: manifest.snapshot, abort });
     try {
       const installed = await fetchSnapshot(this.options.storage, this.#file, {
-        manifest, server: this.server, token: this.replica.local('token') ?? '', parts: this.options.parts, signal: abort.signal, fetch: this.options.fetch,
-        progress: (share) => { if (this.#download === download) this.event({ on: 'progress', share }); },
+        manifest,
+        server: this.server,
+        token: this.replica.local('token') ?? '',
+        parts: this.options.parts,
+        signal: abort.signal,
+        fetch: this.options.fetch,
+        progress: (share) => {
+          if (this.#download === download) this.event({ on: 'progress', share });
+        },
       });
       if (this.#download !== download || this.#closed) return installed.replica.sql.close();
       await this.#switch(installed);
@@ -452,7 +549,8 @@ export class Leader {
 
   /** @param {import('./installing.js').Installed} installed */
   async #switch(installed) {
-    const old = { replica: this.replica, file: this.#file }, begun = performance.now();
+    const old = { replica: this.replica, file: this.#file },
+      begun = performance.now();
     moveLocal(old.replica, installed.replica);
     this.#installTook = { ...installed.took, move: Math.round(performance.now() - begun) };
     this.replica = installed.replica;

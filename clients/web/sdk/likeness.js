@@ -10,7 +10,9 @@ export function patternsOf(words) {
   const text = words.replace(/[\\%_]/g, '\\$&');
   if (/^[\0-\x7f]*$/.test(text)) return [`%${text}%`];
   const lower = text.toLowerCase();
-  const capitalised = lower.replace(/[\p{L}\p{N}\p{M}]+/gu, (word) => word.replace(/./u, (first) => first.toUpperCase()));
+  const capitalised = lower.replace(/[\p{L}\p{N}\p{M}]+/gu, (word) =>
+    word.replace(/./u, (first) => first.toUpperCase()),
+  );
   return [...new Set([text, lower, text.toUpperCase(), capitalised])].map((each) => `%${each}%`);
 }
 

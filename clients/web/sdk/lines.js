@@ -38,13 +38,20 @@ export function makeFrame(envelope, data = []) {
  */
 export function parseChanges(lines) {
   const changes = parse(`[${lines.join(',')}]`);
-  if (changes.length !== lines.length || !changes.every(isChange)) throw new MoatError('malformed', words.badChangeLine);
+  if (changes.length !== lines.length || !changes.every(isChange))
+    throw new MoatError('malformed', words.badChangeLine);
   return changes;
 }
 
 /** @param {any} change */
-const isChange = (change) => change !== null && typeof change === 'object' && Number.isSafeInteger(change.cursor) && typeof change.table === 'string'
-  && typeof change.id === 'string' && typeof change.op === 'string' && Number.isSafeInteger(change.version);
+const isChange = (change) =>
+  change !== null &&
+  typeof change === 'object' &&
+  Number.isSafeInteger(change.cursor) &&
+  typeof change.table === 'string' &&
+  typeof change.id === 'string' &&
+  typeof change.op === 'string' &&
+  Number.isSafeInteger(change.version);
 
 /**
  * Split a binary frame into its JSON header and its bytes.
@@ -76,6 +83,7 @@ function parse(text) {
  */
 function parseObject(text) {
   const value = parse(text);
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new MoatError('malformed', words.notAnObject);
+  if (value === null || typeof value !== 'object' || Array.isArray(value))
+    throw new MoatError('malformed', words.notAnObject);
   return value;
 }

@@ -63,7 +63,8 @@ export class List {
       await this.#call('listOpen', this.id, this.#options, this.#turn);
     } catch (error) {
       const { code, message } = MoatError.from(error);
-      if (!this.#closed) this.listener({ count: 0, complete: true, progress: null, top: true, error: { code, message } });
+      if (!this.#closed)
+        this.listener({ count: 0, complete: true, progress: null, top: true, error: { code, message } });
     }
   }
 

@@ -101,7 +101,8 @@ export class Listing {
         `SELECT ${sign} * r.rowid, ${select.sql} FROM ${sign > 0 ? base(table) : patched(table)} r WHERE r.rowid IN (${some.map(() => '?').join()})`,
         [...(select.params ?? []), ...some.map((key) => key * sign)],
       );
-      for (const [key, ...row] of rows) found.set(key, Object.fromEntries(row.map((value, i) => [columns[i + 1], value])));
+      for (const [key, ...row] of rows)
+        found.set(key, Object.fromEntries(row.map((value, i) => [columns[i + 1], value])));
       this.#reads = new Set(tables);
     }
     return keys.map((key) => found.get(key) ?? null);
@@ -160,7 +161,8 @@ export class Listing {
       this.complete = false;
     }
     try {
-      if (!this.replica().schema.types.some(({ name }) => name === this.options.table)) throw new MoatError('unknown_table', words.unknownTable(this.options.table));
+      if (!this.replica().schema.types.some(({ name }) => name === this.options.table))
+        throw new MoatError('unknown_table', words.unknownTable(this.options.table));
       const indexed = this.#indexed();
       this.#compare = indexed ? compareStored : compare;
       const keys = indexed && !this.options.where ? await this.#scan(turn, top) : await this.#sort(turn, top);
@@ -196,12 +198,17 @@ export class Listing {
   /** Return whether an index provides this order. Then the list uses the index’s order, whatever the condition. */
   #indexed() {
     const { sql, params } = this.#orderedSql();
-    return !this.replica().sql.query(`EXPLAIN QUERY PLAN ${sql}`, params).rows.some((row) => String(row[3]).includes('TEMP B-TREE'));
+    return !this.replica()
+      .sql.query(`EXPLAIN QUERY PLAN ${sql}`, params)
+      .rows.some((row) => String(row[3]).includes('TEMP B-TREE'));
   }
 
   #orderedSql() {
     const { table, order } = this.options;
-    return { sql: `SELECT rowid FROM ${base(table)} ORDER BY ${order?.sql ?? '"id"'} ${order?.descending ? 'DESC' : 'ASC'}`, params: order?.params ?? [] };
+    return {
+      sql: `SELECT rowid FROM ${base(table)} ORDER BY ${order?.sql ?? '"id"'} ${order?.descending ? 'DESC' : 'ASC'}`,
+      params: order?.params ?? [],
+    };
   }
 
   /**
@@ -245,8 +252,12 @@ export class Listing {
     for (let from = 1, span = FIRST_SPAN; from <= last; from += span) {
       const begun = performance.now();
       if (from > 1) span = this.#span(span);
-      const { sql: text, params } = this.#matching('rowid', base(table), 'rowid BETWEEN ? AND ?', [from, from + span - 1]);
-      for (const [key, value] of this.replica().sql.query(`${text} ORDER BY rowid`, params).rows) if (!overlaid.has(key)) sorter.add(key, value);
+      const { sql: text, params } = this.#matching('rowid', base(table), 'rowid BETWEEN ? AND ?', [
+        from,
+        from + span - 1,
+      ]);
+      for (const [key, value] of this.replica().sql.query(`${text} ORDER BY rowid`, params).rows)
+        if (!overlaid.has(key)) sorter.add(key, value);
       this.#sliceMs = performance.now() - begun;
       this.#progress = Math.min(1, (from + span) / last);
       if (top && performance.now() - this.#reportedAt > REPORT_MS) this.#report(top);
@@ -296,7 +307,8 @@ export class Listing {
    * @param {number} count
    */
   #show(keys, count) {
-    if (count < SCREEN || count <= this.#count || (this.#count && performance.now() - this.#reportedAt < REPORT_MS)) return;
+    if (count < SCREEN || count <= this.#count || (this.#count && performance.now() - this.#reportedAt < REPORT_MS))
+      return;
     const first = this.#count === 0;
     this.keys = keys;
     this.#count = count;
@@ -313,7 +325,10 @@ export class Listing {
   #move(ids) {
     const { table } = this.options, { sql } = this.replica(), list = [...ids];
     const marks = list.map(() => '?').join();
-    const found = sql.rows(`SELECT "id", rowid FROM ${base(table)} WHERE "id" IN (${marks}) UNION ALL SELECT "id", -rowid FROM ${patched(table)} WHERE "id" IN (${marks})`, [...list, ...list]);
+    const found = sql.rows(
+      `SELECT "id", rowid FROM ${base(table)} WHERE "id" IN (${marks}) UNION ALL SELECT "id", -rowid FROM ${patched(table)} WHERE "id" IN (${marks})`,
+      [...list, ...list],
+    );
     if (new Set(found.map(([id]) => id)).size < ids.size) return false;
     const idOf = new Map(found.map(([id, key]) => [key, id]));
     const left = new Set(sql.rows(`SELECT -rowid FROM ${patched(table)}`).map(([key]) => key));
@@ -326,8 +341,14 @@ export class Listing {
       if (!idOf.has(key) && (key > 0 || left.has(key))) kept[count++] = key;
       else stood.set(idOf.get(key) ?? list[0], count); // a missing patched row belonged to the one record that was confirmed
     }
-    const arriving = [...this.#values(base(table), 'rowid', list).filter(([key]) => !hidden.has(key)), ...this.#values(patched(table), '-rowid', list)];
-    this.keys = this.#inserted(kept.slice(0, count), arriving.map(([key, value]) => ({ key, value, stood: stood.get(idOf.get(key)) })));
+    const arriving = [
+      ...this.#values(base(table), 'rowid', list).filter(([key]) => !hidden.has(key)),
+      ...this.#values(patched(table), '-rowid', list),
+    ];
+    this.keys = this.#inserted(
+      kept.slice(0, count),
+      arriving.map(([key, value]) => ({ key, value, stood: stood.get(idOf.get(key)) })),
+    );
     this.#count = this.keys.length;
     return true;
   }
@@ -349,7 +370,9 @@ export class Listing {
    */
   #inserted(kept, arriving) {
     const direction = this.options.order?.descending ? -1 : 1;
-    const places = arriving.map((one) => ({ ...one, at: this.#place(kept, one, direction) })).sort((a, b) => a.at - b.at || this.#compare(a.value, b.value, direction));
+    const places = arriving
+      .map((one) => ({ ...one, at: this.#place(kept, one, direction) }))
+      .sort((a, b) => a.at - b.at || this.#compare(a.value, b.value, direction));
     const out = new Float64Array(kept.length + places.length);
     let from = 0, to = 0;
     for (const { key, at } of places) {
@@ -370,7 +393,8 @@ export class Listing {
    */
   #place(kept, { value, stood }, direction) {
     const versus = (/** @type {number} */ at) => this.#compare(this.#valueOf(kept[at]), value, direction);
-    if (stood !== undefined && (stood === 0 || versus(stood - 1) <= 0) && (stood === kept.length || versus(stood) >= 0)) return stood;
+    if (stood !== undefined && (stood === 0 || versus(stood - 1) <= 0) && (stood === kept.length || versus(stood) >= 0))
+      return stood;
     let low = 0, high = kept.length;
     while (low < high) {
       const middle = (low + high) >> 1;

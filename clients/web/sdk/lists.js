@@ -44,7 +44,11 @@ export class Lists {
   open(list, options, turn) {
     this.close(list);
     if (this.#open.size >= MOST) this.#ask();
-    this.#open.set(list, { turn, asked: false, listing: new Listing(this.replica, options, (update) => this.send({ type: 'list', list, turn, ...update })) });
+    this.#open.set(list, {
+      turn,
+      asked: false,
+      listing: new Listing(this.replica, options, (update) => this.send({ type: 'list', list, turn, ...update })),
+    });
   }
 
   #ask() {

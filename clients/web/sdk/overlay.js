@@ -28,7 +28,11 @@ export function patched(id, base, ops, columns) {
   }
   if (!record) return null;
   const seen = record;
-  return { ...Object.fromEntries(columns.map((column) => [column, seen[column] ?? null])), id, version: base?.version ?? 0 };
+  return {
+    ...Object.fromEntries(columns.map((column) => [column, seen[column] ?? null])),
+    id,
+    version: base?.version ?? 0,
+  };
 }
 
 /**

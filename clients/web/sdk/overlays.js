@@ -13,7 +13,8 @@ import { words } from './words.js';
 /** @typedef {import('./sql.js').Sql} Sql */
 /** @typedef {import('./schema.js').Schema} Schema */
 
-const COLUMNS = 'op_id, tx, table_name, record_id, op, payload, base_version, schema_version, created_at, state, acked_cursor, settles, code, message, details';
+const COLUMNS =
+  'op_id, tx, table_name, record_id, op, payload, base_version, schema_version, created_at, state, acked_cursor, settles, code, message, details';
 const VISIBLE = `"state" IN ('pending','acked')`;
 const json = (/** @type {string | null} */ text) => (text === null ? null : JSON.parse(text));
 const text = (/** @type {unknown} */ value) => (value === null || value === undefined ? null : JSON.stringify(value));
@@ -23,9 +24,38 @@ const text = (/** @type {unknown} */ value) => (value === null || value === unde
  * @returns {Overlay}
  */
 function fromRow(row) {
-  const [op_id, tx, table, id, op, payload, base_version, schema_version, created_at, state, acked_cursor, settles, code, message, details] = row;
+  const [
+    op_id,
+    tx,
+    table,
+    id,
+    op,
+    payload,
+    base_version,
+    schema_version,
+    created_at,
+    state,
+    acked_cursor,
+    settles,
+    code,
+    message,
+    details,
+  ] = row;
   return {
-    op_id, tx, table, id, op, payload: json(payload), base_version, schema_version, created_at, state, acked_cursor, settles, code, message,
+    op_id,
+    tx,
+    table,
+    id,
+    op,
+    payload: json(payload),
+    base_version,
+    schema_version,
+    created_at,
+    state,
+    acked_cursor,
+    settles,
+    code,
+    message,
     details: json(details),
   };
 }
@@ -92,8 +122,21 @@ export class Overlays {
    */
   add(op) {
     this.sql.run(`INSERT INTO main."overlays" (${COLUMNS}) VALUES (${Array(15).fill('?').join(', ')})`, [
-      op.op_id, op.tx, op.table, op.id, op.op, text(op.payload), op.base_version, op.schema_version, op.created_at, op.state, op.acked_cursor, op.settles,
-      op.code, op.message, text(op.details),
+      op.op_id,
+      op.tx,
+      op.table,
+      op.id,
+      op.op,
+      text(op.payload),
+      op.base_version,
+      op.schema_version,
+      op.created_at,
+      op.state,
+      op.acked_cursor,
+      op.settles,
+      op.code,
+      op.message,
+      text(op.details),
     ]);
   }
 
@@ -115,7 +158,9 @@ export class Overlays {
 
   /** Return the tables whose live view includes pending ops. */
   visibleTables() {
-    return new Set(this.sql.rows(`SELECT DISTINCT "table_name" FROM main."overlays" WHERE ${VISIBLE}`).map(([table]) => table));
+    return new Set(
+      this.sql.rows(`SELECT DISTINCT "table_name" FROM main."overlays" WHERE ${VISIBLE}`).map(([table]) => table),
+    );
   }
 
   /**
@@ -126,9 +171,12 @@ export class Overlays {
   rebuild(tableName, id) {
     const table = this.schema().tables.get(tableName);
     if (!table || table.system) return;
-    const ops = this.sql.rows(
-      `SELECT "op", "payload" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND ${VISIBLE} ORDER BY "op_id"`, [tableName, id],
-    ).map(([op, payload]) => ({ op, payload: json(payload) }));
+    const ops = this.sql
+      .rows(
+        `SELECT "op", "payload" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND ${VISIBLE} ORDER BY "op_id"`,
+        [tableName, id],
+      )
+      .map(([op, payload]) => ({ op, payload: json(payload) }));
     const row = ops.length ? this.sql.first(table.sql.get, [id]) : null;
     const record = ops.length ? patched(id, row && table.toRecord(row), ops, table.columns) : null;
     if (record) this.sql.run(table.sql.upsertPatched, table.toRow(record));
@@ -138,7 +186,10 @@ export class Overlays {
   /** Update `_patched_` for all records, after a new base was installed. */
   rebuildAll() {
     for (const table of this.schema().types) this.sql.run(`DELETE FROM main.${quote(`_patched_${table.name}`)}`);
-    for (const [table, id] of this.sql.rows(`SELECT DISTINCT "table_name", "record_id" FROM main."overlays" WHERE ${VISIBLE}`)) this.rebuild(table, id);
+    for (const [table, id] of this.sql.rows(
+      `SELECT DISTINCT "table_name", "record_id" FROM main."overlays" WHERE ${VISIBLE}`,
+    ))
+      this.rebuild(table, id);
   }
 
   /**
@@ -148,7 +199,10 @@ export class Overlays {
    */
   dropReached(cursor, touched) {
     const where = `"state" = 'acked' AND "acked_cursor" <= ?`;
-    for (const [table, id] of this.sql.rows(`SELECT "table_name", "record_id" FROM main."overlays" WHERE ${where}`, [cursor])) touched.add(table, id);
+    for (const [table, id] of this.sql.rows(`SELECT "table_name", "record_id" FROM main."overlays" WHERE ${where}`, [
+      cursor,
+    ]))
+      touched.add(table, id);
     this.sql.run(`DELETE FROM main."overlays" WHERE ${where}`, [cursor]);
   }
 
@@ -179,7 +233,8 @@ export class Overlays {
       const own = this.get(result.op_id);
       if (!own || own.state === 'conflict' || own.state === 'rejected') continue;
       touched.add(own.table, own.id);
-      if (result.status === 'conflict') this.#fail(own, 'conflict', result.code ?? 'conflict', result.message ?? null, result);
+      if (result.status === 'conflict')
+        this.#fail(own, 'conflict', result.code ?? 'conflict', result.message ?? null, result);
       else if (result.status === 'rejected') this.#reject(own, result);
       else this.#accept(own, result.cursor ?? 0, cursor, touched);
     }
@@ -204,7 +259,13 @@ export class Overlays {
       if (command !== 'retire_table' && command !== 'retire_column') continue;
       for (const overlay of this.list(`"table_name" = ? AND "state" <> 'parked'`, [table])) {
         if (command === 'retire_column' && !touchedFields(overlay).includes(field)) continue;
-        this.#fail(overlay, 'parked', 'retired', command === 'retire_table' ? words.typeRetired(table) : words.fieldRetired(field), overlay.details);
+        this.#fail(
+          overlay,
+          'parked',
+          'retired',
+          command === 'retire_table' ? words.typeRetired(table) : words.fieldRetired(field),
+          overlay.details,
+        );
         touched.add(overlay.table, overlay.id);
       }
     }
@@ -219,7 +280,11 @@ export class Overlays {
   rememberLast(table, ids, source = this.sql) {
     for (const overlay of this.list(`"table_name" = ? AND ${VISIBLE}`, [table.name])) {
       const row = ids.has(overlay.id) && !overlay.details?.last ? source.first(table.sql.get, [overlay.id]) : null;
-      if (row) this.sql.run('UPDATE main."overlays" SET "details" = ? WHERE "op_id" = ?', [text({ ...overlay.details, last: table.toRecord(row) }), overlay.op_id]);
+      if (row)
+        this.sql.run('UPDATE main."overlays" SET "details" = ? WHERE "op_id" = ?', [
+          text({ ...overlay.details, last: table.toRecord(row) }),
+          overlay.op_id,
+        ]);
     }
   }
 
@@ -232,7 +297,11 @@ export class Overlays {
   #accept(own, reached, cursor, touched) {
     if (own.settles) this.#dropSettled(own.settles, touched);
     if (own.op === 'settle' || reached <= cursor) this.remove(own.op_id);
-    else this.sql.run(`UPDATE main."overlays" SET "state" = 'acked', "acked_cursor" = ? WHERE "op_id" = ?`, [reached, own.op_id]);
+    else
+      this.sql.run(`UPDATE main."overlays" SET "state" = 'acked', "acked_cursor" = ? WHERE "op_id" = ?`, [
+        reached,
+        own.op_id,
+      ]);
   }
 
   /**
@@ -242,7 +311,14 @@ export class Overlays {
   #reject(own, result) {
     // A rejected settle op means that its conflict is gone: nothing is left for the user to decide.
     if (own.op === 'settle') this.remove(own.op_id);
-    else this.#fail(own, result.code === 'retired' ? 'parked' : 'rejected', result.code ?? 'rejected', result.message ?? null, result);
+    else
+      this.#fail(
+        own,
+        result.code === 'retired' ? 'parked' : 'rejected',
+        result.code ?? 'rejected',
+        result.message ?? null,
+        result,
+      );
   }
 
   /**
@@ -254,7 +330,13 @@ export class Overlays {
    */
   #fail(own, state, code, message, details) {
     const kept = own.details?.last ? { ...details, last: own.details.last } : details;
-    this.sql.run('UPDATE main."overlays" SET "state" = ?, "code" = ?, "message" = ?, "details" = ? WHERE "op_id" = ?', [state, code, message, text(kept), own.op_id]);
+    this.sql.run('UPDATE main."overlays" SET "state" = ?, "code" = ?, "message" = ?, "details" = ? WHERE "op_id" = ?', [
+      state,
+      code,
+      message,
+      text(kept),
+      own.op_id,
+    ]);
   }
 
   /**

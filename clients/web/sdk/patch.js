@@ -14,7 +14,8 @@ import { words } from './words.js';
 /** @typedef {import('./types.js').RecordValues} RecordValues */
 
 const bad = (/** @type {string} */ message) => new MoatError('bad_patch', message);
-const clone = (/** @type {any} */ value) => (value === null || typeof value !== 'object' ? value : structuredClone(value));
+const clone = (/** @type {any} */ value) =>
+  value === null || typeof value !== 'object' ? value : structuredClone(value);
 
 /**
  * Split a JSON Pointer into its unescaped parts. Throws `bad_patch`.
@@ -161,7 +162,8 @@ export function plain(record, patch) {
  */
 function plainStep(seen, step) {
   if (step.op === 'test') {
-    if (!same(read(seen, pointerParts(step.path)), step.value)) throw new MoatError('test_failed', words.testFailed(step.path));
+    if (!same(read(seen, pointerParts(step.path)), step.value))
+      throw new MoatError('test_failed', words.testFailed(step.path));
     return [];
   }
   if (step.op !== 'copy' && step.op !== 'move') return [step];
@@ -207,6 +209,7 @@ function descend(path, old, value, out) {
 export function diff(old, changes) {
   /** @type {PatchOp[]} */
   const out = [];
-  for (const [field, value] of Object.entries(changes)) descend(`/${escape(field)}`, old[field] ?? null, value ?? null, out);
+  for (const [field, value] of Object.entries(changes))
+    descend(`/${escape(field)}`, old[field] ?? null, value ?? null, out);
   return out;
 }

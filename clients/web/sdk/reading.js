@@ -50,7 +50,9 @@ export function findSql(replica, { table: name, where = {}, search = '', order =
   const values = [];
   const conditions = Object.entries(where).map(([column, wanted]) => condition(table, column, wanted, values));
   if (search.trim()) {
-    const columns = table.system ? [] : table.codecs.filter((field) => SEARCHED.has(field.kind) && field.name !== 'id').map((field) => field.name);
+    const columns = table.system
+      ? []
+      : table.codecs.filter((field) => SEARCHED.has(field.kind) && field.name !== 'id').map((field) => field.name);
     const found = containing(columns.map(quote), search.trim());
     conditions.push(found.sql);
     values.push(...found.params);
@@ -60,8 +62,9 @@ export function findSql(replica, { table: name, where = {}, search = '', order =
     columnOf(table, column);
     return `${quote(column)}${down ? ' DESC' : ''}`;
   });
-  const sql = `SELECT ${table.columns.map(quote).join(', ')} FROM ${quote(name)}${conditions.length ? ` WHERE ${conditions.join(' AND ')}` : ''}`
-    + ` ORDER BY ${[...orders, '"id"'].join(', ')} LIMIT ? OFFSET ?`;
+  const sql =
+    `SELECT ${table.columns.map(quote).join(', ')} FROM ${quote(name)}${conditions.length ? ` WHERE ${conditions.join(' AND ')}` : ''}` +
+    ` ORDER BY ${[...orders, '"id"'].join(', ')} LIMIT ? OFFSET ?`;
   return { table, sql, values: [...values, limit, offset] };
 }
 
@@ -150,9 +153,13 @@ export function query(replica, sql, params) {
 export function states(replica, table) {
   /** @type {Record<string, any>} */
   const worst = {};
-  replica.sql.each('SELECT "record_id", "state" FROM main."overlays" WHERE "table_name" = ? AND "op" <> \'settle\'', [table], ([id, state]) => {
-    if (SEVERITY.indexOf(state) > SEVERITY.indexOf(worst[id] ?? 'synced')) worst[id] = state;
-  });
+  replica.sql.each(
+    'SELECT "record_id", "state" FROM main."overlays" WHERE "table_name" = ? AND "op" <> \'settle\'',
+    [table],
+    ([id, state]) => {
+      if (SEVERITY.indexOf(state) > SEVERITY.indexOf(worst[id] ?? 'synced')) worst[id] = state;
+    },
+  );
   for (const id of Object.keys(worst)) if (worst[id] === 'acked') worst[id] = 'pending';
   return worst;
 }
@@ -162,15 +169,34 @@ export function states(replica, table) {
  * @param {Replica} replica
  */
 export function conflicts(replica) {
-  const settling = new Set(replica.overlays.list(`"settles" IS NOT NULL AND "state" IN ('pending','acked')`).map((overlay) => overlay.settles));
-  return replica.overlays.list(`"state" = 'conflict'`).filter((overlay) => !settling.has(overlay.details?.conflict)).map((overlay) => ({
-    op_id: overlay.op_id, table: overlay.table, id: overlay.id, op: overlay.op, payload: overlay.payload, created_at: overlay.created_at,
-    ...pickConflict(overlay.details ?? {}),
-  }));
+  const settling = new Set(
+    replica.overlays.list(`"settles" IS NOT NULL AND "state" IN ('pending','acked')`).map((overlay) => overlay.settles),
+  );
+  return replica.overlays
+    .list(`"state" = 'conflict'`)
+    .filter((overlay) => !settling.has(overlay.details?.conflict))
+    .map((overlay) => ({
+      op_id: overlay.op_id,
+      table: overlay.table,
+      id: overlay.id,
+      op: overlay.op,
+      payload: overlay.payload,
+      created_at: overlay.created_at,
+      ...pickConflict(overlay.details ?? {}),
+    }));
 }
 
 /** @param {any} details */
-const pickConflict = ({ conflict, version, base, mine, theirs, fields, by, at }) => ({ conflict, version, base, mine, theirs, fields, by, at });
+const pickConflict = ({ conflict, version, base, mine, theirs, fields, by, at }) => ({
+  conflict,
+  version,
+  base,
+  mine,
+  theirs,
+  fields,
+  by,
+  at,
+});
 
 /**
  * Return the object types, sorted by label.
@@ -185,7 +211,8 @@ export function objects(replica) {
  * @param {string | null} objectName null: all
  */
 export function layouts(replica, objectName) {
-  return find(replica, { table: 'layout_definition', where: objectName ? { object_name: objectName } : {}, limit: -1 }).records;
+  return find(replica, { table: 'layout_definition', where: objectName ? { object_name: objectName } : {}, limit: -1 })
+    .records;
 }
 
 /**
@@ -196,7 +223,10 @@ export function layouts(replica, objectName) {
  * @returns {import('./pushing.js').WireOp[]}
  */
 export function pendingOps(replica, maxOps, maxBytes) {
-  const overlays = replica.overlays.list(`"state" = 'pending' AND "op_id" <= (SELECT max("op_id") FROM (SELECT "op_id" FROM main."overlays" WHERE "state" = 'pending' ORDER BY "op_id" LIMIT ?))`, [maxOps + 1]);
+  const overlays = replica.overlays.list(
+    `"state" = 'pending' AND "op_id" <= (SELECT max("op_id") FROM (SELECT "op_id" FROM main."overlays" WHERE "state" = 'pending' ORDER BY "op_id" LIMIT ?))`,
+    [maxOps + 1],
+  );
   /** @type {import('./pushing.js').WireOp[]} */
   const out = [];
   let bytes = 0;
@@ -233,6 +263,15 @@ function units(overlays) {
  * @returns {Record<string, any>}
  */
 export function toWire({ op_id, tx, table, id, op, payload, base_version, created_at, settles }) {
-  const wire = { op_id, ...(tx === null ? {} : { tx }), table, id, op, base_version, ...(op === 'delete' ? {} : { payload }), at: created_at };
+  const wire = {
+    op_id,
+    ...(tx === null ? {} : { tx }),
+    table,
+    id,
+    op,
+    base_version,
+    ...(op === 'delete' ? {} : { payload }),
+    at: created_at,
+  };
   return settles !== null && op !== 'settle' ? { ...wire, settles } : wire;
 }

@@ -81,7 +81,8 @@ export class Repairing extends Connection {
       this.problem = problem;
       return this.drop();
     }
-    if (verification.at) this.adopt({ ...verification.at, channel: this.welcome?.channel ?? this.state.channel }, verification.latest);
+    if (verification.at)
+      this.adopt({ ...verification.at, channel: this.welcome?.channel ?? this.state.channel }, verification.latest);
     this.subscribe();
   }
 

@@ -5,7 +5,16 @@
 
 import { applyLines, applyRows, writeFolded } from './applying.js';
 import { fold } from './chain.js';
-import { APPLICATION_ID, LOCAL_TABLES_SQL, SYSTEM_TABLES_SQL, USER_VERSION, commandSql, createPatchedSql, liveViewSql, quote } from './ddl.js';
+import {
+  APPLICATION_ID,
+  LOCAL_TABLES_SQL,
+  SYSTEM_TABLES_SQL,
+  USER_VERSION,
+  commandSql,
+  createPatchedSql,
+  liveViewSql,
+  quote,
+} from './ddl.js';
 import { Digest } from './digest.js';
 import { MoatError } from './errors.js';
 import { Folded } from './fold.js';
@@ -47,14 +56,32 @@ export class Replica {
 
   /** Read schema and state again, after opening and after a failed transaction. */
   reload() {
-    const row = this.sql.first('SELECT "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch" FROM main."sync_state" WHERE "id" = 1');
-    if (row) [this.state.tenant, this.state.channel, this.state.cursor, this.state.state_hash, this.state.schema_version, this.state.server_epoch] = row;
+    const row = this.sql.first(
+      'SELECT "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch" FROM main."sync_state" WHERE "id" = 1',
+    );
+    if (row)
+      [
+        this.state.tenant,
+        this.state.channel,
+        this.state.cursor,
+        this.state.state_hash,
+        this.state.schema_version,
+        this.state.server_epoch,
+      ] = row;
     this.schema = new Schema();
     const metadata = /** @type {Table} */ (this.schema.tables.get('object_metadata'));
     this.objects.clear();
-    for (const row of this.sql.rows(`SELECT ${metadata.columns.map(quote).join(', ')} FROM main."object_metadata" ORDER BY "id"`)) {
+    for (const row of this.sql.rows(
+      `SELECT ${metadata.columns.map(quote).join(', ')} FROM main."object_metadata" ORDER BY "id"`,
+    )) {
       const { id, ...rest } = metadata.toRecord(row);
-      const type = /** @type {import('./types.js').ObjectType} */ ({ object_name: id, ...rest, subtypes: rest.subtypes ?? [], statuses: rest.statuses ?? [], fields: rest.fields ?? [] });
+      const type = /** @type {import('./types.js').ObjectType} */ ({
+        object_name: id,
+        ...rest,
+        subtypes: rest.subtypes ?? [],
+        statuses: rest.statuses ?? [],
+        fields: rest.fields ?? [],
+      });
       this.objects.set(id, type);
       this.schema.set(id, type.table_name, type.fields);
     }
@@ -120,9 +147,12 @@ export class Replica {
       const range = frames[0].range ?? [null, null];
       const table = this.schema.tables.get(name);
       if (!table) return;
-      const theirs = new Set(frames.flatMap((frame) => frame.lines.map((line) => JSON.parse(line)[frame.columns.indexOf('id')])));
+      const theirs = new Set(
+        frames.flatMap((frame) => frame.lines.map((line) => JSON.parse(line)[frame.columns.indexOf('id')])),
+      );
       const folded = new Folded();
-      for (const [id] of this.sql.rows(`SELECT "id" FROM main.${quote(name)} WHERE ${within(range)}`, bounds(range))) if (!theirs.has(id)) folded.gone.add(id);
+      for (const [id] of this.sql.rows(`SELECT "id" FROM main.${quote(name)} WHERE ${within(range)}`, bounds(range)))
+        if (!theirs.has(id)) folded.gone.add(id);
       writeFolded(this, table, folded, touched);
       for (const frame of frames) applyRows(this, frame, touched);
     });
@@ -151,7 +181,10 @@ export class Replica {
       for (const { name } of this.schema.types) touched.add(name, '');
       this.schema = new Schema();
       touched.add('object_metadata', '');
-      this.#advance({ tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' }, touched);
+      this.#advance(
+        { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' },
+        touched,
+      );
     });
   }
 
@@ -164,7 +197,11 @@ export class Replica {
   digest(table, range = [null, null]) {
     const digest = new Digest();
     if (this.schema.tables.has(table)) {
-      this.sql.each(`SELECT "id", "version" FROM main.${quote(table)} WHERE ${within(range)}`, bounds(range), ([id, version]) => digest.add(id, version));
+      this.sql.each(
+        `SELECT "id", "version" FROM main.${quote(table)} WHERE ${within(range)}`,
+        bounds(range),
+        ([id, version]) => digest.add(id, version),
+      );
     }
     return [digest.count, digest.hex];
   }
@@ -182,9 +219,13 @@ export class Replica {
     /** @type {string[]} */
     const out = [];
     let index = 0;
-    this.sql.each(`SELECT "id" FROM main.${quote(table)} WHERE ${within(range)} ORDER BY "id"`, bounds(range), ([id]) => {
-      if (++index % step === 0 && index < count) out.push(id);
-    });
+    this.sql.each(
+      `SELECT "id" FROM main.${quote(table)} WHERE ${within(range)} ORDER BY "id"`,
+      bounds(range),
+      ([id]) => {
+        if (++index % step === 0 && index < count) out.push(id);
+      },
+    );
     return out;
   }
 
@@ -228,7 +269,9 @@ export class Replica {
   /** Create the live views that the overlays require. Call it outside of transactions. */
   refreshViews() {
     const overlaid = this.overlays.visibleTables();
-    const wanted = new Map(this.schema.types.map((table) => [table.name, liveViewSql(table.name, table.columns, overlaid.has(table.name))]));
+    const wanted = new Map(
+      this.schema.types.map((table) => [table.name, liveViewSql(table.name, table.columns, overlaid.has(table.name))]),
+    );
     for (const [name, sql] of this.#views) {
       if (wanted.get(name) === sql) continue;
       this.sql.script([`DROP VIEW temp.${quote(name)}`]);
@@ -243,20 +286,27 @@ export class Replica {
 
   #dropViews() {
     this.sql.abortScans();
-    for (const [name] of this.sql.rows(`SELECT name FROM temp.sqlite_schema WHERE type = 'view'`)) this.sql.script([`DROP VIEW temp.${quote(name)}`]);
+    for (const [name] of this.sql.rows(`SELECT name FROM temp.sqlite_schema WHERE type = 'view'`))
+      this.sql.script([`DROP VIEW temp.${quote(name)}`]);
     this.#views.clear();
   }
 
   #prepare() {
     const sql = this.sql;
-    const has = (/** @type {string} */ name) => sql.value(`SELECT 1 FROM main.sqlite_schema WHERE name = ?`, [name]) !== null;
+    const has = (/** @type {string} */ name) =>
+      sql.value(`SELECT 1 FROM main.sqlite_schema WHERE name = ?`, [name]) !== null;
     if (has('sync_state')) {
       const id = sql.value('PRAGMA application_id'), version = sql.value('PRAGMA user_version');
-      if (id !== APPLICATION_ID || version !== USER_VERSION) throw new MoatError('not_a_replica', words.notAReplica(id, version));
+      if (id !== APPLICATION_ID || version !== USER_VERSION)
+        throw new MoatError('not_a_replica', words.notAReplica(id, version));
     }
     sql.transaction(() => {
       if (!has('sync_state')) {
-        sql.script([`PRAGMA application_id = ${APPLICATION_ID}`, `PRAGMA user_version = ${USER_VERSION}`, ...SYSTEM_TABLES_SQL]);
+        sql.script([
+          `PRAGMA application_id = ${APPLICATION_ID}`,
+          `PRAGMA user_version = ${USER_VERSION}`,
+          ...SYSTEM_TABLES_SQL,
+        ]);
         sql.run(`INSERT INTO main."sync_state" VALUES (1, '', '', 0, '', 0, '')`);
       }
       if (!has('overlays')) sql.script(LOCAL_TABLES_SQL);
@@ -297,7 +347,10 @@ export class Replica {
     for (const [table, ids] of touched.tables) {
       const info = this.schema.tables.get(table);
       if (!info || info.system) continue;
-      const overlaid = this.sql.rows(`SELECT "record_id" FROM main."overlays" WHERE "table_name" = ? UNION SELECT "id" FROM main.${quote(`_patched_${table}`)}`, [table]);
+      const overlaid = this.sql.rows(
+        `SELECT "record_id" FROM main."overlays" WHERE "table_name" = ? UNION SELECT "id" FROM main.${quote(`_patched_${table}`)}`,
+        [table],
+      );
       for (const [id] of overlaid) if (ids.has(id)) this.overlays.rebuild(table, id);
     }
   }
@@ -316,7 +369,8 @@ export class Replica {
       for (const command of commands) {
         this.sql.script(commandSql(command));
         this.schema.follow(command);
-        if (command.command === 'create_table') for (const { id } of this.overlays.list('"table_name" = ?', [command.table])) touched.add(command.table, id);
+        if (command.command === 'create_table')
+          for (const { id } of this.overlays.list('"table_name" = ?', [command.table])) touched.add(command.table, id);
         if (!touched.tables.has(command.table)) touched.tables.set(command.table, new Set());
       }
       this.overlays.park(commands, touched);
@@ -340,7 +394,8 @@ export class Replica {
 }
 
 /** @param {[string | null, string | null]} range */
-const within = ([low, high]) => [low === null ? '' : '"id" >= ?', high === null ? '' : '"id" <= ?'].filter(Boolean).join(' AND ') || '1';
+const within = ([low, high]) =>
+  [low === null ? '' : '"id" >= ?', high === null ? '' : '"id" <= ?'].filter(Boolean).join(' AND ') || '1';
 
 /** @param {[string | null, string | null]} range */
 const bounds = (range) => range.filter((end) => end !== null);

@@ -11,7 +11,8 @@ export class Revisions {
    * @param {{from: number, to: number, revisions: Revision[]}} answer
    */
   add({ from, to, revisions }) {
-    for (let version = from + 1; version <= to; version++) this.#known.set(version, { schema_version: version, commands: [] });
+    for (let version = from + 1; version <= to; version++)
+      this.#known.set(version, { schema_version: version, commands: [] });
     for (const revision of revisions) this.#known.set(revision.schema_version, revision);
   }
 

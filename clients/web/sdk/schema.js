@@ -37,7 +37,8 @@ export class Table {
     const list = this.columns.map(quote).join(', ');
     const marks = this.columns.map(() => '?').join(', ');
     const sets = this.columns.slice(1).map((column) => `${quote(column)} = excluded.${quote(column)}`).join(', ');
-    const upsert = (/** @type {string} */ table) => `INSERT INTO main.${quote(table)} (${list}) VALUES (${marks}) ON CONFLICT ("id") DO UPDATE SET ${sets}`;
+    const upsert = (/** @type {string} */ table) =>
+      `INSERT INTO main.${quote(table)} (${list}) VALUES (${marks}) ON CONFLICT ("id") DO UPDATE SET ${sets}`;
     this.sql = {
       get: `SELECT ${list} FROM main.${quote(name)} WHERE "id" = ?`,
       getPatched: `SELECT ${list} FROM main.${quote(`_patched_${name}`)} WHERE "id" = ?`,
@@ -69,11 +70,19 @@ export class Table {
 }
 
 /** @type {Table[]} */
-const SYSTEM_TABLES = Object.entries(SYSTEM_COLUMNS).map(([name, columns]) => new Table(
-  name,
-  columns.slice(2).map((column) => /** @type {Field} */ ({ name: column, label: column, kind: SYSTEM_JSON.has(column) ? 'json' : 'text' })),
-  { system: true },
-));
+const SYSTEM_TABLES = Object.entries(SYSTEM_COLUMNS).map(
+  ([name, columns]) =>
+    new Table(
+      name,
+      columns
+        .slice(2)
+        .map(
+          (column) =>
+            /** @type {Field} */ ({ name: column, label: column, kind: SYSTEM_JSON.has(column) ? 'json' : 'text' }),
+        ),
+      { system: true },
+    ),
+);
 
 /** All tables of a replica. */
 export class Schema {

@@ -52,7 +52,17 @@ const number = (/** @type {number} */ value) => [CONST, ...leb(value)];
  * @param {number} [last] how the third is moved
  */
 const mix = (local, one, two, three, last = ROTR) => [
-  ...get(local), ...number(one), ROTR, ...get(local), ...number(two), ROTR, XOR, ...get(local), ...number(three), last, XOR,
+  ...get(local),
+  ...number(one),
+  ROTR,
+  ...get(local),
+  ...number(two),
+  ROTR,
+  XOR,
+  ...get(local),
+  ...number(three),
+  last,
+  XOR,
 ];
 
 /** One block: the body of the loop. */
@@ -67,20 +77,85 @@ function body() {
   for (let i = 0; i < 64; i++) {
     const [a, b, c, d, e, f, g, h] = Array.from({ length: 8 }, (_, n) => STATE + ((n + 64 - i) % 8));
     const word = (/** @type {number} */ n) => WORDS + ((i + n) % 16);
-    if (i >= 16) code.push(...get(word(0)), ...mix(word(1), 7, 18, 3, SHR), ADD, ...get(word(9)), ADD, ...mix(word(14), 17, 19, 10, SHR), ADD, SET, word(0));
-    code.push(...get(h), ...mix(e, 6, 11, 25), ADD, ...get(g), ...get(e), ...get(f), ...get(g), XOR, AND, XOR, ADD, ...number(K[i]), ADD, ...get(word(0)), ADD, SET, TEMPORARY);
+    if (i >= 16)
+      code.push(
+        ...get(word(0)),
+        ...mix(word(1), 7, 18, 3, SHR),
+        ADD,
+        ...get(word(9)),
+        ADD,
+        ...mix(word(14), 17, 19, 10, SHR),
+        ADD,
+        SET,
+        word(0),
+      );
+    code.push(
+      ...get(h),
+      ...mix(e, 6, 11, 25),
+      ADD,
+      ...get(g),
+      ...get(e),
+      ...get(f),
+      ...get(g),
+      XOR,
+      AND,
+      XOR,
+      ADD,
+      ...number(K[i]),
+      ADD,
+      ...get(word(0)),
+      ADD,
+      SET,
+      TEMPORARY,
+    );
     code.push(...get(d), ...get(TEMPORARY), ADD, SET, d);
-    code.push(...get(TEMPORARY), ...mix(a, 2, 13, 22), ADD, ...get(a), ...get(b), AND, ...get(c), ...get(a), ...get(b), XOR, AND, XOR, ADD, SET, h);
+    code.push(
+      ...get(TEMPORARY),
+      ...mix(a, 2, 13, 22),
+      ADD,
+      ...get(a),
+      ...get(b),
+      AND,
+      ...get(c),
+      ...get(a),
+      ...get(b),
+      XOR,
+      AND,
+      XOR,
+      ADD,
+      SET,
+      h,
+    );
   }
-  for (let i = 0; i < 8; i++) code.push(...number(0), ...number(0), LOAD, 2, 4 * i, ...get(STATE + i), ADD, STORE, 2, 4 * i);
+  for (let i = 0; i < 8; i++)
+    code.push(...number(0), ...number(0), LOAD, 2, 4 * i, ...get(STATE + i), ADD, STORE, 2, 4 * i);
   return code;
 }
 
 /** @returns {Uint8Array<ArrayBuffer>} */
 function assemble() {
-  const section = (/** @type {number} */ id, /** @type {number[]} */ content) => [id, ...uleb(content.length), ...content];
+  const section = (/** @type {number} */ id, /** @type {number[]} */ content) => [
+    id,
+    ...uleb(content.length),
+    ...content,
+  ];
   const named = (/** @type {string} */ name) => [name.length, ...[...name].map((letter) => letter.charCodeAt(0))];
-  const loop = [...LOOP, ...body(), ...get(AT), ...number(64), ADD, SET, AT, ...get(BLOCKS), ...number(1), SUB, TEE, BLOCKS, ...BR_IF, END];
+  const loop = [
+    ...LOOP,
+    ...body(),
+    ...get(AT),
+    ...number(64),
+    ADD,
+    SET,
+    AT,
+    ...get(BLOCKS),
+    ...number(1),
+    SUB,
+    TEE,
+    BLOCKS,
+    ...BR_IF,
+    END,
+  ];
   const code = [1, LOCALS, I32, ...loop, END];
   return new Uint8Array([
     0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,

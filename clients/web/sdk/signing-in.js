@@ -19,9 +19,17 @@ export class SigningIn {
     const server = this.#serverFor(named);
     const elsewhere = leader.server !== '' && leader.server !== server;
     if (elsewhere) this.#rejectIfUnsent('server');
-    const { device, token, tenant, user } = await requestToken(server, credentials, elsewhere ? null : this.#former(), leader.options.fetch);
+    const { device, token, tenant, user } = await requestToken(
+      server,
+      credentials,
+      elsewhere ? null : this.#former(),
+      leader.options.fetch,
+    );
     const { replica } = leader;
-    const other = (elsewhere && 'server') || (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') || (replica.local('user') && replica.local('user') !== user && 'user');
+    const other =
+      (elsewhere && 'server') ||
+      (replica.state.tenant && replica.state.tenant !== tenant && 'tenant') ||
+      (replica.local('user') && replica.local('user') !== user && 'user');
     if (other) {
       this.#rejectIfUnsent(other);
       this.#forget();
@@ -29,7 +37,8 @@ export class SigningIn {
     // A token is never sent to another server.
     if (elsewhere) leader.event({ on: 'signed_in', token: null, device: null });
     replica.sql.transaction(() => {
-      for (const [key, value] of Object.entries({ device, token, user, server, devices: [...replica.devices, device] })) replica.setLocal(key, value);
+      for (const [key, value] of Object.entries({ device, token, user, server, devices: [...replica.devices, device] }))
+        replica.setLocal(key, value);
     });
     replica.devices.add(device);
     await leader.flush();
@@ -87,7 +96,8 @@ export class SigningIn {
     const { leader } = this;
     const server = named === undefined ? leader.server : serverAddress(named);
     if (!server) throw new MoatError('bad_server', words.noServer);
-    if (leader.options.server && named !== undefined && server !== leader.options.server) throw new MoatError('bad_server', words.belongsToServer(leader.options.server));
+    if (leader.options.server && named !== undefined && server !== leader.options.server)
+      throw new MoatError('bad_server', words.belongsToServer(leader.options.server));
     return server;
   }
 }

@@ -53,7 +53,8 @@ export async function* snapshotChunks(download) {
     yield chunk;
   }
   const check = async () => {
-    if (size !== manifest.size || (await whole.digest()) !== manifest.sha256) throw new MoatError('snapshot', words.wrongFile);
+    if (size !== manifest.size || (await whole.digest()) !== manifest.sha256)
+      throw new MoatError('snapshot', words.wrongFile);
   };
   const checked = check();
   checked.catch(() => {}); // handled where it is awaited
@@ -80,7 +81,8 @@ function hasher(size) {
   };
 }
 
-const nativeHash = async (/** @type {Uint8Array} */ bytes) => toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', /** @type {any} */ (bytes))));
+const nativeHash = async (/** @type {Uint8Array} */ bytes) =>
+  toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', /** @type {any} */ (bytes))));
 
 /**
  * @param {Download} download
@@ -100,7 +102,8 @@ async function fetchPart(download, number) {
       return data;
     } catch (error) {
       const final = error instanceof MoatError && error.code !== 'snapshot' && error.code !== 'network';
-      if (final || download.signal.aborted || attempt >= ATTEMPTS) throw error instanceof MoatError ? error : new MoatError('network', words.interrupted(error));
+      if (final || download.signal.aborted || attempt >= ATTEMPTS)
+        throw error instanceof MoatError ? error : new MoatError('network', words.interrupted(error));
       await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** attempt));
     }
   }

@@ -23,7 +23,9 @@ export class Socket {
     const socket = new this.Implementation(url);
     this.#socket = socket;
     // Ignore events of a socket that was replaced.
-    const current = (/** @type {(event: any) => void} */ listener) => (/** @type {any} */ event) => { if (this.#socket === socket) listener(event); };
+    const current = (/** @type {(event: any) => void} */ listener) => (/** @type {any} */ event) => {
+      if (this.#socket === socket) listener(event);
+    };
     socket.binaryType = 'arraybuffer';
     socket.onopen = current(() => this.emit({ on: 'open' }));
     socket.onclose = current(({ code, reason }) => {

@@ -32,7 +32,8 @@ export function compareStored(a, b, direction) {
  */
 function comparePlain(a, b, direction) {
   if (a === b) return 0;
-  const nulls = Number(b === null) - Number(a === null), numbers = Number(typeof b === 'number') - Number(typeof a === 'number');
+  const nulls = Number(b === null) - Number(a === null),
+    numbers = Number(typeof b === 'number') - Number(typeof a === 'number');
   return (nulls || numbers || (/** @type {any} */ (a) < /** @type {any} */ (b) ? -1 : 1)) * direction;
 }
 
@@ -117,7 +118,8 @@ export class Sorter {
 function ordered(values, direction, by) {
   const all = values.map((_, i) => i);
   if (by === compareStored && !values.some(isHigh)) by = comparePlain;
-  if (by !== compare || values.some((value) => typeof value !== 'string')) return all.sort((a, b) => by(values[a], values[b], direction));
+  if (by !== compare || values.some((value) => typeof value !== 'string'))
+    return all.sort((a, b) => by(values[a], values[b], direction));
   const texts = values.map((value) => String(value).toLowerCase());
   return all.sort((a, b) => (texts[a] < texts[b] ? -direction : texts[a] > texts[b] ? direction : 0));
 }

@@ -60,7 +60,11 @@ export class Sql {
     const statement = this.#prepare(sql);
     this.#cells.bind(statement, values, STATIC);
     try {
-      for (let code = this.#exports.sqlite3_step(statement); code !== DONE; code = this.#exports.sqlite3_step(statement)) {
+      for (
+        let code = this.#exports.sqlite3_step(statement);
+        code !== DONE;
+        code = this.#exports.sqlite3_step(statement)
+      ) {
         if (code !== ROW) throw this.#error(code, sql);
       }
     } finally {
@@ -256,7 +260,8 @@ export class Sql {
     if (action === capi.SQLITE_READ) {
       if (first === 'device_state') return DENY;
       // A live view’s own access to the overlays is not a read by the application.
-      if (schema === 'main' && !(first === 'overlays' && view)) this.#reads.add(String(first).replace(/^_patched_/, ''));
+      if (schema === 'main' && !(first === 'overlays' && view))
+        this.#reads.add(String(first).replace(/^_patched_/, ''));
       return 0;
     }
     const harmless = [capi.SQLITE_SELECT, capi.SQLITE_FUNCTION, capi.SQLITE_RECURSIVE];

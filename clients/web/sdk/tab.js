@@ -93,12 +93,14 @@ export class Tab {
   async #onMessage(message) {
     if (message.type === 'request' && this.leader) {
       const answer = await answerOf(this.leader, message.method, message.args, message.request);
-      if (!this.#closed) this.#channel.postMessage({ type: 'answer', to: message.from, request: message.request, answer });
+      if (!this.#closed)
+        this.#channel.postMessage({ type: 'answer', to: message.from, request: message.request, answer });
     } else if (message.type === 'answer' && message.to === this.#id) {
       this.#answered(message.request, message.answer);
     } else if (message.type === 'leader') {
       this.options.notify({ type: 'leader' });
-      for (const [request, { method, args }] of this.#open) this.#channel.postMessage({ type: 'request', from: this.#id, request, method, args });
+      for (const [request, { method, args }] of this.#open)
+        this.#channel.postMessage({ type: 'request', from: this.#id, request, method, args });
     } else if (message.type === 'changed' || message.type === 'list') {
       this.options.notify(message);
     } else if (message.type === 'status') {

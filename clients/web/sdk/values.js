@@ -59,7 +59,8 @@ export function fromCell(field, cell) {
 export function clean(field, value) {
   if (value === null || value === undefined) return null;
   const result = CLEANERS[field.kind]?.(value, field);
-  if (result === undefined) throw new MoatError('bad_value', words.badValue(field.label || field.name, field.kind), { field: field.name });
+  if (result === undefined)
+    throw new MoatError('bad_value', words.badValue(field.label || field.name, field.kind), { field: field.name });
   return result;
 }
 
@@ -80,7 +81,8 @@ const CLEANERS = {
       return undefined;
     }
   },
-  choice: (value, field) => (typeof value === 'string' && (field.choices ?? []).some((c) => c.value === value) ? value : undefined),
+  choice: (value, field) =>
+    typeof value === 'string' && (field.choices ?? []).some((c) => c.value === value) ? value : undefined,
   reference: (value) => (isRecordId(value) ? value : undefined),
 };
 
@@ -90,7 +92,13 @@ const CLEANERS = {
  * @returns {value is string}
  */
 export function isRecordId(value) {
-  return typeof value === 'string' && value.length >= 1 && [...value].length <= 128 && !/[\u0000-\u001f\u007f-\u009f]/.test(value) && value.isWellFormed();
+  return (
+    typeof value === 'string' &&
+    value.length >= 1 &&
+    [...value].length <= 128 &&
+    !/[\u0000-\u001f\u007f-\u009f]/.test(value) &&
+    value.isWellFormed()
+  );
 }
 
 /** @param {any} value */
@@ -133,7 +141,13 @@ function shifted(whole, fraction, exponent) {
  * @param {number} day
  */
 function isDay(year, month, day) {
-  return year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= new Date(Date.UTC(2000 + (year % 400), month, 0)).getUTCDate();
+  return (
+    year >= 1 &&
+    month >= 1 &&
+    month <= 12 &&
+    day >= 1 &&
+    day <= new Date(Date.UTC(2000 + (year % 400), month, 0)).getUTCDate()
+  );
 }
 
 /** @param {any} value */
@@ -144,13 +158,17 @@ function cleanDate(value) {
 
 /** @param {any} value */
 function cleanDatetime(value) {
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : value.toISOString().replace('Z', '000Z');
+  if (value instanceof Date)
+    return Number.isNaN(value.getTime()) ? undefined : value.toISOString().replace('Z', '000Z');
   if (typeof value !== 'string') return undefined;
   const match = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?(Z|[+-]\d\d:?\d\d)$/i.exec(value);
   if (!match) return undefined;
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map((part) => Number(part ?? 0));
   if (!isDay(year, month, day) || hour > 23 || minute > 59 || second > 59) return undefined;
-  const offset = match[8].toUpperCase() === 'Z' ? 0 : Number(`${match[8][0]}1`) * (Number(match[8].slice(1, 3)) * 60 + Number(match[8].slice(-2)));
+  const offset =
+    match[8].toUpperCase() === 'Z'
+      ? 0
+      : Number(`${match[8][0]}1`) * (Number(match[8].slice(1, 3)) * 60 + Number(match[8].slice(-2)));
   const moment = new Date(0);
   moment.setUTCFullYear(year, month - 1, day);
   moment.setUTCHours(hour, minute - offset, second);
@@ -173,7 +191,8 @@ function cleanUuid(value) {
  */
 function depth(value) {
   // From 1e21 on, canonical text has an exponent: such a number is a real, not an integer that lost digits.
-  if (typeof value === 'number') return Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21 ? Infinity : 0;
+  if (typeof value === 'number')
+    return Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21 ? Infinity : 0;
   if (value === null || typeof value !== 'object') return 0;
   if (Object.hasOwn(value, '__proto__')) return Infinity;
   let deepest = 0;

@@ -38,8 +38,8 @@ export const words = {
   otherTenant: (/** @type {string} */ own, /** @type {string} */ other) =>
     `This replica belongs to ${own}, not ${other}.`,
   restored:
-    'The server was restored from a backup or replaced. Your unsent edits are safe. '
-    + 'Start over to download the server’s current data.',
+    'The server was restored from a backup or replaced. Your unsent edits are safe. ' +
+    'Start over to download the server’s current data.',
   unknownEvent: (/** @type {string} */ name) => `unknown event ${name}`,
   unrepairable:
     'This replica couldn’t be repaired. Your unsent edits are safe. Start over to download the server’s current data.',
@@ -92,8 +92,8 @@ export const words = {
   unknownField: (/** @type {string} */ table, /** @type {string} */ field) => `${table} has no field ${field}.`,
   unknownOperator: (/** @type {string} */ operator) => `unknown operator ${operator}`,
   badFilter: (/** @type {string} */ name) =>
-    `The condition on ${name} must be a value, a list of values, or an operator and a value. `
-    + 'Pass dates and times as text.',
+    `The condition on ${name} must be a value, a list of values, or an operator and a value. ` +
+    'Pass dates and times as text.',
   listNotOpen: 'This list isn’t open in this tab.',
 
   // Values

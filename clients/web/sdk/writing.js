@@ -49,12 +49,31 @@ export class Writing {
   resolve(opId, choice, values, tx) {
     const overlay = this.#overlay(opId, ['conflict']);
     const { conflict, version } = overlay.details;
-    if (this.replica.overlays.list(`"settles" = ? AND "state" IN ('pending','acked')`, [conflict]).length) throw new MoatError('resolving', words.resolving);
-    if (choice === 'theirs') return this.#add({ op: 'settle', table: overlay.table, id: overlay.id, payload: { conflict, resolution: 'theirs' }, base_version: version, settles: conflict });
+    if (this.replica.overlays.list(`"settles" = ? AND "state" IN ('pending','acked')`, [conflict]).length)
+      throw new MoatError('resolving', words.resolving);
+    if (choice === 'theirs')
+      return this.#add({
+        op: 'settle',
+        table: overlay.table,
+        id: overlay.id,
+        payload: { conflict, resolution: 'theirs' },
+        base_version: version,
+        settles: conflict,
+      });
     // The rest of its transaction was rejected with it, and is sent again with it.
-    const siblings = overlay.tx === null ? [] : this.replica.overlays.list(`"tx" = ? AND "state" = 'rejected' AND "code" = 'tx_aborted'`, [overlay.tx]);
+    const siblings =
+      overlay.tx === null
+        ? []
+        : this.replica.overlays.list(`"tx" = ? AND "state" = 'rejected' AND "code" = 'tx_aborted'`, [overlay.tx]);
     const together = siblings.length ? tx : null;
-    const settling = this.#add({ ...this.#mine(overlay, values), table: overlay.table, id: overlay.id, base_version: version, settles: conflict, tx: together });
+    const settling = this.#add({
+      ...this.#mine(overlay, values),
+      table: overlay.table,
+      id: overlay.id,
+      base_version: version,
+      settles: conflict,
+      tx: together,
+    });
     for (const sibling of siblings) this.#again(sibling, together);
     return settling;
   }
@@ -68,10 +87,22 @@ export class Writing {
    */
   discard(opId, inFlight) {
     const overlay = this.#overlay(opId, ['pending', 'rejected', 'parked']);
-    const group = overlay.state !== 'pending' ? [overlay] : this.replica.overlays.list(`"state" = 'pending'`).filter((other) => other.op_id === opId
-      || (overlay.tx !== null && other.tx === overlay.tx)
-      || (overlay.op === 'insert' && other.table === overlay.table && other.id === overlay.id && other.op_id > opId));
-    if (overlay.state === 'pending' && group.some((other) => inFlight.has(other.op_id))) throw new MoatError('sending', words.alreadySent);
+    const group =
+      overlay.state !== 'pending'
+        ? [overlay]
+        : this.replica.overlays
+            .list(`"state" = 'pending'`)
+            .filter(
+              (other) =>
+                other.op_id === opId ||
+                (overlay.tx !== null && other.tx === overlay.tx) ||
+                (overlay.op === 'insert' &&
+                  other.table === overlay.table &&
+                  other.id === overlay.id &&
+                  other.op_id > opId),
+            );
+    if (overlay.state === 'pending' && group.some((other) => inFlight.has(other.op_id)))
+      throw new MoatError('sending', words.alreadySent);
     for (const other of group) this.#drop(other);
     return group.map((other) => other.op_id);
   }
@@ -105,7 +136,9 @@ export class Writing {
     }
     if (!seen) throw new MoatError('not_found', words.noRecord(id, name));
     if (op === 'delete') return this.#add({ op, table: name, id, payload: null, tx });
-    const payload = Array.isArray(values) ? this.#checkedPatch(table, seen, values) : diff(seen, this.#cleaned(table, values ?? {}));
+    const payload = Array.isArray(values)
+      ? this.#checkedPatch(table, seen, values)
+      : diff(seen, this.#cleaned(table, values ?? {}));
     return payload.length ? this.#add({ op: 'update', table: name, id, payload, tx }) : null;
   }
 
@@ -115,7 +148,9 @@ export class Writing {
    */
   #inserted(table, values) {
     const type = this.replica.objects.get(table.objectName);
-    const defaults = Object.fromEntries(table.fields.filter((field) => (field.default ?? null) !== null).map((field) => [field.name, field.default]));
+    const defaults = Object.fromEntries(
+      table.fields.filter((field) => (field.default ?? null) !== null).map((field) => [field.name, field.default]),
+    );
     if (type?.subtypes[0]) defaults.object_type = type.subtypes[0].value;
     if (type?.statuses[0]) defaults.status = type.statuses[0].value;
     return insertOf(table, { ...defaults, ...this.#cleaned(table, values) });
@@ -127,7 +162,11 @@ export class Writing {
    * @returns {RecordValues}
    */
   #cleaned(table, values) {
-    return Object.fromEntries(Object.entries(values).filter(([name]) => name !== 'id').map(([name, value]) => [name, clean(this.#field(table, name), value)]));
+    return Object.fromEntries(
+      Object.entries(values)
+        .filter(([name]) => name !== 'id')
+        .map(([name, value]) => [name, clean(this.#field(table, name), value)]),
+    );
   }
 
   /**
@@ -138,7 +177,12 @@ export class Writing {
   #field(table, name) {
     const type = this.replica.objects.get(table.objectName);
     if (name === 'object_type' || name === 'status') {
-      return /** @type {Field} */ ({ name, kind: 'choice', label: name, choices: (name === 'status' ? type?.statuses : type?.subtypes) ?? [] });
+      return /** @type {Field} */ ({
+        name,
+        kind: 'choice',
+        label: name,
+        choices: (name === 'status' ? type?.statuses : type?.subtypes) ?? [],
+      });
     }
     const field = table.byName.get(name);
     if (!field) throw new MoatError('unknown_field', words.unknownField(table.name, name), { field: name });
@@ -172,7 +216,11 @@ export class Writing {
     const own = Object.fromEntries(fields.map((name) => [name, mine?.[name] ?? null]));
     const wanted = { ...own, ...this.#cleaned(table, values ?? {}) };
     // The server deleted it: insert it again with all its known values.
-    if (!theirs) return { op: 'insert', payload: this.#inserted(table, { ...pick(base ?? {}, table), ...pick(mine ?? {}, table), ...wanted }) };
+    if (!theirs)
+      return {
+        op: 'insert',
+        payload: this.#inserted(table, { ...pick(base ?? {}, table), ...pick(mine ?? {}, table), ...wanted }),
+      };
     return { op: 'update', payload: diff(theirs, wanted) };
   }
 
@@ -188,7 +236,8 @@ export class Writing {
     const table = this.#table(overlay.table);
     const given = Object.entries(values ?? {});
     const changes = this.#cleaned(table, Object.fromEntries(given.filter(([, value]) => value !== undefined)));
-    const stays = (/** @type {string} */ name) => table.columns.includes(name) && !given.some(([other]) => other === name);
+    const stays = (/** @type {string} */ name) =>
+      table.columns.includes(name) && !given.some(([other]) => other === name);
     let { payload } = overlay;
     if (overlay.op === 'insert') {
       const kept = this.#cleaned(table, Object.fromEntries(Object.entries(payload).filter(([name]) => stays(name))));
@@ -196,7 +245,12 @@ export class Writing {
     } else if (overlay.op === 'update') {
       const kept = payload.filter((/** @type {{path: string}} */ step) => stays(pointerParts(step.path)[0]));
       const seen = this.#seen(table, overlay.id);
-      payload = [...kept, ...seen ? diff(seen, changes) : Object.entries(changes).map(([name, value]) => ({ op: 'replace', path: `/${name}`, value }))];
+      payload = [
+        ...kept,
+        ...(seen
+          ? diff(seen, changes)
+          : Object.entries(changes).map(([name, value]) => ({ op: 'replace', path: `/${name}`, value }))),
+      ];
     }
     this.#drop(overlay);
     if (overlay.op === 'update' && !payload.length) return null;
@@ -209,10 +263,24 @@ export class Writing {
    */
   #add({ op, table, id, payload, tx = null, settles = null, base_version }) {
     const opId = this.#nextOpId();
-    const base = this.replica.sql.value(`SELECT "version" FROM main."${this.#table(table).name}" WHERE "id" = ?`, [id]) ?? 0;
+    const base =
+      this.replica.sql.value(`SELECT "version" FROM main."${this.#table(table).name}" WHERE "id" = ?`, [id]) ?? 0;
     this.replica.overlays.add({
-      op_id: opId, tx, table, id, op, payload, base_version: base_version ?? base, schema_version: this.replica.state.schema_version,
-      created_at: this.now().toISOString().replace('Z', '000Z'), state: 'pending', acked_cursor: null, settles, code: null, message: null, details: null,
+      op_id: opId,
+      tx,
+      table,
+      id,
+      op,
+      payload,
+      base_version: base_version ?? base,
+      schema_version: this.replica.state.schema_version,
+      created_at: this.now().toISOString().replace('Z', '000Z'),
+      state: 'pending',
+      acked_cursor: null,
+      settles,
+      code: null,
+      message: null,
+      details: null,
     });
     this.touched.add(table, id);
     // The next op of this transaction must see it.
@@ -254,7 +322,10 @@ export class Writing {
    */
   #seen(table, id) {
     const { sql } = this.replica;
-    const pending = sql.value(`SELECT 1 FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND "state" IN ('pending','acked')`, [table.name, id]);
+    const pending = sql.value(
+      `SELECT 1 FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND "state" IN ('pending','acked')`,
+      [table.name, id],
+    );
     const row = sql.first(pending ? table.sql.getPatched : table.sql.get, [id]);
     return row && table.toRecord(row);
   }
@@ -275,7 +346,10 @@ export class Writing {
  * @param {RecordValues} values
  * @param {Table} table
  */
-const pick = (values, table) => Object.fromEntries(Object.entries(values).filter(([name]) => table.columns.includes(name) && name !== 'id' && name !== 'version'));
+const pick = (values, table) =>
+  Object.fromEntries(
+    Object.entries(values).filter(([name]) => table.columns.includes(name) && name !== 'id' && name !== 'version'),
+  );
 
 /**
  * Return the payload of an insert. A null is included only where the field has a default, which would otherwise apply.
@@ -283,6 +357,7 @@ const pick = (values, table) => Object.fromEntries(Object.entries(values).filter
  * @param {RecordValues} values
  */
 function insertOf(table, values) {
-  const isDefaulted = (/** @type {string} */ name) => (table.fields.find((field) => field.name === name)?.default ?? null) !== null;
+  const isDefaulted = (/** @type {string} */ name) =>
+    (table.fields.find((field) => field.name === name)?.default ?? null) !== null;
   return Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== null || isDefaulted(name)));
 }

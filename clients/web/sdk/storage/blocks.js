@@ -113,7 +113,8 @@ export class BlockStore {
         meta.put({ size, block: this.block, complete }, path);
       }
       transaction.oncomplete = () => resolve(undefined);
-      transaction.onabort = transaction.onerror = () => reject(transaction.error ?? new DOMException('aborted', 'AbortError'));
+      transaction.onabort = transaction.onerror = () =>
+        reject(transaction.error ?? new DOMException('aborted', 'AbortError'));
     }));
   }
 

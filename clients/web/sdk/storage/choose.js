@@ -48,7 +48,8 @@ async function mirrorOrMemory(sqlite3, name, reason) {
   }
 }
 
-const isWebKit = () => /AppleWebKit/.test(navigator.userAgent) && !/Chrom(e|ium)|Edg|OPR|Android/.test(navigator.userAgent);
+const isWebKit = () =>
+  /AppleWebKit/.test(navigator.userAgent) && !/Chrom(e|ium)|Edg|OPR|Android/.test(navigator.userAgent);
 
 /**
  * Return whether OPFS holds a replica: it is not abandoned because one start failed.

@@ -19,7 +19,16 @@ export function configure(sql, journal) {
   // A replica file comes from a server, so its schema is not trusted to run functions.
   const alone = journal === 'wal' ? ['locking_mode = EXCLUSIVE', 'journal_size_limit = 16777216'] : [];
   try {
-    for (const pragma of [...alone, 'trusted_schema = OFF', 'cell_size_check = ON', `journal_mode = ${journal}`, 'synchronous = FULL', 'temp_store = MEMORY', 'cache_size = -32768', 'foreign_keys = OFF']) {
+    for (const pragma of [
+      ...alone,
+      'trusted_schema = OFF',
+      'cell_size_check = ON',
+      `journal_mode = ${journal}`,
+      'synchronous = FULL',
+      'temp_store = MEMORY',
+      'cache_size = -32768',
+      'foreign_keys = OFF',
+    ]) {
       sql.db.exec(`PRAGMA ${pragma}`);
     }
   } catch (error) {

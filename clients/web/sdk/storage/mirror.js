@@ -68,7 +68,8 @@ export class MirrorFile {
   write(data, at) {
     this.#pieces(at, data.length, (piece, offset) => piece.set(data.subarray(offset, offset + piece.length)));
     this.size = Math.max(this.size, at + data.length);
-    if (this.mirrored) for (let block = Math.floor(at / BLOCK); block * BLOCK < at + data.length; block++) this.dirty.add(block);
+    if (this.mirrored)
+      for (let block = Math.floor(at / BLOCK); block * BLOCK < at + data.length; block++) this.dirty.add(block);
     this.changed = true;
   }
 
@@ -136,7 +137,12 @@ class Mirror {
   async #write() {
     const files = [...this.files.values()].filter((file) => file.mirrored && file.changed && file.lock < RESERVED);
     if (!files.length) return;
-    const writes = files.map((file) => ({ path: file.path, size: file.size, blocks: file.drainDirty(), complete: true }));
+    const writes = files.map((file) => ({
+      path: file.path,
+      size: file.size,
+      blocks: file.drainDirty(),
+      complete: true,
+    }));
     const begun = performance.now();
     try {
       await this.store.write(writes);
@@ -227,7 +233,8 @@ async function importFile(mirror, path, chunks, size) {
   for await (const chunk of chunks) {
     file.write(chunk, at);
     at += chunk.length;
-    if (file.dirty.size * BLOCK >= 8 * CHUNK) await mirror.store.write([{ path, size: file.size, blocks: file.drainDirty(), complete: false }]);
+    if (file.dirty.size * BLOCK >= 8 * CHUNK)
+      await mirror.store.write([{ path, size: file.size, blocks: file.drainDirty(), complete: false }]);
   }
   if (at !== size) throw new MoatError('snapshot', words.otherSize(at, size));
   await mirror.store.write([{ path, size, blocks: file.drainDirty(), complete: true }]);
@@ -244,7 +251,8 @@ function registerVfs(sqlite3, name, mirror) {
   /** @type {Map<number, {file: MirrorFile, forget: boolean}>} */
   const open = new Map();
   const of = (/** @type {number} */ handle) => /** @type {{file: MirrorFile, forget: boolean}} */ (open.get(handle));
-  const bytes = (/** @type {any} */ at, /** @type {number} */ length) => wasm.heap8u().subarray(Number(at), Number(at) + length);
+  const bytes = (/** @type {any} */ at, /** @type {number} */ length) =>
+    wasm.heap8u().subarray(Number(at), Number(at) + length);
   const methods = new capi.sqlite3_io_methods();
   methods.$iVersion = 1;
   vfs.installVfs({
@@ -257,9 +265,18 @@ function registerVfs(sqlite3, name, mirror) {
           if (forget) mirror.files.delete(file.path);
           return 0;
         },
-        xRead: (/** @type {number} */ handle, /** @type {any} */ into, /** @type {number} */ length, /** @type {any} */ at) =>
-          (of(handle).file.read(bytes(into, length), Number(at)) ? 0 : capi.SQLITE_IOERR_SHORT_READ),
-        xWrite: (/** @type {number} */ handle, /** @type {any} */ from, /** @type {number} */ length, /** @type {any} */ at) => {
+        xRead: (
+          /** @type {number} */ handle,
+          /** @type {any} */ into,
+          /** @type {number} */ length,
+          /** @type {any} */ at,
+        ) => (of(handle).file.read(bytes(into, length), Number(at)) ? 0 : capi.SQLITE_IOERR_SHORT_READ),
+        xWrite: (
+          /** @type {number} */ handle,
+          /** @type {any} */ from,
+          /** @type {number} */ length,
+          /** @type {any} */ at,
+        ) => {
           of(handle).file.write(bytes(from, length), Number(at));
           return 0;
         },
@@ -306,7 +323,12 @@ function registerVfs(sqlite3, name, mirror) {
     vfs: {
       struct,
       methods: {
-        xAccess: (/** @type {any} */ _vfs, /** @type {any} */ path, /** @type {number} */ _flags, /** @type {any} */ out) => {
+        xAccess: (
+          /** @type {any} */ _vfs,
+          /** @type {any} */ path,
+          /** @type {number} */ _flags,
+          /** @type {any} */ out,
+        ) => {
           wasm.poke32(out, mirror.files.has(wasm.cstrToJs(path)) ? 1 : 0);
           return 0;
         },
@@ -322,16 +344,26 @@ function registerVfs(sqlite3, name, mirror) {
           mirror.files.delete(wasm.cstrToJs(path));
           return 0;
         },
-        xFullPathname: (/** @type {any} */ _vfs, /** @type {any} */ path, /** @type {number} */ length, /** @type {any} */ out) =>
-          (wasm.cstrncpy(out, path, length) < length ? 0 : capi.SQLITE_CANTOPEN),
+        xFullPathname: (
+          /** @type {any} */ _vfs,
+          /** @type {any} */ path,
+          /** @type {number} */ length,
+          /** @type {any} */ out,
+        ) => (wasm.cstrncpy(out, path, length) < length ? 0 : capi.SQLITE_CANTOPEN),
         xGetLastError: () => 0,
         xSleep: () => 0,
-        xOpen: (/** @type {any} */ _vfs, /** @type {any} */ name_, /** @type {number} */ handle, /** @type {number} */ flags, /** @type {any} */ out) => {
+        xOpen: (
+          /** @type {any} */ _vfs,
+          /** @type {any} */ name_,
+          /** @type {number} */ handle,
+          /** @type {number} */ flags,
+          /** @type {any} */ out,
+        ) => {
           const path = name_ && wasm.peek8(name_) ? wasm.cstrToJs(name_) : `temporary-${++temporary}`;
           let file = mirror.files.get(path);
           if (!file) {
             if (!(flags & capi.SQLITE_OPEN_CREATE)) return capi.SQLITE_CANTOPEN;
-            mirror.files.set(path, file = new MirrorFile(path, Boolean(flags & capi.SQLITE_OPEN_MAIN_DB)));
+            mirror.files.set(path, (file = new MirrorFile(path, Boolean(flags & capi.SQLITE_OPEN_MAIN_DB))));
           }
           open.set(handle, { file, forget: Boolean(flags & capi.SQLITE_OPEN_DELETEONCLOSE) });
           const struct_ = new capi.sqlite3_file(handle);

@@ -55,10 +55,15 @@ export async function opfsStorage(sqlite3, name) {
 async function openPool(sqlite3, name) {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await sqlite3.installOpfsSAHPoolVfs(/** @type {any} */ ({
-        name: `moat-${name}`, directory: `.moat/${name}`, initialCapacity: CAPACITY, forceReinitIfPreviouslyFailed: true,
-        preserveOnInitFailure: true, // the default deletes every file if another context holds one of them
-      }));
+      return await sqlite3.installOpfsSAHPoolVfs(
+        /** @type {any} */ ({
+          name: `moat-${name}`,
+          directory: `.moat/${name}`,
+          initialCapacity: CAPACITY,
+          forceReinitIfPreviouslyFailed: true,
+          preserveOnInitFailure: true, // the default deletes every file if another context holds one of them
+        }),
+      );
     } catch (error) {
       // A leader that closed a moment ago still holds its handles.
       const busy = error instanceof DOMException && error.name === 'NoModificationAllowedError';
