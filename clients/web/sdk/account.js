@@ -54,10 +54,12 @@ async function post(url, token, body, request) {
 }
 
 /**
- * Return a device's token: of a new one, or of the `former` one that was revoked, so that the server goes on knowing what it sent.
+ * Return the token of a new device, or of the `former` one, even if it was revoked: the server then still recognizes
+ * the ops it sent.
  * @param {string} server
  * @param {{tenant: string, user: string, password: string, device?: string}} credentials
- * @param {{device_id: string, last_op_id: number} | null} former the device this replica was, and the highest op it ever numbered
+ * @param {{device_id: string, last_op_id: number} | null} former the previous device, and its
+ *   highest op_id
  * @param {typeof fetch} [request]
  * @returns {Promise<{device: string, token: string, tenant: string, user: string}>}
  */

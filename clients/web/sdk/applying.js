@@ -84,10 +84,8 @@ export function writeFolded({ sql, overlays }, table, folded, touched) {
  */
 function updateOf(table, names) {
   const codecs = table.codecs.filter((field) => names.includes(field.name));
-  return {
-    sql: `UPDATE main.${quote(table.name)} SET ${codecs.map((field) => `${quote(field.name)} = ?`).join(', ')} WHERE "id" = ?`,
-    codecs,
-  };
+  const sets = codecs.map((field) => `${quote(field.name)} = ?`).join(', ');
+  return { sql: `UPDATE main.${quote(table.name)} SET ${sets} WHERE "id" = ?`, codecs };
 }
 
 /**

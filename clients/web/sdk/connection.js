@@ -61,7 +61,11 @@ export class Connection {
   /** @type {number | null} when `wake` sent a ping to check the connection */
   #asked = null;
 
-  /** @param {{state: SyncState, device: string | null, token: string | null, client: string, random: () => number}} options */
+  /**
+   * @param {{
+   *   state: SyncState, device: string | null, token: string | null, client: string, random: () => number
+   * }} options
+   */
   constructor({ state, device, token, client, random }) {
     this.state = { ...state };
     this.device = device;

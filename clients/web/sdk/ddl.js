@@ -35,18 +35,22 @@ export const SYSTEM_JSON = new Set(['subtypes', 'statuses', 'fields', 'json_sche
 const LOCAL_NAMES = new Set(['object_metadata', 'layout_definition', 'sync_state', 'overlays', 'device_state']);
 
 export const SYSTEM_TABLES_SQL = [
-  'CREATE TABLE "object_metadata" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "table_name" TEXT, "label" TEXT, "label_plural" TEXT, "icon" TEXT, ' +
-    '"title_field" TEXT, "conflict_policy" TEXT, "subtypes" TEXT, "statuses" TEXT, "fields" TEXT, "json_schema" TEXT)',
-  'CREATE TABLE "layout_definition" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "object_name" TEXT, "object_type" TEXT, "status" TEXT, "label" TEXT, ' +
-    '"layout_json" TEXT)',
-  'CREATE TABLE "sync_state" ("id" INTEGER PRIMARY KEY CHECK ("id" = 1), "tenant" TEXT NOT NULL, "channel" TEXT NOT NULL, "cursor" INTEGER NOT NULL, ' +
-    '"state_hash" TEXT NOT NULL, "schema_version" INTEGER NOT NULL, "server_epoch" TEXT NOT NULL)',
+  'CREATE TABLE "object_metadata" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "table_name" TEXT, ' +
+    '"label" TEXT, "label_plural" TEXT, "icon" TEXT, "title_field" TEXT, "conflict_policy" TEXT, ' +
+    '"subtypes" TEXT, "statuses" TEXT, "fields" TEXT, "json_schema" TEXT)',
+  'CREATE TABLE "layout_definition" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "object_name" TEXT, ' +
+    '"object_type" TEXT, "status" TEXT, "label" TEXT, "layout_json" TEXT)',
+  'CREATE TABLE "sync_state" ("id" INTEGER PRIMARY KEY CHECK ("id" = 1), "tenant" TEXT NOT NULL, ' +
+    '"channel" TEXT NOT NULL, "cursor" INTEGER NOT NULL, "state_hash" TEXT NOT NULL, ' +
+    '"schema_version" INTEGER NOT NULL, "server_epoch" TEXT NOT NULL)',
 ];
 
 export const LOCAL_TABLES_SQL = [
-  'CREATE TABLE "overlays" ("op_id" INTEGER PRIMARY KEY, "tx" TEXT, "table_name" TEXT NOT NULL, "record_id" TEXT NOT NULL, "op" TEXT NOT NULL, "payload" TEXT, ' +
-    '"base_version" INTEGER NOT NULL, "schema_version" INTEGER NOT NULL, "created_at" TEXT NOT NULL, "state" TEXT NOT NULL DEFAULT \'pending\', "acked_cursor" INTEGER, ' +
-    '"settles" TEXT, "code" TEXT, "message" TEXT, "details" TEXT)',
+  'CREATE TABLE "overlays" ("op_id" INTEGER PRIMARY KEY, "tx" TEXT, "table_name" TEXT NOT NULL, ' +
+    '"record_id" TEXT NOT NULL, "op" TEXT NOT NULL, "payload" TEXT, "base_version" INTEGER NOT NULL, ' +
+    '"schema_version" INTEGER NOT NULL, "created_at" TEXT NOT NULL, ' +
+    '"state" TEXT NOT NULL DEFAULT \'pending\', "acked_cursor" INTEGER, "settles" TEXT, ' +
+    '"code" TEXT, "message" TEXT, "details" TEXT)',
   'CREATE INDEX "ix_overlays_record" ON "overlays" ("table_name", "record_id")',
   'CREATE INDEX "ix_overlays_state" ON "overlays" ("state", "acked_cursor")',
   'CREATE TABLE "device_state" ("key" TEXT PRIMARY KEY NOT NULL, "value" TEXT)',
@@ -186,7 +190,8 @@ export function liveViewSql(table, columns, overlaid) {
   const base = `CREATE TEMP VIEW ${quote(table)} AS SELECT ${list} FROM main.${quote(table)} b`;
   if (!overlaid) return base;
   return (
-    `${base} WHERE NOT EXISTS (SELECT 1 FROM main."overlays" o WHERE o."table_name" = '${table}' AND o."record_id" = b."id" ` +
-    `AND o."state" IN ('pending','acked')) UNION ALL SELECT ${list} FROM main.${quote(`_patched_${table}`)}`
+    `${base} WHERE NOT EXISTS (SELECT 1 FROM main."overlays" o WHERE o."table_name" = '${table}' ` +
+    `AND o."record_id" = b."id" AND o."state" IN ('pending','acked')) ` +
+    `UNION ALL SELECT ${list} FROM main.${quote(`_patched_${table}`)}`
   );
 }

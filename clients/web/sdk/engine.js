@@ -54,7 +54,9 @@ export class Engine extends Repairing {
   #rows = null;
 
   /**
-   * @param {{state: SyncState, device: string | null, token: string | null, client: string, port: Port, random: () => number}} options
+   * @param {{
+   *   state: SyncState, device: string | null, token: string | null, client: string, port: Port, random: () => number
+   * }} options
    */
   constructor({ state, device, token, client, port, random }) {
     super(port, { state, device, token, client, random });
@@ -360,7 +362,8 @@ export class Engine extends Repairing {
     const revisions = this.#revisions.between(this.state.schema_version, schema_version);
     if (!revisions) return this.#upgradeFirst();
     this.out.push({ do: 'rows', frames: rows.frames, end: { to, state_hash, revisions } });
-    Object.assign(this.state, { cursor: to, state_hash, schema_version: Math.max(schema_version, this.state.schema_version) });
+    const reached = Math.max(schema_version, this.state.schema_version);
+    Object.assign(this.state, { cursor: to, state_hash, schema_version: reached });
   }
 
   // Snapshot

@@ -41,9 +41,9 @@ import { words } from './words.js';
  * @typedef {{
  *   server?: string, name?: string, storage?: import('./storage/choose.js').Wanted, client?: string
  * }} OpenOptions `server`: origin, by default the page’s own; in a native app, whose pages come from no server, that of
- *   the last `login` · `name`: of the replica, one per account in this browser · `storage`: by default the best available
+ *   the last `login` · `name`: of the replica, one per account in this browser · `storage`: by default the best one
  */
-/** @typedef {string | {sql: string, params?: Value[] | Record<string, Value>} | FindOptions} Source SQL or find options */
+/** @typedef {string | {sql: string, params?: Value[] | Record<string, Value>} | FindOptions} Source SQL or options */
 /**
  * @typedef {{
  *   op_id: number, table: string, id: string, op: string, payload: any, created_at: string, conflict: string,
@@ -116,8 +116,8 @@ export class Moat {
    *
    * Throws `bad_login`, `network`, `bad_server`, and `other_user`, `other_tenant` or `other_server` if this browser has
    * unsent edits from another one.
-   * @param {{tenant: string, user: string, password: string, device?: string, server?: string}} credentials `device`: a name
-   *   for this device · `server`: needed if `open` got none; the replica remembers it
+   * @param {{tenant: string, user: string, password: string, device?: string, server?: string}} credentials
+   *   `device`: a name for this device · `server`: needed if `open` got none; the replica remembers it
    * @returns {Promise<{tenant: string, user: string, device: string}>}
    */
   login(credentials) {

@@ -20,10 +20,14 @@ import { words } from './words.js';
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./overlays.js').Touched} Touched */
 /** @typedef {Record<string, string[] | null>} Changed tables and ids that changed; null: many */
-/** @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status} | import('./lists.js').ListMessage | {type: 'leader'}} LeaderMessage */
+/**
+ * @typedef {{type: 'changed', tables: Changed} | {type: 'status', status: Status}} DataMessage
+ * @typedef {DataMessage | import('./lists.js').ListMessage | {type: 'leader'}} LeaderMessage
+ */
 /**
  * @typedef {{
- *   server: string, client: string, storage: import('./storage/types.js').Storage, parts: import('./storage/parts.js').PartStore,
+ *   server: string, client: string, storage: import('./storage/types.js').Storage,
+ *   parts: import('./storage/parts.js').PartStore,
  *   emit: (message: LeaderMessage) => void, WebSocket?: typeof WebSocket, fetch?: typeof fetch, now?: () => Date
  * }} LeaderOptions
  */
@@ -195,7 +199,7 @@ export class Leader {
    * @template T
    * @param {(writing: Writing) => T} work
    * @param {string | null} request
-   * @param {(result: T) => void} [undo] reverts the write if it cannot be made durable: the caller gets an error and will repeat it
+   * @param {(result: T) => void} [undo] reverts the write if it cannot be made durable: the caller will repeat it
    * @returns {Promise<T>}
    */
   async #write(work, request, undo) {

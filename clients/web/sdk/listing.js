@@ -16,10 +16,16 @@ import { words } from './words.js';
 /** @typedef {import('./sorting.js').Sortable} Sortable */
 /** @typedef {{sql: string, params?: Value[]}} Fragment a piece of SQL on the columns of the table */
 /**
- * @typedef {{table: string, where?: Fragment | null, order?: (Fragment & {descending?: boolean}) | null, select?: Fragment}} ListOptions
- *   `where` a condition, `order` an expression (the id unless given), `select` what a window brings of each row, from the table as `r`
+ * @typedef {{
+ *   table: string, where?: Fragment | null, order?: (Fragment & {descending?: boolean}) | null, select?: Fragment
+ * }} ListOptions `where`: a condition · `order`: an expression, by default the ID · `select`: what a window returns of
+ *   each row, from the table as `r`
  */
-/** @typedef {{count: number, complete: boolean, progress: number | null, top: boolean, error?: {code: string, message: string}}} ListUpdate */
+/**
+ * @typedef {{
+ *   count: number, complete: boolean, progress: number | null, top: boolean, error?: {code: string, message: string}
+ * }} ListUpdate
+ */
 
 const SLICE_MS = 8;
 const REPORT_MS = 100;
@@ -98,7 +104,8 @@ export class Listing {
       const some = keys.filter((key) => key * sign > 0);
       if (!some.length) continue;
       const { columns, rows, tables } = this.replica().sql.query(
-        `SELECT ${sign} * r.rowid, ${select.sql} FROM ${sign > 0 ? base(table) : patched(table)} r WHERE r.rowid IN (${some.map(() => '?').join()})`,
+        `SELECT ${sign} * r.rowid, ${select.sql} FROM ${sign > 0 ? base(table) : patched(table)} r ` +
+          `WHERE r.rowid IN (${some.map(() => '?').join()})`,
         [...(select.params ?? []), ...some.map((key) => key * sign)],
       );
       for (const [key, ...row] of rows)
@@ -326,7 +333,8 @@ export class Listing {
     const { table } = this.options, { sql } = this.replica(), list = [...ids];
     const marks = list.map(() => '?').join();
     const found = sql.rows(
-      `SELECT "id", rowid FROM ${base(table)} WHERE "id" IN (${marks}) UNION ALL SELECT "id", -rowid FROM ${patched(table)} WHERE "id" IN (${marks})`,
+      `SELECT "id", rowid FROM ${base(table)} WHERE "id" IN (${marks}) UNION ALL ` +
+        `SELECT "id", -rowid FROM ${patched(table)} WHERE "id" IN (${marks})`,
       [...list, ...list],
     );
     if (new Set(found.map(([id]) => id)).size < ids.size) return false;
@@ -339,7 +347,8 @@ export class Listing {
     let count = 0;
     for (const key of this.keys.subarray(0, this.#count)) {
       if (!idOf.has(key) && (key > 0 || left.has(key))) kept[count++] = key;
-      else stood.set(idOf.get(key) ?? list[0], count); // a missing patched row belonged to the one record that was confirmed
+      // A missing patched row belonged to the one record that was confirmed.
+      else stood.set(idOf.get(key) ?? list[0], count);
     }
     const arriving = [
       ...this.#values(base(table), 'rowid', list).filter(([key]) => !hidden.has(key)),
@@ -422,7 +431,8 @@ const patched = (/** @type {string} */ table) => `main.${quote(`_patched_${table
 
 /** The name of a table contains no quotes. */
 const overlaidRows = (/** @type {string} */ table) =>
-  `SELECT rowid FROM ${base(table)} WHERE "id" IN (SELECT "record_id" FROM main."overlays" WHERE "table_name" = '${table}' AND ${VISIBLE})`;
+  `SELECT rowid FROM ${base(table)} WHERE "id" IN ` +
+  `(SELECT "record_id" FROM main."overlays" WHERE "table_name" = '${table}' AND ${VISIBLE})`;
 
 /** @param {Float64Array<ArrayBuffer>} keys */
 function doubled(keys) {

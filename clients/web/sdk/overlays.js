@@ -14,7 +14,8 @@ import { words } from './words.js';
 /** @typedef {import('./schema.js').Schema} Schema */
 
 const COLUMNS =
-  'op_id, tx, table_name, record_id, op, payload, base_version, schema_version, created_at, state, acked_cursor, settles, code, message, details';
+  'op_id, tx, table_name, record_id, op, payload, base_version, schema_version, created_at, state, acked_cursor, ' +
+  'settles, code, message, details';
 const VISIBLE = `"state" IN ('pending','acked')`;
 const json = (/** @type {string | null} */ text) => (text === null ? null : JSON.parse(text));
 const text = (/** @type {unknown} */ value) => (value === null || value === undefined ? null : JSON.stringify(value));
@@ -173,7 +174,8 @@ export class Overlays {
     if (!table || table.system) return;
     const ops = this.sql
       .rows(
-        `SELECT "op", "payload" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND ${VISIBLE} ORDER BY "op_id"`,
+        `SELECT "op", "payload" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND ${VISIBLE} ` +
+          `ORDER BY "op_id"`,
         [tableName, id],
       )
       .map(([op, payload]) => ({ op, payload: json(payload) }));

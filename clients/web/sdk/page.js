@@ -8,8 +8,8 @@ export const pageOrigin = () => (location.protocol.startsWith('http') ? location
 
 /**
  * Follow the page until the returned function is called.
- * @param {{wake: () => void, leave: () => void}} handlers `wake`: the page is visible or online again, or a native shell
- *   resumed it · `leave`: the page is being left
+ * @param {{wake: () => void, leave: () => void}} handlers `wake`: the page is visible or online again, or a
+ *   native shell resumed it · `leave`: the page is being left
  * @returns {() => void}
  */
 export function watchPage({ wake, leave }) {

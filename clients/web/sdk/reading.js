@@ -63,7 +63,8 @@ export function findSql(replica, { table: name, where = {}, search = '', order =
     return `${quote(column)}${down ? ' DESC' : ''}`;
   });
   const sql =
-    `SELECT ${table.columns.map(quote).join(', ')} FROM ${quote(name)}${conditions.length ? ` WHERE ${conditions.join(' AND ')}` : ''}` +
+    `SELECT ${table.columns.map(quote).join(', ')} FROM ${quote(name)}` +
+    `${conditions.length ? ` WHERE ${conditions.join(' AND ')}` : ''}` +
     ` ORDER BY ${[...orders, '"id"'].join(', ')} LIMIT ? OFFSET ?`;
   return { table, sql, values: [...values, limit, offset] };
 }
@@ -224,7 +225,8 @@ export function layouts(replica, objectName) {
  */
 export function pendingOps(replica, maxOps, maxBytes) {
   const overlays = replica.overlays.list(
-    `"state" = 'pending' AND "op_id" <= (SELECT max("op_id") FROM (SELECT "op_id" FROM main."overlays" WHERE "state" = 'pending' ORDER BY "op_id" LIMIT ?))`,
+    `"state" = 'pending' AND "op_id" <= (SELECT max("op_id") FROM ` +
+      `(SELECT "op_id" FROM main."overlays" WHERE "state" = 'pending' ORDER BY "op_id" LIMIT ?))`,
     [maxOps + 1],
   );
   /** @type {import('./pushing.js').WireOp[]} */

@@ -27,8 +27,14 @@ import { words } from './words.js';
 /** @typedef {import('./types.js').Revision} Revision */
 /** @typedef {import('./sql.js').Sql} Sql */
 /** @typedef {import('./schema.js').Table} Table */
-/** @typedef {{schema_version: number, from: number, to: number, state_hash: string, lines: string[], revisions: Revision[]}} ChangesFrame */
-/** @typedef {{table: string, columns: string[], deleted: string[], range?: [string | null, string | null], lines: string[]}} RowsFrame */
+/**
+ * @typedef {{
+ *   schema_version: number, from: number, to: number, state_hash: string, lines: string[], revisions: Revision[]
+ * }} ChangesFrame
+ * @typedef {{
+ *   table: string, columns: string[], deleted: string[], range?: [string | null, string | null], lines: string[]
+ * }} RowsFrame
+ */
 
 export class Replica {
   schema = new Schema();
@@ -57,7 +63,8 @@ export class Replica {
   /** Read schema and state again, after opening and after a failed transaction. */
   reload() {
     const row = this.sql.first(
-      'SELECT "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch" FROM main."sync_state" WHERE "id" = 1',
+      'SELECT "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch" ' +
+        'FROM main."sync_state" WHERE "id" = 1',
     );
     if (row)
       [
@@ -348,7 +355,8 @@ export class Replica {
       const info = this.schema.tables.get(table);
       if (!info || info.system) continue;
       const overlaid = this.sql.rows(
-        `SELECT "record_id" FROM main."overlays" WHERE "table_name" = ? UNION SELECT "id" FROM main.${quote(`_patched_${table}`)}`,
+        `SELECT "record_id" FROM main."overlays" WHERE "table_name" = ? UNION ` +
+          `SELECT "id" FROM main.${quote(`_patched_${table}`)}`,
         [table],
       );
       for (const [id] of overlaid) if (ids.has(id)) this.overlays.rebuild(table, id);
@@ -387,7 +395,8 @@ export class Replica {
     const { tenant, channel, cursor, state_hash, schema_version, server_epoch } = this.state;
     this.overlays.dropReached(cursor, touched);
     this.sql.run(
-      'UPDATE main."sync_state" SET "tenant" = ?, "channel" = ?, "cursor" = ?, "state_hash" = ?, "schema_version" = ?, "server_epoch" = ? WHERE "id" = 1',
+      'UPDATE main."sync_state" SET "tenant" = ?, "channel" = ?, "cursor" = ?, "state_hash" = ?, ' +
+        '"schema_version" = ?, "server_epoch" = ? WHERE "id" = 1',
       [tenant, channel, cursor, state_hash, schema_version, server_epoch],
     );
   }

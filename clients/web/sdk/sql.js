@@ -20,7 +20,11 @@ const CODES = { 10: 'storage_failed', 11: 'damaged', 13: 'storage_failed', 23: '
 /** The result of an application’s query; `tables` decides when to run it again. */
 /** @typedef {{columns: string[], rows: any[][], tables: string[]}} QueryResult */
 
-/** @typedef {{next: (most: number, visit: (row: any[]) => void) => boolean, close: () => void}} Scan `next` says whether there is more */
+/**
+ * @typedef {{
+ *   next: (most: number, visit: (row: any[]) => void) => boolean, close: () => void
+ * }} Scan `next` returns whether there are more rows
+ */
 
 export class Sql {
   #wasm;
@@ -333,8 +337,9 @@ export class Sql {
    * @param {(row: any[]) => void} visit
    */
   #collect(statement, sql, visit) {
+    const step = () => this.#exports.sqlite3_step(statement);
     try {
-      for (let code = this.#exports.sqlite3_step(statement); code !== DONE; code = this.#exports.sqlite3_step(statement)) {
+      for (let code = step(); code !== DONE; code = step()) {
         if (code !== ROW) throw this.#error(code, sql);
         visit(this.#cells.row(statement));
       }

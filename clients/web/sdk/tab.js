@@ -10,7 +10,11 @@ import { MoatError } from './errors.js';
 
 /** @typedef {import('./leader.js').Leader} Leader */
 /** @typedef {import('./leader.js').LeaderMessage} LeaderMessage */
-/** @typedef {{method: string, args: any[], resolve: (value: any) => void, reject: (error: MoatError) => void}} OpenRequest a request without a reply so far */
+/**
+ * @typedef {{
+ *   method: string, args: any[], resolve: (value: any) => void, reject: (error: MoatError) => void
+ * }} OpenRequest a request without a reply so far
+ */
 /**
  * @typedef {{
  *   name: string,

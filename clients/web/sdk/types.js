@@ -8,13 +8,18 @@
  * @typedef {'text'|'integer'|'real'|'decimal'|'boolean'|'date'|'datetime'|'uuid'|'json'|'choice'|'reference'} Kind
  * @typedef {{
  *   name: string, kind: Kind, label: string, required?: boolean, unique?: boolean, indexed?: boolean, default?: any,
- *   help_text?: string, choices?: Choice[], reference?: string|null, reference_table?: string|null, decimal_places?: number|null
+ *   help_text?: string, choices?: Choice[], reference?: string|null, reference_table?: string|null,
+ *   decimal_places?: number|null
  * }} Field a published field, as in `object_metadata.fields`
  * @typedef {{
- *   object_name: string, table_name: string, version: number, label: string, label_plural: string, icon: string, title_field: string,
- *   conflict_policy: string, subtypes: Choice[], statuses: Choice[], fields: Field[], json_schema: Record<string, any>
+ *   object_name: string, table_name: string, version: number, label: string, label_plural: string, icon: string,
+ *   title_field: string, conflict_policy: string, subtypes: Choice[], statuses: Choice[], fields: Field[], 
+ *   json_schema: Record<string, any>
  * }} ObjectType a published object type
- * @typedef {{id: string, version: number, object_name: string, object_type: string, status: string, label: string, layout_json: any}} Layout
+ * @typedef {{
+ *   id: string, version: number, object_name: string, object_type: string, status: string, label: string,
+ *   layout_json: any
+ * }} Layout
  *
  * @typedef {'insert'|'update'|'delete'|'evict'} ChangeOp
  * @typedef {{
@@ -40,8 +45,8 @@
  * }} SyncState position of a replica; cursor 0 and empty texts in a new one
  * @typedef {{size: number, sha256: string}} Part
  * @typedef {{
- *   snapshot: string, channel: string, cursor: number, schema_version: number, state_hash: string, server_epoch: string,
- *   size: number, sha256: string, parts: Part[], tables: Record<string, [number, string]>
+ *   snapshot: string, channel: string, cursor: number, schema_version: number, state_hash: string,
+ *   server_epoch: string, size: number, sha256: string, parts: Part[], tables: Record<string, [number, string]>
  * }} Manifest
  *
  * @typedef {{
@@ -50,7 +55,8 @@
  * }} AccessRule
  * @typedef {{rules: AccessRule[]|null}} Access what the user may see and do; `rules` null: everything
  *
- * @typedef {'closed'|'signed_out'|'offline'|'connecting'|'catching_up'|'upgrading'|'downloading'|'repairing'|'live'|'halted'} Phase
+ * @typedef {'catching_up'|'upgrading'|'downloading'|'repairing'|'live'} OnlinePhase
+ * @typedef {OnlinePhase|'closed'|'signed_out'|'offline'|'connecting'|'halted'} Phase
  * @typedef {{
  *   phase: Phase, online: boolean, progress: number|null, cursor: number, head: number, schema_version: number,
  *   pending: number, conflicts: number, rejected: number, parked: number,
@@ -65,7 +71,8 @@
  *
  * @typedef {'synced'|'pending'|'conflict'|'rejected'|'parked'} RecordState
  * @typedef {{
- *   table: string, where?: Record<string, any>, search?: string, order?: string|string[], limit?: number, offset?: number
+ *   table: string, where?: Record<string, any>, search?: string, order?: string|string[],
+ *   limit?: number, offset?: number
  * }} FindOptions `where`: field → value, list of values, null, or {op: value} with op of = != < <= > >= like
  */
 

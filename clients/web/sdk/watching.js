@@ -8,8 +8,8 @@ import { MoatError } from './errors.js';
  * Read now and after each relevant change. `listener` gets every result that differs from the last. Returns a function
  * that stops it.
  * @param {{
- *   read: () => Promise<any>, onChange: (subscriber: (changed: Changed) => void) => () => void, listener: (rows: any[]) => void,
- *   failed: (error: MoatError) => void
+ *   read: () => Promise<any>, onChange: (subscriber: (changed: Changed) => void) => () => void,
+ *   listener: (rows: any[]) => void, failed: (error: MoatError) => void
  * }} about `read` returns `rows` or `records`, and the `tables` they come from
  * @returns {() => void}
  */

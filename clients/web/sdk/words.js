@@ -26,7 +26,8 @@ export const words = {
   badStatus: (/** @type {number} */ status) => `The server returned status ${status}.`,
   signInForHistory: 'Sign in to see earlier changes.',
   unsentOfAnother: (/** @type {string} */ other) =>
-    `This browser has unsent edits from another ${other}. Sign in with that account to send them, or discard them first.`,
+    `This browser has unsent edits from another ${other}. ` +
+    'Sign in with that account to send them, or discard them first.',
   noServer: 'Enter the server address.',
   belongsToServer: (/** @type {string} */ server) => `This replica already belongs to ${server}.`,
 

@@ -15,7 +15,11 @@ import { words } from './words.js';
 /** @typedef {import('./replica.js').Replica} Replica */
 /** @typedef {import('./overlays.js').Touched} Touched */
 /** @typedef {import('./schema.js').Table} Table */
-/** @typedef {{op: 'insert' | 'update' | 'delete', table: string, id: string, values?: any}} Edit `values` of an update: field → value, or an RFC 6902 patch */
+/**
+ * @typedef {{
+ *   op: 'insert' | 'update' | 'delete', table: string, id: string, values?: any
+ * }} Edit `values` of an update: field → value, or an RFC 6902 patch
+ */
 
 export class Writing {
   /**

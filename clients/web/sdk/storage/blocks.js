@@ -1,7 +1,11 @@
 /** The store below tier 2: blocks of files in IndexedDB, written in transactions that contain whole commits. */
 
 /** @typedef {{size: number, block: number, complete: boolean}} FileMeta */
-/** @typedef {{path: string, size: number, blocks: [number, Uint8Array][], complete: boolean}} Write one file’s part of a transaction */
+/**
+ * @typedef {{
+ *   path: string, size: number, blocks: [number, Uint8Array][], complete: boolean
+ * }} Write one file’s part of a transaction
+ */
 
 /**
  * @template T

@@ -1,4 +1,4 @@
-/** A replica file that is damaged: set aside, never deleted; what can be read of the edits goes on. */
+/** Damaged replica files are set aside, never deleted, and readable edits are kept. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -45,7 +45,7 @@ async function storageWith(name, bytes) {
   return { storage, kept };
 }
 
-test('a file whose schema is readable and whose tables are not gives its edits and its token to the one that takes its place', async () => {
+test('edits and token of a file with damaged tables move to its replacement', async () => {
   const { bytes, metadata, size } = file();
   bytes.fill(0xff, (metadata - 1) * size, metadata * size);
   const { storage, kept } = await storageWith('replica-000004.sqlite3', bytes);
@@ -63,7 +63,7 @@ test('a file whose schema is readable and whose tables are not gives its edits a
   assert.equal(fresh.local('damaged').length, 1);
 });
 
-test('a file that is no database at all costs its edits, and says so', async () => {
+test('a file that is not a database loses its edits and reports it', async () => {
   const bytes = new Uint8Array(40_000).fill(7);
   const { storage, kept } = await storageWith('replica-000001.sqlite3', bytes);
   const { replica } = await openNewest(storage);

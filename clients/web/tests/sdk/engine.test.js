@@ -9,7 +9,7 @@ import { EPOCH } from './support.js';
 const LIMITS = { ops: 3, frame: 100_000 };
 const NEW = { tenant: '', channel: '', cursor: 0, state_hash: '', schema_version: 0, server_epoch: '' };
 
-/** An engine with a clock, whose effects are collected by kind. */
+/** An engine with a clock of its own. */
 function machine({ state = NEW, token = 't', pending = () => [], port = {} } = {}) {
   let now = 0;
   const engine = new Engine({
@@ -73,7 +73,7 @@ function live(options = {}) {
   return { ...it, onLive };
 }
 
-test('it says hello, learns where the chain begins, subscribes and goes live', () => {
+test('the engine sends hello, learns the genesis, subscribes, and goes live', () => {
   const { engine, run, frame } = machine();
   assert.equal(does(run({ on: 'start' }), 'connect').length, 1);
   assert.deepEqual(sent(run({ on: 'open' })), [
@@ -105,7 +105,7 @@ test('it says hello, learns where the chain begins, subscribes and goes live', (
   );
 });
 
-test('without a token it waits for a log-in', () => {
+test('without a token the engine waits for a sign-in', () => {
   const { engine, run } = machine({ token: null });
   assert.deepEqual(run({ on: 'start' }), []);
   assert.equal(engine.phase, 'signed_out');
@@ -113,7 +113,7 @@ test('without a token it waits for a log-in', () => {
   assert.equal(sent(run({ on: 'open' }))[0].device, 'd2');
 });
 
-test('frames that follow are applied, one that does not makes it subscribe again, and the rest of that stream is ignored', () => {
+test('a frame with a gap leads to a new subscribe, and the rest of its stream is ignored', () => {
   const { engine, frame } = live();
   assert.equal(does(frame(changes(10, 12)), 'apply').length, 1);
   const effects = frame(changes(14, 15));
@@ -121,15 +121,15 @@ test('frames that follow are applied, one that does not makes it subscribe again
     sent(effects).map(({ type, cursor }) => [type, cursor]),
     [['subscribe', 12]],
   );
-  assert.deepEqual(frame(changes(12, 13)), [], 'of the stream before');
+  assert.deepEqual(frame(changes(12, 13)), [], 'from the previous stream');
   frame({ type: 'catch_up', mode: 'log', from: 12, to: 15, ref: 99 });
-  assert.deepEqual(frame(changes(12, 13)), [], 'an answer to something else');
+  assert.deepEqual(frame(changes(12, 13)), [], 'a reply to another request');
   frame({ type: 'catch_up', mode: 'log', from: 12, to: 15, ref: sent(effects)[0].ref });
   assert.equal(does(frame(changes(12, 15)), 'apply').length, 1);
   assert.deepEqual([engine.phase, engine.progress], ['catching_up', 1]);
 });
 
-test('a frame of a newer schema waits for its revisions, with all that follows', () => {
+test('a frame of a newer schema and all later frames wait for the revisions', () => {
   const { engine, frame } = live();
   const [ask] = sent(frame(changes(10, 11, { schema_version: 3 })));
   assert.deepEqual([ask.type, ask.from, engine.phase], ['schema', 1, 'upgrading']);
@@ -148,7 +148,7 @@ test('a frame of a newer schema waits for its revisions, with all that follows',
   assert.deepEqual([engine.state.cursor, engine.state.schema_version, engine.phase], [13, 4, 'live']);
 });
 
-test('rows under another schema are upgraded for first, then taken in one step', () => {
+test('rows of a newer schema wait for its revisions and are applied in one step', () => {
   const { engine, frame, run } = machine({ state: AT_10 });
   run({ on: 'start' });
   run({ on: 'open' });
@@ -177,7 +177,7 @@ test('rows under another schema are upgraded for first, then taken in one step',
   assert.deepEqual(
     effects.map((effect) => effect.do),
     ['send'],
-    'it runs with the rows: the log may be what comes after all',
+    'it runs with the rows, because the log may come instead',
   );
   const again = sent(effects)[0];
   assert.deepEqual([again.type, again.schema_version], ['subscribe', 2]);
@@ -208,7 +208,7 @@ test('rows under another schema are upgraded for first, then taken in one step',
   );
 });
 
-test('a snapshot goes on downloading while the connection drops, and is subscribed to once it is there', () => {
+test('a snapshot keeps downloading while offline and is subscribed to once installed', () => {
   const { engine, frame, run } = machine();
   run({ on: 'start' });
   run({ on: 'open' });
@@ -228,7 +228,7 @@ test('a snapshot goes on downloading while the connection drops, and is subscrib
   assert.deepEqual(sent(frame(welcome())).map(({ type, cursor }) => [type, cursor]), [['subscribe', 10]]);
 });
 
-test('a download that fails is tried again later; a snapshot that is gone is asked for anew', () => {
+test('a failed download is retried later; a missing snapshot is requested again at once', () => {
   for (const [code, then] of [['network', 'offline'], ['snapshot_gone', 'catching_up']]) {
     const { engine, frame, run } = machine();
     run({ on: 'start' });
@@ -240,7 +240,7 @@ test('a download that fails is tried again later; a snapshot that is gone is ask
   }
 });
 
-test('ops are pushed when live, one push at a time, and what is left follows the ack', () => {
+test('ops are pushed when live, one push at a time, and the rest after the ack', () => {
   const queue = [1, 2, 3, 4].map((op_id) => ({ op_id, tx: null, wire: { op_id } }));
   const { frame, run, onLive } = live({ pending: (max) => queue.slice(0, max) });
   const [push] = sent(onLive);
@@ -253,13 +253,13 @@ test('ops are pushed when live, one push at a time, and what is left follows the
   assert.deepEqual(
     effects.map((effect) => effect.do),
     ['ack'],
-    'until the replica took it in, the op is pending there: it is not sent twice',
+    'until the replica has processed the ack, the op is not sent again',
   );
   queue.splice(0, 3);
   assert.deepEqual(does(run({ on: 'ops' }), 'send')[0].lines, [{ op_id: 4 }]);
 });
 
-test('a push the server cannot take now waits; one it cannot take at all is narrowed down to the op to blame', () => {
+test('a push waits while the server is busy; one that is rejected is narrowed down to the op at fault', () => {
   let queue = [1, 2, 3].map((op_id) => ({ op_id, tx: null, wire: { op_id } }));
   const { engine, frame, run, onLive } = live({ pending: (max) => queue.slice(0, max) });
   let [{ ref }] = sent(onLive);
@@ -286,18 +286,18 @@ test('a push the server cannot take now waits; one it cannot take at all is narr
   assert.deepEqual(
     does(effects, 'ack')[0].results.map((result) => result.op_id),
     [2],
-    'what the server failed on stays pending',
+    'an op with an internal error stays pending',
   );
   assert.equal(does(effects, 'timer')[0].name, 'push');
 });
 
-test('a device revoked while it pushes keeps its ops', () => {
+test('a device revoked during a push keeps its ops', () => {
   const { engine, frame } = live({ pending: () => [{ op_id: 1, tx: null, wire: {} }] });
   const effects = frame({ type: 'error', code: 'revoked', message: 'm', ref: engine.pushing.inFlight.ref });
   assert.deepEqual([does(effects, 'ack'), engine.phase], [[], 'signed_out']);
 });
 
-test('a lost connection is tried again, later each time, and at once when someone looks', () => {
+test('a lost connection is retried with growing waits, and at once on wake-up', () => {
   const { engine, run } = live();
   const waits = [];
   for (let i = 0; i < 4; i++) {
@@ -310,7 +310,7 @@ test('a lost connection is tried again, later each time, and at once when someon
   assert.equal(does(run({ on: 'wake' }), 'connect').length, 1);
 });
 
-test('a device that wakes up asks for a sign of life, and connects anew at once when none comes', () => {
+test('a device that wakes up pings the server and reconnects at once without a reply', () => {
   const { engine, run, frame, pass } = live();
   pass(1_000);
   let effects = run({ on: 'wake' });
@@ -318,7 +318,7 @@ test('a device that wakes up asks for a sign of life, and connects anew at once 
     [sent(effects).map(({ type }) => type), does(effects, 'timer')[0].name, engine.phase],
     [['ping'], 'wake', 'live'],
   );
-  assert.deepEqual(run({ on: 'wake' }), [], 'it asks once');
+  assert.deepEqual(run({ on: 'wake' }), [], 'only one ping');
   pass(100);
   frame({ type: 'pong', ref: sent(effects)[0].ref });
   assert.deepEqual([run({ on: 'timer', name: 'wake' }), engine.phase], [[], 'live']);
@@ -332,7 +332,7 @@ test('a device that wakes up asks for a sign of life, and connects anew at once 
   );
 });
 
-test('after a long sleep nothing is asked: the socket is dead, whatever it says itself', () => {
+test('after a long sleep the socket is replaced without a ping', () => {
   const { engine, run, pass } = live();
   pass(60_000);
   assert.deepEqual([does(run({ on: 'wake' }), 'connect').length, engine.phase], [1, 'connecting']);
@@ -342,13 +342,13 @@ test('after a long sleep nothing is asked: the socket is dead, whatever it says 
   assert.deepEqual([does(run({ on: 'wake' }), 'connect').length, engine.phase], [1, 'connecting']);
 });
 
-test('waking signs nobody in', () => {
+test('waking up does not sign in', () => {
   const { engine, run, frame } = live();
   frame({ type: 'error', code: 'revoked', message: 'gone' });
   assert.deepEqual([run({ on: 'wake' }), engine.phase], [[], 'signed_out']);
 });
 
-test('bye is obeyed, silence is noticed', () => {
+test('`bye` closes the connection, and so does silence', () => {
   const { frame, engine } = live();
   const effects = frame({ type: 'bye', reason: 'drain', retry_after: 5 });
   assert.ok(does(effects, 'timer')[0].ms >= 5000);
@@ -362,7 +362,7 @@ test('bye is obeyed, silence is noticed', () => {
   assert.deepEqual(sent(live().frame({ type: 'ping', ref: 4 })), [{ type: 'pong', ref: 4, cursor: 10 }]);
 });
 
-test('a revoked token, another server life and another tenant stop it with a reason; pending work is not touched', () => {
+test('a revoked token, another server epoch, or another tenant stops the engine with a reason', () => {
   for (const [message, phase, code] of [
     [{ type: 'error', code: 'revoked', message: 'gone' }, 'signed_out', 'revoked'],
     [{ type: 'error', code: 'bad_token', message: '' }, 'signed_out', 'bad_token'],
@@ -388,7 +388,7 @@ test('a revoked token, another server life and another tenant stop it with a rea
   assert.equal(revoked.engine.phase, 'signed_out');
 });
 
-test('starting over resets and begins at nothing', () => {
+test('starting over resets the replica and connects at cursor 0', () => {
   const { engine, run } = live();
   assert.deepEqual(
     run({ on: 'start_over' })
@@ -399,7 +399,7 @@ test('starting over resets and begins at nothing', () => {
   assert.equal(engine.state.cursor, 0);
 });
 
-test('a step that fails is asked for again, then repaired, then left to a new connection', () => {
+test('a failed step is requested again, then repaired, then left to a new connection', () => {
   const { engine, frame, run } = live();
   frame(changes(10, 11));
   const fail = () => run({ on: 'failed', code: 'chain', message: 'm', state: AT_10 });
@@ -432,11 +432,11 @@ test('a step that fails is asked for again, then repaired, then left to a new co
     frame({ type: 'live', cursor: 11, state_hash: 'h11' });
     waits.push(does(fail(), 'timer').find(({ name }) => name === 'retry').ms);
   }
-  assert.ok(waits[2] > waits[0], 'what fails again and again waits longer each time');
+  assert.ok(waits[2] > waits[0], 'repeated failures wait longer each time');
   assert.equal(engine.problem.code, 'chain');
 });
 
-test('a server that asks for a repair gets its schema run first', () => {
+test('a repair requested by the server upgrades the schema first', () => {
   const { frame, run } = machine({ state: AT_10 });
   run({ on: 'start' });
   run({ on: 'open' });
@@ -449,7 +449,7 @@ test('a server that asks for a repair gets its schema run first', () => {
   );
 });
 
-test('a frame that is not what the protocol says costs the connection, not the machine', () => {
+test('a malformed frame drops the connection but does not break the engine', () => {
   for (const frame_ of [
     { type: 'schema', ref: 1 },
     { type: 'ack', ref: 1 },
@@ -498,7 +498,7 @@ const answer = (truth, message, state) => {
   return [{ type: 'verify', ...state, tables: { jobs: sum([null, null]) }, ref: message.ref }, []];
 };
 
-test('a replica that differs is repaired by bisection, without a wipe, and goes on where the first answer stood', () => {
+test('a replica that differs is repaired by bisection and continues at the cursor of the first reply', () => {
   const ids = Array.from({ length: 5000 }, (_, i) => `j${String(i).padStart(5, '0')}`);
   const truth = Object.fromEntries(ids.map((id) => [id, 1]));
   const mine = { ...truth };
@@ -551,7 +551,7 @@ test('a replica that differs is repaired by bisection, without a wipe, and goes 
   );
 });
 
-test('a replica in order is found so without a pause', () => {
+test('verifying an intact replica does not pause the stream', () => {
   const { engine, frame, run } = live({ port: { tables: () => ['jobs'], digest: () => [0, ''] } });
   const [verify] = sent(run({ on: 'verify' }));
   assert.equal(does(frame(changes(10, 11)), 'apply').length, 1);
@@ -562,7 +562,7 @@ test('a replica in order is found so without a pause', () => {
   assert.deepEqual([verified.repaired, engine.phase], [0, 'live']);
 });
 
-test('revisions that came for rows wait for their place in the log when the log comes instead', () => {
+test('revisions fetched for rows wait for their place in the log if the log comes instead', () => {
   const { engine, frame } = live();
   const [ask] = sent(frame({ type: 'error', code: 'schema_behind', message: '' }));
   const [{ ref, schema_version }] = sent(
@@ -576,7 +576,7 @@ test('revisions that came for rows wait for their place in the log when the log 
   assert.deepEqual(applied.map((effect) => effect.frame.revisions.length), [0, 1]);
 });
 
-test('rights that changed: it connects again at once, says which channel it holds, and takes the snapshot of the new one', () => {
+test('changed rights reconnect at once and lead to a snapshot of the new channel', () => {
   const { engine, frame, run } = live();
   const closing = frame({ type: 'error', code: 'access_changed', message: 'Your rights changed.' });
   assert.deepEqual([engine.phase, engine.problem, does(closing, 'disconnect').length], ['offline', null, 1]);
@@ -590,7 +590,7 @@ test('rights that changed: it connects again at once, says which channel it hold
     does(frame({ type: 'catch_up', mode: 'snapshot', manifest, ref: subscribe.ref }), 'install').length,
     1,
   );
-  assert.deepEqual(sent(run({ on: 'ops' })), [], 'nothing is pushed before the replica knows its channel');
+  assert.deepEqual(sent(run({ on: 'ops' })), [], 'nothing is pushed before the new channel is installed');
   const [again] = sent(run({ on: 'installed', state: { ...AT_10, channel: 'k7', cursor: 14, state_hash: 'h14' } }));
   assert.deepEqual([again.channel, again.cursor], ['k7', 14]);
   frame({ type: 'catch_up', mode: 'log', from: 14, to: 14, ref: again.ref });
@@ -598,13 +598,13 @@ test('rights that changed: it connects again at once, says which channel it hold
   assert.deepEqual([engine.phase, engine.state.channel], ['live', 'k7']);
 });
 
-test('a bare 4406 is no more than a reason to connect again', () => {
+test('close code 4406 without an error only reconnects', () => {
   const { engine, run } = live();
   const effects = run({ on: 'close', code: 4406, reason: '' });
   assert.deepEqual([engine.phase, engine.problem, does(effects, 'timer').at(-1).name], ['offline', null, 'retry']);
 });
 
-test('a live that stands at our cursor with another hash begins a repair', () => {
+test('`live` at the same cursor with another hash starts a repair', () => {
   const { engine, frame, run } = machine({ state: AT_10 });
   run({ on: 'start' });
   run({ on: 'open' });
@@ -617,7 +617,7 @@ test('a live that stands at our cursor with another hash begins a repair', () =>
   assert.equal(engine.phase, 'repairing');
 });
 
-test('what a repair cannot carry is said once, and left to a person', () => {
+test('a repair that is too large stops and is left to the user', () => {
   const { engine, frame, run } = machine({ state: AT_10 });
   run({ on: 'start' });
   run({ on: 'open' });
@@ -628,7 +628,7 @@ test('what a repair cannot carry is said once, and left to a person', () => {
   assert.deepEqual([engine.phase, engine.problem.code], ['halted', 'diverged']);
 });
 
-test('close codes that end it for good do so without the error before them', () => {
+test('final close codes end the connection even without an error frame', () => {
   for (const [code, problem, phase] of [
     [4401, 'bad_token', 'signed_out'],
     [4403, 'forbidden', 'signed_out'],
@@ -641,7 +641,7 @@ test('close codes that end it for good do so without the error before them', () 
   }
 });
 
-test('no more ranges are asked about at once than the server takes', () => {
+test('a verify message has no more ranges than the server accepts', () => {
   const port = { tables: () => ['jobs'], digest: () => [0, ''], cuts: () => [] };
   const { frame, run } = machine({ state: AT_10, port });
   run({ on: 'start' });

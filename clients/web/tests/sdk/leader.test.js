@@ -1,4 +1,4 @@
-/** The leader with a server of its own: what is left of a person who logs out, and edits whose answer, or whose storage, failed. */
+/** The leader against a fake server: what remains after a sign-out, and edits whose reply or storage failed. */
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -15,7 +15,7 @@ const pause = (ms = 40) => new Promise((resolve) => setTimeout(resolve, ms));
 const opened = [];
 after(() => Promise.all(opened.map((each) => each.close())));
 
-/** A leader and a server that has one job; `onPush` answers pushes, and `mute` makes the server say nothing at all. */
+/** A leader, and a server with one job. `onPush` handles pushes; `mute` keeps the server silent. */
 async function world({
   storage = memoryStorage(sqlite3),
   parts = memoryParts(),
@@ -105,7 +105,7 @@ const titles = async (leader) => (await leader.call('find', [{ table: 'jobs' }])
 const insert = (id) => [[{ op: 'insert', table: 'jobs', id, values: { title: 'New' } }], null];
 const update = [[{ op: 'update', table: 'jobs', id: 'j1', values: { title: 'Oops' } }], null];
 
-test('who logs in after somebody else sees nothing of theirs, also before the server has said anything', async () => {
+test('a user never sees the previous user’s data, even before the server replies', async () => {
   const { leader, server } = await world();
   await leader.call('login', [as('tom')]);
   await live(leader);
@@ -122,7 +122,7 @@ test('who logs in after somebody else sees nothing of theirs, also before the se
   server.mute = false;
 });
 
-test('who logs in again as before finds everything there', async () => {
+test('a user who signs in again finds their data', async () => {
   const { leader, server } = await world();
   await leader.call('login', [as('tom')]);
   await live(leader);
@@ -133,7 +133,7 @@ test('who logs in again as before finds everything there', async () => {
   server.mute = false;
 });
 
-test('removing the data removes it from the file and the parts of a download too', async () => {
+test('removing the data also removes it from the file and from downloaded parts', async () => {
   const parts = memoryParts();
   const { leader } = await world({ parts });
   await leader.call('login', [as('tom')]);
@@ -146,7 +146,7 @@ test('removing the data removes it from the file and the parts of a download too
   assert.equal(await parts.get('abc'), null);
 });
 
-test('an edit whose answer was lost is not taken back as if nobody had it', async () => {
+test('an edit whose reply was lost cannot be discarded', async () => {
   let lose = true;
   const { leader, server } = await world({ onPush: (socket, { ref }, ops, log) => {
     if (lose) {
@@ -166,7 +166,7 @@ test('an edit whose answer was lost is not taken back as if nobody had it', asyn
   assert.equal(server.pushes.length, 1);
   assert.notEqual(leader.status().phase, 'live');
   await assert.rejects(leader.call('discard', [op]), (error) => error.code === 'sending');
-  assert.deepEqual(leader.replica.local('unanswered'), [op], 'a restart knows it too');
+  assert.deepEqual(leader.replica.local('unanswered'), [op], 'a restart knows about it');
   leader.event({ on: 'wake' });
   await live(leader);
   assert.deepEqual(await titles(leader), ['Oops']);
@@ -181,7 +181,7 @@ test('an edit whose answer was lost is not taken back as if nobody had it', asyn
   assert.deepEqual(await titles(leader), ['Oops']);
 });
 
-test('an edit that could not be stored is not there, and not sent: done again it is there once', async () => {
+test('an edit that could not be stored is neither shown nor sent; repeating it adds it once', async () => {
   const storage = memoryStorage(sqlite3), { flush } = storage;
   let full = false;
   storage.flush = async () => {
@@ -200,10 +200,13 @@ test('an edit that could not be stored is not there, and not sent: done again it
   assert.deepEqual([(await titles(leader)).sort(), server.pushes.map(({ id }) => id)], [['New', SECRET], ['n3']]);
 });
 
-test('what waits is sent when there is room again', async () => {
+test('pending ops are sent when storage is available again', async () => {
   const storage = memoryStorage(sqlite3), { flush } = storage;
   let full = false;
-  storage.flush = async () => { if (full) throw Object.assign(new Error('no room'), { code: 'storage_failed' }); return flush(); };
+  storage.flush = async () => {
+    if (full) throw Object.assign(new Error('no room'), { code: 'storage_failed' });
+    return flush();
+  };
   const { leader, server } = await world({
     storage,
     onPush: (socket, { ref }, ops) =>
@@ -228,7 +231,7 @@ test('what waits is sent when there is room again', async () => {
   assert.equal(server.pushes.length, 2);
 });
 
-test('a replica in OPFS is not left behind because one start went wrong', async () => {
+test('a replica in OPFS is not abandoned because one start failed', async () => {
   const failing = {
     ...sqlite3,
     installOpfsSAHPoolVfs: async () => {

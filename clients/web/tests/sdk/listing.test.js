@@ -1,4 +1,4 @@
-/** Long lists: in every order, whatever changes under them, they are what one query over the live view would give. */
+/** Long lists equal a query on the live view, in every order and after every change. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -26,7 +26,7 @@ const RULES = {
   urgent: 'CASE urgent WHEN 1 THEN 0 ELSE 1 END',
 };
 
-/** A replica of 3000 jobs with its lists, and what they say. */
+/** A replica of 3000 jobs with its lists and their messages. */
 function world(hear = () => {}) {
   const { log, replica } = fieldService();
   for (let i = 0; i < 3000; i++) {
@@ -46,14 +46,14 @@ function world(hear = () => {}) {
 
 const until = async (condition) => {
   for (let i = 0; !condition(); i++) {
-    assert.ok(i < 2000, 'it never came');
+    assert.ok(i < 2000, 'it never happened');
     await new Promise((resolve) => { setTimeout(resolve, 2); });
   }
 };
 const idle = async ({ news }, list) => until(() => news.findLast((each) => each.list === list)?.complete);
 const ids = ({ lists }, list, from = 0, count = 9999) => lists.rows(list, 1, from, count).map((row) => row && row.id);
 
-/** The list holds the same records as the live view, each in a place its value allows. */
+/** Assert that a list has the records of the live view, in an order their values allow. */
 function assertOrdered(it, list, rule, where = '1') {
   const column = rule.replace(/ (DESC|ASC|NULLS LAST)/g, '');
   const expected = it.replica.sql.query(`SELECT id, ${column} FROM jobs WHERE ${where} ORDER BY ${rule}`).rows;
@@ -63,7 +63,7 @@ function assertOrdered(it, list, rule, where = '1') {
   assert.deepEqual(shown.map((id) => values.get(id)), expected.map(([, value]) => value), rule);
 }
 
-test('a list in any order, with and without a condition, is what a query gives', async () => {
+test('a list equals a query in any order, with and without a condition', async () => {
   const it = world();
   for (const [name, order] of Object.entries(SORTS)) {
     it.lists.open(name, { table: 'jobs', order, select: { sql: 'r.id, r.title' } }, 1);
@@ -81,7 +81,7 @@ test('a list in any order, with and without a condition, is what a query gives',
   it.lists.stop();
 });
 
-test('changes by others, pending edits and their confirmation move rows where they belong, without a new scan', async () => {
+test('changes, pending edits, and confirmations move rows to their places without a new scan', async () => {
   const it = world();
   const { log, replica } = it;
   for (const [name, order] of Object.entries(SORTS))
@@ -138,7 +138,7 @@ test('changes by others, pending edits and their confirmation move rows where th
   it.lists.stop();
 });
 
-test('an edit that leaves a row’s value alone leaves the row where it is', async () => {
+test('an edit that keeps a row’s value keeps its place', async () => {
   const it = world();
   it.lists.open('l', { table: 'jobs', order: { sql: '"urgent"' }, select: { sql: 'r.id' } }, 1);
   await idle(it, 'l');
@@ -155,7 +155,7 @@ test('an edit that leaves a row’s value alone leaves the row where it is', asy
   it.lists.stop();
 });
 
-test('a newer list gives the older up, a table that goes and comes is told, a stranger’s SQL is refused', async () => {
+test('a newer list replaces the older, a retired table is reported, forbidden SQL is rejected', async () => {
   const it = world();
   it.lists.open('l', { table: 'jobs', where: { sql: '"title" LIKE ?', params: ['%o%'] } }, 1);
   const before = it.news.length;
@@ -181,7 +181,7 @@ test('a newer list gives the older up, a table that goes and comes is told, a st
   it.lists.stop();
 });
 
-/** A tab: its lists ask the leader's, and hear what those say for as long as it lives. */
+/** A tab whose lists use the leader’s. While `lives` is false, it gets no messages. */
 function tabOf(it) {
   const methods = { listOpen: 'open', listRows: 'rows', listClose: 'close' };
   const tab = { lives: true, opened: 0, news: [], lists: new Map() };
@@ -198,7 +198,7 @@ function tabOf(it) {
   return tab;
 }
 
-test('lists of tabs that died make room, those of living ones stay however many there are, and one that slept opens its list again', async (t) => {
+test('lists of dead tabs are closed, those of live tabs stay, and a tab that slept opens its list again', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const turn = () =>
     new Promise((resolve) => {
@@ -224,11 +224,11 @@ test('lists of tabs that died make room, those of living ones stay however many 
   await turn();
   t.mock.timers.tick(6000);
   await turn();
-  assert.deepEqual([quiet.opened, other.opened], [1, 14], 'living lists do not drive each other out');
+  assert.deepEqual([quiet.opened, other.opened], [1, 14], 'live lists do not close each other');
   quiet.news.length = 0;
   it.log.add('jobs', 'k0010', 'update', 2, [{ op: 'replace', path: '/title', value: 'X' }]);
   it.apply(it.replica.applyChanges(it.log.frame()));
-  assert.equal(quiet.news.length, 1, 'and each hears of changes');
+  assert.equal(quiet.news.length, 1, 'each list gets updates');
 
   quiet.lives = false; // it sleeps
   other.open({ table: 'jobs' });
@@ -249,7 +249,7 @@ test('lists of tabs that died make room, those of living ones stay however many 
   it.lists.stop();
 });
 
-test('a refused write under a scan does not stop the list, what it has shown stays, and a closed one stays closed', async (t) => {
+test('a rejected write during a scan neither stops nor shrinks a list, and a closed list stays closed', async (t) => {
   const asked = [];
   const it = world(({ count }) => {
     if (count > 1000 && asked.length < 2) refused(count);
@@ -278,7 +278,7 @@ test('a refused write under a scan does not stop the list, what it has shown sta
   assert.deepEqual(
     counts,
     [...counts].sort((a, b) => a - b),
-    'it never shrank',
+    'the count never decreases',
   );
 
   it.lists.open('closed', { table: 'jobs', order: SORTS.title }, 1);
@@ -291,7 +291,7 @@ test('a refused write under a scan does not stop the list, what it has shown sta
   assert.equal(it.news.length, heard);
 });
 
-test('in the order of an index a change finds its place whatever the alphabet', async () => {
+test('in index order a change finds its place in any alphabet', async () => {
   const it = world();
   const titles = [
     '\uff21',
@@ -323,7 +323,7 @@ test('in the order of an index a change finds its place whatever the alphabet', 
   it.lists.stop();
 });
 
-test('sorting is stable, numbers come before texts and nothing comes last either way', () => {
+test('sorting is stable, numbers come before text, and null comes last in both directions', () => {
   const sorter = new Sorter();
   const values = ['b', null, 2, 'A', 'a', 1, null, 10, 'B'];
   values.forEach((value, key) => sorter.add(key, value));

@@ -1,4 +1,4 @@
-/** Which server a replica belongs to: named at log-in, remembered in the replica, never left with unsent edits behind. */
+/** The server of a replica: given at sign-in, stored in the replica, kept while edits are unsent. */
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -14,7 +14,7 @@ const TOM = { tenant: 'acme', user: 'tom', password: 'secret' };
 const opened = [];
 after(() => Promise.all(opened.map((each) => each.close())));
 
-/** A leader whose requests and sockets are written down; every server knows tom. */
+/** A leader whose requests and sockets are recorded. Every server knows tom. */
 async function leader(server = '') {
   const asked = [], sockets = [], bodies = [];
   class WebSocket {
@@ -44,11 +44,11 @@ async function leader(server = '') {
   return { leader: it, asked, sockets, bodies };
 }
 
-/** What follows from a request has happened. */
+/** Wait for the effects of a request. */
 const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
 const code = (wanted) => (error) => error.code === wanted;
 
-test('an address is https, or http on this very machine; what was copied with it is cut off', () => {
+test('an address is https, or http on this machine; paths and spaces are cut off', () => {
   for (const [typed, origin] of [
     ['moat.example', 'https://moat.example'],
     [' https://Moat.Example:8443/app/#/o/jobs ', 'https://moat.example:8443'],
@@ -74,7 +74,7 @@ test('an address is https, or http on this very machine; what was copied with it
   }
 });
 
-test('an app that was told no server asks for one at log-in, and remembers it in the replica', async () => {
+test('an app without a server needs one to sign in and remembers it in the replica', async () => {
   const { leader: first, asked, sockets } = await leader();
   assert.deepEqual([first.status().phase, first.status().server, sockets], ['signed_out', '', []]);
   await assert.rejects(first.call('login', [TOM]), code('bad_server'));
@@ -87,7 +87,7 @@ test('an app that was told no server asks for one at log-in, and remembers it in
     [['https://moat.example/api/login'], ['wss://moat.example/ws/sync'], 'https://moat.example'],
   );
   assert.equal(first.replica.local('server'), 'https://moat.example');
-  // The next start reads the same replica.
+  // The next start opens the same replica.
   sockets.length = 0;
   const again = new Leader(first.options, first.replica, 'r');
   await settled();
@@ -97,7 +97,7 @@ test('an app that was told no server asks for one at log-in, and remembers it in
   await first.close();
 });
 
-test('another server gets nothing of the data of the first, and unsent edits stay with theirs', async () => {
+test('another server gets no data of the first, and unsent edits prevent signing in to it', async () => {
   const { leader: it, asked, sockets } = await leader();
   await it.call('login', [{ ...TOM, server: 'https://one.example' }]);
   it.replica.adopt({ tenant: 'acme', channel: 'full', server_epoch: 'e'.repeat(32), state_hash: 'h', cursor: 7 });
@@ -135,7 +135,7 @@ test('another server gets nothing of the data of the first, and unsent edits sta
   await it.close();
 });
 
-test('a page that comes from a server keeps to it', async () => {
+test('a page served by a server signs in to that server only', async () => {
   const { leader: it, asked } = await leader('https://moat.example');
   await assert.rejects(it.call('login', [{ ...TOM, server: 'https://two.example' }]), code('bad_server'));
   await it.call('login', [TOM]);
@@ -143,7 +143,7 @@ test('a page that comes from a server keeps to it', async () => {
   await it.close();
 });
 
-test('who logs in again says which device it was and how far its edits are numbered; not to another server', async () => {
+test('signing in again sends the previous device and its last op_id, but not to another server', async () => {
   const { leader: it, bodies } = await leader();
   await it.call('login', [{ ...TOM, server: 'moat.example' }]);
   it.replica.setLocal('last_op_id', 1700000000042);

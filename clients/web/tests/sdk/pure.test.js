@@ -18,7 +18,7 @@ import { JOB, field } from './support.js';
 
 const hash = (data) => createHash('sha256').update(data).digest();
 
-test('sha256 equals the platform’s, whole and in pieces, around every block border', () => {
+test('sha256 equals the platform’s, whole and in parts, around every block boundary', () => {
   for (const length of [0, 1, 3, 54, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 129, 1000, 70_001]) {
     const data = Uint8Array.from({ length }, (_, i) => (i * 7 + length) & 255);
     assert.equal(toHex(sha256(data)), hash(data).toString('hex'));
@@ -40,7 +40,7 @@ test('the chain is sha256(sha256(line) + state), from a genesis', () => {
   assert.equal(fold(state, []), state);
 });
 
-test('a digest sums the first 8 bytes modulo 2^64, whatever the order', () => {
+test('a digest sums the first 8 bytes modulo 2^64 in any order', () => {
   const records = Array.from({ length: 50 }, (_, i) => [`id-${i}-é`, i * 1000 + 1]);
   let expected = 0n;
   for (const [id, version] of records)
@@ -53,7 +53,7 @@ test('a digest sums the first 8 bytes modulo 2^64, whatever the order', () => {
   assert.equal(new Digest().hex, '0'.repeat(16));
 });
 
-test('canonical JSON sorts keys by UTF-16, writes numbers as ECMAScript does and refuses lone surrogates', () => {
+test('canonical JSON sorts keys by UTF-16, writes numbers as ECMAScript does, and rejects lone surrogates', () => {
   assert.equal(
     canonical({ b: [1, 1e21, 0.1, -0, true, null], a: '\u20ac"\\\n', '\ud83d\ude00': 1, '\ufb33': 2 }),
     '{"a":"€\\"\\\\\\n","b":[1,1e+21,0.1,0,true,null],"😀":1,"\ufb33":2}',
@@ -103,7 +103,7 @@ test('a patch sets fields at the first level and is strict inside json', () => {
   }
 });
 
-test('a diff names what changed inside an object, and replaces lists whole', () => {
+test('a diff names changes inside an object and replaces whole lists', () => {
   assert.deepEqual(diff({ a: 1, b: 2 }, { a: 1, b: 3, c: null }), [{ op: 'replace', path: '/b', value: 3 }]);
   assert.deepEqual(diff({ attrs: { k: 1, z: 1, gone: 1 } }, { attrs: { k: 2, 'n/w': 1 } }), [
     { op: 'remove', path: '/attrs/gone' },
@@ -117,7 +117,7 @@ test('a diff names what changed inside an object, and replaces lists whole', () 
   assert.deepEqual(diff({ attrs: null }, { attrs: { a: 1 } }), [{ op: 'replace', path: '/attrs', value: { a: 1 } }]);
 });
 
-test('values are taken in looser spellings where nothing is lost, and refused where something would be', () => {
+test('values are accepted in looser spellings unless something would be lost', () => {
   const decimal = field('p', 'decimal');
   assert.deepEqual(
     [1, '1.5', '-0.00', '007.1', -3.25, '1.25e1', '125e-1', 1e-7 * 1e7].map((value) => clean(decimal, value)),
@@ -152,7 +152,7 @@ test('values are taken in looser spellings where nothing is lost, and refused wh
   assert.equal(clean(field('x', 'text'), null), null);
 });
 
-test('what SQLite stores comes back as the wire value', () => {
+test('stored values come back as wire values', () => {
   for (const [kind, wire, cell] of [
     ['boolean', true, 1],
     ['json', { b: 1, a: [1] }, '{"a":[1],"b":1}'],
@@ -168,12 +168,13 @@ test('what SQLite stores comes back as the wire value', () => {
   assert.equal(fromCell(field('b', 'boolean'), null), null);
 });
 
-test('DDL is what the replica page of the spec says', () => {
+test('DDL matches docs/spec/replica.md', () => {
   const [table, ...indexes] = createTableSql(JOB.table_name, JOB.fields);
   assert.equal(
     table,
-    'CREATE TABLE "jobs" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "object_type" TEXT, "status" TEXT, "title" TEXT, ' +
-      `"price" NUMERIC DEFAULT '0.00', "hours" REAL, "count" INTEGER, "urgent" INTEGER, "due" TEXT, "attrs" TEXT, "customer" TEXT)`,
+    'CREATE TABLE "jobs" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "object_type" TEXT, ' +
+      `"status" TEXT, "title" TEXT, "price" NUMERIC DEFAULT '0.00', "hours" REAL, "count" INTEGER, "urgent" INTEGER, ` +
+      '"due" TEXT, "attrs" TEXT, "customer" TEXT)',
   );
   assert.deepEqual(indexes, [
     'CREATE INDEX "ix_jobs__title" ON "jobs" ("title")',
@@ -197,7 +198,7 @@ test('DDL is what the replica page of the spec says', () => {
   assert.throws(() => commandSql({ command: 'exec', table: 'jobs' }), { code: 'unknown_command' });
 });
 
-test('frames keep their data lines as they came', () => {
+test('frames keep their data lines unchanged', () => {
   const text = '{"type":"changes","from":1}\n{"cursor": 2 , "x":"\\u00e9"}\n{}';
   assert.deepEqual(parseFrame(text), {
     envelope: { type: 'changes', from: 1 },
@@ -216,17 +217,17 @@ test('frames keep their data lines as they came', () => {
   assert.throws(() => parseBinary(new ArrayBuffer(2)), { code: 'malformed' });
 });
 
-test('ranges are cut without a gap, also where this side has nothing to cut at', () => {
+test('ranges are cut without a gap, even without own records to cut at', () => {
   assert.deepEqual(split([null, 'z'], ['b', 'm']), [[null, 'b'], ['b\u0001', 'm'], ['m\u0001', 'z']]);
   assert.ok(guesses([null, null]).length > 10);
   const inside = guesses(['job-1\u0001', 'job-2']);
   assert.ok(inside.length > 10 && inside.every((cut) => cut > 'job-1\u0001' && cut < 'job-2'));
-  // Going on cutting ends at single ids.
+  // Repeated cutting ends at single IDs.
   let range = ['job-1\u0001', 'job-2'];
   for (let i = 0; i < 200 && guesses(range).length; i++) range = split(range, guesses(range))[1];
 });
 
-test('waiting grows, has jitter and obeys the server', () => {
+test('waits grow, have jitter, and follow the server’s request', () => {
   assert.equal(backoff(0, () => 0), 250);
   assert.equal(backoff(0, () => 1), 500);
   assert.equal(backoff(50, () => 1), 30_000);
@@ -234,7 +235,7 @@ test('waiting grows, has jitter and obeys the server', () => {
   assert.ok(backoff(0, () => 1, 4e9) <= 4_500_000, 'a timer of over 24 days would fire at once');
 });
 
-test('ids sort by the time they were made', () => {
+test('IDs sort by time', () => {
   const ids = [1, 1e12, Date.now(), 2 ** 45].map((time) => uuid7(time));
   assert.deepEqual([...ids].sort(), ids);
   assert.match(ids[2], /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);

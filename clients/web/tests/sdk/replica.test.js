@@ -1,4 +1,4 @@
-/** The replica on real SQLite: what the server sends, what the user does, and what plain SQL sees of both. */
+/** The replica on real SQLite: changes of the server, edits of the user, and what SQL sees of both. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -29,7 +29,7 @@ const titles = (replica) =>
 const ack = (replica, ...results) =>
   replica.change((touched) => replica.overlays.acknowledge(results, replica.state.cursor, touched));
 
-test('inserts, updates, nested patches, deletes and evictions end in the rows the server has', () => {
+test('inserts, updates, nested patches, deletes, and evictions produce the server’s rows', () => {
   const { log, replica } = fieldService();
   assert.deepEqual(reading.get(replica, 'jobs', 'j1'), {
     id: 'j1',
@@ -74,12 +74,12 @@ test('inserts, updates, nested patches, deletes and evictions end in the rows th
   assert.deepEqual([replica.state.cursor, replica.state.state_hash], [log.cursor, log.state_hash]);
 });
 
-test('a missing key of an insert is null, not the column’s default', () => {
+test('a key missing in an insert is null, not the column’s default', () => {
   const { replica } = fieldService();
   assert.equal(reading.get(replica, 'jobs', 'j2').price, null);
 });
 
-test('a frame that does not begin at the cursor, or whose lines were touched, changes nothing', () => {
+test('a frame with a gap or with altered lines changes nothing', () => {
   const { log, replica } = fieldService();
   log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/title', value: 'X' }]);
   const frame = log.frame();
@@ -95,7 +95,7 @@ test('a frame that does not begin at the cursor, or whose lines were touched, ch
   assert.deepEqual(titles(replica), ['j1:X', 'j2:Roof']);
 });
 
-test('lines that a repaired record holds already are passed over', () => {
+test('lines that a repaired record already includes are skipped', () => {
   const { log, replica } = fieldService();
   const columns = ['id', 'version', 'object_type', 'status', ...JOB.fields.map((each) => each.name)];
   const row = (id, version, title) => JSON.stringify([id, version, 'repair', 'open', title, ...Array(7).fill(null)]);
@@ -120,7 +120,7 @@ test('lines that a repaired record holds already are passed over', () => {
   assert.throws(() => replica.applyChanges(log.frame()), { code: 'diverged' });
 });
 
-test('a record that leaves takes nothing of its pending edit: the op keeps what the record last held, also when it is refused', () => {
+test('the op of an evicted record keeps the record’s last values, even when it is rejected', () => {
   const { log, replica } = fieldService();
   const [edit] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   log.add('jobs', 'j1', 'evict', 2, null);
@@ -135,7 +135,7 @@ test('a record that leaves takes nothing of its pending edit: the op keeps what 
   );
 });
 
-test('a pending edit shows in plain SQL at once, the base row beside it, and goes with its own change in one step', () => {
+test('a pending edit shows in SQL at once and is dropped together with its own change', () => {
   const { log, replica } = fieldService();
   beDevices(replica, 'd1');
   const [opId] = write(replica, {
@@ -149,7 +149,7 @@ test('a pending edit shows in plain SQL at once, the base row beside it, and goe
   assert.deepEqual(reading.states(replica, 'jobs'), { j1: 'pending' });
   ack(replica, { op_id: opId, status: 'applied', version: 2, cursor: log.cursor + 1 });
   assert.equal(replica.overlays.get(opId).state, 'acked');
-  assert.deepEqual(titles(replica), ['j1:Mine', 'j2:Roof'], 'an accepted edit stays visible until its change comes');
+  assert.deepEqual(titles(replica), ['j1:Mine', 'j2:Roof'], 'an accepted edit stays visible until its change arrives');
   log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/title', value: 'Mine' }], { device: 'd1', op_id: opId });
   replica.applyChanges(log.frame());
   assert.deepEqual(replica.overlays.list(), []);
@@ -157,7 +157,7 @@ test('a pending edit shows in plain SQL at once, the base row beside it, and goe
   assert.equal(replica.sql.value('SELECT count(*) FROM main."_patched_jobs"'), 0);
 });
 
-test('an op whose ack was lost is known by its line, under whichever device sent it', () => {
+test('an op whose ack was lost is recognized by its change line, under any device of this replica', () => {
   const { log, replica } = fieldService();
   beDevices(replica, 'old', 'new');
   const [opId] = write(replica, { op: 'delete', table: 'jobs', id: 'j2' });
@@ -169,7 +169,7 @@ test('an op whose ack was lost is known by its line, under whichever device sent
   assert.deepEqual(titles(replica), ['j1:Boiler']);
 });
 
-test('an ack at or behind the cursor drops the overlay at once; a cursor reached by other lines too', () => {
+test('an overlay is dropped as soon as the cursor reaches its ack', () => {
   const { log, replica } = fieldService();
   const [first] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'A' } });
   ack(replica, { op_id: first, status: 'duplicate', cursor: replica.state.cursor });
@@ -184,7 +184,7 @@ test('an ack at or behind the cursor drops the overlay at once; a cursor reached
   assert.deepEqual(replica.overlays.list(), []);
 });
 
-test('others’ changes to a record with pending edits show through', () => {
+test('changes by others show on a record with pending edits', () => {
   const { log, replica } = fieldService();
   write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   log.add('jobs', 'j1', 'update', 2, [{ op: 'replace', path: '/status', value: 'done' }]);
@@ -193,7 +193,7 @@ test('others’ changes to a record with pending edits show through', () => {
   assert.deepEqual([seen.title, seen.status, seen.version], ['Mine', 'done', 2]);
 });
 
-test('inserts take defaults, first subtype and status; a transaction sees its own ops', () => {
+test('inserts get defaults, the first subtype, and the first status; a transaction sees its own ops', () => {
   const { replica } = fieldService();
   const ops = write(
     replica,
@@ -233,7 +233,7 @@ test('inserts take defaults, first subtype and status; a transaction sees its ow
   ]);
 });
 
-test('what cannot be is refused before it is an op, and a transaction then leaves nothing behind', () => {
+test('an invalid edit is rejected before it becomes an op, and its transaction changes nothing', () => {
   const { replica } = fieldService();
   const good = { op: 'insert', table: 'jobs', id: 'ok', values: { title: 'x' } };
   for (const [wish, code] of [
@@ -254,11 +254,11 @@ test('what cannot be is refused before it is an op, and a transaction then leave
   assert.deepEqual(
     write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Boiler' } }),
     [null],
-    'an update that changes nothing is no op',
+    'an update that changes nothing creates no op',
   );
 });
 
-test('pushes hold whole transactions within the limits, but at least one', () => {
+test('a push holds whole transactions within the limits, but at least one', () => {
   const { replica } = fieldService();
   const single = (i) => write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: `t${i}` } });
   single(1);
@@ -278,7 +278,7 @@ test('pushes hold whole transactions within the limits, but at least one', () =>
   assert.equal(sizes(2, 10), 5, 'one transaction goes whole or not at all');
 });
 
-test('a conflict is kept with both sides, and settled by mine, theirs or an edit', () => {
+test('a conflict keeps both versions and is resolved by mine, theirs, or an edit', () => {
   for (const choice of ['mine', 'theirs', 'edit']) {
     const { log, replica } = fieldService();
     beDevices(replica, 'd1');
@@ -308,7 +308,7 @@ test('a conflict is kept with both sides, and settled by mine, theirs or an edit
     const settling = act(replica, (writing) =>
       writing.resolve(opId, choice, choice === 'edit' ? { title: 'Both' } : null, 'tx9'),
     );
-    assert.deepEqual(reading.conflicts(replica), [], 'it is being settled');
+    assert.deepEqual(reading.conflicts(replica), [], 'it is being resolved');
     assert.throws(() => act(replica, (writing) => writing.resolve(opId, 'mine', null, 'tx')), { code: 'resolving' });
     const [op] = reading.pendingOps(replica, 10, 1e6);
     if (choice === 'theirs') {
@@ -327,7 +327,7 @@ test('a conflict is kept with both sides, and settled by mine, theirs or an edit
   }
 });
 
-test('mine over a record the server deleted brings it back with all that is known of it', () => {
+test('keeping mine over a deleted record inserts it again with all known values', () => {
   const { log, replica } = fieldService();
   const [opId] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   log.add('jobs', 'j1', 'delete', 2, null);
@@ -349,7 +349,7 @@ test('mine over a record the server deleted brings it back with all that is know
   assert.deepEqual([op, base_version, payload.title, payload.price], ['insert', 2, 'Mine', '95.00']);
 });
 
-test('the rest of a transaction goes with the op that settles its conflict', () => {
+test('the rest of a transaction is sent with the op that resolves its conflict', () => {
   const { replica } = fieldService();
   const [a, b] = write(
     replica,
@@ -382,7 +382,7 @@ test('the rest of a transaction goes with the op that settles its conflict', () 
   );
 });
 
-test('a conflict settled elsewhere drops its op', () => {
+test('a conflict resolved elsewhere drops its op', () => {
   const { replica } = fieldService();
   const [a] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'A' } });
   ack(replica, { op_id: a, status: 'conflict', conflict: 'k', version: 2, fields: ['title'] });
@@ -390,7 +390,7 @@ test('a conflict settled elsewhere drops its op', () => {
   assert.deepEqual(replica.overlays.list(), []);
 });
 
-test('refused edits are kept, not shown, and can be discarded or sent again', () => {
+test('rejected edits are kept, hidden, and can be discarded or sent again', () => {
   const { replica } = fieldService();
   const [a] = write(replica, { op: 'insert', table: 'jobs', id: 'n', values: { title: 'A' } });
   ack(replica, { op_id: a, status: 'rejected', code: 'unique', message: 'taken', field: 'title' });
@@ -407,12 +407,12 @@ test('refused edits are kept, not shown, and can be discarded or sent again', ()
   assert.equal(
     act(replica, (writing) => writing.discard(b, new Set())).length,
     2,
-    'what builds on a discarded insert goes too',
+    'edits of a discarded insert are discarded too',
   );
   assert.deepEqual(replica.overlays.list(), []);
 });
 
-test('op ids follow the clock and never fall back', () => {
+test('op_ids follow the clock and never decrease', () => {
   const { replica } = fieldService();
   const now = clock;
   const [a, b] = [
@@ -426,7 +426,7 @@ test('op ids follow the clock and never fall back', () => {
   clock = now + 1000;
 });
 
-test('a schema revision runs with the frame that needs it, and pending edits survive it', () => {
+test('a schema revision runs with the frame that needs it and keeps pending edits', () => {
   const { log, replica } = fieldService();
   const [kept] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   const [lost] = write(replica, { op: 'update', table: 'jobs', id: 'j2', values: { hours: 9 } });
@@ -457,7 +457,7 @@ test('a schema revision runs with the frame that needs it, and pending edits sur
   assert.deepEqual([replica.overlays.get(lost).state, replica.overlays.get(lost).code], ['parked', 'retired']);
 });
 
-test('a retired type goes, its pending edits are parked; a failed upgrade leaves everything as it was', () => {
+test('retiring a type parks its pending edits; a failed upgrade changes nothing', () => {
   const { log, replica } = fieldService();
   const [op] = write(replica, { op: 'insert', table: 'customers', id: 'c9', values: { name: 'N' } });
   log.publish([
@@ -468,14 +468,14 @@ test('a retired type goes, its pending edits are parked; a failed upgrade leaves
   const frame = log.frame();
   assert.throws(() => replica.applyChanges({ ...frame, revisions: log.revisions }), { code: 'sql' });
   assert.equal(replica.state.schema_version, 1);
-  assert.equal(reading.get(replica, 'customers', 'c9').name, 'N', 'views and overlays are as before');
+  assert.equal(reading.get(replica, 'customers', 'c9').name, 'N', 'views and overlays are unchanged');
   log.revisions[1].commands.pop();
   replica.applyChanges({ ...frame, revisions: log.revisions });
   assert.throws(() => reading.get(replica, 'customers', 'c9'), { code: 'unknown_table' });
   assert.equal(replica.overlays.get(op).state, 'parked');
 });
 
-test('columns go and come whatever live views and indexes of other tables there are', () => {
+test('columns come and go with any live views and indexes of other tables', () => {
   const { log, replica } = fieldService();
   const named = { ...CUSTOMER, fields: [...CUSTOMER.fields, field('code', 'text', { unique: true })] };
   log.publish(
@@ -500,7 +500,7 @@ test('columns go and come whatever live views and indexes of other tables there 
   assert.equal('hours' in reading.get(replica, 'jobs', 'j1'), false);
 });
 
-test('rows under a schema the replica does not have are refused whole', () => {
+test('rows of another schema are rejected as a whole', () => {
   const { replica } = fieldService();
   const frame = (table, columns) => [{ table, columns, deleted: [], range: [null, null], lines: ['["j1",2,"x"]'] }];
   for (const rows of [frame('jobs', ['id', 'version', 'colour']), frame('vans', ['id', 'version', 'title'])])
@@ -522,7 +522,7 @@ test('rows bring a replica forward in one step', () => {
   assert.ok(log.cursor < 500);
 });
 
-test('an application’s SQL reads, one statement at a time, and nothing it must not', () => {
+test('an application’s SQL runs one reading statement and nothing else', () => {
   const { replica } = fieldService();
   const run = (sql, params) => reading.query(replica, sql, params);
   assert.deepEqual(run('SELECT count(*) AS n FROM jobs').rows, [{ n: 2 }]);
@@ -554,7 +554,7 @@ test('an application’s SQL reads, one statement at a time, and nothing it must
   assert.deepEqual(run('SELECT 1 AS x; -- end').rows, [{ x: 1 }]);
 });
 
-test('texts and ids that begin with U+FEFF are read as they were written', () => {
+test('texts and IDs that start with U+FEFF are read as they were written', () => {
   const { log, replica } = fieldService();
   log.add('jobs', '\ufeffj9', 'insert', 1, { title: '\ufeffx', attrs: { '\ufeffk': '\ufeff' } });
   replica.applyChanges(log.frame());
@@ -565,11 +565,11 @@ test('texts and ids that begin with U+FEFF are read as they were written', () =>
   assert.deepEqual(
     replica.digest('jobs'),
     [digest.count, digest.hex],
-    'or comparing with the server would find it different each time',
+    'otherwise every comparison with the server would differ',
   );
 });
 
-test('a query names the tables it reads, whatever stands behind the live view', () => {
+test('a query names the tables it reads, with and without overlays', () => {
   const { replica } = fieldService();
   const tables = (sql) => reading.query(replica, sql).tables.sort();
   assert.deepEqual(tables('SELECT count(*) FROM jobs'), ['jobs']);
@@ -581,7 +581,7 @@ test('a query names the tables it reads, whatever stands behind the live view', 
   assert.deepEqual(tables('SELECT state FROM overlays'), ['overlays']);
 });
 
-test('find filters, searches, sorts and pages', () => {
+test('find filters, searches, sorts, and pages', () => {
   const { replica } = fieldService();
   write(replica, {
     op: 'insert',
@@ -609,7 +609,7 @@ test('find filters, searches, sorts and pages', () => {
     assert.throws(() => ids({ where: { due: wrong } }), { code: 'bad_filter', field: 'due' });
 });
 
-test('a snapshot takes over everything local; what it has no place for stays to be sent, with what the record last held', () => {
+test('a snapshot takes over all local data; ops of missing records keep their last values', () => {
   const { replica: old } = fieldService();
   const [kept] = write(old, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   const [homeless] = write(old, { op: 'update', table: 'customers', id: 'c1', values: { name: 'N' } });
@@ -641,7 +641,7 @@ test('a snapshot takes over everything local; what it has no place for stays to 
   assert.equal(fresh.local('token'), 'secret');
 });
 
-test('starting over forgets what the server sent, and sends again what it had accepted', () => {
+test('starting over deletes the server’s data and sends accepted ops again', () => {
   const { log, replica } = fieldService();
   const [a] = write(replica, { op: 'update', table: 'jobs', id: 'j1', values: { title: 'Mine' } });
   ack(replica, { op_id: a, status: 'applied', version: 2, cursor: 99 });
@@ -659,7 +659,7 @@ test('starting over forgets what the server sent, and sends again what it had ac
   assert.ok(log.cursor);
 });
 
-test('a file that is no replica is refused', () => {
+test('a database that is not a replica is rejected', () => {
   const storage = memoryStorage(sqlite3), sql = storage.open('x');
   sql.script(['CREATE TABLE sync_state (id)', 'CREATE TABLE object_metadata (table_name, fields)']);
   assert.throws(() => new Replica(sql), { code: 'not_a_replica' });

@@ -1,4 +1,4 @@
-/** Snapshots: parts in order, checked, kept, resumed; a replica file taken in and switched to. */
+/** Snapshots: parts are checked, kept, and resumed; a replica file is installed. */
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -13,7 +13,7 @@ import { fieldService, sqlite3 } from './support.js';
 
 const sha256 = (data) => createHash('sha256').update(data).digest('hex');
 
-/** A replica file as a server ships it, its manifest, and a server of its parts. */
+/** A replica file as a server builds it, its manifest, and a server for its parts. */
 function shipped({ partSize = 5000 } = {}) {
   const { replica } = fieldService();
   for (const table of ['overlays', 'device_state', '_patched_jobs', '_patched_customers'])
@@ -66,7 +66,7 @@ test('parts are assembled in order, with progress', async () => {
   assert.ok(shares.every((share, i) => i === 0 || share > shares[i - 1]) && shares.at(-1) === 1);
 });
 
-test('an interrupted download asks only for what is missing', async () => {
+test('a resumed download requests only the missing parts', async () => {
   const { file, download, asked, server, packed } = shipped();
   const parts = memoryParts();
   server.answer = (number) => (number < 6 ? new Response(packed[number]) : new Response('', { status: 410 }));
@@ -77,7 +77,7 @@ test('an interrupted download asks only for what is missing', async () => {
   assert.ok(asked.length && Math.min(...asked) >= 6);
 });
 
-test('a part that is not what the manifest says is asked for again, and refused in the end', async () => {
+test('a part that does not match the manifest is fetched again and finally rejected', async () => {
   const { file, download, server, packed } = shipped();
   let bad = 2;
   server.answer = (number) => new Response(number === 1 && bad-- > 0 ? 'x' : packed[number]);
@@ -87,7 +87,7 @@ test('a part that is not what the manifest says is asked for again, and refused 
   await assert.rejects(assembled(liar.download()), { code: 'snapshot' });
 });
 
-test('what the server refuses has its own code', async () => {
+test('rejections of the server have their own codes', async () => {
   for (const [status, code] of [[401, 'bad_token'], [404, 'snapshot_gone']]) {
     const { download, server } = shipped();
     server.answer = () => new Response('', { status });
@@ -99,7 +99,7 @@ test('what the server refuses has its own code', async () => {
   await assert.rejects(assembled(download({ signal: abort.signal })), { code: 'network' });
 });
 
-test('a snapshot is opened beside the replica and checked against its manifest', async () => {
+test('a snapshot is opened next to the replica and checked against its manifest', async () => {
   const storage = memoryStorage(sqlite3), { file } = await openNewest(storage);
   const { download, manifest } = shipped();
   const installed = await fetchSnapshot(storage, file, download());
@@ -108,5 +108,5 @@ test('a snapshot is opened beside the replica and checked against its manifest',
   const wrong = shipped();
   wrong.manifest.tables.jobs = [3, ''];
   await assert.rejects(fetchSnapshot(storage, file, wrong.download()), { code: 'snapshot' });
-  assert.ok(storage.list().includes(file), 'the one in use is not touched');
+  assert.ok(storage.list().includes(file), 'the current file is not touched');
 });

@@ -1,4 +1,4 @@
-/** What the tests of the SDK share: a replica in memory, and a small server's worth of change lines. */
+/** Shared by the tests of the SDK: a replica in memory, and the log of a small server. */
 
 import sqlite3InitModule from '@sqlite.org/sqlite-wasm';
 import { fold, genesis } from '../../sdk/chain.js';
@@ -81,7 +81,7 @@ export class Log {
     return this.cursor;
   }
 
-  /** Publish: raise the schema version, remember the commands, and write the object types' lines. */
+  /** Publish: raise the schema version, store the commands, and append the lines of the object types. */
   publish(commands, types = [], versions = 1) {
     this.schema_version++;
     this.revisions.push({ schema_version: this.schema_version, commands });

@@ -1,4 +1,4 @@
-/** The shared vectors (clients/vectors): what this client computes is what every other one does. */
+/** The shared vectors (clients/vectors): this client computes what every other client computes. */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ const each = (name, check) => test(name, () => {
     }
   });
 });
-/** Without keys that are null: Python names what a line leaves out. */
+/** Drop keys that are null: a line leaves them out, Python does not. */
 const present = (object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null));
 
 each('access', ({ access, table, verbs, read, write, fill, records }) => {
