@@ -105,7 +105,11 @@ test('names are resolved by scope: a parameter, a local, a key, and a label are 
       try { var print = close; } catch (confirm) { return { stop: confirm, history() { return print; } }; }
       switch (rest) { case 1: { let find = 2; return find; } default: return parent; }
     }
-    export class C { frames = 1; #self = 2; static { let focus = 1; void focus; } scroll() { return this.frames.length + this.#self; } }
+    export class C {
+      frames = 1; #self = 2;
+      static { let focus = 1; void focus; }
+      scroll() { return this.frames.length + this.#self; }
+    }
     export const g = function blur() { return blur; }, h = class Prompt { x = Prompt; };
     void import.meta.url;
   `);
