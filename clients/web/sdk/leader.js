@@ -11,6 +11,7 @@ import { Lists } from './lists.js';
 import * as reading from './reading.js';
 import { SigningIn } from './signing-in.js';
 import { Socket } from './socket.js';
+import { diagnosticsOf, statusOf } from './status.js';
 import { Writing } from './writing.js';
 import { words } from './words.js';
 
@@ -32,12 +33,10 @@ import { words } from './words.js';
  * }} LeaderOptions
  */
 
-const VERSION = '0.1.0';
 const STATUS_MS = 30;
 const MANY = 500;
 const KEPT_ANSWERS = 100;
 const JOURNAL = 100;
-const ONLINE = new Set(['catching_up', 'upgrading', 'downloading', 'repairing', 'live']);
 
 export class Leader {
   /** @type {Replica} */
@@ -192,7 +191,8 @@ export class Leader {
     startOver: () => this.event({ on: 'start_over' }),
     wake: () => this.event({ on: 'wake' }),
     verify: () => this.#verify(),
-    diagnostics: () => this.#diagnostics(),
+    diagnostics: () =>
+      diagnosticsOf(this.#reported(), { file: this.#file, install: this.#installTook, journal: [...this.#journal] }),
   };
 
   /**
@@ -287,67 +287,17 @@ export class Leader {
     });
   }
 
-  #diagnostics() {
-    const { sql, state } = this.replica;
-    const pages = sql.value('PRAGMA main.page_count') * sql.value('PRAGMA main.page_size');
-    return {
-      version: VERSION,
-      sqlite: this.replica.sql.sqlite3.version.libVersion,
-      server: this.server,
-      client: this.options.client,
-      ...state,
-      device: this.replica.local('device'),
-      user: this.replica.local('user'),
-      file: this.#file,
-      bytes: pages,
-      storage: { ...this.#storage(), ...this.options.storage.stats() },
-      overlays: this.replica.overlays.counts(),
-      tables: Object.fromEntries(
-        [...this.replica.schema.tables.keys()].map((name) => [name, sql.value(`SELECT count(*) FROM main."${name}"`)]),
-      ),
-      phase: this.engine.phase,
-      problem: this.engine.problem,
-      limits: this.engine.pushing.limits,
-      install: this.#installTook,
-      journal: [...this.#journal],
-    };
-  }
-
   // Messages to the tabs
-
-  #storage() {
-    const { tier, name, durable, reason } = this.options.storage;
-    const damaged = this.replica.local('damaged');
-    return { tier, name, durable, reason: this.#storageProblem ?? reason, ...(damaged ? { damaged } : {}) };
-  }
 
   /** @returns {Status} */
   status() {
-    const { engine, replica } = this;
-    const counts = replica.overlays.counts();
-    return {
-      phase: engine.phase,
-      online: ONLINE.has(engine.phase) && engine.connected,
-      progress: engine.progress,
-      cursor: replica.state.cursor,
-      head: Math.max(engine.head, replica.state.cursor),
-      schema_version: replica.state.schema_version,
-      pending: counts.pending,
-      conflicts: reading.conflicts(replica).length,
-      rejected: counts.rejected,
-      parked: counts.parked,
-      problem: engine.problem,
-      retry_at: engine.retryAt,
-      server: this.server,
-      user: replica.local('user'),
-      tenant: replica.state.tenant || null,
-      device: replica.local('device'),
-      profile: replica.local('profile'),
-      access: replica.local('access'),
-      channel: replica.state.channel || null,
-      storage: this.#storage(),
-      leader: true,
-    };
+    return statusOf(this.#reported());
+  }
+
+  /** @returns {import('./status.js').Reported} */
+  #reported() {
+    const { engine, replica, options, server } = this;
+    return { engine, replica, options, server, storageProblem: this.#storageProblem };
   }
 
   #showStatus() {
