@@ -38,6 +38,7 @@ export const HOST = {
   'snapshot.js': ['fetch', 'setTimeout', 'crypto', 'Blob', 'Response', 'DecompressionStream'], // downloads parts
   'socket.js': ['WebSocket'],
   'tab.js': ['crypto', 'BroadcastChannel', 'navigator'], // Web Lock and messages between tabs
+  'timers.js': TIMERS, // the engine's timers
   'worker.js': ['self'],
   'storage/blocks.js': ['IDBKeyRange', 'indexedDB', 'DOMException'],
   'storage/choose.js': ['navigator', 'indexedDB'],

@@ -13,6 +13,7 @@ import { SigningIn } from './signing-in.js';
 import { Socket } from './socket.js';
 import { diagnosticsOf, statusOf } from './status.js';
 import { Writing } from './writing.js';
+import { Timers } from './timers.js';
 import { words } from './words.js';
 
 /** @typedef {import('./types.js').Status} Status */
@@ -48,8 +49,7 @@ export class Leader {
   #events = [];
   #pumping = false;
   #failed = false;
-  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
-  #timers = new Map();
+  #timers = new Timers((name) => this.event({ on: 'timer', name }));
   /** @type {{snapshot: string, abort: AbortController} | null} */
   #download = null;
   /** @type {ReturnType<typeof setTimeout> | null} */
@@ -140,7 +140,7 @@ export class Leader {
     this.#closed = true;
     this.#download?.abort.abort();
     this.lists.stop();
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clearAll();
     if (this.#statusTimer) clearTimeout(this.#statusTimer);
     await this.options.storage.flush().catch(() => {});
     this.replica.sql.close();
@@ -389,8 +389,8 @@ export class Leader {
       this.socket.disconnect();
     },
     send: ({ envelope, lines }) => this.#send(envelope, lines),
-    timer: ({ name, ms }) => this.#timer(name, ms),
-    clear: ({ name }) => this.#clear(name),
+    timer: ({ name, ms }) => this.#timers.set(name, ms),
+    clear: ({ name }) => this.#timers.clear(name),
     welcomed: ({ envelope: { profile = null, access = null } }) => {
       this.replica.setLocal('profile', profile);
       this.replica.setLocal('access', access);
@@ -449,27 +449,6 @@ export class Leader {
       for (const op of this.engine.pushing.inFlight?.ops ?? []) this.#unanswered.add(op.op_id);
     }
     this.socket.send(envelope, lines);
-  }
-
-  /**
-   * @param {string} name
-   * @param {number} ms
-   */
-  #timer(name, ms) {
-    this.#clear(name);
-    this.#timers.set(
-      name,
-      setTimeout(() => {
-        this.#timers.delete(name);
-        this.event({ on: 'timer', name });
-      }, ms),
-    );
-  }
-
-  /** @param {string} name */
-  #clear(name) {
-    clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
   }
 
   /** @param {import('./types.js').Manifest} manifest */
