@@ -24,7 +24,7 @@ const TARGETS = {
   'sdk/overlay.js': ['vectors', 'replica'],
   'sdk/overlays.js': ['queue', 'replica', 'damage'],
   'sdk/pushing.js': ['pushing', 'engine'],
-  'sdk/engine.js': ['engine', 'queue', 'leader'],
+  'sdk/engine.js': ['engine', 'engine-states'],
 };
 
 const SWAPS = /** @type {Record<string, string>} */ ({
@@ -196,7 +196,10 @@ async function main() {
       for (let mutant = queue.shift(); mutant && Date.now() < until; mutant = queue.shift()) {
         if (await bench.kills(mutant)) counts.killed++;
         else if (why(mutant)) counts.explained++;
-        else survivors.push(mutant);
+        else {
+          survivors.push(mutant);
+          if (!values.json) console.log(described(mutant));
+        }
       }
     } finally {
       bench.remove();
@@ -207,16 +210,19 @@ async function main() {
   process.exitCode = survivors.length ? 1 : 0;
 }
 
+/** @param {Mutant} mutant */
+const described = ({ file, line, from, to }) => `${file}:${line}\n  - ${from}\n  + ${to}`;
+
 /**
  * @param {{total: number, killed: number, explained: number, survivors: Mutant[]}} result
  * @param {boolean} json
  */
 function report({ total, killed, explained, survivors }, json) {
   const tried = killed + explained + survivors.length;
-  const short = survivors.map(({ file, line, from, to }) => ({ file, line, from, to }))
+  const short = survivors
+    .map(({ file, line, from, to }) => ({ file, line, from, to }))
     .sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line);
   if (json) return console.log(JSON.stringify({ total, tried, killed, explained, survivors: short }));
-  for (const { file, line, from, to } of short) console.log(`${file}:${line}\n  - ${from}\n  + ${to}`);
   console.log(
     `${killed} of ${tried} mutants killed, ${explained} explained, ${short.length} survived; ` +
       `${total - tried} not tried`,

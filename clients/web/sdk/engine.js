@@ -113,7 +113,6 @@ export class Engine extends Repairing {
     this.#held = [];
     this.#revisions.clear();
     this.#schemaRef = 0;
-    this.#upgradeFor = 'apply';
     this.#rows = null;
     this.pushing.reset();
     this.out.push({ do: 'clear', name: 'push' });
@@ -320,9 +319,8 @@ export class Engine extends Repairing {
     this.enter(this.#interrupted);
     const held = this.#held;
     this.#held = [];
-    const blocked = held.find(({ envelope: frame }) => frame.type === 'changes' && frame.from === this.state.cursor);
-    if (blocked && blocked.envelope.schema_version > this.#revisions.newest(this.state.schema_version))
-      return this.drop();
+    // The first held frame is the one that needed the schema.
+    if (held[0].envelope.schema_version > this.#revisions.newest(this.state.schema_version)) return this.drop();
     for (const { envelope: frame, lines } of held) {
       if (frame.type === 'live') this.#live(frame);
       else this.#changes(frame, lines);

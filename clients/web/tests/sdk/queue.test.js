@@ -190,6 +190,7 @@ test('only pending and accepted ops are shown, and rebuilding from scratch shows
     const patched = () => it.replica.sql.value('SELECT count(*) FROM main."_patched_jobs"');
     assert.deepEqual([title(), patched()], [shown ? 'Mine' : 'Boiler', shown ? 1 : 0], state);
     it.replica.sql.run(`UPDATE main."_patched_jobs" SET "title" = 'stale'`);
+    it.replica.sql.run(`INSERT INTO main."_patched_jobs" ("id", "version", "title") VALUES ('j9', 1, 'left over')`);
     it.replica.change(() => it.replica.overlays.rebuildAll());
     assert.deepEqual([title(), patched()], [shown ? 'Mine' : 'Boiler', shown ? 1 : 0], state);
     assert.deepEqual([...it.replica.overlays.visibleTables()], shown ? ['jobs'] : []);
@@ -309,6 +310,9 @@ test('a queue entry comes back as it was added, in op order', () => {
   assert.deepEqual(it.replica.overlays.list(), [empty, entry]);
   assert.deepEqual(it.replica.overlays.get(7), entry);
   assert.equal(it.replica.overlays.get(8), null);
+  const stored = (id) =>
+    it.replica.sql.first('SELECT "payload", "details" FROM main."overlays" WHERE "op_id" = ?', [id]);
+  assert.deepEqual([stored(3), stored(7)], [[null, null], ['{"title":"T"}', '{"a":1}']]);
 });
 
 test('ops of a table that this replica lacks, or of a system table, show nothing and break nothing', () => {
@@ -326,4 +330,20 @@ test('ops of a table that this replica lacks, or of a system table, show nothing
   it.log.publish([createTable({ ...CUSTOMER, table_name: 'vans', object_name: 'van' })]);
   it.replica.applyChanges(it.log.frame(it.log.revisions));
   assert.equal(it.replica.overlays.get(5).state, 'pending');
+});
+
+test('an op that is parked is no longer shown', () => {
+  const it = queue();
+  it.write({ op: 'update', table: 'jobs', id: 'j2', values: { title: 'Mine', hours: 9 } });
+  assert.equal(reading.get(it.replica, 'jobs', 'j2').title, 'Mine');
+  EVENTS['another field retired'](it);
+  assert.equal(reading.get(it.replica, 'jobs', 'j2').title, 'Roof');
+});
+
+test('dropping an own op notifies its record; frames without revisions rebuild no tables', () => {
+  const it = queue();
+  const touched = it.replica.change((seen) => it.replica.overlays.dropOwn(it.op, seen));
+  assert.deepEqual([...touched.tables], [['jobs', new Set(['j1'])]]);
+  it.log.add('jobs', 'j2', 'update', 2, []);
+  assert.equal(it.replica.applyChanges(it.log.frame()).rebuilt, false);
 });
