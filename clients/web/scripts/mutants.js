@@ -1,5 +1,5 @@
 /**
- * Mutation testing of the client core: `npm run mutants [-- --minutes 10 --jobs 2 --only fold.js]`.
+ * Mutation testing of the client core: `npm run mutants [-- --minutes 10 --jobs 2 --only fold.js --skip 100]`.
  *
  * Each mutant is one small change of a module: a condition that is always true or false, an operator swapped, a call
  * removed. The tests named for the module run against it; a mutant that no test fails for survives. Survivors that
@@ -20,8 +20,8 @@ const HOME = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Modules under test, and the tests that must notice a change. */
 const TARGETS = {
-  'sdk/fold.js': ['vectors', 'replica'],
-  'sdk/overlay.js': ['vectors', 'replica'],
+  'sdk/fold.js': ['fold', 'vectors', 'replica'],
+  'sdk/overlay.js': ['fold', 'vectors', 'replica'],
   'sdk/overlays.js': ['queue', 'replica', 'damage'],
   'sdk/pushing.js': ['pushing', 'engine'],
   'sdk/engine.js': ['engine', 'engine-states'],
@@ -172,12 +172,15 @@ class Bench {
 async function main() {
   const { values } = parseArgs({
     options: {
-      minutes: { type: 'string', default: '10' }, jobs: { type: 'string', default: '2' },
-      only: { type: 'string', default: '' }, json: { type: 'boolean', default: false },
+      minutes: { type: 'string', default: '10' },
+      jobs: { type: 'string', default: '2' },
+      only: { type: 'string', default: '' },
+      skip: { type: 'string', default: '0' },
+      json: { type: 'boolean', default: false },
     },
   });
   const files = Object.keys(TARGETS).filter((file) => file.endsWith(values.only));
-  const queue = interleaved(files.map(mutantsOf));
+  const queue = interleaved(files.map(mutantsOf)).slice(Number(values.skip));
   const total = queue.length, until = Date.now() + Number(values.minutes) * 60_000;
   /** @type {{file: string, from: string, to: string, why: string}[]} */
   const explained = JSON.parse(readFileSync(join(HOME, 'scripts/mutants-explained.json'), 'utf8'));

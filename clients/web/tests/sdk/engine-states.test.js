@@ -234,3 +234,44 @@ test('frames are ignored without a connection, and unknown ones always', () => {
   run({ on: 'close', code: 1006 });
   assert.deepEqual(frame(changes(10, 11)), []);
 });
+
+test('frames held before a new subscribe do not come back', () => {
+  const { frame, run } = live();
+  frame(changes(10, 11, { schema_version: 2 }));
+  const [{ ref }] = sent(run({ on: 'failed', code: 'chain', message: 'm', state: AT_10 }));
+  frame({ type: 'catch_up', mode: 'log', from: 10, to: 11, ref });
+  const [ask] = sent(frame(changes(10, 11, { schema_version: 2 })));
+  const effects = frame({ type: 'schema', from: 1, to: 2, revisions: [], ref: ask.ref });
+  assert.deepEqual(effects.map((effect) => effect.do), ['apply']);
+});
+
+test('after an upgrade the interrupted phase goes on', () => {
+  const { engine, frame, ref } = subscribed({ cursor: 20 });
+  frame({ type: 'catch_up', mode: 'log', from: 10, to: 20, ref });
+  const [ask] = sent(frame(changes(10, 11, { schema_version: 2 })));
+  frame({ type: 'schema', from: 1, to: 2, revisions: [], ref: ask.ref });
+  assert.equal(engine.phase, 'catching_up');
+});
+
+test('a repair moves the engine to the schema it upgraded to', () => {
+  const { engine, frame, ref } = subscribed({ chain: 'mismatch' });
+  const [ask] = sent(frame({ type: 'catch_up', mode: 'repair', cursor: 20, state_hash: 'h20', ref }));
+  const revisions = [{ schema_version: 2, commands: ['c'] }];
+  const effects = frame({ type: 'schema', from: 1, to: 2, revisions, ref: ask.ref });
+  assert.deepEqual([does(effects, 'upgrade')[0].revisions, engine.state.schema_version], [revisions, 2]);
+});
+
+test('starting over drops the connection first, and the problem with it', () => {
+  const { engine, frame, run } = live();
+  frame({ type: 'error', code: 'ahead', message: '' });
+  const kinds = run({ on: 'start_over' }).map((effect) => effect.do);
+  assert.deepEqual(kinds.filter((kind) => kind !== 'clear' && kind !== 'timer'), ['disconnect', 'reset', 'connect']);
+  assert.equal(engine.problem, null);
+});
+
+test('a replica without a channel subscribes without one', () => {
+  const it = machine({ state: { ...AT_10, channel: '' } });
+  it.run({ on: 'start' });
+  assert.equal('channel' in sent(it.run({ on: 'open' }))[0], false);
+  assert.equal('channel' in sent(it.frame(welcome()))[0], false);
+});

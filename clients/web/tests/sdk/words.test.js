@@ -39,8 +39,19 @@ test('messages use typographic quotes and none of the banned words', () => {
 });
 
 test('comments of the SDK and its tests use none of the banned words', () => {
-  const tests = ['damage', 'engine', 'leader', 'listing', 'login', 'engine-states', 'pushing', 'queue', 'replica', 'snapshot', 'walls']
-    .map((name) => [`tests/sdk/${name}.test.js`, readFileSync(`${HOME}/tests/sdk/${name}.test.js`, 'utf8')]);
+  const tests = [
+    'damage',
+    'engine',
+    'leader',
+    'listing',
+    'login',
+    'engine-states',
+    'pushing',
+    'queue',
+    'replica',
+    'snapshot',
+    'walls',
+  ].map((name) => [`tests/sdk/${name}.test.js`, readFileSync(`${HOME}/tests/sdk/${name}.test.js`, 'utf8')]);
   for (const [path, source] of [...sdk, ...tests]) {
     /** @type {any[]} */
     const comments = [];
