@@ -438,7 +438,7 @@ export class Engine extends Repairing {
       return this.#pushed(this.pushing.rejected(code, message), retryAfter);
     if (this.verification?.owns({ ref })) return this.endVerification({ code, message });
     if (code === 'schema_behind') return this.#upgradeFirst();
-    if (code === 'snapshot_gone') return this.connected ? this.subscribe() : undefined;
+    if (code === 'snapshot_gone') return this.subscribe();
     this.retryAfter = retryAfter;
     if (!RECONNECT.has(code)) this.problem = { code, message };
     // In every other case a new connection requests exactly what the replica lacks.

@@ -275,3 +275,35 @@ test('a replica without a channel subscribes without one', () => {
   assert.equal('channel' in sent(it.run({ on: 'open' }))[0], false);
   assert.equal('channel' in sent(it.frame(welcome()))[0], false);
 });
+
+test('failures are counted in a row: a confirmed state starts again at one', () => {
+  const { frame, run } = live();
+  for (let i = 0; i < 3; i++) {
+    const [again] = sent(run({ on: 'failed', code: 'chain', message: 'm', state: AT_10 }));
+    assert.equal(again.type, 'subscribe');
+    frame({ type: 'catch_up', mode: 'log', from: 10, to: 10, ref: again.ref });
+    frame({ type: 'live', cursor: 10, state_hash: 'h10' });
+    run({ on: 'confirmed' });
+  }
+});
+
+test('`welcome` is handed on: it carries profile and access', () => {
+  const access = { rules: [] };
+  assert.deepEqual(does(subscribed({ access }).effects, 'welcomed').map(({ envelope }) => envelope.access), [access]);
+});
+
+test('a schema that arrives after a new subscribe is ignored', () => {
+  const { frame, run } = live();
+  const [ask] = sent(frame(changes(10, 11, { schema_version: 2 })));
+  run({ on: 'failed', code: 'chain', message: 'm', state: AT_10 });
+  assert.deepEqual(frame({ type: 'schema', from: 1, to: 2, revisions: [], ref: ask.ref }), []);
+});
+
+test('a new catch-up starts without the progress of the last', () => {
+  const { engine, frame, ref } = subscribed();
+  frame({ type: 'catch_up', mode: 'log', from: 10, to: 20, ref });
+  frame(changes(10, 15));
+  assert.equal(engine.progress, 0.5);
+  frame({ type: 'catch_up', mode: 'log', from: 15, to: 30 });
+  assert.equal(engine.progress, null);
+});

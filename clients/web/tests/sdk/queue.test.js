@@ -347,3 +347,10 @@ test('dropping an own op notifies its record; frames without revisions rebuild n
   it.log.add('jobs', 'j2', 'update', 2, []);
   assert.equal(it.replica.applyChanges(it.log.frame()).rebuilt, false);
 });
+
+test('an accepted op without a cursor is dropped even by an empty replica', () => {
+  const it = queue();
+  const result = { op_id: it.op, status: 'applied' };
+  it.replica.change((touched) => it.replica.overlays.acknowledge([result], 0, touched));
+  assert.equal(it.replica.overlays.get(it.op), null);
+});
