@@ -7,7 +7,7 @@ from benchmarks.live import Sender, Watcher, paced, update
 from benchmarks.replicas import push_updates, sync_replica
 from benchmarks.report import Figure, at_least, at_most, percentile
 from benchmarks.server import CUSTOMERS, Server, moat
-from moat_client.hashchain import genesis
+from moat_client.wire.chain import genesis
 
 RATE = 50
 """Changes per second: few enough that a small server keeps up with a thousand channels."""

@@ -26,7 +26,7 @@ from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
 from moat_client.cli.main import main as moat
 from moat_client.cli.main import parser as moat_parser
-from moat_client.v1.command import parser as v1_parser
+from moat_client.cli.v1 import parser as v1_parser
 from sync.models import Change
 from sync.records.columns import table_of
 from tenants.models import Tenant

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from moat_client.v1.command import main
+from moat_client.cli.v1 import main
 from tenants.models import Tenant
 from tenants.tokens import issue_device
 from tests.builders import make_user

@@ -19,10 +19,10 @@ from moat_client.errors import (
     Unreachable,
 )
 from moat_client.login import login, remember_login
-from moat_client.problems import Problem
-from moat_client.replica import Replica, ReplicaStatus
-from moat_client.sync import Hooks, Stopped, Sync
-from moat_client.watch import Watch
+from moat_client.replica.problems import Problem
+from moat_client.replica.replica import Replica, ReplicaStatus
+from moat_client.replica.watch import Watch
+from moat_client.sync.session import Hooks, Stopped, Sync
 
 __version__ = "0.1.0"
 __all__ = [

@@ -7,10 +7,10 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from moat_client.backoff import seconds_asked
 from moat_client.errors import LoginFailed, MoatError, Unreachable
-from moat_client.replica import Replica
-from moat_client.store import get_state, set_state
+from moat_client.net.backoff import seconds_asked
+from moat_client.replica.replica import Replica
+from moat_client.replica.store import get_state, set_state
 
 TIMEOUT_SECONDS = 30
 

@@ -8,11 +8,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from moat_client import hashchain
-from moat_client.ddl import APPLICATION_ID, SYSTEM_TABLES_SQL, USER_VERSION, command_sql
-from moat_client.diff import PatchFailed, apply_patch, same, split_pointer
-from moat_client.schema import SYSTEM_COLUMNS
-from moat_client.tables import SYSTEM, load_catalog
+from moat_client.replica.ddl import APPLICATION_ID, SYSTEM_TABLES_SQL, USER_VERSION, command_sql
+from moat_client.replica.tables import SYSTEM, load_catalog
+from moat_client.wire import chain
+from moat_client.wire.patch import PatchFailed, apply_patch, same, split_pointer
+from moat_client.wire.schema import SYSTEM_COLUMNS
 
 AT = "2026-11-21T09:00:00.000000Z"
 
@@ -46,7 +46,7 @@ class FakeTenant:
     def __init__(self, slug: str = "acme") -> None:
         self.slug, self.epoch, self.channel = slug, uuid.uuid4().hex, "c1"
         self.schema_version, self.cursor = 0, 0
-        self.genesis = hashchain.genesis(self.epoch, slug)
+        self.genesis = chain.genesis(self.epoch, slug)
         self.lines: list[tuple[int, bytes]] = []
         self.hashes: list[bytes] = [self.genesis]
         self.pruned = 0
@@ -157,7 +157,7 @@ class FakeTenant:
             line |= {"device": device, "op_id": op_id}
         data = json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode()
         self.lines.append((self.schema_version, data))
-        self.hashes.append(hashchain.link(self.hash, data))
+        self.hashes.append(chain.link(self.hash, data))
         for listener in list(self.listeners):
             listener()
         return version
@@ -308,7 +308,7 @@ class FakeTenant:
             for i, r in self.records[table].items()
             if (low is None or i >= low) and (high is None or i <= high)
         ]
-        return hashchain.table_digest(found)
+        return chain.table_digest(found)
 
     def snapshot(self, folder: Path) -> dict[str, Any]:
         """Build a snapshot of now; returns its manifest."""

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moat_client import access, canonical, ddl, diff, fold, hashchain, lines, overlay, values
 from moat_client.errors import Diverged, Refused
-from moat_client.schema import Field
+from moat_client.replica import access, ddl, fold, patched
+from moat_client.wire import canonical, chain, lines, patch, values
+from moat_client.wire.schema import Field
 
 FOLDER = Path(__file__).parents[2] / "vectors"
 EPOCH = "0123456789abcdef0123456789abcdef"
@@ -177,13 +178,13 @@ def canonical_cases() -> list[dict[str, Any]]:
 
 def chain_cases() -> list[dict[str, Any]]:
     genesis = [
-        {"epoch": EPOCH, "slug": s, "channel_key": k, "genesis": hashchain.genesis(EPOCH, s, k).hex()}
+        {"epoch": EPOCH, "slug": s, "channel_key": k, "genesis": chain.genesis(EPOCH, s, k).hex()}
         for s, k in [("acme", None), ("zoë", None), ("acme", "profile:7")]
     ]
-    state, after = hashchain.genesis(EPOCH, "acme"), []
+    state, after = chain.genesis(EPOCH, "acme"), []
     start = state.hex()
     for line in LINES:
-        state = hashchain.link(state, line.encode())
+        state = chain.link(state, line.encode())
         after.append(state.hex())
     return [*genesis, {"start": start, "lines": LINES, "hashes": after}]
 
@@ -198,7 +199,7 @@ def digest_cases() -> list[dict[str, Any]]:
     ]
     sets.append([[f"r-{n:04}", n] for n in range(1, 500)])
     return [
-        dict(zip(("records", "count", "digest"), (s, *hashchain.table_digest((i, v) for i, v in s)), strict=True))
+        dict(zip(("records", "count", "digest"), (s, *chain.table_digest((i, v) for i, v in s)), strict=True))
         for s in sets
     ]
 
@@ -210,14 +211,14 @@ def line_cases() -> list[dict[str, Any]]:
 
 def patch_cases() -> list[dict[str, Any]]:
     cases: list[dict[str, Any]] = []
-    for record, patch, lenient in PATCHES:
-        case: dict[str, Any] = {"record": record, "patch": patch, "lenient": lenient}
+    for record, steps, lenient in PATCHES:
+        case: dict[str, Any] = {"record": record, "patch": steps, "lenient": lenient}
         try:
-            case["result"] = diff.apply_patch(record, patch, lenient=lenient)
-        except diff.PatchFailed:
+            case["result"] = patch.apply_patch(record, steps, lenient=lenient)
+        except patch.PatchFailed:
             case["error"] = True
         cases.append(case)
-    return cases + [{"old": old, "new": new, "diff": diff.flat_patch(old, new)} for old, new in DIFFS]
+    return cases + [{"old": old, "new": new, "diff": patch.flat_patch(old, new)} for old, new in DIFFS]
 
 
 def overlay_cases() -> list[dict[str, Any]]:
@@ -227,7 +228,7 @@ def overlay_cases() -> list[dict[str, Any]]:
             "base": base,
             "ops": ops,
             "columns": COLUMNS,
-            "shown": overlay.patched(i, base, [overlay.OverlayOp(o["op"], o["payload"]) for o in ops], COLUMNS),
+            "shown": patched.patched(i, base, [patched.OverlayOp(o["op"], o["payload"]) for o in ops], COLUMNS),
         }
         for i, base, ops in OVERLAYS
     ]

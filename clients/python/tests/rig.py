@@ -7,12 +7,12 @@ from typing import Any
 from fake_session import FakeSession
 from fake_tenant import FakeTenant
 
-from moat_client.backend import Backend
 from moat_client.engine import Engine, State
 from moat_client.engine import events as ev
 from moat_client.engine.machine import Identity
 from moat_client.login import remember_login
 from moat_client.replica import Replica
+from moat_client.sync.backend import Backend
 
 
 class Rig:

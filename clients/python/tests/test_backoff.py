@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from moat_client.backoff import Backoff, seconds_asked
+from moat_client.net.backoff import Backoff, seconds_asked
 
 NOW = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from fake_tenant import FakeTenant, field
 from rig import Rig
 
 from moat_client import MoatError, NotAReplica, Refused, Replica, UnknownRecord, UnknownTable
-from moat_client.edits import new_id
+from moat_client.replica.edits import new_id
 
 FIELDS = [
     field("title", required=True),

@@ -11,8 +11,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moat_client import canonical, diff, values
-from moat_client.schema import Field
+from moat_client.wire import canonical, patch, values
+from moat_client.wire.schema import Field
 
 JSON = st.recursive(
     st.none()
@@ -71,9 +71,9 @@ RECORDS = st.dictionaries(st.sampled_from(["a", "b", "c~", "d/"]), JSON, max_siz
 @given(RECORDS, RECORDS)
 def test_the_patch_between_two_records_leads_from_one_to_the_other(old: dict[str, Any], new: dict[str, Any]) -> None:
     before = json.dumps(old)
-    patched = diff.apply_patch(old, diff.flat_patch(old, new))
-    assert all(diff.same(patched.get(name), new[name]) for name in new)
-    assert all(diff.same(patched[name], old[name]) for name in old.keys() - new.keys())
+    patched = patch.apply_patch(old, patch.flat_patch(old, new))
+    assert all(patch.same(patched.get(name), new[name]) for name in new)
+    assert all(patch.same(patched[name], old[name]) for name in old.keys() - new.keys())
     assert json.dumps(old) == before
 
 

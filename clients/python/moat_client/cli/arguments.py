@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from moat_client.codec import loads
-from moat_client.edits import field_of
 from moat_client.errors import Refused
-from moat_client.schema import Field, ObjectType
-from moat_client.values import parse_text
+from moat_client.replica.edits import field_of
+from moat_client.wire.codec import loads
+from moat_client.wire.schema import Field, ObjectType
+from moat_client.wire.values import parse_text
 
 _CONDITIONS = ("ne", "lt", "lte", "gt", "gte", "in", "like")
 

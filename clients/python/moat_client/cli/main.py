@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from moat_client.cli import reading, syncing, writing
 from moat_client.cli.output import Output
+from moat_client.cli.v1 import main as v1
 from moat_client.errors import LoginFailed, MoatError, Refused, Unreachable
-from moat_client.replica import Replica
-from moat_client.v1.command import main as v1
+from moat_client.replica.replica import Replica
 
 Command = Callable[[Replica, argparse.Namespace, Output], int]
 EXIT_FAILED = 1

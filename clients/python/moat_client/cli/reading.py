@@ -11,10 +11,10 @@ from typing import IO, Any
 from moat_client.cli.arguments import parse_where
 from moat_client.cli.output import Output, cell
 from moat_client.errors import UnknownRecord, UnknownTable
-from moat_client.problems import Problem
-from moat_client.replica import Replica
-from moat_client.schema import ObjectType
-from moat_client.sync import other_sync
+from moat_client.replica.problems import Problem
+from moat_client.replica.replica import Replica
+from moat_client.sync.session import other_sync
+from moat_client.wire.schema import ObjectType
 
 _PAGE = 1000
 

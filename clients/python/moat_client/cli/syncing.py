@@ -15,12 +15,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from moat_client.cli.output import Output, cell
 from moat_client.engine import State, Status
 from moat_client.errors import MoatError
-from moat_client.lines import ChangeLine
 from moat_client.login import login as ask_for_token
 from moat_client.login import remember_login
-from moat_client.problems import Problem
-from moat_client.replica import Replica, ReplicaStatus
-from moat_client.sync import Hooks, Sync, other_sync
+from moat_client.replica.problems import Problem
+from moat_client.replica.replica import Replica, ReplicaStatus
+from moat_client.sync.session import Hooks, Sync, other_sync
+from moat_client.wire.lines import ChangeLine
 
 EXIT_PENDING = 4
 EXIT_DECIDE = 5

@@ -5,7 +5,7 @@ import argparse
 from moat_client.cli.arguments import parse_values
 from moat_client.cli.output import Output
 from moat_client.errors import MoatError
-from moat_client.replica import Replica
+from moat_client.replica.replica import Replica
 
 
 def add(replica: Replica, options: argparse.Namespace, out: Output) -> int:

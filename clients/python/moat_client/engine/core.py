@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from moat_client.backoff import Backoff
 from moat_client.engine import events as ev
 from moat_client.engine.download import Downloader
 from moat_client.engine.events import Action
 from moat_client.engine.push import Pusher
 from moat_client.engine.repair import Repairer
-from moat_client.messages import Message, Verified, Welcome
-from moat_client.position import Position
+from moat_client.net.backoff import Backoff
+from moat_client.wire.messages import Message, Verified, Welcome
+from moat_client.wire.position import Position
 
 FATAL = {
     "bad_token": "The server does not know this device's token. Log in again; pending work is kept.",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from moat_client.engine.events import Action, BeginDownload, DownloadReady, Install, PartStored, Send
-from moat_client.messages import Limits, Manifest, encode
+from moat_client.wire.messages import Limits, Manifest, encode
 
 _AHEAD = 8
 _TRIES = 3

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from moat_client.lines import PendingOp
-from moat_client.messages import Changes, Manifest, OpResult, Rows, Settled
-from moat_client.position import Position
+from moat_client.wire.lines import PendingOp
+from moat_client.wire.messages import Changes, Manifest, OpResult, Rows, Settled
+from moat_client.wire.position import Position
 
 Span = tuple[str | None, str | None]
 Digest = tuple[int, str]

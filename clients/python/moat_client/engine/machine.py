@@ -9,7 +9,7 @@ from moat_client.engine.core import FATAL, Identity, State, Status
 from moat_client.engine.events import Action, Event
 from moat_client.engine.stream import Stream
 from moat_client.errors import MalformedMessage
-from moat_client.messages import (
+from moat_client.wire.messages import (
     PROTOCOL,
     Ack,
     Bye,

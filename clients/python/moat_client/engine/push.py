@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from moat_client.engine.events import Action, OpsRead, ReadOps, RecordResults, RefuseOps, Renumber, Send, SetTimer
-from moat_client.lines import PendingOp, encode_op
-from moat_client.messages import Ack, Limits, ServerError, encode
-from moat_client.position import Position
+from moat_client.wire.lines import PendingOp, encode_op
+from moat_client.wire.messages import Ack, Limits, ServerError, encode
+from moat_client.wire.position import Position
 
 _ENVELOPE_BYTES = 512
 _ALONE = frozenset({"too_large", "too_many_ops", "malformed", "op_order"})

@@ -18,7 +18,7 @@ from moat_client.engine.events import (
     Span,
 )
 from moat_client.engine.keyspace import between
-from moat_client.messages import Limits, Rows, Verified, encode
+from moat_client.wire.messages import Limits, Rows, Verified, encode
 
 _SMALL = 500
 _PIECES = 16

@@ -7,7 +7,7 @@ from moat_client.engine.core import Core, State
 from moat_client.engine.events import Action
 from moat_client.engine.repair import Repairer, differing
 from moat_client.errors import MalformedMessage
-from moat_client.messages import (
+from moat_client.wire.messages import (
     CatchUp,
     Changes,
     Limits,

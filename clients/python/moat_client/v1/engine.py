@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from moat_client.backoff import Backoff
 from moat_client.errors import MoatError, Unreachable
+from moat_client.net.backoff import Backoff
 from moat_client.v1 import messages
 from moat_client.v1.apply import Applier, Met
 from moat_client.v1.http import INVALID_CURSOR, Http, Refusal

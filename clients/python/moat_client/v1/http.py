@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from moat_client.backoff import seconds_asked
 from moat_client.errors import MoatError, Unreachable
 from moat_client.login import base_url
+from moat_client.net.backoff import seconds_asked
 from moat_client.v1.cbor import Limits, decode, encode
 
 TIMEOUT_SECONDS = 60.0

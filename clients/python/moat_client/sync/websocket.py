@@ -6,8 +6,8 @@ from collections.abc import Callable
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from moat_client.backoff import seconds_asked
 from moat_client.engine.events import Event, Lost, Opened, Received, ReceivedBinary
+from moat_client.net.backoff import seconds_asked
 
 MAX_FRAME = 64 * 1024 * 1024
 OPEN_SECONDS = 20

@@ -11,13 +11,13 @@ import sqlite3
 import zlib
 from pathlib import Path
 
-from moat_client.ddl import APPLICATION_ID, USER_VERSION, quoted
 from moat_client.errors import BadSnapshot
-from moat_client.messages import Manifest
-from moat_client.overlays import all_active, raise_op_ids, remember_last_seen, repatch
-from moat_client.position import Position
-from moat_client.store import Store, prepare_schema, read_position
-from moat_client.tables import load_catalog, read_records
+from moat_client.replica.ddl import APPLICATION_ID, USER_VERSION, quoted
+from moat_client.replica.overlays import all_active, raise_op_ids, remember_last_seen, repatch
+from moat_client.replica.store import Store, prepare_schema, read_position
+from moat_client.replica.tables import load_catalog, read_records
+from moat_client.wire.messages import Manifest
+from moat_client.wire.position import Position
 
 PART_BYTES = 1024 * 1024
 _GZIP = 31

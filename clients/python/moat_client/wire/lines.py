@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moat_client.codec import dumps, loads, loads_lines
 from moat_client.errors import MalformedMessage
+from moat_client.wire.codec import dumps, loads, loads_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from moat_client.ddl import SYSTEM_TABLES
+from moat_client.replica.ddl import SYSTEM_TABLES
 
 Rows = list[dict[str, Any]]
 _PREFIX = "_patched_"

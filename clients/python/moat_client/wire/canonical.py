@@ -5,7 +5,7 @@ import math
 import re
 from typing import Any
 
-from moat_client.codec import dumps_sorted
+from moat_client.wire.codec import dumps_sorted
 
 MAX_INTEGER = 2**53 - 1
 # What orjson may spell otherwise than RFC 8785, or not refuse: floats, integers out of range, and null for a NaN.

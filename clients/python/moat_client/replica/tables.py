@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from moat_client.canonical import canonical_json
-from moat_client.codec import loads
-from moat_client.ddl import quoted
-from moat_client.diff import Record
-from moat_client.schema import SYSTEM_COLUMNS, SYSTEM_JSON, Field, ObjectType
-from moat_client.values import from_sql, to_sql
+from moat_client.replica.ddl import quoted
+from moat_client.wire.canonical import canonical_json
+from moat_client.wire.codec import loads
+from moat_client.wire.patch import Record
+from moat_client.wire.schema import SYSTEM_COLUMNS, SYSTEM_JSON, Field, ObjectType
+from moat_client.wire.values import from_sql, to_sql
 
 DEFAULT_PLACES = 2
 _CHUNK = 500

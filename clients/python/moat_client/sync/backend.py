@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from moat_client.access import ACCESS
-from moat_client.apply import (
+from moat_client.engine import events as ev
+from moat_client.engine.events import Action, Digest, Event, Span
+from moat_client.errors import BadSnapshot, Diverged, MalformedMessage
+from moat_client.replica.access import ACCESS
+from moat_client.replica.apply import (
     Applying,
     RowSet,
     adopt,
@@ -18,19 +21,16 @@ from moat_client.apply import (
     range_where,
     run_revisions,
 )
-from moat_client.canonical import canonical_json
-from moat_client.ddl import patched_name, quoted
-from moat_client.engine import events as ev
-from moat_client.engine.events import Action, Digest, Event, Span
-from moat_client.errors import BadSnapshot, Diverged, MalformedMessage
-from moat_client.hashchain import table_digest
-from moat_client.overlays import pending_ops, record_results, renumber, repatch, set_problem
-from moat_client.position import Position
-from moat_client.problems import Problem, settled_elsewhere
-from moat_client.replica import Replica
-from moat_client.snapshot import Download, install
-from moat_client.spool import Spool
-from moat_client.store import Writing, get_state, read_position, set_state, write_position
+from moat_client.replica.ddl import patched_name, quoted
+from moat_client.replica.overlays import pending_ops, record_results, renumber, repatch, set_problem
+from moat_client.replica.problems import Problem, settled_elsewhere
+from moat_client.replica.replica import Replica
+from moat_client.replica.snapshot import Download, install
+from moat_client.replica.spool import Spool
+from moat_client.replica.store import Writing, get_state, read_position, set_state, write_position
+from moat_client.wire.canonical import canonical_json
+from moat_client.wire.chain import table_digest
+from moat_client.wire.position import Position
 
 _MANY = 1000
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from moat_client.diff import Record, flat_patch
 from moat_client.errors import Refused, UnknownRecord, UnknownTable
-from moat_client.overlays import active_ops, add_overlay, new_pending, repatch, visible
-from moat_client.schema import Field, ObjectType
-from moat_client.store import Store, Writing, read_position
-from moat_client.tables import Table, read_records
-from moat_client.values import check_id, clean
+from moat_client.replica.overlays import active_ops, add_overlay, new_pending, repatch, visible
+from moat_client.replica.store import Store, Writing, read_position
+from moat_client.replica.tables import Table, read_records
+from moat_client.wire.patch import Record, flat_patch
+from moat_client.wire.schema import Field, ObjectType
+from moat_client.wire.values import check_id, clean
 
 _FIXED = ("id", "version")
 

@@ -8,22 +8,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from moat_client import problems
-from moat_client.access import ACCESS, Rights, rights_of
-from moat_client.ddl import quoted
-from moat_client.diff import Record
-from moat_client.edits import Transaction, new_id
 from moat_client.errors import MoatError, Refused, UnknownTable
-from moat_client.layouts import resolve_layout
-from moat_client.lines import ChangeLine, decode_change
-from moat_client.overlays import active_ops
-from moat_client.position import Position
-from moat_client.problems import Problem
-from moat_client.schema import ObjectType
-from moat_client.store import Store, Writing, get_state, read_position
-from moat_client.tables import Table
-from moat_client.watch import Rows, Watch, tables_read
-from moat_client.where import order_sql, where_sql
+from moat_client.replica import problems
+from moat_client.replica.access import ACCESS, Rights, rights_of
+from moat_client.replica.ddl import quoted
+from moat_client.replica.edits import Transaction, new_id
+from moat_client.replica.layouts import resolve_layout
+from moat_client.replica.overlays import active_ops
+from moat_client.replica.problems import Problem
+from moat_client.replica.store import Store, Writing, get_state, read_position
+from moat_client.replica.tables import Table
+from moat_client.replica.watch import Rows, Watch, tables_read
+from moat_client.replica.where import order_sql, where_sql
+from moat_client.wire.lines import ChangeLine, decode_change
+from moat_client.wire.patch import Record
+from moat_client.wire.position import Position
+from moat_client.wire.schema import ObjectType
 
 RESOLUTIONS = ("mine", "theirs")
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moat_client.canonical import canonical_json
-from moat_client.ddl import quoted
 from moat_client.errors import Refused
-from moat_client.tables import Table
+from moat_client.replica.ddl import quoted
+from moat_client.replica.tables import Table
+from moat_client.wire.canonical import canonical_json
 
 _OPERATORS = {"ne": "IS NOT", "lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "like": "LIKE"}
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moat_client.ddl import (
+from moat_client.errors import NotAReplica
+from moat_client.replica.ddl import (
     APPLICATION_ID,
     LOCAL_TABLES_SQL,
     RECENT_SQL,
@@ -17,9 +18,8 @@ from moat_client.ddl import (
     patched_name,
     patched_table_sql,
 )
-from moat_client.errors import NotAReplica
-from moat_client.position import Position
-from moat_client.tables import Catalog, base_tables, catalog_key, load_catalog
+from moat_client.replica.tables import Catalog, base_tables, catalog_key, load_catalog
+from moat_client.wire.position import Position
 
 BUSY_SECONDS = 30.0
 _EMPTY_POSITION = Position()

@@ -3,9 +3,9 @@
 import tempfile
 from collections.abc import Iterator
 
-from moat_client.codec import dumps, loads
-from moat_client.messages import Rows
-from moat_client.schema import SYSTEM_COLUMNS
+from moat_client.wire.codec import dumps, loads
+from moat_client.wire.messages import Rows
+from moat_client.wire.schema import SYSTEM_COLUMNS
 
 _IN_MEMORY = 8 * 1024 * 1024
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from moat_client.canonical import canonical_json, number_text
-from moat_client.schema import Field
+from moat_client.wire.canonical import canonical_json, number_text
+from moat_client.wire.schema import Field
 
 APPLICATION_ID = 0x4D4F4154
 USER_VERSION = 1

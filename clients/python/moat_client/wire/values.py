@@ -8,10 +8,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-from moat_client.canonical import MAX_INTEGER, canonical_json
-from moat_client.codec import loads
 from moat_client.errors import Refused
-from moat_client.schema import Field
+from moat_client.wire.canonical import MAX_INTEGER, canonical_json
+from moat_client.wire.codec import loads
+from moat_client.wire.schema import Field
 
 MAX_JSON_DEPTH = 32
 MAX_DIGITS = 15

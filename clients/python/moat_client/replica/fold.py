@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from moat_client.diff import PatchFailed, patch_value, split_pointer
 from moat_client.errors import Diverged
+from moat_client.wire.patch import PatchFailed, patch_value, split_pointer
 
 Known = Callable[[str, str], int | None]
 Current = Callable[[str, str, str], Any]

@@ -7,14 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from moat_client import hashchain
-from moat_client.codec import loads, loads_lines
-from moat_client.ddl import RECENT_LINES, command_sql, quoted
 from moat_client.errors import Diverged
-from moat_client.fold import Folded, fold_changes
-from moat_client.lines import decode_change, decode_changes
-from moat_client.messages import Changes, Rows
-from moat_client.overlays import (
+from moat_client.replica.ddl import RECENT_LINES, command_sql, quoted
+from moat_client.replica.fold import Folded, fold_changes
+from moat_client.replica.overlays import (
     Key,
     all_active,
     drop_own,
@@ -24,9 +20,13 @@ from moat_client.overlays import (
     remember_last_seen,
     repatch,
 )
-from moat_client.position import Position
-from moat_client.store import get_state, read_position, set_state, write_position
-from moat_client.tables import Catalog, Table
+from moat_client.replica.store import get_state, read_position, set_state, write_position
+from moat_client.replica.tables import Catalog, Table
+from moat_client.wire import chain
+from moat_client.wire.codec import loads, loads_lines
+from moat_client.wire.lines import decode_change, decode_changes
+from moat_client.wire.messages import Changes, Rows
+from moat_client.wire.position import Position
 
 Revisions = Sequence[tuple[int, Sequence[Mapping[str, Any]]]]
 
@@ -88,10 +88,10 @@ def _check_chain(before: Position, frame: Changes) -> None:
         starts = [bytes.fromhex(before.state_hash)]
     else:  # before the first contact only the channel's kind is unknown: the tenant's own chain, or a filtered one
         starts = [
-            hashchain.genesis(before.server_epoch, before.tenant),
-            hashchain.genesis(before.server_epoch, before.tenant, before.channel),
+            chain.genesis(before.server_epoch, before.tenant),
+            chain.genesis(before.server_epoch, before.tenant, before.channel),
         ]
-    if not any(hashchain.fold(start, frame.lines).hex() == frame.state_hash for start in starts):
+    if not any(chain.fold(start, frame.lines).hex() == frame.state_hash for start in starts):
         raise Diverged(f"the chain differs at cursor {frame.to}")
 
 

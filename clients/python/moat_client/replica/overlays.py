@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from moat_client.codec import dumps, loads
-from moat_client.ddl import patched_name, quoted
-from moat_client.lines import PendingOp
-from moat_client.messages import OpResult
-from moat_client.overlay import OverlayOp, patched
-from moat_client.store import get_state, set_state, take_number
-from moat_client.tables import Catalog, Table, read_records
-from moat_client.values import now_text
+from moat_client.replica.ddl import patched_name, quoted
+from moat_client.replica.patched import OverlayOp, patched
+from moat_client.replica.store import get_state, set_state, take_number
+from moat_client.replica.tables import Catalog, Table, read_records
+from moat_client.wire.codec import dumps, loads
+from moat_client.wire.lines import PendingOp
+from moat_client.wire.messages import OpResult
+from moat_client.wire.values import now_text
 
 ACTIVE = ("pending", "acked")
 PROBLEMS = ("conflict", "rejected", "parked")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moat_client.diff import Record, apply_patch
+from moat_client.wire.patch import Record, apply_patch
 
 
 @dataclass(frozen=True, slots=True)

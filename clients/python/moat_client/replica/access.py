@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moat_client.canonical import canonical_json
+from moat_client.wire.canonical import canonical_json
 
 ACCESS = "access"
 """Where `device_state` keeps it."""

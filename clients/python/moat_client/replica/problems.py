@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moat_client.codec import loads
-from moat_client.diff import split_pointer
-from moat_client.edits import check_required, clean_values
 from moat_client.errors import MoatError, Refused
-from moat_client.messages import Settled
-from moat_client.overlays import Key, add_overlay, as_json, new_pending, next_op_id, repatch
-from moat_client.store import Store, Writing, read_position
-from moat_client.tables import read_records
+from moat_client.replica.edits import check_required, clean_values
+from moat_client.replica.overlays import Key, add_overlay, as_json, new_pending, next_op_id, repatch
+from moat_client.replica.store import Store, Writing, read_position
+from moat_client.replica.tables import read_records
+from moat_client.wire.codec import loads
+from moat_client.wire.messages import Settled
+from moat_client.wire.patch import split_pointer
 
 _COLUMNS = '"op_id", "tx", "table_name", "record_id", "op", "payload", "base_version", "state", "code", "message", "details", "created_at"'
 _NOT_FIELDS = ("id", "version")

@@ -8,20 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from moat_client.backend import Backend
-from moat_client.codec import dumps, loads
 from moat_client.engine import Engine, State, Status
 from moat_client.engine import events as ev
 from moat_client.engine.machine import Identity
 from moat_client.errors import MoatError, Unreachable
-from moat_client.lines import ChangeLine, decode_change
-from moat_client.locks import SyncLock
 from moat_client.login import socket_url
-from moat_client.problems import Problem
-from moat_client.replica import Replica, ReplicaStatus
-from moat_client.store import Writing, get_state, set_state
-from moat_client.transport import Socket
-from moat_client.values import now_text
+from moat_client.replica.problems import Problem
+from moat_client.replica.replica import Replica, ReplicaStatus
+from moat_client.replica.store import Writing, get_state, set_state
+from moat_client.sync.backend import Backend
+from moat_client.sync.lock import SyncLock
+from moat_client.sync.websocket import Socket
+from moat_client.wire.codec import dumps, loads
+from moat_client.wire.lines import ChangeLine, decode_change
+from moat_client.wire.values import now_text
 
 POLL_SECONDS = 0.05
 VERIFY_SECONDS = 30.0

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from moat_client.codec import dumps, loads
 from moat_client.errors import MalformedMessage
+from moat_client.wire.codec import dumps, loads
 
 PROTOCOL = "moat.v1"
 

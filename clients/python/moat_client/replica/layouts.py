@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from moat_client.diff import Record
+from moat_client.wire.patch import Record
 
 _ANY = "*"
 
