@@ -1,4 +1,4 @@
-"""Errors a caller can meet. Each has a stable `code`; `str()` of it is a sentence for people."""
+"""Errors a caller can meet. Each has a stable `code`; its `str()` is a sentence for people."""
 
 
 class MoatError(Exception):

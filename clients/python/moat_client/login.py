@@ -1,31 +1,18 @@
-"""Logging in: a password becomes a device token, which the replica keeps."""
+"""Sign in: exchange a password for a device token, and keep it in the replica."""
 
 import json
 import platform
 import urllib.error
 import urllib.request
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from moat_client.errors import LoginFailed, MoatError, Unreachable
-from moat_client.net.backoff import seconds_asked
+from moat_client.net.retry_after import retry_after_seconds
+from moat_client.net.urls import base_url
 from moat_client.replica.replica import Replica
 from moat_client.replica.store import get_state, set_state
 
 TIMEOUT_SECONDS = 30
-
-
-def base_url(url: str) -> str:
-    """Return the server's address without a trailing slash; raises MoatError unless it is http or https."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise MoatError(f"{url!r} is not the address of a server.", code="bad_url")
-    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-
-
-def socket_url(url: str) -> str:
-    """Return the address of the live protocol."""
-    return "ws" + base_url(url).removeprefix("http") + "/ws/sync"
 
 
 def login(
@@ -70,7 +57,7 @@ def _refusal(problem: urllib.error.HTTPError) -> MoatError:
     reason = _reason(problem)
     if problem.code in (400, 401, 403):
         return LoginFailed(reason or "The server does not know this tenant, user and password.")
-    wait = seconds_asked(problem.headers.get("Retry-After"))
+    wait = retry_after_seconds(problem.headers.get("Retry-After"))
     return Unreachable(reason or f"The server answered {problem.code}.", retry_after=wait)
 
 

@@ -8,8 +8,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from moat_client.replica.catalog import load_catalog
 from moat_client.replica.ddl import APPLICATION_ID, SYSTEM_TABLES_SQL, USER_VERSION, command_sql
-from moat_client.replica.tables import SYSTEM, load_catalog
+from moat_client.replica.tables import SYSTEM
 from moat_client.wire import chain
 from moat_client.wire.patch import PatchFailed, apply_patch, same, split_pointer
 from moat_client.wire.schema import SYSTEM_COLUMNS

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from moat_client.net.backoff import Backoff, seconds_asked
+from moat_client.net.backoff import Backoff
+from moat_client.net.retry_after import retry_after_seconds
 
 NOW = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ NOW = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_retry_after_is_a_number_of_seconds_or_a_date(header: object, seconds: float | None) -> None:
-    assert seconds_asked(header, NOW) == seconds
+    assert retry_after_seconds(header, NOW) == seconds
 
 
 def test_what_the_server_asks_for_is_never_undercut() -> None:
@@ -45,6 +46,6 @@ def test_what_the_server_asks_for_is_never_undercut() -> None:
 
 
 def test_nobody_is_silenced_for_years() -> None:
-    asked = seconds_asked("Thu, 26 Nov 2099 12:00:00 GMT", NOW)
+    asked = retry_after_seconds("Thu, 26 Nov 2099 12:00:00 GMT", NOW)
     assert asked is not None and asked > 10 * 365 * 86400
     assert 3600.0 <= Backoff(lambda: 0.999).next(asked) <= 3660.0

@@ -13,9 +13,9 @@ from fake_server import FakeServer
 from rig import Rig, strip
 
 from moat_client import Replica, remember_login
+from moat_client.replica.catalog import read_records
 from moat_client.replica.overlays import active_ops
 from moat_client.replica.patched import patched
-from moat_client.replica.tables import read_records
 
 pytestmark = pytest.mark.slow
 

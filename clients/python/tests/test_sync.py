@@ -8,7 +8,7 @@ import pytest
 from fake_server import FakeServer, login_server
 
 from moat_client import Hooks, LoginFailed, MoatError, Replica, State, Stopped, Sync, Unreachable, login, remember_login
-from moat_client.login import base_url, socket_url
+from moat_client.net.urls import base_url, socket_url
 from moat_client.sync import other_sync
 
 

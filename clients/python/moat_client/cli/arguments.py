@@ -1,10 +1,13 @@
-"""PURE: `k=v` and `k:=json` on the command line → values of fields."""
+"""Parse `k=v` and `k:=json` arguments into field values.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
 from moat_client.errors import Refused
-from moat_client.replica.edits import field_of
+from moat_client.replica.checks import field_of
 from moat_client.wire.codec import loads
 from moat_client.wire.schema import Field, ObjectType
 from moat_client.wire.values import parse_text

@@ -1,4 +1,4 @@
-"""The command line of `moat`: arguments, exit codes, errors."""
+"""The command line of `moat`: arguments, exit codes, and errors."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Commands that talk to the server: login, sync, tail, verify."""
+"""Commands that use the server: login, sync, tail, verify."""
 
 import argparse
 import asyncio

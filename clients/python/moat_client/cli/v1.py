@@ -1,4 +1,4 @@
-"""The command line `moat v1`: a store of documents in step with a server that speaks SyncProtocol v1."""
+"""The command `moat v1`: keep a store of documents in sync over SyncProtocol v1."""
 
 import argparse
 import base64

@@ -1,4 +1,7 @@
-"""PURE: the sync engine. Events go in, actions come out; nothing here touches a socket, a clock or a file."""
+"""The sync engine: events go in, actions come out. It uses no socket, clock, or file.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from moat_client.engine.machine import Engine, State, Status
 

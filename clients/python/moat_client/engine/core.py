@@ -1,4 +1,7 @@
-"""PURE: what every part of the engine shares: the state, and how a connection is given up."""
+"""The state that all parts of the engine share, and how a connection ends.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

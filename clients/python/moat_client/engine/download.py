@@ -1,4 +1,7 @@
-"""PURE: getting a snapshot's parts, several requests ahead, each again when it comes damaged."""
+"""Download a snapshot's parts: several requests at a time, with retries of damaged parts.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from dataclasses import dataclass, field
 

@@ -1,7 +1,9 @@
-"""PURE: what the engine is told (events) and what it wants done (actions).
+"""The engine's input (events) and output (actions).
 
-The driver performs actions one after another, in order. Those marked → are answered by the event named, before the engine
-hears anything else from the server.
+The driver performs actions one after another, in order. An action marked → is answered by the event it names, before the
+engine receives anything else from the server.
+
+Pure: no I/O, clock, or randomness.
 """
 
 from collections.abc import Mapping

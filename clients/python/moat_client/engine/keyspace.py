@@ -1,4 +1,7 @@
-"""PURE: texts between two texts, to cut a range of ids nobody here knows."""
+"""Split a range of IDs that are not known here: texts that sort between two texts.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 _LOW, _HIGH = 0x20, 0x7E
 _BASE = _HIGH - _LOW + 1

@@ -1,7 +1,9 @@
-"""PURE: the state machine of one replica's connection: hello, catch-up, upgrades, live, repair, retry.
+"""The state machine of one replica's connection: hello, catch-up, upgrades, live, repair, and retry.
 
-`Engine.handle(event)` returns the actions to perform, in order. The engine keeps no data but the replica's position: what
-it sends out comes from the replica through actions, so a crash between any two actions loses nothing.
+`Engine.handle(event)` returns the actions to perform, in order. The engine keeps no data except the replica's position.
+Actions read everything it sends from the replica, so a crash between two actions loses nothing.
+
+Pure: no I/O, clock, or randomness.
 """
 
 from moat_client.engine import events as ev

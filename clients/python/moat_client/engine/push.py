@@ -1,4 +1,7 @@
-"""PURE: from pending ops to push frames, and from answers to results."""
+"""Pack pending ops into push frames, and turn acknowledgments into results.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field

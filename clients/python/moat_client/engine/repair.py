@@ -1,4 +1,7 @@
-"""PURE: finding what differs by bisection, and fetching only that (docs/spec/protocol.md §9)."""
+"""Find what differs by bisection, and fetch only that (docs/spec/protocol.md §9).
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from dataclasses import dataclass, field
 from itertools import pairwise

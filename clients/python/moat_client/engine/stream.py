@@ -1,4 +1,7 @@
-"""PURE: from `subscribe` to live: catching up, the stream, schema upgrades, snapshots, repair, verification."""
+"""From `subscribe` to live: catch-up, the stream, schema upgrades, snapshots, repair, and verification.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Callable
 

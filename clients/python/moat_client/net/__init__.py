@@ -1,1 +1,1 @@
-"""What both protocols need of a network: retry delays and server addresses."""
+"""Retry delays and server addresses, for both protocols."""

@@ -1,4 +1,7 @@
-"""PURE: what the user may see and do, as the server last said; for drawing screens. The server alone decides."""
+"""What the user may see and do, as the server last reported; for drawing screens. Only the server decides.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,5 +1,8 @@
-"""Applying what the server sends. Every function works inside the caller's transaction and leaves base rows, overlays and
-position consistent, or raises and leaves nothing."""
+"""Apply what the server sends.
+
+Every function works inside the caller's transaction. It leaves base rows, overlays, and position consistent, or raises and
+changes nothing.
+"""
 
 import sqlite3
 from collections import defaultdict

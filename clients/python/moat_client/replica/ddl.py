@@ -1,4 +1,7 @@
-"""PURE: the replica's own SQLite schema, and what a schema command does to it (docs/spec/replica.md)."""
+"""The replica's own SQLite schema, and the SQL of a schema command (docs/spec/replica.md).
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Local writes: checked against the published object type, then kept as overlays, several of them in one transaction."""
+"""Local writes: checked against the published object type, then kept as overlays."""
 
 import secrets
 import time
@@ -7,14 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from moat_client.errors import Refused, UnknownRecord, UnknownTable
+from moat_client.replica.catalog import read_records
+from moat_client.replica.checks import check_required, clean_values, with_defaults
 from moat_client.replica.overlays import active_ops, add_overlay, new_pending, repatch, visible
 from moat_client.replica.store import Store, Writing, read_position
-from moat_client.replica.tables import Table, read_records
+from moat_client.replica.tables import Table
 from moat_client.wire.patch import Record, flat_patch
-from moat_client.wire.schema import Field, ObjectType
-from moat_client.wire.values import check_id, clean
-
-_FIXED = ("id", "version")
+from moat_client.wire.schema import ObjectType
+from moat_client.wire.values import check_id
 
 
 def new_id() -> str:
@@ -108,36 +108,3 @@ def base_version(writing: Writing, table: Table, record_id: str) -> int:
         [table.name, record_id],
     ).fetchone()
     return 0 if found is None else int(found[0]) + 1
-
-
-def field_of(object_type: ObjectType, name: str) -> Field:
-    """Return a writable field; `object_type` and `status` are choices of what is declared. Raises Refused."""
-    if name in object_type.by_name:
-        return object_type.by_name[name]
-    if name in _FIXED:
-        raise Refused(f"{name} cannot be written.", code="read_only", field=name)
-    if name in ("object_type", "status"):
-        return Field(name, "choice", choices=object_type.subtypes if name == "object_type" else object_type.statuses)
-    raise Refused(f"{object_type.table_name} has no field {name!r}.", code="unknown_field", field=name)
-
-
-def clean_values(object_type: ObjectType, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values in wire form; raises Refused for the first that does not fit."""
-    return {name: clean(field_of(object_type, name), value) for name, value in values.items()}
-
-
-def with_defaults(object_type: ObjectType, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a new record with what was not given filled in."""
-    filled = {f.name: f.default for f in object_type.fields if f.default is not None}
-    if object_type.subtypes:
-        filled["object_type"] = object_type.subtypes[0]
-    if object_type.statuses:
-        filled["status"] = object_type.statuses[0]
-    return filled | {k: v for k, v in values.items() if v is not None or k not in ("object_type", "status")}
-
-
-def check_required(object_type: ObjectType, record: Mapping[str, Any], *, only: Any = None) -> None:
-    """Raise Refused when a required field is empty (of those in `only`, if given)."""
-    for field in object_type.fields:
-        if field.required and (only is None or field.name in only) and record.get(field.name) is None:
-            raise Refused(f"{field.label or field.name} is required.", code="required", field=field.name)

@@ -1,4 +1,7 @@
-"""PURE: many change lines → the least work per record. One record changed a hundred times in a frame is written once."""
+"""Fold many change lines into one write per record.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

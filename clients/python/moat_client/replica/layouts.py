@@ -1,4 +1,7 @@
-"""PURE: which screen layout a record is shown with."""
+"""Choose the screen layout of a record.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Iterable
 from typing import Any

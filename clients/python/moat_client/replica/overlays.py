@@ -1,18 +1,22 @@
-"""The overlays of a replica: adding, showing, confirming, refusing, parking. Every function works inside the caller's transaction."""
+"""The overlays of a replica: add, show, confirm, reject, and park local edits.
+
+Every function works inside the caller's transaction.
+"""
 
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from moat_client.replica.catalog import read_records
+from moat_client.replica.clock import now_text
 from moat_client.replica.ddl import patched_name, quoted
 from moat_client.replica.patched import OverlayOp, patched
 from moat_client.replica.store import get_state, set_state, take_number
-from moat_client.replica.tables import Catalog, Table, read_records
+from moat_client.replica.tables import Catalog, Table
 from moat_client.wire.codec import dumps, loads
 from moat_client.wire.lines import PendingOp
 from moat_client.wire.messages import OpResult
-from moat_client.wire.values import now_text
 
 ACTIVE = ("pending", "acked")
 PROBLEMS = ("conflict", "rejected", "parked")

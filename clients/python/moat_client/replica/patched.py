@@ -1,4 +1,7 @@
-"""PURE: what the user sees of a record: its base row with the ops on top, in order."""
+"""A record as the user sees it: its base row with the local ops applied in order.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Ops the server did not take as they were: listing them, and what a person can decide about each."""
+"""Ops the server did not apply as sent: list them, and carry out the user's decision about each."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from moat_client.errors import MoatError, Refused
-from moat_client.replica.edits import check_required, clean_values
+from moat_client.replica.catalog import read_records
+from moat_client.replica.checks import check_required, clean_values
 from moat_client.replica.overlays import Key, add_overlay, as_json, new_pending, next_op_id, repatch
 from moat_client.replica.store import Store, Writing, read_position
-from moat_client.replica.tables import read_records
 from moat_client.wire.codec import loads
 from moat_client.wire.messages import Settled
 from moat_client.wire.patch import split_pointer

@@ -1,4 +1,4 @@
-"""The replica an application works with: plain SQLite queries, local writes, live queries, problems to decide about."""
+"""The replica an application works with: queries, local writes, live queries, and problems to decide."""
 
 import json
 import threading

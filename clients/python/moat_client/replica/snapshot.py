@@ -1,7 +1,7 @@
-"""Downloading a snapshot part by part, and installing it over the replica in one transaction.
+"""Download a snapshot part by part, and install it over the replica in one transaction.
 
-Parts are kept beside the replica in `<db>.parts/<snapshot>/` until the snapshot is installed, so an interrupted download
-goes on where it stopped, also in another process or on another connection.
+Parts are kept next to the replica in `<db>.parts/<snapshot>/` until the snapshot is installed. An interrupted download
+continues where it stopped, even in another process or on another connection.
 """
 
 import contextlib
@@ -12,10 +12,10 @@ import zlib
 from pathlib import Path
 
 from moat_client.errors import BadSnapshot
+from moat_client.replica.catalog import load_catalog, read_records
 from moat_client.replica.ddl import APPLICATION_ID, USER_VERSION, quoted
 from moat_client.replica.overlays import all_active, raise_op_ids, remember_last_seen, repatch
 from moat_client.replica.store import Store, prepare_schema, read_position
-from moat_client.replica.tables import load_catalog, read_records
 from moat_client.wire.messages import Manifest
 from moat_client.wire.position import Position
 

@@ -1,4 +1,4 @@
-"""Rows on their way in, kept off the heap until all of them are here."""
+"""Keep incoming rows off the heap until all of them have arrived."""
 
 import tempfile
 from collections.abc import Iterator

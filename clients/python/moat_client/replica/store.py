@@ -1,4 +1,4 @@
-"""The replica's file and its two connections: one that writes, and one that only queries and sees the live views."""
+"""The replica's file and its two connections: one that writes, and one that only reads and sees the live views."""
 
 import sqlite3
 import threading
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moat_client.errors import NotAReplica
+from moat_client.replica.catalog import base_tables, catalog_key, load_catalog
 from moat_client.replica.ddl import (
     APPLICATION_ID,
     LOCAL_TABLES_SQL,
@@ -18,7 +19,7 @@ from moat_client.replica.ddl import (
     patched_name,
     patched_table_sql,
 )
-from moat_client.replica.tables import Catalog, base_tables, catalog_key, load_catalog
+from moat_client.replica.tables import Catalog
 from moat_client.wire.position import Position
 
 BUSY_SECONDS = 30.0

@@ -1,4 +1,4 @@
-"""Live queries: a query that runs again whenever a table it reads has changed."""
+"""Live queries: queries that run again when a table they read changes."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,7 @@
-"""PURE: conditions and orders of `Replica.find` → SQL over a live view."""
+"""Turn the conditions and order of `Replica.find` into SQL over a live view.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""What the engine wants done to the replica, each action in one local transaction. Blocking; run it off the event loop."""
+"""Perform the engine's actions on a replica, each in one local transaction.
+
+Calls block: run them off the event loop.
+"""
 
 import gc
 import json

@@ -1,4 +1,4 @@
-"""One syncing process per replica file: a lock the operating system drops when its holder dies."""
+"""Allow one syncing process per replica file: a lock that the operating system releases when its holder dies."""
 
 from pathlib import Path
 from typing import IO

@@ -1,4 +1,4 @@
-"""Keeping a replica in step: runs the engine over a WebSocket and the replica's file."""
+"""Keep a replica in sync: run the engine over a WebSocket and the replica's file."""
 
 import asyncio
 import random
@@ -12,7 +12,8 @@ from moat_client.engine import Engine, State, Status
 from moat_client.engine import events as ev
 from moat_client.engine.machine import Identity
 from moat_client.errors import MoatError, Unreachable
-from moat_client.login import socket_url
+from moat_client.net.urls import socket_url
+from moat_client.replica.clock import now_text
 from moat_client.replica.problems import Problem
 from moat_client.replica.replica import Replica, ReplicaStatus
 from moat_client.replica.store import Writing, get_state, set_state
@@ -21,7 +22,6 @@ from moat_client.sync.lock import SyncLock
 from moat_client.sync.websocket import Socket
 from moat_client.wire.codec import dumps, loads
 from moat_client.wire.lines import ChangeLine, decode_change
-from moat_client.wire.values import now_text
 
 POLL_SECONDS = 0.05
 VERIFY_SECONDS = 30.0

@@ -1,4 +1,4 @@
-"""The WebSocket of one engine: opens, reads and sends; what happens on it becomes events."""
+"""The engine's WebSocket: it opens, reads, and sends, and reports what happens as events."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from moat_client.engine.events import Event, Lost, Opened, Received, ReceivedBinary
-from moat_client.net.backoff import seconds_asked
+from moat_client.net.retry_after import retry_after_seconds
 
 MAX_FRAME = 64 * 1024 * 1024
 OPEN_SECONDS = 20
@@ -58,7 +58,7 @@ class Socket:
             )
         except InvalidStatus as problem:
             text = f"The server answered {problem.response.status_code}."
-            self._tell(Lost(0, text, seconds_asked(problem.response.headers.get("Retry-After"))))
+            self._tell(Lost(0, text, retry_after_seconds(problem.response.headers.get("Retry-After"))))
             return
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI, EOFError) as problem:
             self._tell(Lost(0, f"The server cannot be reached: {problem or type(problem).__name__}"))

@@ -1,7 +1,7 @@
-"""What comes from the server, into the store: a page with its cursor, or the answer to a push, each in one transaction.
+"""Apply server data to the store: a page with its cursor, or the response to a push, each in one transaction.
 
-A resolver may take long and may look into the store, so it is asked outside of the transaction: what is to be decided is noted,
-the transaction rolled back, the resolvers asked, and all of it done again with their answers.
+A resolver may take long and may read the store, so it runs outside the transaction. An attempt that meets an undecided
+conflict is rolled back; the resolvers run, and the attempt starts again with their decisions.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Keeping a store in step with a server: pull, apply with the cursor in one transaction, push, compact.
+"""Keep a store in sync with a server: pull, apply with the cursor in one transaction, push, compact.
 
-Nothing that fails touches local data: a page is applied with its cursor or not at all, and an op leaves the feed only when the
-server has said what became of it. Killed anywhere, the next run sends again what was not settled, and the server knows it.
+A failure never touches local data: a page is applied with its cursor or not at all, and an op leaves the outbox only when
+the server has decided it. After a crash, the next run sends unconfirmed ops again, and the server recognizes them.
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""SyncProtocol v1 over HTTP: one call, one answer. Certificates are always checked, and plain http goes to this machine only."""
+"""SyncProtocol v1 over HTTP: one request, one response.
+
+Certificates are always checked. Plain http is allowed to this machine only.
+"""
 
 import gzip
 import http.client
@@ -12,8 +15,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from moat_client.errors import MoatError, Unreachable
-from moat_client.login import base_url
-from moat_client.net.backoff import seconds_asked
+from moat_client.net.retry_after import retry_after_seconds
+from moat_client.net.urls import base_url
 from moat_client.v1.cbor import Limits, decode, encode
 
 TIMEOUT_SECONDS = 60.0
@@ -125,7 +128,7 @@ def _problem(problem: urllib.error.HTTPError) -> MoatError:
     message = str(body.get("message") or f"The server answered {problem.code}.")
     if problem.code == 429 or problem.code >= 500:
         wait = problem.headers.get("Retry-After") or body.get("retryAfterSeconds")
-        return Unreachable(message, retry_after=seconds_asked(wait))
+        return Unreachable(message, retry_after=retry_after_seconds(wait))
     code, field = body.get("code"), body.get("field")
     return Refusal(
         problem.code, code if isinstance(code, int) else 0, message, field if isinstance(field, str) else None

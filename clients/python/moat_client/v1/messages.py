@@ -1,4 +1,7 @@
-"""PURE: what a server of SyncProtocol v1 answers, checked before anything of it is used."""
+"""Responses of a SyncProtocol v1 server, checked before any of them is used.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

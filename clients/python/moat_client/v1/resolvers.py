@@ -1,4 +1,9 @@
-"""What becomes of a local edit that meets somebody else's. A resolver is a function, sync or async, that gets both and says what is to be."""
+"""Resolve conflicts between local and remote edits.
+
+A resolver is a function, sync or async, that receives both sides and returns a decision.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""An embedded store of entities on SQLite: collections of CBOR documents. It knows nothing of networks.
+"""An embedded store of entities on SQLite: collections of CBOR documents. It uses no network.
 
-Everything happens in transactions of one file; several processes may open it. The change feed (`feed_on`) is off until asked for: then
-every committed mutation leaves one op in it, in the same transaction, until somebody compacts it.
+Every write is a transaction of one file, which several processes may open. The outbox (`outbox_enabled`) is off until
+enabled. Then every local change adds one op to it, in the same transaction, until the op is compacted.
 """
 
 import sqlite3

@@ -1,4 +1,7 @@
-"""PURE: RFC 8785 canonical JSON, the form in which `json` fields are stored on every replica."""
+"""RFC 8785 canonical JSON, the form in which every replica stores `json` fields.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 import json
 import math

@@ -1,4 +1,7 @@
-"""PURE: the chain over change lines and the digest of a table (docs/spec/chain.md)."""
+"""The hash chain over change lines and the digest of a table (docs/spec/chain.md).
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Iterable
 from hashlib import sha256

@@ -1,4 +1,7 @@
-"""PURE: JSON in and out, by orjson where it is installed and by the standard library otherwise."""
+"""Encode and decode JSON: with orjson where it is installed, otherwise with the standard library.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""PURE: change lines in, op lines out (docs/spec/protocol.md §2 and §5)."""
+"""Read change lines and write op lines (docs/spec/protocol.md §2 and §5).
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

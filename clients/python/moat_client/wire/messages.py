@@ -1,4 +1,7 @@
-"""PURE: what the server says, parsed into messages, and what the client says, encoded (docs/spec/protocol.md)."""
+"""Parse the server's messages and encode the client's (docs/spec/protocol.md).
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,9 @@
-"""PURE: RFC 6902 patches of records, with the three operations the wire uses: add, replace, remove.
+"""RFC 6902 patches of records, with the three operations the wire uses: add, replace, and remove.
 
-A record is a flat object of fields; every field exists, so removing one sets it to null. Inside a `json` field the
-usual rules hold.
+A record is a flat object of fields. Every field exists, so removing one sets it to null. Inside a `json` field, the usual
+RFC 6902 rules apply.
+
+Pure: no I/O, clock, or randomness.
 """
 
 import copy

@@ -1,4 +1,7 @@
-"""PURE: where a replica stands in its channel's log."""
+"""The position of a replica in its channel's log.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""PURE: object types and their fields, as `object_metadata` and schema commands describe them."""
+"""Object types and their fields, as `object_metadata` and schema commands describe them.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,9 @@
-"""PURE: values of a field: what people give → wire, wire ⇄ SQLite (docs/spec/protocol.md §2, replica.md)."""
+"""Field values: from Python to the wire form, and between the wire form and SQLite.
+
+See docs/spec/protocol.md §2 and docs/spec/replica.md.
+
+Pure: no I/O, clock, or randomness.
+"""
 
 import math
 import re
@@ -125,11 +130,6 @@ def _datetime(_: Field, value: Any) -> str:
 def datetime_text(moment: datetime) -> str:
     """Return the wire form of an aware datetime: UTC, microseconds, Z."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def now_text() -> str:
-    """Return the present moment in wire form."""
-    return datetime_text(datetime.now(UTC))
 
 
 def _uuid(_: Field, value: Any) -> str:
