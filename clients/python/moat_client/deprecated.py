@@ -1,0 +1,24 @@
+"""Old names of public objects, kept for one release.
+
+Pure: no I/O, clock, or randomness.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def old_names(module: str, renamed: Mapping[str, tuple[str, Any]]) -> Callable[[str], Any]:
+    """Return a module's `__getattr__` that serves old names with a DeprecationWarning.
+
+    `renamed` maps each old name to (the dotted path to use instead, the object).
+    """
+
+    def __getattr__(name: str) -> Any:  # noqa: N807 - becomes a module's __getattr__
+        if name not in renamed:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        path, found = renamed[name]
+        warnings.warn(f"{module}.{name} is deprecated. Use {path}.", DeprecationWarning, stacklevel=2)
+        return found
+
+    return __getattr__
