@@ -69,7 +69,7 @@ def test_a_day_with_the_command_line(
     assert read(moat("put", "jobs", "b", "-", "--json", given='{"title": "B", "attrs": {"k": [1]}}')) == {
         "collection": "jobs", "id": "b", "version": 1,
     }  # fmt: skip
-    assert moat("sync", *where) == (0, "Pulled 0, pushed 2; 0 met others' edits; at cursor 5.\n", "")
+    assert moat("sync", *where) == (0, "Pulled 0, pushed 2, 0 conflicts. Cursor 5.\n", "")
     assert read(moat("get", "jobs", "b", "--json")) == {"title": "B", "attrs": {"k": [1]}}
     assert [each["id"] for each in read(moat("get", "jobs", "--json"))] == ["a", "b"]
     issued = issue_device(tenant, make_user(tenant), "other")
@@ -85,13 +85,13 @@ def test_a_day_with_the_command_line(
     moat("put", "jobs", "d", "crew=many")
     moat("put", "nowhere", "e", "k=v")
     code, out, errors = moat("sync", *token)
-    assert (code, out) == (5, "Pulled 0, pushed 1; 0 met others' edits; at cursor 8.\n")
-    assert errors == "The server refused 2: see moat v1 conflicts.\n"
+    assert (code, out) == (5, "Pulled 0, pushed 1, 0 conflicts. Cursor 8.\n")
+    assert errors == "Rejected by the server: 2. Run: moat v1 conflicts\n"
     status = read(moat("status", "--json"))
     assert (status["pending"], status["refused"], status["conflicts"], status["cursor"]) == (0, 2, 1, 8)
     assert (status["url"], status["db_id"], status["collections"]) == (server.url, tenant.slug, ["jobs", "nowhere"])
     assert read(moat("conflicts", "--clear", "--json")) == {"cleared": 3}
-    assert moat("conflicts")[1] == "Nothing met others' edits, and nothing was refused.\n"
+    assert moat("conflicts")[1] == "No conflicts and no rejected ops.\n"
     assert [each["id"] for each in read(moat("get", "jobs", "--json"))] == ["a", "c"]
     assert moat("sync", *token)[0] == 0
 
@@ -104,27 +104,27 @@ def test_every_error_is_a_sentence(moat: Moat, where: list[str], tmp_path: Path)
         found, _, errors = moat(*arguments, "--json", given=given)
         assert (found, set(json.loads(errors)) >= {"error", "message"}) == (code, True)
 
-    fails(1, "There is no store at", "status")
-    fails(2, "Still needed: --url, --db-id, --device, a token", "sync")
-    fails(2, "cannot be read", "sync", *where[:-1], str(tmp_path / "nothing"))
-    fails(2, "'bad' is not field=value", "put", "jobs", "a", "bad")
-    fails(2, "n: 'x' is not JSON", "put", "jobs", "a", "n:=x")
-    fails(2, "more than 64 bits", "put", "jobs", "a", "n:=99999999999999999999")
-    fails(2, "standard input", "put", "jobs", "a", "-", given='{"a"')
-    fails(2, "a JSON object is needed", "put", "jobs", "a", "-", given="[1]")
-    fails(1, "There is no a in jobs", "get", "jobs", "a")
-    fails(1, "There is no a in jobs", "rm", "jobs", "a")
-    fails(3, "cannot be reached", "sync", "--url", "http://127.0.0.1:9", *where[2:])
-    fails(1, "not https", "sync", "--url", "http://192.0.2.1", *where[2:])
+    fails(1, "No store at", "status")
+    fails(2, "Missing: --url, --db-id, --device, a token", "sync")
+    fails(2, "Can't read", "sync", *where[:-1], str(tmp_path / "nothing"))
+    fails(2, "'bad' is not in the form field=value", "put", "jobs", "a", "bad")
+    fails(2, "n: 'x' is not valid JSON", "put", "jobs", "a", "n:=x")
+    fails(2, "exceeds 64 bits", "put", "jobs", "a", "n:=99999999999999999999")
+    fails(2, "standard input: ", "put", "jobs", "a", "-", given='{"a"')
+    fails(2, "must contain a JSON object", "put", "jobs", "a", "-", given="[1]")
+    fails(1, "a not found in jobs", "get", "jobs", "a")
+    fails(1, "a not found in jobs", "rm", "jobs", "a")
+    fails(3, "Can't reach the server", "sync", "--url", "http://127.0.0.1:9", *where[2:])
+    fails(1, "must use https", "sync", "--url", "http://192.0.2.1", *where[2:])
     assert read(moat("status", "--json"))["url"] is None, "a setting that did not work was remembered"
     assert moat("sync", *where)[0] == 0
     (tmp_path / "bad token").write_text("moat_x")
     fails(1, "The token is not valid", "sync", "--token-file", str(tmp_path / "bad token"))
     fails(1, "belongs to device", "sync", *where[:5], "other", *where[6:])
     (tmp_path / "text").write_text("no database " * 100)
-    fails(1, "is no store of this kind", "status", "--db", str(tmp_path / "text"))
+    fails(1, "is not a moat v1 store", "status", "--db", str(tmp_path / "text"))
     sqlite3.connect(tmp_path / "other.db").executescript("CREATE TABLE t (a)").connection.close()
-    fails(1, "is no store of this kind", "status", "--db", str(tmp_path / "other.db"))
+    fails(1, "is not a moat v1 store", "status", "--db", str(tmp_path / "other.db"))
     fails(1, "unable to open", "put", "a", "b", "--db", str(tmp_path / "no folder" / "x.db"))
 
 

@@ -71,7 +71,7 @@ def test_a_client_killed_at_any_step_loses_nothing_and_sends_nothing_twice(
     mine, theirs = set[str](), set[str]()
     for round_, moment in enumerate(MOMENTS):
         with EntityStore(path) as store:
-            store.turn_feed(on=True)
+            store.enable_outbox()
             for n in range(3):
                 mine.add(f"mine-{round_}-{n}")
                 store.collection("jobs").put(f"mine-{round_}-{n}", {"title": moment, "more": n})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from metadata.catalog import schema_of
 from moat_client.errors import MoatError, Unreachable
 from moat_client.v1 import (
-    Clash,
+    EditConflict,
     Config,
     EntityStore,
     Keep,
@@ -47,7 +47,7 @@ def test_a_store_is_of_the_first_database_and_device_that_let_it_in(notes: Tenan
             SyncEngine(store, Config("https://x", "typo", http.device, lambda: ""), calls=Wire(http)).sync()
         SyncEngine(store, Config("https://x", notes.slug, http.device, lambda: ""), calls=Wire(http)).sync()
         for database, device in (("typo", http.device), (notes.slug, "typo")):
-            with pytest.raises(MoatError, match="another file"):
+            with pytest.raises(MoatError, match="a different file"):
                 SyncEngine(store, Config("https://x", database, device, lambda: ""), calls=Wire(http))
 
 
@@ -61,7 +61,7 @@ def test_two_stores_share_what_they_write(notes: Tenant, tmp_path: Path) -> None
     events: list[str] = []
     one.listen(lambda event, details: events.append(event))
     done = one.sync()
-    assert (done.pushed, one.status().pending, a.feed()) == (2, 0, [])
+    assert (done.pushed, one.status().pending, a.queued()) == (2, 0, [])
     assert "pushed" in events
     two.sync()
     assert contents(a) == contents(b) == {("notes", "n1"): cbor.encode({"title": "B", "own": b"\x00"})}
@@ -74,7 +74,7 @@ def test_two_stores_share_what_they_write(notes: Tenant, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("resolver", ["server", "last", "merge", "custom", "slow"])
 def test_each_resolver(notes: Tenant, tmp_path: Path, resolver: str) -> None:
-    async def slow(clash: Clash) -> Keep | Yield:
+    async def slow(clash: EditConflict) -> Keep | Yield:
         return Keep(cbor.encode({"title": "slow"}))
 
     chosen: Any = {
@@ -105,7 +105,7 @@ def test_each_resolver(notes: Tenant, tmp_path: Path, resolver: str) -> None:
     assert done.conflicts == 1
     assert a.collection("notes").get("n1") == b.collection("notes").get("n1") == wanted
     assert b.query('SELECT count(*) FROM "conflicts"') == [(1,)]
-    assert b.feed() == []
+    assert b.queued() == []
 
 
 def test_an_op_the_server_will_never_take_is_set_aside_and_the_rest_goes_on(notes: Tenant, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_devices_converge_whatever_gets_lost_comes_twice_or_late(
             devices[name][1].sync()
     a, b = (devices[name][0] for name in "ab")
     assert contents(a) == contents(b)
-    assert a.feed() == b.feed() == []
+    assert a.queued() == b.queued() == []
     door_view: dict[tuple[str, str], bytes] = {}
     fresh, engine, _ = store_at(folder / "fresh.db", Http(tenant))
     engine.sync()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from moat_client.errors import MoatError, Unreachable
-from moat_client.v1 import Clash, Config, EntityStore, Keep, SyncEngine
+from moat_client.v1 import Config, EditConflict, EntityStore, Keep, SyncEngine
 from sync.entities import cbor
 from sync.log.prune import prune
 from sync.models import Change
@@ -63,9 +63,9 @@ def test_after_a_write_of_equal_bytes_others_edits_are_still_noticed(notes: Tena
 def test_a_resolver_may_look_into_the_store_and_take_its_time(notes: Tenant, tmp_path: Path) -> None:
     """It is asked outside of any transaction: other threads go on writing, and what they wrote is decided anew."""
     a, one, _ = store_at(tmp_path / "a.db", Http(notes))
-    asked: list[Clash] = []
+    asked: list[EditConflict] = []
 
-    async def slow(clash: Clash) -> Keep:
+    async def slow(clash: EditConflict) -> Keep:
         asked.append(clash)
         await asyncio.sleep(0)
         assert b.collection("notes").get(clash.id) is not None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from moat_client.errors import MoatError, NotAReplica
-from moat_client.v1 import Clash, Config, EntityStore, Keep, SyncEngine, field_merge
+from moat_client.v1 import Config, EditConflict, EntityStore, Keep, SyncEngine, field_merge
 from sync.entities import cbor
 
 pytestmark = pytest.mark.django_db
@@ -45,18 +45,18 @@ def test_the_feed_is_off_until_asked_for_and_holds_committed_mutations_only(tmp_
     store = EntityStore(tmp_path / "s.db")
     notes = store.collection("notes")
     notes.put("n1", 1)
-    assert store.feed() == []
-    store.turn_feed(on=True)
+    assert store.queued() == []
+    store.enable_outbox()
     with pytest.raises(ZeroDivisionError), store.transaction():
         notes.put("n1", 2)
         1 / 0  # noqa: B018
     notes.put("n1", 3)
     notes.delete("n1")
-    ops = store.feed()
+    ops = store.queued()
     assert [(op.verb, op.cbor) for op in ops] == [("upsert", b"\x03"), ("delete", None)]
     store.compact([op.op_id for op in ops])
     notes.put("n1", 4)
-    assert store.feed()[0].op_id > ops[-1].op_id
+    assert store.queued()[0].op_id > ops[-1].op_id
 
 
 def test_plain_http_to_elsewhere_is_refused(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_plain_http_to_elsewhere_is_refused(tmp_path: Path) -> None:
 def test_field_merge() -> None:
     def merged(base: Any, mine: Any, theirs: Any) -> Any:
         sides = [None if each is None else cbor.encode(each) for each in (base, mine, theirs)]
-        outcome = field_merge(Clash("c", "i", sides[1], sides[2], sides[0], 1))
+        outcome = field_merge(EditConflict("c", "i", sides[1], sides[2], sides[0], 1))
         return cbor.decode(outcome.cbor) if isinstance(outcome, Keep) and outcome.cbor else None
 
     assert merged({"a": 1, "b": 1}, {"a": 2, "b": 1}, {"a": 1, "b": 2}) == {"a": 2, "b": 2}

@@ -153,11 +153,11 @@ def test_the_client_changes_channel_with_its_outbox_and_edits(
     assert store.collection("customers").get("c1") is None
     assert items.get("l1") == {"job": "j1", "text": "pipe", "free": [1]}
     assert synced.refused == 2, "both edits name what is out of sight now"
-    readable = b"".join(op.cbor or b"" for op in store.feed(state="refused"))
+    readable = b"".join(op.cbor or b"" for op in store.queued(state="refused"))
     assert b"typed offline" in readable
     assert b"also offline" in readable
     assert engine_.sync().refused == 0
     reopened = EntityStore(tmp_path / "s.db")
-    assert len(reopened.feed(state="refused")) == 2
+    assert len(reopened.queued(state="refused")) == 2
     reopened.close()
     store.close()

@@ -5,15 +5,18 @@ replica.update("jobs", job_id, {"status": "done"})
 await Sync(replica).run()
 """
 
+from typing import TYPE_CHECKING
+
+from moat_client.deprecated import old_names
 from moat_client.engine import State, Status
 from moat_client.errors import (
     BadSnapshot,
     Diverged,
+    InvalidEdit,
     LoginFailed,
     MalformedMessage,
     MoatError,
     NotAReplica,
-    Refused,
     UnknownRecord,
     UnknownTable,
     Unreachable,
@@ -29,12 +32,12 @@ __all__ = [
     "BadSnapshot",
     "Diverged",
     "Hooks",
+    "InvalidEdit",
     "LoginFailed",
     "MalformedMessage",
     "MoatError",
     "NotAReplica",
     "Problem",
-    "Refused",
     "Replica",
     "ReplicaStatus",
     "State",
@@ -48,3 +51,8 @@ __all__ = [
     "login",
     "remember_login",
 ]
+
+if TYPE_CHECKING:
+    Refused = InvalidEdit
+else:
+    __getattr__ = old_names(__name__, {"Refused": ("moat_client.InvalidEdit", InvalidEdit)})

@@ -8,6 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
+def warn_renamed(old: str, new: str) -> None:
+    """Warn the caller's caller that a name is old."""
+    warnings.warn(f"{old} is deprecated. Use {new}.", DeprecationWarning, stacklevel=3)
+
+
 def old_names(module: str, renamed: Mapping[str, tuple[str, Any]]) -> Callable[[str], Any]:
     """Return a module's `__getattr__` that serves old names with a DeprecationWarning.
 
@@ -18,7 +23,7 @@ def old_names(module: str, renamed: Mapping[str, tuple[str, Any]]) -> Callable[[
         if name not in renamed:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         path, found = renamed[name]
-        warnings.warn(f"{module}.{name} is deprecated. Use {path}.", DeprecationWarning, stacklevel=2)
+        warn_renamed(f"{module}.{name}", path)
         return found
 
     return __getattr__

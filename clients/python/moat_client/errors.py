@@ -1,5 +1,9 @@
 """Errors a caller can meet. Each has a stable `code`; its `str()` is a sentence for people."""
 
+from typing import TYPE_CHECKING
+
+from moat_client.deprecated import old_names
+
 
 class MoatError(Exception):
     """Anything that went wrong in this package."""
@@ -11,7 +15,7 @@ class MoatError(Exception):
         self.code = code or self.code
 
 
-class Refused(MoatError):
+class InvalidEdit(MoatError):
     """A local write that the server would refuse as well; nothing was written."""
 
     code = "bad_value"
@@ -21,18 +25,18 @@ class Refused(MoatError):
         self.field = field
 
 
-class UnknownTable(Refused):
+class UnknownTable(InvalidEdit):
     """No published object type has this table."""
 
     def __init__(self, table: str) -> None:
-        super().__init__(f"There is no table {table!r} in this replica.", code="unknown_table")
+        super().__init__(f"This replica has no table {table!r}.", code="unknown_table")
 
 
-class UnknownRecord(Refused):
+class UnknownRecord(InvalidEdit):
     """The record does not exist in what this replica shows."""
 
     def __init__(self, table: str, record_id: str) -> None:
-        super().__init__(f"There is no record {record_id!r} in {table!r}.", code="unknown_record")
+        super().__init__(f"No record {record_id!r} in {table!r}.", code="unknown_record")
 
 
 class NotAReplica(MoatError):
@@ -73,3 +77,9 @@ class LoginFailed(MoatError):
     """The server did not accept the credentials."""
 
     code = "login_failed"
+
+
+if TYPE_CHECKING:
+    Refused = InvalidEdit
+else:
+    __getattr__ = old_names(__name__, {"Refused": ("moat_client.InvalidEdit", InvalidEdit)})

@@ -30,7 +30,7 @@ def login(
     answer = _answer(request)
     device = answer.get("device")
     if not device or not answer.get("token"):
-        raise LoginFailed("The server's answer to the log-in has no device or token.")
+        raise LoginFailed("The server's sign-in response has no device or token.")
     return {"device": str(device), "token": str(answer["token"])}
 
 
@@ -50,15 +50,15 @@ def _answer(request: urllib.request.Request) -> dict[str, Any]:
         with problem:
             raise _refusal(problem) from None
     except (OSError, ValueError) as problem:
-        raise Unreachable(f"The server cannot be reached: {problem}") from problem
+        raise Unreachable(f"Can't reach the server: {problem}") from problem
 
 
 def _refusal(problem: urllib.error.HTTPError) -> MoatError:
     reason = _reason(problem)
     if problem.code in (400, 401, 403):
-        return LoginFailed(reason or "The server does not know this tenant, user and password.")
+        return LoginFailed(reason or "The tenant, user name, or password is incorrect.")
     wait = retry_after_seconds(problem.headers.get("Retry-After"))
-    return Unreachable(reason or f"The server answered {problem.code}.", retry_after=wait)
+    return Unreachable(reason or f"The server returned status {problem.code}.", retry_after=wait)
 
 
 def _reason(problem: urllib.error.HTTPError) -> str:
@@ -78,7 +78,7 @@ def remember_login(replica: Replica, *, url: str, tenant: str, user: str, device
         known = replica.position().tenant or get_state(con, "tenant")
         if known and known != tenant:
             raise MoatError(
-                f"This replica belongs to tenant {known}; use another file for {tenant}.", code="wrong_tenant"
+                f"This replica belongs to tenant {known}. Use a different file for {tenant}.", code="wrong_tenant"
             )
         before = get_state(con, "device")
         if before and before != device:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moat_client.errors import Diverged, Refused
+from moat_client.errors import Diverged, InvalidEdit
 from moat_client.replica import access, ddl, fold, patched
 from moat_client.wire import canonical, chain, lines, patch, values
 from moat_client.wire.schema import Field
@@ -246,7 +246,7 @@ def value_cases() -> list[dict[str, Any]]:
         made = Field.from_record(spec)
         try:
             wire = values.clean(made, value)
-        except Refused:
+        except InvalidEdit:
             cases.append({"field": spec, "value": value, "error": True})
             continue
         con = sqlite3.connect(":memory:")

@@ -81,7 +81,7 @@ class Rig:
                 self.timers.add(action.name)
             case ev.CancelTimer():
                 self.timers.discard(action.name)
-            case ev.Tell():
+            case ev.Notify():
                 self.told.append((action.code, action.message))
             case ev.Verified():
                 self.verified.append(action)
@@ -100,7 +100,7 @@ class Rig:
         self.session = None
         self.up.clear()
         self.down.clear()
-        self.tell(ev.Lost(1006, "dropped"))
+        self.tell(ev.Disconnected(1006, "dropped"))
 
     def step_up(self) -> None:
         if self.session and self.up:
@@ -112,7 +112,7 @@ class Rig:
             self.tell(ev.ReceivedBinary(message) if isinstance(message, bytes) else ev.Received(message.encode()))
         elif self.session and self.session.closed:
             code, self.session = self.session.closed, None
-            self.tell(ev.Lost(code, "closed"))
+            self.tell(ev.Disconnected(code, "closed"))
 
     def step(self) -> bool:
         """Let one thing happen; False when there is nothing to do."""

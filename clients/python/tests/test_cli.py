@@ -96,7 +96,7 @@ def test_reads_and_writes_need_no_server_and_sync_says_what_is_missing(shell: Sh
     shell.run("set", "jobs", "job-1", "title=offline")
     assert shell.json("get", "jobs", "job-1")["title"] == "offline"
     shell.run("sync", "--once", code=3)
-    assert "cannot be reached" in shell.errors
+    assert "Can't reach the server" in shell.errors
     assert shell.json("status")["pending"] == 1
     shell.server.start()
     shell.run("sync", "--once", "--timeout", "20")
@@ -108,15 +108,15 @@ def test_reads_and_writes_need_no_server_and_sync_says_what_is_missing(shell: Sh
     [
         (["set", "jobs", "job-1", "price=abc"], 2, "not a decimal"),
         (["set", "jobs", "job-1", "nope=1"], 2, "no field"),
-        (["set", "jobs", "job-1", "title"], 2, "not field=value"),
-        (["set", "jobs", "job-1", "attrs:={"], 2, "not JSON"),
-        (["set", "jobs", "nope", "title=x"], 2, "no record"),
+        (["set", "jobs", "job-1", "title"], 2, "not in the form field=value"),
+        (["set", "jobs", "job-1", "attrs:={"], 2, "not valid JSON"),
+        (["set", "jobs", "nope", "title=x"], 2, "No record"),
         (["ls", "nothing"], 2, "no table"),
-        (["ls", "jobs", "--where", "price__near=1"], 2, "conditions"),
-        (["get", "jobs", "nope"], 2, "no record"),
-        (["resolve", "9", "--mine"], 1, "no problem number 9"),
-        (["retry", "9"], 1, "no problem number 9"),
-        (["discard", "9"], 1, "no problem number 9"),
+        (["ls", "jobs", "--where", "price__near=1"], 2, "unknown condition"),
+        (["get", "jobs", "nope"], 2, "No record"),
+        (["resolve", "9", "--mine"], 1, "No problem number 9"),
+        (["retry", "9"], 1, "No problem number 9"),
+        (["discard", "9"], 1, "No problem number 9"),
         (["export", "--format", "csv", "jobs", "jobs"], 2, "one table"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_conflict_is_shown_and_settled(shell: Shell) -> None:
     shell.run("resolve", "1", "--edit", "title=both")
     shell.run("sync")
     assert shell.server.tenant.records["jobs"]["job-1"]["title"] == "both"
-    assert "Nothing waits" in shell.run("conflicts")
+    assert "Nothing needs" in shell.run("conflicts")
 
 
 def test_a_follower_pushes_what_another_process_writes_and_tail_shows_it(shell: Shell) -> None:
@@ -182,7 +182,7 @@ def test_a_reset_starts_over_and_pushes_what_was_pending(shell: Shell) -> None:
 
 def test_nothing_is_made_where_there_is_no_replica(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["status", "--db", str(tmp_path / "none.db")]) == 1
-    assert "Log in first" in capsys.readouterr().err
+    assert "Sign in first" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -394,7 +394,7 @@ def test_bye_is_waited_out_before_connecting_again(rig: Rig) -> None:
     rig.settle()
     rig.tell(ev.Received(b'{"type":"bye","reason":"drain","retry_after":7}'))
     rig.session = None
-    rig.tell(ev.Lost(1012, "restart"))
+    rig.tell(ev.Disconnected(1012, "restart"))
     assert rig.state is State.OFFLINE
     assert rig.engine.status.retry_in >= 7
 

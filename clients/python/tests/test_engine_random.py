@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rig import Rig
 
 from moat_client.engine import State
-from moat_client.errors import Refused
+from moat_client.errors import InvalidEdit
 
 ACTIONS = (
     ["step"] * 10
@@ -168,7 +168,7 @@ def test_whatever_happens_replicas_converge_and_every_op_is_applied_once_or_show
             for action in actions:
                 try:
                     story.act(action)
-                except Refused:
+                except InvalidEdit:
                     continue
             story.heal()
             story.check()

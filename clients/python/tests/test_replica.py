@@ -10,7 +10,7 @@ import pytest
 from fake_tenant import FakeTenant, field
 from rig import Rig
 
-from moat_client import MoatError, NotAReplica, Refused, Replica, UnknownRecord, UnknownTable
+from moat_client import InvalidEdit, MoatError, NotAReplica, Replica, UnknownRecord, UnknownTable
 from moat_client.replica.edits import new_id
 
 FIELDS = [
@@ -117,7 +117,7 @@ def test_defaults_and_the_first_status_are_filled_in(things: Rig) -> None:
 def test_obvious_errors_are_refused_here_and_write_nothing(things: Rig, values: dict, code: str) -> None:
     if values.get("id") == "":
         values["id"] = "t1"
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InvalidEdit) as refused:
         things.replica.insert("things", values)
     assert refused.value.code == code
     assert things.replica.status().pending == 0
@@ -127,7 +127,7 @@ def test_deep_json_is_refused(things: Rig) -> None:
     deep: list = []
     for _ in range(40):
         deep = [deep]
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidEdit):
         things.replica.update("things", "t1", {"attrs": deep})
 
 
@@ -140,9 +140,9 @@ def test_what_does_not_exist_is_named(things: Rig) -> None:
         things.replica.update("things", "nope", {"title": "x"})
     with pytest.raises(UnknownRecord):
         things.replica.delete("things", "nope")
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidEdit):
         things.replica.find("things", {"nope": 1})
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidEdit):
         things.replica.find("things", {"count__near": 1})
     assert things.replica.get("things", "nope") is None
 
@@ -278,7 +278,7 @@ def test_a_file_of_another_program_or_a_newer_client_is_left_alone(tmp_path: Pat
     con = sqlite3.connect(other)
     con.execute("CREATE TABLE x (a)")
     con.close()
-    with pytest.raises(NotAReplica, match="another program"):
+    with pytest.raises(NotAReplica, match="not a Moat replica"):
         Replica.open(other)
     text = tmp_path / "text.db"
     text.write_text("hello" * 500)
@@ -291,22 +291,22 @@ def test_a_file_of_another_program_or_a_newer_client_is_left_alone(tmp_path: Pat
     con.close()
     with pytest.raises(NotAReplica, match="newer"):
         Replica.open(newer)
-    with pytest.raises(MoatError, match="Log in"):
+    with pytest.raises(MoatError, match="Sign in"):
         Replica.open(tmp_path / "missing.db", create=False)
 
 
 def test_problems_can_only_be_decided_in_ways_that_make_sense(things: Rig) -> None:
     replica = things.replica
-    with pytest.raises(MoatError, match="no problem number 7"):
+    with pytest.raises(MoatError, match="No problem number 7"):
         replica.resolve(7, "mine")
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidEdit):
         replica.resolve(7, "nonsense")
     replica.update("things", "t1", {"title": "REFUSE"})
     things.settle()
     (problem,) = replica.conflicts()
-    with pytest.raises(MoatError, match="no conflict"):
+    with pytest.raises(MoatError, match="not a conflict"):
         replica.resolve(problem.n, "mine")
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidEdit):
         replica.retry(problem.n, edit={"title": 5})
     replica.discard(problem.n)
     assert replica.conflicts() == []

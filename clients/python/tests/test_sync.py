@@ -169,7 +169,7 @@ def test_login_errors_are_told_apart() -> None:
     assert late.value.retry_after == 7
     with pytest.raises(Unreachable):
         login("http://127.0.0.1:9", tenant="a", user="b", password="c")
-    with pytest.raises(MoatError, match="address"):
+    with pytest.raises(MoatError, match="valid server URL"):
         login("ftp://x", tenant="a", user="b", password="c")
 
 

@@ -6,7 +6,8 @@ Pure: no I/O, clock, or randomness.
 from collections.abc import Iterable
 from typing import Any
 
-from moat_client.errors import Refused
+from moat_client.cli import words
+from moat_client.errors import InvalidEdit
 from moat_client.replica.checks import field_of
 from moat_client.wire.codec import loads
 from moat_client.wire.schema import Field, ObjectType
@@ -16,7 +17,10 @@ _CONDITIONS = ("ne", "lt", "lte", "gt", "gte", "in", "like")
 
 
 def parse_values(object_type: ObjectType, pairs: Iterable[str]) -> dict[str, Any]:
-    """Return values by field: `price=12.50` is read by the field's kind, `done:=true` as JSON, `note=` sets null. Raises Refused."""
+    """Return values by field; raise InvalidEdit.
+
+    `price=12.50` is read by the field's kind, `done:=true` as JSON, and `note=` sets null.
+    """
     values: dict[str, Any] = {}
     for pair in pairs:
         name, raw, text = split_pair(pair)
@@ -25,10 +29,10 @@ def parse_values(object_type: ObjectType, pairs: Iterable[str]) -> dict[str, Any
 
 
 def split_pair(pair: str) -> tuple[str, bool, str]:
-    """Return (name, whether the value is JSON, value)."""
+    """Return (name, whether the value is JSON, value); raise InvalidEdit."""
     name, mark, text = pair.partition("=")
     if not mark or not name or name == ":":
-        raise Refused(f"{pair!r} is not field=value.", code="bad_argument")
+        raise InvalidEdit(words.NOT_A_PAIR.format(pair=pair), code="bad_argument")
     return (name[:-1], True, text) if name.endswith(":") else (name, False, text)
 
 
@@ -36,7 +40,7 @@ def _json(name: str, text: str) -> Any:
     try:
         return loads(text)
     except ValueError:
-        raise Refused(f"{name}: {text!r} is not JSON.", code="bad_argument", field=name) from None
+        raise InvalidEdit(words.NOT_JSON.format(name=name, text=text), code="bad_argument", field=name) from None
 
 
 def _typed(object_type: ObjectType, name: str, text: str) -> Any:
@@ -47,13 +51,17 @@ def _typed(object_type: ObjectType, name: str, text: str) -> Any:
 
 
 def parse_where(object_type: ObjectType | None, pairs: Iterable[str]) -> dict[str, Any]:
-    """Return conditions for `Replica.find`: `status=done`, `price__gte=10`, `status__in=open,done`, `note=` for none."""
+    """Return conditions for `Replica.find`: `status=done`, `price__gte=10`, `status__in=open,done`, `note=` for null."""
     where: dict[str, Any] = {}
     for pair in pairs:
         key, raw, text = split_pair(pair)
         name, _, condition = key.partition("__")
         if condition and condition not in _CONDITIONS:
-            raise Refused(f"{key}: the conditions are {', '.join(_CONDITIONS)}.", code="bad_argument", field=name)
+            raise InvalidEdit(
+                words.UNKNOWN_CONDITION.format(key=key, conditions=", ".join(_CONDITIONS)),
+                code="bad_argument",
+                field=name,
+            )
         if raw:
             where[key] = _json(name, text)
         elif condition == "in":
@@ -64,7 +72,7 @@ def parse_where(object_type: ObjectType | None, pairs: Iterable[str]) -> dict[st
 
 
 def _loose(object_type: ObjectType | None, name: str, text: str) -> Any:
-    """Read a value to compare with: as the field's kind, but any choice is allowed."""
+    """Read a value to compare with, by the field's kind; unlike on writing, any choice is allowed."""
     if text == "":
         return None
     field = object_type.by_name.get(name) if object_type else None

@@ -9,12 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from moat_client.cli import words
+
 _CELL = 60
 _PIPE_WIDTH = 1000
 
 
 class Output:
-    """Writes results. With `as_json`, exactly one JSON document (or one per line, for streams) on standard output."""
+    """Write results. With `as_json`, print exactly one JSON document (or one per line, for streams) on standard output."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
@@ -36,14 +38,14 @@ class Output:
         self.errors.print(text, markup=False)
 
     def fail(self, code: str, message: str, **more: Any) -> None:
-        """Print an error: on standard error, with --json as an object."""
+        """Print an error on standard error; with --json as an object."""
         if self.as_json:
             sys.stderr.write(json.dumps({"error": code, "message": message} | more, ensure_ascii=False) + "\n")
         else:
-            self.errors.print(f"moat: {message}", markup=False)
+            self.errors.print(words.ERROR.format(message=message), markup=False)
 
     def records(self, records: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
-        """Print records: a JSON array, or a table without columns that are empty throughout."""
+        """Print records: a JSON array, or a table that leaves out columns without values."""
         if self.as_json:
             self.json(list(records))
             return
@@ -70,11 +72,11 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return words.YES if value else words.NO
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    raise TypeError(f"{type(value).__name__} is not a JSON type")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from moat_client.cli import words
 from moat_client.cli.arguments import parse_where
 from moat_client.cli.output import Output, cell
 from moat_client.errors import UnknownRecord, UnknownTable
@@ -63,40 +64,39 @@ def get(replica: Replica, options: argparse.Namespace, out: Output) -> int:
         raise UnknownRecord(options.table, options.id)
     state = replica.state_of(options.table, options.id)
     if not out.as_json and state != "synced":
-        out.warn(f"This record is not in step: {state}.")
+        out.warn(words.UNSYNCED.format(state=state))
     out.record(record)
     return 0
 
 
 def status(replica: Replica, options: argparse.Namespace, out: Output) -> int:
-    """Show where the replica stands."""
+    """Show sync status and pending edits."""
     now = replica.status()
     sync = other_sync(replica)
     if out.as_json:
         out.json(now.as_dict() | {"sync": sync or None})
         return 0
     if not now.device:
-        out.say("This replica is not logged in yet: moat login URL --tenant T --user U")
+        out.say(words.NOT_SIGNED_IN)
         return 0
-    out.say(f"{now.tenant} at {now.url} as {now.user}, device {now.device}")
-    out.say(f"cursor {now.cursor}, schema version {now.schema_version}")
-    out.say(f"syncing now: {sync.get('state')}" if sync else "not syncing now")
-    out.say(f"{now.pending} {'op' if now.pending == 1 else 'ops'} pending" if now.pending else "nothing pending")
+    out.say(words.STATUS_IDENTITY.format(now=now))
+    out.say(words.STATUS_POSITION.format(now=now))
+    out.say(words.SYNCING.format(state=sync.get("state")) if sync else words.NOT_SYNCING)
+    pending = words.PENDING_ONE if now.pending == 1 else words.PENDING_MANY if now.pending else words.PENDING_NONE
+    out.say(pending.format(count=now.pending))
     if now.problems:
-        out.say(
-            f"{now.problems} waiting for a decision ({now.conflicts} in conflict, {now.rejected} rejected, {now.parked} parked): moat conflicts"
-        )
+        out.say(words.NEED_DECISION.format(now=now))
     return 0
 
 
 def conflicts(replica: Replica, options: argparse.Namespace, out: Output) -> int:
-    """Show what waits for a decision."""
+    """Show edits that need a decision."""
     found = replica.conflicts()
     if out.as_json:
         out.json([problem_dict(p) for p in found])
         return 0
     if not found:
-        out.say("Nothing waits for a decision.")
+        out.say(words.NOTHING_TO_DECIDE)
     for problem in found:
         for line in describe(problem):
             out.say(line)
@@ -109,32 +109,36 @@ def problem_dict(problem: Problem) -> dict[str, Any]:
 
 
 def describe(problem: Problem) -> Iterator[str]:
-    """Tell a problem in lines for people."""
-    yield f"{problem.n}  {problem.state}: {problem.op} {problem.table}/{problem.id}"
-    yield f"   {problem.message}"
+    """Describe a problem in lines for people."""
+    yield words.PROBLEM_HEAD.format(problem=problem)
+    yield words.PROBLEM_MESSAGE.format(problem=problem)
     if problem.state != "conflict":
-        yield f"   moat retry {problem.n} [--edit field=value] · moat discard {problem.n}"
+        yield words.PROBLEM_RETRY.format(n=problem.n)
         return
-    who = " ".join(filter(None, [problem.by and f"by {problem.by}", problem.at and f"at {problem.at}"]))
+    by = words.BY.format(user=problem.by) if problem.by else ""
+    at = words.AT.format(time=problem.at) if problem.at else ""
+    who = " ".join(filter(None, [by, at]))
     for name in problem.fields:
-        yield f"   {name}:"
-        yield f"     was     {_side(problem.base, name)}"
-        yield f"     mine    {_side(problem.mine, name)}"
-        yield f"     theirs  {_side(problem.theirs, name)}  {who}".rstrip()
-    if problem.theirs is None or problem.mine is None:
-        yield f"   {'deleted ' + who if problem.theirs is None else 'changed ' + who + ', deleted here'}"
-    yield f"   moat resolve {problem.n} --mine · --theirs · --edit field=value"
+        yield words.PROBLEM_FIELD.format(name=name)
+        yield words.PROBLEM_BASE.format(value=_side(problem.base, name))
+        yield words.PROBLEM_MINE.format(value=_side(problem.mine, name))
+        yield words.PROBLEM_THEIRS.format(value=_side(problem.theirs, name), who=who).rstrip()
+    if problem.theirs is None:
+        yield words.PROBLEM_DELETED.format(who=who)
+    elif problem.mine is None:
+        yield words.PROBLEM_DELETED_HERE.format(who=who)
+    yield words.PROBLEM_RESOLVE.format(n=problem.n)
 
 
 def _side(side: dict[str, Any] | None, name: str) -> str:
-    return "(deleted)" if side is None else cell(side.get(name)) or "(empty)"
+    return words.DELETED_VALUE if side is None else cell(side.get(name)) or words.EMPTY_VALUE
 
 
 def export(replica: Replica, options: argparse.Namespace, out: Output) -> int:
     """Write records as JSON lines or CSV."""
     tables = options.tables or [o.table_name for o in replica.objects()]
     if options.format == "csv" and len(tables) != 1:
-        out.fail("bad_argument", "A CSV file holds one table; name it.")
+        out.fail("bad_argument", words.CSV_ONE_TABLE)
         return 2
     writer: Callable[[IO[str], Replica, Sequence[str]], int] = _csv if options.format == "csv" else _jsonl
     if options.output in (None, "-"):
@@ -145,7 +149,7 @@ def export(replica: Replica, options: argparse.Namespace, out: Output) -> int:
     if out.as_json:
         out.json({"file": options.output, "records": count})
     else:
-        out.say(f"{count} records written to {options.output}")
+        out.say(words.EXPORTED.format(count=count, file=options.output))
     return 0
 
 

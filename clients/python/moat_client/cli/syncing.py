@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from moat_client.cli import words
 from moat_client.cli.output import Output, cell
 from moat_client.engine import State, Status
 from moat_client.errors import MoatError
@@ -28,7 +29,7 @@ TAIL_SECONDS = 0.1
 
 
 def login(replica: Replica, options: argparse.Namespace, out: Output) -> int:
-    """Make this replica a device of a tenant."""
+    """Sign in and register this replica as a device."""
     token = options.token or os.environ.get("MOAT_TOKEN")
     if token:
         found = {"device": options.device or "", "token": token}
@@ -45,7 +46,7 @@ def login(replica: Replica, options: argparse.Namespace, out: Output) -> int:
     if out.as_json:
         out.json({"device": found["device"], "tenant": options.tenant, "user": options.user, "db": str(replica.path)})
     else:
-        out.say(f"Logged in to {options.tenant} as {options.user}. Next: moat sync --db {replica.path}")
+        out.say(words.SIGNED_IN.format(tenant=options.tenant, user=options.user, db=replica.path))
     return 0
 
 
@@ -54,12 +55,15 @@ def _password(options: argparse.Namespace) -> str:
     if given is not None:
         return str(given)
     if not sys.stdin.isatty():
-        raise MoatError("No password: give --password, MOAT_PASSWORD, or a terminal to ask on.", code="no_password")
-    return getpass.getpass("Password: ")
+        raise MoatError(
+            words.NO_CREDENTIALS,
+            code="no_password",
+        )
+    return getpass.getpass(words.PROMPT)
 
 
 class Watcher:
-    """Shows what a sync does: a progress bar on a terminal, state lines with --json or --follow."""
+    """Show what a sync does: a progress bar on a terminal, state lines with --json or --follow."""
 
     def __init__(self, out: Output, *, first: bool, follow: bool, changes: bool = False) -> None:
         self._out = out
@@ -74,10 +78,10 @@ class Watcher:
             columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
             self._bar = Progress(*columns, console=out.errors, transient=not follow)
             self._bar.start()
-            self._task = self._bar.add_task("connecting", total=100)
+            self._task = self._bar.add_task(words.CONNECTING, total=100)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -93,19 +97,19 @@ class Watcher:
         if status.state is self._state or not self._follow:
             return
         self._state = status.state
-        told: dict[str, Any] = {
+        report: dict[str, Any] = {
             "state": status.state.value,
             "cursor": status.cursor,
             "schema_version": status.schema_version,
         }
         if status.message:
-            told |= {"code": status.code, "message": status.message, "retry_in": status.retry_in}
+            report |= {"code": status.code, "message": status.message, "retry_in": status.retry_in}
         if self._out.as_json:
-            self._out.json({"event": "status"} | told)
+            self._out.json({"event": "status"} | report)
         elif self._bar is None:
-            self._out.warn(
-                f"{status.state.value.replace('_', ' ')}{': ' + status.message if status.message else ''} (cursor {status.cursor})"
-            )
+            text = words.STATE_BECAUSE if status.message else words.STATE
+            state = status.state.value.replace("_", " ")
+            self._out.warn(text.format(state=state, message=status.message, cursor=status.cursor))
 
     def _notice(self, code: str, message: str) -> None:
         if self._out.as_json:
@@ -116,17 +120,15 @@ class Watcher:
 
     def _settled(self, problems: list[Problem]) -> None:
         for problem in problems:
-            self._notice("settled", f"Conflict {problem.n} ({problem.table}/{problem.id}) was settled elsewhere.")
+            self._notice("settled", words.RESOLVED_ELSEWHERE.format(problem=problem))
 
     def change(self, line: ChangeLine) -> None:
         """Print one change."""
         if self._out.as_json:
             self._out.json({name: getattr(line, name) for name in line.__dataclass_fields__})
             return
-        who = f" by {line.by}" if line.by else ""
-        self._out.say(
-            f"{line.at} {line.cursor} {line.op} {line.table}/{line.id} v{line.version}{who} {_what(line)}".rstrip()
-        )
+        who = words.CHANGE_BY.format(user=line.by) if line.by else ""
+        self._out.say(words.CHANGE.format(line=line, who=who, what=_what(line)).rstrip())
 
 
 def _what(line: ChangeLine) -> str:
@@ -138,7 +140,7 @@ def _what(line: ChangeLine) -> str:
 
 
 def sync(replica: Replica, options: argparse.Namespace, out: Output) -> int:
-    """Catch up and push, once or for good."""
+    """Catch up and push, once or until interrupted."""
     follow = options.follow
     watcher = Watcher(out, first=replica.position().cursor == 0, follow=follow)
     engine = Sync(replica, hooks=watcher.hooks)
@@ -155,13 +157,11 @@ def _left(status: ReplicaStatus, out: Output) -> int:
     if out.as_json:
         out.json(status.as_dict())
     elif status.pending:
-        out.warn(f"{status.pending} ops are still pending.")
+        out.warn(words.STILL_PENDING.format(count=status.pending))
     elif status.problems:
-        out.warn(
-            f"In step at cursor {status.cursor}, but {status.problems} changes wait for a decision: moat conflicts"
-        )
+        out.warn(words.UP_TO_DATE_BUT.format(status=status))
     else:
-        out.say(f"In step at cursor {status.cursor}, schema version {status.schema_version}.")
+        out.say(words.UP_TO_DATE.format(status=status))
     return EXIT_PENDING if status.pending else EXIT_DECIDE if status.problems else 0
 
 
@@ -200,7 +200,7 @@ def tail(replica: Replica, options: argparse.Namespace, out: Output) -> int:
 
 
 async def _tail(replica: Replica, watcher: Watcher) -> None:
-    """Follow by syncing, or, while another process does that, by looking into the file."""
+    """Follow by syncing or, while another process syncs, by reading the file."""
     stopped = asyncio.Event()
     with suppress(NotImplementedError):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -226,7 +226,7 @@ async def _tail(replica: Replica, watcher: Watcher) -> None:
 
 
 def verify(replica: Replica, options: argparse.Namespace, out: Output) -> int:
-    """Compare every table with the server by count and digest; repair what differs."""
+    """Compare every table with the server by count and digest, and repair differences."""
     watcher = Watcher(out, first=False, follow=False)
     found = asyncio.run(Sync(replica, hooks=watcher.hooks).verify(within=options.timeout))
     if out.as_json:
@@ -239,7 +239,7 @@ def verify(replica: Replica, options: argparse.Namespace, out: Output) -> int:
             }
         )
     elif found.differing:
-        out.say(f"Differed and was repaired: {', '.join(found.differing)}.")
+        out.say(words.REPAIRED.format(tables=", ".join(found.differing)))
     else:
-        out.say(f"Equal to the server at cursor {found.cursor}: {found.records} records.")
+        out.say(words.VERIFIED.format(found=found))
     return 1 if found.differing else 0

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from moat_client.cli import words
 from moat_client.cli.arguments import split_pair
 from moat_client.cli.output import Output
-from moat_client.errors import MoatError, Refused, Unreachable
+from moat_client.errors import InvalidEdit, MoatError, Unreachable
 from moat_client.v1.cbor import CborError, Pairs, Simple, Tag
 from moat_client.v1.engine import Config, SyncEngine
 from moat_client.v1.resolvers import BY_NAME
@@ -21,64 +22,43 @@ from moat_client.v1.store import EntityStore, as_document
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_REFUSED = 1, 2, 3, 5
 _SETTINGS = ("url", "db_id", "device", "resolver")
-EPILOG = """examples:
-  moat v1 put notes n1 title=Milk done:=false
-  moat v1 get notes n1
-  moat v1 sync --url https://moat.example --db-id acme --device DEVICE --token-file token.txt
-  moat v1 watch
-
-A device and its token come from POST /api/login, or from Devices in the admin. What was given once is remembered in the
-store when it has worked, all but the token: --token-file FILE or $MOAT_V1_TOKEN.
-The store is --db FILE, or $MOAT_V1_DB, or ./moat-v1.db. Everything but sync and watch works without a server.
-exit codes: 0 done, 1 failed, 2 wrong command line, 3 server not reached, 5 in step, but the server refused some ops
-"""
 Command = Callable[[EntityStore, argparse.Namespace, Output], int]
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `moat v1`."""
     style = argparse.RawDescriptionHelpFormatter
+    text = words.V1_OPTIONS
     top = argparse.ArgumentParser(
-        prog="moat v1", description="Documents in step over SyncProtocol v1.", epilog=EPILOG, formatter_class=style
+        prog="moat v1", description=words.V1_ABOUT, epilog=words.V1_EPILOG, formatter_class=style
     )
     sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
-        made = sub.add_parser(name, help=text, description=text)
-        made.add_argument(
-            "--db", metavar="FILE", default=os.environ.get("MOAT_V1_DB", "moat-v1.db"), help="the store (%(default)s)"
-        )
-        made.add_argument("--json", action="store_true", help="print JSON")
+    def add(name: str, run: Command) -> argparse.ArgumentParser:
+        made = sub.add_parser(name, help=words.V1_COMMANDS[name], description=words.V1_COMMANDS[name])
+        made.add_argument("--db", metavar="FILE", default=os.environ.get("MOAT_V1_DB", "moat-v1.db"), help=text["db"])
+        made.add_argument("--json", action="store_true", help=text["json"])
         made.set_defaults(run=run, creates=name in ("sync", "watch", "put"))
         return made
 
-    for name, run, text in (
-        ("sync", sync, "Pull, push and compact, once."),
-        ("watch", watch, "Stay in step, and say what happens."),
-    ):
-        one = add(name, run, text)
-        one.add_argument("--url", help="the server, https://…")
-        one.add_argument("--db-id", dest="db_id", metavar="NAME", help="the database there: the tenant's name")
-        one.add_argument("--device", metavar="ID", help="the device the token is of")
-        one.add_argument(
-            "--token-file", dest="token_file", metavar="FILE", help="holds the device's token; else $MOAT_V1_TOKEN"
-        )
-        one.add_argument(
-            "--resolver", choices=sorted(BY_NAME), help="what becomes of an edit that meets another's (server-wins)"
-        )
-    one = add("put", put, "Store a document; a whole one, in place of what was there.")
-    one.add_argument("collection", help="the table's name, such as notes")
+    for name, run in (("sync", sync), ("watch", watch)):
+        one = add(name, run)
+        one.add_argument("--url", help=text["url"])
+        one.add_argument("--db-id", dest="db_id", metavar="NAME", help=text["db_id"])
+        one.add_argument("--device", metavar="ID", help=text["device"])
+        one.add_argument("--token-file", dest="token_file", metavar="FILE", help=text["token_file"])
+        one.add_argument("--resolver", choices=sorted(BY_NAME), help=text["resolver"])
+    one = add("put", put)
+    one.add_argument("collection", help=text["collection"])
     one.add_argument("id")
-    one.add_argument(
-        "values", nargs="*", metavar="KEY=TEXT", help="KEY=TEXT or KEY:=JSON; - reads a JSON object from standard input"
-    )
-    for name, run, text in (("get", get, "Show a document, or all of a collection."), ("rm", rm, "Delete a document.")):
-        one = add(name, run, text)
+    one.add_argument("values", nargs="*", metavar="KEY=TEXT", help=text["values"])
+    for name, run in (("get", get), ("rm", rm)):
+        one = add(name, run)
         one.add_argument("collection")
         one.add_argument("id", nargs="?" if name == "get" else None)
-    add("status", status, "Show where the store stands.")
-    one = add("conflicts", conflicts, "Show what met others' edits, and what the server refused.")
-    one.add_argument("--clear", action="store_true", help="forget the list, and undo the edits that were refused")
+    add("status", status)
+    one = add("conflicts", conflicts)
+    one.add_argument("--clear", action="store_true", help=text["clear"])
     return top
 
 
@@ -98,16 +78,16 @@ def main(arguments: Sequence[str]) -> int:
         return EXIT_UNREACHABLE
     except MoatError as problem:
         out.fail(problem.code, str(problem))
-        return EXIT_USAGE if isinstance(problem, Refused) else EXIT_FAILED
+        return EXIT_USAGE if isinstance(problem, InvalidEdit) else EXIT_FAILED
 
 
 def _engine(store: EntityStore, options: argparse.Namespace) -> SyncEngine:
     given = {name: getattr(options, name) or store.get_meta(f"set {name}") for name in _SETTINGS}
     token = _token(options.token_file)
     names = [f"--{name.replace('_', '-')}" for name in _SETTINGS[:3] if not given[name]]
-    missing = names + ([] if token else ["a token (--token-file, or $MOAT_V1_TOKEN)"])
+    missing = names + ([] if token else [words.V1_NO_CREDENTIALS])
     if missing:
-        raise Refused(f"Still needed: {', '.join(missing)}. See moat v1 --help.", code="bad_argument")
+        raise InvalidEdit(words.V1_MISSING.format(missing=", ".join(missing)), code="bad_argument")
     config = Config(given["url"], given["db_id"], given["device"], lambda: token)
     engine = SyncEngine(store, config, resolver=BY_NAME[given["resolver"] or "server-wins"])
 
@@ -127,7 +107,7 @@ def _token(file: str | None) -> str:
     try:
         return Path(file).read_text().strip()
     except (OSError, ValueError) as problem:
-        raise Refused(f"{file} cannot be read: {problem}.", code="bad_argument") from problem
+        raise InvalidEdit(words.V1_UNREADABLE.format(file=file, problem=problem), code="bad_argument") from problem
 
 
 def sync(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
@@ -146,11 +126,9 @@ def sync(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
             }
         )
     else:
-        out.say(
-            f"Pulled {done.pulled}, pushed {done.pushed}; {done.conflicts} met others' edits; at cursor {found.cursor}."
-        )
+        out.say(words.V1_SYNCED.format(done=done, cursor=found.cursor))
         if found.refused:
-            out.warn(f"The server refused {found.refused}: see moat v1 conflicts.")
+            out.warn(words.V1_REJECTED_COUNT.format(count=found.refused))
     return EXIT_REFUSED if found.refused else 0
 
 
@@ -165,23 +143,25 @@ def watch(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
             out.say(text)
 
     engine.listen(say)
-    out.warn(f"Staying in step with {engine.config.url}. Ctrl-C ends it.")
+    out.warn(words.V1_SYNCING.format(url=engine.config.url))
     engine.run(threading.Event())
     return 0
 
 
 def _sentence(event: str, details: Mapping[str, Any]) -> str:
-    """Return an event of the engine as people read it; empty for what says nothing to them."""
+    """Return an event of the engine as a sentence for people; empty for events that say nothing to them."""
     if event == "state":
         return str(details["error"])
-    if event in ("pulled", "pushed"):
-        return f"{event.capitalize()} {details['count']}."
-    if event == "resync":
-        return "The server's log no longer reaches back: taking everything anew."
-    which = f"{details['collection']} {details['id']}"
-    if event == "conflict":
-        return f"{which} met another's edit: {details['kept']} was kept."
-    return f"{which} was refused: {details['message']}"
+    return _EVENTS[event].format(**details)
+
+
+_EVENTS = {
+    "pulled": words.V1_PULLED,
+    "pushed": words.V1_PUSHED,
+    "resync": words.V1_RESYNC,
+    "conflict": words.V1_CONFLICT,
+    "refused": words.V1_REJECTED,
+}
 
 
 def put(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
@@ -189,18 +169,18 @@ def put(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
     document: dict[str, Any] = {}
     for pair in options.values:
         if pair == "-":
-            found = _json("standard input", sys.stdin.read())
+            found = _json(words.V1_STANDARD_INPUT, sys.stdin.read())
             if not isinstance(found, dict):
-                raise Refused("standard input: a JSON object is needed.", code="bad_argument")
+                raise InvalidEdit(words.V1_NOT_AN_OBJECT, code="bad_argument")
             document.update(found)
             continue
         name, raw, text = split_pair(pair)
         document[name] = _json(name, text) if raw else text
-    store.turn_feed(on=True)
+    store.enable_outbox()
     try:
         version = store.collection(options.collection).put(options.id, document)
     except CborError as problem:
-        raise Refused(f"This cannot be stored: {problem}", code="bad_value") from problem
+        raise InvalidEdit(words.V1_CANNOT_STORE.format(problem=problem), code="bad_value") from problem
     out.record({"collection": options.collection, "id": options.id, "version": version})
     return 0
 
@@ -209,7 +189,7 @@ def _json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise Refused(f"{name}: {text[:60]!r} is not JSON.", code="bad_argument") from None
+        raise InvalidEdit(words.NOT_JSON.format(name=name, text=text[:60]), code="bad_argument") from None
 
 
 def get(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
@@ -217,29 +197,33 @@ def get(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
     collection = store.collection(options.collection)
     if options.id is None:
         if options.collection not in store.collections() and not out.as_json:
-            out.warn(
-                f"There is nothing in {options.collection}. Collections: {', '.join(store.collections()) or 'none yet'}."
-            )
+            names = ", ".join(store.collections()) or words.V1_NO_COLLECTIONS
+            out.warn(words.V1_EMPTY_COLLECTION.format(name=options.collection, names=names))
             return 0
         out.records([{"id": entity_id, "document": readable(document)} for entity_id, document in collection.items()])
         return 0
     found = collection.get(options.id)
     if found is None:
-        raise MoatError(f"There is no {options.id} in {options.collection}.", code="unknown_record")
+        raise _not_found(options)
     shown = readable(found)
     out.record(shown if isinstance(shown, dict) else {"value": shown})
     return 0
 
 
+def _not_found(options: argparse.Namespace) -> MoatError:
+    text = words.V1_NOT_FOUND.format(id=options.id, collection=options.collection)
+    return MoatError(text, code="unknown_record")
+
+
 def rm(store: EntityStore, options: argparse.Namespace, out: Output) -> int:
     """`moat v1 rm`."""
-    store.turn_feed(on=True)
+    store.enable_outbox()
     if not store.collection(options.collection).delete(options.id):
-        raise MoatError(f"There is no {options.id} in {options.collection}.", code="unknown_record")
+        raise _not_found(options)
     if out.as_json:
         out.json({"collection": options.collection, "id": options.id})
     else:
-        out.say(f"Deleted {options.id}.")
+        out.say(words.V1_DELETED.format(id=options.id))
     return 0
 
 
@@ -275,11 +259,17 @@ def conflicts(store: EntityStore, options: argparse.Namespace, out: Output) -> i
         for c, i, o, m, t in met
     ]
     shown += [
-        {"collection": c, "id": i, "outcome": f"refused: {why}", "mine": readable(as_document(m)), "theirs": None}
+        {
+            "collection": c,
+            "id": i,
+            "outcome": words.V1_OUTCOME_REJECTED.format(message=why),
+            "mine": readable(as_document(m)),
+            "theirs": None,
+        }
         for c, i, why, m in refused
     ]
     if not shown and not out.as_json:
-        out.say("Nothing met others' edits, and nothing was refused.")
+        out.say(words.V1_NOTHING_TO_SHOW)
         return 0
     out.records(shown, ("collection", "id", "outcome", "mine", "theirs"))
     return 0

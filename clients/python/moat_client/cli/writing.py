@@ -2,6 +2,7 @@
 
 import argparse
 
+from moat_client.cli import words
 from moat_client.cli.arguments import parse_values
 from moat_client.cli.output import Output
 from moat_client.errors import MoatError
@@ -27,7 +28,7 @@ def set_(replica: Replica, options: argparse.Namespace, out: Output) -> int:
     if out.as_json:
         out.json(replica.get(options.table, options.id))
     elif not changed:
-        out.say("Nothing to change: it is so already.")
+        out.say(words.NO_CHANGE)
     return 0
 
 
@@ -40,36 +41,36 @@ def rm(replica: Replica, options: argparse.Namespace, out: Output) -> int:
 
 
 def resolve(replica: Replica, options: argparse.Namespace, out: Output) -> int:
-    """Settle a conflict."""
+    """Resolve a conflict."""
     if options.edit:
         problem = next((p for p in replica.conflicts() if p.n == options.n), None)
         if problem is None:
-            raise MoatError(f"There is no problem number {options.n}.", code="no_problem")
+            raise MoatError(words.NO_PROBLEM.format(n=options.n), code="no_problem")
         replica.resolve(options.n, edit=parse_values(replica.object_type(problem.table), options.edit))
     else:
         replica.resolve(options.n, "mine" if options.mine else "theirs")
-    return _told(out, options.n, "settled; it is sent with the next sync")
+    return _report(out, options.n, words.RESOLVED)
 
 
 def retry(replica: Replica, options: argparse.Namespace, out: Output) -> int:
-    """Send a rejected or parked op again."""
+    """Resend a rejected or parked op."""
     problem = next((p for p in replica.conflicts() if p.n == options.n), None)
     if problem is None:
-        raise MoatError(f"There is no problem number {options.n}.", code="no_problem")
+        raise MoatError(words.NO_PROBLEM.format(n=options.n), code="no_problem")
     edit = parse_values(replica.object_type(problem.table), options.edit) if options.edit else None
     replica.retry(options.n, edit=edit)
-    return _told(out, options.n, "pending again")
+    return _report(out, options.n, words.PENDING_AGAIN)
 
 
 def discard(replica: Replica, options: argparse.Namespace, out: Output) -> int:
-    """Let an op go."""
+    """Discard an op the server did not accept."""
     replica.discard(options.n)
-    return _told(out, options.n, "let go")
+    return _report(out, options.n, words.DISCARDED)
 
 
-def _told(out: Output, n: int, what: str) -> int:
+def _report(out: Output, n: int, result: str) -> int:
     if out.as_json:
-        out.json({"n": n, "result": what})
+        out.json({"n": n, "result": result})
     else:
-        out.say(f"Number {n}: {what}.")
+        out.say(words.PROBLEM_RESULT.format(n=n, result=result))
     return 0

@@ -18,17 +18,17 @@ from moat_client.wire.messages import Message, Verified, Welcome
 from moat_client.wire.position import Position
 
 FATAL = {
-    "bad_token": "The server does not know this device's token. Log in again; pending work is kept.",
-    "revoked": "This device was revoked. Log in again; pending work is kept.",
-    "forbidden": "The user may not do this.",
-    "protocol": "The server does not speak this client's protocol. Update the client.",
+    "bad_token": "The server doesn't recognize this device's token. Sign in again; pending edits are kept.",
+    "revoked": "This device was revoked. Sign in again; pending edits are kept.",
+    "forbidden": "This user doesn't have access. Ask an administrator.",
+    "protocol": "The server doesn't support this client's protocol version. Update the client.",
     "replaced": "Another program is connected as this device.",
     "wrong_tenant": "This replica belongs to another tenant.",
 }
 RESET = {
-    "ahead": "The server's log ends before this replica: the server was restored or replaced. Pending work is kept; start over with a reset.",
-    "epoch": "The server's log is another one than this replica knew: it was restored or replaced. Pending work is kept; start over with a reset.",
-    "diverged": "The replica cannot be brought in step by a repair. Pending work is kept; start over with a reset.",
+    "ahead": "The server was restored or replaced: its log ends before this replica's cursor. Pending edits are kept. To start over, run moat sync --reset.",
+    "epoch": "The server was restored or replaced: its log is not the one this replica followed. Pending edits are kept. To start over, run moat sync --reset.",
+    "diverged": "This replica couldn't be repaired. Pending edits are kept. To start over, run moat sync --reset.",
 }
 
 
@@ -94,7 +94,7 @@ class Core:
 
     def _forget_connection(self) -> None:
         self._connected = False
-        self._heard = False
+        self._received_any = False
         self._streaming = False
         self._collecting = False
         self._span = (0, 0)
@@ -142,7 +142,7 @@ class Core:
         text = FATAL.get(code) or RESET.get(code) or message or code
         self._forget_connection()
         self._set(State.ERROR, code=code, message=text)
-        return [ev.Disconnect(), *self._no_timers(), ev.Tell(code, text)]
+        return [ev.Disconnect(), *self._no_timers(), ev.Notify(code, text)]
 
     def _apply(self, action: Action, then: Callable[[], list[Action]]) -> list[Action]:
         self._applying, self._after_applied = True, then

@@ -38,7 +38,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class Disconnected:
     """The socket closed, or could not be opened. `code` is the WebSocket close code, 0 when there was none."""
 
     code: int = 0
@@ -113,7 +113,7 @@ class PartStored:
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotRefused:
+class SnapshotRejected:
     """The assembled snapshot is not what its manifest promises; it was thrown away."""
 
     reason: str
@@ -146,7 +146,7 @@ Event = (
     Start
     | Stop
     | Opened
-    | Lost
+    | Disconnected
     | Received
     | ReceivedBinary
     | TimerFired
@@ -157,7 +157,7 @@ Event = (
     | NotApplied
     | DownloadReady
     | PartStored
-    | SnapshotRefused
+    | SnapshotRejected
     | OpsRead
     | DigestsReady
     | RangesReady
@@ -169,12 +169,12 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open the socket. Answered later by Opened or Lost."""
+    """Open the socket. Answered later by Opened or Disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """Close the socket. No Lost follows."""
+    """Close the socket. No Disconnected follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class CancelTimer:
 
 
 @dataclass(frozen=True, slots=True)
-class Meet:
+class SetServerIdentity:
     """Note who the server is, before the first change of a new replica is applied. → Applied"""
 
     tenant: str
@@ -263,7 +263,7 @@ class StorePart:
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """Install the downloaded snapshot. → Applied or SnapshotRefused"""
+    """Install the downloaded snapshot. → Applied or SnapshotRejected"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,7 @@ class RecordResults:
 
 
 @dataclass(frozen=True, slots=True)
-class RefuseOps:
+class RejectOps:
     """Keep these ops as rejected: the server cannot take them."""
 
     op_ids: tuple[int, ...]
@@ -367,8 +367,8 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
-    """Tell the user something in plain words."""
+class Notify:
+    """Notify the user something in plain words."""
 
     code: str
     message: str
@@ -389,7 +389,7 @@ Action = (
     | Send
     | SetTimer
     | CancelTimer
-    | Meet
+    | SetServerIdentity
     | ApplyChanges
     | BeginRows
     | CollectRows
@@ -400,7 +400,7 @@ Action = (
     | Install
     | ReadOps
     | RecordResults
-    | RefuseOps
+    | RejectOps
     | Renumber
     | RecordSettled
     | RecordAccess
@@ -411,6 +411,6 @@ Action = (
     | Adopt
     | ResetReplica
     | Report
-    | Tell
+    | Notify
     | Verified
 )

@@ -69,7 +69,7 @@ class Engine(Stream):
                 return self._downloader.ready(event)
             case ev.PartStored():
                 return self._part_stored(event)
-            case ev.SnapshotRefused():
+            case ev.SnapshotRejected():
                 return self._break(event.reason)
             case ev.DigestsReady():
                 return self._digests(event)
@@ -86,8 +86,8 @@ class Engine(Stream):
                 return self._connect()
             case ev.Opened():
                 return self._hello()
-            case ev.Lost():
-                return self._lost(event)
+            case ev.Disconnected():
+                return self._disconnected(event)
             case ev.VerifyWanted():
                 self._verify_wanted = True
                 return self._ask_verify()
@@ -123,12 +123,12 @@ class Engine(Stream):
         )
         return [ev.Send(hello), ev.SetTimer("hello", HELLO_SECONDS)]
 
-    def _lost(self, event: ev.Lost) -> list[Action]:
+    def _disconnected(self, event: ev.Disconnected) -> list[Action]:
         if self._status.state in (State.ERROR, State.STOPPED):
             return []
         if event.code in CLOSE_CODES:
             return self._fail(CLOSE_CODES[event.code], event.reason)
-        return self._offline(event.reason or "The connection was lost.", event.retry_after)
+        return self._offline(event.reason or "Connection lost.", event.retry_after)
 
     def _stop(self) -> list[Action]:
         bye: list[Action] = [ev.Send(encode("bye", reason="done"))] if self._connected else []
@@ -145,11 +145,11 @@ class Engine(Stream):
         if name == "push":
             return self._pusher.resume() if self._status.state is State.LIVE else []
         if name == "ping":
-            if self._heard:
-                self._heard = False
+            if self._received_any:
+                self._received_any = False
                 return [ev.SetTimer("ping", PING_SECONDS)]
             return [ev.Send(encode("ping")), ev.SetTimer("pong", PONG_SECONDS)]
-        return self._break("The server does not answer.")
+        return self._break("The server isn't responding.")
 
     # Messages
 
@@ -161,9 +161,9 @@ class Engine(Stream):
         except MalformedMessage as problem:
             return self._break(str(problem))
         alive: list[Action] = []
-        if not self._heard and self._welcome is not None:
+        if not self._received_any and self._welcome is not None:
             alive = [ev.CancelTimer("pong"), ev.SetTimer("ping", PING_SECONDS)]
-        self._heard = True
+        self._received_any = True
         return alive + self._message(message)
 
     def _message(self, message: Message) -> list[Action]:
@@ -215,16 +215,16 @@ class Engine(Stream):
             welcome.server_epoch,
         ):
             self._applying, self._after_applied = True, self._subscribe
-            return [*actions, ev.Meet(welcome.tenant, welcome.channel, welcome.server_epoch)]
+            return [*actions, ev.SetServerIdentity(welcome.tenant, welcome.channel, welcome.server_epoch)]
         if welcome.chain == "mismatch":
-            return actions + self._diverged("the server's chain differs")
+            return actions + self._diverged("chain mismatch with the server")
         return actions + self._subscribe()
 
     # Errors
 
     def _error(self, error: ServerError) -> list[Action]:
         if self._pusher.owns(error.ref):
-            return self._pusher.refused(error)
+            return self._pusher.rejected(error)
         if error.code in FATAL or error.code in ("ahead", "epoch"):
             return self._fail(error.code, error.message)
         if error.code == "schema_behind":
@@ -234,7 +234,7 @@ class Engine(Stream):
         if error.code == "too_large" and self._repairer is not None:
             return self._fail("diverged")
         self._retry_after = error.retry_after if error.retry_after is not None else self._retry_after
-        tell: list[Action] = [ev.Tell(error.code, error.message)]
+        tell: list[Action] = [ev.Notify(error.code, error.message)]
         if self._status.state is State.LIVE:
             return tell
         return tell + self._break(error.message, error.retry_after)

@@ -6,7 +6,7 @@ Pure: no I/O, clock, or randomness.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from moat_client.engine.events import Action, OpsRead, ReadOps, RecordResults, RefuseOps, Renumber, Send, SetTimer
+from moat_client.engine.events import Action, OpsRead, ReadOps, RecordResults, RejectOps, Renumber, Send, SetTimer
 from moat_client.wire.lines import PendingOp, encode_op
 from moat_client.wire.messages import Ack, Limits, ServerError, encode
 from moat_client.wire.position import Position
@@ -77,7 +77,7 @@ class Pusher:
         frames = pack(event.ops, self.limits, self._batch)
         for group in frames:
             if isinstance(group, _TooLarge):
-                actions.append(RefuseOps(tuple(o.op_id for o in group.ops), "too_large", group.reason))
+                actions.append(RejectOps(tuple(o.op_id for o in group.ops), "too_large", group.reason))
                 self._sent = group.ops[-1].op_id
                 continue
             if len(self._flights) >= self.limits.pushes_in_flight:
@@ -104,8 +104,8 @@ class Pusher:
         """Return whether an error is the answer to a push."""
         return ref in self._flights
 
-    def refused(self, error: ServerError) -> list[Action]:
-        """A push was refused as a whole: wait and repeat, or find the op that spoils it by sending one tx at a time."""
+    def rejected(self, error: ServerError) -> list[Action]:
+        """A push was rejected as a whole: wait and repeat, or find the op that spoils it by sending one tx at a time."""
         flight = self._flights.pop(error.ref or 0)
         first = flight.ops[0].op_id
         self._sent = min(self._sent, first - 1)
@@ -120,7 +120,7 @@ class Pusher:
         self._sent = flight.ops[-1].op_id
         if error.code == "op_order":
             return [Renumber(first), *self.pump()]
-        return [RefuseOps(tuple(o.op_id for o in flight.ops), error.code, error.message), *self.pump()]
+        return [RejectOps(tuple(o.op_id for o in flight.ops), error.code, error.message), *self.pump()]
 
     def resume(self) -> list[Action]:
         """Go on after a pause."""
@@ -170,9 +170,9 @@ def pack(
 
 def _misfit(sizes: list[int], limits: Limits, room: int) -> str | None:
     if max(sizes) > limits.line:
-        return f"A change may have {limits.line} bytes."
+        return f"This edit is too large: the limit is {limits.line} bytes."
     if len(sizes) > limits.ops:
-        return f"A transaction may have {limits.ops} changes."
+        return f"This transaction has too many edits: the limit is {limits.ops}."
     if sum(sizes) > room:
-        return f"A transaction may have {room} bytes."
+        return f"This transaction is too large: the limit is {room} bytes."
     return None

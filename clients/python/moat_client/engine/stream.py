@@ -58,8 +58,8 @@ class Stream(Core):
         if message.mode == "snapshot" and message.manifest is not None:
             return self._downloader.begin(message.manifest, self._welcome.limits if self._welcome else Limits())
         if message.mode == "repair":
-            return self._diverged("the server's chain differs")
-        return self._break(f"The server named an unknown way to catch up: {message.mode}.")
+            return self._diverged("chain mismatch with the server")
+        return self._break(f"The server sent an unknown catch-up mode: {message.mode}.")
 
     def _rows(self, rows: Rows) -> list[Action]:
         if self._repairer is not None:
@@ -74,7 +74,7 @@ class Stream(Core):
         if not self._collecting:
             return []
         self._collecting = False
-        revisions = self._take_revisions(end.schema_version)
+        revisions = self._revisions_up_to(end.schema_version)
         if revisions is None:
             return self._ask_schema(self._subscribe)
         channel = self._welcome.channel if self._welcome else ""
@@ -100,20 +100,20 @@ class Stream(Core):
             if len(self._held) < _MAX_HELD:  # what is left out shows as a gap, and is asked for again
                 self._held.append(message)
             return []
-        return self._take(message)
+        return self._handle(message)
 
     def _drain(self) -> list[Action]:
         actions: list[Action] = []
         while self._held and not self._waiting_schema and not self._applying:
-            actions += self._take(self._held.pop(0))
+            actions += self._handle(self._held.pop(0))
         return actions
 
-    def _take(self, message: Message) -> list[Action]:
+    def _handle(self, message: Message) -> list[Action]:
         if not self._streaming:
             return []
         match message:
             case Changes():
-                return self._take_changes(message)
+                return self._handle_changes(message)
             case Live():
                 return self._live(message)
             case Verified():
@@ -121,13 +121,13 @@ class Stream(Core):
                 return [ev.ComputeDigests(tuple(message.tables))]
         return []
 
-    def _take_changes(self, frame: Changes) -> list[Action]:
+    def _handle_changes(self, frame: Changes) -> list[Action]:
         if frame.to <= self.position.cursor:
             return []
         if frame.start != self.position.cursor:
             return self._subscribe()
         if frame.schema_version > self.position.schema_version:
-            revisions = self._take_revisions(frame.schema_version)
+            revisions = self._revisions_up_to(frame.schema_version)
             if revisions is None:
                 self._held.insert(0, frame)
                 return self._ask_schema(self._drain)
@@ -151,7 +151,7 @@ class Stream(Core):
         if message.cursor != at.cursor:
             return self._subscribe()
         if at.state_hash not in ("", message.state_hash):
-            return self._diverged("the server's chain differs")
+            return self._diverged("chain mismatch with the server")
         self._span = (at.cursor, at.cursor)
         self._repairs = 0
         self._backoff.reset()
@@ -163,7 +163,7 @@ class Stream(Core):
     def _known_version(self) -> int:
         return max([self.position.schema_version, *self._revisions])
 
-    def _take_revisions(self, to: int) -> ev.Revisions | None:
+    def _revisions_up_to(self, to: int) -> ev.Revisions | None:
         """Return the revisions from where the replica is up to `to`; None when some are not in hand."""
         needed = range(self.position.schema_version + 1, to + 1)
         if not all(version in self._revisions for version in needed):
@@ -185,7 +185,7 @@ class Stream(Core):
         self._waiting_schema = False
         then, self._after_schema = self._after_schema, None
         if self._held and isinstance(self._held[0], Changes) and self._held[0].schema_version > self._known_version():
-            return self._break("The server did not send the schema its changes need.")
+            return self._break("The server sent changes without the schema they need.")
         return then() if then else []
 
     # Snapshots
@@ -195,13 +195,13 @@ class Stream(Core):
             snapshot, part, content = parse_part(data)
         except MalformedMessage as problem:
             return self._break(str(problem))
-        self._heard = True
+        self._received_any = True
         return [ev.StorePart(part, content)] if self._downloader.wants(snapshot, part) else []
 
     def _part_stored(self, event: ev.PartStored) -> list[Action]:
         actions = self._downloader.stored(event)
         if actions is None:
-            return self._break("The snapshot came damaged again and again.")
+            return self._break("The snapshot download was damaged repeatedly.")
         self._progress(self._downloader.progress)
         if any(isinstance(action, ev.Install) for action in actions):
             self._applying, self._after_applied = True, self._subscribe
@@ -213,7 +213,7 @@ class Stream(Core):
         self._repairs += 1
         if self._repairs > _MAX_REPAIRS or self._welcome is None:
             return self._fail("diverged")
-        return [ev.Tell("repair", f"Repairing the replica: {reason}."), *self._begin_repair()]
+        return [ev.Notify("repair", f"Repairing the replica: {reason}."), *self._begin_repair()]
 
     def _begin_repair(self) -> list[Action]:
         self._streaming = self._collecting = False
@@ -224,7 +224,7 @@ class Stream(Core):
         return actions
 
     def _schema_for_repair(self) -> list[Action]:
-        revisions = self._take_revisions(self._known_version())
+        revisions = self._revisions_up_to(self._known_version())
         if revisions:
             return self._apply(ev.ApplySchema(revisions), self._start_repair)
         return self._start_repair()

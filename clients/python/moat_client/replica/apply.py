@@ -50,11 +50,11 @@ def apply_changes(work: Applying, frame: Changes, revisions: Revisions = ()) -> 
     """
     before = read_position(work.con)
     if before.cursor != frame.start:
-        raise Diverged(f"the frame builds on cursor {frame.start}, the replica is at {before.cursor}")
+        raise Diverged(f"the frame starts at cursor {frame.start}, but the replica is at {before.cursor}")
     _check_chain(before, frame)
     changes = decode_changes(frame.lines)
     if any(not frame.start < change["cursor"] <= frame.to for change in changes):
-        raise Diverged("a line's cursor is outside its frame")
+        raise Diverged("a change line's cursor is outside its frame")
     keys = run_revisions(work, revisions)
     touched = {command["table"] for _, commands in revisions for command in commands}
     for table, folded in _fold(work, changes, before.cursor).items():
@@ -95,7 +95,7 @@ def _check_chain(before: Position, frame: Changes) -> None:
             chain.genesis(before.server_epoch, before.tenant, before.channel),
         ]
     if not any(chain.fold(start, frame.lines).hex() == frame.state_hash for start in starts):
-        raise Diverged(f"the chain differs at cursor {frame.to}")
+        raise Diverged(f"chain mismatch at cursor {frame.to}")
 
 
 def _fold(work: Applying, changes: Sequence[Mapping[str, Any]], cursor: int) -> dict[str, Folded]:
@@ -128,7 +128,7 @@ def _current_json(work: Applying) -> Callable[[str, str, str], Any]:
             f'SELECT {quoted(field)} FROM main.{quoted(table)} WHERE "id" = ?', [record_id]
         ).fetchone()
         if found is None:
-            raise Diverged(f"{table}/{record_id} is changed but missing")
+            raise Diverged(f"{table}/{record_id} was updated but is not in the replica")
         return None if found[0] is None else loads(found[0])
 
     return value_of
@@ -169,7 +169,7 @@ def _update(con: sqlite3.Connection, table: Table, patches: Mapping[str, dict[st
         sets = ", ".join(f"{quoted(c)} = ?" for c in columns)
         done = con.executemany(f'UPDATE main.{quoted(table.name)} SET {sets} WHERE "id" = ?', rows)
         if done.rowcount != len(rows):
-            raise Diverged(f"{table.name}: {len(rows) - done.rowcount} changed records are missing")
+            raise Diverged(f"{table.name}: {len(rows) - done.rowcount} updated records are not in the replica")
 
 
 def has_overlays(con: sqlite3.Connection) -> bool:

@@ -6,7 +6,7 @@ Pure: no I/O, clock, or randomness.
 from collections.abc import Mapping
 from typing import Any
 
-from moat_client.errors import Refused
+from moat_client.errors import InvalidEdit
 from moat_client.wire.schema import Field, ObjectType
 from moat_client.wire.values import clean
 
@@ -14,18 +14,18 @@ _FIXED = ("id", "version")
 
 
 def field_of(object_type: ObjectType, name: str) -> Field:
-    """Return a writable field; `object_type` and `status` are choices of what is declared. Raises Refused."""
+    """Return a writable field; `object_type` and `status` are choices of what is declared. Raises InvalidEdit."""
     if name in object_type.by_name:
         return object_type.by_name[name]
     if name in _FIXED:
-        raise Refused(f"{name} cannot be written.", code="read_only", field=name)
+        raise InvalidEdit(f"{name} is read-only.", code="read_only", field=name)
     if name in ("object_type", "status"):
         return Field(name, "choice", choices=object_type.subtypes if name == "object_type" else object_type.statuses)
-    raise Refused(f"{object_type.table_name} has no field {name!r}.", code="unknown_field", field=name)
+    raise InvalidEdit(f"{object_type.table_name} has no field {name!r}.", code="unknown_field", field=name)
 
 
 def clean_values(object_type: ObjectType, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values in wire form; raises Refused for the first that does not fit."""
+    """Return values in wire form; raises InvalidEdit for the first that does not fit."""
     return {name: clean(field_of(object_type, name), value) for name, value in values.items()}
 
 
@@ -40,7 +40,7 @@ def with_defaults(object_type: ObjectType, values: Mapping[str, Any]) -> dict[st
 
 
 def check_required(object_type: ObjectType, record: Mapping[str, Any], *, only: Any = None) -> None:
-    """Raise Refused when a required field is empty (of those in `only`, if given)."""
+    """Raise InvalidEdit when a required field is empty (of those in `only`, if given)."""
     for field in object_type.fields:
         if field.required and (only is None or field.name in only) and record.get(field.name) is None:
-            raise Refused(f"{field.label or field.name} is required.", code="required", field=field.name)
+            raise InvalidEdit(f"{field.label or field.name} is required.", code="required", field=field.name)

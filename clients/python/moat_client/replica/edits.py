@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from moat_client.errors import Refused, UnknownRecord, UnknownTable
+from moat_client.errors import InvalidEdit, UnknownRecord, UnknownTable
 from moat_client.replica.catalog import read_records
 from moat_client.replica.checks import check_required, clean_values, with_defaults
 from moat_client.replica.overlays import active_ops, add_overlay, new_pending, repatch, visible
@@ -46,7 +46,7 @@ class Transaction:
     def insert(self, table: str, values: Mapping[str, Any], *, record_id: str | None = None) -> str:
         """Add a record and return its id; an `id` among the values is used, otherwise one is made.
 
-        Defaults, the first subtype and the first status are filled in. Raises Refused.
+        Defaults, the first subtype and the first status are filled in. Raises InvalidEdit.
         """
         target, object_type = self._table(table)
         given = dict(values)
@@ -55,7 +55,7 @@ class Transaction:
         payload = clean_values(object_type, with_defaults(object_type, given))
         check_required(object_type, payload)
         if visible(self._writing.con, target, record_id) is not None:
-            raise Refused(f"{table} has a record {record_id!r} already.", code="exists", field="id")
+            raise InvalidEdit(f"{table} already has a record {record_id!r}.", code="exists", field="id")
         # A null is left out, except where the server would fill a default in.
         sent = {
             k: v for k, v in payload.items() if v is not None or (k in given and object_type.default_of(k) is not None)
@@ -64,7 +64,7 @@ class Transaction:
         return record_id
 
     def update(self, table: str, record_id: str, values: Mapping[str, Any]) -> bool:
-        """Change fields of a record; returns whether anything changed. Raises Refused.
+        """Change fields of a record; returns whether anything changed. Raises InvalidEdit.
 
         A json field's object is compared key by key with what is there, so only what differs is sent.
         """

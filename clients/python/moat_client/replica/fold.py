@@ -58,7 +58,7 @@ def fold_changes(
             folded.patches.pop(record_id, None)
             folded.gone.add(record_id)
         else:
-            raise Diverged(f"a line holds the unknown op {op!r}")
+            raise Diverged(f"unknown op {op!r} in a change line")
     return tables
 
 
@@ -67,7 +67,7 @@ def _fold_update(folded: Folded, change: Mapping[str, Any], current: Current) ->
     target = folded.rows.get(record_id)
     if target is None:
         if record_id in folded.gone:
-            raise Diverged(f"{change['table']}/{record_id} is changed after it was deleted")
+            raise Diverged(f"{change['table']}/{record_id} was updated after it was deleted")
         target = folded.patches.get(record_id)
         if target is None:
             target = folded.patches[record_id] = {}

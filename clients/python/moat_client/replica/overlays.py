@@ -12,7 +12,7 @@ from moat_client.replica.catalog import read_records
 from moat_client.replica.clock import now_text
 from moat_client.replica.ddl import patched_name, quoted
 from moat_client.replica.patched import OverlayOp, patched
-from moat_client.replica.store import get_state, set_state, take_number
+from moat_client.replica.store import get_state, next_number, set_state
 from moat_client.replica.tables import Catalog, Table
 from moat_client.wire.codec import dumps, loads
 from moat_client.wire.lines import PendingOp
@@ -54,7 +54,7 @@ def as_json(value: Any) -> str | None:
 
 def next_op_id(con: sqlite3.Connection) -> int:
     """Return a fresh op_id: higher than any this replica, under any device, ever used."""
-    return take_number(con, "next_op_id")
+    return next_number(con, "next_op_id")
 
 
 def raise_op_ids(con: sqlite3.Connection, above: int) -> None:
@@ -191,7 +191,7 @@ def record_results(
         elif op == "settle" and result.wire.get("code") == "unknown_conflict":
             con.execute('DELETE FROM main."overlays" WHERE "op_id" = ?', [result.op_id])
         else:
-            _refused(con, result)
+            _keep_problem(con, result)
     repatch(con, catalog, keys)
     return keys
 
@@ -203,7 +203,7 @@ def _confirm(
     fresh = op != "settle" and result.op_id > fresh_after
     if fresh and result.status == "duplicate" and not _shows_already(con, catalog, key):
         raise_op_ids(con, result.op_id + _OP_ID_GAP)
-        text = "The server has accepted another op under this number: this replica is a copy of an older state. Retry or discard it."
+        text = "The server already accepted a different op with this number, so this replica is an old copy. Retry or discard the edit."
         set_problem(con, result.op_id, "rejected", "op_id_reused", text, result.wire)
     elif op == "settle" or reached is None or reached <= cursor:
         con.execute('DELETE FROM main."overlays" WHERE "op_id" = ?', [result.op_id])
@@ -220,13 +220,13 @@ def _shows_already(con: sqlite3.Connection, catalog: Catalog, key: Key) -> bool:
     return read_records(con, table, [key[1]]).get(key[1]) == visible(con, table, key[1])
 
 
-def _refused(con: sqlite3.Connection, result: OpResult) -> None:
+def _keep_problem(con: sqlite3.Connection, result: OpResult) -> None:
     code = "conflict" if result.status == "conflict" else str(result.wire.get("code") or result.status)
     state = "conflict" if result.status == "conflict" else "parked" if code == "retired" else "rejected"
     message = (
-        "Someone else changed the same."
+        "Someone else changed the same fields."
         if state == "conflict"
-        else str(result.wire.get("message") or "The server refused it.")
+        else str(result.wire.get("message") or "The server rejected this edit.")
     )
     set_problem(con, result.op_id, state, code, message, result.wire)
 
@@ -238,7 +238,7 @@ def set_problem(
     found = con.execute('SELECT "details" FROM main."overlays" WHERE "op_id" = ?', [op_id]).fetchone()
     known = loads(found[0]) if found and found[0] else {}
     merged = known | (details or {})
-    merged["n"] = known.get("n") or take_number(con, "next_problem")
+    merged["n"] = known.get("n") or next_number(con, "next_problem")
     sql = 'UPDATE main."overlays" SET "state" = ?, "code" = ?, "message" = ?, "details" = ?, "acked_cursor" = NULL WHERE "op_id" = ?'
     con.execute(sql, [state, code, message, as_json(merged), op_id])
 
@@ -291,7 +291,7 @@ def _park_siblings(con: sqlite3.Connection, tx: str, what: str) -> set[Key]:
             op_id,
             "parked",
             "tx_aborted",
-            f"It belongs together with a change to {what}, which was retired by an admin.",
+            f"This edit is part of a transaction that changes {what}, which was retired by an admin.",
         )
     return {(table, record_id) for _, table, record_id in rows}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moat_client.errors import MoatError, Refused
+from moat_client.errors import InvalidEdit, MoatError
 from moat_client.replica.catalog import read_records
 from moat_client.replica.checks import check_required, clean_values
 from moat_client.replica.overlays import Key, add_overlay, as_json, new_pending, next_op_id, repatch
@@ -86,7 +86,7 @@ def find_problem(con: sqlite3.Connection, n: int) -> Problem:
     for problem in list_problems(con):
         if problem.n == n:
             return problem
-    raise MoatError(f"There is no problem number {n}.", code="no_problem")
+    raise MoatError(f"No problem number {n}. Run moat conflicts to list them.", code="no_problem")
 
 
 def resolve(
@@ -98,7 +98,7 @@ def resolve(
     Other ops of its transaction, which were not applied because of it, are sent again with it when it was the only conflict.
     """
     if problem.state != "conflict" or problem.conflict is None:
-        raise MoatError(f"Number {problem.n} is no conflict; retry or discard it.", code="no_conflict")
+        raise MoatError(f"Number {problem.n} is not a conflict. Retry or discard it instead.", code="no_conflict")
     con = writing.con
     siblings = _aborted_siblings(con, problem) if resolution != "theirs" else []
     con.execute('DELETE FROM main."overlays" WHERE "op_id" = ?', [problem.op_id])
@@ -151,7 +151,7 @@ def _checked(store: Store, table: str, values: Mapping[str, Any]) -> dict[str, A
     if not values:
         return {}
     if found is None or found.object_type is None:
-        raise Refused(f"{table} is no longer here.", code="unknown_table")
+        raise InvalidEdit(f"The table {table} no longer exists.", code="unknown_table")
     cleaned = clean_values(found.object_type, values)
     check_required(found.object_type, cleaned, only=cleaned.keys())
     return cleaned
@@ -182,16 +182,14 @@ def _requeue(
 def retry(store: Store, writing: Writing, problem: Problem, edit: Mapping[str, Any] | None = None) -> None:
     """Send a rejected or parked op again, with its whole tx, in the old order; `edit` replaces values of this op first."""
     if problem.state == "conflict":
-        raise MoatError(f"Number {problem.n} is a conflict; resolve it.", code="is_conflict")
+        raise MoatError(f"Number {problem.n} is a conflict. Resolve it instead.", code="is_conflict")
     con = writing.con
     values = _checked(store, problem.table, edit or {})
     group = [
         p for p in list_problems(con) if p.op_id == problem.op_id or (problem.tx is not None and p.tx == problem.tx)
     ]
     if any(p.state == "conflict" for p in group):
-        raise MoatError(
-            "Another op of the same transaction is in conflict; resolve that one first.", code="is_conflict"
-        )
+        raise MoatError("Another edit in the same transaction is in conflict. Resolve it first.", code="is_conflict")
     for each in group:
         payload = _edited(each, values) if each.op_id == problem.op_id and values else each.payload
         current = _base_version(store, con, each)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from moat_client.errors import MoatError, Refused, UnknownTable
+from moat_client.errors import InvalidEdit, MoatError, UnknownTable
 from moat_client.replica import problems
 from moat_client.replica.access import ACCESS, Rights, rights_of
 from moat_client.replica.ddl import quoted
@@ -72,7 +72,7 @@ class Replica:
         """Open a replica file, or make an empty one. Raises NotAReplica."""
         where = Path(path)
         if not create and not where.exists():
-            raise MoatError(f"There is no replica at {where}. Log in first.", code="no_replica")
+            raise MoatError(f"No replica at {where}. Sign in first: moat login.", code="no_replica")
         return cls(Store(where))
 
     def close(self) -> None:
@@ -214,7 +214,7 @@ class Replica:
     def resolve(self, n: int, resolution: str = "", *, edit: Mapping[str, Any] | None = None) -> None:
         """Settle conflict number `n`: "mine", "theirs", or mine with the values of `edit`."""
         if bool(edit) == bool(resolution) or (resolution and resolution not in RESOLUTIONS):
-            raise Refused("Say mine, theirs, or the values of an edit.", code="bad_resolution")
+            raise InvalidEdit('Pass "mine", "theirs", or edit values.', code="bad_resolution")
         with self.store.write() as writing:
             problem = problems.find_problem(writing.con, n)
             problems.resolve(self.store, writing, problem, resolution or "edit", edit)

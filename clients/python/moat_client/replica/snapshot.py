@@ -72,7 +72,7 @@ class Download:
         unpacker = zlib.decompressobj(_GZIP)
         raw = unpacker.decompress(data, PART_BYTES + 1)
         if len(raw) > PART_BYTES or not unpacker.eof:
-            raise BadSnapshot(f"part {part} is not one gzip member of at most 1 MiB")
+            raise BadSnapshot(f"part {part} is not a single gzip member of at most 1 MiB")
         self._assembled.write(raw)
         self._hash.update(raw)
         self._size += len(raw)
@@ -100,7 +100,7 @@ class Download:
             or self._hash.hexdigest() != self.manifest.sha256
         ):
             self.discard()
-            raise BadSnapshot("the snapshot's parts do not make the file its manifest promises")
+            raise BadSnapshot("the assembled snapshot doesn't match its manifest")
         return Path(self._assembled.name)
 
     def close(self) -> None:
@@ -123,9 +123,9 @@ def check_snapshot(con: sqlite3.Connection, manifest: Manifest) -> None:
     try:
         header = (con.execute("PRAGMA application_id").fetchone()[0], con.execute("PRAGMA user_version").fetchone()[0])
         if header != (APPLICATION_ID, USER_VERSION):
-            raise BadSnapshot("the snapshot is not a replica file of this format")
+            raise BadSnapshot("the snapshot is not a replica file in a supported format")
         if con.execute("SELECT 1 FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone():
-            raise BadSnapshot("the snapshot holds more than tables and indexes")
+            raise BadSnapshot("the snapshot contains objects other than tables and indexes")
         if [row[0] for row in con.execute("PRAGMA quick_check(1)")] != ["ok"]:
             raise BadSnapshot("the snapshot is damaged")
         at = read_position(con)
@@ -134,12 +134,12 @@ def check_snapshot(con: sqlite3.Connection, manifest: Manifest) -> None:
             manifest.state_hash,
             manifest.schema_version,
         ):
-            raise BadSnapshot("the snapshot stands elsewhere than its manifest says")
+            raise BadSnapshot("the snapshot's cursor or chain hash doesn't match its manifest")
         for table, (count, _) in manifest.tables.items():
             if con.execute(f"SELECT count(*) FROM main.{quoted(table)}").fetchone()[0] != count:
-                raise BadSnapshot(f"the snapshot's {table} has another number of records than its manifest says")
+                raise BadSnapshot(f"the snapshot's {table} doesn't have the record count in its manifest")
     except sqlite3.DatabaseError as problem:
-        raise BadSnapshot(f"the snapshot cannot be read: {problem}") from problem
+        raise BadSnapshot(f"can't read the snapshot: {problem}") from problem
 
 
 def install(store: Store, source: Path, manifest: Manifest) -> Position:
@@ -188,7 +188,7 @@ def _copy_over(snapshot: sqlite3.Connection, target: sqlite3.Connection, path: P
     target.execute("PRAGMA synchronous = FULL")
     snapshot.backup(target, pages=max(1, pages // _FIRST_STEPS), progress=after_step, sleep=0.05)
     if not copied:
-        raise BadSnapshot("the snapshot is too small to be one")
+        raise BadSnapshot("the file is too small to be a snapshot")
 
 
 def _remember_lost(old: sqlite3.Connection, snapshot: sqlite3.Connection) -> None:

@@ -57,7 +57,7 @@ class Store:
             self._prepare()
         except sqlite3.DatabaseError as problem:
             self._writer.close()
-            raise NotAReplica(f"{path} cannot be opened: {problem}") from problem
+            raise NotAReplica(f"Can't open {path}: {problem}") from problem
         except BaseException:
             self._writer.close()
             raise
@@ -180,9 +180,9 @@ def check_header(con: sqlite3.Connection) -> None:
     application = con.execute("PRAGMA application_id").fetchone()[0]
     tables = con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and (tables or application):
-        raise NotAReplica("The file is a database of another program.")
+        raise NotAReplica("This file is not a Moat replica.")
     if con.execute("PRAGMA user_version").fetchone()[0] > USER_VERSION:
-        raise NotAReplica("The file was written by a newer client; update this one.")
+        raise NotAReplica("This file was written by a newer client. Update this one.")
 
 
 def prepare_schema(con: sqlite3.Connection) -> None:
@@ -240,7 +240,7 @@ def set_state(con: sqlite3.Connection, key: str, value: str | int) -> None:
     con.execute('INSERT OR REPLACE INTO main."device_state" ("key", "value") VALUES (?, ?)', [key, str(value)])
 
 
-def take_number(con: sqlite3.Connection, key: str) -> int:
+def next_number(con: sqlite3.Connection, key: str) -> int:
     """Return the next number of a counter that starts at 1 and never repeats, and move it on."""
     number = int(get_state(con, key, "1"))
     set_state(con, key, number + 1)

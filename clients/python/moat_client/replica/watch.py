@@ -52,7 +52,7 @@ class Watch:
             self._refresh()
 
     def poke(self, changed: Sequence[str] | set[str]) -> None:
-        """Tell that tables changed; `*` stands for any."""
+        """Notify that tables changed; `*` stands for any."""
         if self._closed or ("*" not in changed and self.tables.isdisjoint(changed)):
             return
         if self._callback is not None:

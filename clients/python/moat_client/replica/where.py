@@ -6,7 +6,7 @@ Pure: no I/O, clock, or randomness.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moat_client.errors import Refused
+from moat_client.errors import InvalidEdit
 from moat_client.replica.ddl import quoted
 from moat_client.replica.tables import Table
 from moat_client.wire.canonical import canonical_json
@@ -16,7 +16,7 @@ _OPERATORS = {"ne": "IS NOT", "lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "l
 
 def _column(table: Table, name: str) -> str:
     if name not in table.columns:
-        raise Refused(f"{table.name} has no field {name!r}.", code="unknown_field", field=name)
+        raise InvalidEdit(f"{table.name} has no field {name!r}.", code="unknown_field", field=name)
     return f"{quoted(table.name)}.{quoted(name)}"
 
 
@@ -33,7 +33,7 @@ def _bound(table: Table, name: str, value: Any) -> tuple[str, Any]:
 
 
 def where_sql(table: Table, where: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """Return the WHERE clause, or an empty text, and its parameters. Raises Refused for fields that do not exist."""
+    """Return the WHERE clause, or an empty text, and its parameters. Raises InvalidEdit for fields that do not exist."""
     parts: list[str] = []
     params: list[Any] = []
     for key, value in where.items():
@@ -45,7 +45,7 @@ def where_sql(table: Table, where: Mapping[str, Any]) -> tuple[str, list[Any]]:
             params += [item for _, item in bound]
             continue
         if operator and operator not in _OPERATORS:
-            raise Refused(f"{key}: there is no condition {operator!r}.", code="unknown_condition", field=name)
+            raise InvalidEdit(f"{key}: unknown condition {operator!r}.", code="unknown_condition", field=name)
         mark, item = _bound(table, name, value)
         parts.append(f"{column} {_OPERATORS.get(operator, 'IS')} {mark}")
         params.append(item)

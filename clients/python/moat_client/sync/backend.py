@@ -70,7 +70,7 @@ class Backend:
             return ev.NotApplied(str(problem))
         except _UNREADABLE as problem:
             if isinstance(action, ev.ApplyChanges | ev.ApplyRows | ev.ApplyRepair):
-                return ev.NotApplied(f"what the server sent cannot be applied: {problem!r}")
+                return ev.NotApplied(f"can't apply the server's message: {problem!r}")
             raise
 
     def _work(self, writing: Writing) -> Applying:
@@ -112,7 +112,7 @@ class Backend:
         self._begin_rows(ev.BeginRows())
         return ev.Applied(position)
 
-    def _meet(self, action: ev.Meet) -> Event:
+    def _set_server_identity(self, action: ev.SetServerIdentity) -> Event:
         with self.store.write() as writing:
             position = replace(
                 read_position(writing.con),
@@ -146,7 +146,7 @@ class Backend:
             position = install(self.store, download.finish(), download.manifest)
         except BadSnapshot as problem:
             download.discard()
-            return ev.SnapshotRefused(str(problem))
+            return ev.SnapshotRejected(str(problem))
         download.discard()
         return ev.Applied(position)
 
@@ -167,7 +167,7 @@ class Backend:
             )
             writing.touched |= {table for table, _ in keys}
 
-    def _refuse_ops(self, action: ev.RefuseOps) -> None:
+    def _reject_ops(self, action: ev.RejectOps) -> None:
         with self.store.write() as writing:
             keys = set()
             for op_id in action.op_ids:
@@ -284,13 +284,13 @@ _PERFORM: dict[type, Callable[[Backend, Any], Event | None]] = {
     ev.BeginRows: Backend._begin_rows,
     ev.CollectRows: Backend._collect_rows,
     ev.ApplyRows: Backend._apply_rows,
-    ev.Meet: Backend._meet,
+    ev.SetServerIdentity: Backend._set_server_identity,
     ev.BeginDownload: Backend._begin_download,
     ev.StorePart: Backend._store_part,
     ev.Install: Backend._install,
     ev.ReadOps: Backend._read_ops,
     ev.RecordResults: Backend._record_results,
-    ev.RefuseOps: Backend._refuse_ops,
+    ev.RejectOps: Backend._reject_ops,
     ev.Renumber: Backend._renumber,
     ev.RecordSettled: Backend._record_settled,
     ev.RecordAccess: Backend._record_access,

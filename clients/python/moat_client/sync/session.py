@@ -52,7 +52,7 @@ class Sync:
         with replica.store.read() as (con, _):
             known = {key: get_state(con, key) for key in ("url", "token", "device")}
         if not (url or known["url"]) or not (token or known["token"]):
-            raise MoatError("This replica does not know its server yet. Log in first.", code="no_login")
+            raise MoatError("This replica isn't signed in. Run moat login first.", code="no_login")
         self.replica = replica
         self._url = socket_url(url or known["url"])
         self._hooks = hooks or Hooks()
@@ -65,7 +65,7 @@ class Sync:
         self._inbox: asyncio.Queue[tuple[Socket | None, ev.Event]] = asyncio.Queue()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._verified: asyncio.Future[ev.Verified] | None = None
-        self._told_state: State | None = None
+        self._reported_state: State | None = None
 
     @property
     def status(self) -> Status:
@@ -88,7 +88,7 @@ class Sync:
         try:
             await asyncio.wait_for(work, within)
         except TimeoutError:
-            raise Unreachable(self.status.message or "The server did not answer in time.") from None
+            raise Unreachable(self.status.message or "The server didn't respond in time.") from None
         return self.replica.status()
 
     async def verify(self, *, within: float | None = None) -> ev.Verified:
@@ -102,7 +102,7 @@ class Sync:
         try:
             await asyncio.wait_for(work, within)
         except TimeoutError:
-            raise Unreachable(self.status.message or "The server did not answer in time.") from None
+            raise Unreachable(self.status.message or "The server didn't respond in time.") from None
         return await verified
 
     def stop(self) -> None:
@@ -118,7 +118,7 @@ class Sync:
 
     async def _run(self, done: Callable[[], bool], *, give_up: bool = False, reset: bool = False) -> None:
         if not self._lock.acquire():
-            raise MoatError("Another process keeps this replica in step already.", code="already_syncing")
+            raise MoatError("Another process is already syncing this replica.", code="already_syncing")
         loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="moat-replica")
 
@@ -188,7 +188,7 @@ class Sync:
             case ev.Report():
                 self._note_state(self.status)
                 self._hooks.on_status(self.status)
-            case ev.Tell():
+            case ev.Notify():
                 self._hooks.on_notice(action.code, action.message)
             case ev.Verified():
                 if self._verified is not None and not self._verified.done():
@@ -263,14 +263,14 @@ class Sync:
             if answer.get("for") == wanted:
                 return ev.Verified(answer["cursor"], answer["records"], tuple(answer["differing"]))
         told = other_sync(self.replica)
-        raise Unreachable(str(told.get("message") or "The process that keeps this replica in step did not answer."))
+        raise Unreachable(str(told.get("message") or "The process that syncs this replica didn't respond."))
 
     def _note_state(self, status: Status | None) -> None:
         """Leave the state in the file for other processes; not each percent, and not durably."""
         state = status.state if status else State.STOPPED
-        if state is self._told_state:
+        if state is self._reported_state:
             return
-        self._told_state = state
+        self._reported_state = state
         told: dict[str, Any] = {"state": state.value, "at": now_text()}
         if status is not None:
             told |= {"code": status.code, "message": status.message}
@@ -288,7 +288,7 @@ class Sync:
                 return await self.once(within=within)
             if late or (deadline is None and state.get("state") in (State.OFFLINE, State.ERROR)):
                 raise Unreachable(
-                    str(state.get("message") or "The process that keeps this replica in step is not getting through.")
+                    str(state.get("message") or "The process that syncs this replica can't reach the server.")
                 )
             await asyncio.sleep(POLL_SECONDS)
 

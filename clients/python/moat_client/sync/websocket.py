@@ -6,7 +6,7 @@ from collections.abc import Callable
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from moat_client.engine.events import Event, Lost, Opened, Received, ReceivedBinary
+from moat_client.engine.events import Disconnected, Event, Opened, Received, ReceivedBinary
 from moat_client.net.retry_after import retry_after_seconds
 
 MAX_FRAME = 64 * 1024 * 1024
@@ -42,7 +42,7 @@ class Socket:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=2)
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         if not self._closing:
             self._emit(event)
 
@@ -57,28 +57,28 @@ class Socket:
                 close_timeout=1,
             )
         except InvalidStatus as problem:
-            text = f"The server answered {problem.response.status_code}."
-            self._tell(Lost(0, text, retry_after_seconds(problem.response.headers.get("Retry-After"))))
+            text = f"The server returned status {problem.response.status_code}."
+            self._report(Disconnected(0, text, retry_after_seconds(problem.response.headers.get("Retry-After"))))
             return
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI, EOFError) as problem:
-            self._tell(Lost(0, f"The server cannot be reached: {problem or type(problem).__name__}"))
+            self._report(Disconnected(0, f"Can't reach the server: {problem or type(problem).__name__}"))
             return
         await self._serve(socket)
 
     async def _serve(self, socket: ClientConnection) -> None:
-        self._tell(Opened())
+        self._report(Opened())
         writer = asyncio.create_task(self._write(socket), name="moat-socket-writer")
         try:
             while True:
                 await self._room.acquire()
                 message = await socket.recv()
-                self._tell(Received(message.encode()) if isinstance(message, str) else ReceivedBinary(message))
+                self._report(Received(message.encode()) if isinstance(message, str) else ReceivedBinary(message))
         except ConnectionClosed as closed:
             received = closed.rcvd
-            self._tell(
-                Lost(
+            self._report(
+                Disconnected(
                     received.code if received else 0,
-                    (received.reason if received else "") or "The connection was lost.",
+                    (received.reason if received else "") or "Connection lost.",
                 )
             )
         finally:

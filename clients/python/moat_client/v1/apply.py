@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from moat_client.v1.messages import Operation, Page, Pushed
-from moat_client.v1.resolvers import Clash, Keep, Outcome, Resolver, Yield
-from moat_client.v1.store import Entity, EntityStore, FeedOp
+from moat_client.v1.resolvers import Decision, EditConflict, Keep, Resolver, Yield
+from moat_client.v1.store import Entity, EntityStore, QueuedOp
 
 
 class _Undecided(Exception):
@@ -21,22 +21,22 @@ class _Undecided(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class ResolvedConflict:
     """A local edit that met somebody else's, and whether it was kept."""
 
-    clash: Clash
+    conflict: EditConflict
     kept: bool
 
 
 @dataclass(slots=True)
 class _Round:
-    outcomes: dict[Clash, Outcome]
-    open: list[Clash] = field(default_factory=list)
-    met: list[Met] = field(default_factory=list)
+    decisions: dict[EditConflict, Decision]
+    open: list[EditConflict] = field(default_factory=list)
+    met: list[ResolvedConflict] = field(default_factory=list)
 
     def is_blocked(self, collection: str, entity_id: str) -> bool:
         """Whether something of this entity is still to be decided, so that what follows cannot be applied yet."""
-        return any((clash.collection, clash.id) == (collection, entity_id) for clash in self.open)
+        return any((conflict.collection, conflict.id) == (collection, entity_id) for conflict in self.open)
 
 
 class Applier:
@@ -47,7 +47,7 @@ class Applier:
     ) -> None:
         self._store, self._device, self._resolver, self._is_pulled = store, device_id, resolver, is_pulled
 
-    def page(self, page: Page, cursor: int) -> list[Met]:
+    def page(self, page: Page, cursor: int) -> list[ResolvedConflict]:
         """Apply a page that was asked for at a cursor, together with the next one; nothing, when another process was here first."""
 
         def work(round_: _Round) -> None:
@@ -64,13 +64,13 @@ class Applier:
 
         return self._decided(work)
 
-    def answer(self, sent: Sequence[tuple[FeedOp, int]], pushed: Pushed) -> list[Met]:
+    def answer(self, sent: Sequence[tuple[QueuedOp, int]], pushed: Pushed) -> list[ResolvedConflict]:
         """Take note of what became of ops that were sent, each with the version it proposed."""
 
         def work(round_: _Round) -> None:
             for op, version in sent:
                 if op.op_id <= pushed.acknowledged:
-                    self._settled(round_, op, version, pushed.lost.get(op.op_id))
+                    self._confirm(round_, op, version, pushed.lost.get(op.op_id))
 
         return self._decided(work)
 
@@ -81,17 +81,17 @@ class Applier:
             self._store.set_meta("resync", "1")
             self._store.set_meta("cursor", "0")
 
-    def _decided(self, work: Callable[[_Round], None]) -> list[Met]:
-        outcomes: dict[Clash, Outcome] = {}
+    def _decided(self, work: Callable[[_Round], None]) -> list[ResolvedConflict]:
+        decisions: dict[EditConflict, Decision] = {}
         while True:
-            round_ = _Round(outcomes)
+            round_ = _Round(decisions)
             try:
                 with self._store.transaction():
                     work(round_)
                     if round_.open:
                         raise _Undecided
             except _Undecided:
-                outcomes.update((clash, ask(self._resolver, clash)) for clash in round_.open)
+                decisions.update((conflict, ask(self._resolver, conflict)) for conflict in round_.open)
                 continue
             return round_.met
 
@@ -109,14 +109,14 @@ class Applier:
         elif own or (before.base_version is not None and op.version <= before.base_version):
             self._store.write(replace(before, base_version=op.version, base_cbor=op.cbor))
         elif before.cbor == op.cbor:
-            self._take(before, pending, op.version, op.cbor)
+            self._accept_theirs(before, pending, op.version, op.cbor)
         elif (
             mine := self._store.pending_with(op.collection, op.id, op.cbor)
         ) is not None:  # the same, but it does not say whose
             self._store.compact([number for number in pending if number <= mine])
             self._store.write(replace(before, base_version=op.version, base_cbor=op.cbor))
         else:
-            self._meet(round_, before, pending, op.version, op.cbor)
+            self._resolve(round_, before, pending, op.version, op.cbor)
 
     def _overwrite(self, before: Entity | None, op: Operation) -> None:
         """Write what the server has; an edit that never was in the feed (it was off) is not lost without a word."""
@@ -126,10 +126,10 @@ class Applier:
             and before.cbor != op.cbor
             and not self._store.refused_of(op.collection, op.id)
         ):
-            self._remember(_clash(before, op.version, op.cbor), "theirs")
+            self._remember(_conflict(before, op.version, op.cbor), "theirs")
         self._store.write(Entity(op.collection, op.id, op.version, op.cbor))
 
-    def _settled(self, round_: _Round, op: FeedOp, version: int, lost: tuple[int, bytes | None] | None) -> None:
+    def _confirm(self, round_: _Round, op: QueuedOp, version: int, lost: tuple[int, bytes | None] | None) -> None:
         pending, entity = self._store.pending_of(op.collection, op.id), self._store.entity(op.collection, op.id)
         if op.op_id not in pending or entity is None or round_.is_blocked(op.collection, op.id):
             return  # another process was here first
@@ -141,23 +141,25 @@ class Applier:
             if is_own:
                 self._keep(entity, later, *lost, entity.cbor)
             else:
-                self._meet(round_, entity, later, *lost)
+                self._resolve(round_, entity, later, *lost)
             return
         # Whether the server made a version of it (it makes none of equal bytes) is learnt when the op comes back by a pull.
         known = entity.base_version if self._is_pulled(op.collection) else version
         self._store.write(replace(entity, base_version=known or 0, base_cbor=op.cbor))
 
-    def _meet(self, round_: _Round, entity: Entity, pending: Sequence[int], version: int, theirs: bytes | None) -> None:
-        clash = _clash(entity, version, theirs)
-        outcome = round_.outcomes.get(clash)
+    def _resolve(
+        self, round_: _Round, entity: Entity, pending: Sequence[int], version: int, theirs: bytes | None
+    ) -> None:
+        conflict = _conflict(entity, version, theirs)
+        outcome = round_.decisions.get(conflict)
         if outcome is None:
-            round_.open.append(clash)
+            round_.open.append(conflict)
             return
         kept = isinstance(outcome, Keep)
-        self._remember(clash, "mine" if kept else "theirs")
-        round_.met.append(Met(clash, kept))
+        self._remember(conflict, "mine" if kept else "theirs")
+        round_.met.append(ResolvedConflict(conflict, kept))
         if not isinstance(outcome, Keep):
-            self._take(entity, pending, version, theirs)
+            self._accept_theirs(entity, pending, version, theirs)
             return
         self._keep(entity, pending, version, theirs, outcome.cbor)
 
@@ -170,19 +172,19 @@ class Applier:
         self._store.append_op(entity.collection, entity.id, following, cbor)
         self._store.write(Entity(entity.collection, entity.id, following, cbor, version, theirs))
 
-    def _take(self, entity: Entity, pending: Sequence[int], version: int, cbor: bytes | None) -> None:
+    def _accept_theirs(self, entity: Entity, pending: Sequence[int], version: int, cbor: bytes | None) -> None:
         self._store.compact(pending)
         self._store.write(Entity(entity.collection, entity.id, version, cbor))
 
-    def _remember(self, clash: Clash, outcome: str) -> None:
+    def _remember(self, conflict: EditConflict, outcome: str) -> None:
         self._store.con.execute(
             'INSERT INTO "conflicts" ("collection", "id", "mine", "theirs", "theirs_version", "outcome", "at_ms") VALUES (?, ?, ?, ?, ?, ?, ?)',
             [
-                clash.collection,
-                clash.id,
-                clash.mine,
-                clash.theirs,
-                clash.their_version,
+                conflict.collection,
+                conflict.id,
+                conflict.mine,
+                conflict.theirs,
+                conflict.their_version,
                 outcome,
                 time.time_ns() // 1_000_000,
             ],
@@ -201,25 +203,25 @@ class Applier:
         self._store.set_meta("resync", "0")
 
 
-def _clash(entity: Entity, version: int, theirs: bytes | None) -> Clash:
-    return Clash(entity.collection, entity.id, entity.cbor, theirs, entity.base_cbor, version)
+def _conflict(entity: Entity, version: int, theirs: bytes | None) -> EditConflict:
+    return EditConflict(entity.collection, entity.id, entity.cbor, theirs, entity.base_cbor, version)
 
 
-def ask(resolver: Resolver, clash: Clash) -> Outcome:
-    """Return what a resolver makes of a clash, whether it answers at once or is to be awaited."""
-    found = resolver(clash)
+def ask(resolver: Resolver, conflict: EditConflict) -> Decision:
+    """Return what a resolver makes of a conflict, whether it answers at once or is to be awaited."""
+    found = resolver(conflict)
     if isinstance(found, Keep | Yield):
         return found
 
-    async def wait() -> Outcome:
+    async def wait() -> Decision:
         return await found
 
     return _run(wait())
 
 
-def _run(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+def _run(work: Coroutine[Any, Any, Decision]) -> Decision:
     """Wait for a coroutine from plain code, whether or not this thread has an event loop."""
-    box: list[Outcome | BaseException] = []
+    box: list[Decision | BaseException] = []
 
     def go() -> None:
         try:

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 from moat_client.errors import MoatError, Unreachable
 from moat_client.net.backoff import Backoff
 from moat_client.v1 import messages
-from moat_client.v1.apply import Applier, Met
+from moat_client.v1.apply import Applier, ResolvedConflict
 from moat_client.v1.http import INVALID_CURSOR, Http, Refusal
 from moat_client.v1.resolvers import Resolver, server_wins
-from moat_client.v1.store import EntityStore, FeedOp
+from moat_client.v1.store import EntityStore, QueuedOp
 
 PAGE = 500
 BATCH = 500
@@ -96,9 +96,9 @@ class SyncEngine:
                 known = store.get_meta(key)
                 if known and known != value:
                     raise MoatError(
-                        f"This store belongs to {word} {known}; use another file for {value}.", code="wrong_store"
+                        f"This store belongs to {word} {known}. Use a different file for {value}.", code="wrong_store"
                     )
-            store.turn_feed(on=True)
+            store.enable_outbox()
 
     # Looking on
 
@@ -112,13 +112,13 @@ class SyncEngine:
         cursor = int(self.store.get_meta("cursor", "0"))
         return Status(self._state, cursor, count.pending, count.refused, count.conflicts, self._error, self._synced_at)
 
-    def _tell(self, event: str, **details: Any) -> None:
+    def _notify(self, event: str, **details: Any) -> None:
         for callback in tuple(self._listeners):
             callback(event, details)
 
     def _enter(self, state: str, error: str = "") -> None:
         self._state, self._error = state, error
-        self._tell("state", state=state, error=error)
+        self._notify("state", state=state, error=error)
 
     # One round
 
@@ -127,7 +127,7 @@ class SyncEngine:
         self._enter("syncing")
         self._pulled = self._pushed = self._conflicts = self._refused = 0
         try:
-            self._shake_hands()
+            self._handshake()
             self._pull()
             while self._push():
                 self._pull()  # tells under which versions the server took it, before anything more is sent
@@ -135,7 +135,7 @@ class SyncEngine:
             self._enter("failed", str(problem))
             raise
         if self._pushed:
-            self._tell("pushed", count=self._pushed)
+            self._notify("pushed", count=self._pushed)
         self._synced_at = time.time()
         self._enter("idle")
         return Synced(self._pulled, self._pushed, self._conflicts, self._refused)
@@ -143,7 +143,7 @@ class SyncEngine:
     def _me(self) -> dict[str, str]:
         return {"dbId": self.config.db_id, "deviceId": self.config.device_id}
 
-    def _shake_hands(self) -> None:
+    def _handshake(self) -> None:
         info = {"platform": self.config.platform, "appVersion": self.config.app_version}
         answer = self._calls.call("handshake", {**self._me(), "clientInfo": info})
         with self.store.transaction():
@@ -176,21 +176,24 @@ class SyncEngine:
                 if refusal.number != INVALID_CURSOR or cursor == 0:
                     raise
                 self._applier.start_over()
-                self._tell("resync")
+                self._notify("resync")
                 continue
             page = messages.page(answer, cursor)
-            self._met(self._applier.page(page, cursor))
+            self._report_conflicts(self._applier.page(page, cursor))
             more = page.has_more
             others = sum(op.device != self.config.device_id for op in page.ops)
             self._pulled += others
             if others:
-                self._tell("pulled", count=others, cursor=page.next_cursor)
+                self._notify("pulled", count=others, cursor=page.next_cursor)
 
-    def _met(self, found: Sequence[Met]) -> None:
+    def _report_conflicts(self, found: Sequence[ResolvedConflict]) -> None:
         self._conflicts += len(found)
-        for met in found:
-            self._tell(
-                "conflict", collection=met.clash.collection, id=met.clash.id, kept="mine" if met.kept else "theirs"
+        for each in found:
+            self._notify(
+                "conflict",
+                collection=each.conflict.collection,
+                id=each.conflict.id,
+                kept="mine" if each.kept else "theirs",
             )
 
     # Pushing
@@ -201,7 +204,7 @@ class SyncEngine:
         Of an entity's ops in a batch only the newest is sent, one above the version the server had: so a change by others
         in between is always noticed, however often the entity was edited here.
         """
-        while batch := self.store.feed(limit=BATCH, most_bytes=BATCH_BYTES):
+        while batch := self.store.queued(limit=BATCH, most_bytes=BATCH_BYTES):
             newest = {(op.collection, op.id): op for op in batch}
             sent = [(op, self._next_version(op)) for op in sorted(newest.values(), key=lambda op: op.op_id)]
             if sent[-1][0].op_id > int(self.store.get_meta("sent", "0")):
@@ -216,17 +219,17 @@ class SyncEngine:
             pushed = messages.pushed(answer)
             settled = [op for op, _ in sent if op.op_id <= pushed.acknowledged]
             if not settled:
-                raise Unreachable("The server took a push and settled nothing of it.")
-            self._met(self._applier.answer(sent, pushed))
+                raise Unreachable("The server accepted the push but acknowledged none of its ops.")
+            self._report_conflicts(self._applier.answer(sent, pushed))
             self._pushed += len(settled)
             return True
         return False
 
-    def _next_version(self, op: FeedOp) -> int:
+    def _next_version(self, op: QueuedOp) -> int:
         entity = self.store.entity(op.collection, op.id)
         return 1 + ((entity.base_version or 0) if entity is not None else 0)
 
-    def _wire(self, op: FeedOp, version: int) -> dict[str, Any]:
+    def _wire(self, op: QueuedOp, version: int) -> dict[str, Any]:
         out = {
             "opId": op.op_id,
             **self._me(),
@@ -238,7 +241,7 @@ class SyncEngine:
         }
         return out if op.cbor is None else {**out, "entityCbor": op.cbor}
 
-    def _set_aside(self, ops: Sequence[FeedOp], refusal: Refusal) -> None:
+    def _set_aside(self, ops: Sequence[QueuedOp], refusal: Refusal) -> None:
         """Take the op out of the way that keeps a push from being taken; its edit stays in the store and is shown."""
         found = _BAD_OP.match(refusal.field or "")
         if found is None or int(found[1]) >= len(ops):
@@ -246,7 +249,7 @@ class SyncEngine:
         bad = ops[int(found[1])]
         self.store.refuse(bad, refusal.number, str(refusal))
         self._refused += 1
-        self._tell("refused", op_id=bad.op_id, collection=bad.collection, id=bad.id, message=str(refusal))
+        self._notify("refused", op_id=bad.op_id, collection=bad.collection, id=bad.id, message=str(refusal))
 
     # For good
 
@@ -255,7 +258,7 @@ class SyncEngine:
 
         Edits by other processes on the same file are noticed too. Ends with a `Refusal` when a person has to look.
         """
-        listener = threading.Thread(target=self._hear, args=(stop,), daemon=True)
+        listener = threading.Thread(target=self._listen, args=(stop,), daemon=True)
         listener.start()
         backoff = Backoff(random.random)
         while not stop.is_set():
@@ -272,11 +275,11 @@ class SyncEngine:
     def _sleep(self, stop: threading.Event, seconds: float, *, quick: bool) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not stop.is_set():
-            if quick and (self._wake.is_set() or self.store.feed(limit=1)):
+            if quick and (self._wake.is_set() or self.store.queued(limit=1)):
                 return
             (self._wake if quick else stop).wait(min(left, _TICK_SECONDS))
 
-    def _hear(self, stop: threading.Event) -> None:
+    def _listen(self, stop: threading.Event) -> None:
         """Use the server's event stream as a wake-up; what it says is pulled."""
         backoff = Backoff(random.random)
         last_id: str | None = None

@@ -54,7 +54,7 @@ class Http:
         self.url = base_url(url)
         parts = urlsplit(self.url)
         if parts.scheme != "https" and not _is_local(parts.hostname or ""):
-            raise MoatError(f"{url} is not https: a token does not travel in the open.", code="bad_url")
+            raise MoatError(f"{url} must use https so that the token isn't sent in the clear.", code="bad_url")
         self._token = token
 
     def call(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
@@ -75,9 +75,9 @@ class Http:
         except urllib.error.HTTPError as problem:
             raise _problem(problem) from problem
         except _BROKEN as problem:
-            raise Unreachable(f"The server cannot be reached: {_reason(problem)}") from problem
+            raise Unreachable(f"Can't reach the server: {_reason(problem)}") from problem
         if not isinstance(answer, dict):
-            raise Unreachable("The server's answer is no map.")
+            raise Unreachable("The server's response is not a map.")
         return answer
 
     def events(self, last_id: str | None, device: str) -> Iterator[tuple[str, dict[str, Any], str | None]]:
@@ -92,7 +92,7 @@ class Http:
         except urllib.error.HTTPError as problem:
             raise _problem(problem) from problem
         except _BROKEN as problem:
-            raise Unreachable(f"The stream broke off: {_reason(problem)}") from problem
+            raise Unreachable(f"The event stream was interrupted: {_reason(problem)}") from problem
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token()}"}
@@ -125,7 +125,7 @@ def _problem(problem: urllib.error.HTTPError) -> MoatError:
     except _BROKEN:
         found = {}
     body = found if isinstance(found, dict) else {}
-    message = str(body.get("message") or f"The server answered {problem.code}.")
+    message = str(body.get("message") or f"The server returned status {problem.code}.")
     if problem.code == 429 or problem.code >= 500:
         wait = problem.headers.get("Retry-After") or body.get("retryAfterSeconds")
         return Unreachable(message, retry_after=retry_after_seconds(wait))

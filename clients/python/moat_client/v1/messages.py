@@ -50,7 +50,7 @@ def page(answer: Mapping[str, Any], cursor: int) -> Page:
         tuple(_operation(op) for op in _maps(answer, "ops")), _whole(answer, "nextCursor"), bool(answer.get("hasMore"))
     )
     if found.next_cursor < cursor or (found.has_more and found.next_cursor == cursor):
-        raise MalformedMessage(f"The server's page after {cursor} leads to {found.next_cursor}.")
+        raise MalformedMessage(f"Invalid page: the cursor moved from {cursor} to {found.next_cursor}.")
     return found
 
 
@@ -120,4 +120,4 @@ def _bytes(answer: Mapping[str, Any]) -> bytes:
 
 
 def _bad(key: str) -> MalformedMessage:
-    return MalformedMessage(f"The server's answer has no {key} that can be read.")
+    return MalformedMessage(f"The server's response has no valid {key}.")

@@ -7,12 +7,14 @@ Pure: no I/O, clock, or randomness.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from moat_client.deprecated import old_names
 from moat_client.v1.cbor import CborError, decode, encode
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
+class EditConflict:
     """An entity changed here and elsewhere. Bytes are None where it was deleted; `base` is what both started from, None if unknown."""
 
     collection: str
@@ -35,23 +37,25 @@ class Yield:
     """The server's state stands; what was written here is kept in the list of conflicts."""
 
 
-Outcome = Keep | Yield
-Resolver = Callable[[Clash], Outcome | Awaitable[Outcome]]
+Decision = Keep | Yield
+Resolver = Callable[[EditConflict], Decision | Awaitable[Decision]]
 
 
-def server_wins(clash: Clash) -> Outcome:
+def server_wins(conflict: EditConflict) -> Decision:
     """Take the server's state."""
     return Yield()
 
 
-def last_write_wins(clash: Clash) -> Outcome:
+def last_write_wins(conflict: EditConflict) -> Decision:
     """Write the local state over the server's: whoever syncs last wins. No clock is asked."""
-    return Keep(clash.mine)
+    return Keep(conflict.mine)
 
 
-def field_merge(clash: Clash) -> Outcome:
+def field_merge(conflict: EditConflict) -> Decision:
     """Merge key by key; where both changed the same key, or one deleted the entity, the server's state stands."""
-    sides = [_map(each) for each in (clash.base if clash.base is not None else b"\xa0", clash.mine, clash.theirs)]
+    sides = [
+        _map(each) for each in (conflict.base if conflict.base is not None else b"\xa0", conflict.mine, conflict.theirs)
+    ]
     base, mine, theirs = sides
     if base is None or mine is None or theirs is None:
         return Yield()
@@ -84,3 +88,12 @@ BY_NAME: dict[str, Resolver] = {
     "last-write-wins": last_write_wins,
     "field-merge": field_merge,
 }
+
+if TYPE_CHECKING:
+    Clash, Outcome = EditConflict, Decision
+else:
+    _RENAMED = {
+        "Clash": ("moat_client.v1.EditConflict", EditConflict),
+        "Outcome": ("moat_client.v1.resolvers.Decision", Decision),
+    }
+    __getattr__ = old_names(__name__, _RENAMED)

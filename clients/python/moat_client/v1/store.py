@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from moat_client.deprecated import old_names, warn_renamed
 from moat_client.errors import MoatError, NotAReplica
 from moat_client.v1.cbor import CborError, Pairs, decode, encode
 
@@ -67,7 +68,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedOp:
+class QueuedOp:
     """A committed local mutation that nobody has acknowledged yet."""
 
     op_id: int
@@ -85,7 +86,7 @@ class EntityStore:
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
         if not create and not self.path.exists():
-            raise NotAReplica(f"There is no store at {self.path}.", code="no_store")
+            raise NotAReplica(f"No store at {self.path}.", code="no_store")
         self._lock = threading.RLock()
         self._depth = 0
         self.con = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -96,7 +97,7 @@ class EntityStore:
             raise
         except sqlite3.DatabaseError as problem:
             self.con.close()
-            raise NotAReplica(f"{self.path} is no store of this kind.") from problem
+            raise NotAReplica(f"{self.path} is not a moat v1 store.") from problem
         except BaseException:
             self.con.close()
             raise
@@ -106,7 +107,7 @@ class EntityStore:
         if found not in (0, _APPLICATION_ID) or (
             found == 0 and self.con.execute("SELECT 1 FROM sqlite_master").fetchone()
         ):
-            raise NotAReplica(f"{self.path} is no store of this kind.")
+            raise NotAReplica(f"{self.path} is not a moat v1 store.")
         self.con.execute("PRAGMA journal_mode = WAL")
         self.con.execute("PRAGMA synchronous = FULL")
         self.con.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; COMMIT;")
@@ -204,7 +205,7 @@ class EntityStore:
     def mutate(self, collection: str, entity_id: str, cbor: bytes | None) -> int:
         """Put a document (or delete it, with None); return the version it has then."""
         if not collection or not entity_id:
-            raise MoatError("A collection and an id are needed.", code="bad_argument")
+            raise MoatError("A collection and an ID are required.", code="bad_argument")
         with self.transaction():
             before = self.entity(collection, entity_id)
             version = 1 if before is None else before.version + 1
@@ -212,30 +213,52 @@ class EntityStore:
             if before is not None:
                 is_based = before.base_version is not None or bool(self.pending_of(collection, entity_id))
                 base = (before.base_version, before.base_cbor) if is_based else (before.version, before.cbor)
-            if self._let_go_of_refused(collection, entity_id) and cbor is None and not base[0]:
+            if self._drop_rejected(collection, entity_id) and cbor is None and not base[0]:
                 self.forget(collection, entity_id)  # the server never had it
                 return version
-            if self.feed_on:
+            if self.outbox_enabled:
                 self.append_op(collection, entity_id, version, cbor)
             self.write(Entity(collection, entity_id, version, cbor, *base))
         return version
 
-    def _let_go_of_refused(self, collection: str, entity_id: str) -> bool:
+    def _drop_rejected(self, collection: str, entity_id: str) -> bool:
         """Drop what was refused of an entity: a newer edit takes its place. Whether there was some, and nothing waits to be sent."""
         refused = self.refused_of(collection, entity_id)
         self.compact(refused)
         return bool(refused) and not self.pending_of(collection, entity_id)
 
-    # The change feed
+    # The outbox
+
+    @property
+    def outbox_enabled(self) -> bool:
+        """Whether local changes add ops to the outbox."""
+        return self.get_meta("feed") == "on"
+
+    def enable_outbox(self) -> None:
+        """Let every local change add an op to the outbox, from now on."""
+        self.set_meta("feed", "on")
+
+    def disable_outbox(self) -> None:
+        """Keep later local changes out of the outbox; ops already in it stay."""
+        self.set_meta("feed", "off")
 
     @property
     def feed_on(self) -> bool:
-        """Whether mutations leave ops in the feed."""
-        return self.get_meta("feed") == "on"
+        """Return `outbox_enabled`, under its old name."""
+        warn_renamed("EntityStore.feed_on", "outbox_enabled")
+        return self.outbox_enabled
 
     def turn_feed(self, *, on: bool) -> None:
-        """Turn the feed on, or off; ops that are in it stay."""
+        """Call `enable_outbox` or `disable_outbox`, under their old name."""
+        warn_renamed("EntityStore.turn_feed", "enable_outbox or disable_outbox")
         self.set_meta("feed", "on" if on else "off")
+
+    def feed(
+        self, after: int = 0, limit: int = 1000, state: str = "pending", most_bytes: int | None = None
+    ) -> list[QueuedOp]:
+        """Call `queued`, under its old name."""
+        warn_renamed("EntityStore.feed", "queued")
+        return self.queued(after, limit, state, most_bytes)
 
     def append_op(self, collection: str, entity_id: str, version: int, cbor: bytes | None) -> int:
         """Append an op to the feed; return its number, which no later one ever has again."""
@@ -253,15 +276,15 @@ class EntityStore:
             )
         return int(done.lastrowid or 0)
 
-    def feed(
+    def queued(
         self, after: int = 0, limit: int = 1000, state: str = "pending", most_bytes: int | None = None
-    ) -> list[FeedOp]:
+    ) -> list[QueuedOp]:
         """Return ops of the feed after a number; with `most_bytes` as many as have no larger documents together, but at least one."""
         sql = 'SELECT "op_id", "collection", "id", "verb", "version", "cbor", "made_ms" FROM "feed" WHERE "op_id" > ? AND "state" = ? ORDER BY 1 LIMIT ?'
-        found: list[FeedOp] = []
+        found: list[QueuedOp] = []
         with self._lock:
             for row in self.con.execute(sql, [after, state, limit]):
-                op = FeedOp(*row)
+                op = QueuedOp(*row)
                 if most_bytes is not None:
                     most_bytes -= len(op.cbor or b"")
                     if most_bytes < 0 and found:
@@ -278,7 +301,7 @@ class EntityStore:
         if op_id <= 0:
             return
         if op_id >= _LAST_OP_ID:
-            raise MoatError("This device has used up its numbers; log in as a new one.", code="bad_device")
+            raise MoatError("This device has used up its op numbers. Sign in as a new device.", code="bad_device")
         with self.transaction():
             newest = self.newest_op()
             self.con.execute('UPDATE "feed" SET "op_id" = -("op_id" + ?)', [op_id])
@@ -298,7 +321,7 @@ class EntityStore:
         with self.transaction():
             self.con.executemany('DELETE FROM "feed" WHERE "op_id" = ?', [(op_id,) for op_id in op_ids])
 
-    def refuse(self, op: FeedOp, code: int, message: str) -> None:
+    def refuse(self, op: QueuedOp, code: int, message: str) -> None:
         """Set an op aside that the server will never take, and drop the entity's earlier ones, which it took the place of."""
         with self.transaction():
             earlier = [
@@ -316,7 +339,7 @@ class EntityStore:
         """Empty the list of conflicts, and undo the edits that were refused; return how many of both there were."""
         with self.transaction():
             count = self.counts()
-            for op in self.feed(limit=-1, state="refused"):
+            for op in self.queued(limit=-1, state="refused"):
                 self.compact([op.op_id])
                 entity = self.entity(op.collection, op.id)
                 if entity is None or not entity.is_edited or self.pending_of(op.collection, op.id):
@@ -441,3 +464,9 @@ def as_document(cbor: bytes | None) -> Any:
         if isinstance(found, Pairs) and all(isinstance(key, str | int | bytes) for key, _ in found.items)
         else found
     )
+
+
+if TYPE_CHECKING:
+    FeedOp = QueuedOp
+else:
+    __getattr__ = old_names(__name__, {"FeedOp": ("moat_client.v1.QueuedOp", QueuedOp)})

@@ -50,7 +50,7 @@ def _encode(value: Any) -> str:
         return "{" + ",".join(f"{_string(k)}:{_encode(value[k])}" for k in keys) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_encode, value)) + "]"
-    raise ValueError(f"{type(value).__name__} is not JSON")
+    raise ValueError(f"{type(value).__name__} is not a JSON type")
 
 
 def _integer(value: int) -> str:
@@ -63,13 +63,13 @@ def _integer(value: int) -> str:
         double = 0.0
     text = number_text(double)
     if double != value and text != str(value):
-        raise ValueError(f"{value} is beyond ±(2^53 − 1)")
+        raise ValueError(f"{value} is outside ±(2^53 − 1)")
     return text
 
 
 def _utf16(key: Any) -> bytes:
     if not isinstance(key, str):
-        raise ValueError("keys of a JSON object are strings")
+        raise ValueError("JSON object keys must be strings")
     return key.encode("utf-16-be")
 
 
@@ -81,7 +81,7 @@ def _string(text: str) -> str:
 def number_text(number: float) -> str:
     """Return a double as ECMAScript's Number::toString does; raises ValueError for NaN and infinities."""
     if not math.isfinite(number):
-        raise ValueError("NaN and infinities are not JSON")
+        raise ValueError("NaN and infinity are not valid JSON")
     if number == 0:
         return "0"
     sign = "-" if number < 0 else ""

@@ -14,7 +14,7 @@ except ImportError:  # pragma: no cover - the speed-up is optional
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def loads_plain(data: bytes | str) -> Any:
@@ -46,7 +46,7 @@ def loads_lines(lines: Sequence[bytes]) -> list[Any]:
     """Parse many JSON lines at once: one call for a whole frame is several times faster than one per line."""
     parsed = loads(b"[" + b",".join(lines) + b"]")
     if len(parsed) != len(lines):
-        raise ValueError("a line holds more than one value")
+        raise ValueError("the line contains more than one JSON value")
     return list(parsed)
 
 

@@ -50,7 +50,7 @@ def decode_change(line: bytes) -> ChangeLine:
         data = loads(line)
         return ChangeLine(**{k: data[k] for k in ChangeLine.__dataclass_fields__ if k in data})
     except (ValueError, TypeError, AttributeError) as problem:
-        raise MalformedMessage(f"a change line cannot be read: {problem}") from problem
+        raise MalformedMessage(f"invalid change line: {problem}") from problem
 
 
 def decode_changes(lines: Sequence[bytes]) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def decode_changes(lines: Sequence[bytes]) -> list[dict[str, Any]]:
     try:
         return loads_lines(lines)
     except ValueError as problem:
-        raise MalformedMessage(f"a change line cannot be read: {problem}") from problem
+        raise MalformedMessage(f"invalid change line: {problem}") from problem
 
 
 def encode_op(op: PendingOp) -> bytes:

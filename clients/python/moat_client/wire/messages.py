@@ -236,7 +236,7 @@ def parse(data: bytes) -> Message:
         reader = _READERS.get(body["type"])
         return reader(body, lines) if reader else Unknown(str(body["type"]))
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise MalformedMessage(f"the server's message cannot be read: {problem!r}") from problem
+        raise MalformedMessage(f"invalid server message: {problem!r}") from problem
 
 
 def parse_part(data: bytes) -> tuple[str, int, bytes]:
@@ -246,7 +246,7 @@ def parse_part(data: bytes) -> tuple[str, int, bytes]:
         header = loads(data[4 : 4 + size])
         return str(header["snapshot"]), int(header["part"]), data[4 + size :]
     except (ValueError, KeyError, TypeError) as problem:
-        raise MalformedMessage(f"the server's snapshot part cannot be read: {problem!r}") from problem
+        raise MalformedMessage(f"invalid snapshot part: {problem!r}") from problem
 
 
 def encode(kind: str, lines: Iterable[bytes] = (), /, **keys: Any) -> bytes:

@@ -21,7 +21,7 @@ class PatchFailed(ValueError):
 def split_pointer(path: str) -> list[str]:
     """Return the parts of a JSON pointer below the root; raises PatchFailed when it is none, or the root itself."""
     if not path.startswith("/"):
-        raise PatchFailed(f"{path!r} does not start at a field")
+        raise PatchFailed(f"{path!r} does not start with a field")
     if "~" not in path:
         return path[1:].split("/")
     return [part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/")]
@@ -75,7 +75,7 @@ def patch_value(root: Any, parts: list[str], kind: str, value: Any) -> None:
     last = parts[-1]
     if isinstance(target, dict):
         if kind != "add" and last not in target:
-            raise PatchFailed(f"there is no {last!r} to {kind}")
+            raise PatchFailed(f"can't {kind} {last!r}: it does not exist")
         if kind == "remove":
             del target[last]
         else:
@@ -83,7 +83,7 @@ def patch_value(root: Any, parts: list[str], kind: str, value: Any) -> None:
     elif isinstance(target, list):
         _patch_list(target, last, kind, value)
     else:
-        raise PatchFailed(f"there is nothing to hold {last!r}")
+        raise PatchFailed(f"the parent of {last!r} does not exist")
 
 
 def _patch_list(target: list[Any], last: str, kind: str, value: Any) -> None:
@@ -100,12 +100,12 @@ def _step_into(target: Any, part: str) -> Any:
         return target[part]
     if isinstance(target, list):
         return target[_index(part, len(target))]
-    raise PatchFailed(f"there is no {part!r}")
+    raise PatchFailed(f"{part!r} does not exist")
 
 
 def _index(text: str, limit: int) -> int:
     if not (text.isascii() and text.isdigit()) or (text[0] == "0" and len(text) > 1) or int(text) >= limit:
-        raise PatchFailed(f"{text!r} is not an index here")
+        raise PatchFailed(f"{text!r} is not a valid index")
     return int(text)
 
 

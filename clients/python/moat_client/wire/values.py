@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-from moat_client.errors import Refused
+from moat_client.errors import InvalidEdit
 from moat_client.wire.canonical import MAX_INTEGER, canonical_json
 from moat_client.wire.codec import loads
 from moat_client.wire.schema import Field
@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def clean(field: Field, value: Any) -> Any:
-    """Return the wire form of a value for this field; raises Refused with the reason.
+    """Return the wire form of a value for this field; raises InvalidEdit with the reason.
 
     Takes the wire form and natural Python values (Decimal, date, datetime, UUID). None is always a value here: whether
     the field may be empty is for `check_required`.
@@ -36,15 +36,18 @@ def clean(field: Field, value: Any) -> Any:
     try:
         return _CLEANERS[field.kind](field, value)
     except KeyError:
-        raise Refused(f"{field.name}: this client does not know the kind {field.kind!r}.", field=field.name) from None
+        raise InvalidEdit(
+            f"{field.name}: this client doesn't support the field kind {field.kind!r}. Update the client.",
+            field=field.name,
+        ) from None
     except (ValueError, TypeError, InvalidOperation, OverflowError) as problem:
-        raise Refused(f"{field.name}: {problem}", field=field.name) from None
+        raise InvalidEdit(f"{field.name}: {problem}", field=field.name) from None
 
 
 def check_id(record_id: Any) -> str:
-    """Return a record id, or raise Refused: 1 to 128 characters, none of them a control character."""
+    """Return a record id, or raise InvalidEdit: 1 to 128 characters, none of them a control character."""
     if not isinstance(record_id, str) or not 1 <= len(record_id) <= 128 or _CONTROL.search(record_id):
-        raise Refused("An id is 1 to 128 characters without control characters.", code="bad_id", field="id")
+        raise InvalidEdit("An ID must be 1 to 128 characters, without control characters.", code="bad_id", field="id")
     _checked_text(record_id)
     return record_id
 
@@ -57,7 +60,7 @@ def _checked_text(value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("text cannot hold a lone surrogate") from None
+        raise ValueError("text cannot contain a lone surrogate") from None
     return value
 
 
@@ -71,7 +74,7 @@ def _integer(_: Field, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError("expected a whole number")
     if abs(value) > MAX_INTEGER:
-        raise ValueError("a whole number is within ±(2^53 − 1)")
+        raise ValueError("whole numbers must be within ±(2^53 − 1)")
     return value
 
 
@@ -80,7 +83,7 @@ def _real(_: Field, value: Any) -> float:
         raise TypeError("expected a number")
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError("a number is finite")
+        raise ValueError("the number must be finite")
     return number + 0.0  # −0.0 becomes 0.0
 
 
@@ -98,7 +101,7 @@ def decimal_text(number: Decimal, places: int) -> str:
     if number.is_zero():
         number = Decimal(0)
     if number.adjusted() > 30 or number != round(number, places):
-        raise ValueError(f"more than {places} digits after the point, or too large")
+        raise ValueError(f"more than {places} decimal places, or too large")
     text = f"{number:.{places}f}"
     if len(text.lstrip("-").replace(".", "").lstrip("0")) > MAX_DIGITS:
         raise ValueError(f"more than {MAX_DIGITS} significant digits")
@@ -116,14 +119,14 @@ def _date(_: Field, value: Any) -> str:
         return value.isoformat()
     text = _checked_text(value)
     if not _DATE.fullmatch(text):
-        raise ValueError("a date is YYYY-MM-DD")
+        raise ValueError("expected a date in the form YYYY-MM-DD")
     return date.fromisoformat(text).isoformat()
 
 
 def _datetime(_: Field, value: Any) -> str:
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(_checked_text(value))
     if moment.tzinfo is None:
-        raise ValueError("a date and time needs Z or an offset")
+        raise ValueError("a date and time needs Z or a UTC offset")
     return datetime_text(moment)
 
 
@@ -144,12 +147,12 @@ def _json(_: Field, value: Any) -> Any:
 
 def _check_json(value: Any, depth: int) -> None:
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise ValueError("a whole number is within ±(2^53 − 1)")
+        raise ValueError("whole numbers must be within ±(2^53 − 1)")
     if isinstance(value, dict | list):
         if depth == 0:
-            raise ValueError(f"JSON nests at most {MAX_JSON_DEPTH} deep")
+            raise ValueError(f"JSON can be nested at most {MAX_JSON_DEPTH} levels deep")
         if isinstance(value, dict) and "__proto__" in value:
-            raise ValueError("JSON cannot hold a key __proto__")
+            raise ValueError("the key __proto__ is not allowed")
         for item in value.values() if isinstance(value, dict) else value:
             _check_json(item, depth - 1)
 
@@ -157,7 +160,7 @@ def _check_json(value: Any, depth: int) -> None:
 def _choice(field: Field, value: Any) -> str:
     text = _checked_text(value)
     if text not in field.choices:
-        raise ValueError(f"{text!r} is none of {', '.join(field.choices)}")
+        raise ValueError(f"{text!r} is not one of {', '.join(field.choices)}")
     return text
 
 
@@ -214,12 +217,12 @@ def stored_decimal(stored: Any, places: int) -> str:
 
 
 def parse_text(field: Field, text: str) -> Any:
-    """Return the wire value of what a person typed for this field (`k=v` on a command line); raises Refused."""
+    """Return the wire value of what a person typed for this field (`k=v` on a command line); raises InvalidEdit."""
     if field.kind in ("integer", "real", "json"):
         try:
             return clean(field, loads(text))
         except ValueError:
-            raise Refused(
+            raise InvalidEdit(
                 f"{field.name}: {text!r} is not {'JSON' if field.kind == 'json' else 'a number'}.", field=field.name
             ) from None
     if field.kind == "boolean":
@@ -234,6 +237,6 @@ def parse_text(field: Field, text: str) -> Any:
             "off": False,
         }
         if text.strip().lower() not in words:
-            raise Refused(f"{field.name}: {text!r} is not true or false.", field=field.name)
+            raise InvalidEdit(f"{field.name}: {text!r} is not true or false.", field=field.name)
         return words[text.strip().lower()]
     return clean(field, text)
