@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from metadata.catalog import schema_of
 from moat_client.errors import MoatError, Unreachable
 from moat_client.v1 import (
-    EditConflict,
     Config,
+    EditConflict,
     EntityStore,
     Keep,
     Refusal,

@@ -1,4 +1,4 @@
-"""Moat's Python client: a local SQLite replica that works offline and keeps in step over one WebSocket.
+"""Moat's Python client: a local SQLite replica that works offline and syncs over one WebSocket.
 
 replica = Replica.open("olga.db")
 replica.update("jobs", job_id, {"status": "done"})

@@ -6,7 +6,7 @@ from moat_client.deprecated import old_names
 
 
 class MoatError(Exception):
-    """Anything that went wrong in this package."""
+    """Base class of this package's errors."""
 
     code = "error"
 
@@ -16,7 +16,7 @@ class MoatError(Exception):
 
 
 class InvalidEdit(MoatError):
-    """A local write that the server would refuse as well; nothing was written."""
+    """A local write that the server would reject too; nothing was written."""
 
     code = "bad_value"
 
@@ -33,7 +33,7 @@ class UnknownTable(InvalidEdit):
 
 
 class UnknownRecord(InvalidEdit):
-    """The record does not exist in what this replica shows."""
+    """This replica shows no such record."""
 
     def __init__(self, table: str, record_id: str) -> None:
         super().__init__(f"No record {record_id!r} in {table!r}.", code="unknown_record")
@@ -46,25 +46,25 @@ class NotAReplica(MoatError):
 
 
 class MalformedMessage(MoatError):
-    """The server said something this client cannot read; nothing of it was applied."""
+    """The server sent a message this client cannot read; nothing was applied."""
 
     code = "malformed"
 
 
 class Diverged(MoatError):
-    """The replica and the server's log disagree; only a repair can go on. Nothing was applied."""
+    """The replica and the server's log disagree and need a repair; nothing was applied."""
 
     code = "diverged"
 
 
 class BadSnapshot(MoatError):
-    """A downloaded snapshot is not what its manifest promises; it was thrown away."""
+    """A downloaded snapshot does not match its manifest; it was discarded."""
 
     code = "bad_snapshot"
 
 
 class Unreachable(MoatError):
-    """The server could not be reached, or broke off."""
+    """The server could not be reached, or the connection broke."""
 
     code = "unreachable"
 

@@ -18,30 +18,31 @@ TIMEOUT_SECONDS = 30
 def login(
     url: str, *, tenant: str, user: str, password: str, device_name: str = "", replica: Replica | None = None
 ) -> dict[str, str]:
-    """Ask the server for a device token; returns `device` and `token`. Raises LoginFailed or Unreachable.
+    """Request a device token; return `device` and `token`. Raise LoginFailed or Unreachable.
 
-    With the `replica` that is to have it: one whose device was revoked gets the same device again, and what it sent before stays known.
+    Pass the `replica` that will use the token: if its device was revoked, it gets the same device again, and the server
+    still recognizes the ops it sent before.
     """
     name = device_name or f"moat-python on {platform.node() or 'unknown'}"
     given: dict[str, Any] = {"tenant": tenant, "user": user, "password": password, "device": name}
     body = json.dumps({**given, **(_former(replica) if replica is not None else {})}).encode()
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     request = urllib.request.Request(f"{base_url(url)}/api/login", data=body, headers=headers, method="POST")  # noqa: S310 - checked by base_url
-    answer = _answer(request)
-    device = answer.get("device")
-    if not device or not answer.get("token"):
+    response = _response(request)
+    device = response.get("device")
+    if not device or not response.get("token"):
         raise LoginFailed("The server's sign-in response has no device or token.")
-    return {"device": str(device), "token": str(answer["token"])}
+    return {"device": str(device), "token": str(response["token"])}
 
 
 def _former(replica: Replica) -> dict[str, Any]:
-    """Return the device a replica was, and the highest op it ever numbered."""
+    """Return the replica's last device and the highest op_id it ever used."""
     with replica.store.read() as (con, _):
         device = get_state(con, "device")
         return {"device_id": device, "last_op_id": int(get_state(con, "next_op_id", "1")) - 1} if device else {}
 
 
-def _answer(request: urllib.request.Request) -> dict[str, Any]:
+def _response(request: urllib.request.Request) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - checked by base_url
             data = json.load(response)
@@ -72,7 +73,10 @@ def _reason(problem: urllib.error.HTTPError) -> str:
 
 
 def remember_login(replica: Replica, *, url: str, tenant: str, user: str, device: str, token: str) -> None:
-    """Keep who this replica is. A replica that held another tenant's data refuses; a former device's ops stay known."""
+    """Store the device and user of this replica; raise MoatError if it belongs to another tenant.
+
+    Ops of a former device are still recognized as the replica's own.
+    """
     with replica.store.write() as writing:
         con = writing.con
         known = replica.position().tenant or get_state(con, "tenant")

@@ -51,7 +51,10 @@ def _typed(object_type: ObjectType, name: str, text: str) -> Any:
 
 
 def parse_where(object_type: ObjectType | None, pairs: Iterable[str]) -> dict[str, Any]:
-    """Return conditions for `Replica.find`: `status=done`, `price__gte=10`, `status__in=open,done`, `note=` for null."""
+    """Return conditions for `Replica.find`; raise InvalidEdit.
+
+    Examples: `status=done`, `price__gte=10`, `status__in=open,done`, and `note=` for null.
+    """
     where: dict[str, Any] = {}
     for pair in pairs:
         key, raw, text = split_pair(pair)

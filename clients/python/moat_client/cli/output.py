@@ -16,7 +16,7 @@ _PIPE_WIDTH = 1000
 
 
 class Output:
-    """Write results. With `as_json`, print exactly one JSON document (or one per line, for streams) on standard output."""
+    """Write results. With `as_json`, print exactly one JSON document, or one per line for streams."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json

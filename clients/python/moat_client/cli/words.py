@@ -1,6 +1,6 @@
 """Every text that the command line prints: one catalogue, in the order of the modules that use it.
 
-Templates are filled in with `str.format`. Texts of errors that come from below the command line stand where they are raised.
+Templates are filled in with `str.format`. Errors raised below the command line carry their own texts.
 """
 
 # main

@@ -26,8 +26,10 @@ FATAL = {
     "wrong_tenant": "This replica belongs to another tenant.",
 }
 RESET = {
-    "ahead": "The server was restored or replaced: its log ends before this replica's cursor. Pending edits are kept. To start over, run moat sync --reset.",
-    "epoch": "The server was restored or replaced: its log is not the one this replica followed. Pending edits are kept. To start over, run moat sync --reset.",
+    "ahead": "The server was restored or replaced: its log ends before this replica's cursor. "
+    "Pending edits are kept. To start over, run moat sync --reset.",
+    "epoch": "The server was restored or replaced: its log is not the one this replica followed. "
+    "Pending edits are kept. To start over, run moat sync --reset.",
     "diverged": "This replica couldn't be repaired. Pending edits are kept. To start over, run moat sync --reset.",
 }
 
@@ -47,7 +49,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state for people: `percent` of a catch-up; `code` and `message` of what went wrong; `retry_in` seconds."""
+    """The state for people: `percent` of a catch-up; `code` and `message` of an error; `retry_in` seconds."""
 
     state: State = State.OFFLINE
     percent: int = 0
@@ -59,13 +61,13 @@ class Status:
 
     @property
     def needs_reset(self) -> bool:
-        """Whether only starting over can help."""
+        """Whether only a reset can help."""
         return self.state is State.ERROR and self.code in RESET
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who we are to the server."""
+    """The device and token that the engine signs in with."""
 
     token: str
     device: str
@@ -73,7 +75,10 @@ class Identity:
 
 
 class Core:
-    """The engine's memory of one connection. `draw` returns random numbers in [0, 1), `now` the time in wire form."""
+    """The engine's state of one connection.
+
+    `draw` returns random numbers in [0, 1); `now` returns the time in wire form.
+    """
 
     def __init__(
         self, identity: Identity, position: Position, *, draw: Callable[[], float], now: Callable[[], str]
@@ -112,12 +117,12 @@ class Core:
 
     @property
     def status(self) -> Status:
-        """The state now."""
+        """The current state."""
         return self._status
 
     @property
     def settled_down(self) -> bool:
-        """Whether we are live and no push waits for an answer."""
+        """Whether the engine is live and every push was acknowledged."""
         return self._status.state is State.LIVE and self._pusher.idle and not self._held and not self._applying
 
     def _set(self, state: State, **more: Any) -> None:
@@ -134,11 +139,11 @@ class Core:
         return [ev.CancelTimer(name) for name in ("hello", "ping", "pong", "push")]
 
     def _break(self, reason: str, retry_after: float | None = None) -> list[Action]:
-        """Give this connection up and try again later."""
+        """Close this connection and try again later."""
         return [ev.Disconnect(), *self._offline(reason, retry_after)]
 
     def _fail(self, code: str, message: str = "") -> list[Action]:
-        """Stop until a person has done something about it."""
+        """Stop until a person acts."""
         text = FATAL.get(code) or RESET.get(code) or message or code
         self._forget_connection()
         self._set(State.ERROR, code=code, message=text)

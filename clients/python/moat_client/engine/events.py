@@ -1,7 +1,7 @@
 """The engine's input (events) and output (actions).
 
-The driver performs actions one after another, in order. An action marked → is answered by the event it names, before the
-engine receives anything else from the server.
+The driver performs actions one after another, in order. An action marked → is answered by the event it names, before
+the engine receives anything else from the server.
 
 Pure: no I/O, clock, or randomness.
 """
@@ -24,12 +24,12 @@ Revisions = tuple[tuple[int, tuple[Mapping[str, Any], ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Begin: connect, and stay connected."""
+    """Connect, and stay connected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End: say goodbye and close."""
+    """Send a bye and close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +79,26 @@ class VerifyWanted:
 
 @dataclass(frozen=True, slots=True)
 class ResetWanted:
-    """Start over from the server's data; overlays are kept."""
+    """Start over from the server's data and keep the overlays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The replica now stands here."""
+    """The replica is now at this position."""
 
     position: Position
 
 
 @dataclass(frozen=True, slots=True)
 class NotApplied:
-    """The replica and what the server sent do not fit together; nothing was applied."""
+    """The server's data does not fit the replica; nothing was applied."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadReady:
-    """These parts of the snapshot are here already."""
+    """These parts of the snapshot are already on disk."""
 
     have: frozenset[int]
 
@@ -114,14 +114,17 @@ class PartStored:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRejected:
-    """The assembled snapshot is not what its manifest promises; it was thrown away."""
+    """The assembled snapshot does not match its manifest; it was discarded."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class OpsRead:
-    """Pending ops with op_ids above the asked one, in order; empty when there are none. Those above `fresh_after` are sent for the first time."""
+    """Pending ops with op_ids above the requested one, in order; empty when there are none.
+
+    Ops above `fresh_after` are sent for the first time.
+    """
 
     ops: tuple[PendingOp, ...]
     fresh_after: int = 0
@@ -136,7 +139,7 @@ class DigestsReady:
 
 @dataclass(frozen=True, slots=True)
 class RangesReady:
-    """A range of this replica cut into pieces, each with its count and digest."""
+    """A range of this replica, cut into pieces, each with its count and digest."""
 
     table: str
     pieces: tuple[tuple[Span, Digest], ...]
@@ -186,7 +189,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class SetTimer:
-    """Fire once after so many seconds; a timer of the same name is replaced."""
+    """Fire once after `seconds`; replaces a timer of the same name."""
 
     name: str
     seconds: float
@@ -194,14 +197,14 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class CancelTimer:
-    """Forget a timer."""
+    """Cancel a timer."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class SetServerIdentity:
-    """Note who the server is, before the first change of a new replica is applied. → Applied"""
+    """Store the server's identity before the first change of a new replica is applied. → Applied"""
 
     tenant: str
     channel: str
@@ -217,20 +220,20 @@ class ApplyChanges:
 
 
 @dataclass(frozen=True, slots=True)
-class BeginRows:
-    """Begin to collect rows; what was collected before is dropped."""
+class StartRows:
+    """Start collecting rows; drops rows collected before."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectRows:
-    """Put a frame of rows aside."""
+    """Collect a frame of rows."""
 
     rows: Rows
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyRows:
-    """Apply all collected rows as one, after the revisions. → Applied or NotApplied"""
+    """Apply all collected rows in one transaction, after the revisions. → Applied or NotApplied"""
 
     to: int
     state_hash: str
@@ -247,7 +250,7 @@ class ApplySchema:
 
 
 @dataclass(frozen=True, slots=True)
-class BeginDownload:
+class StartDownload:
     """Prepare to receive a snapshot. → DownloadReady"""
 
     manifest: Manifest
@@ -255,7 +258,7 @@ class BeginDownload:
 
 @dataclass(frozen=True, slots=True)
 class StorePart:
-    """Check and keep a part. → PartStored"""
+    """Check and store a part. → PartStored"""
 
     part: int
     data: bytes = field(repr=False)
@@ -276,7 +279,7 @@ class ReadOps:
 
 @dataclass(frozen=True, slots=True)
 class RecordResults:
-    """Take the answers to a push; the ops with op_ids above `fresh_after` had never been sent before."""
+    """Record the results of a push; ops with op_ids above `fresh_after` had not been sent before."""
 
     results: tuple[OpResult, ...]
     fresh_after: int
@@ -284,7 +287,7 @@ class RecordResults:
 
 @dataclass(frozen=True, slots=True)
 class RejectOps:
-    """Keep these ops as rejected: the server cannot take them."""
+    """Mark these ops as rejected: the server cannot accept them."""
 
     op_ids: tuple[int, ...]
     code: str
@@ -293,21 +296,21 @@ class RejectOps:
 
 @dataclass(frozen=True, slots=True)
 class Renumber:
-    """Give fresh op_ids to pending ops from this one on."""
+    """Assign new op_ids to pending ops from this one on."""
 
     start: int
 
 
 @dataclass(frozen=True, slots=True)
 class RecordSettled:
-    """Drop conflicts that were settled elsewhere, and tell the user."""
+    """Drop conflicts that were resolved elsewhere, and notify the user."""
 
     settled: tuple[Settled, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordAccess:
-    """Note what the user may see and do, so that it is known offline too: `{"rules": [...]}`, or null rules for everything."""
+    """Store what the user may see and do, for offline use: `{"rules": [...]}`; null rules mean full access."""
 
     access: Mapping[str, Any]
 
@@ -321,7 +324,7 @@ class ComputeDigests:
 
 @dataclass(frozen=True, slots=True)
 class CutRange:
-    """Cut a range into about so many pieces by the ids here, and digest each. → RangesReady"""
+    """Cut a range into about `pieces` pieces at local IDs, and digest each. → RangesReady"""
 
     table: str
     span: Span
@@ -338,7 +341,7 @@ class DigestRanges:
 
 @dataclass(frozen=True, slots=True)
 class ApplyRepair:
-    """Replace a range by the server's records."""
+    """Replace a range with the server's records."""
 
     table: str
     span: Span
@@ -347,7 +350,7 @@ class ApplyRepair:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Take over a position after a repair. → Applied"""
+    """Adopt a position after a repair. → Applied"""
 
     cursor: int
     state_hash: str
@@ -358,7 +361,7 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class ResetReplica:
-    """Forget everything synced, keep the overlays. → Applied"""
+    """Delete all synced data and keep the overlays. → Applied"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +371,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Notify the user something in plain words."""
+    """Show the user a message."""
 
     code: str
     message: str
@@ -376,7 +379,7 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The answer to VerifyWanted: the tables that differ (repaired next), empty when all is equal."""
+    """The result of VerifyWanted: the tables that differ, which are repaired next; empty when all are equal."""
 
     cursor: int
     records: int
@@ -391,11 +394,11 @@ Action = (
     | CancelTimer
     | SetServerIdentity
     | ApplyChanges
-    | BeginRows
+    | StartRows
     | CollectRows
     | ApplyRows
     | ApplySchema
-    | BeginDownload
+    | StartDownload
     | StorePart
     | Install
     | ReadOps

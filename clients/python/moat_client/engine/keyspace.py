@@ -9,9 +9,10 @@ _EXTRA = 8
 
 
 def between(low: str | None, high: str | None, *, pieces: int) -> list[str]:
-    """Return up to `pieces` − 1 rising texts strictly between `low` and `high` (None: open), about evenly spread.
+    """Return up to `pieces` − 1 ascending texts strictly between `low` and `high` (None: open), about evenly spaced.
 
-    They are printable ASCII; ids beyond it all fall into the last piece. The result is empty when nothing lies between.
+    The texts are printable ASCII; IDs beyond it all fall into the last piece. The result is empty when nothing sorts
+    between the bounds.
     """
     width = _shared(low or "", high) + _EXTRA
     start, end = _number(low or "", width), _number(high, width) if high is not None else _BASE**width - 1

@@ -40,10 +40,10 @@ CLOSE_CODES = {4401: "bad_token", 4403: "forbidden", 4409: "replaced", 4426: "pr
 
 
 class Engine(Stream):
-    """Give it events, perform its actions; see the module."""
+    """Pass it events and perform its actions; see the module."""
 
     def handle(self, event: Event) -> list[Action]:
-        """Take an event; returns what to do, in order."""
+        """Handle an event; return the actions to perform, in order."""
         before = self._status
         actions = self._dispatch(event)
         if self._status != before:

@@ -23,9 +23,9 @@ class _Flight:
 
 @dataclass(slots=True)
 class Pusher:
-    """Sends what is pending, in order, several frames ahead of their acks. A tx is never split.
+    """Send pending ops in order, several frames ahead of their acks. A tx is never split.
 
-    Ops are sent once per connection; whatever has no answer when the connection breaks is sent again on the next.
+    Ops are sent once per connection. Ops without a result when the connection breaks are sent again on the next.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -38,28 +38,28 @@ class Pusher:
     _flights: dict[int, _Flight] = field(default_factory=dict)
 
     def connected(self, limits: Limits) -> None:
-        """Begin anew on a fresh connection."""
+        """Start over on a new connection."""
         self.limits = limits
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was sent: everything that is still pending is sent again."""
+        """Reset what counts as sent: every op that is still pending is sent again."""
         self._sent = self._alone_until = 0
         self._reading = self._more = self._paused = False
         self._flights.clear()
 
     @property
     def idle(self) -> bool:
-        """Whether no push waits for its answer."""
+        """Whether every push was acknowledged."""
         return not self._flights and not self._reading
 
     @property
     def _batch(self) -> int:
-        """How many ops a frame may have now: one tx at a time while looking for the one that spoils a frame."""
+        """How many ops a frame may hold: one tx at a time while searching for the one that makes a frame invalid."""
         return 1 if self._sent < self._alone_until else self.limits.ops
 
     def pump(self) -> list[Action]:
-        """Ask for more ops if there is room to send them."""
+        """Read more ops if another push may be sent."""
         if self._reading:
             self._more = True
             return []
@@ -69,7 +69,7 @@ class Pusher:
         return [ReadOps(self._sent, self._batch)]
 
     def ops_read(self, event: OpsRead, position: Position) -> list[Action]:
-        """Send the ops that were read, as many frames as may be in flight."""
+        """Send the ops that were read, in as many frames as may be in flight."""
         self._reading = False
         if not event.ops:
             return self.pump() if self._more else []
@@ -94,22 +94,25 @@ class Pusher:
         return encode("push", lines, **keys, ref=ref)
 
     def acked(self, ack: Ack) -> list[Action]:
-        """Take the answers, and send on."""
+        """Record the results of a push, and continue."""
         flight = self._flights.pop(ack.ref, None) if ack.ref is not None else None
         if flight is None:
             return []
         return [RecordResults(ack.results, flight.fresh_after), *self.pump()]
 
     def owns(self, ref: int | None) -> bool:
-        """Return whether an error is the answer to a push."""
+        """Return whether an error belongs to a push."""
         return ref in self._flights
 
     def rejected(self, error: ServerError) -> list[Action]:
-        """A push was rejected as a whole: wait and repeat, or find the op that spoils it by sending one tx at a time."""
+        """Handle a push that was rejected as a whole.
+
+        Wait and repeat, or find the invalid op by sending one tx at a time.
+        """
         flight = self._flights.pop(error.ref or 0)
         first = flight.ops[0].op_id
         self._sent = min(self._sent, first - 1)
-        # What follows in flight is sent again, too, in order; the server knows it as duplicate.
+        # Later pushes in flight are sent again too, to keep the order; the server recognizes them as duplicates.
         self._flights = {ref: other for ref, other in self._flights.items() if other.ops[0].op_id < first}
         if error.code not in _ALONE:
             self._paused = True
@@ -123,7 +126,7 @@ class Pusher:
         return [RejectOps(tuple(o.op_id for o in flight.ops), error.code, error.message), *self.pump()]
 
     def resume(self) -> list[Action]:
-        """Go on after a pause."""
+        """Continue after a pause."""
         self._paused = False
         return self.pump()
 
@@ -135,7 +138,7 @@ class _TooLarge:
 
 
 def transactions(ops: Iterable[PendingOp]) -> list[list[PendingOp]]:
-    """Group ops that must stay together."""
+    """Group the ops of each tx."""
     groups: list[list[PendingOp]] = []
     for op in ops:
         if groups and op.tx is not None and groups[-1][0].tx == op.tx:
@@ -148,7 +151,7 @@ def transactions(ops: Iterable[PendingOp]) -> list[list[PendingOp]]:
 def pack(
     ops: Sequence[PendingOp], limits: Limits, batch: int, size_of: Callable[[PendingOp], int] | None = None
 ) -> list[list[PendingOp] | _TooLarge]:
-    """Fill frames with whole transactions within the limits; one that can never fit stands alone, with the reason."""
+    """Fill frames with whole transactions within the limits; one that can never fit comes alone, with the reason."""
     measure = size_of or (lambda op: len(encode_op(op)) + 1)
     room = limits.frame - _ENVELOPE_BYTES
     frames: list[list[PendingOp] | _TooLarge] = []

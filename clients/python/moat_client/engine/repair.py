@@ -30,9 +30,9 @@ _MOST = 5000
 
 @dataclass(slots=True)
 class Repairer:
-    """One repair: verify all tables, cut those that differ into ranges until they are small, replace those, adopt.
+    """One repair: verify all tables, cut those that differ into small ranges, replace these, and adopt the position.
 
-    One request is open at a time; answers to anything else are ignored. Nothing is wiped first.
+    One request is open at a time; other responses are ignored. Nothing is deleted up front.
     """
 
     channel: str
@@ -49,7 +49,7 @@ class Repairer:
     _frames: list[Rows] = field(default_factory=list)
 
     def start(self) -> list[Action]:
-        """Ask for the digests of all tables."""
+        """Request the digests of all tables."""
         return [self._request("verify")]
 
     def _request(self, kind: str, **keys: Any) -> Send:
@@ -57,7 +57,7 @@ class Repairer:
         return Send(encode(kind, **keys, ref=self._ref))
 
     def verified(self, answer: Verified) -> list[Action]:
-        """Take the server's digests, of tables first and of ranges later."""
+        """Handle the server's digests: of tables first, of ranges later."""
         if answer.ref not in (None, self._ref):
             return []
         self._latest = max(self._latest, answer.cursor)
@@ -77,7 +77,7 @@ class Repairer:
         return self._next()
 
     def cut(self, event: RangesReady) -> list[Action]:
-        """Ask the server about the pieces of a range."""
+        """Request the server's digests of the pieces of a range."""
         size = max(1, self.limits.ranges_per_verify)
         pieces = list(event.pieces)
         self._compare.extend((event.table, pieces[at : at + size]) for at in range(0, len(pieces), size))
@@ -92,7 +92,7 @@ class Repairer:
         return self._next()
 
     def _narrow(self, table: str, span: Span, here: int, there: int) -> None:
-        """Cut a range that differs at ids that exist here; where there are few, by the ids that could exist."""
+        """Cut a range that differs at local IDs; where there are few, at IDs that could exist."""
         if max(here, there) <= _SMALL or (here <= _PIECES and there <= _MOST):
             self._fetch.append((table, span))
         elif here > _PIECES:
@@ -101,7 +101,7 @@ class Repairer:
             self._guess.append((table, span))
 
     def rows(self, frame: Rows) -> list[Action]:
-        """Take records of a range; the last frame has none remaining."""
+        """Handle records of a range; the last frame has none remaining."""
         if frame.ref not in (None, self._ref) or not self._fetch:
             return []
         self._frames.append(frame)

@@ -29,10 +29,13 @@ _MAX_REPAIRS = 2
 
 
 class Stream(Core):
-    """Everything that moves the replica's position."""
+    """Everything that advances the replica's position."""
 
     def _subscribe(self) -> list[Action]:
-        """Begin the stream where we are; revisions in hand count as known, and are run where the log reaches them."""
+        """Start the stream at the replica's position.
+
+        Revisions already received count as known; they run where the log reaches them.
+        """
         self._streaming = self._collecting = False
         self._held.clear()
         self._downloader.stop()
@@ -54,9 +57,9 @@ class Stream(Core):
                 return self._ask_schema(self._subscribe)
             self._collecting = True
             self._rows_total, self._rows_seen = message.total, 0
-            return [ev.BeginRows()]
+            return [ev.StartRows()]
         if message.mode == "snapshot" and message.manifest is not None:
-            return self._downloader.begin(message.manifest, self._welcome.limits if self._welcome else Limits())
+            return self._downloader.start(message.manifest, self._welcome.limits if self._welcome else Limits())
         if message.mode == "repair":
             return self._diverged("chain mismatch with the server")
         return self._break(f"The server sent an unknown catch-up mode: {message.mode}.")
@@ -79,10 +82,10 @@ class Stream(Core):
             return self._ask_schema(self._subscribe)
         channel = self._welcome.channel if self._welcome else ""
         return self._apply(
-            ev.ApplyRows(end.to, end.state_hash, end.schema_version, channel, revisions), self._begin_stream
+            ev.ApplyRows(end.to, end.state_hash, end.schema_version, channel, revisions), self._start_stream
         )
 
-    def _begin_stream(self) -> list[Action]:
+    def _start_stream(self) -> list[Action]:
         self._streaming = True
         self._span = (self.position.cursor, self.position.cursor)
         return self._drain()
@@ -97,7 +100,7 @@ class Stream(Core):
         if not self._streaming:
             return []
         if self._waiting_schema or self._applying or self._held:
-            if len(self._held) < _MAX_HELD:  # what is left out shows as a gap, and is asked for again
+            if len(self._held) < _MAX_HELD:  # a dropped message leaves a gap, which is requested again
                 self._held.append(message)
             return []
         return self._handle(message)
@@ -164,7 +167,7 @@ class Stream(Core):
         return max([self.position.schema_version, *self._revisions])
 
     def _revisions_up_to(self, to: int) -> ev.Revisions | None:
-        """Return the revisions from where the replica is up to `to`; None when some are not in hand."""
+        """Return the revisions after the replica's, up to `to`; None when some were not received."""
         needed = range(self.position.schema_version + 1, to + 1)
         if not all(version in self._revisions for version in needed):
             return None
@@ -178,7 +181,7 @@ class Stream(Core):
     def _schema(self, message: SchemaRevisions) -> list[Action]:
         if not self._waiting_schema:
             return []
-        # A version without commands is still a version: the server may leave empty ones out.
+        # A version without commands still counts: the server may omit empty revisions.
         for version in range(self.position.schema_version + 1, message.to + 1):
             self._revisions[version] = ()
         self._revisions |= dict(message.revisions)
@@ -213,9 +216,9 @@ class Stream(Core):
         self._repairs += 1
         if self._repairs > _MAX_REPAIRS or self._welcome is None:
             return self._fail("diverged")
-        return [ev.Notify("repair", f"Repairing the replica: {reason}."), *self._begin_repair()]
+        return [ev.Notify("repair", f"Repairing the replica: {reason}."), *self._open_repair()]
 
-    def _begin_repair(self) -> list[Action]:
+    def _open_repair(self) -> list[Action]:
         self._streaming = self._collecting = False
         self._held.clear()
         self._downloader.stop()
@@ -238,7 +241,7 @@ class Stream(Core):
         return self._repairer.start()
 
     def _repair_step(self, actions: list[Action]) -> list[Action]:
-        """Go on with a repair. Before its end, look whether an admin published meanwhile: rows may have had new columns."""
+        """Continue a repair. Before its end, fetch newly published schema: rows may have had new columns."""
         if not actions or not isinstance(actions[-1], ev.Adopt):
             return actions
         *steps, adopt = actions

@@ -10,7 +10,7 @@ from typing import Any
 from moat_client.wire.canonical import canonical_json
 
 ACCESS = "access"
-"""Where `device_state` keeps it."""
+"""The key in `device_state` that holds it."""
 SYSTEM_FIELDS = ("object_type", "status")
 
 
@@ -26,19 +26,19 @@ class Rights:
     rows: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     def can_read(self, field: str) -> bool:
-        """Whether the field is shown to this user."""
+        """Return whether the field is shown to this user."""
         return self.readable is None or field in self.readable or field in SYSTEM_FIELDS
 
     def can_write(self, field: str) -> bool:
-        """Whether the server would take a change of the field."""
+        """Return whether the server would accept a change of the field."""
         return self.update and self._may_hold(field)
 
     def can_fill(self, field: str) -> bool:
-        """Whether a new record may come with a value of its own in the field; its default it may always have."""
+        """Return whether a new record may set the field; its default is always allowed."""
         return self.create and self._may_hold(field)
 
     def would_keep(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record with these values would stay in sight, as far as its own fields tell."""
+        """Return whether a record with these values would stay visible, judged by its own fields."""
         return all(
             canonical_json(record[key]) in map(canonical_json, allowed) for key, allowed in self.rows if key in record
         )
@@ -51,7 +51,10 @@ NOTHING = Rights(create=False, update=False, delete=False, readable=frozenset(),
 
 
 def rights_of(access: Mapping[str, Any] | None, table: str) -> Rights:
-    """Return the rights on a table from what the server said: everything when it named no rules, nothing for a table without one."""
+    """Return the rights on a table as the server reported them.
+
+    No rules at all mean full access; a table without a rule has none.
+    """
     rules = (access or {}).get("rules")
     if not isinstance(rules, list):
         return Rights()

@@ -1,7 +1,7 @@
 """Apply what the server sends.
 
-Every function works inside the caller's transaction. It leaves base rows, overlays, and position consistent, or raises and
-changes nothing.
+Every function works inside the caller's transaction. It leaves base rows, overlays, and position consistent, or raises
+and changes nothing.
 """
 
 import sqlite3
@@ -36,7 +36,7 @@ Revisions = Sequence[tuple[int, Sequence[Mapping[str, Any]]]]
 
 @dataclass(slots=True)
 class Applying:
-    """What an application needs: the connection, the catalog as it is at any moment, and whose ops are our own."""
+    """What applying needs: the connection, the current catalog, and the device IDs whose ops are this replica's."""
 
     con: sqlite3.Connection
     catalog: Callable[[], Catalog]
@@ -44,9 +44,10 @@ class Applying:
 
 
 def apply_changes(work: Applying, frame: Changes, revisions: Revisions = ()) -> tuple[Position, set[str]]:
-    """Apply a frame, and before it the schema revisions it needs; returns the new position and the tables that changed.
+    """Apply the schema revisions a frame needs, then the frame; return the new position and the changed tables.
 
-    Raises Diverged when the frame does not build on this replica or the chain does not come out as the server says.
+    Raise Diverged when the frame does not start at this replica's cursor, or when the chain does not match the
+    server's.
     """
     before = read_position(work.con)
     if before.cursor != frame.start:
@@ -78,7 +79,7 @@ def keep_recent(con: sqlite3.Connection, frame: Changes) -> None:
     newest = frame.lines[-RECENT_LINES:]
     con.execute('DELETE FROM main."_recent" WHERE "cursor" <= ?', [frame.to - RECENT_LINES])
     cursors: Sequence[int] = range(frame.to - len(newest) + 1, frame.to + 1)
-    if len(frame.lines) != frame.to - frame.start:  # a filtered channel leaves cursors out
+    if len(frame.lines) != frame.to - frame.start:  # a filtered channel skips cursors
         cursors = [decode_change(line).cursor for line in newest]
     con.executemany(
         'INSERT OR REPLACE INTO main."_recent" VALUES (?, ?)',
@@ -89,7 +90,7 @@ def keep_recent(con: sqlite3.Connection, frame: Changes) -> None:
 def _check_chain(before: Position, frame: Changes) -> None:
     if before.state_hash:
         starts = [bytes.fromhex(before.state_hash)]
-    else:  # before the first contact only the channel's kind is unknown: the tenant's own chain, or a filtered one
+    else:  # before the first contact: either the tenant's own chain or a filtered one
         starts = [
             chain.genesis(before.server_epoch, before.tenant),
             chain.genesis(before.server_epoch, before.tenant, before.channel),
@@ -99,7 +100,7 @@ def _check_chain(before: Position, frame: Changes) -> None:
 
 
 def _fold(work: Applying, changes: Sequence[Mapping[str, Any]], cursor: int) -> dict[str, Folded]:
-    """Fold the lines per record. System tables come first, so that new kinds are known when the rows are written."""
+    """Fold the lines by record. System tables come first, so that new field kinds are known when rows are written."""
     replaying = cursor < int(get_state(work.con, "replay_until", "0"))
     folded = fold_changes(changes, known=_versions(work) if replaying else None, current=_current_json(work))
     return dict(sorted(folded.items(), key=lambda item: item[0] not in work.catalog().system))
@@ -116,7 +117,10 @@ def _versions(work: Applying) -> Callable[[str, str], int | None]:
 
 
 def _current_json(work: Applying) -> Callable[[str, str, str], Any]:
-    """Return a function that reads the json value a nested patch starts from; raises Diverged when the record is missing."""
+    """Return a function that reads the json value a nested patch starts from.
+
+    The function raises Diverged when the record is missing.
+    """
 
     catalog = work.catalog()
 
@@ -135,7 +139,7 @@ def _current_json(work: Applying) -> Callable[[str, str, str], Any]:
 
 
 def write_folded(work: Applying, name: str, folded: Folded) -> set[Key]:
-    """Write a table's folded changes in bulk; returns its records that have overlays. Tables that are gone are skipped."""
+    """Write a table's folded changes in bulk; return its records that have overlays. Skip dropped tables."""
     table = work.catalog().synced(name)
     if table is None:
         return set()
@@ -153,7 +157,7 @@ def write_folded(work: Applying, name: str, folded: Folded) -> set[Key]:
 
 
 def _update(con: sqlite3.Connection, table: Table, patches: Mapping[str, dict[str, Any]]) -> None:
-    """Update the changed columns only, one statement per set of columns."""
+    """Update only the changed columns, with one statement per set of columns."""
     known = frozenset(table.columns)
     groups: dict[tuple[str, ...], list[list[Any]]] = defaultdict(list)
     json_columns = {name for _, name in table.json_columns}
@@ -173,7 +177,7 @@ def _update(con: sqlite3.Connection, table: Table, patches: Mapping[str, dict[st
 
 
 def has_overlays(con: sqlite3.Connection) -> bool:
-    """Return whether there is any overlay at all."""
+    """Return whether there are any overlays."""
     return con.execute('SELECT 1 FROM main."overlays" LIMIT 1').fetchone() is not None
 
 
@@ -185,7 +189,7 @@ def _drop_confirmed(work: Applying, changes: Iterable[Mapping[str, Any]], cursor
 
 
 def run_revisions(work: Applying, revisions: Revisions) -> set[Key]:
-    """Run schema commands; returns the records whose overlays were parked or may show again."""
+    """Run schema commands; return the records whose overlays were parked or became visible again."""
     keys: set[Key] = set()
     for _, commands in revisions:
         for command in commands:
@@ -194,7 +198,7 @@ def run_revisions(work: Applying, revisions: Revisions) -> set[Key]:
 
 
 def run_command(work: Applying, command: Mapping[str, Any]) -> set[Key]:
-    """Run one schema command with what it means for the overlays."""
+    """Run one schema command, and park or show the overlays it affects."""
     keys: set[Key] = set()
     kind, table = command["command"], str(command["table"])
     if kind == "retire_column":
@@ -213,7 +217,7 @@ def run_command(work: Applying, command: Mapping[str, Any]) -> set[Key]:
 
 @dataclass(frozen=True, slots=True)
 class RowSet:
-    """Where applying rows leads to. `revisions` are run first."""
+    """The position that applying rows leads to. `revisions` run first."""
 
     to: int
     state_hash: str
@@ -222,7 +226,7 @@ class RowSet:
 
 
 def apply_rows(work: Applying, frames: Iterable[Rows], end: RowSet) -> tuple[Position, set[str]]:
-    """Apply all rows that changed since the cursor, as one; those of system tables must come first."""
+    """Apply all rows that changed since the cursor; rows of system tables must come first."""
     keys = run_revisions(work, end.revisions)
     touched = {command["table"] for _, commands in end.revisions for command in commands}
     for rows in frames:
@@ -243,7 +247,7 @@ def write_rows(work: Applying, rows: Rows) -> set[Key]:
 
 
 def apply_repair(work: Applying, table: str, span: tuple[str | None, str | None], frames: Sequence[Rows]) -> set[str]:
-    """Replace every record of an id range by what the server holds there."""
+    """Replace every record of an ID range with the server's."""
     if work.catalog().synced(table) is None:
         return set()
     keys: set[Key] = set()
@@ -258,7 +262,7 @@ def apply_repair(work: Applying, table: str, span: tuple[str | None, str | None]
 
 
 def range_where(span: tuple[str | None, str | None]) -> tuple[str, list[str]]:
-    """Return the SQL condition of an inclusive id range, null being an open end."""
+    """Return the SQL condition of an inclusive ID range; None is an open end."""
     low, high = span
     parts, bounds = ["1"], []
     if low is not None:
@@ -271,7 +275,7 @@ def range_where(span: tuple[str | None, str | None]) -> tuple[str, list[str]]:
 
 
 def adopt(work: Applying, position: Position, replay_until: int) -> Position:
-    """Take a position over after a repair; up to `replay_until` lines may come that are applied already."""
+    """Adopt a position after a repair; lines up to `replay_until` may already be applied."""
     set_state(work.con, "replay_until", replay_until)
     return _finish(work, position, set())
 

@@ -55,7 +55,7 @@ def _table(con: sqlite3.Connection, name: str, object_type: ObjectType | None) -
 def read_records(
     con: sqlite3.Connection, table: Table, ids: Iterable[str], *, source: str | None = None
 ) -> dict[str, Record]:
-    """Return base records by id (or those of `source`, a table with the same columns); absent ones are left out."""
+    """Return existing records by ID from the base table, or from `source`, a table with the same columns."""
     found: dict[str, Record] = {}
     wanted = list(ids)
     for at in range(0, len(wanted), _CHUNK):

@@ -14,7 +14,7 @@ _FIXED = ("id", "version")
 
 
 def field_of(object_type: ObjectType, name: str) -> Field:
-    """Return a writable field; `object_type` and `status` are choices of what is declared. Raises InvalidEdit."""
+    """Return a writable field; raise InvalidEdit. `object_type` and `status` are choices of declared values."""
     if name in object_type.by_name:
         return object_type.by_name[name]
     if name in _FIXED:
@@ -25,12 +25,12 @@ def field_of(object_type: ObjectType, name: str) -> Field:
 
 
 def clean_values(object_type: ObjectType, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values in wire form; raises InvalidEdit for the first that does not fit."""
+    """Return values in wire form; raise InvalidEdit for the first invalid one."""
     return {name: clean(field_of(object_type, name), value) for name, value in values.items()}
 
 
 def with_defaults(object_type: ObjectType, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a new record with what was not given filled in."""
+    """Return the values of a new record, with defaults for those not given."""
     filled = {f.name: f.default for f in object_type.fields if f.default is not None}
     if object_type.subtypes:
         filled["object_type"] = object_type.subtypes[0]
@@ -40,7 +40,7 @@ def with_defaults(object_type: ObjectType, values: Mapping[str, Any]) -> dict[st
 
 
 def check_required(object_type: ObjectType, record: Mapping[str, Any], *, only: Any = None) -> None:
-    """Raise InvalidEdit when a required field is empty (of those in `only`, if given)."""
+    """Raise InvalidEdit when a required field is empty; check only the fields in `only`, if given."""
     for field in object_type.fields:
         if field.required and (only is None or field.name in only) and record.get(field.name) is None:
             raise InvalidEdit(f"{field.label or field.name} is required.", code="required", field=field.name)

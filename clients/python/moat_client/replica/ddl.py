@@ -14,23 +14,25 @@ USER_VERSION = 1
 AFFINITY = {"integer": "INTEGER", "boolean": "INTEGER", "real": "REAL", "decimal": "NUMERIC"}
 
 SYSTEM_TABLES_SQL = (
-    'CREATE TABLE "object_metadata" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "table_name" TEXT, "label" TEXT, '
-    '"label_plural" TEXT, "icon" TEXT, "title_field" TEXT, "conflict_policy" TEXT, "subtypes" TEXT, "statuses" TEXT, "fields" TEXT, '
-    '"json_schema" TEXT)',
+    'CREATE TABLE "object_metadata" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "table_name" TEXT, '
+    '"label" TEXT, "label_plural" TEXT, "icon" TEXT, "title_field" TEXT, "conflict_policy" TEXT, "subtypes" TEXT, '
+    '"statuses" TEXT, "fields" TEXT, "json_schema" TEXT)',
     'CREATE TABLE "layout_definition" ("id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "object_name" TEXT, '
     '"object_type" TEXT, "status" TEXT, "label" TEXT, "layout_json" TEXT)',
-    'CREATE TABLE "sync_state" ("id" INTEGER PRIMARY KEY CHECK ("id" = 1), "tenant" TEXT NOT NULL, "channel" TEXT NOT NULL, '
-    '"cursor" INTEGER NOT NULL, "state_hash" TEXT NOT NULL, "schema_version" INTEGER NOT NULL, "server_epoch" TEXT NOT NULL)',
+    'CREATE TABLE "sync_state" ("id" INTEGER PRIMARY KEY CHECK ("id" = 1), "tenant" TEXT NOT NULL, '
+    '"channel" TEXT NOT NULL, "cursor" INTEGER NOT NULL, "state_hash" TEXT NOT NULL, '
+    '"schema_version" INTEGER NOT NULL, "server_epoch" TEXT NOT NULL)',
 )
 LOCAL_TABLES_SQL = (
-    'CREATE TABLE "overlays" ("op_id" INTEGER PRIMARY KEY, "tx" TEXT, "table_name" TEXT NOT NULL, "record_id" TEXT NOT NULL, '
-    '"op" TEXT NOT NULL, "payload" TEXT, "base_version" INTEGER NOT NULL, "schema_version" INTEGER NOT NULL, "created_at" TEXT NOT NULL, '
-    '"state" TEXT NOT NULL DEFAULT \'pending\', "acked_cursor" INTEGER, "settles" TEXT, "code" TEXT, "message" TEXT, "details" TEXT)',
+    'CREATE TABLE "overlays" ("op_id" INTEGER PRIMARY KEY, "tx" TEXT, "table_name" TEXT NOT NULL, '
+    '"record_id" TEXT NOT NULL, "op" TEXT NOT NULL, "payload" TEXT, "base_version" INTEGER NOT NULL, '
+    '"schema_version" INTEGER NOT NULL, "created_at" TEXT NOT NULL, "state" TEXT NOT NULL DEFAULT \'pending\', '
+    '"acked_cursor" INTEGER, "settles" TEXT, "code" TEXT, "message" TEXT, "details" TEXT)',
     'CREATE INDEX "ix_overlays_record" ON "overlays" ("table_name", "record_id")',
     'CREATE INDEX "ix_overlays_state" ON "overlays" ("state", "acked_cursor")',
     'CREATE TABLE "device_state" ("key" TEXT PRIMARY KEY NOT NULL, "value" TEXT)',
 )
-# Not part of the spec: the newest change lines, for whoever follows the file without being the one that syncs it.
+# Not part of the spec: the newest change lines, for processes that follow the file without syncing it.
 RECENT_SQL = 'CREATE TABLE "_recent" ("cursor" INTEGER PRIMARY KEY, "line" TEXT NOT NULL)'
 RECENT_LINES = 1000
 SYSTEM_TABLES = ("object_metadata", "layout_definition", "sync_state", "overlays", "device_state")
@@ -56,7 +58,7 @@ def literal(field: Field) -> str:
 
 
 def column_sql(field: Field) -> str:
-    """Return the definition of a field's column."""
+    """Return the SQL definition of a field's column."""
     default = "" if field.default is None else f" DEFAULT {literal(field)}"
     return f"{quoted(field.name)} {AFFINITY.get(field.kind, 'TEXT')}{default}"
 
@@ -72,7 +74,7 @@ def index_name(table: str, field: str) -> str:
 
 
 def table_sql(name: str, fields: Iterable[Field]) -> str:
-    """Return the CREATE TABLE of a base table, or of a `_patched_` one by another name."""
+    """Return the CREATE TABLE of a base table or, by its name, of a `_patched_` table."""
     fixed = '"id" TEXT PRIMARY KEY NOT NULL, "version" INTEGER NOT NULL, "object_type" TEXT, "status" TEXT'
     return f"CREATE TABLE {quoted(name)} ({', '.join([fixed, *map(column_sql, fields)])})"
 
@@ -83,9 +85,9 @@ def index_sql(table: str, field: str) -> str:
 
 
 def command_sql(command: Mapping[str, Any]) -> list[str]:
-    """Return the statements of a schema command, in order; unknown commands raise ValueError.
+    """Return the statements of a schema command, in order; raise ValueError for an unknown command.
 
-    `widen_column` is none: the column's affinity is left as it is.
+    `widen_column` needs no statement: the column keeps its affinity.
     """
     kind, table = str(command["command"]), str(command["table"])
     if kind == "create_table":
@@ -111,18 +113,19 @@ def command_sql(command: Mapping[str, Any]) -> list[str]:
 
 
 def live_view_sql(table: str, columns: Iterable[str]) -> str:
-    """Return the temporary view that shows a table with the user's latest work."""
+    """Return the temporary view that shows a table with the user's local edits."""
     names = ", ".join(map(quoted, columns))
     text = table.replace("'", "''")
     return (
-        f'CREATE TEMP VIEW {quoted(table)} AS SELECT {names} FROM main.{quoted(table)} b WHERE NOT EXISTS (SELECT 1 FROM main."overlays" o '
-        f'WHERE o."table_name" = \'{text}\' AND o."record_id" = b."id" AND o."state" IN (\'pending\',\'acked\')) '
+        f"CREATE TEMP VIEW {quoted(table)} AS SELECT {names} FROM main.{quoted(table)} b "
+        f'WHERE NOT EXISTS (SELECT 1 FROM main."overlays" o WHERE o."table_name" = \'{text}\' '
+        'AND o."record_id" = b."id" AND o."state" IN (\'pending\',\'acked\')) '
         f"UNION ALL SELECT {names} FROM main.{quoted(patched_name(table))}"
     )
 
 
 def patched_table_sql(table: str, base_sql: str) -> str:
-    """Return the CREATE TABLE of a `_patched_` table, from the statement that made its base table (in a snapshot)."""
+    """Return the CREATE TABLE of a `_patched_` table, from its base table's in a snapshot; raise ValueError."""
     head = f"CREATE TABLE {quoted(table)} "
     if not base_sql.startswith(head):
         raise ValueError(f"{table}: unexpected definition")

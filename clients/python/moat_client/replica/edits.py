@@ -18,14 +18,14 @@ from moat_client.wire.values import check_id
 
 
 def new_id() -> str:
-    """Return a UUIDv7 as text: unique without asking anyone, and ordered by time, which keeps indexes compact."""
+    """Return a UUIDv7 as text: unique without coordination, and ordered by time, which keeps indexes compact."""
     bits = (int(time.time() * 1000) << 80) | secrets.randbits(80)
     bits = (bits & ~(0xF << 76)) | (0x7 << 76)
     return str(UUID(int=(bits & ~(0x3 << 62)) | (0x2 << 62)))
 
 
 class Transaction:
-    """Writes that the server applies together or not at all. Made by `Replica.transaction()`; reads see the writes."""
+    """Writes that the server applies together or not at all, from `Replica.transaction()`. Reads see the writes."""
 
     def __init__(self, store: Store, writing: Writing, tx: str | None) -> None:
         self._store = store
@@ -40,13 +40,13 @@ class Transaction:
         return table, table.object_type
 
     def get(self, table: str, record_id: str) -> Record | None:
-        """Return a record as it is now in this transaction, or None."""
+        """Return a record as this transaction sees it, or None."""
         return visible(self._writing.con, self._table(table)[0], record_id)
 
     def insert(self, table: str, values: Mapping[str, Any], *, record_id: str | None = None) -> str:
-        """Add a record and return its id; an `id` among the values is used, otherwise one is made.
+        """Add a record and return its ID: `record_id`, an `id` among the values, or a new one.
 
-        Defaults, the first subtype and the first status are filled in. Raises InvalidEdit.
+        Fills in defaults, the first subtype, and the first status. Raises InvalidEdit.
         """
         target, object_type = self._table(table)
         given = dict(values)
@@ -56,7 +56,7 @@ class Transaction:
         check_required(object_type, payload)
         if visible(self._writing.con, target, record_id) is not None:
             raise InvalidEdit(f"{table} already has a record {record_id!r}.", code="exists", field="id")
-        # A null is left out, except where the server would fill a default in.
+        # Omit nulls, except where the server would fill in a default.
         sent = {
             k: v for k, v in payload.items() if v is not None or (k in given and object_type.default_of(k) is not None)
         }
@@ -64,9 +64,9 @@ class Transaction:
         return record_id
 
     def update(self, table: str, record_id: str, values: Mapping[str, Any]) -> bool:
-        """Change fields of a record; returns whether anything changed. Raises InvalidEdit.
+        """Update fields of a record; return whether anything changed. Raises InvalidEdit.
 
-        A json field's object is compared key by key with what is there, so only what differs is sent.
+        The object of a json field is compared key by key with the current one, so only differences are sent.
         """
         target, object_type = self._table(table)
         now = visible(self._writing.con, target, record_id)
@@ -88,7 +88,7 @@ class Transaction:
     def _add(self, table: str, record_id: str, op: str, payload: Any) -> None:
         con = self._writing.con
         base = base_version(self._writing, self._table(table)[0], record_id)
-        if op == "insert" and base:  # after own ops, a deletion among them, that will each have added a version
+        if op == "insert" and base:  # each of the record's pending ops, a deletion among them, will add a version
             base += len(active_ops(con, table, record_id))
         pending = new_pending(con, (table, record_id), op, payload, base_version=base, tx=self._tx)
         add_overlay(con, pending, self._schema_version)
@@ -98,7 +98,7 @@ class Transaction:
 
 
 def base_version(writing: Writing, table: Table, record_id: str) -> int:
-    """Return the version the user sees under their own edits: the base row's; after an own new insert the one that will get."""
+    """Return the version under the user's own edits: the base row's, or the one a pending insert will get."""
     base = read_records(writing.con, table, [record_id]).get(record_id)
     if base is not None:
         return int(base["version"])

@@ -16,7 +16,7 @@ Current = Callable[[str, str, str], Any]
 
 @dataclass(slots=True)
 class Folded:
-    """What became of a table's records: whole new rows, changed columns of existing rows, and ids that are gone."""
+    """The net effect on a table: whole new rows, changed columns of existing rows, and deleted IDs."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     patches: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Folded:
 
     @property
     def ids(self) -> set[str]:
-        """All records it touches."""
+        """The IDs of all affected records."""
         return self.rows.keys() | self.patches.keys() | self.gone
 
 
@@ -33,9 +33,9 @@ def fold_changes(
 ) -> dict[str, Folded]:
     """Fold parsed change lines, in order, by table and record.
 
-    `current(table, id, field)` gives the json value of a base row that a nested patch starts from. `known(table, id)`, given
-    after a repair only, tells the version a base row has: lines it holds already are skipped, and so are changes to records
-    that a later line deletes. Raises Diverged when lines contradict each other.
+    `current(table, id, field)` returns the json value of a base row that a nested patch starts from. After a repair,
+    `known(table, id)` returns the version of a base row: lines that it already holds are skipped, and so are changes to
+    records that a later line deletes. Raise Diverged when lines contradict each other.
     """
     tables: dict[str, Folded] = {}
     for change in changes:
@@ -95,7 +95,7 @@ def _fold_nested(
     else:
         try:
             value = current(change["table"], record_id, name)
-        except KeyError:  # a column that is retired here
+        except KeyError:  # a column that is retired in this replica
             return
     try:
         # In place: the parsed lines belong to this fold alone.
@@ -109,6 +109,6 @@ def _is_applied(folded: Folded, change: Mapping[str, Any], known: Known) -> bool
     record_id, version = change["id"], change["version"]
     here = folded.rows.get(record_id) or folded.patches.get(record_id)
     have = here["version"] if here else None if record_id in folded.gone else known(change["table"], record_id)
-    if have is None:  # gone already, by a later line than this one: only an insert, or its deletion, can follow
+    if have is None:  # already deleted by a later line than this one: only an insert, or its deletion, can follow
         return bool(change["op"] == "update")
     return bool(have >= version)

@@ -14,7 +14,7 @@ _ANY = "*"
 def resolve_layout(
     layouts: Iterable[Record], object_name: str, object_type: str | None, status: str | None
 ) -> Record | None:
-    """Return the most specific layout that fits; the subtype weighs more than the status, ties go to the lowest id."""
+    """Return the most specific matching layout; a subtype outweighs a status, and the lowest ID breaks ties."""
     wanted = (object_name, object_type, status)
     fitting = [
         layout

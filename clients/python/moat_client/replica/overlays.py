@@ -27,9 +27,10 @@ Key = tuple[str, str]
 def add_overlay(
     con: sqlite3.Connection, op: PendingOp, schema_version: int, details: dict[str, Any] | None = None
 ) -> None:
-    """Store a new pending op; its op_id comes from `next_op_id`."""
+    """Store a new pending op, whose op_id comes from `next_op_id`."""
     con.execute(
-        'INSERT INTO main."overlays" ("op_id", "tx", "table_name", "record_id", "op", "payload", "base_version", "schema_version", "created_at", '
+        'INSERT INTO main."overlays" ("op_id", "tx", "table_name", "record_id", "op", "payload", "base_version", '
+        '"schema_version", "created_at", '
         '"settles", "details") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
         [
             op.op_id,
@@ -48,23 +49,23 @@ def add_overlay(
 
 
 def as_json(value: Any) -> str | None:
-    """Return JSON text, or None for nothing."""
+    """Return JSON text, or None for None."""
     return None if value is None else dumps(value).decode()
 
 
 def next_op_id(con: sqlite3.Connection) -> int:
-    """Return a fresh op_id: higher than any this replica, under any device, ever used."""
+    """Return a new op_id, higher than any that this replica ever used under any device."""
     return next_number(con, "next_op_id")
 
 
 def raise_op_ids(con: sqlite3.Connection, above: int) -> None:
-    """Make sure that no op_id up to `above` is given out again."""
+    """Make sure that `next_op_id` returns no op_id up to `above`."""
     if int(get_state(con, "next_op_id", "1")) <= above:
         set_state(con, "next_op_id", above + 1)
 
 
 def pending_ops(con: sqlite3.Connection, after: int, limit: int) -> list[PendingOp]:
-    """Return ops to push with a higher op_id, in order; a tx that `limit` would cut is completed."""
+    """Return pending ops with op_ids above `after`, in order; complete a tx that `limit` would split."""
     columns = '"op_id", "tx", "table_name", "record_id", "op", "base_version", "payload", "created_at", "settles"'
     select = f'SELECT {columns} FROM main."overlays" WHERE "state" = \'pending\' AND "op_id" > ?'
     ops = [PendingOp(*row) for row in con.execute(f'{select} ORDER BY "op_id" LIMIT ?', [after, limit])]
@@ -100,14 +101,18 @@ def _repatch_table(con: sqlite3.Connection, table: Table, ids: Sequence[str]) ->
 
 
 def _has_active(con: sqlite3.Connection, table: str, record_id: str) -> bool:
-    sql = 'SELECT 1 FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND "state" IN (\'pending\', \'acked\') LIMIT 1'
+    sql = (
+        'SELECT 1 FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND "state" IN (\'pending\', '
+        "'acked') LIMIT 1"
+    )
     return con.execute(sql, [table, record_id]).fetchone() is not None
 
 
 def active_ops(con: sqlite3.Connection, table: str, record_id: str) -> list[OverlayOp]:
-    """Return the ops that change what is seen of a record, in order."""
+    """Return a record's active ops, in order."""
     rows = con.execute(
-        'SELECT "op", "payload" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? AND "state" IN (\'pending\', \'acked\') '
+        'SELECT "op", "payload" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ? '
+        "AND \"state\" IN ('pending', 'acked') "
         'ORDER BY "op_id"',
         [table, record_id],
     )
@@ -115,7 +120,7 @@ def active_ops(con: sqlite3.Connection, table: str, record_id: str) -> list[Over
 
 
 def visible(con: sqlite3.Connection, table: Table, record_id: str) -> dict[str, Any] | None:
-    """Return a record as the user sees it, within the transaction that writes it."""
+    """Return a record as the user sees it, within the writing transaction."""
     source = patched_name(table.name) if _has_active(con, table.name, record_id) else None
     return read_records(con, table, [record_id], source=source).get(record_id)
 
@@ -126,26 +131,28 @@ def overlaid_keys(con: sqlite3.Connection, table: str, ids: Iterable[str]) -> se
     if len(wanted) < 200:
         return {(table, i) for i in wanted if _has_active(con, table, i)}
     rows = con.execute(
-        'SELECT DISTINCT "record_id" FROM main."overlays" WHERE "table_name" = ? AND "state" IN (\'pending\', \'acked\')',
+        'SELECT DISTINCT "record_id" FROM main."overlays" WHERE "table_name" = ? AND "state" IN (\'pending\', '
+        "'acked')",
         [table],
     )
     return {(table, i) for (i,) in rows if i in wanted}
 
 
 def drop_reached(con: sqlite3.Connection, cursor: int) -> set[Key]:
-    """Delete the overlays whose accepted change the base rows now hold; returns their records."""
+    """Delete the overlays whose accepted change the base rows now hold; return their records."""
     rows = con.execute(
-        'DELETE FROM main."overlays" WHERE "state" = \'acked\' AND "acked_cursor" <= ? RETURNING "table_name", "record_id"',
+        'DELETE FROM main."overlays" WHERE "state" = \'acked\' AND "acked_cursor" <= ? RETURNING "table_name", '
+        '"record_id"',
         [cursor],
     ).fetchall()
     return set(rows)
 
 
 def drop_own(con: sqlite3.Connection, own: Sequence[tuple[int, str, str]]) -> set[Key]:
-    """Delete the overlays whose own lines (op_id, table, id) were just applied; returns their records.
+    """Delete the overlays whose own lines (op_id, table, id) were just applied; return their records.
 
-    Where an op_id belongs to another op here, this replica was restored from a copy older than what its device sent:
-    the op here is a different one, keeps its place and gets a fresh op_id.
+    If an op_id belongs to a different op here, this replica was restored from a copy older than the device's last push.
+    The op here keeps its place and gets a new op_id.
     """
     dropped: set[Key] = set()
     raise_op_ids(con, max(op_id for op_id, *_ in own))
@@ -162,7 +169,7 @@ def drop_own(con: sqlite3.Connection, own: Sequence[tuple[int, str, str]]) -> se
 
 
 def renumber(con: sqlite3.Connection, start: int) -> None:
-    """Give fresh op_ids to the pending ops from `start` on, in order."""
+    """Assign new op_ids to the pending ops from `start` on, in order."""
     waiting = con.execute(
         'SELECT "op_id" FROM main."overlays" WHERE "op_id" >= ? AND "state" = \'pending\' ORDER BY "op_id"', [start]
     ).fetchall()
@@ -173,16 +180,16 @@ def renumber(con: sqlite3.Connection, start: int) -> None:
 def record_results(
     con: sqlite3.Connection, catalog: Catalog, results: Iterable[OpResult], *, cursor: int, fresh_after: int
 ) -> set[Key]:
-    """Take the answers to a push: confirm, drop, or keep as a problem. Returns the records that now look different.
+    """Record the results of a push: confirm, drop, or keep each op as a problem. Return the affected records.
 
-    `cursor` is where the replica stands; ops with op_ids above `fresh_after` had never been sent before.
+    `cursor` is the replica's; ops with op_ids above `fresh_after` had not been sent before.
     """
     keys: set[Key] = set()
     for result in results:
         found = con.execute(
             'SELECT "table_name", "record_id", "op" FROM main."overlays" WHERE "op_id" = ?', [result.op_id]
         ).fetchone()
-        if found is None:  # its own line came first, or the user discarded it
+        if found is None:  # its change line came first, or the user discarded it
             continue
         table, record_id, op = found
         keys.add((table, record_id))
@@ -203,17 +210,23 @@ def _confirm(
     fresh = op != "settle" and result.op_id > fresh_after
     if fresh and result.status == "duplicate" and not _shows_already(con, catalog, key):
         raise_op_ids(con, result.op_id + _OP_ID_GAP)
-        text = "The server already accepted a different op with this number, so this replica is an old copy. Retry or discard the edit."
+        text = (
+            "The server already accepted a different op with this number, so this replica is an old copy. "
+            "Retry or discard the edit."
+        )
         set_problem(con, result.op_id, "rejected", "op_id_reused", text, result.wire)
     elif op == "settle" or reached is None or reached <= cursor:
         con.execute('DELETE FROM main."overlays" WHERE "op_id" = ?', [result.op_id])
     else:
-        sql = 'UPDATE main."overlays" SET "state" = \'acked\', "acked_cursor" = ?, "code" = NULL, "message" = NULL WHERE "op_id" = ?'
+        sql = (
+            'UPDATE main."overlays" SET "state" = \'acked\', "acked_cursor" = ?, "code" = NULL, "message" = NULL '
+            'WHERE "op_id" = ?'
+        )
         con.execute(sql, [reached, result.op_id])
 
 
 def _shows_already(con: sqlite3.Connection, catalog: Catalog, key: Key) -> bool:
-    """Return whether the base row already is what the user sees, so that dropping its overlays changes nothing."""
+    """Return whether the base row equals what the user sees, so that dropping its overlays changes nothing."""
     table = catalog.tables.get(key[0])
     if table is None:
         return True
@@ -234,21 +247,24 @@ def _keep_problem(con: sqlite3.Connection, result: OpResult) -> None:
 def set_problem(
     con: sqlite3.Connection, op_id: int, state: str, code: str, message: str, details: dict[str, Any] | None = None
 ) -> None:
-    """Keep an op as a problem that a person decides about, under a number that stays its own."""
+    """Keep an op as a problem for a person to decide, under a number that never changes."""
     found = con.execute('SELECT "details" FROM main."overlays" WHERE "op_id" = ?', [op_id]).fetchone()
     known = loads(found[0]) if found and found[0] else {}
     merged = known | (details or {})
     merged["n"] = known.get("n") or next_number(con, "next_problem")
-    sql = 'UPDATE main."overlays" SET "state" = ?, "code" = ?, "message" = ?, "details" = ?, "acked_cursor" = NULL WHERE "op_id" = ?'
+    sql = (
+        'UPDATE main."overlays" SET "state" = ?, "code" = ?, "message" = ?, "details" = ?, "acked_cursor" = NULL '
+        'WHERE "op_id" = ?'
+    )
     con.execute(sql, [state, code, message, as_json(merged), op_id])
 
 
 def remember_last_seen(
     con: sqlite3.Connection, table: Table, ids: Iterable[str], *, source: sqlite3.Connection | None = None
 ) -> None:
-    """Keep, with the ops of records that are about to vanish, what those records last held: "mine" may bring them back.
+    """Store the last values of records about to be deleted with their ops: "mine" may restore the records.
 
-    The records are read from `source`, where that is another file.
+    Read the records from `source`, if that is another file.
     """
     for record_id, record in read_records(source or con, table, ids).items():
         rows = con.execute(
@@ -265,9 +281,10 @@ def remember_last_seen(
 
 
 def park_retired(con: sqlite3.Connection, table: str, field: str | None) -> set[Key]:
-    """Park the pending ops that touch a retired field (or table), with the rest of their tx; returns their records."""
+    """Park the pending ops on a retired field or table, with the rest of their tx; return their records."""
     rows = con.execute(
-        'SELECT "op_id", "tx", "record_id", "op", "payload" FROM main."overlays" WHERE "table_name" = ? AND "state" = \'pending\'',
+        'SELECT "op_id", "tx", "record_id", "op", "payload" FROM main."overlays" WHERE "table_name" = ? '
+        "AND \"state\" = 'pending'",
         [table],
     ).fetchall()
     hit = [row for row in rows if row[3] != "settle" and (field is None or touches(row[3], row[4], field))]
@@ -318,7 +335,7 @@ def all_active(con: sqlite3.Connection) -> set[Key]:
 def new_pending(
     con: sqlite3.Connection, key: Key, op: str, payload: Any, *, base_version: int, **more: Any
 ) -> PendingOp:
-    """Make a pending op with a fresh op_id, made now; `more` are `tx` and `settles`."""
+    """Create a pending op with a new op_id and the current time; `more` is `tx` and `settles`."""
     return PendingOp(
         next_op_id(con), more.get("tx"), *key, op, base_version, as_json(payload), now_text(), more.get("settles")
     )

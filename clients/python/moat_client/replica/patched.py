@@ -12,17 +12,17 @@ from moat_client.wire.patch import Record, apply_patch
 
 @dataclass(frozen=True, slots=True)
 class OverlayOp:
-    """One op as far as it changes what is seen."""
+    """The part of an op that changes what the user sees."""
 
     op: str
     payload: Any
 
 
 def patched(record_id: str, base: Record | None, ops: Iterable[OverlayOp], columns: Sequence[str]) -> Record | None:
-    """Return the record with all ops applied, or None when it is (or stays) deleted.
+    """Return the record with all ops applied, or None when it is deleted.
 
-    `base` holds wire values. An update of a record that is gone shows nothing; `settle` ops change nothing. Keys that are
-    no columns are left out. The version stays the base row's, 0 for a record the server has not seen.
+    `base` holds wire values. An update of a deleted record shows nothing; `settle` ops change nothing. Keys without a
+    column are omitted. The version is the base row's, or 0 for a record the server does not have.
     """
     version = base["version"] if base else 0
     record = base

@@ -14,16 +14,19 @@ from moat_client.wire.codec import loads
 from moat_client.wire.messages import Settled
 from moat_client.wire.patch import split_pointer
 
-_COLUMNS = '"op_id", "tx", "table_name", "record_id", "op", "payload", "base_version", "state", "code", "message", "details", "created_at"'
+_COLUMNS = (
+    '"op_id", "tx", "table_name", "record_id", "op", "payload", "base_version", "state", "code", "message", '
+    '"details", "created_at"'
+)
 _NOT_FIELDS = ("id", "version")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An op that waits for a decision. `n` is its number for people; `state` is conflict, rejected or parked.
+    """An op that needs a decision. `n` is its number for people; `state` is conflict, rejected, or parked.
 
-    Of a conflict: `base` what both started from, `mine` and `theirs` what each made of it (None: deleted), `fields` those
-    that clash, `by` and `at` who made theirs and when.
+    For a conflict: `base` is the common start, `mine` and `theirs` are the two results (None: deleted), `fields` are
+    the conflicting fields, and `by` and `at` are the author and time of theirs.
     """
 
     n: int
@@ -50,7 +53,7 @@ class Problem:
 
     @property
     def key(self) -> Key:
-        """Which record it is about."""
+        """The (table, ID) of its record."""
         return self.table, self.id
 
 
@@ -76,13 +79,16 @@ def _problem(row: tuple[Any, ...]) -> Problem:
 
 
 def list_problems(con: sqlite3.Connection) -> list[Problem]:
-    """Return everything that waits for a decision, in the order it was made."""
-    sql = f"SELECT {_COLUMNS} FROM main.\"overlays\" WHERE \"state\" IN ('conflict', 'rejected', 'parked') ORDER BY \"op_id\""
+    """Return every op that needs a decision, in the order they were made."""
+    sql = (
+        f"SELECT {_COLUMNS} FROM main.\"overlays\" WHERE \"state\" IN ('conflict', 'rejected', 'parked') "
+        'ORDER BY "op_id"'
+    )
     return [_problem(row) for row in con.execute(sql)]
 
 
 def find_problem(con: sqlite3.Connection, n: int) -> Problem:
-    """Return the problem with this number; raises MoatError."""
+    """Return the problem with this number; raise MoatError."""
     for problem in list_problems(con):
         if problem.n == n:
             return problem
@@ -92,10 +98,10 @@ def find_problem(con: sqlite3.Connection, n: int) -> Problem:
 def resolve(
     store: Store, writing: Writing, problem: Problem, resolution: str, edit: Mapping[str, Any] | None = None
 ) -> None:
-    """Settle a conflict: `mine` writes my op again over theirs, `theirs` lets it go, `edit` writes mine with other values.
+    """Resolve a conflict: `mine` keeps my change, `theirs` discards it, `edit` keeps mine with other values.
 
-    The new op takes the conflict's place, and is refused as a new conflict if the record has changed again meanwhile.
-    Other ops of its transaction, which were not applied because of it, are sent again with it when it was the only conflict.
+    The new op replaces the conflict; if the record has changed again, it becomes a new conflict. If this was the only
+    conflict of its transaction, the other ops, which were not applied because of it, are sent again with it.
     """
     if problem.state != "conflict" or problem.conflict is None:
         raise MoatError(f"Number {problem.n} is not a conflict. Retry or discard it instead.", code="no_conflict")
@@ -127,7 +133,7 @@ def _write_again(store: Store, writing: Writing, problem: Problem, edit: Mapping
     elif problem.op == "update":
         kept = [step for step in problem.payload if split_pointer(step["path"])[0] not in values]
         _queue(writing, problem.key, "update", kept + _replacements(values), version, **more)
-    else:  # an insert of an id that exists, or a deletion that became an edit
+    else:  # an insert of an ID that exists, or a deletion that became an edit
         mine = _mine(problem) if problem.op == "insert" else {}
         _queue(writing, problem.key, "update", _replacements(mine | values), version, **more)
 
@@ -158,7 +164,7 @@ def _checked(store: Store, table: str, values: Mapping[str, Any]) -> dict[str, A
 
 
 def _aborted_siblings(con: sqlite3.Connection, problem: Problem) -> list[Problem]:
-    """Return the ops of the same tx that failed only because of this one; none when something else is wrong with the tx."""
+    """Return the ops of the same tx that failed only because of this one; empty if the tx has other problems."""
     rest = [p for p in list_problems(con) if p.tx is not None and p.tx == problem.tx and p.op_id != problem.op_id]
     return rest if all(p.code == "tx_aborted" for p in rest) else []
 
@@ -166,9 +172,10 @@ def _aborted_siblings(con: sqlite3.Connection, problem: Problem) -> list[Problem
 def _requeue(
     con: sqlite3.Connection, problem: Problem, *, payload: Any = None, base_version: int | None = None
 ) -> None:
-    """Make a refused op pending again, under a fresh op_id."""
+    """Make a rejected op pending again, under a new op_id."""
     con.execute(
-        'UPDATE main."overlays" SET "op_id" = ?, "state" = \'pending\', "code" = NULL, "message" = NULL, "details" = NULL, '
+        'UPDATE main."overlays" SET "op_id" = ?, "state" = \'pending\', "code" = NULL, "message" = NULL, '
+        '"details" = NULL, '
         '"payload" = ?, "base_version" = ? WHERE "op_id" = ?',
         [
             next_op_id(con),
@@ -180,7 +187,7 @@ def _requeue(
 
 
 def retry(store: Store, writing: Writing, problem: Problem, edit: Mapping[str, Any] | None = None) -> None:
-    """Send a rejected or parked op again, with its whole tx, in the old order; `edit` replaces values of this op first."""
+    """Resend a rejected or parked op with its whole tx, in order; `edit` first replaces values of this op."""
     if problem.state == "conflict":
         raise MoatError(f"Number {problem.n} is a conflict. Resolve it instead.", code="is_conflict")
     con = writing.con
@@ -213,7 +220,7 @@ def _edited(problem: Problem, values: Mapping[str, Any]) -> Any:
 
 
 def discard(store: Store, writing: Writing, problem: Problem) -> None:
-    """Let an op go, with the rest of its refused tx. A conflict is settled as `theirs`."""
+    """Discard an op with the rest of its rejected tx. A conflict is resolved as `theirs`."""
     if problem.state == "conflict":
         resolve(store, writing, problem, "theirs")
         return
@@ -228,7 +235,7 @@ def discard(store: Store, writing: Writing, problem: Problem) -> None:
 
 
 def settled_elsewhere(store: Store, writing: Writing, notes: Iterable[Settled]) -> list[Problem]:
-    """Drop conflicts that were settled elsewhere; returns them."""
+    """Drop conflicts that were resolved elsewhere; return them."""
     by_conflict = {p.conflict: p for p in list_problems(writing.con) if p.conflict}
     gone = [by_conflict[note.conflict] for note in notes if note.conflict in by_conflict]
     for problem in gone:

@@ -30,7 +30,10 @@ RESOLUTIONS = ("mine", "theirs")
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """Where a replica stands and what it holds back. `pending` counts ops the server's log does not hold yet, as seen here."""
+    """A replica's identity, position, and unsynced ops.
+
+    `pending` counts the ops that this replica has not yet seen in the server's log.
+    """
 
     tenant: str
     user: str
@@ -45,7 +48,7 @@ class ReplicaStatus:
 
     @property
     def problems(self) -> int:
-        """How many ops wait for a decision."""
+        """How many ops need a decision."""
         return self.conflicts + self.rejected + self.parked
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,9 +57,9 @@ class ReplicaStatus:
 
 
 class Replica:
-    """A local replica in one SQLite file. Needs no server; a `Sync` keeps it in step.
+    """A local replica in one SQLite file. It needs no server; a `Sync` syncs it.
 
-    Values are in wire form: decimals and dates as text, booleans, json parsed. Safe to use from several threads.
+    Values are in wire form: decimals and dates are text, json is parsed. Safe to use from several threads.
     """
 
     def __init__(self, store: Store) -> None:
@@ -69,7 +72,7 @@ class Replica:
 
     @classmethod
     def open(cls, path: str | Path, *, create: bool = True) -> Self:
-        """Open a replica file, or make an empty one. Raises NotAReplica."""
+        """Open a replica file, or create an empty one. Raises NotAReplica."""
         where = Path(path)
         if not create and not where.exists():
             raise MoatError(f"No replica at {where}. Sign in first: moat login.", code="no_replica")
@@ -89,13 +92,13 @@ class Replica:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the file."""
         return self.store.path
 
     # Reading
 
     def get(self, table: str, record_id: str) -> Record | None:
-        """Return a record with the user's latest work, or None."""
+        """Return a record with the user's local edits, or None."""
         found = self.find(table, where={"id": record_id}, limit=1)
         return found[0] if found else None
 
@@ -110,7 +113,7 @@ class Replica:
     ) -> list[Record]:
         """Return records by field values: `{"status": "done", "price__gte": "10.00"}`.
 
-        Suffixes: ne, lt, lte, gt, gte, in, like. `order` names fields, with `-` in front for descending.
+        Suffixes: ne, lt, lte, gt, gte, in, like. `order` names fields; a leading `-` sorts descending.
         """
         with self.store.read() as (con, catalog):
             target = catalog.synced(table)
@@ -131,9 +134,9 @@ class Replica:
             return int(con.execute(f"SELECT count(*) FROM {quoted(table)}{condition}", params).fetchone()[0])
 
     def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
-        """Run any SELECT: `jobs` shows the user's latest work, `main.jobs` the synced rows. Writing raises sqlite3.Error.
+        """Run any SELECT: `jobs` includes the user's local edits, `main.jobs` only synced rows.
 
-        Values come as SQLite stores them (docs/spec/replica.md), not in wire form.
+        Values are as SQLite stores them (docs/spec/replica.md), not in wire form. Writing raises sqlite3.Error.
         """
         with self.store.read() as (con, _):
             cursor = con.execute(sql, params)
@@ -141,7 +144,7 @@ class Replica:
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
     def state_of(self, table: str, record_id: str) -> str:
-        """Return a record's state: synced, pending, conflict, rejected or parked."""
+        """Return a record's state: synced, pending, conflict, rejected, or parked."""
         with self.store.read() as (con, _):
             sql = 'SELECT "state" FROM main."overlays" WHERE "table_name" = ? AND "record_id" = ?'
             states = {state for (state,) in con.execute(sql, [table, record_id])}
@@ -150,12 +153,12 @@ class Replica:
         return next((s for s in ("conflict", "rejected", "parked") if s in states), "pending")
 
     def objects(self) -> list[ObjectType]:
-        """Return the published object types, by name."""
+        """Return the published object types, sorted by name."""
         with self.store.read() as (_, catalog):
             return catalog.objects
 
     def object_type(self, table: str) -> ObjectType:
-        """Return the object type of a table; raises UnknownTable."""
+        """Return the object type of a table; raise UnknownTable."""
         return self._table(table)[1]
 
     def _table(self, table: str) -> tuple[Table, ObjectType]:
@@ -174,7 +177,7 @@ class Replica:
         return resolve_layout(self.layouts(), object_name, object_type, status)
 
     def recent_changes(self, after: int = 0, *, limit: int = -1) -> list[ChangeLine]:
-        """Return the newest change lines with cursors above `after`, oldest first; only the last thousand are kept."""
+        """Return recent change lines with cursors above `after`, oldest first; only the last thousand are kept."""
         with self.store.read() as (con, _):
             rows = con.execute(
                 'SELECT "line" FROM main."_recent" WHERE "cursor" > ? ORDER BY "cursor" DESC LIMIT ?', [after, limit]
@@ -185,17 +188,17 @@ class Replica:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Write several records so that they are applied together or not at all, here and on the server."""
+        """Write several records that are applied together or not at all, here and on the server."""
         with self.store.write() as writing:
             yield Transaction(self.store, writing, tx=new_id())
 
     def insert(self, table: str, values: Mapping[str, Any], *, record_id: str | None = None) -> str:
-        """Add a record and return its id. See Transaction.insert."""
+        """Add a record and return its ID. See Transaction.insert."""
         with self.store.write() as writing:
             return Transaction(self.store, writing, None).insert(table, values, record_id=record_id)
 
     def update(self, table: str, record_id: str, values: Mapping[str, Any]) -> bool:
-        """Change fields of a record; returns whether anything changed."""
+        """Update fields of a record; return whether anything changed."""
         with self.store.write() as writing:
             return Transaction(self.store, writing, None).update(table, record_id, values)
 
@@ -207,12 +210,12 @@ class Replica:
     # Problems
 
     def conflicts(self) -> list[Problem]:
-        """Return everything that waits for a decision: conflicts, and rejected or parked ops."""
+        """Return every op that needs a decision: conflicts, and rejected or parked ops."""
         with self.store.read() as (con, _):
             return problems.list_problems(con)
 
     def resolve(self, n: int, resolution: str = "", *, edit: Mapping[str, Any] | None = None) -> None:
-        """Settle conflict number `n`: "mine", "theirs", or mine with the values of `edit`."""
+        """Resolve conflict number `n`: "mine", "theirs", or mine with the values of `edit`."""
         if bool(edit) == bool(resolution) or (resolution and resolution not in RESOLUTIONS):
             raise InvalidEdit('Pass "mine", "theirs", or edit values.', code="bad_resolution")
         with self.store.write() as writing:
@@ -220,12 +223,12 @@ class Replica:
             problems.resolve(self.store, writing, problem, resolution or "edit", edit)
 
     def retry(self, n: int, *, edit: Mapping[str, Any] | None = None) -> None:
-        """Send the rejected or parked op number `n` again, with other values if given."""
+        """Resend the rejected or parked op number `n`, with the values of `edit` if given."""
         with self.store.write() as writing:
             problems.retry(self.store, writing, problems.find_problem(writing.con, n), edit)
 
     def discard(self, n: int) -> None:
-        """Let the op number `n` go, with the rest of its refused transaction."""
+        """Discard the op number `n` with the rest of its rejected transaction."""
         with self.store.write() as writing:
             problems.discard(self.store, writing, problems.find_problem(writing.con, n))
 
@@ -234,9 +237,11 @@ class Replica:
     def watch(
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), callback: Callable[[Rows], None] | None = None
     ) -> Watch:
-        """Run a query now and again whenever a table it reads changes: `async for rows in replica.watch(…)`, or a callback.
+        """Run a query now, and again when a table it reads changes.
 
-        What other processes change is noticed by `poll()`, which a running `Sync` calls.
+        Iterate the result with `async for rows in replica.watch(…)`, or pass a callback.
+
+        `poll()`, which a running `Sync` calls, detects changes by other processes.
         """
         with self.store.read() as (con, _):
             tables = tables_read(con, sql, params)
@@ -252,7 +257,7 @@ class Replica:
                 self._watches.remove(watch)
 
     def listen(self, listener: Callable[[Writing], None]) -> Callable[[], None]:
-        """Call `listener` after every commit of this process; returns a function that stops it."""
+        """Call `listener` after every commit of this process; return a function that stops it."""
         with self._guard:
             self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
@@ -267,7 +272,7 @@ class Replica:
                 watch.poke(writing.touched)
 
     def poll(self) -> bool:
-        """Look whether another process wrote to the file; live queries run again if so."""
+        """Rerun live queries if another process wrote to the file; return whether it did."""
         version = self.store.data_version()
         if version in (-1, self._seen_version):
             return False
@@ -281,17 +286,17 @@ class Replica:
     # State
 
     def rights(self, table: str) -> Rights:
-        """Return what the user may do with a table, as the server last said: to grey out what it would refuse."""
+        """Return what the user may do with a table, as the server last reported; for disabling controls."""
         with self.store.read() as (con, _):
             return rights_of(json.loads(get_state(con, ACCESS, "{}")), table)
 
     def position(self) -> Position:
-        """Return where the replica stands in the log."""
+        """Return the replica's position in the log."""
         with self.store.read() as (con, _):
             return read_position(con)
 
     def status(self) -> ReplicaStatus:
-        """Return counts of what is held back, and who this replica belongs to."""
+        """Return counts of unsynced ops, and the identity of this replica."""
         with self.store.read() as (con, _):
             at = read_position(con)
             counts: dict[str, int] = dict(
@@ -312,6 +317,6 @@ class Replica:
         )
 
     def pending_of(self, table: str, record_id: str) -> int:
-        """Return how many ops of a record are on their way."""
+        """Return how many ops of a record are not yet confirmed."""
         with self.store.read() as (con, _):
             return len(active_ops(con, table, record_id))

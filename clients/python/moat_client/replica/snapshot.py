@@ -25,7 +25,7 @@ _FIRST_STEPS = 4
 
 
 class Download:
-    """A snapshot on its way in. Parts are checked as they come, and unpacked as soon as all before them are there."""
+    """A snapshot being downloaded. Each part is checked on arrival and unpacked once all parts before it are."""
 
     def __init__(self, replica_path: Path, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -63,7 +63,7 @@ class Download:
         while part == self._unpacked:
             self._unpack(part, data)
             part = self._unpacked
-            if part in self.have:  # it came before its turn
+            if part in self.have:  # it arrived early
                 data = self._file(part).read_bytes()
             else:
                 break
@@ -79,7 +79,7 @@ class Download:
         self._unpacked += 1
 
     def store(self, part: int, data: bytes) -> None:
-        """Keep a part; raises BadSnapshot when it is not the one the manifest names."""
+        """Store a part; raise BadSnapshot when it does not match the manifest."""
         if part in self.have:
             return
         self._take(part, data)
@@ -87,12 +87,12 @@ class Download:
 
     @property
     def progress(self) -> float:
-        """How much has arrived, from 0 to 1."""
+        """The fraction that has arrived, from 0 to 1."""
         total = sum(size for size, _ in self.manifest.parts)
         return sum(self.manifest.parts[n][0] for n in self.have) / total if total else 1.0
 
     def finish(self) -> Path:
-        """Return the assembled file, checked against the manifest; raises BadSnapshot."""
+        """Return the assembled file, checked against the manifest; raise BadSnapshot."""
         self._assembled.close()
         if (
             self._unpacked != len(self.manifest.parts)
@@ -104,22 +104,22 @@ class Download:
         return Path(self._assembled.name)
 
     def close(self) -> None:
-        """Stop unpacking; the parts stay for the next try."""
+        """Stop unpacking; the parts stay for the next attempt."""
         self._assembled.close()
 
     def discard(self) -> None:
-        """Throw everything away."""
+        """Delete all parts."""
         self._assembled.close()
         shutil.rmtree(self._base, ignore_errors=True)
 
 
 def parts_folder(replica_path: Path) -> Path:
-    """Return where a replica keeps the parts of a download."""
+    """Return the folder that holds the parts of a download."""
     return replica_path.with_name(replica_path.name + ".parts")
 
 
 def check_snapshot(con: sqlite3.Connection, manifest: Manifest) -> None:
-    """Raise BadSnapshot unless the file is sound, holds nothing but tables and indexes, and is what the manifest says."""
+    """Raise BadSnapshot unless the file is sound, holds only tables and indexes, and matches the manifest."""
     try:
         header = (con.execute("PRAGMA application_id").fetchone()[0], con.execute("PRAGMA user_version").fetchone()[0])
         if header != (APPLICATION_ID, USER_VERSION):
@@ -143,17 +143,17 @@ def check_snapshot(con: sqlite3.Connection, manifest: Manifest) -> None:
 
 
 def install(store: Store, source: Path, manifest: Manifest) -> Position:
-    """Put a snapshot in the replica's place, with the overlays and the device's state on top; returns where it stands.
+    """Replace the replica with a snapshot, keep the overlays and the device's state, and return the position.
 
-    SQLite's backup writes the whole file as one transaction of the replica: whoever has it open, in this process or
-    another, sees the old state or the new one, and a crash leaves the old one. Its first step takes the write lock; what
-    others wrote until then is copied before the last one.
+    SQLite's backup writes the whole file as one transaction of the replica. Every process that has it open sees the old
+    state or the new one, and a crash leaves the old one. The backup's first step takes the write lock; what others
+    wrote until then is copied before its last step.
     """
     snapshot = sqlite3.connect(source, isolation_level=None, check_same_thread=False)
     try:
         snapshot.execute("PRAGMA trusted_schema = OFF")
         snapshot.execute("PRAGMA journal_mode = MEMORY")
-        snapshot.execute("PRAGMA synchronous = OFF")  # the staging file is made anew after a crash
+        snapshot.execute("PRAGMA synchronous = OFF")  # the staging file is rebuilt after a crash
         check_snapshot(snapshot, manifest)
         snapshot.execute("BEGIN")
         prepare_schema(snapshot)
@@ -192,7 +192,10 @@ def _copy_over(snapshot: sqlite3.Connection, target: sqlite3.Connection, path: P
 
 
 def _remember_lost(old: sqlite3.Connection, snapshot: sqlite3.Connection) -> None:
-    """Keep what records last held that have overlays and are not in the snapshot: they left the channel, the user's work stays readable."""
+    """Store the last values of records that have overlays but are not in the snapshot.
+
+    They left the channel; the user's edits stay readable.
+    """
     before, after = load_catalog(old), load_catalog(snapshot)
     for name in {table for table, _ in all_active(snapshot)}:
         if (table := before.tables.get(name)) is not None:
@@ -202,7 +205,7 @@ def _remember_lost(old: sqlite3.Connection, snapshot: sqlite3.Connection) -> Non
 
 
 def copy_local(path: Path, snapshot: sqlite3.Connection) -> None:
-    """Copy overlays and device state from the replica into a snapshot, and make the patched rows for them."""
+    """Copy overlays and device state from the replica into a snapshot, and build their patched rows."""
     old = sqlite3.connect(path, timeout=30, isolation_level=None)
     try:
         snapshot.execute("BEGIN")

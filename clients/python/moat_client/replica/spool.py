@@ -11,14 +11,14 @@ _IN_MEMORY = 8 * 1024 * 1024
 
 
 class Spool:
-    """A pile of `rows` frames; iterating gives those of system tables first, as often as wanted."""
+    """A store of `rows` frames; every iteration yields those of system tables first."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by close()
         self._index: list[tuple[bool, int, int]] = []
 
     def add(self, rows: Rows) -> None:
-        """Put a frame on the pile."""
+        """Add a frame."""
         head = dumps({"table": rows.table, "columns": rows.columns, "deleted": rows.deleted})
         data = b"\n".join([head, *rows.lines])
         self._index.append((rows.table not in SYSTEM_COLUMNS, self._file.tell(), len(data)))
@@ -32,6 +32,6 @@ class Spool:
             yield Rows(body["table"], tuple(body["columns"]), tuple(body["deleted"]), 0, lines)
 
     def close(self) -> None:
-        """Throw the pile away."""
+        """Delete all frames."""
         self._file.close()
         self._index.clear()

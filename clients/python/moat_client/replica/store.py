@@ -28,7 +28,10 @@ _EMPTY_POSITION = Position()
 
 @dataclass(slots=True)
 class Writing:
-    """One write transaction. `touched` names the tables whose visible rows may have changed; `new_ops` whether there is something to push."""
+    """One write transaction.
+
+    `touched` names the tables whose visible rows may have changed; `new_ops` says whether there are ops to push.
+    """
 
     con: sqlite3.Connection
     touched: set[str] = field(default_factory=set)
@@ -42,7 +45,7 @@ class _Cached:
 
 
 class Store:
-    """Opens (and makes) a replica file. Safe to use from several threads; several processes may open the same file."""
+    """Open or create a replica file. Safe to use from several threads; several processes may open one file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -83,18 +86,17 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Close both connections; waits for a transaction in progress."""
+        """Close both connections, after a transaction in progress."""
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Writing]:
-        """Run one write transaction: all of it or nothing.
+        """Run one write transaction; join the one already open on this thread, if any.
 
-        `durable` transactions survive a power cut as soon as this returns. Others (what the server sent, and would send
-        again) survive a killed process, and never become visible before an earlier one is safe. Inside a transaction
-        that is already open on this thread, joins it.
+        A `durable` transaction survives a power cut once this returns. Others, for data the server would send again,
+        survive a killed process and never become visible before an earlier transaction is safe.
         """
         with self._write_lock:
             if self._writing is not None:
@@ -118,13 +120,13 @@ class Store:
 
     @contextmanager
     def exclusive(self) -> Iterator[sqlite3.Connection]:
-        """Hold the writing connection outside any transaction (to copy a snapshot over the file)."""
+        """Hold the writing connection outside any transaction, to copy a snapshot over the file."""
         with self._write_lock, self._read_lock:
             yield self._writer
         self.on_commit(Writing(self._writer, {"*"}))
 
     def catalog(self) -> Catalog:
-        """Return the tables as the writing connection sees them, also within its transaction."""
+        """Return the tables as the writing connection sees them, even within its transaction."""
         with self._write_lock:
             key = catalog_key(self._writer)
             if self._catalog.catalog is None or self._catalog.key != key:
@@ -132,7 +134,7 @@ class Store:
             return self._catalog.catalog or load_catalog(self._writer)
 
     def data_version(self) -> int:
-        """Return a number that changes when another process commits; -1 when a transaction is in progress here."""
+        """Return a number that changes when another process commits; -1 during a transaction of this one."""
         if not self._write_lock.acquire(blocking=False):
             return -1
         try:
@@ -142,10 +144,10 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[tuple[sqlite3.Connection, Catalog]]:
-        """Query one consistent state: plain table names are the live views, `main."jobs"` the base table."""
+        """Query one consistent state: plain table names are live views, `main."jobs"` is the base table."""
         with self._read_lock:
             con = self._reader
-            if con.in_transaction:  # a read within a read, on the same thread: the same state
+            if con.in_transaction:  # a nested read on the same thread sees the same state
                 yield con, self._live_views(con)
                 return
             con.execute("BEGIN")
@@ -186,7 +188,7 @@ def check_header(con: sqlite3.Connection) -> None:
 
 
 def prepare_schema(con: sqlite3.Connection) -> None:
-    """Make what is missing: everything in a new file, the local tables in a snapshot."""
+    """Create what is missing: everything in a new file, the local tables in a snapshot."""
     have = {name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "sync_state" not in have:
         con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -206,7 +208,7 @@ def prepare_schema(con: sqlite3.Connection) -> None:
 
 
 def read_position(con: sqlite3.Connection) -> Position:
-    """Return where the replica stands."""
+    """Return the replica's position."""
     found = con.execute(
         'SELECT "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch" FROM main."sync_state"'
     ).fetchone()
@@ -214,9 +216,10 @@ def read_position(con: sqlite3.Connection) -> Position:
 
 
 def write_position(con: sqlite3.Connection, position: Position) -> None:
-    """Set where the replica stands."""
+    """Set the replica's position."""
     con.execute(
-        'INSERT OR REPLACE INTO main."sync_state" ("id", "tenant", "channel", "cursor", "state_hash", "schema_version", "server_epoch") '
+        'INSERT OR REPLACE INTO main."sync_state" ("id", "tenant", "channel", "cursor", "state_hash", '
+        '"schema_version", "server_epoch") '
         "VALUES (1, ?, ?, ?, ?, ?, ?)",
         [
             position.tenant,
@@ -241,7 +244,7 @@ def set_state(con: sqlite3.Connection, key: str, value: str | int) -> None:
 
 
 def next_number(con: sqlite3.Connection, key: str) -> int:
-    """Return the next number of a counter that starts at 1 and never repeats, and move it on."""
+    """Return the next number of a counter that starts at 1 and never repeats, and advance it."""
     number = int(get_state(con, key, "1"))
     set_state(con, key, number + 1)
     return number

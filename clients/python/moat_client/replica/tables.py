@@ -20,7 +20,7 @@ _CHUNK = 500
 
 @dataclass(frozen=True)
 class Table:
-    """A synced table. Base columns come first; a column that `object_metadata` does not list is taken as text."""
+    """A synced table. Base columns come first; a column not in `object_metadata` counts as text."""
 
     name: str
     columns: tuple[str, ...]
@@ -30,7 +30,7 @@ class Table:
 
     @cached_property
     def json_columns(self) -> tuple[tuple[int, str], ...]:
-        """Positions and names of the columns that hold canonical JSON."""
+        """The positions and names of the columns that hold canonical JSON."""
         return tuple((n, c) for n, c in enumerate(self.columns) if self.kinds.get(c) == "json")
 
     @cached_property
@@ -43,10 +43,13 @@ class Table:
         """The statement that writes a whole row."""
         rest = ", ".join(f"{quoted(c)} = excluded.{quoted(c)}" for c in self.columns[1:])
         marks = ", ".join("?" * len(self.columns))
-        return f'INSERT INTO main.{quoted(self.name)} ({self.column_list}) VALUES ({marks}) ON CONFLICT ("id") DO UPDATE SET {rest}'
+        return (
+            f"INSERT INTO main.{quoted(self.name)} ({self.column_list}) "
+            f'VALUES ({marks}) ON CONFLICT ("id") DO UPDATE SET {rest}'
+        )
 
     def row(self, record: Mapping[str, Any]) -> list[Any]:
-        """Return what is bound for a record of wire values; missing keys are null."""
+        """Return the SQL values of a record of wire values; missing keys are null."""
         row = list(map(record.get, self.columns))
         for n, _ in self.json_columns:
             if row[n] is not None:
@@ -54,11 +57,11 @@ class Table:
         return row
 
     def value(self, column: str, wire: Any) -> Any:
-        """Return what is bound for one column's wire value."""
+        """Return the SQL value of one column's wire value."""
         return to_sql(self.kinds.get(column, "text"), wire)
 
     def record(self, row: Sequence[Any]) -> Record:
-        """Return the wire values of a row that was selected in the order of `columns`."""
+        """Return the wire values of a row selected in the order of `columns`."""
         return {
             c: from_sql(self.kinds[c], v, decimal_places=self.places.get(c))
             for c, v in zip(self.columns, row, strict=True)
@@ -67,14 +70,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Everything a replica has tables for."""
+    """All tables of a replica."""
 
     tables: Mapping[str, Table]
     system: Mapping[str, Table]
 
     @cached_property
     def objects(self) -> list[ObjectType]:
-        """Published object types that have a table here, by name."""
+        """The published object types that have a table here, sorted by name."""
         found = [t.object_type for t in self.tables.values() if t.object_type]
         return sorted(found, key=lambda o: o.object_name)
 

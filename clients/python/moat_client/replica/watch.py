@@ -13,7 +13,7 @@ _PREFIX = "_patched_"
 
 
 def tables_read(con: sqlite3.Connection, sql: str, params: Any) -> frozenset[str]:
-    """Return the names of the synced tables a query reads; raises sqlite3.Error when it cannot be prepared."""
+    """Return the names of the synced tables a query reads; raise sqlite3.Error when it is invalid."""
     seen: set[str] = set()
 
     def note(action: int, table: str | None, _column: str | None, _database: str | None, _view: str | None) -> int:
@@ -26,15 +26,16 @@ def tables_read(con: sqlite3.Connection, sql: str, params: Any) -> frozenset[str
         con.execute(f"EXPLAIN {sql}", params).fetchall()
     finally:
         con.set_authorizer(None)
-    # Overlays are read by every live view; a change to them always names the record's own table as well.
+    # Every live view reads the overlays; a change to them always names the record's own table too.
     direct = seen - {name for name in SYSTEM_TABLES if name not in ("object_metadata", "layout_definition")}
     return frozenset(direct or seen)
 
 
 class Watch:
-    """One live query. Iterate it with `async for`, or give a callback; `close()` ends it.
+    """One live query. Iterate it with `async for`, or pass a callback; `close()` ends it.
 
-    The first result comes at once, later ones only when they differ. A callback runs in the thread that made the change.
+    The first result is immediate; later ones come only when they differ. A callback runs in the thread that made the
+    change.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Watch:
             self._refresh()
 
     def poke(self, changed: Sequence[str] | set[str]) -> None:
-        """Notify that tables changed; `*` stands for any."""
+        """Rerun the query if it reads a changed table; `*` stands for any."""
         if self._closed or ("*" not in changed and self.tables.isdisjoint(changed)):
             return
         if self._callback is not None:
@@ -69,7 +70,7 @@ class Watch:
             self._callback(rows)
 
     def close(self) -> None:
-        """End it; an iteration in progress stops."""
+        """End the query; an iteration in progress stops."""
         self._closed = True
         self._wake()
         self.on_close(self)

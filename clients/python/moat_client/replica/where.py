@@ -21,7 +21,7 @@ def _column(table: Table, name: str) -> str:
 
 
 def _bound(table: Table, name: str, value: Any) -> tuple[str, Any]:
-    """Return the placeholder and the value; a live view has no affinity, so numbers are bound as numbers."""
+    """Return the placeholder and the value. A live view has no affinity, so numbers are bound as numbers."""
     kind = table.kinds.get(name, "text")
     if value is None:
         return "?", None
@@ -33,7 +33,7 @@ def _bound(table: Table, name: str, value: Any) -> tuple[str, Any]:
 
 
 def where_sql(table: Table, where: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """Return the WHERE clause, or an empty text, and its parameters. Raises InvalidEdit for fields that do not exist."""
+    """Return the WHERE clause, or an empty text, and its parameters; raise InvalidEdit for unknown fields."""
     parts: list[str] = []
     params: list[Any] = []
     for key, value in where.items():
@@ -53,7 +53,7 @@ def where_sql(table: Table, where: Mapping[str, Any]) -> tuple[str, list[Any]]:
 
 
 def order_sql(table: Table, order: str | Sequence[str]) -> str:
-    """Return the ORDER BY clause, or an empty text."""
+    """Return the ORDER BY clause, or an empty text; raise InvalidEdit for unknown fields."""
     names = [order] if isinstance(order, str) else list(order)
     terms = [f"{_column(table, n.removeprefix('-'))}{' DESC' if n.startswith('-') else ''}" for n in names if n]
     return " ORDER BY " + ", ".join(terms) if terms else ""

@@ -40,7 +40,7 @@ _UNREADABLE = (KeyError, TypeError, ValueError, IndexError)
 
 
 class Backend:
-    """Performs the engine's actions on a replica; `perform` returns the event that answers an action, if one does."""
+    """Perform the engine's actions on a replica. `perform` returns the event that answers an action, if any."""
 
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
@@ -53,14 +53,14 @@ class Backend:
         self._devices = frozenset(own - {""})
 
     def close(self) -> None:
-        """Let go of files; parts of a download stay for the next time."""
+        """Close files; parts of a download stay for the next time."""
         if self._spool is not None:
             self._spool.close()
         if self._download is not None:
             self._download.close()
 
     def perform(self, action: Action) -> Event | None:
-        """Do what the engine wants. What does not fit the replica comes back as NotApplied, with nothing changed."""
+        """Perform an action. Data that does not fit the replica returns NotApplied and changes nothing."""
         perform = _PERFORM.get(type(action))
         if perform is None:
             return None
@@ -92,7 +92,7 @@ class Backend:
             writing.touched.add("*")
         return ev.Applied(position)
 
-    def _begin_rows(self, _: ev.BeginRows) -> None:
+    def _start_rows(self, _: ev.StartRows) -> None:
         if self._spool is not None:
             self._spool.close()
         self._spool = Spool()
@@ -109,7 +109,7 @@ class Backend:
             position = replace(position, channel=action.channel or position.channel)
             write_position(writing.con, position)
             writing.touched |= touched
-        self._begin_rows(ev.BeginRows())
+        self._start_rows(ev.StartRows())
         return ev.Applied(position)
 
     def _set_server_identity(self, action: ev.SetServerIdentity) -> Event:
@@ -123,7 +123,7 @@ class Backend:
             write_position(writing.con, position)
         return ev.Applied(position)
 
-    def _begin_download(self, action: ev.BeginDownload) -> Event:
+    def _start_download(self, action: ev.StartDownload) -> Event:
         if self._download is not None:
             self._download.close()
         self._download = Download(self.replica.path, action.manifest)
@@ -242,7 +242,7 @@ class Backend:
                 con.execute(f"DROP TABLE main.{quoted(patched_name(name))}")
             con.execute('DELETE FROM main."object_metadata"')
             con.execute('DELETE FROM main."layout_definition"')
-            # Accepted ops are in the server's log, unless it was restored to before them: then they are sent again.
+            # Accepted ops are in the server's log, unless it was restored to an earlier state: send them again.
             con.execute(
                 'UPDATE main."overlays" SET "state" = \'pending\', "acked_cursor" = NULL WHERE "state" = \'acked\''
             )
@@ -255,7 +255,7 @@ class Backend:
 
 @contextmanager
 def without_collector(size: int) -> Iterator[None]:
-    """Hold Python's cycle collector while a big frame is parsed: it would walk the growing heap again and again, for nothing."""
+    """Pause Python's garbage collector while a large frame is parsed: it would repeatedly scan a growing heap."""
     if size < _MANY or not gc.isenabled():
         yield
         return
@@ -267,7 +267,7 @@ def without_collector(size: int) -> Iterator[None]:
 
 
 def cut(rows: list[tuple[str, int]], span: Span, pieces: int) -> list[tuple[Span, Digest]]:
-    """Cut a range into pieces of about equal size at ids that exist; neighbours share the id between them."""
+    """Cut a range into pieces of about equal size at existing IDs; neighbors share the ID between them."""
     size = max(1, -(-len(rows) // pieces))
     marks = [rows[at][0] for at in range(size, len(rows), size)]
     bounds = [span[0], *marks, span[1]]
@@ -281,11 +281,11 @@ def cut(rows: list[tuple[str, int]], span: Span, pieces: int) -> list[tuple[Span
 _PERFORM: dict[type, Callable[[Backend, Any], Event | None]] = {
     ev.ApplyChanges: Backend._apply_changes,
     ev.ApplySchema: Backend._apply_schema,
-    ev.BeginRows: Backend._begin_rows,
+    ev.StartRows: Backend._start_rows,
     ev.CollectRows: Backend._collect_rows,
     ev.ApplyRows: Backend._apply_rows,
     ev.SetServerIdentity: Backend._set_server_identity,
-    ev.BeginDownload: Backend._begin_download,
+    ev.StartDownload: Backend._start_download,
     ev.StorePart: Backend._store_part,
     ev.Install: Backend._install,
     ev.ReadOps: Backend._read_ops,

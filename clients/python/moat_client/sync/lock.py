@@ -5,21 +5,19 @@ from typing import IO
 
 try:
     import fcntl
-except (
-    ImportError
-):  # pragma: no cover - Windows has no such lock; there the server's rule of one connection per device stands alone
+except ImportError:  # pragma: no cover - not on Windows, where only the server's one connection per device helps
     fcntl = None  # type: ignore[assignment]
 
 
 class SyncLock:
-    """Held while a process keeps a replica in step."""
+    """Held while a process syncs a replica."""
 
     def __init__(self, replica_path: Path) -> None:
         self._path = replica_path.with_name(replica_path.name + ".sync-lock")
         self._file: IO[bytes] | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False when another process (or another Sync here) has it."""
+        """Take the lock; return False when another process, or another Sync in this one, holds it."""
         if fcntl is None:
             return True
         file = self._path.open("ab")
@@ -32,13 +30,13 @@ class SyncLock:
         return True
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def is_held_elsewhere(self) -> bool:
-        """Return whether someone else holds it now."""
+        """Return whether another process or Sync holds the lock."""
         if self._file is not None or not self._path.exists():
             return False
         if self.acquire():

@@ -29,7 +29,7 @@ VERIFY_SECONDS = 30.0
 
 @dataclass(slots=True)
 class Hooks:
-    """What an application wants to hear, on the event loop: states, applied changes, plain notices, settled conflicts."""
+    """Callbacks on the event loop: for states, applied changes, notices, and conflicts resolved elsewhere."""
 
     on_status: Callable[[Status], None] = lambda status: None
     on_change: Callable[[ChangeLine], None] | None = None
@@ -38,13 +38,13 @@ class Hooks:
 
 
 class Stopped(MoatError):
-    """The engine stopped and will not go on by itself; `code` says why."""
+    """The engine stopped until a person acts; `code` says why."""
 
     code = "stopped"
 
 
 class Sync:
-    """Keeps one replica in step with its server. One Sync at a time per replica file, whatever the process."""
+    """Sync one replica with its server. Only one Sync at a time may use a replica file, across all processes."""
 
     def __init__(
         self, replica: Replica, url: str = "", *, token: str = "", device: str = "", hooks: Hooks | None = None
@@ -73,14 +73,14 @@ class Sync:
         return self._engine.status
 
     async def run(self) -> None:
-        """Stay in step until cancelled or `stop()`; raises Stopped when a person has to do something first."""
+        """Keep syncing until cancelled or stopped with `stop()`; raise Stopped when a person must act."""
         await self._run(lambda: False)
 
     async def once(self, *, within: float | None = None, reset: bool = False) -> ReplicaStatus:
-        """Catch up, push everything that is pending, and return what is left.
+        """Catch up, push everything that is pending, and return the status.
 
-        Raises Unreachable when the server cannot be reached (with `within`: within so many seconds), and Stopped.
-        While another process keeps this replica in step, waits for that one to have pushed everything.
+        Raise Stopped, and Unreachable when the server cannot be reached (with `within`: for that many seconds). If
+        another process syncs this replica, wait until it has pushed everything.
         """
         if self._lock.is_held_elsewhere() and not reset:
             return await self._wait_for_other(within)
@@ -92,9 +92,9 @@ class Sync:
         return self.replica.status()
 
     async def verify(self, *, within: float | None = None) -> ev.Verified:
-        """Catch up and compare every table with the server; what differs is repaired before this returns."""
+        """Catch up and compare every table with the server; repair differences before returning."""
         if self._lock.is_held_elsewhere():
-            return await self._ask_other_to_verify(within)
+            return await self._request_verify(within)
         self._verified = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait((None, ev.VerifyWanted()))
         verified = self._verified
@@ -106,7 +106,7 @@ class Sync:
         return await verified
 
     def stop(self) -> None:
-        """Say goodbye and let `run()` return."""
+        """Disconnect and let `run()` return."""
         self._inbox.put_nowait((None, ev.Stop()))
 
     def reset(self) -> None:
@@ -157,7 +157,7 @@ class Sync:
     async def _next(self) -> None:
         socket, event = await self._inbox.get()
         if socket is not None and socket is not self._socket:
-            return  # of a connection that was given up
+            return  # from a closed connection
         await self._process(event)
         if socket is not None and isinstance(event, ev.Received | ev.ReceivedBinary):
             socket.handled()
@@ -225,7 +225,7 @@ class Sync:
         )
 
     async def _poll(self) -> None:
-        """Notice what other processes write to the file."""
+        """Detect what other processes write to the file."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             if self.replica.poll():
@@ -243,7 +243,7 @@ class Sync:
             set_state(writing.con, key, value)
 
     def _answer_verify(self, found: ev.Verified) -> None:
-        """Leave the outcome in the file, for a process that asked for it there."""
+        """Store the result in the file, for a process that requested it there."""
         answer = {
             "for": self._read_state("verify_taken"),
             "cursor": found.cursor,
@@ -252,8 +252,8 @@ class Sync:
         }
         self._write_state("verify_answer", dumps(answer).decode())
 
-    async def _ask_other_to_verify(self, within: float | None) -> ev.Verified:
-        """Let the process that keeps this replica in step do it; ask through the file."""
+    async def _request_verify(self, within: float | None) -> ev.Verified:
+        """Let the process that syncs this replica verify it; request that through the file."""
         wanted = now_text()
         self._write_state("verify_wanted", wanted)
         deadline = asyncio.get_running_loop().time() + (within or VERIFY_SECONDS)
@@ -262,19 +262,19 @@ class Sync:
             answer = loads(self._read_state("verify_answer") or "{}")
             if answer.get("for") == wanted:
                 return ev.Verified(answer["cursor"], answer["records"], tuple(answer["differing"]))
-        told = other_sync(self.replica)
-        raise Unreachable(str(told.get("message") or "The process that syncs this replica didn't respond."))
+        state = other_sync(self.replica)
+        raise Unreachable(str(state.get("message") or "The process that syncs this replica didn't respond."))
 
     def _note_state(self, status: Status | None) -> None:
-        """Leave the state in the file for other processes; not each percent, and not durably."""
+        """Store the state in the file for other processes, without each percent and without waiting for the disk."""
         state = status.state if status else State.STOPPED
         if state is self._reported_state:
             return
         self._reported_state = state
-        told: dict[str, Any] = {"state": state.value, "at": now_text()}
+        report: dict[str, Any] = {"state": state.value, "at": now_text()}
         if status is not None:
-            told |= {"code": status.code, "message": status.message}
-        self._write_state("sync", dumps(told).decode())
+            report |= {"code": status.code, "message": status.message}
+        self._write_state("sync", dumps(report).decode())
 
     async def _wait_for_other(self, within: float | None) -> ReplicaStatus:
         deadline = None if within is None else asyncio.get_running_loop().time() + within
@@ -294,9 +294,9 @@ class Sync:
 
 
 def other_sync(replica: Replica) -> dict[str, Any]:
-    """Return what the process that syncs this replica last said about itself; empty when there is none."""
+    """Return the last reported state of the process that syncs this replica; empty when there is none."""
     if not SyncLock(replica.path).is_held_elsewhere():
         return {}
     with replica.store.read() as (con, _):
-        told = get_state(con, "sync")
-    return dict(loads(told)) if told else {}
+        report = get_state(con, "sync")
+    return dict(loads(report)) if report else {}

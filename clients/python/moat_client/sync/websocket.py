@@ -15,28 +15,28 @@ _READ_AHEAD = 16
 
 
 class Socket:
-    """One connection. `emit` is called on the event loop, until `close()`; the reader waits while the engine is behind."""
+    """One connection. It calls `emit` on the event loop until `close()`; reading waits while the engine is behind."""
 
     def __init__(self, url: str, emit: Callable[[Event], None]) -> None:
         self._url = url
         self._emit = emit
         self._room = asyncio.Semaphore(_READ_AHEAD)
-        self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._send_queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="moat-socket")
 
     def send(self, data: bytes) -> None:
-        """Queue a text frame; what is queued is bounded by the pushes and requests in flight."""
-        self._outbox.put_nowait(data)
+        """Queue a text frame. The limits on pushes and requests in flight bound the queue."""
+        self._send_queue.put_nowait(data)
 
     def handled(self) -> None:
-        """The engine has dealt with one message: there is room for another."""
+        """Note that the engine has handled one message, so that another may be read."""
         self._room.release()
 
     async def close(self) -> None:
-        """Send what is queued and close; nothing is emitted any more."""
+        """Send what is queued and close; emit nothing more."""
         self._closing = True
-        self._outbox.put_nowait(None)
+        self._send_queue.put_nowait(None)
         done, _ = await asyncio.wait([self._task], timeout=2)
         if not done:
             self._task.cancel()
@@ -87,8 +87,8 @@ class Socket:
 
     async def _write(self, socket: ClientConnection) -> None:
         try:
-            while (data := await self._outbox.get()) is not None:
+            while (data := await self._send_queue.get()) is not None:
                 await socket.send(data, text=True)
             await socket.close()
-        except ConnectionClosed:  # the reader says so
+        except ConnectionClosed:  # the reader reports it
             return

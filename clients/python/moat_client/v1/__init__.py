@@ -1,4 +1,4 @@
-"""A client of SyncProtocol v1: an embedded entity store, and an engine that keeps it in step over HTTPS.
+"""A client of SyncProtocol v1: an embedded entity store, and an engine that syncs it over HTTPS.
 
 from moat_client.v1 import Config, EntityStore, SyncEngine
 

@@ -17,12 +17,12 @@ from moat_client.v1.store import Entity, EntityStore, QueuedOp
 
 
 class _Undecided(Exception):
-    """Something is to be decided first; nothing was written."""
+    """A conflict needs a decision first; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedConflict:
-    """A local edit that met somebody else's, and whether it was kept."""
+    """A conflict, and whether the local edit was kept."""
 
     conflict: EditConflict
     kept: bool
@@ -32,15 +32,18 @@ class ResolvedConflict:
 class _Round:
     decisions: dict[EditConflict, Decision]
     open: list[EditConflict] = field(default_factory=list)
-    met: list[ResolvedConflict] = field(default_factory=list)
+    resolved: list[ResolvedConflict] = field(default_factory=list)
 
     def is_blocked(self, collection: str, entity_id: str) -> bool:
-        """Whether something of this entity is still to be decided, so that what follows cannot be applied yet."""
+        """Return whether a conflict of this entity is undecided, so that later changes cannot be applied yet."""
         return any((conflict.collection, conflict.id) == (collection, entity_id) for conflict in self.open)
 
 
 class Applier:
-    """Applies to one store what the server tells its device. `is_pulled` says of a collection whether its changes come back by pulls."""
+    """Apply the server's messages to one store.
+
+    `is_pulled` returns whether changes of a collection come back by pulls.
+    """
 
     def __init__(
         self, store: EntityStore, device_id: str, resolver: Resolver, is_pulled: Callable[[str], bool]
@@ -48,7 +51,7 @@ class Applier:
         self._store, self._device, self._resolver, self._is_pulled = store, device_id, resolver, is_pulled
 
     def page(self, page: Page, cursor: int) -> list[ResolvedConflict]:
-        """Apply a page that was asked for at a cursor, together with the next one; nothing, when another process was here first."""
+        """Apply a page pulled at `cursor`, with its next cursor; do nothing if another process has already."""
 
         def work(round_: _Round) -> None:
             if int(self._store.get_meta("cursor", "0")) != cursor:
@@ -65,7 +68,7 @@ class Applier:
         return self._decided(work)
 
     def answer(self, sent: Sequence[tuple[QueuedOp, int]], pushed: Pushed) -> list[ResolvedConflict]:
-        """Take note of what became of ops that were sent, each with the version it proposed."""
+        """Apply the results of a push; each op comes with the version it proposed."""
 
         def work(round_: _Round) -> None:
             for op, version in sent:
@@ -75,7 +78,10 @@ class Applier:
         return self._decided(work)
 
     def start_over(self) -> None:
-        """The log no longer reaches back to the cursor: take everything anew, and let go of what then is not there any more."""
+        """Resync from cursor 0, then delete records the server did not send.
+
+        For a cursor that the server's log no longer reaches.
+        """
         with self._store.transaction():
             self._store.con.execute('DELETE FROM "seen"')
             self._store.set_meta("resync", "1")
@@ -93,14 +99,14 @@ class Applier:
             except _Undecided:
                 decisions.update((conflict, ask(self._resolver, conflict)) for conflict in round_.open)
                 continue
-            return round_.met
+            return round_.resolved
 
     def _operation(self, round_: _Round, op: Operation) -> None:
         if round_.is_blocked(op.collection, op.id):
             return
         own = op.device == self._device
         pending = self._store.pending_of(op.collection, op.id)
-        if own and op.source in pending:  # accepted, and the answer was lost
+        if own and op.source in pending:  # accepted, but the response was lost
             self._store.compact([number for number in pending if number <= op.source])
             pending = [number for number in pending if number > op.source]
         before = self._store.entity(op.collection, op.id)
@@ -112,14 +118,14 @@ class Applier:
             self._accept_theirs(before, pending, op.version, op.cbor)
         elif (
             mine := self._store.pending_with(op.collection, op.id, op.cbor)
-        ) is not None:  # the same, but it does not say whose
+        ) is not None:  # equal bytes, but the server does not say whose
             self._store.compact([number for number in pending if number <= mine])
             self._store.write(replace(before, base_version=op.version, base_cbor=op.cbor))
         else:
             self._resolve(round_, before, pending, op.version, op.cbor)
 
     def _overwrite(self, before: Entity | None, op: Operation) -> None:
-        """Write what the server has; an edit that never was in the feed (it was off) is not lost without a word."""
+        """Write the server's version; list an edit that was never in the outbox, which was disabled, as a conflict."""
         if (
             before is not None
             and before.is_edited
@@ -132,8 +138,8 @@ class Applier:
     def _confirm(self, round_: _Round, op: QueuedOp, version: int, lost: tuple[int, bytes | None] | None) -> None:
         pending, entity = self._store.pending_of(op.collection, op.id), self._store.entity(op.collection, op.id)
         if op.op_id not in pending or entity is None or round_.is_blocked(op.collection, op.id):
-            return  # another process was here first
-        # What it met may be an earlier edit of this store's own: it was taken, and the answer lost.
+            return  # another process has already done it
+        # The server's version may be an earlier edit of this store: accepted, but the response was lost.
         is_own = lost is not None and self._store.pending_with(op.collection, op.id, lost[1]) is not None
         self._store.compact([number for number in pending if number <= op.op_id])
         if lost is not None:
@@ -143,7 +149,7 @@ class Applier:
             else:
                 self._resolve(round_, entity, later, *lost)
             return
-        # Whether the server made a version of it (it makes none of equal bytes) is learnt when the op comes back by a pull.
+        # Only the pulled op tells whether the server created a version; it creates none for equal bytes.
         known = entity.base_version if self._is_pulled(op.collection) else version
         self._store.write(replace(entity, base_version=known or 0, base_cbor=op.cbor))
 
@@ -151,22 +157,22 @@ class Applier:
         self, round_: _Round, entity: Entity, pending: Sequence[int], version: int, theirs: bytes | None
     ) -> None:
         conflict = _conflict(entity, version, theirs)
-        outcome = round_.decisions.get(conflict)
-        if outcome is None:
+        decision = round_.decisions.get(conflict)
+        if decision is None:
             round_.open.append(conflict)
             return
-        kept = isinstance(outcome, Keep)
+        kept = isinstance(decision, Keep)
         self._remember(conflict, "mine" if kept else "theirs")
-        round_.met.append(ResolvedConflict(conflict, kept))
-        if not isinstance(outcome, Keep):
+        round_.resolved.append(ResolvedConflict(conflict, kept))
+        if not isinstance(decision, Keep):
             self._accept_theirs(entity, pending, version, theirs)
             return
-        self._keep(entity, pending, version, theirs, outcome.cbor)
+        self._keep(entity, pending, version, theirs, decision.cbor)
 
     def _keep(
         self, entity: Entity, pending: Sequence[int], version: int, theirs: bytes | None, cbor: bytes | None
     ) -> None:
-        """Propose this again, above what the server has."""
+        """Propose the local document again, above the server's version."""
         self._store.compact(pending)
         following = max(version, entity.version) + 1
         self._store.append_op(entity.collection, entity.id, following, cbor)
@@ -178,7 +184,8 @@ class Applier:
 
     def _remember(self, conflict: EditConflict, outcome: str) -> None:
         self._store.con.execute(
-            'INSERT INTO "conflicts" ("collection", "id", "mine", "theirs", "theirs_version", "outcome", "at_ms") VALUES (?, ?, ?, ?, ?, ?, ?)',
+            'INSERT INTO "conflicts" ("collection", "id", "mine", "theirs", "theirs_version", "outcome", "at_ms") '
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
                 conflict.collection,
                 conflict.id,
@@ -208,7 +215,7 @@ def _conflict(entity: Entity, version: int, theirs: bytes | None) -> EditConflic
 
 
 def ask(resolver: Resolver, conflict: EditConflict) -> Decision:
-    """Return what a resolver makes of a conflict, whether it answers at once or is to be awaited."""
+    """Return a resolver's decision about a conflict, awaiting it if needed."""
     found = resolver(conflict)
     if isinstance(found, Keep | Yield):
         return found
@@ -220,7 +227,7 @@ def ask(resolver: Resolver, conflict: EditConflict) -> Decision:
 
 
 def _run(work: Coroutine[Any, Any, Decision]) -> Decision:
-    """Wait for a coroutine from plain code, whether or not this thread has an event loop."""
+    """Run a coroutine to its end, whether or not this thread has an event loop."""
     box: list[Decision | BaseException] = []
 
     def go() -> None:

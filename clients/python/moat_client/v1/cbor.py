@@ -1,10 +1,11 @@
 """CBOR (RFC 8949): decode any valid item within bounds; encode deterministically.
 
-Deterministic means definite lengths, shortest forms, and map keys sorted length-first. Length-first is the order of RFC 7049
-§3.9; for keys of up to 23 bytes it equals that of RFC 8949 §4.2.1. What Python has no type for keeps its place: `Tag`,
-`Simple`, and `Pairs` for a map whose keys are not all text.
+Deterministic means definite lengths, shortest forms, and map keys sorted length-first. Length-first is the order of RFC
+7049 §3.9; for keys of up to 23 bytes it equals that of RFC 8949 §4.2.1. What Python has no type for keeps its place:
+`Tag`, `Simple`, and `Pairs` for a map whose keys are not all text.
 
-The server has its own copy of this module, because the client imports nothing of the server. A test keeps the two equal.
+The server has its own copy of this module, because the client imports nothing of the server. A test keeps the two
+equal.
 
 Pure: no I/O, clock, or randomness.
 """
@@ -21,18 +22,18 @@ _BREAK: Final = object()
 _HALF_NAN: Final = b"\xf9\x7e\x00"
 _SHORT: Final = [[bytes((major << 5 | argument,)) for argument in range(24)] for major in range(8)]
 _KEY_LENGTH: Final = 64
-"""The longest key whose encoding is remembered; a map's keys are the same few again and again."""
+"""The longest key, in characters, whose encoding is cached; maps repeat the same few keys."""
 _ORDERED: Final = 64
-"""The most keys a map may have whose order is remembered."""
+"""The most keys of a map whose key order is cached."""
 
 
 class CborError(ValueError):
-    """Bytes that are not valid CBOR, or exceed a bound; or a value that CBOR cannot hold."""
+    """Bytes are not valid CBOR or exceed a bound, or a value cannot be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a decode: bytes altogether, levels of nesting, items of one array or map. `floats` says whether they are allowed."""
+    """Bounds for decoding: total bytes, levels of nesting, items of one array or map, and whether floats may occur."""
 
     size: int = 16_777_216
     depth: int = 64
@@ -50,20 +51,20 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Simple:
-    """A simple value other than false, true and null; 23 is undefined."""
+    """A simple value other than false, true, and null; 23 is undefined."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A map with keys that are not text, in the order they came."""
+    """A map whose keys are not all text, in the order of the input."""
 
     items: tuple[tuple[Any, Any], ...]
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Any:
-    """Return the one value that `data` holds. Raises `CborError`, also for anything after it."""
+    """Return the only value in `data`. Raises `CborError`, also for bytes after the value."""
     limits = limits or Limits()
     if len(data) > limits.size:
         raise CborError(f"Exceeds {limits.size} bytes.")
@@ -77,7 +78,7 @@ def decode(data: bytes, limits: Limits | None = None) -> Any:
 
 
 def canonical(data: bytes, limits: Limits | None = None) -> bytes:
-    """Return the deterministic form of a message. Raises `CborError`; floats are refused, as the protocol's messages have none."""
+    """Return the deterministic form of a message. Raises `CborError`, also for floats, which no message has."""
     chosen = limits or Limits()
     return encode(decode(data, Limits(chosen.size, chosen.depth, chosen.items, floats=False)))
 
@@ -96,7 +97,7 @@ class _Reader:
         return self.data[start:end]
 
     def head(self) -> tuple[int, int, int | None]:
-        """Return major type, additional information, and the argument; None for an indefinite length."""
+        """Return the major type, the additional information, and the argument (None for an indefinite length)."""
         if self.at >= self.end:
             raise CborError("Unexpected end of data.")
         first = self.data[self.at]
@@ -164,7 +165,7 @@ class _Reader:
                 raise CborError("Chunk of the wrong type in an indefinite-length string.")
             chunk = self.take(size)
             if major == 3:
-                _text(chunk)  # every chunk has to be valid by itself
+                _text(chunk)  # each chunk must be valid UTF-8
             chunks.append(chunk)
         whole = b"".join(chunks)
         return _text(whole) if major == 3 else whole
@@ -177,7 +178,7 @@ class _Reader:
         out: list[Any] = []
         if count is not None:
             self.check_count(count)
-            if count > self.end - self.at:  # every item takes a byte at least
+            if count > self.end - self.at:  # every item takes at least one byte
                 raise CborError("Unexpected end of data.")
             return [self.value(depth) for _ in range(count)]
         while (found := self.item(depth)) is not _BREAK:
@@ -214,7 +215,7 @@ def _text(raw: bytes) -> str:
 
 
 def encode(value: Any) -> bytes:
-    """Return the deterministic encoding of a value. Raises `CborError` for what CBOR cannot hold, and for too deep a nesting."""
+    """Return the deterministic encoding of a value. Raises `CborError` for unsupported types and too deep nesting."""
     out: list[bytes] = []
     try:
         _put(value, out)
@@ -298,7 +299,7 @@ def _put_dict(value: dict[Any, Any], out: list[bytes]) -> None:
 
 @lru_cache(maxsize=1024)
 def _order(keys: tuple[Any, ...]) -> tuple[tuple[bytes, str], ...] | None:
-    """Return short text keys encoded and in their order, which messages of one kind share; None for other keys."""
+    """Return (encoded key, key) of short text keys, sorted; messages of one kind share it. None for other keys."""
     if any(type(key) is not str or len(key) > _KEY_LENGTH for key in keys):
         return None
     return tuple(sorted(((_key(key), key) for key in keys), key=_length_first))
@@ -325,7 +326,7 @@ def _length_first(pair: tuple[bytes, Any]) -> tuple[int, bytes]:
 
 
 def _float(value: float) -> bytes:
-    """Return the shortest float that is the same number; every NaN is the same NaN."""
+    """Return the shortest encoding of the same number; all NaNs get one encoding."""
     if math.isnan(value):
         return _HALF_NAN
     for head, form in ((b"\xf9", ">e"), (b"\xfa", ">f")):

@@ -1,7 +1,7 @@
 """Keep a store in sync with a server: pull, apply with the cursor in one transaction, push, compact.
 
-A failure never touches local data: a page is applied with its cursor or not at all, and an op leaves the outbox only when
-the server has decided it. After a crash, the next run sends unconfirmed ops again, and the server recognizes them.
+A failure never touches local data: a page is applied with its cursor or not at all, and an op leaves the outbox only
+when the server has decided it. After a crash, the next run sends unconfirmed ops again, and the server recognizes them.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ _BAD_OP = re.compile(r"ops\[(\d+)\]")
 
 
 class Calls(Protocol):
-    """What the engine needs of a transport."""
+    """The transport that the engine needs."""
 
     def call(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message and return its answer."""
+        """Send a message and return the response."""
 
     def events(self, last_id: str | None, device: str) -> Iterable[tuple[str, dict[str, Any], str | None]]:
         """Yield events as (type, data, id)."""
@@ -40,9 +40,9 @@ class Calls(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Where and as whom to sync; nothing is discovered. `token` is called before every request.
+    """The server, database, and device to sync with; nothing is discovered.
 
-    `collections` limits what is pulled; empty for all.
+    `token` is called before every request. `collections` limits what is pulled; empty means all.
     """
 
     url: str
@@ -56,7 +56,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a store stands. `state` is idle, syncing, waiting or failed; `error` the last failure in words."""
+    """The status of a store. `state` is idle, syncing, waiting, or failed; `error` is the last failure's message."""
 
     state: str
     cursor: int
@@ -69,7 +69,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What one round did. `pulled` counts changes that others made."""
+    """The counts of one round. `pulled` counts changes that others made."""
 
     pulled: int = 0
     pushed: int = 0
@@ -78,7 +78,7 @@ class Synced:
 
 
 class SyncEngine:
-    """Syncs one store. Turns the store's change feed on; edits made before that stay local until they are made again."""
+    """Sync one store. Enables the store's outbox; edits made before that stay local until made again."""
 
     def __init__(
         self, store: EntityStore, config: Config, *, resolver: Resolver = server_wins, calls: Calls | None = None
@@ -100,14 +100,14 @@ class SyncEngine:
                     )
             store.enable_outbox()
 
-    # Looking on
+    # Status
 
     def listen(self, callback: Callable[[str, dict[str, Any]], None]) -> None:
-        """Call back with (event, details): state, pulled, pushed, conflict, refused, resync."""
+        """Call `callback` with (event, details). Events: state, pulled, pushed, conflict, refused, resync."""
         self._listeners.append(callback)
 
     def status(self) -> Status:
-        """Return where the store stands."""
+        """Return the status of the store."""
         count = self.store.counts()
         cursor = int(self.store.get_meta("cursor", "0"))
         return Status(self._state, cursor, count.pending, count.refused, count.conflicts, self._error, self._synced_at)
@@ -123,14 +123,17 @@ class SyncEngine:
     # One round
 
     def sync(self) -> Synced:
-        """Pull, push and compact, once. Raises `Unreachable` when it may work later, `Refusal` when a person has to look."""
+        """Pull, push, and compact once.
+
+        Raise `Unreachable` when a later attempt may succeed, and `Refusal` when a person must act.
+        """
         self._enter("syncing")
         self._pulled = self._pushed = self._conflicts = self._refused = 0
         try:
             self._handshake()
             self._pull()
             while self._push():
-                self._pull()  # tells under which versions the server took it, before anything more is sent
+                self._pull()  # learn the versions under which the server accepted the ops before sending more
         except Exception as problem:
             self._enter("failed", str(problem))
             raise
@@ -148,15 +151,15 @@ class SyncEngine:
         answer = self._calls.call("handshake", {**self._me(), "clientInfo": info})
         with self.store.transaction():
             is_ours = bool(self.store.get_meta("device_id"))
-            # Numbers that the server took from another file of this device, or from this one before an older copy of it was put
-            # back, are not used again: an edit under one of them would be taken for a repetition.
-            taken = messages.last_op_id(answer)
-            if not is_ours or taken > int(self.store.get_meta("sent") or self.store.newest_op()):
-                self.store.number_after(taken)
-                self.store.set_meta("sent", taken)
+            # The server may have accepted numbers from another file of this device, or from this file before an older
+            # copy of it was restored. Do not use them again: an edit under one of them would count as a repetition.
+            accepted = messages.last_op_id(answer)
+            if not is_ours or accepted > int(self.store.get_meta("sent") or self.store.newest_op()):
+                self.store.number_after(accepted)
+                self.store.set_meta("sent", accepted)
             if is_ours:
                 return
-            # From here on the file is this device's.
+            # From here on, the file belongs to this device.
             self.store.set_meta("db_id", self.config.db_id)
             self.store.set_meta("device_id", self.config.device_id)
 
@@ -199,10 +202,10 @@ class SyncEngine:
     # Pushing
 
     def _push(self) -> bool:
-        """Send one batch of the feed; False when nothing is left to be sent.
+        """Send one batch of the outbox; return False when it is empty.
 
-        Of an entity's ops in a batch only the newest is sent, one above the version the server had: so a change by others
-        in between is always noticed, however often the entity was edited here.
+        Of an entity's ops in a batch, only the newest is sent, one above the server's last known version. So a change
+        by others in between is always detected, however often the entity was edited here.
         """
         while batch := self.store.queued(limit=BATCH, most_bytes=BATCH_BYTES):
             newest = {(op.collection, op.id): op for op in batch}
@@ -242,7 +245,7 @@ class SyncEngine:
         return out if op.cbor is None else {**out, "entityCbor": op.cbor}
 
     def _set_aside(self, ops: Sequence[QueuedOp], refusal: Refusal) -> None:
-        """Take the op out of the way that keeps a push from being taken; its edit stays in the store and is shown."""
+        """Set aside the op that makes the server reject the push; its edit stays in the store and is listed."""
         found = _BAD_OP.match(refusal.field or "")
         if found is None or int(found[1]) >= len(ops):
             raise refusal
@@ -251,12 +254,12 @@ class SyncEngine:
         self._refused += 1
         self._notify("refused", op_id=bad.op_id, collection=bad.collection, id=bad.id, message=str(refusal))
 
-    # For good
+    # Keep syncing
 
     def run(self, stop: threading.Event, *, every: float = 60.0) -> None:
-        """Stay in step until `stop` is set: sync, then wait for an event of the server, a local edit, or `every` seconds.
+        """Keep syncing until `stop` is set: sync, then wait for a server event, a local edit, or `every` seconds.
 
-        Edits by other processes on the same file are noticed too. Ends with a `Refusal` when a person has to look.
+        Edits by other processes on the same file count too. Raise `Refusal` when a person must act.
         """
         listener = threading.Thread(target=self._listen, args=(stop,), daemon=True)
         listener.start()
@@ -280,7 +283,7 @@ class SyncEngine:
             (self._wake if quick else stop).wait(min(left, _TICK_SECONDS))
 
     def _listen(self, stop: threading.Event) -> None:
-        """Use the server's event stream as a wake-up; what it says is pulled."""
+        """Use the server's event stream as a wake-up; the changes themselves are pulled."""
         backoff = Backoff(random.random)
         last_id: str | None = None
         while not stop.is_set():
@@ -288,7 +291,7 @@ class SyncEngine:
             with contextlib.suppress(Refusal):
                 try:
                     for kind, _, event_id in self._calls.events(last_id, self.config.device_id):
-                        # After an error the id may be of what is no longer shown; what was missed meanwhile is pulled.
+                        # After an error, the ID may belong to something no longer visible. Missed changes are pulled.
                         last_id = None if kind == "error" else event_id or last_id
                         backoff.reset()
                         if kind in ("connected", "operations", "error"):

@@ -24,13 +24,13 @@ STREAM_TIMEOUT_SECONDS = 60.0
 _PACK_FROM = 2048
 INVALID_CURSOR = 11
 _ANSWER = Limits(size=268_435_456)
-"""Above what a server puts into a page or an answer, which ends only with the document that reaches its bound."""
-# An answer may break off in the middle (no OSError), or be something else than it says.
+"""Above the size of any page or response: a server ends one only after the document that reaches its limit."""
+# A response may end early (which is no OSError), or may not be what its headers say.
 _BROKEN = (OSError, ValueError, EOFError, http.client.HTTPException, zlib.error)
 
 
 class Refusal(MoatError):
-    """The server answered with an ErrorResponse that trying again will not change."""
+    """The server rejected a request with an ErrorResponse; retrying will not help."""
 
     def __init__(self, status: int, code: int, message: str, field: str | None = None) -> None:
         super().__init__(message, code=f"v1_{code}")
@@ -38,7 +38,7 @@ class Refusal(MoatError):
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A token goes to the server that was named and to no other."""
+    """Refuse redirects: a token is sent only to the configured server."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -48,7 +48,7 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 class Http:
-    """The calls of one server, on behalf of one device. `token` is asked for each time."""
+    """Requests to one server on behalf of one device. `token` is called for each request."""
 
     def __init__(self, url: str, token: Callable[[], str]) -> None:
         self.url = base_url(url)
@@ -58,7 +58,7 @@ class Http:
         self._token = token
 
     def call(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message and return the answer. Raises `Refusal`, and `Unreachable` when it may work later."""
+        """Send a message and return the response; raise `Refusal`, or `Unreachable` if a later attempt may succeed."""
         data = encode(message)
         headers = {
             "Content-Type": "application/cbor",
@@ -81,7 +81,7 @@ class Http:
         return answer
 
     def events(self, last_id: str | None, device: str) -> Iterator[tuple[str, dict[str, Any], str | None]]:
-        """Yield (type, data, id) of the event stream until it ends. Raises `Unreachable` and `Refusal`."""
+        """Yield (type, data, ID) of the event stream until it ends; raise `Unreachable` and `Refusal`."""
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **self._authorization()}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id

@@ -12,7 +12,7 @@ from moat_client.errors import MalformedMessage
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A change of the log. `cbor` is None for a delete; `source` is the writer's own number, where the server tells it."""
+    """A change of the log. `cbor` is None for a delete; `source` is the writer's op number, if the server sends it."""
 
     collection: str
     id: str
@@ -24,7 +24,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Changes after a cursor, and where the next page begins."""
+    """Changes after a cursor, and the cursor of the next page."""
 
     ops: tuple[Operation, ...]
     next_cursor: int
@@ -33,19 +33,19 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What became of a push: the highest op that is settled, and by op the server's state (version, bytes) that won."""
+    """The result of a push: the highest decided op, and by op the server's state (version, bytes) that won."""
 
     acknowledged: int
     lost: Mapping[int, tuple[int, bytes | None]]
 
 
 def last_op_id(answer: Mapping[str, Any]) -> int:
-    """Return the highest op of this device the server ever took, from the answer to a handshake; 0 where it does not say."""
+    """Return the highest op of this device the server ever accepted, from a handshake response; 0 if unknown."""
     return _whole(answer, "lastOpId") if "lastOpId" in answer else 0
 
 
 def page(answer: Mapping[str, Any], cursor: int) -> Page:
-    """Read the answer to a pull from a cursor. Raises `MalformedMessage`, also when it would never come to an end."""
+    """Read the response to a pull at `cursor`; raise `MalformedMessage`, also for pages that would never end."""
     found = Page(
         tuple(_operation(op) for op in _maps(answer, "ops")), _whole(answer, "nextCursor"), bool(answer.get("hasMore"))
     )
@@ -55,11 +55,12 @@ def page(answer: Mapping[str, Any], cursor: int) -> Page:
 
 
 def pushed(answer: Mapping[str, Any]) -> Pushed:
-    """Read the answer to a push. Raises `MalformedMessage`."""
+    """Read the response to a push; raise `MalformedMessage`."""
     lost = {}
     for conflict in _maps(answer, "conflicts"):
         state = _map(conflict, "serverState")
-        # The protocol has no null here. Servers that do not say `deleted` mean it by empty bytes, which a record may have as well.
+        # The protocol has no null here. Servers that omit `deleted` mark a deletion by empty bytes, which a record
+        # may have too.
         cbor = _bytes(state)
         is_deleted = bool(state.get("deleted", not cbor))
         lost[_whole(_map(conflict, "clientOp"), "opId")] = (

@@ -15,7 +15,10 @@ from moat_client.v1.cbor import CborError, decode, encode
 
 @dataclass(frozen=True, slots=True)
 class EditConflict:
-    """An entity changed here and elsewhere. Bytes are None where it was deleted; `base` is what both started from, None if unknown."""
+    """An entity that was changed here and elsewhere.
+
+    Bytes are None for a deletion. `base` is what both sides started from; None if unknown.
+    """
 
     collection: str
     id: str
@@ -27,14 +30,14 @@ class EditConflict:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Write these bytes over the server's state (None deletes)."""
+    """Overwrite the server's version with these bytes (None deletes)."""
 
     cbor: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """The server's state stands; what was written here is kept in the list of conflicts."""
+    """Accept the server's version; the local edit stays in the list of conflicts."""
 
 
 Decision = Keep | Yield
@@ -42,17 +45,17 @@ Resolver = Callable[[EditConflict], Decision | Awaitable[Decision]]
 
 
 def server_wins(conflict: EditConflict) -> Decision:
-    """Take the server's state."""
+    """Accept the server's version."""
     return Yield()
 
 
 def last_write_wins(conflict: EditConflict) -> Decision:
-    """Write the local state over the server's: whoever syncs last wins. No clock is asked."""
+    """Overwrite the server's version: the last device to sync wins, regardless of clocks."""
     return Keep(conflict.mine)
 
 
 def field_merge(conflict: EditConflict) -> Decision:
-    """Merge key by key; where both changed the same key, or one deleted the entity, the server's state stands."""
+    """Merge key by key; accept the server's version if both changed the same key or one side deleted the entity."""
     sides = [
         _map(each) for each in (conflict.base if conflict.base is not None else b"\xa0", conflict.mine, conflict.theirs)
     ]

@@ -21,18 +21,20 @@ Verb = Literal["upsert", "delete"]
 BUSY_SECONDS = 30.0
 _LAST_OP_ID = 2**62
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS "entities" ("collection" TEXT NOT NULL, "id" TEXT NOT NULL, "version" INTEGER NOT NULL, "cbor" BLOB,
-  "base_version" INTEGER, "base_cbor" BLOB, PRIMARY KEY ("collection", "id")) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS "feed" ("op_id" INTEGER PRIMARY KEY AUTOINCREMENT, "collection" TEXT NOT NULL, "id" TEXT NOT NULL,
-  "verb" TEXT NOT NULL, "version" INTEGER NOT NULL, "cbor" BLOB, "made_ms" INTEGER NOT NULL, "state" TEXT NOT NULL DEFAULT 'pending',
-  "code" INTEGER, "message" TEXT);
+CREATE TABLE IF NOT EXISTS "entities" ("collection" TEXT NOT NULL, "id" TEXT NOT NULL, "version" INTEGER NOT NULL,
+  "cbor" BLOB, "base_version" INTEGER, "base_cbor" BLOB, PRIMARY KEY ("collection", "id")) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS "feed" ("op_id" INTEGER PRIMARY KEY AUTOINCREMENT, "collection" TEXT NOT NULL,
+  "id" TEXT NOT NULL, "verb" TEXT NOT NULL, "version" INTEGER NOT NULL, "cbor" BLOB, "made_ms" INTEGER NOT NULL,
+  "state" TEXT NOT NULL DEFAULT 'pending', "code" INTEGER, "message" TEXT);
 CREATE INDEX IF NOT EXISTS "ix_feed_entity" ON "feed" ("collection", "id");
-CREATE TABLE IF NOT EXISTS "conflicts" ("n" INTEGER PRIMARY KEY AUTOINCREMENT, "collection" TEXT NOT NULL, "id" TEXT NOT NULL,
-  "mine" BLOB, "theirs" BLOB, "theirs_version" INTEGER NOT NULL, "outcome" TEXT NOT NULL, "at_ms" INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS "keys" ("collection" TEXT NOT NULL, "key" TEXT NOT NULL, "value" BLOB NOT NULL, "id" TEXT NOT NULL,
-  PRIMARY KEY ("collection", "key", "value", "id")) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS "conflicts" ("n" INTEGER PRIMARY KEY AUTOINCREMENT, "collection" TEXT NOT NULL,
+  "id" TEXT NOT NULL, "mine" BLOB, "theirs" BLOB, "theirs_version" INTEGER NOT NULL, "outcome" TEXT NOT NULL,
+  "at_ms" INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS "keys" ("collection" TEXT NOT NULL, "key" TEXT NOT NULL, "value" BLOB NOT NULL,
+  "id" TEXT NOT NULL, PRIMARY KEY ("collection", "key", "value", "id")) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS "ix_keys_id" ON "keys" ("collection", "id");
-CREATE TABLE IF NOT EXISTS "seen" ("collection" TEXT NOT NULL, "id" TEXT NOT NULL, PRIMARY KEY ("collection", "id")) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS "seen" ("collection" TEXT NOT NULL, "id" TEXT NOT NULL,
+  PRIMARY KEY ("collection", "id")) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS "meta" ("key" TEXT PRIMARY KEY NOT NULL, "value" TEXT);
 """
 _APPLICATION_ID = 0x4D4F4131  # "MOA1"
@@ -40,9 +42,10 @@ _APPLICATION_ID = 0x4D4F4131  # "MOA1"
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A document as the store has it; `cbor` is None when it was deleted.
+    """A document in the store; `cbor` is None when it was deleted.
 
-    `base_*` is what the server had before it was edited here: version 0 where it had nothing, None where nothing was edited.
+    `base_*` is the server's version before it was edited here: version 0 if the server had none, None if it was not
+    edited.
     """
 
     collection: str
@@ -54,13 +57,13 @@ class Entity:
 
     @property
     def is_edited(self) -> bool:
-        """Whether it is not what the server has, as far as known."""
+        """Whether it differs from the last known version of the server."""
         return self.base_version is not None and self.cbor != self.base_cbor
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Ops to be sent, ops that were refused, and edits that met others'."""
+    """Counts of pending ops, rejected ops, and conflicts."""
 
     pending: int
     refused: int
@@ -69,7 +72,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class QueuedOp:
-    """A committed local mutation that nobody has acknowledged yet."""
+    """A local change in the outbox, not yet acknowledged by the server."""
 
     op_id: int
     collection: str
@@ -81,7 +84,7 @@ class QueuedOp:
 
 
 class EntityStore:
-    """Opens (and makes) a store. Safe to use from several threads. Raises `NotAReplica` for a file that is something else."""
+    """Open or create a store; raise `NotAReplica` for any other file. Safe to use from several threads."""
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
@@ -124,7 +127,7 @@ class EntityStore:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make everything inside one transaction, or nothing of it; may be nested, the outermost counts."""
+        """Run the body in one transaction; a nested call joins the outer one."""
         with self._lock:
             if self._depth:
                 self._depth += 1
@@ -146,11 +149,11 @@ class EntityStore:
                 self._depth = 0
 
     def collection(self, name: str) -> "Collection":
-        """Return a collection; it need not exist yet."""
+        """Return a collection, which need not exist yet."""
         return Collection(self, name)
 
     def collections(self) -> list[str]:
-        """Return the names of collections that hold something."""
+        """Return the names of non-empty collections."""
         return [
             name
             for (name,) in self.query(
@@ -163,15 +166,15 @@ class EntityStore:
         with self._lock:
             return self.con.execute(sql, values).fetchall()
 
-    # What is remembered
+    # Metadata
 
     def get_meta(self, key: str, default: str = "") -> str:
-        """Return a remembered text."""
+        """Return a metadata value."""
         found = self.query('SELECT "value" FROM "meta" WHERE "key" = ?', [key])
         return default if not found else str(found[0][0])
 
     def set_meta(self, key: str, value: object) -> None:
-        """Remember a text."""
+        """Set a metadata value."""
         with self.transaction():
             self.con.execute(
                 'INSERT INTO "meta" VALUES (?, ?) ON CONFLICT ("key") DO UPDATE SET "value" = excluded."value"',
@@ -181,29 +184,34 @@ class EntityStore:
     # Entities
 
     def entity(self, collection: str, entity_id: str) -> Entity | None:
-        """Return an entity, deleted ones too."""
-        sql = 'SELECT "collection", "id", "version", "cbor", "base_version", "base_cbor" FROM "entities" WHERE "collection" = ? AND "id" = ?'
+        """Return an entity, even a deleted one."""
+        sql = (
+            'SELECT "collection", "id", "version", "cbor", "base_version", "base_cbor" FROM "entities" '
+            'WHERE "collection" = ? AND "id" = ?'
+        )
         found = self.query(sql, [collection, entity_id])
         return Entity(*found[0]) if found else None
 
     def write(self, entity: Entity) -> None:
-        """Store an entity as it is, feed nothing: for whoever brings it from elsewhere."""
+        """Store an entity from elsewhere, without adding an op to the outbox."""
         with self.transaction():
             self.con.execute(
-                'INSERT INTO "entities" VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT ("collection", "id") DO UPDATE SET "version" = excluded."version", '
-                '"cbor" = excluded."cbor", "base_version" = excluded."base_version", "base_cbor" = excluded."base_cbor"',
+                'INSERT INTO "entities" VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT ("collection", "id") DO UPDATE '
+                'SET "version" = excluded."version", '
+                '"cbor" = excluded."cbor", "base_version" = excluded."base_version", '
+                '"base_cbor" = excluded."base_cbor"',
                 [entity.collection, entity.id, entity.version, entity.cbor, entity.base_version, entity.base_cbor],
             )
             self._index(entity)
 
     def forget(self, collection: str, entity_id: str) -> None:
-        """Drop an entity without a trace."""
+        """Drop an entity, leaving no tombstone."""
         with self.transaction():
             for table in ("entities", "keys"):
                 self.con.execute(f'DELETE FROM "{table}" WHERE "collection" = ? AND "id" = ?', [collection, entity_id])
 
     def mutate(self, collection: str, entity_id: str, cbor: bytes | None) -> int:
-        """Put a document (or delete it, with None); return the version it has then."""
+        """Put a document, or delete it with None; return its new version."""
         if not collection or not entity_id:
             raise MoatError("A collection and an ID are required.", code="bad_argument")
         with self.transaction():
@@ -222,7 +230,10 @@ class EntityStore:
         return version
 
     def _drop_rejected(self, collection: str, entity_id: str) -> bool:
-        """Drop what was refused of an entity: a newer edit takes its place. Whether there was some, and nothing waits to be sent."""
+        """Drop the rejected ops of an entity, which a newer edit replaces.
+
+        Return whether there were any and no op is pending.
+        """
         refused = self.refused_of(collection, entity_id)
         self.compact(refused)
         return bool(refused) and not self.pending_of(collection, entity_id)
@@ -261,10 +272,11 @@ class EntityStore:
         return self.queued(after, limit, state, most_bytes)
 
     def append_op(self, collection: str, entity_id: str, version: int, cbor: bytes | None) -> int:
-        """Append an op to the feed; return its number, which no later one ever has again."""
+        """Append an op to the outbox; return its number, which is never used again."""
         with self.transaction():
             done = self.con.execute(
-                'INSERT INTO "feed" ("collection", "id", "verb", "version", "cbor", "made_ms") VALUES (?, ?, ?, ?, ?, ?)',
+                'INSERT INTO "feed" ("collection", "id", "verb", "version", "cbor", "made_ms") VALUES (?, ?, ?, ?, '
+                "?, ?)",
                 [
                     collection,
                     entity_id,
@@ -279,8 +291,14 @@ class EntityStore:
     def queued(
         self, after: int = 0, limit: int = 1000, state: str = "pending", most_bytes: int | None = None
     ) -> list[QueuedOp]:
-        """Return ops of the feed after a number; with `most_bytes` as many as have no larger documents together, but at least one."""
-        sql = 'SELECT "op_id", "collection", "id", "verb", "version", "cbor", "made_ms" FROM "feed" WHERE "op_id" > ? AND "state" = ? ORDER BY 1 LIMIT ?'
+        """Return ops of the outbox after a number.
+
+        With `most_bytes`, return at least one op, and more while their documents fit.
+        """
+        sql = (
+            'SELECT "op_id", "collection", "id", "verb", "version", "cbor", "made_ms" FROM "feed" '
+            'WHERE "op_id" > ? AND "state" = ? ORDER BY 1 LIMIT ?'
+        )
         found: list[QueuedOp] = []
         with self._lock:
             for row in self.con.execute(sql, [after, state, limit]):
@@ -293,11 +311,11 @@ class EntityStore:
         return found
 
     def newest_op(self) -> int:
-        """Return the highest number that an op of this file ever had; 0 for none."""
+        """Return the highest op number that this file ever used; 0 for none."""
         return int(self.query('SELECT coalesce(max("seq"), 0) FROM "sqlite_sequence" WHERE "name" = \'feed\'')[0][0])
 
     def number_after(self, op_id: int) -> None:
-        """Let the numbers of ops begin above this one, those in the feed too: they are of a device that used numbers before."""
+        """Start op numbers above `op_id`, and renumber the outbox: the device used these numbers before."""
         if op_id <= 0:
             return
         if op_id >= _LAST_OP_ID:
@@ -310,19 +328,19 @@ class EntityStore:
             self.con.execute("INSERT INTO \"sqlite_sequence\" VALUES ('feed', ?)", [newest + op_id])
 
     def counts(self) -> Counts:
-        """Count what is to be sent, what was refused and what met others' edits."""
+        """Count pending ops, rejected ops, and conflicts."""
         states = dict(self.query('SELECT "state", count(*) FROM "feed" GROUP BY 1'))
         return Counts(
             states.get("pending", 0), states.get("refused", 0), self.query('SELECT count(*) FROM "conflicts"')[0][0]
         )
 
     def compact(self, op_ids: Sequence[int]) -> None:
-        """Drop ops that are settled."""
+        """Drop decided ops."""
         with self.transaction():
             self.con.executemany('DELETE FROM "feed" WHERE "op_id" = ?', [(op_id,) for op_id in op_ids])
 
     def refuse(self, op: QueuedOp, code: int, message: str) -> None:
-        """Set an op aside that the server will never take, and drop the entity's earlier ones, which it took the place of."""
+        """Set aside an op that the server will never accept, and drop the entity's earlier ops, which it replaced."""
         with self.transaction():
             earlier = [
                 n
@@ -336,7 +354,7 @@ class EntityStore:
             )
 
     def clear_problems(self) -> int:
-        """Empty the list of conflicts, and undo the edits that were refused; return how many of both there were."""
+        """Clear the list of conflicts and undo rejected edits; return how many of both there were."""
         with self.transaction():
             count = self.counts()
             for op in self.queued(limit=-1, state="refused"):
@@ -352,17 +370,20 @@ class EntityStore:
         return count.refused + count.conflicts
 
     def pending_of(self, collection: str, entity_id: str) -> list[int]:
-        """Return the numbers of an entity's ops in the feed that are still to be sent."""
+        """Return the numbers of an entity's pending ops."""
         return self._ops_of(collection, entity_id, "pending")
 
     def pending_with(self, collection: str, entity_id: str, cbor: bytes | None) -> int | None:
-        """Return the number of an entity's newest op that is still to be sent and carries these bytes (None: deletes it)."""
-        sql = 'SELECT max("op_id") FROM "feed" WHERE "collection" = ? AND "id" = ? AND "state" = \'pending\' AND "cbor" IS ?'
+        """Return the number of an entity's newest pending op with these bytes (None: a deletion)."""
+        sql = (
+            'SELECT max("op_id") FROM "feed" WHERE "collection" = ? AND "id" = ? AND "state" = \'pending\' '
+            'AND "cbor" IS ?'
+        )
         found: int | None = self.query(sql, [collection, entity_id, cbor])[0][0]
         return found
 
     def refused_of(self, collection: str, entity_id: str) -> list[int]:
-        """Return the numbers of an entity's ops in the feed that were refused."""
+        """Return the numbers of an entity's rejected ops."""
         return self._ops_of(collection, entity_id, "refused")
 
     def _ops_of(self, collection: str, entity_id: str, state: str) -> list[int]:
@@ -372,7 +393,7 @@ class EntityStore:
     # Indexes
 
     def add_index(self, collection: str, key: str) -> None:
-        """Keep an index on a key of a collection's documents, from now on and for those that are there."""
+        """Index a key of a collection's documents, existing and future."""
         with self.transaction():
             self.set_meta(f"index {collection} {key}", "on")
             for (entity_id,) in self.query('SELECT "id" FROM "entities" WHERE "collection" = ?', [collection]):
@@ -407,20 +428,20 @@ class Collection:
         self.store, self.name = store, name
 
     def put(self, entity_id: str, document: Any) -> int:
-        """Store a document (anything CBOR can hold); return its version."""
+        """Store a document (any CBOR value); return its version."""
         return self.store.mutate(self.name, entity_id, encode(document))
 
     def put_bytes(self, entity_id: str, cbor: bytes) -> int:
-        """Store a document in bytes of the caller's own, as they are."""
+        """Store a document as the caller's own bytes."""
         return self.store.mutate(self.name, entity_id, cbor)
 
     def get(self, entity_id: str) -> Any:
-        """Return a document; None when there is none."""
+        """Return a document, or None."""
         found = self.store.entity(self.name, entity_id)
         return None if found is None else as_document(found.cbor)
 
     def delete(self, entity_id: str) -> bool:
-        """Delete a document; False when there was none."""
+        """Delete a document; return False when there was none."""
         with self.store.transaction():
             found = self.store.entity(self.name, entity_id)
             if found is None or found.cbor is None:
@@ -429,13 +450,13 @@ class Collection:
         return True
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Yield (id, document) of all, by id."""
+        """Yield (ID, document) of every document, by ID."""
         sql = 'SELECT "id", "cbor" FROM "entities" WHERE "collection" = ? AND "cbor" IS NOT NULL ORDER BY "id"'
         for entity_id, cbor in self.store.query(sql, [self.name]):
             yield entity_id, as_document(cbor)
 
     def find(self, where: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
-        """Yield (id, document) of those whose keys have these values, by way of an index where there is one."""
+        """Yield (ID, document) of the documents whose keys have these values, using an index if there is one."""
         wanted = {key: encode(value) for key, value in (where or {}).items()}
         key = next((key for key in self.store.indexes(self.name) if key in wanted), None)
         for entity_id, document in self.items() if key is None else self._by_index(key, wanted[key]):
@@ -452,7 +473,7 @@ class Collection:
 
 
 def as_document(cbor: bytes | None) -> Any:
-    """Return the document that bytes hold; bytes that are no CBOR are returned as they are, None for a deleted one."""
+    """Return the document in `cbor`; None for a deletion, and the bytes themselves if they are not CBOR."""
     if cbor is None:
         return None
     try:

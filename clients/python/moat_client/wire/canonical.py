@@ -11,12 +11,12 @@ from typing import Any
 from moat_client.wire.codec import dumps_sorted
 
 MAX_INTEGER = 2**53 - 1
-# What orjson may spell otherwise than RFC 8785, or not refuse: floats, integers out of range, and null for a NaN.
+# Where orjson may differ from RFC 8785, or may not fail: floats, integers out of range, and null for a NaN.
 _DOUBTFUL = re.compile(rb"[0-9][.eE]|[0-9]{16}|null")
 
 
 def canonical_json(value: Any) -> str:
-    """Return RFC 8785 text; raises ValueError for what it cannot hold (NaN, integers that no double holds, lone surrogates)."""
+    """Return RFC 8785 text; raise ValueError for NaN, integers that no double holds, and lone surrogates."""
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, dict | list):
@@ -54,7 +54,7 @@ def _encode(value: Any) -> str:
 
 
 def _integer(value: int) -> str:
-    """Return an integer as the double it is; a large one is what remains of a double like 1e20 after a parser has seen it."""
+    """Return an integer as a double's text: a parser turns a double such as 1e20 into a large integer."""
     if abs(value) <= MAX_INTEGER:
         return str(value)
     try:
@@ -79,7 +79,7 @@ def _string(text: str) -> str:
 
 
 def number_text(number: float) -> str:
-    """Return a double as ECMAScript's Number::toString does; raises ValueError for NaN and infinities."""
+    """Return a double as ECMAScript's Number::toString does; raise ValueError for NaN and infinities."""
     if not math.isfinite(number):
         raise ValueError("NaN and infinity are not valid JSON")
     if number == 0:
@@ -98,7 +98,7 @@ def number_text(number: float) -> str:
 
 
 def _shortest(number: float) -> tuple[str, int]:
-    """Return the shortest digits that read back as `number`, and where their decimal point stands."""
+    """Return the shortest digits that read back as `number`, and the position of their decimal point."""
     mantissa, _, exponent = repr(number).partition("e")
     whole, _, fraction = mantissa.partition(".")
     point = len(whole) + int(exponent or 0)

@@ -18,32 +18,32 @@ def _no_constant(name: str) -> None:
 
 
 def loads_plain(data: bytes | str) -> Any:
-    """Parse one JSON text with the standard library; raises ValueError, also for NaN and infinities."""
+    """Parse one JSON text with the standard library; raise ValueError, also for NaN and infinities."""
     return json.loads(data, parse_constant=_no_constant)
 
 
 def dumps_plain(value: Any) -> bytes:
-    """Encode compactly as UTF-8 with the standard library; raises ValueError for NaN, infinities and lone surrogates."""
+    """Encode compactly with the standard library; raise ValueError for NaN, infinities, and lone surrogates."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def loads(data: bytes | str) -> Any:
-    """Parse one JSON text; raises ValueError."""
+    """Parse one JSON text; raise ValueError."""
     return loads_plain(data) if _orjson is None else _orjson.loads(data)
 
 
 def dumps(value: Any) -> bytes:
-    """Encode compactly as UTF-8; raises ValueError or TypeError."""
+    """Encode compactly as UTF-8; raise ValueError or TypeError."""
     if _orjson is None:
         return dumps_plain(value)
     try:
         return _orjson.dumps(value)
-    except TypeError:  # integers beyond 64 bits, which only the standard library writes
+    except TypeError:  # integers beyond 64 bits, which orjson cannot write
         return dumps_plain(value)
 
 
 def loads_lines(lines: Sequence[bytes]) -> list[Any]:
-    """Parse many JSON lines at once: one call for a whole frame is several times faster than one per line."""
+    """Parse many JSON lines in one call, which is several times faster than one call per line; raise ValueError."""
     parsed = loads(b"[" + b",".join(lines) + b"]")
     if len(parsed) != len(lines):
         raise ValueError("the line contains more than one JSON value")
@@ -51,5 +51,5 @@ def loads_lines(lines: Sequence[bytes]) -> list[Any]:
 
 
 def dumps_sorted(value: Any) -> bytes | None:
-    """Encode with sorted keys as fast as possible, or None without orjson (see `canonical`)."""
+    """Encode with sorted keys with orjson; return None without it (see `canonical`)."""
     return None if _orjson is None else _orjson.dumps(value, option=_orjson.OPT_SORT_KEYS)

@@ -13,7 +13,7 @@ from moat_client.wire.codec import dumps, loads, loads_lines
 
 @dataclass(frozen=True, slots=True)
 class ChangeLine:
-    """One change of the log, for people and programs that follow it."""
+    """One change of the log."""
 
     cursor: int
     schema_version: int
@@ -45,7 +45,7 @@ class PendingOp:
 
 
 def decode_change(line: bytes) -> ChangeLine:
-    """Read one change line; unknown keys are ignored. Raises MalformedMessage."""
+    """Read one change line and ignore unknown keys; raise MalformedMessage."""
     try:
         data = loads(line)
         return ChangeLine(**{k: data[k] for k in ChangeLine.__dataclass_fields__ if k in data})
@@ -54,7 +54,7 @@ def decode_change(line: bytes) -> ChangeLine:
 
 
 def decode_changes(lines: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Read all lines of a frame at once, as they are; raises MalformedMessage."""
+    """Read all lines of a frame at once, without checking their keys; raise MalformedMessage."""
     try:
         return loads_lines(lines)
     except ValueError as problem:
@@ -62,7 +62,7 @@ def decode_changes(lines: Sequence[bytes]) -> list[dict[str, Any]]:
 
 
 def encode_op(op: PendingOp) -> bytes:
-    """Return an op line; absent keys are left out."""
+    """Return an op line without keys that are None."""
     line: dict[str, Any] = {
         "op_id": op.op_id,
         "tx": op.tx,

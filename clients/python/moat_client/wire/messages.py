@@ -15,7 +15,7 @@ PROTOCOL = "moat.v1"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one connection may send; sizes are bytes. Told in `welcome`, these are what holds until then."""
+    """Limits of what one connection may send, in bytes or counts. `welcome` replaces these defaults."""
 
     frame: int = 1024 * 1024
     line: int = 1024 * 1024
@@ -27,14 +27,14 @@ class Limits:
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> "Limits":
-        """Read `welcome.limits`; what it does not name keeps its default."""
+        """Read `welcome.limits`; limits it does not name keep their defaults."""
         known = {k: int(data[k]) for k in cls.__dataclass_fields__ if isinstance(data.get(k), int) and data[k] > 0}
         return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A conflict of this device that was settled elsewhere."""
+    """A conflict of this device that was resolved elsewhere."""
 
     conflict: str
     resolution: str
@@ -44,7 +44,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The answer to `hello`: who we are, where the server stands, and what it thinks of our chain."""
+    """The response to `hello`: the device's identity, the server's position, and how the chains compare."""
 
     tenant: str
     channel: str
@@ -62,7 +62,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    """How the stream begins: `log`, `rows`, `snapshot` or `repair`."""
+    """How the stream starts: `log`, `rows`, `snapshot`, or `repair`."""
 
     mode: str
     to: int = 0
@@ -73,7 +73,7 @@ class CatchUp:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A snapshot: a ready replica file in gzip'd parts. `parts` holds (size, sha256) of each."""
+    """A snapshot: a ready replica file in gzipped parts. `parts` holds (size, sha256) of each."""
 
     snapshot: str
     channel: str
@@ -100,7 +100,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Records of one table as JSON arrays in `columns` order; `remaining` counts those still to come after this frame."""
+    """Records of one table as JSON arrays in `columns` order; `remaining` counts those after this frame."""
 
     table: str
     columns: tuple[str, ...]
@@ -113,7 +113,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class RowsEnd:
-    """All rows were sent; the replica is then at `to`."""
+    """All rows were sent; the replica is now at `to`."""
 
     to: int
     schema_version: int
@@ -122,7 +122,7 @@ class RowsEnd:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Everything up to `cursor` was sent; from here on changes come as they commit."""
+    """Everything up to `cursor` was sent; later changes arrive as they commit."""
 
     cursor: int
     state_hash: str
@@ -138,7 +138,7 @@ class SchemaRevisions:
 
 @dataclass(frozen=True, slots=True)
 class OpResult:
-    """What became of one op; `wire` is all the server said."""
+    """The result of one op; `wire` is the server's whole result."""
 
     op_id: int
     status: str
@@ -155,7 +155,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Counts and digests: of `tables`, or of the asked ranges of `table`."""
+    """Counts and digests of `tables`, or of the requested ranges of `table`."""
 
     cursor: int
     state_hash: str
@@ -167,7 +167,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class ServerError:
-    """The server refused something; `code` is stable, `message` is for people."""
+    """The server rejected a message; `code` is stable, `message` is for people."""
 
     code: str
     message: str
@@ -177,7 +177,7 @@ class ServerError:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """A question whether we are alive."""
+    """A request for a sign of life."""
 
     ref: int | None = None
 
@@ -197,7 +197,7 @@ class Bye:
 
 @dataclass(frozen=True, slots=True)
 class SettledNote:
-    """Conflicts of this device were settled elsewhere just now."""
+    """Conflicts of this device were just resolved elsewhere."""
 
     settled: tuple[Settled, ...]
 

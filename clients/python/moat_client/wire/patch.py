@@ -1,7 +1,7 @@
 """RFC 6902 patches of records, with the three operations the wire uses: add, replace, and remove.
 
-A record is a flat object of fields. Every field exists, so removing one sets it to null. Inside a `json` field, the usual
-RFC 6902 rules apply.
+A record is a flat object of fields. Every field exists, so removing one sets it to null. Inside a `json` field, the
+usual RFC 6902 rules apply.
 
 Pure: no I/O, clock, or randomness.
 """
@@ -19,7 +19,7 @@ class PatchFailed(ValueError):
 
 
 def split_pointer(path: str) -> list[str]:
-    """Return the parts of a JSON pointer below the root; raises PatchFailed when it is none, or the root itself."""
+    """Return the parts of a JSON pointer below the root; raise PatchFailed for the root or anything else."""
     if not path.startswith("/"):
         raise PatchFailed(f"{path!r} does not start with a field")
     if "~" not in path:
@@ -35,8 +35,8 @@ def join_pointer(parts: Iterable[str]) -> str:
 def apply_patch(record: Mapping[str, Any], patch: Iterable[Mapping[str, Any]], *, lenient: bool = False) -> Record:
     """Return a patched copy of the record; the original is untouched.
 
-    Raises PatchFailed where an operation does not fit. When `lenient`, an operation inside a field that does not fit is
-    skipped instead: an overlay must go on showing what it can while the row below it changes.
+    Raise PatchFailed for an operation that does not fit. When `lenient`, skip it instead: an overlay must keep showing
+    what it can while the row below it changes.
     """
     result = dict(record)
     owned: set[str] = set()
@@ -61,14 +61,14 @@ def _apply_step(result: Record, step: Mapping[str, Any], owned: set[str]) -> Non
         result[field] = value
         owned.discard(field)
         return
-    if field not in owned:  # values are shared with the caller's record until they are changed
+    if field not in owned:  # values are shared with the caller's record until changed
         result[field] = copy.deepcopy(result.get(field))
         owned.add(field)
     patch_value(result[field], inner, kind, copy.deepcopy(value))
 
 
 def patch_value(root: Any, parts: list[str], kind: str, value: Any) -> None:
-    """Apply one operation inside a json value, in place; raises PatchFailed."""
+    """Apply one operation inside a json value, in place; raise PatchFailed."""
     target = root
     for part in parts[:-1]:
         target = _step_into(target, part)
@@ -110,9 +110,10 @@ def _index(text: str, limit: int) -> int:
 
 
 def flat_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Patch:
-    """Return the patch that turns the fields of `old` into those of `new`; fields that `new` does not name stay.
+    """Return the patch that turns the fields of `old` into those of `new`; fields that `new` omits stay.
 
-    Objects inside a json field are compared key by key, so that two people can change different keys; lists whole.
+    Objects inside a json field are compared key by key, so that two people can change different keys. Lists are
+    compared whole.
     """
     patch: Patch = []
     for field, value in new.items():
@@ -137,7 +138,7 @@ def _diff_objects(at: list[str], old: Record, new: Record, patch: Patch) -> None
 
 
 def same(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are equal; true and 1 are not, 1 and 1.0 are."""
+    """Return whether two JSON values are equal: true and 1 differ, 1 and 1.0 do not."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):

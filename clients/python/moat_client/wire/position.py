@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The replica holds everything up to `cursor`. `state_hash` is hex, empty before the first contact."""
+    """The replica holds everything up to `cursor`. `state_hash` is hex; empty before the first contact."""
 
     tenant: str = ""
     channel: str = ""

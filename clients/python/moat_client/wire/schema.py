@@ -51,12 +51,12 @@ class Field:
 
     @property
     def has_index(self) -> bool:
-        """Whether a replica keeps an index on this field."""
+        """Whether a replica indexes this field."""
         return self.indexed or self.unique or self.kind == "reference"
 
     @classmethod
     def from_record(cls, data: Mapping[str, Any]) -> "Field":
-        """Read the wire form; unknown keys are ignored."""
+        """Read the wire form; ignore unknown keys."""
         known = {k: data[k] for k in cls.__dataclass_fields__ if k in data and k != "choices"}
         return cls(**known, choices=values_of(data.get("choices")))
 
@@ -87,12 +87,12 @@ class ObjectType:
         return {field.name: field for field in self.fields}
 
     def default_of(self, name: str) -> Any:
-        """Return a field's default, None where it has none."""
+        """Return a field's default, or None."""
         return self.by_name[name].default if name in self.by_name else None
 
     @classmethod
     def from_record(cls, data: Mapping[str, Any]) -> "ObjectType":
-        """Read a record of `object_metadata` whose json columns are parsed already."""
+        """Read a record of `object_metadata` whose json columns are parsed."""
         plain = {
             k: data.get(k) or ""
             for k in ("table_name", "label", "label_plural", "icon", "title_field", "conflict_policy")

@@ -26,10 +26,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def clean(field: Field, value: Any) -> Any:
-    """Return the wire form of a value for this field; raises InvalidEdit with the reason.
+    """Return the wire form of a value for this field; raise InvalidEdit with the reason.
 
-    Takes the wire form and natural Python values (Decimal, date, datetime, UUID). None is always a value here: whether
-    the field may be empty is for `check_required`.
+    Accepts the wire form and Python's own types (Decimal, date, datetime, UUID). None is always valid here:
+    `check_required` decides whether the field may be empty.
     """
     if value is None:
         return None
@@ -45,7 +45,7 @@ def clean(field: Field, value: Any) -> Any:
 
 
 def check_id(record_id: Any) -> str:
-    """Return a record id, or raise InvalidEdit: 1 to 128 characters, none of them a control character."""
+    """Return a record ID, or raise InvalidEdit: 1 to 128 characters, without control characters."""
     if not isinstance(record_id, str) or not 1 <= len(record_id) <= 128 or _CONTROL.search(record_id):
         raise InvalidEdit("An ID must be 1 to 128 characters, without control characters.", code="bad_id", field="id")
     _checked_text(record_id)
@@ -97,7 +97,7 @@ def _decimal(field: Field, value: Any) -> str:
 
 
 def decimal_text(number: Decimal, places: int) -> str:
-    """Return the wire form of a decimal; raises ValueError where digits would be lost or are more than 15."""
+    """Return the wire form of a decimal; raise ValueError if digits would be lost or exceed 15."""
     if number.is_zero():
         number = Decimal(0)
     if number.adjusted() > 30 or number != round(number, places):
@@ -184,7 +184,7 @@ _CLEANERS: dict[str, Callable[[Field, Any], Any]] = {
 
 
 def to_sql(kind: str, value: Any) -> Any:
-    """Return what is bound to SQLite for a wire value; a column's affinity does the rest (decimals are given as text)."""
+    """Return what is bound to SQLite for a wire value. Decimals are text; the column's affinity converts them."""
     if value is None:
         return None
     if kind == "json":
@@ -193,7 +193,7 @@ def to_sql(kind: str, value: Any) -> Any:
 
 
 def from_sql(kind: str, stored: Any, *, decimal_places: int | None = None) -> Any:
-    """Return the wire value of what SQLite holds."""
+    """Return the wire value of a stored value."""
     if stored is None:
         return None
     match kind:
@@ -211,13 +211,13 @@ def from_sql(kind: str, stored: Any, *, decimal_places: int | None = None) -> An
 
 
 def stored_decimal(stored: Any, places: int) -> str:
-    """Return the wire form of a decimal that SQLite keeps as integer, double or text."""
+    """Return the wire form of a decimal that SQLite stores as an integer, double, or text."""
     number = Decimal(repr(stored)) if isinstance(stored, float) else Decimal(stored)
     return f"{Decimal(0) if number.is_zero() else number:.{places}f}"
 
 
 def parse_text(field: Field, text: str) -> Any:
-    """Return the wire value of what a person typed for this field (`k=v` on a command line); raises InvalidEdit."""
+    """Return the wire value of typed text for this field (`k=v` on a command line); raise InvalidEdit."""
     if field.kind in ("integer", "real", "json"):
         try:
             return clean(field, loads(text))
