@@ -1,4 +1,4 @@
-"""A FakeTenant behind real WebSockets, and a log-in over HTTP. For tests only."""
+"""A FakeTenant behind real WebSockets, and a sign-in over HTTP. For tests only."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Writes clients/vectors/*.json from the inputs below. Run it when the spec changes, and read the difference."""
+"""Write clients/vectors/*.json from the inputs below. Run it when the spec changes, and review the difference."""
 
 import copy
 import json
@@ -34,17 +34,28 @@ def field(name: str, kind: str = "text", **more: Any) -> dict[str, Any]:
 
 
 CANONICAL = [
-    "null", "true", "0", "-0.0", "1.0", "1e21", "1e20", "123456789012345680000", "1e-6", "1e-7", "0.000001234", "5e-324", "1.7976931348623157e308",
+    "null", "true", "0", "-0.0", "1.0", "1e21", "1e20", "123456789012345680000", "1e-6", "1e-7", "0.000001234",
+    "5e-324", "1.7976931348623157e308",
     "333333333.3333333", "9007199254740991", "-9007199254740991", "10000000000000000", '"\\u00e9\\u20ac\\ud83d\\ude00"',
-    '"\\b\\t\\n\\f\\r\\"\\\\\\/\\u0000\\u001f\\u007f"', '"\\ud800"', '{"b":1,"a":{"d":[],"c":{}}}', '{"\\u20ac":1,"\\r":2,"1":3,"\\ud83d\\ude00":4,"\\ufb33":5,"\\u00f6":6}',
-    '{"":0,"a.b":1.50,"list":[1,2.0,"x",null,false]}', '[[[[1]]]]', '{"a":"1.5e3","n":1e16}', '{"long":"1234567890123456"}',
+    '"\\b\\t\\n\\f\\r\\"\\\\\\/\\u0000\\u001f\\u007f"', '"\\ud800"', '{"b":1,"a":{"d":[],"c":{}}}',
+    '{"\\u20ac":1,"\\r":2,"1":3,"\\ud83d\\ude00":4,"\\ufb33":5,"\\u00f6":6}',
+    '{"":0,"a.b":1.50,"list":[1,2.0,"x",null,false]}', '[[[[1]]]]', '{"a":"1.5e3","n":1e16}',
+    '{"long":"1234567890123456"}',
 ]  # fmt: skip
 
 LINES = [
-    '{"cursor":1,"schema_version":1,"table":"jobs","id":"job-1","op":"insert","version":1,"payload":{"object_type":"home","status":"open","title":"Kölner Straße – 😀","price":"12.50","attrs":{"b":[1,2],"a":null}},"at":"2026-11-21T09:00:00.000000Z","by":"olga"}',
-    '{"cursor":42,"schema_version":3,"table":"jobs","id":"job-123","op":"update","version":7,"payload":[{"op":"replace","path":"/status","value":"done"}],"at":"2026-11-21T09:00:00.000000Z","by":"olga","device":"d1","op_id":12}',
-    '{"cursor":43,"schema_version":3,"table":"jobs","id":"job-123","op":"delete","version":8,"payload":null,"at":"2026-11-21T09:00:01.000000Z","by":"tom","device":"d2","op_id":1,"made_at":"2026-11-20T09:00:00.000000Z"}',
-    '{"cursor":44,"schema_version":3,"table":"jobs","id":"job-9","op":"evict","version":2,"payload":null,"at":"2026-11-21T09:00:02.000000Z","by":"tom"}',
+    '{"cursor":1,"schema_version":1,"table":"jobs","id":"job-1","op":"insert","version":1'
+    ',"payload":{"object_type":"home","status":"open","title":"Kölner Straße – 😀","price":"12.50"'
+    ',"attrs":{"b":[1,2],"a":null}},"at":"2026-11-21T09:00:00.000000Z","by":"olga"}',
+    '{"cursor":42,"schema_version":3,"table":"jobs","id":"job-123","op":"update","version":7'
+    ',"payload":[{"op":"replace","path":"/status","value":"done"}]'
+    ',"at":"2026-11-21T09:00:00.000000Z","by":"olga","device":"d1","op_id":12}',
+    '{"cursor":43,"schema_version":3,"table":"jobs","id":"job-123","op":"delete","version":8'
+    ',"payload":null'
+    ',"at":"2026-11-21T09:00:01.000000Z","by":"tom","device":"d2","op_id":1,"made_at":"2026-11-20T09:00:00.000000Z"}',
+    '{"cursor":44,"schema_version":3,"table":"jobs","id":"job-9","op":"evict","version":2'
+    ',"payload":null'
+    ',"at":"2026-11-21T09:00:02.000000Z","by":"tom"}',
 ]
 
 OPS = [
@@ -120,21 +131,29 @@ BASE = {"id": "j1", "version": 6, "object_type": "home", "status": "open", "titl
 OVERLAYS: list[tuple[str, dict[str, Any] | None, list[dict[str, Any]]]] = [
     ("j1", BASE, []),
     ("j1", BASE, [{"op": "update", "payload": [{"op": "replace", "path": "/title", "value": "b"}]}]),
-    ("j1", BASE, [{"op": "update", "payload": [{"op": "add", "path": "/attrs/c", "value": 2}]}, {"op": "update", "payload": [{"op": "remove", "path": "/attrs/n"}]}]),
+    ("j1", BASE, [{"op": "update", "payload": [{"op": "add", "path": "/attrs/c", "value": 2}]},
+        {"op": "update", "payload": [{"op": "remove", "path": "/attrs/n"}]}]),
     ("j1", BASE, [{"op": "delete", "payload": None}]),
     ("j1", BASE, [{"op": "delete", "payload": None}, {"op": "insert", "payload": {"title": "again"}}]),
     ("j1", BASE, [{"op": "settle", "payload": {"conflict": "c", "resolution": "theirs"}}]),
-    ("new", None, [{"op": "insert", "payload": {"title": "n", "gone_field": 1}}, {"op": "update", "payload": [{"op": "replace", "path": "/status", "value": "done"}]}]),
+    ("new", None, [{"op": "insert", "payload": {"title": "n", "gone_field": 1}},
+        {"op": "update", "payload": [{"op": "replace", "path": "/status", "value": "done"}]}]),
     ("j1", None, [{"op": "update", "payload": [{"op": "replace", "path": "/title", "value": "b"}]}]),
-    ("j1", BASE, [{"op": "update", "payload": [{"op": "replace", "path": "/attrs/none/deep", "value": 1}, {"op": "replace", "path": "/title", "value": "kept"}]}]),
+    ("j1", BASE, [{"op": "update",
+        "payload": [{"op": "replace", "path": "/attrs/none/deep", "value": 1},
+            {"op": "replace", "path": "/title", "value": "kept"}]}]),
 ]  # fmt: skip
 
 COMMANDS = [
     {"command": "create_table", "table": "jobs", "object_name": "job", "indexes": ["customer", "code"], "columns": [
-        field("title", required=True), field("price", "decimal", default="0.00", decimal_places=2), field("count", "integer", default=0),
-        field("hours", "real", default=1.5), field("done", "boolean", default=True), field("day", "date"), field("at", "datetime"), field("ref", "uuid"),
-        field("attrs", "json", default={"b": 1, "a": "it's"}), field("kind", "choice", choices=[{"value": "x", "label": "X"}], default="x"),
-        field("customer", "reference", reference="customer", reference_table="customers"), field("code", unique=True, default="O'Hara")]},
+        field("title", required=True), field("price", "decimal", default="0.00", decimal_places=2),
+        field("count", "integer", default=0),
+        field("hours", "real", default=1.5), field("done", "boolean", default=True), field("day", "date"),
+        field("at", "datetime"), field("ref", "uuid"),
+        field("attrs", "json", default={"b": 1, "a": "it's"}),
+        field("kind", "choice", choices=[{"value": "x", "label": "X"}], default="x"),
+        field("customer", "reference", reference="customer", reference_table="customers"),
+        field("code", unique=True, default="O'Hara")]},
     {"command": "create_table", "table": "bare", "object_name": "bare", "columns": [], "indexes": []},
     {"command": "add_column", "table": "jobs", "column": field("urgent", "boolean", default=False)},
     {"command": "add_column", "table": "jobs", "column": field("factor", "real", default=2)},
@@ -148,20 +167,27 @@ COMMANDS = [
 DECIMAL = field("d", "decimal", decimal_places=2)
 CHOICE = field("c", "choice", choices=[{"value": "a", "label": "A"}, {"value": "b", "label": "B"}])
 VALUES: list[tuple[dict[str, Any], Any]] = [
-    (DECIMAL, "12.5"), (DECIMAL, "12"), (DECIMAL, 12), (DECIMAL, 0.1), (DECIMAL, "-0.00"), (DECIMAL, "0.005"), (DECIMAL, "1e3"), (DECIMAL, "9999999999999.99"),
-    (DECIMAL, "99999999999999.99"), (DECIMAL, "NaN"), (DECIMAL, "1_000"), (DECIMAL, "٣"), (DECIMAL, "+.50"), (DECIMAL, ""), (DECIMAL, True), (DECIMAL, "-12345.60"),
-    (field("d", "decimal", decimal_places=0), "15"), (field("d", "decimal", decimal_places=0), "999999999999999"), (field("d", "decimal", decimal_places=6), "0.000001"),
+    (DECIMAL, "12.5"), (DECIMAL, "12"), (DECIMAL, 12), (DECIMAL, 0.1), (DECIMAL, "-0.00"), (DECIMAL, "0.005"),
+    (DECIMAL, "1e3"), (DECIMAL, "9999999999999.99"),
+    (DECIMAL, "99999999999999.99"), (DECIMAL, "NaN"), (DECIMAL, "1_000"), (DECIMAL, "٣"), (DECIMAL, "+.50"),
+    (DECIMAL, ""), (DECIMAL, True), (DECIMAL, "-12345.60"),
+    (field("d", "decimal", decimal_places=0), "15"), (field("d", "decimal", decimal_places=0), "999999999999999"),
+    (field("d", "decimal", decimal_places=6), "0.000001"),
     (field("d", "decimal", decimal_places=15), "0.123456789012345"),
     (field("t"), "text"), (field("t"), ""), (field("t"), "007"), (field("t"), "a\x00b"), (field("t"), 7),
-    (field("i", "integer"), 9007199254740991), (field("i", "integer"), 9007199254740992), (field("i", "integer"), 3.0), (field("i", "integer"), 3.5),
+    (field("i", "integer"), 9007199254740991), (field("i", "integer"), 9007199254740992), (field("i", "integer"), 3.0),
+    (field("i", "integer"), 3.5),
     (field("i", "integer"), "3"), (field("i", "integer"), True),
     (field("r", "real"), 1), (field("r", "real"), -0.0), (field("r", "real"), 1e300), (field("r", "real"), "1"),
     (field("b", "boolean"), True), (field("b", "boolean"), False), (field("b", "boolean"), 1),
-    (field("d", "date"), "2026-02-28"), (field("d", "date"), "2026-02-30"), (field("d", "date"), "20260228"), (field("d", "date"), "0001-01-01"),
-    (field("m", "datetime"), "2026-11-21T10:00:00+01:00"), (field("m", "datetime"), "2026-11-21T09:00:00Z"), (field("m", "datetime"), "2026-11-21T09:00:00.5Z"),
+    (field("d", "date"), "2026-02-28"), (field("d", "date"), "2026-02-30"), (field("d", "date"), "20260228"),
+    (field("d", "date"), "0001-01-01"),
+    (field("m", "datetime"), "2026-11-21T10:00:00+01:00"), (field("m", "datetime"), "2026-11-21T09:00:00Z"),
+    (field("m", "datetime"), "2026-11-21T09:00:00.5Z"),
     (field("m", "datetime"), "2026-11-21T09:00:00"),
     (field("u", "uuid"), "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"), (field("u", "uuid"), "not"),
-    (field("j", "json"), {"b": 1.0, "a": [None, "é"]}), (field("j", "json"), {"__proto__": 1}), (field("j", "json"), "text"), (field("j", "json"), [1e21]),
+    (field("j", "json"), {"b": 1.0, "a": [None, "é"]}), (field("j", "json"), {"__proto__": 1}),
+    (field("j", "json"), "text"), (field("j", "json"), [1e21]),
     (CHOICE, "a"), (CHOICE, "z"), (field("r", "reference"), "job-1"), (field("r", "reference"), ""), (field("t"), None),
 ]  # fmt: skip
 
@@ -266,7 +292,8 @@ def step(path: str, value: Any, op: str = "replace") -> dict[str, Any]:
     return {"op": op, "path": path, "value": value}
 
 
-# Lines in order; `base`: json values of base rows that a nested patch starts from; `known`: versions of base rows, after a repair.
+# Lines in order. `base`: json values of base rows that a nested patch starts from. `known`: versions of base rows,
+# after a repair.
 FOLDS: list[dict[str, Any]] = [
     {
         "changes": [
@@ -366,9 +393,13 @@ JOBS = {
     "writable": ["notes", "status"],
 }
 RULES = [
-    JOBS | {"rows": [["technician", ["tech-tom"]], ["status", ["open", "held", None]], ["<visit.job.crew", [1]]], "rows_complete": True},
-    {"object_name": "line_item", "table": "line_items", "verbs": ["create", "update", "delete"], "readable": None, "writable": None, "rows": [["job.technician", ["tech-tom"]]], "rows_complete": True},
-    {"object_name": "invoice", "table": "invoices", "verbs": ["create"], "readable": ["number", "paid"], "writable": ["number"], "rows": [["paid", [False]], ["total", ["9.50"]], ["count", [1]]], "rows_complete": False},
+    JOBS | {"rows": [["technician", ["tech-tom"]], ["status", ["open", "held", None]], ["<visit.job.crew", [1]]],
+        "rows_complete": True},
+    {"object_name": "line_item", "table": "line_items", "verbs": ["create", "update", "delete"], "readable": None,
+        "writable": None, "rows": [["job.technician", ["tech-tom"]]], "rows_complete": True},
+    {"object_name": "invoice", "table": "invoices", "verbs": ["create"], "readable": ["number", "paid"],
+        "writable": ["number"], "rows": [["paid", [False]], ["total", ["9.50"]], ["count", [1]]],
+        "rows_complete": False},
     {"object_name": "stock", "table": "stocks", "verbs": [], "readable": None, "writable": [], "rows": []},
 ]  # fmt: skip
 ACCESSES: list[tuple[dict[str, Any] | None, str]] = [
@@ -380,9 +411,12 @@ ACCESSES: list[tuple[dict[str, Any] | None, str]] = [
 ACCESSES += [({"rules": RULES}, table) for table in ("jobs", "line_items", "invoices", "stocks", "secrets")]
 ACCESS_FIELDS = ("object_type", "status", "title", "notes", "technician", "price", "number", "paid")
 ACCESS_RECORDS = [
-    {"id": "j1", "technician": "tech-tom", "status": "open", "title": "a"}, {"technician": "tech-tess", "status": "open"}, {"technician": "tech-tom", "status": "done"},
-    {"technician": "tech-tom", "status": None}, {"technician": None, "status": "held"}, {"paid": False, "total": "9.50", "count": 1}, {"paid": None, "total": "9.50", "count": 1},
-    {"paid": False, "total": "9.5", "count": 1}, {"paid": 0, "total": "9.50", "count": 1}, {"paid": False, "total": "9.50", "count": True}, {},
+    {"id": "j1", "technician": "tech-tom", "status": "open", "title": "a"},
+    {"technician": "tech-tess", "status": "open"}, {"technician": "tech-tom", "status": "done"},
+    {"technician": "tech-tom", "status": None}, {"technician": None, "status": "held"},
+    {"paid": False, "total": "9.50", "count": 1}, {"paid": None, "total": "9.50", "count": 1},
+    {"paid": False, "total": "9.5", "count": 1}, {"paid": 0, "total": "9.50", "count": 1},
+    {"paid": False, "total": "9.50", "count": True}, {},
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A client without sockets: replica file, backend, engine, and a connection to a FakeTenant whose queues a test controls."""
+"""A client without sockets: replica file, backend, engine, and a connection to a FakeTenant that the test steps."""
 
 from collections import deque
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""Delays before the next attempt."""
 
 from datetime import UTC, datetime
 
@@ -39,13 +39,13 @@ def test_retry_after_is_a_number_of_seconds_or_a_date(header: object, seconds: f
     assert retry_after_seconds(header, NOW) == seconds
 
 
-def test_what_the_server_asks_for_is_never_undercut() -> None:
+def test_a_wait_is_never_shorter_than_retry_after() -> None:
     for draw in (0.0, 0.999):
         backoff = Backoff(lambda draw=draw: draw)
         assert all(backoff.next(30.0) >= 30.0 for _ in range(20))
 
 
-def test_nobody_is_silenced_for_years() -> None:
+def test_a_far_retry_after_is_cut_to_about_an_hour() -> None:
     asked = retry_after_seconds("Thu, 26 Nov 2099 12:00:00 GMT", NOW)
     assert asked is not None and asked > 10 * 365 * 86400
     assert 3600.0 <= Backoff(lambda: 0.999).next(asked) <= 3660.0

@@ -1,4 +1,4 @@
-"""The command `moat` as people and programs run it; where processes matter, in processes of its own."""
+"""The command `moat` as people and programs run it; in processes of its own where that matters."""
 
 import contextlib
 import io
@@ -120,7 +120,7 @@ def test_reads_and_writes_need_no_server_and_sync_says_what_is_missing(shell: Sh
         (["export", "--format", "csv", "jobs", "jobs"], 2, "one table"),
     ],
 )
-def test_mistakes_are_told_plainly_and_write_nothing(shell: Shell, arguments: list[str], code: int, says: str) -> None:
+def test_mistakes_are_explained_and_write_nothing(shell: Shell, arguments: list[str], code: int, says: str) -> None:
     shell.run("sync")
     shell.run(*arguments, code=code)
     assert says in shell.errors
@@ -128,7 +128,7 @@ def test_mistakes_are_told_plainly_and_write_nothing(shell: Shell, arguments: li
     assert shell.json("status")["pending"] == 0
 
 
-def test_a_conflict_is_shown_and_settled(shell: Shell) -> None:
+def test_a_conflict_is_shown_and_resolved(shell: Shell) -> None:
     shell.run("sync")
     shell.run("set", "jobs", "job-1", "title=mine")
     shell.server.do(

@@ -133,7 +133,7 @@ def test_an_interrupted_download_goes_on_at_the_next_part(rig: Rig) -> None:
     assert rig.session.log.count("part") == len(manifest["parts"]) - 3
 
 
-def test_a_damaged_part_is_asked_for_again(rig: Rig) -> None:
+def test_a_damaged_part_is_requested_again(rig: Rig) -> None:
     rig.tenant.prefer_snapshot = True
     while not any(isinstance(m, bytes) for m in rig.down):
         rig.step()
@@ -154,7 +154,7 @@ def test_a_reset_takes_the_servers_data_and_keeps_overlays(rig: Rig) -> None:
     assert rig.tenant.records["jobs"]["job-1"]["title"] == "mine"
 
 
-def test_a_conflict_is_kept_with_both_sides_and_settled_as_mine(rig: Rig) -> None:
+def test_a_conflict_is_kept_with_both_versions_and_resolved_as_mine(rig: Rig) -> None:
     make_conflict(rig)
     (problem,) = rig.replica.conflicts()
     assert (problem.state, problem.n, problem.fields) == ("conflict", 1, ("title",))
@@ -178,7 +178,7 @@ def make_conflict(rig: Rig) -> None:
     rig.settle()
 
 
-def test_a_conflict_settled_as_theirs_or_edited_leaves_nothing_behind(rig: Rig) -> None:
+def test_a_conflict_resolved_as_theirs_or_edited_leaves_nothing_behind(rig: Rig) -> None:
     make_conflict(rig)
     rig.replica.resolve(1, "theirs")
     rig.settle()
@@ -213,7 +213,7 @@ def test_mine_brings_back_a_record_that_others_deleted(rig: Rig) -> None:
     assert rig.replica.get("jobs", "job-1")["price"] == "1.50"
 
 
-def test_a_conflict_settled_in_the_inbox_disappears_here(rig: Rig) -> None:
+def test_a_conflict_resolved_in_the_inbox_disappears_here(rig: Rig) -> None:
     make_conflict(rig)
     (problem,) = rig.replica.conflicts()
     note = {"type": "settled", "conflict": problem.conflict, "resolution": "theirs", "by": "admin", "at": "now"}
@@ -237,7 +237,7 @@ def test_a_rejected_op_does_not_hold_up_later_ones_and_can_be_fixed(rig: Rig) ->
     assert not rig.replica.conflicts()
 
 
-def test_a_transaction_is_refused_as_a_whole_and_goes_again_as_a_whole(rig: Rig) -> None:
+def test_a_transaction_is_rejected_and_sent_again_as_a_whole(rig: Rig) -> None:
     rig.settle()
     with rig.replica.transaction() as tx:
         tx.update("jobs", "job-1", {"title": "REFUSE"})
@@ -269,7 +269,7 @@ def test_a_poisonous_op_is_found_and_set_aside_and_the_rest_is_sent(rig: Rig) ->
     assert len(rig.tenant.applied_ops) == 11
 
 
-def test_an_op_too_large_for_any_frame_is_refused_here(rig: Rig) -> None:
+def test_an_op_too_large_for_any_frame_is_rejected_locally(rig: Rig) -> None:
     rig.settle()
     rig.replica.update("jobs", "job-1", {"title": "x" * 40_000})
     rig.replica.update("jobs", "job-2", {"title": "small"})
@@ -361,7 +361,7 @@ def test_a_wrong_token_stops_and_says_so_and_keeps_pending_work(rig: Rig) -> Non
     assert rig.replica.status().pending == 1
 
 
-def test_a_restored_server_is_told_in_plain_words_and_nothing_is_merged(rig: Rig) -> None:
+def test_a_restored_server_is_reported_and_nothing_is_merged(rig: Rig) -> None:
     rig.settle()
     rig.drop()
     rig.replica.update("jobs", "job-1", {"title": "mine"})
@@ -373,7 +373,7 @@ def test_a_restored_server_is_told_in_plain_words_and_nothing_is_merged(rig: Rig
     assert rig.replica.get("jobs", "job-1")["title"] == "mine"
 
 
-def test_a_server_that_lost_its_end_is_told_too(rig: Rig) -> None:
+def test_a_server_that_lost_its_end_is_reported(rig: Rig) -> None:
     rig.settle()
     rig.drop()
     tenant = rig.tenant
@@ -452,7 +452,7 @@ def test_the_servers_ping_is_answered_and_silence_is_noticed(rig: Rig) -> None:
     assert rig.state is State.OFFLINE
 
 
-def test_another_tenants_server_is_refused(rig: Rig) -> None:
+def test_another_tenants_server_is_rejected(rig: Rig) -> None:
     rig.settle()
     rig.drop()
     rig.tenant.slug = "other"

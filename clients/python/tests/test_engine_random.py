@@ -1,4 +1,7 @@
-"""Random drops, crashes between any two actions, edits on both sides, publishes and pruning: everything converges, nothing is lost or doubled."""
+"""Random drops, crashes between any two actions, edits on both sides, publishing, and pruning.
+
+Everything converges; nothing is lost or applied twice.
+"""
 
 import random
 import tempfile

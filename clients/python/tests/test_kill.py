@@ -1,4 +1,4 @@
-"""Real processes, really killed: whatever was happening, the file opens again with base, overlays and cursor consistent (I6)."""
+"""Kill real processes at random moments: the file opens again with base, overlays, and cursor consistent (I6)."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""The replica on its own, with no server: reading, writing, live views, live queries, refusals."""
+"""The replica without a server: reads, writes, live views, live queries, and rejected edits."""
 
 import sqlite3
 from datetime import UTC, date, datetime
@@ -114,7 +114,7 @@ def test_defaults_and_the_first_status_are_filled_in(things: Rig) -> None:
         ({"title": "x", "id": "a" * 129}, "bad_id"),
     ],
 )
-def test_obvious_errors_are_refused_here_and_write_nothing(things: Rig, values: dict, code: str) -> None:
+def test_invalid_edits_are_rejected_and_write_nothing(things: Rig, values: dict, code: str) -> None:
     if values.get("id") == "":
         values["id"] = "t1"
     with pytest.raises(InvalidEdit) as refused:
@@ -123,7 +123,7 @@ def test_obvious_errors_are_refused_here_and_write_nothing(things: Rig, values: 
     assert things.replica.status().pending == 0
 
 
-def test_deep_json_is_refused(things: Rig) -> None:
+def test_deep_json_is_rejected(things: Rig) -> None:
     deep: list = []
     for _ in range(40):
         deep = [deep]

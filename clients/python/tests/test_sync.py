@@ -1,4 +1,4 @@
-"""The driver over real sockets: once, run, reconnect, two clients, two processes' worth of locks."""
+"""The driver over real sockets: once, run, reconnect, two clients, locks between two processes."""
 
 import asyncio
 import time
@@ -158,7 +158,7 @@ def test_login_sends_what_the_server_wants_and_keeps_the_token(tmp_path: Path) -
     assert seen == [("/api/login", {"tenant": "acme", "user": "olga", "password": "pw", "device": "laptop"})]
 
 
-def test_login_errors_are_told_apart() -> None:
+def test_login_errors_are_distinguished() -> None:
     with (
         login_server((401, {"code": "bad_login", "message": "Tenant, user or password is wrong."}, {}), []) as url,
         pytest.raises(LoginFailed, match="wrong"),

@@ -1,4 +1,4 @@
-"""The shared vectors: what this client computes is what is written down; and what is written down agrees with independent libraries."""
+"""The shared vectors: this client computes them, and independent libraries agree with them."""
 
 import json
 import sqlite3
