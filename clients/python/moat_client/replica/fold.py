@@ -75,7 +75,7 @@ def _fold_update(folded: Folded, change: Mapping[str, Any], current: Current) ->
     for step in change["payload"]:
         path: str = step["path"]
         name = path[1:]
-        if "/" in name or "~" in name:
+        if "/" in name:  # field names need no escapes
             _fold_nested(folded, target, change, step, current)
         elif step["op"] == "remove":
             target[name] = None
