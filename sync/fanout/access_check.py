@@ -78,6 +78,7 @@ class AccessCheck:
         self._store = store
         self._needed = access_version
         self._stale = False
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
         self._current = asyncio.Event()
         self._current.set()
@@ -106,13 +107,19 @@ class AccessCheck:
             raise AccessChanged
 
     async def wait_current(self, channel: Channel) -> None:
-        """Wait until the subscribers have been checked under the channel's access version or a later one."""
+        """Wait until the subscribers have been checked under the channel's access version or a later one.
+
+        Raises `asyncio.CancelledError` when the feed is closed first.
+        """
         self.require_version(channel.access_version)
         while self.pending:
             await self._current.wait()
+            if self._closed:
+                raise asyncio.CancelledError
 
     def close(self) -> None:
-        """Stop checking."""
+        """Stop checking, and cancel everyone who waits for the check."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
         self._current.set()
@@ -134,6 +141,9 @@ class AccessCheck:
                     one.channel = replace(one.channel, access_version=assigned.access_version)
                 else:
                     one.channel_changed()
+            if self.access_version < self._needed:
+                # The version came from another process. Do not query in a tight loop until the database shows it.
+                await asyncio.sleep(RETRY_SECONDS)
         self._task = None
         self._current.set()
         self._feed.flush()
