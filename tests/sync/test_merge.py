@@ -99,6 +99,30 @@ def test_items_with_an_id_merge_one_by_one():
 
 
 @pytest.mark.parametrize(
+    ("mine", "theirs", "order"),
+    [
+        ([3, 1, 2, 4], [1, 2, 5, 3], [3, 1, 2, 4, 5]),  # only mine re-ordered
+        ([1, 2, 4, 3], [3, 1, 5, 2], [3, 1, 5, 2, 4]),  # only theirs
+        ([2, 1, 4, 3], [3, 2, 5, 1], [3, 2, 5, 1, 4]),  # both
+        ([2, 1], [1, 2, 5, 3], [2, 1, 5]),  # mine re-ordered and deleted
+        ([3, 1, 2], [1, 2], [1, 2]),  # theirs deleted what mine moved
+        ([2, 1], [3, 1, 2, 5], [2, 1, 5]),  # theirs moved only what mine deleted
+    ],
+)
+def test_a_list_has_the_order_of_the_side_that_changed_it(mine, theirs, order):
+    """Each side also edits an item of its own, so that neither list is simply the merged one."""
+
+    def items_of(ids, edited):
+        return [{"id": n, "n": "edited"} if n == edited else {"id": n, "n": "x"} for n in ids]
+
+    base = items_of([1, 2, 3], None)
+    merged = three_way(base, items_of(mine, 2), items_of(theirs, 1))
+    assert [item["id"] for item in merged] == order
+    edited = {item["id"] for item in merged if item["n"] == "edited"}
+    assert edited == {1, 2}
+
+
+@pytest.mark.parametrize(
     ("base", "mine", "theirs"),
     [
         ({"a": 1}, {"a": 2}, {"a": 3}),

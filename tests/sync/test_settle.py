@@ -268,6 +268,18 @@ def test_two_records_can_swap_their_unique_values_in_a_tx(acme, phone):
     assert values(acme, "customers", "c1")["code"] == "B"
 
 
+def test_a_record_that_its_tx_deletes_takes_no_unique_value(acme, phone):
+    """Its tombstone keeps the value, and a tombstone holds none."""
+    phone.ok(phone.insert("customers", "c1", name="a", code="A"))
+    ops = [
+        phone.op("insert", "customers", "c2", 0, {"name": "b", "code": "A"}, tx="t"),
+        phone.op("delete", "customers", "c2", 1, tx="t"),
+    ]
+    assert [r.status for r in phone.push(*ops)] == ["applied", "applied"]
+    assert row(acme, "customers", "c2").deleted
+    assert values(acme, "customers", "c1")["code"] == "A"
+
+
 def test_a_unique_value_can_be_reused_in_the_push_that_frees_it(phone):
     phone.push(phone.insert("customers", "c1", name="a", code="A"), phone.insert("customers", "c2", name="b"))
     results = phone.push(phone.delete("customers", "c1", 1), phone.update("customers", "c2", 1, code="A"))
