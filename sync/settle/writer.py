@@ -138,8 +138,7 @@ class Writer:
         # A push that failed repeatedly is tried alone, so that it does not delay others.
         while (
             queue.waiting
-            and batch[0].attempts < 2
-            and queue.waiting[0].attempts < 2
+            and batch[0].attempts < 2  # those behind it were tried no more often: a failed push returns to the head
             and len(queue.waiting[0].job.ops) <= room
         ):
             batch.append(queue.waiting.popleft())

@@ -189,6 +189,86 @@ def test_a_locked_tenant_does_not_delay_another(loom, monkeypatch, settings):
     assert asyncio.run(both())[0].status == "applied"
 
 
+def test_tenants_take_turns_while_one_has_much_to_write(loom, monkeypatch, settings):
+    settings.MOAT = {**settings.MOAT, "BATCH_OPS": 1}
+    first, heavy, light = Pusher(noted()), Pusher(noted()), Pusher(noted())
+    settle, turns, everything_waits = writer.settle, [], threading.Event()
+
+    def in_order(locked, pushes):
+        everything_waits.wait(20)
+        turns.append(locked.id)
+        return settle(locked, pushes)
+
+    monkeypatch.setattr(writer, "settle", in_order)
+
+    async def crowd():
+        waiting = [loom.submit(job(first, first.insert("notes", "n")))]
+        waiting += [loom.submit(job(heavy, heavy.insert("notes", f"n{n}"))) for n in range(4)]
+        waiting += [loom.submit(job(light, light.insert("notes", f"n{n}"))) for n in range(2)]
+        everything_waits.set()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(crowd())
+    a, b = heavy.actor.tenant_id, light.actor.tenant_id
+    # Whether the writer took the first push alone before the others were there does not matter.
+    assert [tenant for tenant in turns if tenant != first.actor.tenant_id] == [a, b, a, b, a, a]
+
+
+def test_a_push_that_keeps_failing_is_tried_alone_so_that_the_one_after_it_gets_through(loom, monkeypatch, settings):
+    settings.MOAT = {**settings.MOAT, "GIVE_UP_AFTER": 0.5}
+    tenant = noted()
+    first, bad, good = Pusher(tenant), Pusher(tenant), Pusher(tenant)
+    settle, both_wait = writer.settle, threading.Event()
+
+    def fragile(locked, pushes):
+        both_wait.wait(20)
+        if any(op.id == "poison" for _, ops in pushes for op in ops):
+            raise OperationalError("statement timeout")
+        return settle(locked, pushes)
+
+    monkeypatch.setattr(writer, "settle", fragile)
+
+    async def together():
+        waiting = [
+            loom.submit(job(each, each.insert("notes", name)))
+            for each, name in ((first, "first"), (bad, "poison"), (good, "fine"))
+        ]
+        both_wait.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    _, refused, written = asyncio.run(together())
+    assert (refused.code, [result.status for result in written]) == (Code.UNAVAILABLE, ["applied"])
+    assert "fine" in {line["id"] for line in lines(tenant)}
+
+
+def test_a_push_that_failed_twice_takes_no_new_push_along(loom, monkeypatch, settings):
+    settings.MOAT = {**settings.MOAT, "GIVE_UP_AFTER": 0.5}
+    tenant = noted()
+    bad, late = Pusher(tenant), Pusher(tenant)
+    settle, batches, tried = writer.settle, [], threading.Event()
+
+    def fragile(locked, pushes):
+        batches.append([op.id for _, ops in pushes for op in ops])
+        if "poison" in batches[-1]:
+            if len(batches) == 2:
+                tried.set()
+                time.sleep(0.05)
+            raise OperationalError("statement timeout")
+        return settle(locked, pushes)
+
+    monkeypatch.setattr(writer, "settle", fragile)
+
+    async def one_after_the_other():
+        first = loom.submit(job(bad, bad.insert("notes", "poison")))
+        await asyncio.to_thread(tried.wait, 20)
+        return await asyncio.gather(first, loom.submit(job(late, late.insert("notes", "late"))), return_exceptions=True)
+
+    refused, written = asyncio.run(one_after_the_other())
+    assert (refused.code, [result.status for result in written]) == (Code.UNAVAILABLE, ["applied"])
+    assert len(batches) > 3
+    assert batches == [["poison"]] * (len(batches) - 1) + [["late"]]
+
+
 def test_a_full_queue_rejects_pushes_with_retry_after(loom, settings):
     settings.MOAT = {**settings.MOAT, "QUEUE_OPS": 3}
     pusher = Pusher(noted())
