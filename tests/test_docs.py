@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,62 @@ ALL_TEXT = "\n".join(page.read_text() for page in PAGES)
 FIRST_PARTY = {"metadata", "layouts", "sync", "tenants"}
 
 
-def test_every_promise_names_a_test_that_exists() -> None:
-    page = (ROOT / "docs/spec/invariants.md").read_text()
-    sections = re.findall(r"^## (I\d+) (.*?)(?=^## |\Z)", page, re.M | re.S)
-    rows = [(key, *test) for key, text in sections for test in re.findall(r"^- `([\w/]+\.py)::(\w+)`$", text, re.M)]
-    assert len(rows) >= 38
-    for promise, path, name in rows:
-        tree = ast.parse((ROOT / path).read_text())
-        assert name in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}, (
-            f"{promise}: {path}::{name}"
-        )
+INVARIANTS = (ROOT / "docs/spec/invariants.md").read_text()
+SECTIONS = dict(re.findall(r"^## (I\d+) (.*?)(?=^## |\Z)", INVARIANTS, re.M | re.S))
+TEST_FILES = {
+    path.relative_to(ROOT).as_posix(): path
+    for folder in ("tests", "clients/python/tests")
+    for path in sorted((ROOT / folder).rglob("test_*.py"))
+}
+
+
+def _references() -> list[tuple[str, str, str]]:
+    """Return every (page, test file, test) that a document names; the test is empty where only the file is named."""
+    named = re.compile(r"(?<![\w./-])((?:[\w-]+/)*test_\w+\.py)(?:::(\w+))?")
+    return sorted({(page.name, *found) for page in PAGES for found in named.findall(page.read_text())})
+
+
+def _tests_of_invariants() -> list[tuple[str, str]]:
+    """Return (invariant, path::name) of every test whose name says which invariants it enforces."""
+    found = []
+    for path, file in TEST_FILES.items():
+        for name in re.findall(r"^(?:async )?def (test_i\d+_\w+)", file.read_text(), re.M):
+            numbers = re.match(r"test_((?:i\d+_)+)", name)
+            assert numbers is not None
+            found += [(number.upper(), f"{path}::{name}") for number in numbers[1].rstrip("_").split("_")]
+    return found
+
+
+@cache
+def _functions(path: str) -> frozenset[str]:
+    tree = ast.parse(TEST_FILES[path].read_text())
+    return frozenset(n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@pytest.mark.parametrize(("page", "path", "name"), _references())
+def test_a_test_that_a_document_names_exists(page: str, path: str, name: str) -> None:
+    files = (
+        [path] if path in TEST_FILES else [file for file in TEST_FILES if "/" not in path and file.endswith(f"/{path}")]
+    )
+    assert files, f"{page} names {path}"
+    assert not name or any(name in _functions(file) for file in files), f"{page} names {path}::{name}"
+
+
+@pytest.mark.parametrize(("invariant", "test"), _tests_of_invariants())
+def test_a_test_named_for_an_invariant_stands_in_its_section(invariant: str, test: str) -> None:
+    listed = f"- `{test}`" in SECTIONS[invariant].splitlines()
+    assert listed, f"docs/spec/invariants.md does not list {test} under {invariant}"
+
+
+def test_every_invariant_has_tests_and_no_test_of_another() -> None:
+    assert list(SECTIONS) == [f"I{number}" for number in range(1, 13)]
+    of = _tests_of_invariants()
+    for invariant, text in SECTIONS.items():
+        listed = re.findall(r"^- `([\w/]+\.py::\w+)`$", text, re.M)
+        assert listed, invariant
+        assert len(listed) == len(set(listed)), invariant
+        named = {test for test in listed if re.search(r"::test_i\d+_", test)}
+        assert named <= {test for number, test in of if number == invariant}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
