@@ -182,6 +182,17 @@ def test_a_user_cannot_resolve_another_users_conflict():
     assert Conflict.objects.get().told_device is False
 
 
+def test_an_op_that_resolves_an_unknown_conflict_and_would_cause_one_is_rejected():
+    """It is not looked at further: a new conflict could not take the place of one that is not there."""
+    _, olga, tom = meet()
+    olga.ok(olga.update("notes", "n", 1, title="A"))
+    unknown = "00000000-0000-0000-0000-000000000000"
+    op = tom.op("update", "notes", "n", 1, [{"op": "replace", "path": "/title", "value": "T"}], settles=unknown)
+    fine = tom.update("notes", "n", 2, body="b")
+    assert [result.code for result in tom.push(op, fine)] == [Code.UNKNOWN_CONFLICT, None]
+    assert not Conflict.objects.exists()
+
+
 def test_only_an_op_on_its_record_resolves_a_conflict():
     _, olga, tom = meet()
     olga.ok(olga.update("notes", "n", 1, title="A"))

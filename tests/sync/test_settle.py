@@ -308,9 +308,10 @@ def test_two_devices_may_use_the_same_op_id(acme, phone):
 
 def test_a_push_whose_op_ids_do_not_increase_is_rejected(acme, phone):
     one, two = phone.insert("jobs", "j1", title="a"), phone.insert("jobs", "j2", title="a")
-    with pytest.raises(PushRejected) as refused:
-        phone.push(two, one)
-    assert refused.value.code == Code.OP_ORDER
+    for ops in ((two, one), (one, one)):
+        with pytest.raises(PushRejected) as refused:
+            phone.push(*ops)
+        assert refused.value.code == Code.OP_ORDER
     assert lines(acme) == []
 
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from metadata.access import Rules, TableRule
 from metadata.models import ObjectMetadata
 from metadata.publish import publish
+from sync.settle import guard
 from sync.settle.push import push
 from sync.wire.codes import Code
-from sync.wire.ops import Actor, Op, OpResult
+from sync.wire.ops import Actor, ConflictView, Op, OpResult
 from tenants.tokens import issue_device
 from tests.sync.access_builders import make_member, make_profile, make_service, technician_rules
 
@@ -171,3 +173,116 @@ def test_an_id_that_a_hidden_record_has_is_refused_like_any_record_that_may_not_
     taken = stage.says("insert", "j-hid", 0, {"title": "x", "technician": "tom"})
     not_mine = stage.says("insert", "j-new", 0, {"title": "x", "technician": "tess"})
     assert (taken.code, taken.message, taken.field) == (not_mine.code, not_mine.message, not_mine.field)
+
+
+def test_a_locked_field_may_be_tested() -> None:
+    stage = Stage().job()
+    steps = [{"op": "test", "path": "/customer", "value": None}, *patch(title="New")]
+    assert stage.says("update", "j1", 1, steps).status == "applied"
+
+
+def test_a_reference_to_a_hidden_type_is_refused_as_a_field_that_may_not_be_changed() -> None:
+    rules = technician_rules()
+    rules["job"] |= {"writable_fields": ["customer"], "can_update": True}
+    del rules["customer"]
+    stage = Stage()
+    tim = make_member(make_profile(stage.tenant, "yard", rules), "tim")
+    stage.office("insert", "c1", 0, {"name": "Ada"}, table="customers")
+    stage.job(technician="tim")
+    actor = Actor(stage.tenant.pk, "tim", user_id=tim.pk)
+    answers = [push(actor, [Op(1, None, "jobs", "j1", "update", 1, patch(customer=one))])[0] for one in ("c1", "c-not")]
+    assert [(answer.code, answer.field) for answer in answers] == [(Code.FORBIDDEN, "customer")] * 2
+    assert answers[0].message == answers[1].message
+
+
+# The pure view of a conflict
+
+JOB = TableRule("job", "jobs", True, True, True, readable=frozenset({"title"}), writable=None)
+VIEW = ConflictView(
+    conflict="c",
+    version=3,
+    base={"title": "a", "price": "1.00"},
+    mine={"title": "b", "price": "2.00"},
+    theirs={"title": "c", "price": "3.00"},
+    fields=("title", "price"),
+    by="olga",
+    at="2026-11-21T09:00:00.000000Z",
+)
+
+
+def test_a_conflict_of_a_record_in_sight_has_no_hidden_field() -> None:
+    seen = guard.readable_view(VIEW, Rules((JOB,)), "jobs")
+    assert (seen.base, seen.mine, seen.theirs) == ({"title": "a"}, {"title": "b"}, {"title": "c"})
+    assert (seen.fields, seen.by, seen.at) == (("title",), "olga", VIEW.at)
+
+
+def test_a_conflict_of_a_record_out_of_sight_keeps_what_its_maker_wrote_and_may_read() -> None:
+    seen = guard.readable_view(VIEW, Rules((JOB,)), "jobs", visible=False)
+    assert seen.mine == {"title": "b"}
+    assert (seen.base, seen.theirs, seen.fields, seen.by, seen.at) == (None, None, (), "", None)
+
+
+def test_a_conflict_of_a_hidden_type_shows_nothing() -> None:
+    seen = guard.readable_view(VIEW, Rules(), "jobs")
+    assert (seen.base, seen.mine, seen.theirs, seen.fields, seen.by, seen.at) == (None, None, None, (), "", None)
+    assert guard.readable_view(VIEW, None, "jobs") == VIEW
+
+
+# Row filters over a hop, as a tx and the ops before it leave the records
+
+
+class Hops(Stage):
+    """Jobs j1 (customer c1) and j2 of Tom, who may write their technician and customer, and delete them."""
+
+    def __init__(self) -> None:
+        super().__init__(writable_fields=["title", "technician", "customer"])
+        for name in ("c1", "c2"):
+            self.office("insert", name, 0, {"name": name}, table="customers")
+        self.job("j1", customer="c1").job("j2").job("j-hid", technician="tess", customer="c2")
+
+    def all(self, *ops: tuple[str, str, str, int, Any], tx: str | None = None) -> list[str | None]:
+        made = [Op(next(self._ids), tx, table, i, verb, base, payload) for table, i, verb, base, payload in ops]
+        return [None if result.accepted else str(result.code) for result in push(self.tom, made)]
+
+
+def item(record_id: str, job: str) -> tuple[str, str, str, int, Any]:
+    return ("line_items", record_id, "insert", 0, {"job": job, "text": "pipe"})
+
+
+def job_op(verb: str, record_id: str, payload: Any = None) -> tuple[str, str, str, int, Any]:
+    return ("jobs", record_id, verb, 0 if verb == "insert" else 1, payload)
+
+
+@pytest.mark.parametrize("tx", [None, "t"], ids=["one push", "one tx"])
+@pytest.mark.parametrize(
+    ("first", "job", "allowed"),
+    [
+        (job_op("insert", "j-new", {"title": "x", "technician": "tom"}), "j-new", True),
+        (job_op("delete", "j1"), "j1", False),
+        (job_op("update", "j1", patch(technician="tess")), "j1", False),
+    ],
+    ids=["made", "deleted", "given away"],
+)
+def test_a_child_is_judged_by_its_parent_as_the_ops_before_left_it(
+    tx: str | None, first: tuple[str, str, str, int, Any], job: str, allowed: bool
+) -> None:
+    assert (Hops().all(first, item("l1", job), tx=tx)[1] is None) == allowed
+
+
+@pytest.mark.parametrize(
+    "leave", [job_op("delete", "j1"), job_op("update", "j1", patch(technician="tess"))], ids=["deleted", "given away"]
+)
+def test_a_parent_is_out_of_sight_when_its_last_visible_child_left_in_the_same_push(
+    leave: tuple[str, str, str, int, Any],
+) -> None:
+    """Tom sees customer c1 by job j1 only. Once that is gone, c1 is answered like one that does not exist."""
+    assert Hops().all(leave, job_op("update", "j2", patch(customer="c1"))) == [None, "missing_reference"]
+
+
+def test_a_parent_stays_in_sight_by_another_child_of_the_push() -> None:
+    stage = Hops()
+    assert stage.all(job_op("update", "j2", patch(customer="c1")), job_op("delete", "j1")) == [None, None]
+    assert stage.all(("jobs", "j3", "insert", 0, {"title": "x", "technician": "tom", "customer": "c1"})) == [None]
+    assert stage.all(("jobs", "j4", "insert", 0, {"title": "x", "technician": "tom", "customer": "c2"})) == [
+        "missing_reference"
+    ]

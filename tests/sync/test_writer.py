@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, connections, transaction
 from sync.errors import PushRejected
 from sync.log import commit as commits
 from sync.log.verify import verify_log
-from sync.models import Change
+from sync.models import Change, Conflict
 from sync.settle import writer
 from sync.settle.push import push
 from sync.settle.writer import PushJob, Writer
@@ -187,6 +187,57 @@ def test_a_locked_tenant_does_not_delay_another(loom, monkeypatch, settings):
         return done
 
     assert asyncio.run(both())[0].status == "applied"
+
+
+def in_one_batch(loom, monkeypatch, other, *jobs):
+    """Submit pushes that share a batch: the writer is busy with another tenant's meanwhile."""
+    settle, all_wait, sizes = writer.settle, threading.Event(), []
+
+    def busy(locked, pushes):
+        all_wait.wait(20)
+        sizes.append(len(pushes))
+        return settle(locked, pushes)
+
+    monkeypatch.setattr(writer, "settle", busy)
+
+    async def submit():
+        waiting = [loom.submit(job(other, other.insert("notes", "busy")))]
+        waiting += [loom.submit(each) for each in jobs]
+        all_wait.set()
+        return (await asyncio.gather(*waiting))[1:]
+
+    results = asyncio.run(submit())
+    assert sizes == [1, len(jobs)]
+    return results
+
+
+def test_i2_an_op_that_is_sent_twice_within_one_batch_is_applied_once(loom, monkeypatch):
+    tenant = noted()
+    pusher = Pusher(tenant)
+    first, second = pusher.insert("notes", "a", title="x"), pusher.insert("notes", "b", title="x")
+    sent = [job(pusher, first), job(pusher, first, second), job(pusher, first, second)]
+    once, again, third = in_one_batch(loom, monkeypatch, Pusher(noted()), *sent)
+    assert [result.status for result in (*once, *again, *third)] == [
+        "applied",
+        "duplicate",
+        "applied",
+        "duplicate",
+        "duplicate",
+    ]
+    assert (again[0].version, again[0].cursor) == (once[0].version, once[0].cursor)
+    assert [line["id"] for line in lines(tenant)] == ["a", "b"]
+
+
+def test_i2_a_conflict_that_is_sent_twice_within_one_batch_is_kept_once(loom, monkeypatch):
+    tenant = noted("manual")
+    office, pusher = Pusher(tenant), Pusher(tenant)
+    office.ok(office.insert("notes", "n", title="a"))
+    office.ok(office.update("notes", "n", 1, title="b"))
+    op = pusher.update("notes", "n", 1, title="c")
+    one, again = in_one_batch(loom, monkeypatch, Pusher(noted()), job(pusher, op), job(pusher, op))
+    assert [result.status for result in (*one, *again)] == ["conflict", "conflict"]
+    assert one[0].conflict.conflict == again[0].conflict.conflict
+    assert Conflict.objects.count() == 1
 
 
 def test_tenants_take_turns_while_one_has_much_to_write(loom, monkeypatch, settings):
