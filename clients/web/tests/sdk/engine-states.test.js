@@ -307,3 +307,76 @@ test('a new catch-up starts without the progress of the last', () => {
   frame({ type: 'catch_up', mode: 'log', from: 15, to: 30 });
   assert.equal(engine.progress, null);
 });
+
+test('a malformed frame drops the connection with a problem', () => {
+  const { engine, frame } = live();
+  const [{ ref }] = sent(frame(changes(10, 11, { schema_version: 2 })));
+  const effects = frame({ type: 'schema', from: 1, to: 2, ref });
+  assert.deepEqual(
+    [does(effects, 'disconnect').length, engine.phase, engine.problem.code],
+    [1, 'offline', 'malformed'],
+  );
+});
+
+test('`bye` without a wait retries as usual', () => {
+  const timer = does(live().frame({ type: 'bye', reason: 'drain' }), 'timer').find(({ name }) => name === 'retry');
+  assert.equal(timer.ms, 250);
+});
+
+test('a catch-up that the server starts by itself leaves the live phase', () => {
+  for (const mode of ['log', 'rows']) {
+    const { engine, frame } = live();
+    frame({ type: 'catch_up', mode, from: 10, to: 20, schema_version: 1, total: 1 });
+    assert.equal(engine.phase, 'catching_up', mode);
+  }
+  const { engine, frame, ref } = subscribed();
+  assert.equal(does(frame({ type: 'catch_up', mode: 'later', ref }), 'disconnect').length, 1);
+  assert.equal(engine.phase, 'offline');
+});
+
+test('`live` counts at the replica’s cursor only, and not for the previous stream', () => {
+  const { engine, frame, ref } = subscribed({ cursor: 40 });
+  assert.deepEqual(frame({ type: 'live', cursor: 10, state_hash: 'h10' }), [], 'before the reply to subscribe');
+  frame({ type: 'catch_up', mode: 'log', from: 10, to: 40, ref });
+  const [again] = sent(frame({ type: 'live', cursor: 12, state_hash: 'h12' }));
+  assert.deepEqual([again.type, engine.phase], ['subscribe', 'catching_up']);
+  frame({ type: 'catch_up', mode: 'log', from: 10, to: 40, ref: again.ref });
+  frame({ type: 'live', cursor: 10, state_hash: 'h10' });
+  assert.deepEqual([engine.phase, engine.head], ['live', 10]);
+});
+
+test('a snapshot installed while offline waits for the connection; a failed download closes it', () => {
+  const { engine, frame, run, ref } = subscribed();
+  frame({ type: 'catch_up', mode: 'snapshot', manifest: {}, ref });
+  run({ on: 'close', code: 1006 });
+  assert.equal(engine.phase, 'downloading');
+  assert.deepEqual(run({ on: 'installed', state: { ...AT_10, cursor: 12 } }), []);
+  assert.equal(engine.phase, 'offline');
+  const failed = subscribed();
+  failed.frame({ type: 'catch_up', mode: 'snapshot', manifest: {}, ref: failed.ref });
+  const effects = failed.run({ on: 'download_failed', code: 'network', message: 'm' });
+  assert.equal(does(effects, 'disconnect').length, 1);
+  assert.ok(does(effects, 'timer').some(({ name }) => name === 'retry'));
+});
+
+test('a failed step ends a running verification with its problem', () => {
+  const { run } = live();
+  run({ on: 'verify' });
+  const effects = run({ on: 'failed', code: 'sql', message: 'm', state: AT_10 });
+  assert.deepEqual(does(effects, 'verified').map(({ problem }) => problem), [{ code: 'sql', message: 'm' }]);
+  const idle = live().run({ on: 'failed', code: 'sql', message: 'm', state: AT_10 });
+  assert.deepEqual(does(idle, 'verified'), []);
+});
+
+test('revisions are requested again on a new connection', () => {
+  const { frame, run } = live();
+  const [ask] = sent(frame({ type: 'error', code: 'schema_behind', message: '' }));
+  const revisions = [{ schema_version: 2, commands: [] }];
+  const [known] = sent(frame({ type: 'schema', from: 1, to: 2, revisions, ref: ask.ref }));
+  assert.equal(known.schema_version, 2);
+  run({ on: 'close', code: 1006 });
+  run({ on: 'timer', name: 'retry' });
+  run({ on: 'open' });
+  const [again] = sent(frame(welcome()));
+  assert.deepEqual([again.type, again.schema_version], ['subscribe', 1]);
+});
