@@ -5,25 +5,34 @@ from typing import Any
 
 from django.conf import settings
 
+from sync.wire import limits
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """How ops are written. Times are seconds; sizes are counts unless the name says otherwise.
 
     `batch_ops`: ops per transaction. `queue_ops`: ops that may wait in a process; further pushes are rejected as
-    `overloaded`. `push_ops`: ops per push. `patch_ops`, `patch_bytes`: limits of one update's JSON Patch.
-    `base_lines`: how many changes of a record are read to rebuild what a device knew. `give_up_after`: how long a
-    push is retried while the database does not respond. `lock_seconds`: how long the writer waits for a tenant's lock
-    before it turns to another tenant. `prune_chunk`: changes deleted per transaction. `resolvers`: dotted paths
-    allowed as a conflict policy.
+    `overloaded`. `push_ops`: ops per push. `patch_ops`, `patch_bytes`: limits of one update's JSON Patch. `op_work`,
+    `tx_work`: what the patches of one op, and of one tx, may copy and produce. `base_lines`, `base_bytes`: how many
+    changes of a record, and how many bytes of them, are read to rebuild what a device knew. `turn_seconds`,
+    `turn_work`: time and work after which a tenant's turn in the writer ends. `give_up_after`: how long a push is
+    retried while the database does not respond. `lock_seconds`: how long the writer waits for a tenant's lock before
+    it turns to another tenant. `prune_chunk`: changes deleted per transaction. `resolvers`: dotted paths allowed as a
+    conflict policy.
     """
 
     batch_ops: int = 1000
     queue_ops: int = 50_000
-    push_ops: int = 10_000
-    patch_ops: int = 500
-    patch_bytes: int = 1_048_576
+    push_ops: int = limits.PUSH_OPS
+    patch_ops: int = limits.PATCH_OPS
+    patch_bytes: int = limits.PATCH_BYTES
+    op_work: int = limits.OP_WORK
+    tx_work: int = limits.TX_WORK
     base_lines: int = 1000
+    base_bytes: int = limits.BASE_BYTES
+    turn_seconds: float = limits.TURN_SECONDS
+    turn_work: int = limits.TURN_WORK
     give_up_after: float = 30.0
     lock_seconds: float = 2.0
     prune_chunk: int = 2000
@@ -91,5 +100,5 @@ def stream_settings() -> StreamSettings:
 
 
 def limits_given() -> dict[str, int | float]:
-    """Return the connection limits set in `MOAT["LIMITS"]`. `sync.wire.protocol.Limits` has names and defaults."""
+    """Return the connection limits set in `MOAT["LIMITS"]`. `sync.wire.limits.Limits` has names and defaults."""
     return dict(settings.MOAT.get("LIMITS", {}))

@@ -20,6 +20,9 @@ change_deliveries = Counter("moat_change_deliveries", "Changes sent to subscribe
 catch_ups = Counter("moat_catch_ups", "Catch-ups started, by mode.", ["mode"])
 slow_readers = Counter("moat_slow_readers", "Subscribers switched from live to catch-up because they read too slowly.")
 protocol_errors = Counter("moat_protocol_errors", "Errors sent to clients, by code.", ["code"])
+limit_rejections = Counter(
+    "moat_limit_rejections", "Messages and ops rejected because they exceed a limit, by limit.", ["limit"]
+)
 snapshot_builds = Counter("moat_snapshot_builds", "Snapshots built, by method.", ["how"])
 snapshot_seconds = Histogram(
     "moat_snapshot_build_seconds", "Time to build a snapshot.", buckets=(0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

@@ -19,7 +19,7 @@ from sync.catchup.plan import read_log
 from sync.catchup.snapshots import service
 from sync.channels import channel_log
 from sync.channels.channel import ChainPosition, Channel, ChannelAssignments
-from sync.conf import limits_given, stream_settings
+from sync.conf import engine_settings, limits_given, stream_settings
 from sync.fanout.hub import Hub
 from sync.fanout.notify import Notifier
 from sync.log import commit as commits
@@ -31,7 +31,7 @@ from sync.transports import device_state
 from sync.transports.errors import RESTARTING
 from sync.transports.response_grid import ResponseGrid
 from sync.wire.codes import Code
-from sync.wire.protocol import limits_from
+from sync.wire.limits import limits_from
 from tenants.signals import access_changed, device_revoked
 
 logger = structlog.get_logger(__name__)
@@ -73,7 +73,9 @@ class Runtime:
     def __init__(self) -> None:
         self.settings = stream_settings()
         values = value_limits()
-        self.limits = limits_from({"text": values.text, "json": values.json, **limits_given()})
+        engine = engine_settings()
+        patches = {name: getattr(engine, name) for name in ("patch_ops", "patch_bytes", "op_work", "tx_work")}
+        self.limits = limits_from({"text": values.text, "json": values.json, **patches, **limits_given()})
         self.pool = ReadPool(self.settings.read_threads)
         self.hub = Hub(self._read, self)
         self.grid = ResponseGrid()

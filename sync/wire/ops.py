@@ -1,7 +1,9 @@
 """Pure: ops as clients send them, and their results. See docs/spec/protocol.md §5."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+from sync.wire.codes import Code
 
 Status = Literal["applied", "merged", "duplicate", "conflict", "rejected"]
 
@@ -21,6 +23,14 @@ class Actor:
     user_id: int | None = None
 
 
+class Problem(NamedTuple):
+    """Why an op cannot be applied to any record."""
+
+    code: Code
+    message: str
+    field: str | None = None
+
+
 # Neither `Op` nor `OpResult` is frozen: one of each is created per op, and a frozen dataclass takes four times as long
 # to create.
 @dataclass(slots=True)
@@ -28,7 +38,7 @@ class Op:
     """One mutation; treat it as immutable.
 
     A `base_version` of None stands for the record's current version (server-side callers only). A negative one is
-    rejected.
+    rejected. `sync.wire.op_check` sets `checked`, and `problem` if it found one; the engine rejects an op with a problem.
     """
 
     op_id: int
@@ -40,6 +50,8 @@ class Op:
     payload: Any = None
     at: str | None = None
     settles: str | None = None
+    checked: bool = False
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sync.wire.codes import Code
+from sync.wire.limits import Limits
+from sync.wire.op_check import checked
 from sync.wire.ops import Op
-from sync.wire.strict_json import NotStrict, loads
+from sync.wire.strict_json import NotStrict, count_items, loads
 
 PROTOCOL = "moat.v1"
 BIGGEST = 2**53 - 1
@@ -18,41 +20,15 @@ _SHORT_TEXT = 200
 _TX_LENGTH = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of one connection, sent to the client in `welcome`. Sizes are bytes of UTF-8; times are seconds."""
-
-    frame: int = 4 * 1024 * 1024
-    line: int = 1024 * 1024
-    text: int = 100_000
-    json: int = 262_144
-    depth: int = 40
-    ops: int = 2000
-    tables_per_verify: int = 200
-    ranges_per_verify: int = 64
-    errors: int = 50
-    hello_seconds: float = 10
-    pushes_in_flight: int = 8
-    requests_in_flight: int = 32
-
-    def wire(self) -> dict[str, int | float]:
-        """Return the limits as they appear in `welcome`."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-
-def limits_from(given: Mapping[str, Any]) -> Limits:
-    """Return the default limits with the given ones replaced. Raises `TypeError` for an unknown name."""
-    return Limits(**given)
-
-
 class ProtocolError(Exception):
-    """A message violates the protocol; none of it was applied."""
+    """A message violates the protocol; none of it was applied. `limit` names the limit it exceeds, if any."""
 
-    def __init__(self, code: Code, message: str, *, ref: int | None = None) -> None:
+    def __init__(self, code: Code, message: str, *, ref: int | None = None, limit: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.ref = ref
+        self.limit = limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +152,14 @@ class Frame:
 def open_frame(text: str, limits: Limits) -> Frame:
     """Check the sizes of a text frame and parse its envelope. Raises `ProtocolError`."""
     if utf8_size(text, limits.frame) > limits.frame:
-        raise ProtocolError(Code.TOO_LARGE, f"the frame exceeds {limits.frame} bytes")
-    lines = text.split("\n")
-    if len(text) * 4 > limits.line and any(utf8_size(line, limits.line) > limits.line for line in lines):
-        raise ProtocolError(Code.TOO_LARGE, f"a line exceeds {limits.line} bytes")
+        raise ProtocolError(Code.TOO_LARGE, f"the frame exceeds {limits.frame} bytes", limit="frame")
+    # One line more than a push may have; what follows stays in one piece, and the frame is rejected for its lines.
+    lines = text.split("\n", limits.ops + 1)
+    whole = lines[: limits.ops + 1]
+    if len(text) * 4 > limits.line and any(utf8_size(line, limits.line) > limits.line for line in whole):
+        raise ProtocolError(Code.TOO_LARGE, f"a line exceeds {limits.line} bytes", limit="line")
+    if count_items(text, limits.items) > limits.items:
+        raise ProtocolError(Code.TOO_LARGE, f"the frame has more than {limits.items} values and keys", limit="items")
     body = _object(lines[0], limits.depth, None, "the envelope")
     ref = _integer_or_none(body, "ref", None)
     kind = body.get("type")
@@ -310,7 +290,12 @@ def _verify(body: Mapping[str, Any], limits: Limits, ref: int | None) -> Verify 
     if not isinstance(tables, list) or not all(isinstance(name, str) for name in tables):
         raise ProtocolError(Code.MALFORMED, "tables must be a list of names", ref=ref)
     if len(tables) > limits.tables_per_verify:
-        raise ProtocolError(Code.TOO_LARGE, f"verify can name at most {limits.tables_per_verify} tables", ref=ref)
+        raise ProtocolError(
+            Code.TOO_LARGE,
+            f"verify can name at most {limits.tables_per_verify} tables",
+            ref=ref,
+            limit="tables_per_verify",
+        )
     return Verify(tuple(tables), ref)
 
 
@@ -334,7 +319,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any], Limits, int | None], Message]] 
 def _push(frame: Frame, limits: Limits) -> Push:
     ref = frame.ref
     if len(frame.lines) > limits.ops:
-        raise ProtocolError(Code.TOO_MANY_OPS, f"a push can have at most {limits.ops} ops", ref=ref)
+        raise ProtocolError(Code.TOO_MANY_OPS, f"a push can have at most {limits.ops} ops", ref=ref, limit="ops")
     schema_version, cursor = _count(frame.body, "schema_version", ref), _count(frame.body, "cursor", ref)
     ops = tuple(
         _op(_object(line, limits.depth, ref, f"op line {number}"), ref) for number, line in enumerate(frame.lines, 1)
@@ -344,9 +329,10 @@ def _push(frame: Frame, limits: Limits) -> Push:
 
 
 def _op(body: dict[str, Any], ref: int | None) -> Op:
-    """Parse an op line. Only `op_id` and `tx` must be valid here; the engine checks the rest per op.
+    """Parse an op line. Only `op_id` and `tx` must be valid for the push; another member is rejected per op.
 
-    A member of the wrong type becomes a value that the engine always rejects with the right code.
+    A member of the wrong type becomes a value that the engine always rejects with the right code. The payload's form is
+    checked here, before anything is queued.
     """
     get = body.get
     op_id, tx, base_version = get("op_id"), get("tx"), get("base_version")
@@ -357,16 +343,18 @@ def _op(body: dict[str, Any], ref: int | None) -> Op:
         raise ProtocolError(Code.MALFORMED, f"tx must be text of 1 to {_TX_LENGTH} characters", ref=ref)
     if base_version is None and verb == "settle":
         base_version = 0
-    return Op(
-        op_id=op_id,
-        tx=tx,
-        table=table if type(table) is str else "",
-        id=record_id if type(record_id) is str else "",
-        op=verb if type(verb) is str else "",
-        base_version=base_version if type(base_version) is int else -1,
-        payload=get("payload"),
-        at=at if at is None or type(at) is str else "",
-        settles=settles if settles is None or type(settles) is str else "",
+    return checked(
+        Op(
+            op_id=op_id,
+            tx=tx,
+            table=table if type(table) is str else "",
+            id=record_id if type(record_id) is str else "",
+            op=verb if type(verb) is str else "",
+            base_version=base_version if type(base_version) is int else -1,
+            payload=get("payload"),
+            at=at if at is None or type(at) is str else "",
+            settles=settles if settles is None or type(settles) is str else "",
+        )
     )
 
 

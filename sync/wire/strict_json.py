@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+_STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_EMPTY = re.compile(r"\[\s*+\]|\{\s*+\}")
 _STRING_TOKENS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*+:)?+')
 _MAX_PARSER_DEPTH = 1000
 _CONTAINERS = frozenset((dict, list))
@@ -17,8 +19,17 @@ class NotStrict(ValueError):
     """The text is not strict JSON. The message says why and is meant for the sender."""
 
 
-def loads(text: str, *, depth: int) -> Any:
-    """Parse one JSON value with at most `depth` levels of arrays and objects. Raises `NotStrict`."""
+class TooManyItems(NotStrict):
+    """The text has more values and keys than allowed."""
+
+
+def loads(text: str, *, depth: int, items: int | None = None) -> Any:
+    """Parse one JSON value with at most `depth` levels of arrays and objects. Raises `NotStrict`.
+
+    `items` limits its values and keys; what has more raises `TooManyItems` before it is parsed.
+    """
+    if items is not None and count_items(text, items) > items:
+        raise TooManyItems(f"has more than {items} values and keys")
     openers = text.count("{") + text.count("[")
     if openers > _MAX_PARSER_DEPTH and _nesting(text) > depth:
         raise NotStrict(f"nested more than {depth} levels deep")
@@ -32,6 +43,25 @@ def loads(text: str, *, depth: int) -> Any:
     if text.count(":") != keys and _written_keys(text, keys) != keys:
         raise NotStrict("duplicate key in an object")
     return value
+
+
+def count_items(text: str, limit: int) -> int:
+    """Count the values and keys of a JSON text, or of several, one per line, without parsing it.
+
+    The count is exact if it can exceed `limit`; below, it may be anything up to `limit`.
+    """
+    if len(text) <= limit:
+        return 0
+    most = _separators(text)
+    if most <= limit:
+        return most
+    bare = _STRINGS.sub("0", text)
+    return _separators(bare) - len(_EMPTY.findall(bare))
+
+
+def _separators(text: str) -> int:
+    """Count the characters that introduce items. Those inside strings, and empty containers, make it too high."""
+    return 1 + sum(map(text.count, ",:[{"))
 
 
 def _reason(error: Exception) -> str:

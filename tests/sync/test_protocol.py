@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.wire.codes import Code
+from sync.wire.limits import Limits
 from sync.wire.protocol import (
     Hello,
-    Limits,
     Ping,
     ProtocolError,
     Push,

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from sync.transports.socket.session import Action, Close, Do, Reply, Session, State
 from sync.wire.codes import Code
-from sync.wire.protocol import Hello, Limits, Push
+from sync.wire.limits import Limits
+from sync.wire.protocol import Hello, Push
 
 HELLO = json.dumps(
     {"type": "hello", "protocol": "moat.v1", "token": "t", "device": "d", "schema_version": 0, "cursor": 0}

@@ -16,10 +16,10 @@ from sync.transports.socket.send_buffer import SendBuffer
 from sync.transports.socket.stream import Stream
 from sync.wire import frames
 from sync.wire.codes import Code
+from sync.wire.limits import Limits
 from sync.wire.ops import Actor
 from sync.wire.protocol import (
     Hello,
-    Limits,
     Message,
     PartRequest,
     Repair,

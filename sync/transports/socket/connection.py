@@ -25,6 +25,7 @@ from sync.transports.socket.send_buffer import Send, SendBuffer
 from sync.transports.socket.session import Action, Close, Do, Reply, Session, State
 from sync.wire import frames
 from sync.wire.codes import Code
+from sync.wire.limits import OFF_LOOP_BYTES
 from sync.wire.lines import wire_time
 from sync.wire.ops import OpResult, Status
 from sync.wire.protocol import Hello, Message, Ping, Pong, Push
@@ -74,10 +75,15 @@ class Connection:
         """The cursor the client last confirmed."""
         return 0 if self.client is None else self.client.confirmed_cursor
 
-    def receive(self, event: dict[str, Any]) -> None:
-        """Handle an ASGI `websocket.receive` event."""
+    async def receive(self, event: dict[str, Any]) -> None:
+        """Handle an ASGI `websocket.receive` event. A large frame is parsed in a thread, and the next one waits for it."""
         text = event.get("text")
-        self._perform(self.session.receive_binary() if text is None else self.session.receive(text))
+        if text is None:
+            self._perform(self.session.receive_binary())
+        elif len(text) <= OFF_LOOP_BYTES:
+            self._perform(self.session.receive(text))
+        else:
+            self._perform(self.session.act_on(await asyncio.to_thread(self.session.read, text)))
 
     def fail(self, code: Code, message: str, *, ref: int | None = None, retry_after: float | None = None) -> None:
         """Respond with an error."""
@@ -123,9 +129,11 @@ class Connection:
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Reply(text, code):
+                case Reply(text, code, limit):
                     if code is not None:
                         metrics.protocol_errors.labels(code).inc()
+                    if limit is not None:
+                        metrics.limit_rejections.labels(limit).inc()
                     self._buffer.put(text)
                 case Do(message):
                     self._do(message)

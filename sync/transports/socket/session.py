@@ -10,11 +10,11 @@ from enum import Enum
 from sync.transports.errors import CLOSE_CODES, FORBIDDEN_AT_HELLO
 from sync.wire import frames
 from sync.wire.codes import Code
+from sync.wire.limits import Limits
 from sync.wire.protocol import (
     PROTOCOL,
     Bye,
     Hello,
-    Limits,
     Message,
     Ping,
     ProtocolError,
@@ -38,10 +38,11 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Send this text frame. `code` is set for errors."""
+    """Send this text frame. `code` is set for errors, and `limit` if a limit was exceeded."""
 
     text: str
     code: Code | None = None
+    limit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +75,29 @@ class Session:
 
     def receive(self, text: str) -> list[Action]:
         """Handle a text frame."""
-        if self.state is State.CLOSED:
-            return []
+        return self.act_on(self.read(text))
+
+    def read(self, text: str) -> Message | ProtocolError:
+        """Parse a text frame. Changes nothing, so that any thread may do it; the result goes to `act_on`."""
         try:
+            if self.state is State.NEW and len(text) > self.limits.hello:
+                raise ProtocolError(Code.TOO_LARGE, f"hello exceeds {self.limits.hello} bytes", limit="hello")
             frame = open_frame(text, self.limits)
             if (self.state is State.NEW) != (frame.kind == "hello"):
-                return self.fail(Code.NOT_READY, "send hello first, and only once", ref=frame.ref)
+                raise ProtocolError(Code.NOT_READY, "send hello first, and only once", ref=frame.ref)
             if self.state is State.GREETING:
-                return self.fail(Code.NOT_READY, "wait for welcome", ref=frame.ref)
-            return self._handle(parse(frame, self.limits))
+                raise ProtocolError(Code.NOT_READY, "wait for welcome", ref=frame.ref)
+            return parse(frame, self.limits)
         except ProtocolError as error:
-            return self.fail(error.code, error.message, ref=error.ref)
+            return error
+
+    def act_on(self, found: Message | ProtocolError) -> list[Action]:
+        """Handle a frame that was parsed."""
+        if self.state is State.CLOSED:
+            return []
+        if isinstance(found, ProtocolError):
+            return self.fail(found.code, found.message, ref=found.ref, limit=found.limit)
+        return self._handle(found)
 
     def receive_binary(self) -> list[Action]:
         """Reject a binary frame: only the server sends them."""
@@ -107,11 +120,19 @@ class Session:
         """Record the response to a request other than a push."""
         self._requests -= 1
 
-    def fail(self, code: Code, text: str, *, ref: int | None = None, retry_after: float | None = None) -> list[Action]:
+    def fail(
+        self,
+        code: Code,
+        text: str,
+        *,
+        ref: int | None = None,
+        retry_after: float | None = None,
+        limit: str | None = None,
+    ) -> list[Action]:
         """Respond with an error. Close if its code demands it or there were too many errors."""
         if self.state is State.CLOSED:
             return []
-        actions: list[Action] = [Reply(frames.error(code, text, ref=ref, retry_after=retry_after), code)]
+        actions: list[Action] = [Reply(frames.error(code, text, ref=ref, retry_after=retry_after), code, limit)]
         closing = CLOSE_CODES.get(code)
         if closing is None and code is Code.FORBIDDEN and self.state is State.GREETING:
             closing = FORBIDDEN_AT_HELLO
@@ -150,12 +171,18 @@ class Session:
             self._requests += 1
             if self._requests > self.limits.requests_in_flight:
                 self._requests -= 1
-                return self.fail(Code.OVERLOADED, "too many requests at once", ref=message.ref, retry_after=1)
+                return self.fail(
+                    Code.OVERLOADED,
+                    "too many requests at once",
+                    ref=message.ref,
+                    retry_after=1,
+                    limit="requests_in_flight",
+                )
         return [Do(message)]
 
     def _handle_push(self, message: Push) -> list[Action]:
         if self._pushes >= self.limits.pushes_in_flight:
             text = f"too many pushes awaiting an ack (limit {self.limits.pushes_in_flight})"
-            return self.fail(Code.OVERLOADED, text, ref=message.ref, retry_after=0.1)
+            return self.fail(Code.OVERLOADED, text, ref=message.ref, retry_after=0.1, limit="pushes_in_flight")
         self._pushes += 1
         return [Do(message)]

@@ -39,7 +39,7 @@ class SyncConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
         runtime.opened(connection, serving.cancel)
         try:
             while (event := await receive())["type"] == "websocket.receive":
-                connection.receive(event)
+                await connection.receive(event)
         except asyncio.CancelledError:
             if serving.uncancel():  # the server cancelled it too, not only this module
                 raise
