@@ -26,13 +26,20 @@ class CborError(ValueError):
     """Bytes are not valid CBOR or exceed a bound, or a value cannot be encoded."""
 
 
+class TooManyItems(CborError):
+    """The bytes hold more items than allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds for decoding: total bytes, levels of nesting, items of one array or map, and whether floats may occur."""
+    """Bounds for decoding: total bytes, levels of nesting, total items, and whether floats may occur.
+
+    Items are all values and keys of the message, whatever holds them; a tag and a chunk of a string count too.
+    """
 
     size: int = 16_777_216
     depth: int = 64
-    items: int = 100_000
+    items: int = 1_000_000
     floats: bool = True
 
 
@@ -72,6 +79,18 @@ def decode(data: bytes, limits: Limits | None = None) -> Any:
     return value
 
 
+def count_items(data: bytes, limits: Limits) -> int:
+    """Count the items of a value; invalid bytes count up to the error. Raises `TooManyItems`."""
+    reader = _Reader(data, limits)
+    try:
+        reader.item(0)
+    except TooManyItems:
+        raise
+    except CborError:
+        pass
+    return limits.items - reader.left
+
+
 def canonical(data: bytes, limits: Limits | None = None) -> bytes:
     """Return the deterministic form of a message. Raises `CborError`, also for floats, which no message has."""
     chosen = limits or Limits()
@@ -79,10 +98,11 @@ def canonical(data: bytes, limits: Limits | None = None) -> bytes:
 
 
 class _Reader:
-    __slots__ = ("at", "data", "end", "limits")
+    __slots__ = ("at", "data", "end", "left", "limits")
 
     def __init__(self, data: bytes, limits: Limits) -> None:
         self.data, self.at, self.end, self.limits = data, 0, len(data), limits
+        self.left = limits.items
 
     def take(self, count: int) -> bytes:
         start, end = self.at, self.at + count
@@ -95,6 +115,9 @@ class _Reader:
         """Return the major type, the additional information, and the argument (None for an indefinite length)."""
         if self.at >= self.end:
             raise CborError("Unexpected end of data.")
+        if self.left <= 0:
+            raise self.too_many()
+        self.left -= 1
         first = self.data[self.at]
         self.at += 1
         major, info = first >> 5, first & 31
@@ -165,33 +188,32 @@ class _Reader:
         whole = b"".join(chunks)
         return _text(whole) if major == 3 else whole
 
-    def check_count(self, count: int) -> None:
-        if count > self.limits.items:
-            raise CborError(f"Exceeds {self.limits.items} items.")
+    def too_many(self) -> TooManyItems:
+        return TooManyItems(f"Exceeds {self.limits.items} items.")
 
     def array(self, count: int | None, depth: int) -> list[Any]:
         out: list[Any] = []
         if count is not None:
-            self.check_count(count)
+            if count > self.left:
+                raise self.too_many()
             if count > self.end - self.at:  # every item takes at least one byte
                 raise CborError("Unexpected end of data.")
             return [self.value(depth) for _ in range(count)]
         while (found := self.item(depth)) is not _BREAK:
             out.append(found)
-            self.check_count(len(out))
         return out
 
     def map(self, count: int | None, depth: int) -> dict[str, Any] | Pairs:
         pairs: list[tuple[Any, Any]] = []
         if count is not None:
-            self.check_count(count)
+            if count * 2 > self.left:
+                raise self.too_many()
             if count * 2 > self.end - self.at:
                 raise CborError("Unexpected end of data.")
             pairs = [(self.value(depth), self.value(depth)) for _ in range(count)]
         else:
             while (key := self.item(depth)) is not _BREAK:
                 pairs.append((key, self.value(depth)))
-                self.check_count(len(pairs))
         if all(type(key) is str for key, _ in pairs):
             out = dict(pairs)
             if len(out) != len(pairs):

@@ -13,12 +13,13 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from sync.entities.cbor import CborError, Limits, Pairs, Simple, Tag, decode, encode
+from sync.entities.cbor import CborError, Limits, Pairs, Simple, Tag, count_items, decode, encode
 
 MAX_VERSION: Final = 2**63 - 1
 _EPOCH: Final = date(1970, 1, 1)
 _UNDEFINED: Final = Simple(23)
 _DEPTH: Final = 128
+_BIG: Final = 64
 
 
 class NotPlain(ValueError):
@@ -46,6 +47,11 @@ def keys_of(data: bytes) -> list[tuple[Any, Any]] | None:
     if isinstance(found, Pairs):
         return list(found.items)
     return list(found.items()) if isinstance(found, dict) else None
+
+
+def items_of(data: bytes, most: int) -> int:
+    """Count the items of a document. Raises `TooManyItems` above `most`."""
+    return count_items(data, Limits(size=len(data), depth=_DEPTH, items=most))
 
 
 def declared(data: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
@@ -129,7 +135,10 @@ def _bytes(value: Any) -> bytes:
 
 
 def _big(value: Any) -> int:
-    return int.from_bytes(_bytes(value), "big")
+    raw = _bytes(value)
+    if len(raw) > _BIG:
+        raise ValueError  # no field holds it, and arithmetic with it would take long
+    return int.from_bytes(raw, "big")
 
 
 _TAGS: Final[dict[int, Callable[[Any], Any]]] = {

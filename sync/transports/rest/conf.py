@@ -4,18 +4,21 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from sync.wire import limits
+
 
 @dataclass(frozen=True, slots=True)
 class RestSettings:
     """Limits of the REST API.
 
-    `rest_body`: bytes per request. `rest_depth`: nesting of a body. `rest_page`, `rest_page_max`: default and maximum
-    records per page. `rest_bulk`: operations per bulk request. `rest_filters`: filters per list request. `rest_in`:
-    values of one `__in` filter.
+    `rest_body`: bytes per request. `rest_items`: values and keys of a body. `rest_depth`: nesting of a body.
+    `rest_page`, `rest_page_max`: default and maximum records per page. `rest_bulk`: operations per bulk request.
+    `rest_filters`: filters per list request. `rest_in`: values of one `__in` filter.
     """
 
-    rest_body: int = 5_242_880
-    rest_depth: int = 48
+    rest_body: int = limits.REST_BODY
+    rest_items: int = limits.MESSAGE_ITEMS
+    rest_depth: int = limits.REST_DEPTH
     rest_page: int = 100
     rest_page_max: int = 1000
     rest_bulk: int = 1000

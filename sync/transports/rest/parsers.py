@@ -6,10 +6,11 @@ from typing import IO, Any
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
+from sync import metrics
 from sync.transports.rest.conf import rest_settings
 from sync.transports.rest.errors import RestCode, RestError
 from sync.wire.codes import Code
-from sync.wire.strict_json import NotStrict, loads
+from sync.wire.strict_json import NotStrict, TooManyItems, loads
 
 
 class StrictJSONParser(BaseParser):
@@ -24,11 +25,15 @@ class StrictJSONParser(BaseParser):
         settings = rest_settings()
         data = stream.read(settings.rest_body + 1)
         if len(data) > settings.rest_body:
+            metrics.limit_rejections.labels("rest_body").inc()
             raise RestError(Code.TOO_LARGE, f"The body exceeds {settings.rest_body} bytes.")
         try:
-            return loads(data.decode(), depth=settings.rest_depth)
+            return loads(data.decode(), depth=settings.rest_depth, items=settings.rest_items)
         except UnicodeDecodeError:
             raise RestError(RestCode.BAD_REQUEST, "The body is not UTF-8.") from None
+        except TooManyItems:
+            metrics.limit_rejections.labels("items").inc()
+            raise RestError(Code.TOO_LARGE, f"The body exceeds {settings.rest_items} values and keys.") from None
         except NotStrict as error:
             raise RestError(
                 RestCode.BAD_REQUEST, f"The body is {error}." if str(error).startswith("n") else f"{error}."

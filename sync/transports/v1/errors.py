@@ -42,7 +42,10 @@ _STATUSES: Final[dict[V1Code, HTTPStatus]] = {
 
 
 class V1Error(Exception):
-    """A response other than 200. `status` overrides the code's status; `retry_after` is in seconds."""
+    """A response other than 200. `status` overrides the code's status; `retry_after` is in seconds.
+
+    `limit` names the limit that was exceeded, if any.
+    """
 
     def __init__(
         self,
@@ -54,12 +57,14 @@ class V1Error(Exception):
         field: str | None = None,
         retry_after: int | None = None,
         request_id: str | None = None,
+        limit: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status or _STATUSES.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
         self.details, self.field, self.retry_after, self.request_id = details, field, retry_after, request_id
+        self.limit = limit
 
     def body(self) -> dict[str, Any]:
         """Return the ErrorResponse without empty keys."""

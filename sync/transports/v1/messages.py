@@ -2,15 +2,16 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from sync.entities.cbor import Tag
-from sync.entities.document import MAX_VERSION
+from sync.entities.cbor import Tag, TooManyItems
+from sync.entities.document import MAX_VERSION, items_of
 from sync.entities.ops import EntityConflictView, EntityOp, Operation, Page, Pushed, Verb
 from sync.transports.v1.errors import V1Code, V1Error, invalid
+from sync.wire.limits import MESSAGE_ITEMS
 
 CBOR: Final = "application/cbor"
 JSON: Final = "application/json"
@@ -26,12 +27,16 @@ _TOO_LARGE: Final = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Request limits: ops per push, bytes per entity, and default and maximum page size."""
+    """Request limits: ops per push, bytes per entity, and default and maximum page size.
+
+    `items`: values and keys of all documents of a push.
+    """
 
     ops: int
     entity: int
     page: int
     page_max: int
+    items: int = MESSAGE_ITEMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +132,31 @@ def push_request(message: Mapping[str, Any], database: str, device: str, bounds:
         raise invalid("ops must be a list.", "ops")
     if len(ops) > bounds.ops:
         raise V1Error(
-            V1Code.INVALID_REQUEST, f"A push can have at most {bounds.ops} ops.", status=_TOO_LARGE, field="ops"
+            V1Code.INVALID_REQUEST,
+            f"A push can have at most {bounds.ops} ops.",
+            status=_TOO_LARGE,
+            field="ops",
+            limit="v1_ops",
         )
-    return [_op(each, f"ops[{n}].", database, device, bounds) for n, each in enumerate(ops)]
+    read = [_op(each, f"ops[{n}].", database, device, bounds) for n, each in enumerate(ops)]
+    _count_documents(read, bounds.items)
+    return read
+
+
+def _count_documents(ops: Sequence[EntityOp], items: int) -> None:
+    """Reject documents that together hold too many items, before anything decodes them under the tenant's lock."""
+    left = items
+    for number, op in enumerate(ops):
+        try:
+            left -= items_of(op.body, left) if op.body is not None else 0
+        except TooManyItems:
+            raise V1Error(
+                V1Code.INVALID_REQUEST,
+                f"The documents of the push exceed {items} values and keys.",
+                status=_TOO_LARGE,
+                field=f"ops[{number}].entityCbor",
+                limit="items",
+            ) from None
 
 
 def _op(message: object, at: str, database: str, device: str, bounds: Bounds) -> EntityOp:
@@ -164,7 +191,13 @@ def _body(value: object, verb: Verb, at: str, limit: int) -> bytes | None:
     if not isinstance(value, bytes):
         raise invalid("An upsert requires entityCbor, a byte string.", at)
     if len(value) > limit:
-        raise V1Error(V1Code.INVALID_REQUEST, f"entityCbor exceeds {limit} bytes.", status=_TOO_LARGE, field=at)
+        raise V1Error(
+            V1Code.INVALID_REQUEST,
+            f"entityCbor exceeds {limit} bytes.",
+            status=_TOO_LARGE,
+            field=at,
+            limit="v1_entity",
+        )
     return value
 
 

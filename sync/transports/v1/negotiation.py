@@ -10,20 +10,19 @@ from typing import Any, Final
 import orjson
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
-from sync.entities.cbor import CborError, Limits, decode, encode
+from sync.entities.cbor import CborError, Limits, TooManyItems, decode, encode
 from sync.transports.v1.errors import V1Code, V1Error, invalid
 from sync.transports.v1.messages import CBOR, JSON
 from sync.wire import strict_json
+from sync.wire.limits import MESSAGE_ITEMS, V1_DEPTH
 
 _PACK_FROM: Final = 1024
-_DEPTH: Final = 32
-_ITEMS: Final = 2_000_000
 
 
-def read(request: HttpRequest, limit: int) -> Any:
+def read(request: HttpRequest, limit: int, items: int = MESSAGE_ITEMS) -> Any:
     """Return the decoded request body.
 
-    Raises `V1Error`: 413 beyond `limit` bytes (unpacked), 415, 400.
+    Raises `V1Error`: 413 beyond `limit` bytes (unpacked) or `items`, 415, 400.
     """
     kind = (request.content_type or CBOR).lower()
     if kind not in (CBOR, JSON, "application/octet-stream"):
@@ -36,11 +35,15 @@ def read(request: HttpRequest, limit: int) -> Any:
     data = _unpacked(request, _bytes(request, limit), limit)
     if kind == JSON:
         try:
-            return strict_json.loads(data.decode(), depth=_DEPTH)
+            return strict_json.loads(data.decode(), depth=V1_DEPTH, items=items)
+        except strict_json.TooManyItems:
+            raise _too_many_items(items) from None
         except ValueError as error:
             raise invalid(f"The body is not valid JSON: {error}") from None
     try:
-        return decode(data, Limits(size=limit, depth=_DEPTH, items=_ITEMS))
+        return decode(data, Limits(size=limit, depth=V1_DEPTH, items=items))
+    except TooManyItems:
+        raise _too_many_items(items) from None
     except CborError as error:
         raise invalid(f"The body is not valid CBOR: {error}") from None
 
@@ -55,9 +58,21 @@ def _bytes(request: HttpRequest, limit: int) -> bytes:
     return bytes(data)
 
 
+def _too_many_items(items: int) -> V1Error:
+    return V1Error(
+        V1Code.INVALID_REQUEST,
+        f"The request exceeds {items} values and keys.",
+        status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        limit="items",
+    )
+
+
 def _too_large(limit: int) -> V1Error:
     return V1Error(
-        V1Code.INVALID_REQUEST, f"The request exceeds {limit} bytes.", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        V1Code.INVALID_REQUEST,
+        f"The request exceeds {limit} bytes.",
+        status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        limit="v1_body",
     )
 
 

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
+from sync import metrics
 from sync.entities.ops import Page
 from sync.errors import AccessChanged, SyncError
 from sync.log.changes import newest_op_of
@@ -38,6 +39,8 @@ _SEEN_AGAIN = 30
 
 def failed(request: HttpRequest, error: V1Error) -> HttpResponse:
     """Return an error in the caller's encoding."""
+    if error.limit is not None:
+        metrics.limit_rejections.labels(error.limit).inc()
     response = respond(request, error.body(), error.status)
     if error.retry_after is not None:
         response["Retry-After"] = str(error.retry_after)
@@ -76,7 +79,7 @@ def _call(handler: Handler) -> Callable[[HttpRequest], HttpResponse]:
                 raise V1Error(V1Code.NOT_SUPPORTED, "Use POST.", status=HTTPStatus.METHOD_NOT_ALLOWED)
             caller = authenticate(request)
             count(caller)
-            message = messages.require_map(read(request, v1_settings().v1_body))
+            message = messages.require_map(read(request, v1_settings().v1_body, v1_settings().v1_items))
             messages.named(message, "dbId", caller.database)
             messages.named(message, "deviceId", caller.device, required=handler in (handshake_of, push_of))
             return respond(request, handler(caller, message))
@@ -132,7 +135,9 @@ def push_of(caller: Caller, message: Message) -> dict[str, Any]:
 
 def _bounds() -> messages.Bounds:
     settings = v1_settings()
-    return messages.Bounds(settings.v1_ops, settings.v1_entity, settings.v1_page, settings.v1_page_max)
+    return messages.Bounds(
+        settings.v1_ops, settings.v1_entity, settings.v1_page, settings.v1_page_max, settings.v1_items
+    )
 
 
 def _confirm(device_id: str, cursor: int) -> None:
