@@ -201,18 +201,21 @@ def hash_at(tenant_id: int, cursor: int) -> bytes | None:
     return bytes(row[0]) if row else None
 
 
-def record_lines(tenant_id: int, cursor: int, limit: int, *, before: int | None = None) -> list[bytes]:
+def record_lines(
+    tenant_id: int, cursor: int, limit: int, *, before: int | None = None, most_bytes: int = _NO_VERSION
+) -> list[bytes]:
     """Return a record's newest lines, oldest first, at most `limit`; `cursor` is that of its last change.
 
-    `before` excludes that version and later ones. Pruned changes are missing.
+    `before` excludes that version and later ones. Pruned changes are missing. Lines that follow `most_bytes` of newer ones
+    are left out.
     """
     rows = sql.fetch(
-        "WITH RECURSIVE past (version, line, previous) AS ("
-        "SELECT version, line, previous FROM changes WHERE tenant_id = %s AND cursor = %s "
-        "UNION ALL SELECT c.version, c.line, c.previous FROM past "
-        "JOIN changes c ON c.tenant_id = %s AND c.cursor = past.previous) "
+        "WITH RECURSIVE past (version, line, previous, size) AS ("
+        "SELECT version, line, previous, CAST(LENGTH(line) AS BIGINT) FROM changes WHERE tenant_id = %s AND cursor = %s "
+        "UNION ALL SELECT c.version, c.line, c.previous, past.size + LENGTH(c.line) FROM past "
+        "JOIN changes c ON c.tenant_id = %s AND c.cursor = past.previous WHERE past.size < %s) "
         "SELECT version, line FROM past WHERE version < %s LIMIT %s",
-        [tenant_id, cursor, tenant_id, _NO_VERSION if before is None else before, limit],
+        [tenant_id, cursor, tenant_id, most_bytes, _NO_VERSION if before is None else before, limit],
     )
     return [bytes(line) for _, line in sorted(rows, key=itemgetter(0))]
 

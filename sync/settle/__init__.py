@@ -4,20 +4,26 @@ docs/adr/0003-settle-in-memory.md explains why.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from django.db import Error as DatabaseFailure
+
+from sync import metrics
 from sync.errors import OpRejected, PushRejected
 from sync.log import changes
 from sync.log.commit import Commit
 from sync.models import Conflict
 from sync.records import rows
 from sync.settle import conflicts, guard, stored_documents
-from sync.settle.batch import Batch, Settlement
+from sync.settle.batch import Batch, Failure, Settlement
 from sync.settle.concurrent_edit import conflict_view
 from sync.settle.decide import decide
 from sync.settle.prefetch import load_devices, prefetch
+from sync.settle.turn import Turn
 from sync.settle.tx import OpConflicted, Tx, group_by_tx
 from sync.wire.codes import Code
+from sync.wire.limits import OverBudget
+from sync.wire.op_check import checked
 from sync.wire.ops import Actor, Op, OpResult
 from tenants.errors import MoatError
 from tenants.locks import LockedTenant
@@ -25,31 +31,38 @@ from tenants.locks import LockedTenant
 __all__ = ["BatchResult", "Settlement", "conflict_view", "flush", "settle"]
 
 PushResult = list[OpResult] | PushRejected
+_INTERNAL = "The server couldn't process this edit. Details are in the server log."
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """The result of a batch: per push its results or its rejection, and what to announce after COMMIT."""
+    """The result of a batch: per push its results or its rejection, and what to announce after COMMIT.
+
+    A push has fewer results than ops if the turn ended before. `failures` are ops that failed unexpectedly.
+    """
 
     results: list[PushResult]
     commit: Commit
     settlements: list[Settlement]
+    failures: list[Failure] = field(default_factory=list)
 
 
-def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]]) -> BatchResult:
+def settle(locked: LockedTenant, pushes: Sequence[tuple[Actor, Sequence[Op]]], turn: Turn | None = None) -> BatchResult:
     """Settle pushes in order and write the result.
 
-    The caller holds the tenant's lock, stores the tenant's counters, and announces the commit. Raises database errors
-    only; expected failures are results.
+    The caller holds the tenant's lock, stores the tenant's counters, and announces the commit. Once `turn` is over, the
+    txs that follow are left out, but never the first one. An op that fails unexpectedly is rejected with `internal`.
+    Raises database errors only; expected failures are results.
     """
     batch = Batch(locked)
     load_devices(batch, {actor.device_id for actor, _ in pushes if actor.device_id is not None})
     rejections = [_rejection(batch, actor, ops) for actor, ops in pushes]
     prefetch(batch, [push for push, rejection in zip(pushes, rejections, strict=True) if rejection is None])
     results: list[PushResult] = [
-        rejection or _settle_push(batch, actor, ops) for (actor, ops), rejection in zip(pushes, rejections, strict=True)
+        rejection or _settle_push(batch, actor, ops, turn)
+        for (actor, ops), rejection in zip(pushes, rejections, strict=True)
     ]
-    return BatchResult(results, flush(batch), batch.settlements)
+    return BatchResult(results, flush(batch), batch.settlements, batch.failures)
 
 
 def _rejection(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRejected | None:
@@ -80,9 +93,15 @@ def _rejection(batch: Batch, actor: Actor, ops: Sequence[Op]) -> PushRejected | 
     return None
 
 
-def _settle_push(batch: Batch, actor: Actor, ops: Sequence[Op]) -> list[OpResult]:
+def _settle_push(batch: Batch, actor: Actor, ops: Sequence[Op], turn: Turn | None) -> list[OpResult]:
     tx = Tx(batch, actor)
-    return [result for group in group_by_tx(ops) for result in _settle_tx(tx, group)]
+    results: list[OpResult] = []
+    for group in group_by_tx(ops):
+        if turn is not None and batch.has_settled and turn.is_over(batch.work.spent):
+            break
+        batch.has_settled = True
+        results += _settle_tx(tx, group)
+    return results
 
 
 def _settle_tx(tx: Tx, ops: Sequence[Op]) -> list[OpResult]:
@@ -99,15 +118,35 @@ def _settle_tx(tx: Tx, ops: Sequence[Op]) -> list[OpResult]:
         guard.check_effects(tx)
         tx.check()
     except OpRejected as rejection:
-        error = guard.without_hidden(rejection, tx.rules, ops[tx.position].table)
-        known[tx.position] = OpResult(
-            ops[tx.position].op_id, "rejected", code=error.code, message=error.message, field=error.field
-        )
+        known[tx.position] = _rejected(tx, ops[tx.position], rejection)
+    except OverBudget as over:
+        known[tx.position] = _rejected(tx, ops[tx.position], over_budget(over))
     except OpConflicted as conflicted:
         known[tx.position] = _keep_conflict(tx, ops[tx.position], conflicted.conflict)
+    except DatabaseFailure:
+        raise  # the transaction is no longer usable
+    except Exception as error:
+        # Nothing of the tx is in the batch yet, so the others go on.
+        tx.batch.failures.append(Failure(ops[tx.position].op_id, tx.actor.device_id, error))
+        known[tx.position] = _rejected(tx, ops[tx.position], OpRejected(Code.INTERNAL, _INTERNAL))
     else:
         known.update(tx.commit())
     return [known.get(position) or _aborted(op) for position, op in enumerate(ops)]
+
+
+def _rejected(tx: Tx, op: Op, refused: OpRejected) -> OpResult:
+    error = guard.without_hidden(refused, tx.rules, op.table)
+    return OpResult(op.op_id, "rejected", code=error.code, message=error.message, field=error.field)
+
+
+def over_budget(over: OverBudget) -> OpRejected:
+    """Return the rejection of an op that needs more work than allowed, and count it."""
+    metrics.limit_rejections.labels(over.limit).inc()
+    whose = "This op" if over.limit == "op_work" else "The transaction"
+    return OpRejected(
+        Code.TOO_LARGE,
+        f"{whose} copies and produces more than limits.{over.limit} allows ({over.most}). Split it, or send whole values.",
+    )
 
 
 def _known(tx: Tx, ops: Sequence[Op]) -> dict[int, OpResult]:
@@ -136,6 +175,11 @@ def _stays_rejected(tx: Tx, ops: Sequence[Op], known: dict[int, OpResult]) -> bo
 
 
 def _apply(tx: Tx, op: Op) -> None:
+    tx.begin_op_work()
+    if not op.checked:
+        checked(op)
+    if op.problem is not None:
+        raise OpRejected(op.problem.code, op.problem.message, field=op.problem.field)
     if op.op == "settle":
         conflicts.settle_theirs(tx, op)
         return

@@ -4,6 +4,7 @@
 Nothing is written before `flush`.
 """
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from sync.settle import rejections
 from sync.settle.merge_base import RecordChange, read_change
 from sync.settle.stored_documents import carry_document
 from sync.wire.codes import Code
+from sync.wire.limits import Budget
 from sync.wire.ops import Actor
 from tenants.locks import LockedTenant
 
@@ -58,6 +60,15 @@ class Settlement:
     device_notified: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An op that failed unexpectedly and was rejected with `internal`."""
+
+    op_id: int
+    device_id: str | None
+    error: Exception
+
+
 class Batch:
     """A batch of pushes of one tenant, under its lock."""
 
@@ -66,6 +77,10 @@ class Batch:
         self.tenant_id = locked.id
         self.at = datetime.now(UTC)
         self.settings = engine_settings()
+        #: Counts the work of the whole batch. It rejects nothing: it decides when the tenant's turn is over.
+        self.work = Budget("turn_work", sys.maxsize)
+        self.has_settled = False
+        self.failures: list[Failure] = []
         self.schema = schema_of(locked.id, locked.schema_version)
         self.tables: dict[str, Table] = {}
         self.found: dict[tuple[Table, str], Row | None] = {}
@@ -186,7 +201,11 @@ class Batch:
         """Return the newest changes of a record, oldest first, including those of this batch."""
         name = row.table.spec.table_name
         lines = (
-            changes.record_lines(self.tenant_id, row.raw[2], self.settings.base_lines) if row.raw is not None else []
+            changes.record_lines(
+                self.tenant_id, row.raw[2], self.settings.base_lines, most_bytes=self.settings.base_bytes
+            )
+            if row.raw is not None
+            else []
         )
         found = [read_change(line) for line in lines]
         found += [

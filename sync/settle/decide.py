@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import orjson
+
 from sync.errors import OpRejected
 from sync.log.changes import Entry
 from sync.models import Conflict
@@ -24,6 +26,7 @@ from sync.settle.payloads import check_values, clean_field, read_insert, read_up
 from sync.settle.resolvers import Accept, Answer, Merged, Reject, ask, resolver_of
 from sync.settle.tx import Effect, OpConflicted, Tx
 from sync.wire.codes import Code
+from sync.wire.limits import work_of
 from sync.wire.lines import made_at_of
 from sync.wire.ops import Op
 from sync.wire.patch import field_patch, same
@@ -119,6 +122,7 @@ def _update(tx: Tx, op: Op, row: Row, base: int) -> Effect:
         table,
         op.payload,
         lambda: ConcurrentEdit(tx, op, row, base).document(),
+        tx.op_work,
         tx.batch.settings,
         tx.batch.unknown_field,
     )
@@ -163,6 +167,7 @@ def write_fields(tx: Tx, op: Op, row: Row, changes: Mapping[str, Any]) -> Effect
     for name, value in changes.items():
         before = row.get(name)
         if name in json_fields:
+            tx.work.spend(work_of(orjson.dumps(before)) + work_of(orjson.dumps(value)))
             if same(before, value):
                 continue
             patch.extend(field_patch(name, before, value))

@@ -18,7 +18,7 @@ from sync.log.commit import Commit
 from sync.models import Conflict, PrunedOps
 from sync.records import sql
 from sync.records.rows import Row, Table
-from sync.settle import BatchResult, flush, guard
+from sync.settle import BatchResult, flush, guard, over_budget
 from sync.settle import entity_rights as rights
 from sync.settle.batch import Batch, Settlement
 from sync.settle.conflicts import SUPERSEDED
@@ -29,6 +29,7 @@ from sync.settle.prefetch import load_devices, prefetch
 from sync.settle.stored_documents import body_of, version_of
 from sync.settle.tx import Effect, Tx
 from sync.wire.codes import Code
+from sync.wire.limits import V1_PUSH_WORK, OverBudget
 from sync.wire.lines import wire_time
 from sync.wire.ops import Actor, Op
 from tenants.errors import MoatError
@@ -78,6 +79,7 @@ def settle_entities(
     plain = [_prepared(tx, op) for op in ops]
     prefetch(batch, [(actor, sorted((one.op for one in plain), key=lambda op: op.op_id))])
     push = _Push(tx, field_merge)
+    tx.work_limit = V1_PUSH_WORK
     tx.begin()
     try:
         for position, (op, prepared) in enumerate(zip(ops, plain, strict=True)):
@@ -85,6 +87,8 @@ def settle_entities(
             _apply(push, op, prepared)
         guard.check_effects(tx)
         tx.check()
+    except OverBudget as over:
+        raise EntityRejected(tx.position, over_budget(over)) from None
     except OpRejected as error:
         visible = guard.without_hidden(error, tx.rules, ops[tx.position].collection)
         raise EntityRejected(tx.position, visible) from None

@@ -4,21 +4,21 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-import jsonpatch
-import jsonpointer
 import orjson
 
 from metadata.fieldtypes import InvalidValue
+from sync import metrics
 from sync.conf import EngineSettings
 from sync.errors import OpRejected
 from sync.records.rows import RECORD_FIELDS, Table
 from sync.wire.codes import Code
-from sync.wire.patch import same
+from sync.wire.limits import Budget
+from sync.wire.patch import PatchFailed
+from sync.wire.patching import StepFailed, patched
 
 Unknown = Callable[[Table, str], OpRejected]
 _VALUE_CODES: Final = {code.value: code for code in (Code.BAD_VALUE, Code.TOO_LARGE)}
 _FLAT_OPS: Final = ("replace", "add", "remove")
-_PATCH_OPS: Final = frozenset({"add", "remove", "replace", "move", "copy", "test"})
 _BAD_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -84,29 +84,30 @@ def check_values(table: Table, values: Mapping[str, Any]) -> None:
 
 
 def read_update(
-    table: Table, payload: Any, document: Callable[[], dict[str, Any]], limits: EngineSettings, unknown: Unknown
+    table: Table,
+    payload: Any,
+    document: Callable[[], dict[str, Any]],
+    budget: Budget,
+    settings: EngineSettings,
+    unknown: Unknown,
 ) -> dict[str, Any]:
-    """Return the fields a patch sets.
+    """Return the fields that a patch sets. Its form was checked (`sync.wire.op_check`).
 
-    `document` returns the record the patch was made for. It is called only if the patch is not flat.
+    `document` returns the record that the patch was made for; called only if the patch is not flat. `budget` is charged
+    with what the patch copies and produces. Raises `OpRejected` and `OverBudget`.
     """
-    if type(payload) is not list:
-        raise OpRejected(Code.BAD_PATCH, "The payload of an update must be a JSON Patch (a list of operations).")
-    if len(payload) > limits.patch_ops:
-        raise OpRejected(Code.TOO_LARGE, f"A patch can have at most {limits.patch_ops} operations.")
+    if len(payload) > settings.patch_ops:
+        metrics.limit_rejections.labels("patch_ops").inc()
+        raise OpRejected(Code.TOO_LARGE, f"A patch can have at most {settings.patch_ops} operations.")
     changes: dict[str, Any] = {}
     cleaners = table.cleaners
     for step in payload:
         # The common case is to replace, add, or remove a whole field. It is inline because it is most of an op's cost.
-        try:
-            op, path = step["op"], step["path"]
-            name = path[1:]
-            clean = cleaners.get(name)
-            if path[0] != "/" or (clean is None and ("/" in name or "~" in name)) or op not in _FLAT_OPS:
-                return _read_patch(table, payload, document(), limits, unknown)
-            value = None if op == "remove" else step["value"]
-        except (LookupError, TypeError):
-            return _read_patch(table, payload, document(), limits, unknown)
+        op, name = step["op"], step["path"][1:]
+        clean = cleaners.get(name)
+        if (clean is None and ("/" in name or "~" in name)) or op not in _FLAT_OPS:
+            return _read_patch(table, payload, document(), budget, settings, unknown)
+        value = None if op == "remove" else step["value"]
         if clean is None:
             raise unknown(table, name)
         try:
@@ -117,67 +118,36 @@ def read_update(
 
 
 def _read_patch(
-    table: Table, payload: list[Any], document: dict[str, Any], limits: EngineSettings, unknown: Unknown
+    table: Table,
+    payload: list[Any],
+    document: dict[str, Any],
+    budget: Budget,
+    settings: EngineSettings,
+    unknown: Unknown,
 ) -> dict[str, Any]:
-    steps, result = _copied(payload), _copied(document)
-    for step in steps:
-        _check_step(table, step, unknown)
-        try:
-            result = jsonpatch.apply_patch(result, [step], in_place=True)
-        except (
-            jsonpatch.JsonPatchException,
-            jsonpointer.JsonPointerException,
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-        ) as error:
-            raise OpRejected(
-                Code.BAD_PATCH, f"{step['op']} at {_short(step['path'])} can't be applied to this record."
-            ) from error
-        if step["op"] in ("copy", "move"):
-            _check_size(result, limits)
-    return {
-        name: clean_field(table, name, result.get(name), unknown)
-        for name in {**document, **result}
-        if not same(document.get(name), result.get(name))
-    }
-
-
-def _copied(value: Any) -> Any:
-    """Return a deep copy: patching must not change the record or the payload, since a push may be retried."""
+    for step in payload:
+        for pointer in (step["path"], step["from"]) if step["op"] in ("move", "copy") else (step["path"],):
+            name = pointer[1:].split("/", 1)[0]
+            if name not in table.cleaners:
+                raise unknown(table, name)
     try:
-        return orjson.loads(orjson.dumps(value))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise OpRejected(Code.BAD_PATCH, "The patch is not valid JSON or is nested too deeply.") from error
-
-
-def _check_step(table: Table, step: Any, unknown: Unknown) -> None:
-    """Check an operation's form, and that each of its pointers starts with a field."""
-    if type(step) is not dict or step.get("op") not in _PATCH_OPS:
+        changed = patched(document, payload, budget)
+    except StepFailed as failed:
+        step = failed.step
         raise OpRejected(
-            Code.BAD_PATCH,
-            "Each patch operation must be an object whose op is add, remove, replace, move, copy, or test.",
-        )
-    pointers = [step.get("path")] + ([step.get("from")] if step["op"] in ("move", "copy") else [])
-    for pointer in pointers:
-        if type(pointer) is not str or not pointer.startswith("/") or len(pointer) > 2000:
-            raise OpRejected(Code.BAD_PATCH, "A patch path must start with a field: /field or /field/key.")
-        name = pointer[1:].split("/", 1)[0]
-        if name not in table.cleaners:
-            raise unknown(table, name)
-    if step["op"] in ("add", "replace", "test") and "value" not in step:
-        raise OpRejected(Code.BAD_PATCH, f"{step['op']} needs a value.")
+            Code.BAD_PATCH, f"{step['op']} at {_short(step['path'])} can't be applied to this record."
+        ) from None
+    except PatchFailed:
+        raise OpRejected(Code.BAD_PATCH, "The patched value is nested too deeply.") from None
+    if any(step["op"] in ("copy", "move") for step in payload):
+        _check_size({**document, **changed}, settings)
+    return {name: clean_field(table, name, value, unknown) for name, value in changed.items()}
 
 
-def _check_size(document: dict[str, Any], limits: EngineSettings) -> None:
-    # Each copy can double a document's size. orjson also rejects values nested too deeply to walk safely.
-    try:
-        size = len(orjson.dumps(document))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise OpRejected(Code.BAD_PATCH, "The patched value is nested too deeply.") from error
-    if size > limits.patch_bytes:
-        raise OpRejected(Code.TOO_LARGE, f"The patched record would exceed {limits.patch_bytes} bytes.")
+def _check_size(document: dict[str, Any], settings: EngineSettings) -> None:
+    if len(orjson.dumps(document)) > settings.patch_bytes:
+        metrics.limit_rejections.labels("patch_bytes").inc()
+        raise OpRejected(Code.TOO_LARGE, f"The patched record would exceed {settings.patch_bytes} bytes.")
 
 
 def _short(text: str) -> str:

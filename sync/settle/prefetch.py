@@ -16,6 +16,7 @@ from sync.records.rows import Table
 from sync.settle.batch import Batch, DeviceOps
 from sync.settle.payloads import valid_id
 from sync.settle.row_filter_check import prefetch_hops
+from sync.wire import op_check
 from sync.wire.ops import Actor, Op
 
 Pushes = Sequence[tuple[Actor, Sequence[Op]]]
@@ -38,6 +39,8 @@ def prefetch(batch: Batch, pushes: Pushes) -> None:
         if actor.device_id is not None and ops and ops[0].op_id <= batch.devices[actor.device_id].highest:
             _load_earlier(batch.devices[actor.device_id], actor.device_id, ops)
         for op in ops:
+            if (op if op.checked else op_check.checked(op)).problem is not None:
+                continue
             if op.settles is not None:
                 conflict_ids.add(op.settles)
             if op.op == "settle":

@@ -5,11 +5,15 @@ from typing import Any
 
 from django.db import transaction
 
+from sync.conf import engine_settings
 from sync.errors import PushRejected, SyncError
 from sync.log import commit
 from sync.models import Conflict
 from sync.settle import BatchResult, settle, signals
+from sync.settle.quiet_log import QuietLog
+from sync.settle.turn import Turn
 from sync.wire.codes import Code
+from sync.wire.op_check import checked
 from sync.wire.ops import Actor, Op, OpResult
 from tenants.locks import tenant_transaction
 
@@ -20,13 +24,34 @@ def push(actor: Actor, ops: Sequence[Op], schema_version: int | None = None) -> 
     Waits for the tenant's lock. Raises `PushRejected` if the whole push is rejected. `schema_version` is the one the
     ops were made under. Any version is accepted as long as the ops' tables and fields exist.
     """
+    for op in ops:
+        checked(op)
+    results = _push_turn(actor, ops)
+    while len(results) < len(ops):
+        results += _push_turn(actor, ops[len(results) :])
+    return results
+
+
+def _push_turn(actor: Actor, ops: Sequence[Op]) -> list[OpResult]:
+    """Settle ops until the turn is over. Inside a transaction of the caller's there is one turn, as nobody else can write."""
+    turn = None if transaction.get_connection().in_atomic_block else Turn(engine_settings())
     with tenant_transaction(actor.tenant_id) as locked:
-        batch = settle(locked, [(actor, ops)])
+        batch = settle(locked, [(actor, ops)], turn)
     transaction.on_commit(lambda: announce(batch))
+    log_failures(batch)
     result = batch.results[0]
     if isinstance(result, PushRejected):
         raise result
     return result
+
+
+_log = QuietLog()
+
+
+def log_failures(batch: BatchResult) -> None:
+    """Log the ops of a batch that failed unexpectedly, without their values."""
+    for failure in batch.failures:
+        _log.failed("op_failed", failure.error, device=failure.device_id, op_id=failure.op_id)
 
 
 def announce(batch: BatchResult) -> None:

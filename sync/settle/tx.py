@@ -11,6 +11,7 @@ from sync.records.rows import Row, Table, unique_key
 from sync.settle import rejections
 from sync.settle.batch import Batch, Settlement
 from sync.wire.codes import Code
+from sync.wire.limits import Budget
 from sync.wire.ops import Actor, Op, OpResult
 
 
@@ -52,6 +53,8 @@ class Effect:
 class Tx:
     """The effects of the ops of one tx, before they reach the batch. `position` is the current op.
 
+    `work` is the budget of the tx, `op_work` that of the current op.
+
     Created once per push and reset for each of its txs.
     """
 
@@ -61,6 +64,8 @@ class Tx:
         self.rules = batch.rules_of(actor)
         self.device = None if actor.device_id is None else batch.devices[actor.device_id]
         self.position = 0
+        self.work_limit = batch.settings.tx_work
+        self.begin_work()
         self.overlay: dict[tuple[Table, str], Row] = {}
         self.effects: list[tuple[int, int, Effect]] = []
         self.settlements: list[Settlement] = []
@@ -70,12 +75,22 @@ class Tx:
     def begin(self) -> None:
         """Start a tx: discard the previous one."""
         self.position = 0
+        self.begin_work()
         self.overlay.clear()
         self.effects.clear()
         if self.settlements or self.settle_ops or self._new_owners:
             self.settlements.clear()
             self.settle_ops.clear()
             self._new_owners.clear()
+
+    def begin_work(self) -> None:
+        """Start the budgets of a tx."""
+        self.work = Budget("tx_work", self.work_limit, self.batch.work)
+        self.begin_op_work()
+
+    def begin_op_work(self) -> None:
+        """Start the budget of an op."""
+        self.op_work = Budget("op_work", self.batch.settings.op_work, self.work)
 
     def row(self, table: Table, record_id: str) -> Row | None:
         """Return a record as the tx has it now; None if it never existed."""

@@ -126,10 +126,10 @@ def test_a_push_is_retried_while_the_database_is_busy(loom, monkeypatch):
     pusher = Pusher(noted())
     settle, failures = writer.settle, iter([OperationalError("database is locked")] * 3)
 
-    def busy(locked, pushes):
+    def busy(locked, pushes, turn):
         for error in failures:
             raise error
-        return settle(locked, pushes)
+        return settle(locked, pushes, turn)
 
     monkeypatch.setattr(writer, "settle", busy)
     (answer,) = asyncio.run(gathered(loom, [job(pusher, pusher.insert("notes", "n"))]))
@@ -157,7 +157,7 @@ def test_a_push_is_rejected_as_unavailable_if_the_database_stays_down(loom, monk
     settings.MOAT = {**settings.MOAT, "GIVE_UP_AFTER": 0.1}
     pusher = Pusher(noted())
 
-    def away(locked, pushes):
+    def away(locked, pushes, turn):
         raise OperationalError("gone")
 
     monkeypatch.setattr(writer, "settle", away)
@@ -171,10 +171,10 @@ def test_a_locked_tenant_does_not_delay_another(loom, monkeypatch, settings):
     slow, fast = Pusher(noted()), Pusher(noted())
     settle = writer.settle
 
-    def half(locked, pushes):
+    def half(locked, pushes, turn):
         if locked.id == slow.actor.tenant_id:
             raise OperationalError("locked by a publish")
-        return settle(locked, pushes)
+        return settle(locked, pushes, turn)
 
     monkeypatch.setattr(writer, "settle", half)
 
@@ -193,10 +193,10 @@ def in_one_batch(loom, monkeypatch, other, *jobs):
     """Submit pushes that share a batch: the writer is busy with another tenant's meanwhile."""
     settle, all_wait, sizes = writer.settle, threading.Event(), []
 
-    def busy(locked, pushes):
+    def busy(locked, pushes, turn):
         all_wait.wait(20)
         sizes.append(len(pushes))
-        return settle(locked, pushes)
+        return settle(locked, pushes, turn)
 
     monkeypatch.setattr(writer, "settle", busy)
 
@@ -245,10 +245,10 @@ def test_tenants_take_turns_while_one_has_much_to_write(loom, monkeypatch, setti
     first, heavy, light = Pusher(noted()), Pusher(noted()), Pusher(noted())
     settle, turns, everything_waits = writer.settle, [], threading.Event()
 
-    def in_order(locked, pushes):
+    def in_order(locked, pushes, turn):
         everything_waits.wait(20)
         turns.append(locked.id)
-        return settle(locked, pushes)
+        return settle(locked, pushes, turn)
 
     monkeypatch.setattr(writer, "settle", in_order)
 
@@ -271,11 +271,11 @@ def test_a_push_that_keeps_failing_is_tried_alone_so_that_the_one_after_it_gets_
     first, bad, good = Pusher(tenant), Pusher(tenant), Pusher(tenant)
     settle, both_wait = writer.settle, threading.Event()
 
-    def fragile(locked, pushes):
+    def fragile(locked, pushes, turn):
         both_wait.wait(20)
         if any(op.id == "poison" for _, ops in pushes for op in ops):
             raise OperationalError("statement timeout")
-        return settle(locked, pushes)
+        return settle(locked, pushes, turn)
 
     monkeypatch.setattr(writer, "settle", fragile)
 
@@ -298,14 +298,14 @@ def test_a_push_that_failed_twice_takes_no_new_push_along(loom, monkeypatch, set
     bad, late = Pusher(tenant), Pusher(tenant)
     settle, batches, tried = writer.settle, [], threading.Event()
 
-    def fragile(locked, pushes):
+    def fragile(locked, pushes, turn):
         batches.append([op.id for _, ops in pushes for op in ops])
         if "poison" in batches[-1]:
             if len(batches) == 2:
                 tried.set()
                 time.sleep(0.05)
             raise OperationalError("statement timeout")
-        return settle(locked, pushes)
+        return settle(locked, pushes, turn)
 
     monkeypatch.setattr(writer, "settle", fragile)
 
