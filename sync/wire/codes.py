@@ -32,7 +32,7 @@ class Code(StrEnum):
     BAD_ID = "bad_id", "A record ID must be 1 to 128 characters, without control characters."
     BAD_VALUE = "bad_value", "A value is not valid for its field's kind."
     BAD_PATCH = "bad_patch", "The update's payload is not a valid JSON Patch or cannot be applied to the record."
-    TOO_LARGE = "too_large", "A value, patch, or frame exceeds a limit. See `limits` in `welcome`."
+    TOO_LARGE = "too_large", "A value, op, or frame exceeds a limit. See `limits` in `welcome`."
     REQUIRED = "required", "A required field would be empty."
     MISSING_REFERENCE = "missing_reference", "The referenced record does not exist."
     UNIQUE = "unique", "Another record already has this value in a unique field."

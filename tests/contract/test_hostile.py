@@ -8,6 +8,7 @@ from websockets.exceptions import ConnectionClosed
 from tenants.models import Tenant
 from tests.contract.conftest import Connect
 from tests.contract.peer import Peer, replace
+from tests.contract.servers import ServerProcess
 
 pytestmark = pytest.mark.contract
 
@@ -73,6 +74,14 @@ HOSTILE_OPS = {
     "null in a required field": ({"payload": {"title": None}}, "required"),
     "a reference to nothing": ({"payload": {**GOOD, "customer": "nobody"}}, "missing_reference"),
     "an id of a wrong kind": ({"id": 5}, "bad_id"),
+    "an object for an id": ({"id": {}}, "bad_id"),
+    "a list for a table": ({"table": []}, "unknown_table"),
+    "an object for an op": ({"op": {}}, "unknown_op"),
+    "a list for a base version": ({"base_version": []}, "bad_op"),
+    "a list for a status": ({"payload": {**GOOD, "status": []}}, "bad_value"),
+    "an object for a reference": ({"payload": {**GOOD, "customer": {}}}, "bad_value"),
+    "a list for a settled conflict": ({"settles": []}, "unknown_conflict"),
+    "an object for a time": ({"at": {}}, "bad_value"),
     "an empty id": ({"id": ""}, "bad_id"),
     "a long id": ({"id": "x" * 129}, "bad_id"),
     "control characters in an id": ({"id": "a\nb"}, "bad_id"),
@@ -111,6 +120,10 @@ PATCHES = {
     "the version": [{"op": "replace", "path": "/version", "value": 99}],
     "not a list": {"op": "replace"},
     "a list of numbers": [1, 2, 3],
+    "a list for an operation": [{"op": [], "path": "/title", "value": 1}],
+    "an object for an operation": [{"op": {}, "path": "/title", "value": 1}],
+    "a list for a path": [{"op": "add", "path": [], "value": 1}],
+    "an object for a source": [{"op": "copy", "from": {}, "path": "/title"}],
     "a bad escape": [{"op": "replace", "path": "/attrs~2", "value": 1}],
     "a copy that doubles for ever": [{"op": "copy", "from": "/attrs", "path": f"/attrs/{n}"} for n in range(60)],
 }
@@ -214,3 +227,35 @@ def test_i12_a_hostile_message_gets_a_coded_error_and_affects_no_one_else(peer: 
         accepted += good.push(good.op("jobs", f"later-{round_}", "insert", GOOD))[0]["status"] == "applied"
     good.catch_up_to(good.cursor if accepted == len(good.lines) else good.cursor + accepted - len(good.lines))
     assert accepted == len(good.lines)
+
+
+def test_oddly_typed_ops_and_large_copies_disturb_no_other_tenant(
+    server: ServerProcess, peer: Connect, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    """Each op is answered with its code, the bystander's pushes go on, and the log quotes nothing of the records."""
+    bad, bystander = peer(tenant).live(), peer(other_tenant).live()
+    secret = "word-that-must-not-be-logged"
+    start = len(server.log)
+    big = {"a": [[] for _ in range(80_000)], "w": secret}
+    assert bad.push(bad.op("jobs", "a", "insert", {"title": secret, "attrs": big}))[0]["status"] == "applied"
+    odd = [bad.op("jobs", "a", "update", [{"op": [], "path": "/title", "value": secret}], base=1) for _ in range(50)]
+    copies = [{"op": "copy", "from": "/attrs/a", "path": "/attrs/b"}, {"op": "remove", "path": "/attrs/b"}] * 250
+    heavy = [bad.op("jobs", "a", "update", copies, base=1) for _ in range(10)]
+    bad.send({"type": "push", "ref": 900, **bad.state()}, *odd, *heavy)
+    for n in range(10):
+        assert bystander.push(bystander.op("jobs", f"b{n}", "insert", GOOD))[0]["status"] == "applied"
+    results = bad.until("ack", timeout=60)["results"]
+    assert [result["code"] for result in results] == ["bad_patch"] * 50 + ["too_large"] * 10
+    assert bystander.errors == []
+    assert secret not in server.log[start:]
+
+
+def test_a_frame_of_many_small_values_is_refused_as_a_whole(peer: Connect, tenant: Tenant) -> None:
+    bad, good = peer(tenant).live(), peer(tenant).live()
+    values = [[] for _ in range(30_000)]
+    ops = [bad.op("jobs", f"j{n}", "insert", {"title": "t", "attrs": values}) for n in range(9)]
+    bad.send({"type": "push", "ref": 5, **bad.state()}, *ops)
+    answer = bad.receive()
+    assert (answer["code"], "values" in answer["message"]) == ("too_large", True)
+    assert good.push(good.op("jobs", "fine", "insert", GOOD))[0]["status"] == "applied"
+    assert bad.push(*ops[:2])[1]["status"] == "applied", "a large frame within the limits is taken"

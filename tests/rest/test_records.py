@@ -5,9 +5,11 @@ import uuid
 
 import pytest
 from django.db import connection, connections
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from sync.log import commit as commits
 from sync.models import Change
 from tests.builders import make_user
 from tests.rest.api import Api
@@ -34,6 +36,67 @@ FULL = {
 def state(tenant):
     """The number of changes in the tenant's log, which a rejected request must not change."""
     return Change.objects.filter(tenant=tenant).count()
+
+
+ODD_STEPS = [
+    {"op": []},
+    {"op": {}},
+    {"op": None},
+    {"op": "add", "path": []},
+    {"op": "copy", "path": "/title", "from": {}},
+]
+
+
+@pytest.mark.parametrize("step", ODD_STEPS, ids=repr)
+def test_a_patch_of_oddly_typed_members_is_a_bad_patch(api, tenant, step):
+    made = api.ok("POST", "records/jobs/", {"title": "x"})
+    before = state(tenant)
+    patch = [{"path": "/title", "value": 1, **step}]
+    path = f"records/jobs/{made['id']}/"
+    answer = api("PATCH", path, patch, kind="application/json-patch+json")
+    assert (answer.status_code, answer.data["code"]) == (400, "bad_patch")
+    body = {"operations": [{"op": "update", "id": made["id"], "patch": patch}]}
+    bulk = api("POST", "records/jobs/bulk/", body)
+    assert bulk.data["results"][0]["code"] == "bad_patch"
+    assert state(tenant) == before
+
+
+def test_a_patch_that_copies_too_much_is_too_large(api, tenant):
+    made = api.ok("POST", "records/jobs/", {"title": "x", "attrs": {"a": [[] for _ in range(60_000)]}})
+    before = state(tenant)
+    steps = [{"op": "copy", "from": "/attrs/a", "path": "/attrs/b"}, {"op": "remove", "path": "/attrs/b"}] * 250
+    answer = api("PATCH", f"records/jobs/{made['id']}/", steps, kind="application/json-patch+json")
+    assert (answer.status_code, answer.data["code"]) == (413, "too_large")
+    assert "op_work" in answer.data["message"]
+    assert state(tenant) == before
+    once = api(
+        "PATCH",
+        f"records/jobs/{made['id']}/",
+        [{"op": "add", "path": "/attrs/b", "value": 1}],
+        kind="application/json-patch+json",
+    )
+    assert once.status_code == 200, "a large value may be changed inside"
+
+
+def test_a_body_of_many_small_values_is_too_large(api):
+    raw = b'{"title":"x","attrs":[' + b",".join([b"[[],[]]"] * 90_000) + b"]}"
+    answer = api("POST", "records/jobs/", raw=raw)
+    assert (answer.status_code, answer.data["code"]) == (413, "too_large")
+    assert "values" in answer.data["message"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bulk_request_is_written_in_turns(api, tenant, settings):
+    settings.MOAT = {**settings.MOAT, "TURN_SECONDS": 0}
+    seen = []
+    end = commits.subscribe(lambda commit: seen.append(len(commit.lines)))
+    operations = [{"op": "insert", "values": {"title": f"{n}"}} for n in range(6)]
+    assert api("POST", "records/jobs/bulk/", {"operations": operations}).status_code == 200
+    assert seen == [1] * 6
+    seen.clear()
+    assert api("POST", "records/jobs/bulk/", {"atomic": True, "operations": operations}).status_code == 200
+    end()
+    assert seen == [6], "what is atomic is one transaction"
 
 
 def test_a_record_of_every_kind_is_created_read_changed_and_deleted(api, tenant):
@@ -371,7 +434,7 @@ junk = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(FULL)) | st.text(max_size=8), junk, max_size=4))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_whatever_fields_come_the_answer_is_coded(api, body):
     answer = api("POST", "records/jobs/", body)
     assert answer.status_code == 201 or (answer.status_code in (400, 409, 413) and answer.data["code"]), answer.content

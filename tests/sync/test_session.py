@@ -31,6 +31,29 @@ def closes(actions: list[Action]) -> list[int]:
     return [action.code for action in actions if isinstance(action, Close)]
 
 
+def test_a_frame_with_too_many_values_is_too_large_whatever_holds_them() -> None:
+    session = ready(items=100)
+    push = '{"type":"push","schema_version":1,"cursor":0,"ref":1}'
+    line = '{"op_id":%d,"table":"jobs","id":"a","op":"insert","base_version":0,"payload":{"attrs":[%s]}}'
+    lines = [line % (n, ",".join(["[]"] * 20)) for n in range(1, 9)]
+    (reply,) = session.receive("\n".join([push, *lines]))
+    assert (reply.code, reply.limit) == (Code.TOO_LARGE, "items")
+    assert isinstance(session.receive("\n".join([push, *lines[:1]]))[0], Do)
+
+
+def test_a_large_first_frame_is_not_parsed() -> None:
+    session = Session(Limits())
+    (reply,) = session.receive(HELLO[:-1] + " " * 20_000 + "}")
+    assert (reply.code, reply.limit) == (Code.TOO_LARGE, "hello")
+    assert isinstance(session.receive(HELLO)[0], Do)
+
+
+def test_a_frame_that_is_nothing_but_lines_is_too_many_ops() -> None:
+    session = ready(ops=5)
+    (reply,) = session.receive('{"type":"push","schema_version":1,"cursor":0}' + "\n" * 1_000_000)
+    assert (reply.code, reply.limit) == (Code.TOO_MANY_OPS, "ops")
+
+
 def test_hello_comes_first_and_once() -> None:
     session = Session(Limits())
     assert codes(session.receive('{"type":"ping"}')) == [Code.NOT_READY]

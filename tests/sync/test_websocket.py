@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -9,6 +10,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from metadata.publish import publish
 from sync.models import Change
 from sync.transports.runtime import get_runtime
+from sync.transports.socket.session import Session
+from sync.wire.limits import Limits
 from tenants.models import Tenant
 from tenants.tokens import IssuedDevice, issue_device, revoke
 from tests.builders import make_field_service, make_tenant, make_user
@@ -30,7 +33,7 @@ async def test_a_new_client_gets_the_whole_log_and_then_lives(acme: Tenant, devi
     async with serving() as port, connected(port, issued) as client, connected(port, other) as pusher:
         welcome = await client.hello()
         assert (welcome["tenant"], welcome["chain"], welcome["channel"]) == (acme.slug, "new", "full")
-        assert welcome["limits"]["ops"] == 2000
+        assert welcome["limits"] == Limits().wire()
         await client.say("subscribe", **client.state)
         assert (await client.receive())["mode"] == "log"
         live = await client.until("live")
@@ -324,3 +327,23 @@ async def test_a_server_that_ends_says_bye_and_writes_what_was_pushed(acme: Tena
         assert [m["ref"] for m in seen if m["type"] == "ack"] == list(range(5))
         bye = next(m for m in seen if m["type"] == "bye")
         assert (bye["reason"], bye["retry_after"]) == ("drain", 2.0)
+
+
+async def test_a_large_frame_is_parsed_off_the_event_loop_and_a_small_one_on_it(
+    acme: Tenant, device, monkeypatch
+) -> None:
+    issued, threads = await device(), []
+    read = Session.read
+
+    def noted(self, text):
+        threads.append(threading.current_thread())
+        return read(self, text)
+
+    monkeypatch.setattr(Session, "read", noted)
+    async with serving() as port, connected(port, issued) as client:
+        await client.at(acme).live()
+        threads.clear()
+        results = await client.push(insert("small"))
+        results += await client.push(*(insert(f"large-{n}", notes="x" * 20_000) for n in range(5)))
+    assert [result["status"] for result in results] == ["applied"] * 6
+    assert [thread is threading.main_thread() for thread in threads] == [True, False]

@@ -213,6 +213,14 @@ def test_bounds_hold() -> None:
         decode(bytes(11), Limits(size=10))
     with pytest.raises(CborError, match="items"):
         decode(b"\x9f" + b"\x00" * 11 + b"\xff", Limits(items=10))
+    inner = b"\x84" + b"\x00" * 4
+    for codec in (server, clients):
+        assert codec.decode(b"\x82" + inner * 2, codec.Limits(items=11))
+        with pytest.raises(codec.TooManyItems, match="10 items"):
+            codec.decode(b"\x82" + inner * 2, codec.Limits(items=10))
+        with pytest.raises(codec.TooManyItems, match="items"):
+            codec.decode(b"\xa3" + b"".join(b"\x61%c\x00" % key for key in b"abc"), codec.Limits(items=6))
+    assert server.count_items(b"\x82" + inner * 2, Limits(items=11)) == 11
     nested: Any = []
     for _ in range(100_000):
         nested = [nested]

@@ -140,7 +140,18 @@ def test_bytes_the_decoder_rejects_are_a_valid_document(notes: Tenant) -> None:
 
 
 @pytest.mark.parametrize(
-    "tag", [Tag(2, 2**36), Tag(2, 1000), Tag(3, 2**36), Tag(37, 2**40), Tag(37, 16), Tag(2, [1, 2])], ids=str
+    "tag",
+    [
+        Tag(2, 2**36),
+        Tag(2, 1000),
+        Tag(3, 2**36),
+        Tag(2, b"\x01" * 100_000),
+        Tag(3, b"\x01" * 65),
+        Tag(37, 2**40),
+        Tag(37, 16),
+        Tag(2, [1, 2]),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("field", ["title", "number", "attrs", "due", "price"])
 def test_a_tag_of_bytes_around_a_number_is_no_value_and_takes_no_memory(notes: Tenant, field: str, tag: Tag) -> None:

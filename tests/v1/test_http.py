@@ -1,11 +1,14 @@
 """The v1 endpoints over HTTP: encodings, errors, tokens, and limits."""
 
 import base64
+import gzip
+import json
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from sync import metrics
 from sync.entities.cbor import decode, encode
 from sync.transports.runtime import current_runtime
 from tenants.models import Device, Tenant
@@ -122,6 +125,39 @@ def test_a_bomb_and_a_flood_are_refused(notes: Tenant, settings: Any) -> None:
     assert one.push(one.op("n1", 1, bytes(1001)))[0] == 413
     assert one.push(*(one.op("n1", n, b"") for n in range(1, 5)))[0] == 413
     assert one.push(one.op("n1", 1, bytes(1000)))[0] == 200
+
+
+def test_a_message_of_many_small_values_is_refused_before_it_is_built(notes: Tenant) -> None:
+    """The limit counts the whole message, so that many arrays below any limit of their own do not add up."""
+    inner = b"\x9a" + (100_000).to_bytes(4, "big") + b"\xa0" * 100_000
+    bomb = b"\xa1\x61x" + bytes([0x80 + 4]) + inner * 4
+    before = rejections()
+    for kind in ("cbor", "json"):
+        one = Http(notes, kind)
+        data = bomb if kind == "cbor" else json.dumps({"x": [[{}] * 100_000] * 4}).encode()
+        for path in ("handshake", "pull", "push"):
+            response = one.client.post(
+                f"/v1/{path}",
+                data=gzip.compress(data),
+                content_type=f"application/{kind}",
+                headers={"Authorization": f"Bearer {one.token}", "Content-Encoding": "gzip"},
+            )
+            assert response.status_code == 413, (kind, path)
+    assert rejections() == before + 6
+
+
+def test_the_documents_of_a_push_share_one_budget(notes: Tenant, settings: Any) -> None:
+    settings.MOAT = {"V1_ITEMS": 150}
+    one = Http(notes)
+    small = {"attrs": list(range(60))}
+    status, answer = one.push(*(one.op(f"n{n}", 1, small) for n in range(3)))
+    assert (status, answer["field"]) == (413, "ops[2].entityCbor")
+    assert one.push(one.op("n1", 1, small))[0] == 200
+    assert one.push(one.op("n2", 1, b"\xff\x00 not a map"))[0] == 200, "bytes that are no map stay as they are"
+
+
+def rejections() -> float:
+    return float(metrics.limit_rejections.labels("items")._value.get())
 
 
 def test_an_op_that_cannot_be_refuses_its_push_and_says_which(notes: Tenant) -> None:

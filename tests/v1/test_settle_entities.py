@@ -280,3 +280,15 @@ def test_a_page_is_bounded_in_bytes(door: Make, settings: object) -> None:
         one.put(f"b{n}", 1, bytes(600), collection="blobs")
     assert [len(page.ops) for page in (one.pull(0), one.pull(one.pull(0).next_cursor))] == [1, 1]
     assert len(one.all()) == 5
+
+
+def test_the_work_of_a_push_is_bounded(door: Make, notes: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.settle.entity.V1_PUSH_WORK", 30_000)
+    one = door()
+    large = [encode({"attrs": {"a": letter * 9000}}) for letter in "xy"]
+    one.put("n1", 1, large[0])
+    one.put("n2", 1, large[0])
+    one.put("n1", 2, large[1])
+    with pytest.raises(EntityRejected) as refused:
+        one.push(one.op("n1", 3, large[0]), one.op("n2", 2, large[1]))
+    assert (refused.value.position, refused.value.error.code) == (1, "too_large")
