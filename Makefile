@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WEB := clients/web/sdk/vendor/.built
 ARGS ?=
 
-.PHONY: help check demo demo-flights serve web ios test test-browsers lint format bench lock clean check-python
+.PHONY: help check demo demo-flights serve web ios test test-browsers lint format bench mutants lock clean check-python
 
 help: ## List all targets
 	@echo "make TARGET [PORT=8000] [MOAT_DATA_DIR=./var] [DATABASE_URL=sqlite:///…]"
@@ -59,6 +59,10 @@ format: $(STAMP) ## Format the code and apply lint fixes
 
 bench: $(STAMP) ## Benchmark against plain SQLite and a plain socket (ARGS=--json for machine-readable output)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+mutants: $(STAMP) ## Mutate the core and count what the tests notice (MINUTES=20 SEED=1 ARGS="merge hub --survivors")
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-mutants.txt
+	@$(BIN)/python config/scripts/mutants.py --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1) $(ARGS)
 
 lock: check-python ## Pin the versions in requirements.txt again, from pyproject.toml
 	@config/scripts/lock.sh "$(PYTHON)"
