@@ -1,40 +1,30 @@
 """Counts and digests of tables, for verification and repair. See docs/spec/protocol.md §9."""
 
-from collections import OrderedDict
-from collections.abc import Iterable
-from hashlib import sha256
-from threading import Lock
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from metadata.names import quote
 from metadata.replica_ddl import SYSTEM_COLUMNS
 from metadata.schema import TenantSchema
+from sync.catchup.digest_index import Digest, digests, of_pairs, term, wire
 from sync.channels import view
 from sync.channels.channel import Channel
 from sync.records.columns import table_of
 from sync.records.read_transaction import Reader
 from sync.records.system_rows import system_records
 
-Digest = tuple[int, str]
-_MODULUS = 2**64
-_CACHE_SIZE = 4096
-_cache: OrderedDict[tuple[str, int], Digest] = OrderedDict()
-_lock = Lock()
-
-# One record's term, computed by the database: the first 8 bytes of the hash as a signed integer. Signed and unsigned
-# integers are equal modulo 2^64.
-_POSTGRESQL_TERM = (
-    "('x' || encode(substr(sha256(convert_to({id}, 'UTF8') || '\\x00'::bytea || "
-    "convert_to({version}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
-)
+Range = tuple[str | None, str | None]
+EVERYTHING: tuple[Range, ...] = ((None, None),)
 
 
 def digest_of(records: Iterable[tuple[str, int]]) -> Digest:
-    """Pure: return count and digest of (id, version) pairs, in any order."""
+    """Pure: return count and digest of (ID, version) pairs, in any order."""
     count = total = 0
     for record_id, version in records:
-        total += int.from_bytes(sha256(b"%b\x00%d" % (record_id.encode(), version)).digest()[:8], "big")
+        total += term(record_id, version)
         count += 1
-    return count, f"{total % _MODULUS:016x}"
+    return wire(count, total)
 
 
 def table_digest(
@@ -46,85 +36,85 @@ def table_digest(
     low: str | None = None,
     high: str | None = None,
 ) -> Digest:
-    """Return count and digest of a table's records that a channel sees, or of those with IDs in [low, high].
+    """Return count and digest of the records of a table that a channel sees, or of those with IDs in [low, high].
 
-    A whole table's digest is cached until one of its records changes. Raises `KeyError` for an unknown table.
+    Raises `KeyError` for an unknown table.
+    """
+    return range_digests(reader, channel, schema, table, [(low, high)])[0]
+
+
+def range_digests(
+    reader: Reader, channel: Channel, schema: TenantSchema, table: str, ranges: Sequence[Range] = EVERYTHING
+) -> list[Digest]:
+    """Return count and digest of the records that a channel sees in each range of IDs. All ranges cost one scan at most.
+
+    Raises `KeyError` for an unknown table.
     """
     if table in SYSTEM_COLUMNS:
-        return _system_digest(reader, channel, table, low, high)
-    physical = table_of(schema.tenant_id, schema.by_table[table])
-    seen, params = view.condition(channel, schema, table, reader.vendor, few=low is not None and high is not None)
-    source: tuple[str, str, str, str, list[Any]] = (
-        physical,
-        f'{physical}."id"',
-        '"version"',
-        f'NOT "_deleted" AND ({seen})',
-        params,
-    )
-    if low is not None or high is not None:
-        return _scan(reader, *source, low, high)
-    key = (f"{physical} {channel.key}", reader.all(f'SELECT COALESCE(MAX("_cursor"), 0) FROM {physical}')[0][0])
-    with _lock:
-        found = _cache.get(key)
-    if found is None:
-        found = _scan(reader, *source, None, None)
-        with _lock:
-            _cache[key] = found
-            while len(_cache) > _CACHE_SIZE:
-                _cache.popitem(last=False)
-    return found
+        return _system_digests(reader, channel, table, ranges)
+    epoch, cursor = reader.all(
+        f"SELECT server_epoch, cursor FROM {reader.schema}tenants_tenant WHERE id = %s", [channel.tenant_id]
+    )[0]
+    found = digests(_Table(reader, channel, schema, table, epoch, cursor))
+    return [found.of(low, high) for low, high in ranges]
 
 
-def forget() -> None:
-    """Clear the cache. For tests, where a table can reappear with other records."""
-    with _lock:
-        _cache.clear()
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The records of one object type that a channel sees, in one state of the database."""
+
+    reader: Reader
+    channel: Channel
+    schema: TenantSchema
+    table: str
+    epoch: str
+    cursor: int
+
+    @property
+    def physical(self) -> str:
+        return table_of(self.schema.tenant_id, self.schema.by_table[self.table])
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.physical, self.channel.key, self.epoch
+
+    def select(self, columns: str, low: str | None, below: str | None, tail: str) -> tuple[str, list[Any]]:
+        few = low is not None and below is not None
+        seen, params = view.condition(self.channel, self.schema, self.table, self.reader.vendor, few=few)
+        names = {"id": f'{self.physical}."id"', "version": '"version"'}
+        condition, params = _bounded(
+            self.reader.vendor, names["id"], f'NOT "_deleted" AND ({seen})', params, ((low, ">="), (below, "<"))
+        )
+        # The condition may contain braces, so format only our own parts.
+        query = f"SELECT {columns.format(**names)} FROM {self.physical} WHERE {condition} {tail.format(**names)}"
+        return query, params
+
+    def changed(self, since: int, limit: int) -> list[str]:
+        found = self.reader.all(
+            f'SELECT {quote("id")} FROM {self.physical} WHERE "_cursor" > %s LIMIT {int(limit)}', [since]
+        )
+        return [record_id for (record_id,) in found]
 
 
-def _system_digest(reader: Reader, channel: Channel, table: str, low: str | None, high: str | None) -> Digest:
-    if not channel.filtered:
-        return _scan(reader, *_system_source(channel.tenant_id, table), low, high)
-    condition, params = id_range(reader.vendor, "record_id", "NOT deleted", [], low, high)
-    rows = view.system_rows(channel, table, system_records(reader, channel.tenant_id, table, condition, params))
-    return digest_of((record_id, version) for record_id, version, _, _ in rows)
-
-
-def _system_source(tenant_id: int, table: str) -> tuple[str, str, str, str, list[Any]]:
-    return (
-        "sync_systemrecord",
-        "record_id",
-        "version",
-        "NOT deleted AND tenant_id = %s AND table_name = %s",
-        [tenant_id, table],
-    )
-
-
-def _scan(
-    reader: Reader,
-    source: str,
-    key: str,
-    version: str,
-    condition: str,
-    params: list[Any],
-    low: str | None,
-    high: str | None,
-) -> Digest:
-    condition, params = id_range(reader.vendor, key, condition, params, low, high)
-    where = f"FROM {source} WHERE {condition}"
-    if reader.vendor == "postgresql":
-        term = _POSTGRESQL_TERM.format(id=key, version=version)
-        count, total = reader.all(f"SELECT count(*), COALESCE(sum({term}), 0) {where}", params)[0]
-        return count, f"{int(total) % _MODULUS:016x}"
-    return digest_of(pair for chunk in reader.stream(f"SELECT {key}, {version} {where}", params) for pair in chunk)
+def _system_digests(reader: Reader, channel: Channel, table: str, ranges: Sequence[Range]) -> list[Digest]:
+    rows = system_records(reader, channel.tenant_id, table, "NOT deleted", [])
+    found = of_pairs((record_id, version) for record_id, version, _, _ in view.system_rows(channel, table, rows))
+    return [found.of(low, high) for low, high in ranges]
 
 
 def id_range(
     vendor: str, key: str, condition: str, params: list[Any], low: str | None, high: str | None
 ) -> tuple[str, list[Any]]:
     """Restrict a condition to IDs in [low, high], compared as UTF-8 bytes. None is an open end."""
+    return _bounded(vendor, key, condition, params, ((low, ">="), (high, "<=")))
+
+
+def _bounded(
+    vendor: str, key: str, condition: str, params: list[Any], ends: Iterable[tuple[str | None, str]]
+) -> tuple[str, list[Any]]:
     collated = f'{key} COLLATE "C"' if vendor == "postgresql" else key
     params = list(params)
-    for end, operator in ((low, ">="), (high, "<=")):
+    for end, operator in ends:
         if end is not None:
             condition += f" AND {collated} {operator} %s"
             params.append(end)

@@ -11,7 +11,8 @@ import pytest
 from django.db import transaction
 
 from metadata.canonical import canonical_json
-from sync.catchup.digest import digest_of, forget
+from sync.catchup.digest import digest_of
+from sync.catchup.digest_index import forget
 from sync.catchup.plan import Plan, Position, plan, read_log, tenant_state
 from sync.catchup.snapshots.build import build
 from sync.channels.channel import Channel

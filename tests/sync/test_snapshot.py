@@ -18,7 +18,8 @@ from django.test import Client
 from metadata.models import ObjectField, ObjectMetadata
 from metadata.publish import publish
 from sync.catchup import plan
-from sync.catchup.digest import digest_of, forget
+from sync.catchup.digest import digest_of
+from sync.catchup.digest_index import forget
 from sync.catchup.snapshots import service, store
 from sync.catchup.snapshots.build import Base, build
 from sync.channels.channel import Channel

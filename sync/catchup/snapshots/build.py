@@ -15,7 +15,8 @@ from metadata.export import revisions
 from metadata.names import quote
 from metadata.replica_ddl import SYSTEM_COLUMNS, SYSTEM_TABLES_SQL, command_sql, create_table_sql
 from metadata.schema import ObjectSpec, TenantSchema
-from sync.catchup.digest import Digest, digest_of
+from sync.catchup.digest import digest_of
+from sync.catchup.digest_index import Digest
 from sync.catchup.plan import SchemaChanged, in_channel, schema_at, tenant_state
 from sync.channels import view
 from sync.channels.channel import Channel

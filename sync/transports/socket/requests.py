@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from metadata.export import revisions
 from metadata.replica_ddl import SYSTEM_COLUMNS
 from metadata.schema import TenantSchema
-from sync.catchup.digest import Digest, table_digest
+from sync.catchup.digest import range_digests, table_digest
+from sync.catchup.digest_index import Digest
 from sync.catchup.plan import (
     Plan,
     Position,
@@ -96,9 +97,7 @@ def verify_ranges(channel: Channel, message: VerifyRanges) -> str:
     with read_transaction() as reader:
         state, schema = _state(reader, channel)
         _known(channel, schema, message.table)
-        found = [
-            table_digest(reader, channel, schema, message.table, low=low, high=high) for low, high in message.ranges
-        ]
+        found = range_digests(reader, channel, schema, message.table, message.ranges)
     state = in_channel(channel, state)
     return frames.message(
         "verify", message.ref, cursor=state.cursor, state_hash=state.state_hash.hex(), table=message.table, ranges=found
