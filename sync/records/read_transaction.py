@@ -13,11 +13,13 @@ from typing import Any, Protocol
 
 from django.db import connection, transaction
 
+from sync.records.interrupts import check_interrupted, interruptible
 from sync.records.read_pool import closing_with_thread
 
 _local = threading.local()
 Values = Sequence[Any]
 FETCH = 2000
+CANCEL_SECONDS = 5.0
 
 
 class Reader(Protocol):
@@ -44,13 +46,16 @@ class SQLiteReader:
 
     def all(self, sql: str, params: Values = ()) -> list[tuple[Any, ...]]:
         """Return all rows."""
+        check_interrupted()
         return self._raw.execute(sql.replace("%s", "?"), params).fetchall()
 
     def stream(self, sql: str, params: Values = ()) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows in chunks."""
+        check_interrupted()
         with closing(self._raw.execute(sql.replace("%s", "?"), params)) as cursor:
             while chunk := cursor.fetchmany(FETCH):
                 yield chunk
+                check_interrupted()
 
 
 class PostgreSQLReader:
@@ -61,23 +66,29 @@ class PostgreSQLReader:
 
     def all(self, sql: str, params: Values = ()) -> list[tuple[Any, ...]]:
         """Return all rows."""
+        check_interrupted()
         with connection.cursor() as cursor:
             cursor.execute(sql, list(params))
             return list(cursor.fetchall())
 
     def stream(self, sql: str, params: Values = ()) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows in chunks, from a server-side cursor."""
+        check_interrupted()
         with connection.chunked_cursor() as cursor:
             cursor.execute(sql, list(params))
             while chunk := cursor.fetchmany(FETCH):
                 yield chunk
+                check_interrupted()
 
 
 @contextmanager
 def read_transaction() -> Iterator[Reader]:
-    """Open a read of one database state. It blocks no writer and must not be nested."""
+    """Open a read of one database state. It blocks no writer and must not be nested.
+
+    In a thread of a read pool it is interrupted when its caller is gone.
+    """
     if connection.vendor == "sqlite":
-        with _sqlite() as raw:
+        with _sqlite() as raw, interruptible(raw.interrupt):
             raw.execute("BEGIN")
             try:
                 yield SQLiteReader(raw)
@@ -87,7 +98,9 @@ def read_transaction() -> Iterator[Reader]:
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield PostgreSQLReader()
+            raw = connection.connection
+            with interruptible(lambda: raw.cancel_safe(timeout=CANCEL_SECONDS)):
+                yield PostgreSQLReader()
 
 
 @contextmanager
