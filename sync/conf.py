@@ -68,10 +68,12 @@ class StreamSettings:
     take to send a `pong`. `chunk_bytes`, `chunk_lines`: one frame of catch-up. `log_always`: up to this many missed
     changes are always sent as log lines. `snapshot_rows`: a client that misses more rows than this, and more than
     half of the data, gets a snapshot. `snapshot_tail`: a snapshot is fresh if fewer changes follow it.
-    `snapshots_kept`: snapshots per channel. `read_threads`: concurrent database reads. `poll_seconds`: time between
-    polls for commits of other processes. `revocation_seconds`: time between checks of connected devices.
-    `drain_seconds`: how long clients wait before they reconnect. `drain_timeout`: how long a stopping server waits
-    for its clients.
+    `snapshots_kept`: snapshots per channel. `read_threads`, `scan_threads`,
+    `hello_threads`: concurrent database reads; scans of tables (verify, repair, changed rows) and hellos have threads
+    of their own. `device_reads`, `device_scans`: reads and scans that one device may have queued or running before it
+    receives `overloaded`. `poll_seconds`: time between polls for commits of other processes. `revocation_seconds`:
+    time between checks of connected devices. `drain_seconds`: how long clients wait before they reconnect.
+    `drain_timeout`: how long a stopping server waits for its clients.
     """
 
     outbox_bytes: int = 1_048_576
@@ -85,6 +87,10 @@ class StreamSettings:
     snapshot_tail: int = 5_000
     snapshots_kept: int = 2
     read_threads: int = 4
+    scan_threads: int = 2
+    hello_threads: int = 2
+    device_reads: int = 16
+    device_scans: int = 4
     poll_seconds: float = 0.5
     revocation_seconds: float = 5.0
     drain_seconds: float = 2.0

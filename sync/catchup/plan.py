@@ -153,8 +153,11 @@ def check_chain(reader: Reader, state: TenantRow, position: Position) -> Chain:
     return "ok" if known == position.state_hash else "mismatch"
 
 
-def plan(reader: Reader, state: TenantRow, position: Position) -> Plan:
-    """Choose how a client catches up. Raises SyncError `ahead`, `epoch`, or `schema_behind`."""
+def plan(reader: Reader, state: TenantRow, position: Position, *, may_count: bool = True) -> Plan | None:
+    """Choose how a client catches up. Without `may_count`, return None if this requires counting records.
+
+    Raises SyncError `ahead`, `epoch`, or `schema_behind`.
+    """
     chain = check_chain(reader, state, position)
     _require_reachable(chain, state)
     if chain == "mismatch":
@@ -166,6 +169,8 @@ def plan(reader: Reader, state: TenantRow, position: Position) -> Plan:
         return Plan("log" if has_log and missed <= settings.snapshot_rows // 10 else "snapshot", state)
     if has_log and missed <= settings.log_always:
         return Plan("log", state)
+    if not may_count:
+        return None
     schema = schema_at(state)
     rows = sum(changed_counts(reader, schema, position.cursor).values())
     if has_log and rows * 2 >= missed:

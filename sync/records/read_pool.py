@@ -44,11 +44,16 @@ class ReadPool:
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"moat-{name}", initializer=self._begin)
         self._closers: list[Callable[[], None]] = []
-        self._free = threads
+        self._threads = self._free = threads
         self._most = most_per_device
         self._turns: Turns[_Job] = Turns(max(1, threads - 1), per_device or threads)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
+
+    @property
+    def busy(self) -> int:
+        """How many threads are at work."""
+        return self._threads - self._free
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in one of the threads, for the server itself, and return its result."""

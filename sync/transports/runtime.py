@@ -25,6 +25,7 @@ from sync.fanout.notify import Notifier
 from sync.log import commit as commits
 from sync.log.commit import Commit
 from sync.records.read_pool import ReadPool
+from sync.records.turns import Asker
 from sync.settle.signals import Settled, conflict_settled
 from sync.settle.writer import get_writer
 from sync.transports import device_state
@@ -76,13 +77,16 @@ class Runtime:
         engine = engine_settings()
         patches = {name: getattr(engine, name) for name in ("patch_ops", "patch_bytes", "op_work", "tx_work")}
         self.limits = limits_from({"text": values.text, "json": values.json, **patches, **limits_given()})
-        self.pool = ReadPool(self.settings.read_threads)
+        settings = self.settings
+        self.pool = ReadPool(settings.read_threads, most_per_device=settings.device_reads)
+        self.hellos = ReadPool(settings.hello_threads, name="hello")
+        self.scans = ReadPool(settings.scan_threads, name="scan", per_device=1, most_per_device=settings.device_scans)
         self.hub = Hub(self._read, self)
         self.grid = ResponseGrid()
         self.draining = False
         self.members: dict[str, Member] = {}
         self.aborts: dict[Member, Callable[[], object]] = {}
-        self._builders = ReadPool(BUILD_THREADS)
+        self._builders = ReadPool(BUILD_THREADS, name="build")
         self._builds: dict[Channel, asyncio.Task[dict[str, Any]]] = {}
         self._notifier = Notifier(self.hub, self.pool, self.settings, on_connected=self._connected_elsewhere)
         self._housekeeping: asyncio.Task[None] | None = None
@@ -168,11 +172,11 @@ class Runtime:
 
     # Work for connections
 
-    async def snapshot(self, channel: Channel, on_build: Callable[[], None]) -> dict[str, Any]:
+    async def snapshot(self, channel: Channel, asker: Asker, on_build: Callable[[], None]) -> dict[str, Any]:
         """Return the manifest of a fresh snapshot. Concurrent callers share one build per channel."""
         build = self._builds.get(channel)
         if build is None:
-            found = await self.pool.run(service.fresh, channel)
+            found = await self.pool.run_for(asker, service.fresh, channel)
             if found is not None:
                 return dict(found.manifest)
             build = self._builds.get(channel)
@@ -183,24 +187,24 @@ class Runtime:
 
     async def _build(self, channel: Channel) -> dict[str, Any]:
         try:
-            return dict((await self._builders.run(service.make, channel)).manifest)
+            return dict((await self._builders.run_for(Asker(channel.tenant_id), service.make, channel)).manifest)
         finally:
             del self._builds[channel]
 
     async def _read(self, tenant_id: int, cursor: int) -> list[Commit]:
-        return await self.pool.run(read_log, tenant_id, cursor, self.settings.chunk_lines)
+        return await self.pool.run_for(Asker(tenant_id), read_log, tenant_id, cursor, self.settings.chunk_lines)
 
     async def chain_at(self, channel: Channel, cursor: int) -> ChainPosition | None:
         """Return where a channel's feed starts at a cursor."""
-        return await self.pool.run(channel_log.chain_at, channel, cursor)
+        return await self.pool.run_for(Asker(channel.tenant_id), channel_log.chain_at, channel, cursor)
 
     async def current_channels(self, tenant_id: int, user_ids: Sequence[int]) -> ChannelAssignments:
         """Return each member's current channel."""
-        return await self.pool.run(channel_log.current_channels, tenant_id, user_ids)
+        return await self.pool.run_for(Asker(tenant_id), channel_log.current_channels, tenant_id, user_ids)
 
     async def remember(self, channel: Channel, cursor: int, state_hash: bytes) -> None:
         """Store a checkpoint of a filtered channel's chain."""
-        await self.pool.run(channel_log.remember, channel, cursor, state_hash)
+        await self.pool.run_for(Asker(channel.tenant_id), channel_log.remember, channel, cursor, state_hash)
 
     # Notifications from other threads and processes
 
@@ -275,8 +279,8 @@ class Runtime:
             await self.pool.run(device_state.mark_seen, seen)
 
     def _stop_threads(self) -> None:
-        self.pool.stop()
-        self._builders.stop()
+        for pool in (self.pool, self.hellos, self.scans, self._builders):
+            pool.stop()
         self.grid.stop()
 
 

@@ -228,7 +228,7 @@ async def test_streams_that_open_at_once_are_counted_too(tenant: Tenant, make: C
 
 
 def test_a_stream_that_nobody_ever_reads_gives_its_place_back() -> None:
-    caller = SimpleNamespace(device="d1")
+    caller = SimpleNamespace(device="d1", identity=SimpleNamespace(tenant_id=1))
     wanted = stream.Wanted(None, None, bodies=False)
     opened = stream._Stream(None, caller, wanted)  # type: ignore[arg-type]
     assert stream._open == {"d1": 1}

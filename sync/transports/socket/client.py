@@ -1,13 +1,14 @@
 """An authenticated client: its channel, its stream, and how its requests are handled."""
 
 import time
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, Protocol, TypeVar
 
 from sync import metrics
 from sync.catchup.plan import Position
 from sync.channels.channel import Channel
 from sync.errors import SyncError
+from sync.records.turns import Asker
 from sync.transports.errors import code_of
 from sync.transports.runtime import Runtime
 from sync.transports.socket import requests
@@ -30,6 +31,9 @@ from sync.wire.protocol import (
 )
 from tenants.genesis import genesis
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class Failing(Protocol):
     """Responds with an error."""
@@ -45,11 +49,13 @@ class Client:
         self.greeting = greeting
         self.identity = greeting.identity
         channel = greeting.channel
+        self._asker = Asker(self.identity.tenant_id, self.identity.device_id)
+        self._runtime, self._buffer, self._fail = runtime, buffer, fail
         self.stream = Stream(
             channel,
             buffer,
             runtime.hub,
-            runtime.pool,
+            self._read,
             runtime.settings,
             user_id=self.identity.user_id,
             on_pruned=self._restart,
@@ -59,7 +65,6 @@ class Client:
         self.actor = Actor(who.tenant_id, who.username, who.device_id, channel.key, who.user_id)
         self._held = greeting.held
         self.confirmed_cursor = 0
-        self._runtime, self._buffer, self._fail = runtime, buffer, fail
         self._schema_version = hello.schema_version
         self._epoch = hello.server_epoch
 
@@ -95,20 +100,28 @@ class Client:
 
     async def carry_out(self, message: Message) -> None:
         """Respond to a request. Raises SyncError for errors the client must receive."""
-        run, channel = self._runtime.pool.run, self.channel
+        channel = self.channel
         match message:
             case Subscribe():
                 await self._subscribe(message)
             case SchemaRequest():
-                self._buffer.put(await run(requests.schema_commands, channel, message))
+                self._buffer.put(await self._read(requests.schema_commands, channel, message))
             case Verify():
                 await self._verify(message)
             case VerifyRanges():
-                await self._put_on_grid(run(requests.verify_ranges, channel, message))
+                await self._put_on_grid(self._scan(requests.verify_ranges, channel, message))
             case Repair():
-                await self._put_on_grid(run(requests.repair, channel, message))
+                await self._put_on_grid(self._scan(requests.repair, channel, message))
             case PartRequest():
                 await self._part(message)
+
+    async def _read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that reads little."""
+        return await self._runtime.pool.run_for(self._asker, function, *args, **kwargs)
+
+    async def _scan(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that may read a whole table."""
+        return await self._runtime.scans.run_for(self._asker, function, *args, **kwargs)
 
     async def _put_on_grid(self, answer: Awaitable[str]) -> None:
         """Send a response, on the grid in filtered channels: a range of one ID asks whether it exists."""
@@ -141,7 +154,11 @@ class Client:
 
     async def _begin(self, position: Position, ref: int | None) -> None:
         """Send the client its catch-up mode, and start."""
-        chosen = await self._runtime.pool.run(requests.begin, self.channel, position)
+        chosen = await self._read(requests.begin, self.channel, position, may_scan=False)
+        if chosen is None:
+            chosen = await self._scan(requests.begin, self.channel, position, may_scan=True)
+        if chosen is None:
+            raise RuntimeError("a scan decides how to catch up")
         state, mode = chosen.plan.state, chosen.plan.mode
         metrics.catch_ups.labels(mode).inc()
         span = {"from": position.cursor, "to": state.cursor}
@@ -163,7 +180,7 @@ class Client:
                 await self._holds()
                 self.stream.start(state.cursor, state.state_hash)
             case "snapshot":
-                manifest = await self._runtime.snapshot(self.channel, self._tell_building)
+                manifest = await self._runtime.snapshot(self.channel, self._asker, self._tell_building)
                 self._held = None  # the next subscribe either continues from this snapshot or names another position
                 self._buffer.put(frames.message("catch_up", ref, mode=mode, manifest=manifest))
             case "repair":
@@ -175,7 +192,7 @@ class Client:
         """Record that the client's replica holds this channel, as its chain proves."""
         if self._held != self.channel.key:
             self._held = self.channel.key
-            await self._runtime.pool.run(mark_channel, self.identity.device_id, self.channel.key)
+            await self._read(mark_channel, self.identity.device_id, self.channel.key)
 
     def _access_changed(self) -> None:
         self._fail(Code.ACCESS_CHANGED, Code.ACCESS_CHANGED.meaning)
@@ -187,7 +204,7 @@ class Client:
         if (spool := chosen.spool) is None:
             return
         try:
-            while (frame := await self._runtime.pool.run(spool.next_frame)) is not None:
+            while (frame := await self._read(spool.next_frame)) is not None:
                 await self._buffer.room()
                 self._buffer.put(frame)
         finally:
@@ -197,7 +214,7 @@ class Client:
         """Respond at exactly one point of the stream: after everything up to the cursor, before the rest."""
         streaming = await self.stream.pause()
         try:
-            found = await self._runtime.pool.run(requests.verify, self.channel, message)
+            found = await self._scan(requests.verify, self.channel, message)
             state = found.state
             if streaming:
                 await self.stream.send_until(state.cursor)
@@ -208,7 +225,7 @@ class Client:
                 self.stream.resume()
 
     async def _part(self, message: PartRequest) -> None:
-        data = await self._runtime.pool.run(requests.part, self.channel, message)
+        data = await self._read(requests.part, self.channel, message)
         self._epoch = self.greeting.state.server_epoch  # its replica will come from this server
         metrics.snapshot_parts.labels("socket").inc()
         self._buffer.put(frames.part(message.snapshot, message.part, data))

@@ -16,6 +16,7 @@ from django.db import DatabaseError
 
 from sync import metrics
 from sync.errors import SyncError
+from sync.records.turns import Asker
 from sync.settle.writer import PushJob, get_writer
 from sync.transports.errors import INTERNAL, code_of
 from sync.transports.runtime import Runtime
@@ -263,7 +264,8 @@ class Connection:
                 Code.SHUTTING_DOWN, "The server is shutting down.", retry_after=self._runtime.settings.drain_seconds
             )
         try:
-            greeting = await self._runtime.pool.run(greet, hello)
+            # The tenant is not known yet. A device that claims to be another one only queues behind it.
+            greeting = await self._runtime.hellos.run_for(Asker(device=hello.device), greet, hello)
         except SyncError as error:
             metrics.hellos.labels(error.code).inc()
             raise

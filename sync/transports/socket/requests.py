@@ -51,8 +51,8 @@ class Verified:
     tables: dict[str, Digest]
 
 
-def begin(channel: Channel, position: Position) -> Begin:
-    """Choose how a client catches up, and read the rows if needed.
+def begin(channel: Channel, position: Position, *, may_scan: bool) -> Begin | None:
+    """Choose how a client catches up, and read the rows if needed. Without `may_scan`, return None if this needs a scan.
 
     Raises SyncError, and AccessChanged if access has just changed.
     """
@@ -66,7 +66,9 @@ def begin(channel: Channel, position: Position) -> Begin:
             with read_transaction() as reader:
                 state = tenant_state(reader, channel.tenant_id)
                 require_current(channel, state)
-                chosen = plan(reader, state, position)
+                chosen = plan(reader, state, position, may_count=may_scan)
+                if chosen is None:
+                    return None
                 if chosen.mode != "rows":
                     return Begin(chosen)
                 return Begin(chosen, changed_rows(reader, schema_at(chosen.state), position.cursor, chosen.total))

@@ -8,6 +8,7 @@ not been sent.
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
 
@@ -15,15 +16,23 @@ from sync import metrics
 from sync.catchup.plan import read_frames
 from sync.channels.channel import Channel
 from sync.conf import StreamSettings
-from sync.errors import AccessChanged, LogPruned
+from sync.errors import AccessChanged, LogPruned, SyncError
 from sync.fanout.framing import SharedFrame
 from sync.fanout.hub import Hub
-from sync.records.read_pool import ReadPool
 from sync.transports.socket.send_buffer import SendBuffer
 from sync.wire import frames
 
+P = ParamSpec("P")
+T = TypeVar("T")
 logger = structlog.get_logger(__name__)
 RETRY_SECONDS = 1.0
+
+
+class Read(Protocol):
+    """Calls a function that reads the database, in a thread, on behalf of the client."""
+
+    async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return its result."""
 
 
 class Mode(Enum):
@@ -42,7 +51,7 @@ class Stream:
         channel: Channel,
         buffer: SendBuffer,
         hub: Hub,
-        pool: ReadPool,
+        read: Read,
         settings: StreamSettings,
         *,
         user_id: int,
@@ -54,7 +63,7 @@ class Stream:
         self.mode = Mode.IDLE
         self.cursor = 0
         self.state_hash = b""
-        self._buffer, self._hub, self._pool, self._settings = buffer, hub, pool, settings
+        self._buffer, self._hub, self._read, self._settings = buffer, hub, read, settings
         self._on_pruned, self._on_access_changed = on_pruned, on_access_changed
         self._task: asyncio.Task[None] | None = None
         self._held: list[SharedFrame] | None = None
@@ -134,7 +143,7 @@ class Stream:
     async def _send_chunk(self, up_to: int | None = None) -> bool:
         """Send one chunk of the log. Return whether there was one."""
         await self._buffer.room()
-        found = await self._pool.run(read_frames, self.channel, self.cursor, self.state_hash, up_to)
+        found = await self._read(read_frames, self.channel, self.cursor, self.state_hash, up_to)
         for frame in found:
             self._put(frame)
         return bool(found)
@@ -154,6 +163,10 @@ class Stream:
                 self.mode, self._task = Mode.IDLE, None
                 self.channel_changed()
                 return
+            except SyncError as refused:
+                if refused.retry_after is None:
+                    logger.exception("catch_up_failed", channel=self.channel, cursor=self.cursor)
+                await asyncio.sleep(refused.retry_after or RETRY_SECONDS)
             except Exception:
                 logger.exception("catch_up_failed", channel=self.channel, cursor=self.cursor)
                 await asyncio.sleep(RETRY_SECONDS)

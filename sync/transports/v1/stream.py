@@ -24,6 +24,7 @@ from django.views.decorators.csrf import csrf_exempt
 from sync.channels.channel import Channel
 from sync.entities.ops import Page
 from sync.errors import AccessChanged
+from sync.records.turns import Asker
 from sync.transports.runtime import Runtime, get_runtime
 from sync.transports.v1 import messages
 from sync.transports.v1.callers import Caller, authenticate, count, fetch_keys, require_https
@@ -137,6 +138,7 @@ class _Stream:
 
     def __init__(self, runtime: Runtime, caller: Caller, wanted: Wanted) -> None:
         self._runtime, self._caller, self._wanted = runtime, caller, wanted
+        self._asker = Asker(caller.identity.tenant_id, caller.device)
         self._at = 0
         self._ending: tuple[V1Code, str] | None = None
         self._woken: asyncio.Event | None = None
@@ -180,7 +182,7 @@ class _Stream:
             self._close()
 
     async def _run(self, woken: asyncio.Event) -> AsyncIterator[bytes]:
-        self._at = await self._runtime.pool.run(self._start)
+        self._at = await self._runtime.pool.run_for(self._asker, self._start)
         now = time.time_ns() // 1_000_000
         yield event("connected", {"subscriptionId": f"{self._caller.device}-{now}-0", "cursor": self._at})
         while self._ending is None:
@@ -190,7 +192,7 @@ class _Stream:
                 if time.monotonic() - self._checked_at >= v1_settings().v1_ping:  # so busy that no ping is due
                     await self._check_access()
                     continue
-                page = await self._runtime.pool.run(self._page)
+                page = await self._runtime.pool.run_for(self._asker, self._page)
                 self._at, more = page.next_cursor, page.has_more
                 if page.ops:
                     yield self._operations(page)
