@@ -68,7 +68,8 @@ class StreamSettings:
     take to send a `pong`. `chunk_bytes`, `chunk_lines`: one frame of catch-up. `log_always`: up to this many missed
     changes are always sent as log lines. `snapshot_rows`: a client that misses more rows than this, and more than
     half of the data, gets a snapshot. `snapshot_tail`: a snapshot is fresh if fewer changes follow it.
-    `snapshots_kept`: snapshots per channel. `read_threads`, `scan_threads`,
+    `snapshots_kept`: snapshots per channel. `snapshot_channel_bytes`, `snapshot_tenant_bytes`, `snapshot_bytes`:
+    what snapshots may take on the disk per channel, per tenant, and in total. `read_threads`, `scan_threads`,
     `hello_threads`: concurrent database reads; scans of tables (verify, repair, changed rows) and hellos have threads
     of their own. `device_reads`, `device_scans`: reads and scans that one device may have queued or running before it
     receives `overloaded`. `poll_seconds`: time between polls for commits of other processes. `revocation_seconds`:
@@ -86,6 +87,9 @@ class StreamSettings:
     snapshot_rows: int = 20_000
     snapshot_tail: int = 5_000
     snapshots_kept: int = 2
+    snapshot_channel_bytes: int = 4 * 1024**3
+    snapshot_tenant_bytes: int = 8 * 1024**3
+    snapshot_bytes: int = 32 * 1024**3
     read_threads: int = 4
     scan_threads: int = 2
     hello_threads: int = 2

@@ -60,7 +60,7 @@ class Code(StrEnum):
     # A whole push was rejected; none of it was applied.
     OP_ORDER = "op_order", "The op_ids in a push must be strictly increasing."
     TOO_MANY_OPS = "too_many_ops", "The push has more ops than `limits.ops`. Split it."
-    OVERLOADED = "overloaded", "The write queue is full. Resend the push after `retry_after` seconds."
+    OVERLOADED = "overloaded", "The server is too busy or has no room for this. Try again after `retry_after` seconds."
     UNAVAILABLE = (
         "unavailable",
         "The database timed out. Resend the push; ops are never applied twice.",

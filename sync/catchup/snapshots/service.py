@@ -9,13 +9,15 @@ import structlog
 
 from sync import metrics
 from sync.catchup.plan import tenant_state
-from sync.catchup.snapshots import store
+from sync.catchup.snapshots import room, store
 from sync.catchup.snapshots.build import Base, Built, build
 from sync.channels import channel_log
 from sync.channels.channel import Channel
 from sync.conf import stream_settings
+from sync.errors import SyncError
 from sync.models import Snapshot
 from sync.records.read_transaction import read_transaction
+from sync.wire.codes import Code
 from tenants.rows import TenantRow
 
 logger = structlog.get_logger(__name__)
@@ -28,20 +30,46 @@ def fresh(channel: Channel) -> Snapshot | None:
     with read_transaction() as reader:
         state = tenant_state(reader, channel.tenant_id)
     snapshot = _newest(channel, state)
-    return snapshot if snapshot is not None and _is_fresh(channel, snapshot, state) else None
+    if snapshot is None or not _is_fresh(channel, snapshot, state):
+        return None
+    store.touch(snapshot)
+    return snapshot
 
 
 def make(channel: Channel) -> Snapshot:
     """Return a fresh snapshot of a channel, and build it if necessary.
 
-    Concurrent callers, also in other processes, wait and share it.
+    Concurrent callers, also in other processes, wait and share it. Raises SyncError `overloaded` if the disk limits
+    leave no room for it.
     """
     with store.build_lock(channel):
         found = fresh(channel)
         if found is None:
-            found = _build(channel)
-            store.remove_old(channel)
+            found = _build_or_reuse(channel)
         return found
+
+
+def _build_or_reuse(channel: Channel) -> Snapshot:
+    """Build a snapshot. If there is no room for one, return an older one if the log can always bring it up to date."""
+    with read_transaction() as reader:
+        state = tenant_state(reader, channel.tenant_id)
+    previous = _newest(channel, state)
+    store.remove_old(channel)
+    try:
+        room.make_room(channel, 0 if previous is None else previous.manifest["size"])
+        snapshot = _build(channel, previous)
+    except SyncError as error:
+        if (
+            error.code != Code.OVERLOADED
+            or previous is None
+            or channel.filtered  # see `_is_fresh`
+            or state.cursor - previous.cursor > stream_settings().log_always
+        ):
+            raise
+        store.touch(previous)
+        return previous
+    store.remove_old(channel)
+    return snapshot
 
 
 def _newest(channel: Channel, state: TenantRow) -> Snapshot | None:
@@ -67,14 +95,13 @@ def _is_fresh(channel: Channel, snapshot: Snapshot, state: TenantRow) -> bool:
     return changes <= limit
 
 
-def _build(channel: Channel) -> Snapshot:
+def _build(channel: Channel, previous: Snapshot | None) -> Snapshot:
     started = time.monotonic()
-    with read_transaction() as reader:
-        state = tenant_state(reader, channel.tenant_id)
-    previous = _newest(channel, state)
     with store.workplace(channel) as folder:
         built = _file(channel, folder / store.REPLICA, previous)
-        snapshot = store.publish(channel, folder, built, previous)
+        parts = store.cut(folder, previous)
+        room.make_room(channel)  # counts what is in the folder
+        snapshot = store.publish(channel, folder, built, parts)
     seconds = time.monotonic() - started
     how = "new" if previous is None else "refreshed"
     metrics.snapshot_builds.labels(how).inc()

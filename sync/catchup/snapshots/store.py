@@ -11,7 +11,8 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,26 @@ def build_lock(channel: Channel) -> Iterator[None]:
 
 
 @contextmanager
+def try_build_lock(tenant_id: int, channel_key: str) -> Iterator[bool]:
+    """Take a channel's build lock if it is free. Yield whether it was."""
+    with (directory(tenant_id) / f"{channel_key}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def workplaces(channel: Channel) -> list[Path]:
+    """Return the directories that snapshots of a channel are built in."""
+    return list(directory(channel.tenant_id).glob(f".building-{channel.key}-*"))
+
+
+@contextmanager
 def workplace(channel: Channel) -> Iterator[Path]:
     """Provide a directory to build in. It is removed unless it was published."""
-    folder = directory(channel.tenant_id) / f".building-{uuid.uuid4()}"
+    folder = directory(channel.tenant_id) / f".building-{channel.key}-{uuid.uuid4()}"
     folder.mkdir(parents=True)
     try:
         yield folder
@@ -60,13 +78,18 @@ def workplace(channel: Channel) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish(channel: Channel, folder: Path, built: Built, previous: Snapshot | None = None) -> Snapshot:
-    """Split the file in `folder` into parts, move the folder into place, and store the snapshot in the database.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a replica file: size and SHA-256 of the file and of each part's gzip bytes."""
 
-    Parts that are identical in `previous` are not compressed again.
-    """
+    size: int
+    sha256: str
+    parts: list[dict[str, Any]]
+
+
+def publish(channel: Channel, folder: Path, built: Built, parts: Parts) -> Snapshot:
+    """Move a folder with a file and its parts into place, and store the snapshot in the database."""
     key = uuid.uuid4()
-    size, digest, parts = _cut(folder, previous)
     state = built.state
     manifest: dict[str, Any] = {
         "snapshot": str(key),
@@ -75,9 +98,9 @@ def publish(channel: Channel, folder: Path, built: Built, previous: Snapshot | N
         "schema_version": state.schema_version,
         "state_hash": state.state_hash.hex(),
         "server_epoch": state.server_epoch,
-        "size": size,
-        "sha256": digest,
-        "parts": parts,
+        "size": parts.size,
+        "sha256": parts.sha256,
+        "parts": parts.parts,
         "tables": {name: list(found) for name, found in built.tables.items()},
     }
     folder.rename(directory(channel.tenant_id) / str(key))
@@ -91,7 +114,8 @@ def publish(channel: Channel, folder: Path, built: Built, previous: Snapshot | N
     )
 
 
-def _cut(folder: Path, previous: Snapshot | None) -> tuple[int, str, list[dict[str, Any]]]:
+def cut(folder: Path, previous: Snapshot | None) -> Parts:
+    """Split the file in `folder` into parts. Parts that are identical in `previous` are not compressed again."""
     whole, size = hashlib.sha256(), 0
     parts: list[dict[str, Any]] = []
     before = None if previous is None else home(previous)
@@ -107,7 +131,7 @@ def _cut(folder: Path, previous: Snapshot | None) -> tuple[int, str, list[dict[s
                 parts.append(previous.manifest["parts"][len(parts)])
             else:
                 parts.append(_write_part(folder / _name(len(parts)), data))
-    return size, whole.hexdigest(), parts
+    return Parts(size, whole.hexdigest(), parts)
 
 
 def _write_part(path: Path, data: bytes) -> dict[str, Any]:
@@ -140,13 +164,23 @@ def read_part(tenant_id: int, channel_key: str, snapshot: str, part: int) -> byt
     return data
 
 
+def touch(snapshot: Snapshot) -> None:
+    """Mark a snapshot as in use: a client is about to download it."""
+    with suppress(OSError):
+        os.utime(home(snapshot))
+
+
 def remove_old(channel: Channel) -> int:
-    """Remove old snapshots that no client downloads, and what failed builds left. Return the number of snapshots."""
+    """Remove old snapshots that no client downloads, and what failed builds left. Return the number of snapshots.
+
+    An old snapshot that is kept keeps its parts only: the next build starts from the newest one's file.
+    """
     folder = directory(channel.tenant_id)
-    mine = Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key).order_by("-cursor", "-created_at")
+    mine = Snapshot.objects.filter(tenant_id=channel.tenant_id, channel=channel.key).order_by("-created_at")
     removed = 0
-    for snapshot in mine[stream_settings().snapshots_kept :]:
-        if _idle(home(snapshot)):
+    for number, snapshot in enumerate(mine[1:], 1):
+        (home(snapshot) / REPLICA).unlink(missing_ok=True)
+        if number >= stream_settings().snapshots_kept and _idle(home(snapshot)):
             snapshot.delete()
             shutil.rmtree(folder / str(snapshot.pk), ignore_errors=True)
             removed += 1
