@@ -141,16 +141,20 @@ class Stream:
         self._held, self._held_bytes = None, 0
 
     async def _send_chunk(self, up_to: int | None = None) -> bool:
-        """Send one chunk of the log. Return whether there was one."""
+        """Send one chunk of the log. Return whether it was a full one, so that more is likely to follow."""
         await self._buffer.room()
+        before = self.cursor
         found = await self._read(read_frames, self.channel, self.cursor, self.state_hash, up_to)
         for frame in found:
             self._put(frame)
-        return bool(found)
+        # Half of `chunk_bytes` counts as full: a chunk ends before the line that would exceed it.
+        size = 2 * sum(len(frame.text) for frame in found)
+        return self.cursor - before >= self._settings.chunk_lines or size >= self._settings.chunk_bytes
 
     async def _catch_up(self) -> None:
         while True:
             try:
+                # While others write, there is always a little more. The hub closes that gap; a chase would not end.
                 while await self._send_chunk():
                     pass
                 if await self._go_live():
