@@ -88,7 +88,7 @@ def _devices(tenant: Tenant, user: User, count: int) -> list[dict[str, str]]:
 def make_tenant(slug: str, devices: int, records: int, **filtered: int) -> dict[str, Any]:
     """Create a tenant with a published object type `job`, and its records, profiles, and devices."""
     tenant = Tenant.objects.create(slug=slug, name=slug)
-    profile = SecurityProfile.objects.create(tenant=tenant, name="full")
+    profile = SecurityProfile.objects.create(tenant=tenant, name="full", full_access=True)
     user = User.objects.create_user(f"user-{slug}", password="secret")
     Membership.objects.create(tenant=tenant, user=user, profile=profile)
     job = ObjectMetadata.objects.create(

@@ -3,10 +3,15 @@
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from metadata.kinds import LABELS, Kind
 from tenants.models import SecurityProfile, Tenant, profile_changed
+
+RULES_WITH_FULL_ACCESS = (
+    "A profile with full access can't have rules: they would have no effect. Turn off full access, or delete the rules."
+)
 
 
 class ObjectMetadata(models.Model):
@@ -180,7 +185,12 @@ class AccessRule(models.Model):
 
     @transaction.atomic
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, and increment the profile's revision in the same transaction. Bulk updates do not: never use them."""
+        """Save, and increment the profile's revision in the same transaction. Bulk updates do not: never use them.
+
+        Raises ValidationError for a new rule of a full-access profile, where it would have no effect.
+        """
+        if self._state.adding and self.profile.full_access:
+            raise ValidationError(RULES_WITH_FULL_ACCESS)
         super().save(*args, **kwargs)
         profile_changed(self.profile_id)
 

@@ -80,7 +80,7 @@ class TenantAdmin(TenantScopedAdmin):
             obj.save(update_fields=["name"])
             return
         super().save_model(request, obj, form, change)
-        SecurityProfile.objects.create(tenant=obj, name="Full access")
+        SecurityProfile.objects.create(tenant=obj, name="Full access", full_access=True)
 
 
 @admin.register(SecurityProfile)

@@ -12,7 +12,7 @@ def create_tenant(slug: str, name: str = "") -> Tenant:
     tenant = Tenant(slug=slug, name=name or slug)
     tenant.full_clean(exclude=["state_hash"])
     tenant.save()
-    SecurityProfile.objects.create(tenant=tenant, name="Full access")
+    SecurityProfile.objects.create(tenant=tenant, name="Full access", full_access=True)
     return tenant
 
 
@@ -30,7 +30,7 @@ def create_member(
     profile = (
         profile
         or tenant.profiles.filter(full_access=True).order_by("pk").first()
-        or tenant.profiles.create(name="Full access")
+        or tenant.profiles.create(name="Full access", full_access=True)
     )
     member = Membership.objects.create(tenant=tenant, user=user, role=role, profile=profile)
     open_admin(member)

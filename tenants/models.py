@@ -96,11 +96,17 @@ class Tenant(models.Model):
 
 
 class SecurityProfile(models.Model):
-    """What its members can see and do. `revision` increments with every change, so a channel identifies one state."""
+    """What its members can see and do: everything with `full_access`, otherwise only what its rules grant.
+
+    `revision` increments with every change, so a channel identifies one state.
+    """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="profiles")
     name = models.CharField(max_length=80)
-    full_access = models.BooleanField(default=True, help_text="Can see and edit every record of every object type.")
+    full_access = models.BooleanField(
+        default=False,
+        help_text="Can see and edit every record of every object type. Cannot be combined with rules.",
+    )
     revision = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:

@@ -16,7 +16,7 @@ def make_tenant(slug: str | None = None, **fields: Any) -> Tenant:
     """A tenant with a full-access profile named `full`."""
     slug = slug or f"tenant-{next(_numbers)}"
     tenant = Tenant.objects.create(slug=slug, name=fields.pop("name", slug.title()), **fields)
-    SecurityProfile.objects.create(tenant=tenant, name="full")
+    SecurityProfile.objects.create(tenant=tenant, name="full", full_access=True)
     forget(tenant.pk)  # a tenant that was rolled back may have had this ID
     return tenant
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.db.models import QuerySet
 from django.forms import BaseInlineFormSet
@@ -18,7 +18,7 @@ from django.utils.html import format_html
 
 from metadata.access import Rules
 from metadata.access_store import Access, access_of
-from metadata.models import AccessRule
+from metadata.models import RULES_WITH_FULL_ACCESS, AccessRule
 from metadata.schema import TenantSchema
 from sync.admin.access_forms import AccessRuleForm, published
 from sync.admin.filter_help import help_of, parameters_of, unknown_attributes
@@ -35,7 +35,14 @@ else:
 
 
 class _RuleFormSet(_FormSet):
-    """Passes the tenant to each rule."""
+    """Passes the tenant to each rule, and rejects rules next to full access."""
+
+    def clean(self) -> None:
+        """Reject rules that would have no effect."""
+        super().clean()
+        kept = [form for form in self.forms if form.has_changed() or form.instance.pk]
+        if self.instance.full_access and any(not self._should_delete_form(form) for form in kept):
+            raise ValidationError(RULES_WITH_FULL_ACCESS)
 
     def _construct_form(self, i: int, **kwargs: Any) -> AccessRuleForm:
         form: AccessRuleForm = super()._construct_form(i, **kwargs)  # type: ignore[misc]
@@ -214,11 +221,15 @@ class SecurityProfileAdmin(PlainProfileAdmin):
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Warn about parameters that no member has.
+        """Warn about a profile without rules, and about parameters that no member has.
 
         Such a filter is valid, but it matches nothing until a member has the attribute.
         """
         super().save_related(request, form, formsets, change)
+        if not form.instance.full_access and not form.instance.rules.exists():
+            self.message_user(
+                request, "This profile has no rules yet, so its members can’t see any records.", messages.WARNING
+            )
         filters = list(form.instance.rules.values_list("row_filter", flat=True))
         for name in unknown_attributes(filters, parameters_of(form.instance.tenant_id)):
             attribute = name.rpartition(".")[2]

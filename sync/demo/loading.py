@@ -96,7 +96,9 @@ def join_demo_users(tenant: Tenant) -> list[str]:
     if not User.objects.filter(username=SUPERUSER).exists():
         User.objects.create_superuser(SUPERUSER, password=SUPERUSER)
         made.append(SUPERUSER)
-    profile = tenant.profiles.filter(full_access=True).first() or tenant.profiles.create(name="Full access")
+    profile = tenant.profiles.filter(full_access=True).first() or tenant.profiles.create(
+        name="Full access", full_access=True
+    )
     for username, role in MEMBERS.items():
         user = User.objects.filter(username=username).first()
         if user is None:

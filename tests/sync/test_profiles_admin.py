@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 
+from metadata.access import Rules
+from metadata.access_store import access_of
 from metadata.filters import parse_filter
 from metadata.models import AccessRule, ObjectField, ObjectMetadata
 from metadata.publish import publish
@@ -254,3 +257,82 @@ def test_the_help_shows_nothing_of_another_tenant(service, client):
     client.force_login(admin)
     page = client.get(reverse("admin:tenants_securityprofile_change", args=[profile.pk])).content.decode()
     assert "zzforeign" not in page and tenant.slug
+
+
+def test_a_new_profile_grants_nothing(service, client):
+    tenant, _, tom, admin = service
+    profile = SecurityProfile.objects.create(tenant=tenant, name="new")
+    assert not profile.full_access
+    client.force_login(admin)
+    url = reverse("admin:tenants_securityprofile_add")
+    assert "checked" not in client.get(url).content.decode().split('name="full_access"')[1].split(">")[0]
+    answer = client.post(url, {"name": "form", "tenant": tenant.pk}, follow=True)
+    assert "its members can’t see any records" in answer.content.decode()
+    made = SecurityProfile.objects.get(name="form")
+    assert not made.full_access
+    Membership.objects.filter(user=tom).delete()
+    Membership.objects.create(tenant=tenant, user=tom, profile=made)
+    assert access_of(tenant.pk, tom.pk).rules == Rules()
+
+
+def test_rules_and_full_access_together_are_an_error(service, client):
+    tenant, profile, _, admin = service
+    client.force_login(admin)
+    full = SecurityProfile.objects.create(tenant=tenant, name="all", full_access=True)
+    answer = client.post(
+        reverse("admin:tenants_securityprofile_change", args=[full.pk]), {**form(full), "full_access": "on"}
+    )
+    assert "A profile with full access can&#x27;t have rules" in answer.content.decode()
+    assert not full.rules.exists()
+    with pytest.raises(ValidationError):
+        AccessRule.objects.create(profile=full, object_name="job")
+
+    url = reverse("admin:tenants_securityprofile_change", args=[profile.pk])
+    kept = stored_form(client, url)
+    answer = client.post(url, {**kept, "full_access": "on"})
+    assert "A profile with full access can&#x27;t have rules" in answer.content.decode()
+    profile.refresh_from_db()
+    assert not profile.full_access
+    assert client.post(url, kept).status_code == 302
+    removed = {f"rules-{n}-DELETE": "on" for n in range(profile.rules.count())}
+    assert client.post(url, {**kept, **removed, "full_access": "on"}).status_code == 302
+    profile.refresh_from_db()
+    assert profile.full_access and not profile.rules.exists()
+
+
+def test_deleting_the_last_rule_is_not_full_access(service, client):
+    tenant, profile, tom, admin = service
+    client.force_login(admin)
+    url = reverse("admin:tenants_securityprofile_change", args=[profile.pk])
+    removed = {f"rules-{n}-DELETE": "on" for n in range(profile.rules.count())}
+    assert client.post(url, {**stored_form(client, url), **removed}).status_code == 302
+    assert not profile.rules.exists()
+    assert access_of(tenant.pk, tom.pk).rules == Rules()
+
+
+def test_a_profile_of_an_older_version_with_both_keeps_its_access(service, client):
+    """Its members' access must not change by itself, but the form asks for a decision."""
+    tenant, profile, tom, admin = service
+    SecurityProfile.objects.filter(pk=profile.pk).update(full_access=True)
+    profile.refresh_from_db()
+    profile.name = "renamed"
+    profile.save()
+    assert access_of(tenant.pk, tom.pk).rules is None
+    client.force_login(admin)
+    url = reverse("admin:tenants_securityprofile_change", args=[profile.pk])
+    data = stored_form(client, url)
+    assert data["full_access"]
+    assert client.post(url, data).status_code == 200
+    del data["full_access"]
+    assert client.post(url, data).status_code == 302
+    assert access_of(tenant.pk, tom.pk).rules is not None
+
+
+def stored_form(client, url):
+    """The profile's form as a browser would send it."""
+    context = client.get(url).context
+    forms = [context["adminform"].form, *(f for s in context["inline_admin_formsets"] for f in s.formset.forms)]
+    forms += [s.formset.management_form for s in context["inline_admin_formsets"]]
+    values = {bound.html_name: bound.value() for one in forms for bound in one}
+    data = {name: "" if value is None else value for name, value in values.items() if value is not False}
+    return {"tenant": context["original"].tenant_id, **data}
