@@ -5,17 +5,31 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from metadata.access_store import access_of
 from metadata.catalog import schema_of
 from sync.models import Conflict
+from sync.settle.inbox import conflicts_for
 from sync.settle.push import resolve_conflict
 from tenants.errors import MoatError
-from tenants.scoping import TenantScopedAdmin
+from tenants.models import Membership
+from tenants.scoping import TenantScopedAdmin, administered_ids, is_operator
+
+
+def visible_conflicts(request: HttpRequest) -> Q:
+    """Return the condition that selects the conflicts a user of the admin can see, in all tenants they administer."""
+    user: Any = request.user
+    if is_operator(user):
+        return Q()
+    found = Q(pk__in=[])
+    for tenant_id in administered_ids(user):
+        found |= conflicts_for(access_of(tenant_id, user.pk), user.get_username(), Membership.Role.ADMIN)
+    return found
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -64,6 +78,10 @@ class ConflictAdmin(TenantScopedAdmin):
         "settled_at",
     )
     readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        """Leave out conflicts of records that a tenant admin's security profile hides, unless they made the edit."""
+        return super().get_queryset(request).filter(visible_conflicts(request))
 
     @admin.display(description="record", ordering="record_id")
     def record(self, obj: Conflict) -> SafeString | str:

@@ -10,6 +10,7 @@ from django.contrib.admin.utils import unquote
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
+from sync.admin.conflicts import visible_conflicts
 from sync.admin.record_access import TableContext, page, with_table
 from sync.admin.record_cells import shown
 from sync.admin.record_list import label_of
@@ -35,9 +36,8 @@ def record_conflict(
 ) -> HttpResponseBase:
     """Show both versions. A POST resolves: `mine`, `theirs`, or `edit` with a choice per field."""
     record_id = unquote(record_id)
-    conflict = Conflict.objects.filter(
-        pk=conflict_id, tenant=context.tenant, table_name=context.spec.table_name, record_id=record_id
-    ).first()
+    visible = Conflict.objects.filter(visible_conflicts(request), tenant=context.tenant)
+    conflict = visible.filter(pk=conflict_id, table_name=context.spec.table_name, record_id=record_id).first()
     if conflict is None:
         raise Http404("Conflict not found.")
     if request.method == "POST" and conflict.state == Conflict.State.OPEN:

@@ -5,6 +5,7 @@ from typing import Any
 from sync.errors import OpRejected
 from sync.models import Conflict
 from sync.settle.batch import Settlement
+from sync.settle.guard import is_visible
 from sync.settle.tx import Effect, Tx
 from sync.wire.codes import Code
 from sync.wire.lines import wire_time
@@ -15,11 +16,21 @@ SUPERSEDED = "superseded"
 
 
 def find(tx: Tx, named: Any) -> Conflict:
-    """Return a conflict that the actor may resolve: a device, those of its own user; the server, any of the tenant."""
+    """Return a conflict that the actor may resolve.
+
+    A device may resolve those of its own user, a limited user also those of visible records, the server any of the
+    tenant.
+    """
     conflict = tx.batch.conflict(named) if isinstance(named, str) else None
-    if conflict is None or (tx.actor.device_id is not None and conflict.by != tx.actor.by):
+    if conflict is None or not _may_resolve(tx, conflict):
         raise OpRejected(Code.UNKNOWN_CONFLICT, "The conflict doesn't exist, or you can't resolve it.", field="settles")
     return conflict
+
+
+def _may_resolve(tx: Tx, conflict: Conflict) -> bool:
+    if conflict.by == tx.actor.by:
+        return True
+    return tx.actor.device_id is None and is_visible(tx, conflict.table_name, conflict.record_id)
 
 
 def settle_by_op(tx: Tx, op: Op, effect: Effect) -> None:

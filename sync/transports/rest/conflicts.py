@@ -1,4 +1,4 @@
-"""The conflict inbox. Tenant admins see all conflicts of their tenant, members their own."""
+"""The conflict inbox. Members see their own conflicts, tenant admins also those of the records they can see."""
 
 import uuid
 from typing import Any
@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from sync.errors import SyncError
 from sync.models import Conflict
 from sync.settle import conflict_view, guard, push
+from sync.settle.inbox import conflicts_for
 from sync.transports.rest.auth import Caller, InTenant, caller_of
 from sync.transports.rest.conf import rest_settings
 from sync.transports.rest.describe import described, ref
@@ -21,7 +22,6 @@ from sync.transports.rest.reading import TenantView, seen_record, view_of_caller
 from sync.transports.rest.writing import accepted, result_json
 from sync.wire.codes import Code
 from sync.wire.lines import wire_time
-from tenants.models import Membership
 
 
 class ConflictsView(QuantizedView):
@@ -97,11 +97,7 @@ class ResolveView(QuantizedView):
 
 
 def _visible(caller: Caller) -> "QuerySet[Conflict]":
-    found = Conflict.objects.filter(tenant_id=caller.tenant_id)
-    rules = caller.access.rules
-    if rules is not None:
-        found = found.filter(table_name__in=list(rules.by_table))
-    return found if caller.role == Membership.Role.ADMIN else found.filter(by=caller.username)
+    return Conflict.objects.filter(conflicts_for(caller.access, caller.username, caller.role))
 
 
 def _one(caller: Caller, conflict_id: str) -> Conflict:
