@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from tenants import tokens
-from tenants.forms import NewMemberForm
+from tenants.forms import NewMemberForm, ResetPasswordForm
 from tenants.members import is_only_in, open_admin
 from tenants.models import Device, Membership, SecurityProfile, Tenant
 from tenants.scoping import (
@@ -24,6 +24,7 @@ from tenants.scoping import (
     scoped_rows,
     visible_tenants,
 )
+from tenants.sign_out import end_sessions, sign_out_everywhere
 
 __all__ = [
     "ScopedRelatedFilter",
@@ -46,6 +47,14 @@ else:
 admin.site.site_header = "Moat"
 admin.site.site_title = "Moat"
 admin.site.unregister(User)
+
+
+def signed_out(devices: int, sessions: int) -> str:
+    """Return the message after *Sign out everywhere*."""
+    return (
+        f"Signed out {devices} device{'' if devices == 1 else 's'} and "
+        f"{sessions} browser session{'' if sessions == 1 else 's'}."
+    )
 
 
 @admin.register(Tenant)
@@ -101,6 +110,23 @@ class MembershipAdmin(TenantScopedAdmin):
     list_filter = ("tenant", "role")
     list_select_related = ("user", "tenant", "profile")
     search_fields = ("user__username", "user__first_name", "user__last_name")
+    actions = ("sign_out",)
+
+    @admin.action(description="Sign out everywhere", permissions=["change"])
+    def sign_out(self, request: HttpRequest, queryset: "QuerySet[Membership]") -> None:
+        """Revoke the members' devices in this tenant. End their sessions if the account is the tenant's own."""
+        members = list(queryset.select_related("user"))
+        devices = sum(tokens.revoke_all(member.user_id, member.tenant_id) for member in members)
+        mine = administered_ids(request.user)
+        own = [m.user_id for m in members if is_operator(request.user) or is_only_in(m.user, mine)]
+        sessions = end_sessions(own)
+        self.message_user(request, signed_out(devices, sessions), messages.SUCCESS)
+        if len(own) < len(members):
+            self.message_user(
+                request,
+                "Some of these users also belong to other tenants. Their browser sessions continue.",
+                messages.WARNING,
+            )
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[_Form]:
         """Offer to create a user on the add page."""
@@ -186,6 +212,9 @@ class ScopedUserAdmin(TenantScopedAdmin, _UserAdmin):
     """User accounts. Tenant admins see their members and can edit accounts that belong solely to their tenants."""
 
     tenant_path = "memberships__tenant"
+    actions = ("sign_out",)
+    change_password_form = ResetPasswordForm
+    change_user_password_template = "admin/tenants/user/change_password.html"  # noqa: S105
     plain_fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Personal info", {"fields": ("first_name", "last_name", "email")}),
@@ -202,6 +231,18 @@ class ScopedUserAdmin(TenantScopedAdmin, _UserAdmin):
     def tenant_ids(self, obj: Any) -> set[int]:
         """Return every tenant the user is a member of."""
         return set(obj.memberships.values_list("tenant_id", flat=True))
+
+    @admin.action(description="Sign out everywhere", permissions=["change"])
+    def sign_out(self, request: HttpRequest, queryset: "QuerySet[User]") -> None:
+        """Revoke the users' devices and end their sessions. Skip accounts that the admin may not edit."""
+        done = [sign_out_everywhere(user.pk) for user in queryset if self.has_change_permission(request, user)]
+        self.message_user(request, signed_out(sum(d for d, _ in done), sum(s for _, s in done)), messages.SUCCESS)
+        if len(done) < len(queryset):
+            self.message_user(
+                request,
+                "Accounts that also belong to other tenants were skipped. Sign them out under Memberships.",
+                messages.WARNING,
+            )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Allow only operators: tenant admins add users as members."""

@@ -1,13 +1,20 @@
 """Forms of the tenants admin."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.contrib.auth.forms import AdminPasswordChangeForm, PasswordChangeForm
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import password_validators_help_text_html, validate_password
 from django.core.exceptions import ValidationError
 
 from tenants.models import Membership
+from tenants.receivers import keep_devices
+
+if TYPE_CHECKING:
+    _ResetForm = AdminPasswordChangeForm[User]
+else:
+    _ResetForm = AdminPasswordChangeForm
 
 
 class NewMemberForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -55,3 +62,34 @@ class NewMemberForm(forms.ModelForm):  # type: ignore[type-arg]
             validate_password(password, user)
         except ValidationError as error:
             self.add_error("new_password", error)
+
+
+class ResetPasswordForm(_ResetForm):
+    """Set another user's password, which signs out their devices unless the admin keeps them."""
+
+    keep_devices = forms.BooleanField(required=False, label="Keep devices signed in")
+
+    def save(self, commit: bool = True) -> User:
+        """Save the password, and revoke the devices."""
+        if self.cleaned_data["keep_devices"]:
+            keep_devices(self.user)
+        return super().save(commit)
+
+
+class OwnPasswordForm(PasswordChangeForm):
+    """Change one's own password, after deciding about one's devices."""
+
+    devices = forms.ChoiceField(
+        choices=[
+            ("sign_out", "Sign them out: someone else may have a device or know the password"),
+            ("keep", "Keep them signed in"),
+        ],
+        widget=forms.RadioSelect,
+        label="My devices",
+    )
+
+    def save(self, commit: bool = True) -> User:
+        """Save the password, and revoke the devices if the user chose so."""
+        if self.cleaned_data["devices"] == "keep":
+            keep_devices(self.user)
+        return super().save(commit)

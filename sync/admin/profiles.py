@@ -41,7 +41,7 @@ class _RuleFormSet(_FormSet):
         """Reject rules that would have no effect."""
         super().clean()
         kept = [form for form in self.forms if form.has_changed() or form.instance.pk]
-        if self.instance.full_access and any(not self._should_delete_form(form) for form in kept):
+        if self.instance.full_access and any(not self._should_delete_form(form) for form in kept):  # type: ignore[attr-defined]
             raise ValidationError(RULES_WITH_FULL_ACCESS)
 
     def _construct_form(self, i: int, **kwargs: Any) -> AccessRuleForm:

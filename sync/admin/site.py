@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, path, reverse
 
@@ -12,6 +13,7 @@ from metadata.schema import ObjectSpec
 from sync.admin import changes, record_conflict, records
 from sync.admin.conflicts import ConflictAdmin
 from sync.models import Conflict
+from tenants.forms import OwnPasswordForm
 from tenants.models import Tenant
 from tenants.scoping import visible_tenants
 
@@ -50,6 +52,16 @@ class MoatAdminSite(AdminSite):
         ]
         own = [path(route, self.admin_view(view), name=f"records_{name}") for route, name, view in pages]
         return [*own, *super().get_urls()]
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Change one's own password, and decide about one's devices."""
+        view = PasswordChangeView.as_view(
+            form_class=OwnPasswordForm,
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            template_name="admin/password_change.html",
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        return view(request)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Put each tenant's records ahead of the site's own models."""

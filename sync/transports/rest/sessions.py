@@ -19,6 +19,7 @@ from sync.transports.rest.parsers import body_object, text_of
 from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
 from sync.v1.conf import v1_settings
 from tenants.models import Membership
+from tenants.sign_out import sign_out_everywhere
 from tenants.tokens import MAX_NAME_LENGTH, IssuedDevice, issue_again, issue_device, revoke
 
 MAX_PASSWORD = 1000
@@ -100,6 +101,22 @@ class LogoutView(APIView):
                 RestCode.BAD_REQUEST, "This endpoint signs out devices only. Browser sessions sign out in the admin."
             )
         revoke(device)
+        return Response(status=204)
+
+
+class LogoutEverywhereView(APIView):
+    """Signs the caller out everywhere."""
+
+    permission_classes = (IsAuthenticated,)
+
+    @described("logout_everywhere", "session", 204, None, errors=(401,))
+    def post(self, request: Request) -> Response:
+        """Revoke all of the caller's devices, in all tenants, and end all of their browser sessions.
+
+        This includes the calling device or session. Unsent edits stay on the devices.
+        """
+        user_id: Any = request.auth.user_id if isinstance(request.auth, Caller) else request.user.pk
+        sign_out_everywhere(user_id)
         return Response(status=204)
 
 

@@ -8,12 +8,13 @@ from sync.transports.rest.definitions import LayoutsView, ObjectsView, ObjectVie
 from sync.transports.rest.history import HistoryView
 from sync.transports.rest.openapi import DocsView, SchemaView
 from sync.transports.rest.records import RecordsView, RecordView
-from sync.transports.rest.sessions import LoginView, LogoutView, MeView
+from sync.transports.rest.sessions import LoginView, LogoutEverywhereView, LogoutView, MeView
 
 urlpatterns = [
     path("", RootView.as_view(), name="api-root"),
     path("login", LoginView.as_view(), name="api-login"),
     path("logout", LogoutView.as_view(), name="api-logout"),
+    path("logout-everywhere", LogoutEverywhereView.as_view(), name="api-logout-everywhere"),
     path("schema", SchemaView.as_view(), name="api-schema"),
     path("docs", DocsView.as_view(), name="api-docs"),
     path("me/", MeView.as_view(), name="api-me"),
