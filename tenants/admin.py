@@ -9,8 +9,10 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from tenants import tokens
+from tenants import second_factor, tokens
 from tenants.forms import NewMemberForm, ResetPasswordForm
 from tenants.members import is_only_in, open_admin
 from tenants.models import Device, Membership, SecurityProfile, Tenant
@@ -47,6 +49,8 @@ else:
 admin.site.site_header = "Moat"
 admin.site.site_title = "Moat"
 admin.site.unregister(User)
+# Their own pages would show operators the secrets. `tenants.second_factor` manages these rows.
+admin.site.unregister([TOTPDevice, StaticDevice])
 
 
 def signed_out(devices: int, sessions: int) -> str:
@@ -212,7 +216,7 @@ class ScopedUserAdmin(TenantScopedAdmin, _UserAdmin):
     """User accounts. Tenant admins see their members and can edit accounts that belong solely to their tenants."""
 
     tenant_path = "memberships__tenant"
-    actions = ("sign_out",)
+    actions = ("sign_out", "remove_second_factor")
     change_password_form = ResetPasswordForm
     change_user_password_template = "admin/tenants/user/change_password.html"  # noqa: S105
     plain_fieldsets = (
@@ -243,6 +247,12 @@ class ScopedUserAdmin(TenantScopedAdmin, _UserAdmin):
                 "Accounts that also belong to other tenants were skipped. Sign them out under Memberships.",
                 messages.WARNING,
             )
+
+    @admin.action(description="Remove second factor", permissions=["change"])
+    def remove_second_factor(self, request: HttpRequest, queryset: "QuerySet[User]") -> None:
+        """Turn off the second factor of users who lost theirs. Skip accounts that the admin may not edit."""
+        removed = sum(second_factor.remove(user) for user in queryset if self.has_change_permission(request, user))
+        self.message_user(request, f"Removed {removed} second factor{'' if removed == 1 else 's'}.", messages.SUCCESS)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Allow only operators: tenant admins add users as members."""

@@ -7,7 +7,7 @@ from django.core.cache import cache, caches
 
 from config import caches as config_caches
 from sync import metrics
-from sync.transports.rest.throttles import LoginThrottle
+from tenants.throttles import LoginThrottle
 from tests.builders import make_tenant, make_user
 from tests.contract.servers import free_port
 from tests.sync.test_processes import redis_url

@@ -46,6 +46,9 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "tenants",
     "metadata",
     "layouts",
@@ -61,6 +64,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -139,6 +143,12 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# The admin's second factor: optional for each staff user, or required of all of them.
+ADMIN_SECOND_FACTOR = env.str("ADMIN_SECOND_FACTOR", default="") or "optional"
+if ADMIN_SECOND_FACTOR not in ("optional", "required"):
+    raise ImproperlyConfigured(f"ADMIN_SECOND_FACTOR must be optional or required, not {ADMIN_SECOND_FACTOR!r}.")
+OTP_TOTP_ISSUER = "Moat"
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -5,17 +5,20 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import PasswordChangeView
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, path, reverse
 
 from metadata.catalog import schema_of
 from metadata.schema import ObjectSpec
 from sync.admin import changes, record_conflict, records
 from sync.admin.conflicts import ConflictAdmin
+from sync.admin.sign_in import SignInForm, second_factor_page
 from sync.models import Conflict
+from tenants import second_factor
 from tenants.forms import OwnPasswordForm
 from tenants.models import Tenant
 from tenants.scoping import visible_tenants
+from tenants.throttles import seconds_to_wait
 
 MOST_SECTIONS = 10
 """Tenants with their own section on the index. Operators of more find them under Records."""
@@ -26,6 +29,8 @@ class MoatAdminSite(AdminSite):
 
     site_header = "Moat"
     site_title = "Moat"
+    login_form = SignInForm
+    login_template = "admin/sign_in.html"
 
     def __init__(self, name: str = "admin") -> None:
         """Register the engine's own models here: a decorator would run while the site is still being built."""
@@ -50,8 +55,25 @@ class MoatAdminSite(AdminSite):
                 record_conflict.record_conflict,
             ),
         ]
+        sign_in = path("second-factor/", second_factor_page, name="second_factor")
         own = [path(route, self.admin_view(view), name=f"records_{name}") for route, name, view in pages]
-        return [*own, *super().get_urls()]
+        return [sign_in, *own, *super().get_urls()]
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Require the second factor of users who have set one up, and of all staff if it is required."""
+        return super().has_permission(request) and second_factor.is_satisfied(request.user)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Sign in, at most as often as over the API. Users who must set up a second factor are sent there first."""
+        if request.method == "GET" and request.user.is_active and second_factor.must_enroll(request.user):
+            return HttpResponseRedirect(reverse("admin:second_factor", current_app=self.name))
+        wait = seconds_to_wait(request) if request.method == "POST" else 0
+        request.moat_wait = wait  # type: ignore[attr-defined]
+        response = super().login(request, extra_context)
+        if wait:
+            response.status_code = 429
+            response["Retry-After"] = str(wait)
+        return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Change one's own password, and decide about one's devices."""

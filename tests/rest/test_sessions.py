@@ -9,7 +9,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
+from tenants.throttles import LoginAddressThrottle, LoginThrottle
 from tenants.models import Device, Membership, SecurityProfile, Tenant
 from tenants.tokens import identify, revoke
 from tests.builders import make_tenant, make_user

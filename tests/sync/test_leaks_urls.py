@@ -25,7 +25,7 @@ from tests.tenants.test_admin_isolation import patterns
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ENDLESS = {"v1-stream", "v1-events"}  # tested with `moat v1 watch` in tests/contract/test_commands_isolation.py
-ENDS_THE_WALK = {"api-logout"}
+ENDS_THE_WALK = {"api-logout", "api-logout-everywhere"}
 OTHERS = (*SECRETS, "Ada", "pipe", "Fix", "job-mine")
 
 

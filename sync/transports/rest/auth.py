@@ -14,6 +14,7 @@ from sync.transports.rest.errors import RestCode, RestError
 from sync.wire.codes import Code
 from sync.wire.ops import Actor
 from tenants.models import Device, Membership, Tenant
+from tenants.second_factor import is_satisfied
 from tenants.tokens import identify
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class TenantSessionAuthentication(SessionAuthentication):
         if found is None:
             return None
         user: Any = found[0]
+        if not is_satisfied(user):
+            return None
         return user, session_caller(user, requested_tenant(request))
 
 

@@ -16,10 +16,10 @@ from sync.transports.rest.auth import Caller, device_of
 from sync.transports.rest.describe import described, ref
 from sync.transports.rest.errors import RestCode, RestError
 from sync.transports.rest.parsers import body_object, text_of
-from sync.transports.rest.throttles import LoginAddressThrottle, LoginThrottle
 from sync.v1.conf import v1_settings
 from tenants.models import Membership
 from tenants.sign_out import sign_out_everywhere
+from tenants.throttles import LoginAddressThrottle, LoginThrottle
 from tenants.tokens import MAX_NAME_LENGTH, IssuedDevice, issue_again, issue_device, revoke
 
 MAX_PASSWORD = 1000
