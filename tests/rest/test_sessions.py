@@ -9,8 +9,8 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from tenants.throttles import LoginAddressThrottle, LoginThrottle
 from tenants.models import Device, Membership, SecurityProfile, Tenant
+from tenants.throttles import LoginAddressThrottle, LoginThrottle
 from tenants.tokens import identify, revoke
 from tests.builders import make_tenant, make_user
 from tests.rest.api import Api
