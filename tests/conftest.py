@@ -27,6 +27,9 @@ DATABASE_FIXTURES = {
 }
 LEFT_OUT = "left to the run on SQLite"
 
+# Keep the tests out of the keyring of the person who runs them.
+os.environ.setdefault("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+
 # A busy machine must not fail a test: benchmarks measure speed, tests do not.
 hypothesis.settings.register_profile("moat", deadline=None)
 hypothesis.settings.load_profile("moat")

@@ -1,4 +1,4 @@
-"""Sign in: exchange a password for a device token, and keep it in the replica."""
+"""Sign in: exchange a password for a device token, and keep it for the replica."""
 
 import json
 import platform
@@ -9,6 +9,7 @@ from typing import Any
 from moat_client.errors import LoginFailed, MoatError, Unreachable
 from moat_client.net.retry_after import retry_after_seconds
 from moat_client.net.urls import base_url
+from moat_client.replica.credentials import save_token
 from moat_client.replica.replica import Replica
 from moat_client.replica.store import get_state, set_state
 
@@ -75,15 +76,12 @@ def _reason(problem: urllib.error.HTTPError) -> str:
 def remember_login(replica: Replica, *, url: str, tenant: str, user: str, device: str, token: str) -> None:
     """Store the device and user of this replica; raise MoatError if it belongs to another tenant.
 
-    Ops of a former device are still recognized as the replica's own.
+    The token is kept in the system keyring or in a private file next to the replica (docs/guides/python-client.md). Ops of a former device are still recognized as the replica's own.
     """
+    _check_tenant(replica, tenant)
+    save_token(replica.store, token)
     with replica.store.write() as writing:
         con = writing.con
-        known = replica.position().tenant or get_state(con, "tenant")
-        if known and known != tenant:
-            raise MoatError(
-                f"This replica belongs to tenant {known}. Use a different file for {tenant}.", code="wrong_tenant"
-            )
         before = get_state(con, "device")
         if before and before != device:
             past = {*json.loads(get_state(con, "past_devices", "[]")), before}
@@ -93,6 +91,14 @@ def remember_login(replica: Replica, *, url: str, tenant: str, user: str, device
             "tenant": tenant,
             "user": user,
             "device": device,
-            "token": token,
         }.items():
             set_state(con, key, value)
+
+
+def _check_tenant(replica: Replica, tenant: str) -> None:
+    with replica.store.read() as (con, _):
+        known = replica.position().tenant or get_state(con, "tenant")
+    if known and known != tenant:
+        raise MoatError(
+            f"This replica belongs to tenant {known}. Use a different file for {tenant}.", code="wrong_tenant"
+        )

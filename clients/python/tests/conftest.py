@@ -9,6 +9,8 @@ from fake_server import FakeServer
 from fake_tenant import FakeTenant
 from rig import Rig
 
+from moat_client.replica import credentials
+
 
 @pytest.fixture
 def tenant() -> FakeTenant:
@@ -32,3 +34,10 @@ def server(tenant: FakeTenant, tmp_path: Path):
     made = FakeServer(tenant, tmp_path).start()
     yield made
     made.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tests out of the keyring of the person who runs them; commands inherit the variable."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setattr(credentials, "keyring", None)

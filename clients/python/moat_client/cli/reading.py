@@ -12,6 +12,7 @@ from moat_client.cli import words
 from moat_client.cli.arguments import parse_where
 from moat_client.cli.output import Output, cell
 from moat_client.errors import UnknownRecord, UnknownTable
+from moat_client.private_files import create_private
 from moat_client.replica.problems import Problem
 from moat_client.replica.replica import Replica
 from moat_client.sync.session import other_sync
@@ -144,6 +145,7 @@ def export(replica: Replica, options: argparse.Namespace, out: Output) -> int:
     if options.output in (None, "-"):
         writer(sys.stdout, replica, tables)
         return 0
+    create_private(Path(options.output))
     with Path(options.output).open("w", encoding="utf-8", newline="") as file:
         count = writer(file, replica, tables)
     if out.as_json:

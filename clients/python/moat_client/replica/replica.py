@@ -11,6 +11,7 @@ from typing import Any, Self
 from moat_client.errors import InvalidEdit, MoatError, UnknownTable
 from moat_client.replica import problems
 from moat_client.replica.access import ACCESS, Rights, rights_of
+from moat_client.replica.credentials import move_token_out
 from moat_client.replica.ddl import quoted
 from moat_client.replica.edits import Transaction, new_id
 from moat_client.replica.layouts import resolve_layout
@@ -76,7 +77,13 @@ class Replica:
         where = Path(path)
         if not create and not where.exists():
             raise MoatError(f"No replica at {where}. Sign in first: moat login.", code="no_replica")
-        return cls(Store(where))
+        store = Store(where)
+        try:
+            move_token_out(store)
+        except BaseException:
+            store.close()
+            raise
+        return cls(store)
 
     def close(self) -> None:
         """Close the file; live queries end."""

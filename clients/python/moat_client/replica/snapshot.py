@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 from moat_client.errors import BadSnapshot
+from moat_client.private_files import create_private, private_folder
 from moat_client.replica.catalog import load_catalog, read_records
 from moat_client.replica.ddl import APPLICATION_ID, USER_VERSION, quoted
 from moat_client.replica.overlays import all_active, raise_op_ids, remember_last_seen, repatch
@@ -36,7 +37,9 @@ class Download:
         self._hash = hashlib.sha256()
         self._size = 0
         self._forget_others()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._base)
+        private_folder(self._folder)
+        create_private(self._folder / "assembled.sqlite3")
         self._assembled = (self._folder / "assembled.sqlite3").open("wb")
         for part in range(len(manifest.parts)):
             self._resume(part)
@@ -83,6 +86,7 @@ class Download:
         if part in self.have:
             return
         self._take(part, data)
+        create_private(self._file(part))
         self._file(part).write_bytes(data)
 
     @property

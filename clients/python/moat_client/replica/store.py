@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moat_client.errors import NotAReplica
+from moat_client.private_files import create_private, make_database_private
 from moat_client.replica.catalog import base_tables, catalog_key, load_catalog
 from moat_client.replica.ddl import (
     APPLICATION_ID,
@@ -55,6 +56,7 @@ class Store:
         self._catalog = _Cached()
         self._read_catalog = _Cached()
         self.on_commit: Callable[[Writing], None] = lambda writing: None
+        create_private(path)
         self._writer = self._connect()
         try:
             self._prepare()
@@ -75,6 +77,7 @@ class Store:
         con = self._writer
         _tune(con)
         check_header(con)
+        make_database_private(self.path)
         con.execute("PRAGMA journal_mode = WAL")
         con.execute("PRAGMA synchronous = FULL")
         con.execute("BEGIN IMMEDIATE")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import IO
 
+from moat_client.private_files import create_private, make_private
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover - not on Windows, where only the server's one connection per device helps
@@ -20,6 +22,8 @@ class SyncLock:
         """Take the lock; return False when another process, or another Sync in this one, holds it."""
         if fcntl is None:
             return True
+        create_private(self._path)
+        make_private(self._path)
         file = self._path.open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,7 @@ from moat_client.engine.machine import Identity
 from moat_client.errors import MoatError, Unreachable
 from moat_client.net.urls import socket_url
 from moat_client.replica.clock import now_text
+from moat_client.replica.credentials import load_token
 from moat_client.replica.problems import Problem
 from moat_client.replica.replica import Replica, ReplicaStatus
 from moat_client.replica.store import Writing, get_state, set_state
@@ -50,15 +51,16 @@ class Sync:
         self, replica: Replica, url: str = "", *, token: str = "", device: str = "", hooks: Hooks | None = None
     ) -> None:
         with replica.store.read() as (con, _):
-            known = {key: get_state(con, key) for key in ("url", "token", "device")}
-        if not (url or known["url"]) or not (token or known["token"]):
+            known = {key: get_state(con, key) for key in ("url", "device")}
+        token = token or load_token(replica.store)
+        if not (url or known["url"]) or not token:
             raise MoatError("This replica isn't signed in. Run moat login first.", code="no_login")
         self.replica = replica
         self._url = socket_url(url or known["url"])
         self._hooks = hooks or Hooks()
         self._backend = Backend(replica)
         self._backend.on_settled = self._hooks.on_settled
-        identity = Identity(token=token or known["token"], device=device or known["device"])
+        identity = Identity(token=token, device=device or known["device"])
         self._engine = Engine(identity, replica.position(), draw=random.random, now=now_text)
         self._lock = SyncLock(replica.path)
         self._socket: Socket | None = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from moat_client.deprecated import old_names, warn_renamed
 from moat_client.errors import MoatError, NotAReplica
+from moat_client.private_files import create_private, make_database_private
 from moat_client.v1.cbor import CborError, Pairs, decode, encode
 
 Verb = Literal["upsert", "delete"]
@@ -92,6 +93,7 @@ class EntityStore:
             raise NotAReplica(f"No store at {self.path}.", code="no_store")
         self._lock = threading.RLock()
         self._depth = 0
+        create_private(self.path)
         self.con = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
@@ -111,6 +113,7 @@ class EntityStore:
             found == 0 and self.con.execute("SELECT 1 FROM sqlite_master").fetchone()
         ):
             raise NotAReplica(f"{self.path} is not a moat v1 store.")
+        make_database_private(self.path)
         self.con.execute("PRAGMA journal_mode = WAL")
         self.con.execute("PRAGMA synchronous = FULL")
         self.con.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; COMMIT;")
