@@ -7,7 +7,9 @@ from django.core.asgi import get_asgi_application
 from django.core.signals import request_finished
 
 from config.connections import close_with_request
+from config.private_files import create_private_files
 
+create_private_files()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.prod")
 django_application = get_asgi_application()
 

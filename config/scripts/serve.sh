@@ -8,7 +8,7 @@ export PORT="${PORT:-8000}" MOAT_DATA_DIR="${MOAT_DATA_DIR:-$PWD/var}"
 if [ -z "${SECRET_KEY:-}" ]; then
     key_file="$MOAT_DATA_DIR/secret.key"
     if [ ! -s "$key_file" ]; then
-        mkdir -p "$MOAT_DATA_DIR"
+        mkdir -m 700 -p "$MOAT_DATA_DIR"
         (umask 077 && .venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(64))' > "$key_file.new" && mv "$key_file.new" "$key_file")
         echo "SECRET_KEY is not set, so a new one was saved to $key_file. Back it up with your data and keep it secret."
     fi

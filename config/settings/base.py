@@ -8,12 +8,13 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from config.headers import static_headers
+from config.private_files import private_database, private_directory
 
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = Path(env.str("MOAT_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+private_directory(DATA_DIR)
 PORT = env.int("PORT", default=8000)
 
 DEFAULT_SECRET_KEY = "insecure-key-for-development-only-never-in-production"  # noqa: S105
@@ -121,6 +122,8 @@ def database(url: str) -> dict[str, Any]:
 
 # Treat an empty value as unset: compose files pass unset variables on as empty ones.
 DATABASES = {"default": database(env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'moat.sqlite3'}")}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    private_database(DATABASES["default"]["NAME"])
 REDIS_URL = env.str("REDIS_URL", default="")
 # Bearer token that grants access to /metrics. Without it, only staff can read the metrics.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
