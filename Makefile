@@ -10,8 +10,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WEB := clients/web/sdk/vendor/.built
 ARGS ?=
+MINUTES ?= 2
 
-.PHONY: help check demo demo-flights serve web ios test test-browsers lint format bench mutants lock clean check-python
+.PHONY: help check demo demo-flights serve web ios test test-browsers lint format fuzz audit bench mutants lock clean check-python
 
 help: ## List all targets
 	@echo "make TARGET [PORT=8000] [MOAT_DATA_DIR=./var] [DATABASE_URL=sqlite:///…]"
@@ -56,6 +57,12 @@ lint: $(STAMP) ## Run only the checks of style, types, and layers
 
 format: $(STAMP) ## Format the code and apply lint fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+fuzz: $(STAMP) ## Send mutated messages to a real server for MINUTES, next to a normal tenant (ARGS="--seed N" repeats a run)
+	@PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+
+audit: $(STAMP) ## Check the pinned Python and npm packages for known vulnerabilities
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python config/scripts/audit.py
 
 bench: $(STAMP) ## Benchmark against plain SQLite and a plain socket (ARGS=--json for machine-readable output)
 	@$(BIN)/python -m benchmarks $(ARGS)
