@@ -10,7 +10,6 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WEB := clients/web/sdk/vendor/.built
 ARGS ?=
-MINUTES ?= 2
 
 .PHONY: help check demo demo-flights serve web ios test test-browsers lint format fuzz audit bench mutants lock clean check-python
 
@@ -59,7 +58,7 @@ format: $(STAMP) ## Format the code and apply lint fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 fuzz: $(STAMP) ## Send mutated messages to a real server for MINUTES, next to a normal tenant (ARGS="--seed N" repeats a run)
-	@PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+	@PYTHONPATH="$(CURDIR):$(CURDIR)/clients/python" $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),2) $(ARGS)
 
 audit: $(STAMP) ## Check the pinned Python and npm packages for known vulnerabilities
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python config/scripts/audit.py
