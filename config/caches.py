@@ -33,7 +33,7 @@ class RedisOrLocalCache(RedisCache):
                 return shared(*args, **kwargs)
             except (RedisError, OSError) as error:
                 _left_alone_until[self._server] = time.monotonic() + RETRY_SECONDS
-                logger.warning("cache_down", error=str(error), retry_seconds=RETRY_SECONDS)
+                logger.warning("cache_down", error=error, retry_seconds=RETRY_SECONDS)
         metrics.cache_fallbacks.inc()
         return getattr(self._local, name)(*args, **kwargs)
 

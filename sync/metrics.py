@@ -29,6 +29,9 @@ snapshot_seconds = Histogram(
 )
 snapshot_parts = Counter("moat_snapshot_parts", "Snapshot parts served, by transport.", ["way"])
 wakeups = Counter("moat_wakeups", "Notifications of commits in other processes, by source.", ["way"])
+log_lines_dropped = Counter(
+    "moat_log_lines_dropped", "Log lines that could not be written: the log is too slow, or its disk is full."
+)
 cache_fallbacks = Counter(
     "moat_cache_fallbacks", "Counter operations served from local memory because Redis was unavailable."
 )

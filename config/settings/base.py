@@ -135,6 +135,18 @@ V1_JWT = {
     "issuer": env.str("V1_JWT_ISSUER", default=""),
     "audience": env.str("V1_JWT_AUDIENCE", default=""),
 }
+# JSON lines, written by a thread of their own, so that a slow or full log stops nothing. The texts of most exceptions quote values,
+# so they are left out unless LOG_EXCEPTION_TEXT says otherwise (docs/guides/operate.md).
+LOGGING_CONFIG = "config.logs.configure"
+LOGGING: dict[str, Any] = {
+    "level": env.str("LOG_LEVEL", default="INFO").upper(),
+    "json": not DEBUG,
+    "queue": not DEBUG,
+    "repeat_limit": not DEBUG,
+    "all_texts": env.bool("LOG_EXCEPTION_TEXT", default=DEBUG),
+}
+if LOGGING["level"] not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+    raise ImproperlyConfigured("LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR, or CRITICAL.")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

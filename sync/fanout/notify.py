@@ -121,7 +121,7 @@ class Notifier:
                     if asyncio.get_running_loop().time() - started > MAX_RETRY_SECONDS
                     else min(wait * 2, MAX_RETRY_SECONDS)
                 )
-                logger.warning("redis_down", error=str(error), retry_seconds=wait)
+                logger.warning("redis_down", error=error, retry_seconds=wait)
                 await asyncio.sleep(wait)
 
     async def _poll(self) -> None:
@@ -133,7 +133,7 @@ class Notifier:
             try:
                 tenants = await self._pool.run(_read_tenants, list(heads))
             except Exception as error:
-                logger.warning("poll_failed", error=str(error))
+                logger.warning("poll_failed", error=error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             for tenant in tenants:

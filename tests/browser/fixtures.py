@@ -131,9 +131,9 @@ def serve(settings: str, **environment: str) -> Iterator[ServerProcess]:
     process = ServerProcess(environment={"DJANGO_SETTINGS_MODULE": settings, **environment}).start()
     yield process
     process.stop()
-    log = process.log
+    log, failures = process.log, process.failures()
     shutil.rmtree(process.data)
-    assert "Traceback" not in log, log[-4000:]
+    assert not failures, log[-4000:]
 
 
 def make_acme() -> Tenant:

@@ -28,7 +28,7 @@ def server(shared_server: ServerProcess, transactional_db: None) -> Iterator[Ser
     """The shared server. The test fails if the server logs a traceback meanwhile."""
     before = len(shared_server.log)
     yield shared_server
-    assert "Traceback" not in shared_server.log[before:], shared_server.log[before:][-4000:]
+    assert not shared_server.failures(before), shared_server.log[before:][-4000:]
 
 
 @pytest.fixture

@@ -59,9 +59,15 @@ class ServerProcess:
     def log(self) -> str:
         return (self.data / "server.log").read_text(errors="replace")
 
+    def failures(self, since: int = 0) -> list[str]:
+        """The lines of the log with an exception, or with the traceback of something that does not use it."""
+        return [line for line in self.log[since:].splitlines() if '"exception":' in line or "Traceback" in line]
+
     def _command(self) -> list[str]:
         if self.kind == "daphne":
-            return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "config.asgi:application"]
+            # Its access log has whole addresses, query strings included (docs/guides/operate.md).
+            command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port)]
+            return [*command, "--access-log", "/dev/null", "config.asgi:application"]
         command = [
             sys.executable,
             "-m",
@@ -72,7 +78,7 @@ class ServerProcess:
             "--log-level",
             "warning",
         ]
-        return [*command, "--ws", "websockets-sansio", "--ws-per-message-deflate", "false"]
+        return [*command, "--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--no-proxy-headers"]
 
     def start(self) -> "ServerProcess":
         with (self.data / "server.log").open("ab") as log:

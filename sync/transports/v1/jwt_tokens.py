@@ -56,7 +56,7 @@ def read(token: str) -> Claims:
             options={"require": ["exp"], "verify_aud": bool(config["audience"])},
         )
     except jwt.PyJWKClientConnectionError as error:
-        logger.warning("jwks_unreachable", error=str(error))
+        logger.warning("jwks_unreachable", error=error)
         raise V1Error(V1Code.SERVICE_UNAVAILABLE, "Can't fetch the token issuer's keys.", retry_after=5) from None
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
         raise invalid_token() from None

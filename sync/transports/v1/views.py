@@ -60,7 +60,7 @@ def unexpected(error: Exception, path: str) -> V1Error:
     if isinstance(error, CursorInvalid):
         return V1Error(V1Code.INVALID_CURSOR, str(error), details="Start over with sinceCursor 0.", field="sinceCursor")
     if isinstance(error, OperationalError | InterfaceError):
-        logger.warning("v1_database_failed", path=path, error=str(error))
+        logger.warning("v1_database_failed", path=path, error=error)
         return V1Error(V1Code.SERVICE_UNAVAILABLE, "The database timed out. Try again.", retry_after=2)
     request_id = str(uuid.uuid4())
     logger.exception("v1_failed", path=path, request_id=request_id)

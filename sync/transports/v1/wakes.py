@@ -66,7 +66,7 @@ class Wakes:
             try:
                 found = await self.runtime.pool.run(_cursors, list(self._waiting))
             except Exception as error:
-                logger.warning("poll_failed", error=str(error))
+                logger.warning("poll_failed", error=error)
                 continue
             for tenant_id, cursor in found:
                 if tenant_id in self._waiting and cursor > self._heads.get(tenant_id, -1):
