@@ -10,6 +10,7 @@ INTERNAL: Final = 1011
 RESTARTING: Final = 1012
 
 CLOSE_CODES: Final[dict[Code, int]] = {
+    Code.INSECURE: 4427,
     Code.BAD_TOKEN: 4401,
     Code.REVOKED: 4401,
     Code.ACCESS_CHANGED: 4406,
@@ -28,6 +29,7 @@ FORBIDDEN_AT_HELLO: Final = 4403
 STATUSES: Final[dict[Code, HTTPStatus]] = {
     Code.BAD_TOKEN: HTTPStatus.UNAUTHORIZED,
     Code.REVOKED: HTTPStatus.UNAUTHORIZED,
+    Code.INSECURE: HTTPStatus.FORBIDDEN,
     Code.FORBIDDEN: HTTPStatus.FORBIDDEN,
     Code.READ_ONLY: HTTPStatus.FORBIDDEN,
     Code.NOT_FOUND: HTTPStatus.NOT_FOUND,

@@ -72,6 +72,10 @@ class Code(StrEnum):
     NOT_READY = "not_ready", "Send `hello` or `subscribe` before this message."
     HELLO_TIMEOUT = "hello_timeout", "No `hello` arrived in time."
     PROTOCOL = "protocol", "The server does not support the protocol in `hello`. Update the client."
+    INSECURE = (
+        "insecure",
+        "The server does not accept tokens over a connection without TLS. Use https:// (wss://).",
+    )
     BAD_TOKEN = "bad_token", "The token is not valid. Sign in again; pending edits are kept."
     REVOKED = (
         "revoked",

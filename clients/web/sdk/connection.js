@@ -24,6 +24,7 @@ export const FINAL = {
   revoked: 'signed_out',
   forbidden: 'signed_out',
   protocol: 'halted',
+  insecure: 'halted',
   replaced: 'halted',
   ahead: 'halted',
   epoch: 'halted',
@@ -34,6 +35,7 @@ export const FINAL = {
 const CLOSED = {
   4401: ['bad_token', words.unknownDevice], 4403: ['forbidden', words.noAccess],
   4409: ['replaced', words.replaced], 4426: ['protocol', words.oldVersion],
+  4427: ['insecure', words.insecure],
 };
 
 export class Connection {

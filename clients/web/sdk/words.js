@@ -36,6 +36,7 @@ export const words = {
   noAccess: 'This user doesn’t have access. Ask an administrator.',
   replaced: 'Another window or browser is connected as this device.',
   oldVersion: 'The server no longer supports this version. Reload the page.',
+  insecure: 'The server requires an encrypted connection. Open the page with https.',
   otherTenant: (/** @type {string} */ own, /** @type {string} */ other) =>
     `This replica belongs to ${own}, not ${other}.`,
   restored:

@@ -10,9 +10,14 @@ from typing import Any
 import structlog
 from channels.consumer import AsyncConsumer
 
+from sync import metrics
+from sync.transports.errors import CLOSE_CODES
 from sync.transports.runtime import get_runtime, stop_runtime
+from sync.transports.secure import INSECURE, socket_allowed
 from sync.transports.socket.connection import Connection
 from sync.transports.socket.hello import origin_allowed
+from sync.wire import frames
+from sync.wire.codes import Code
 from sync.wire.protocol import PROTOCOL
 
 logger = structlog.get_logger(__name__)
@@ -29,9 +34,15 @@ class SyncConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
         if not origin_allowed(scope["headers"]):
             await send({"type": "websocket.close"})
             return
+        if not socket_allowed(scope):
+            # Accepted first: a refused handshake has no close code, and browsers hide why it failed.
+            await send({"type": "websocket.accept", "subprotocol": _chosen(scope)})
+            await send({"type": "websocket.send", "text": frames.error(Code.INSECURE, INSECURE)})
+            await send({"type": "websocket.close", "code": CLOSE_CODES[Code.INSECURE], "reason": "Use https."})
+            metrics.protocol_errors.labels(Code.INSECURE).inc()
+            return
         runtime = await get_runtime()
-        chosen = PROTOCOL if PROTOCOL in scope.get("subprotocols", ()) else None
-        await send({"type": "websocket.accept", "subprotocol": chosen})
+        await send({"type": "websocket.accept", "subprotocol": _chosen(scope)})
         connection = Connection(runtime, send)
         serving = asyncio.current_task()
         if serving is None:
@@ -49,6 +60,10 @@ class SyncConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
             await _close_quietly(send)
         finally:
             connection.closed()
+
+
+def _chosen(scope: dict[str, Any]) -> str | None:
+    return PROTOCOL if PROTOCOL in scope.get("subprotocols", ()) else None
 
 
 async def _close_quietly(send: Send) -> None:

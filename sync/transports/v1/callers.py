@@ -1,7 +1,6 @@
 """Authentication, HTTPS, and rate limit: the checks before a request's body is read."""
 
 import hashlib
-import ipaddress
 import math
 import time
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from django.http import HttpRequest
 from sync.channels.channel import Channel
 from sync.channels.channel_log import channel_of
 from sync.transports.response_grid import wait_for_tick
+from sync.transports.secure import is_local
 from sync.transports.v1 import jwt_tokens
 from sync.transports.v1.errors import V1Code, V1Error
 from sync.v1.conf import v1_settings
@@ -20,7 +20,6 @@ from sync.wire.ops import Actor
 from tenants.errors import MoatError
 from tenants.tokens import DeviceIdentity, identify, identify_device
 
-_FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded")
 _WINDOW = 60
 
 
@@ -65,17 +64,9 @@ class Caller:
 
 def require_https(request: HttpRequest) -> None:
     """Reject plain HTTP except from this machine, or if DEBUG is on. Raises `V1Error`."""
-    if not (request.is_secure() or settings.DEBUG or _is_local(request)):
+    local = is_local(request.META.get("REMOTE_ADDR"), request.headers)
+    if not (request.is_secure() or settings.DEBUG or local):
         raise V1Error(V1Code.AUTHORIZATION_FAILED, "Use https. Tokens must not be sent over plain HTTP.")
-
-
-def _is_local(request: HttpRequest) -> bool:
-    if any(name in request.headers for name in _FORWARDED):
-        return False  # a proxy on this machine forwards for a remote client
-    try:
-        return ipaddress.ip_address(request.META.get("REMOTE_ADDR") or "").is_loopback
-    except ValueError:
-        return False
 
 
 def authenticate(request: HttpRequest) -> Caller:
