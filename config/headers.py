@@ -2,6 +2,8 @@
 
 from collections.abc import MutableMapping
 
+from csp.constants import NONCE
+
 #: Path of the client's files, under STATIC_URL.
 PREFIX = "web/"
 
@@ -18,6 +20,21 @@ def content_security_policy(host: str = "") -> str:
         f"connect-src 'self'{socket}; worker-src 'self'; manifest-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+
+
+#: The policy of all other pages: the admin, the API, and the index. The nonce, new for each page, is for its style elements.
+#: No inline scripts and no style attributes.
+PAGES = {
+    "default-src": ["'none'"],
+    "script-src": ["'self'", NONCE],
+    "style-src": ["'self'", NONCE],
+    "img-src": ["'self'", "data:"],
+    "font-src": ["'self'"],
+    "connect-src": ["'self'"],
+    "form-action": ["'self'"],
+    "base-uri": ["'none'"],
+    "frame-ancestors": ["'none'"],
+}
 
 
 def static_headers(headers: MutableMapping[str, str], path: str, url: str) -> None:

@@ -64,9 +64,7 @@ class LayoutForm(forms.ModelForm):  # type: ignore[type-arg]
         decoder=StrictDecoder,
         help_text=LAYOUT_HELP,
         error_messages={"invalid": "Enter valid JSON. Object keys must be unique, and NaN is not allowed."},
-        widget=forms.Textarea(
-            attrs={"rows": 28, "cols": 100, "spellcheck": "false", "style": "font-family: monospace", "data-layout": ""}
-        ),
+        widget=forms.Textarea(attrs={"rows": 28, "cols": 100, "spellcheck": "false", "data-layout": ""}),
     )
 
     class Meta:

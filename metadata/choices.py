@@ -1,5 +1,6 @@
 """Pure: parse lists of choices, subtypes, and statuses: plain strings, or objects with value and label."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +9,7 @@ from metadata.errors import InvalidValue
 from metadata.schema import Choice
 
 MAX_CHOICES = 1000
+_COLOUR = re.compile(r"#(?:[0-9A-Fa-f]{3,4}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})|[A-Za-z]{3,20}")
 
 
 def parse_choices(raw: Any) -> tuple[tuple[Choice, ...], list[str]]:
@@ -39,7 +41,19 @@ def _choice(item: Any) -> Choice:
         raise InvalidValue("bad_value", f"Unknown keys: {', '.join(unknown)}. Use value, label, and colour.")
     value = _value(item["value"])
     label = clean_text(item.get("label"), CHOICE_LENGTH) or value
-    return Choice(value, label, clean_text(item.get("colour"), CHOICE_LENGTH) or None)
+    return Choice(value, label, _colour(item.get("colour")))
+
+
+def is_colour(text: object) -> bool:
+    """Return whether a text is a colour and nothing else: a hexadecimal one, or a name made of letters."""
+    return isinstance(text, str) and _COLOUR.fullmatch(text) is not None
+
+
+def _colour(value: Any) -> str | None:
+    text = clean_text(value, CHOICE_LENGTH) or None
+    if text is not None and not is_colour(text):
+        raise InvalidValue("bad_value", "A colour must be #rgb, #rrggbb, #rrggbbaa, or a CSS color name such as teal.")
+    return text
 
 
 def _value(value: Any) -> str:

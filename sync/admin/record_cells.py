@@ -11,6 +11,7 @@ from django.contrib.admin.utils import quote
 from django.urls import reverse
 from django.utils.formats import date_format
 
+from metadata.choices import is_colour
 from metadata.schema import Choice, FieldSpec, ObjectSpec
 from sync.records.rows import Row
 from sync.wire.patch import same
@@ -84,11 +85,9 @@ def _choice(value: Any, choices: tuple[Choice, ...]) -> Cell:
     if value is None:
         return Cell("—", kind="empty")
     found = next((c for c in choices if c.value == value), None)
-    return Cell(
-        found.label if found else str(value),
-        colour=(found.colour or "") if found else "",
-        kind="nowrap" if found and found.colour else "",
-    )
+    # A type published before colours were checked may have anything here.
+    colour = found.colour if found and found.colour and is_colour(found.colour) else ""
+    return Cell(found.label if found else str(value), colour=colour, kind="nowrap" if colour else "")
 
 
 def _short(text: str) -> str:

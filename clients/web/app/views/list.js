@@ -428,7 +428,7 @@ export class ListView {
  */
 function dot(colour) {
   const element = h('span', { class: 'dot' });
-  if (colour) element.style.background = colour;
+  if (colour) element.style.backgroundColor = colour;
   return element;
 }
 
