@@ -22,7 +22,7 @@ def content_security_policy(host: str = "") -> str:
     )
 
 
-#: The policy of all other pages: the admin, the API, and the index. The nonce, new for each page, is for its style elements.
+#: The policy of all other pages: the admin, the API, and the index. Each page has a new nonce for its style elements.
 #: No inline scripts and no style attributes.
 PAGES = {
     "default-src": ["'none'"],

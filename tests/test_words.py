@@ -106,7 +106,7 @@ LINES_TO_DO: tuple[str, ...] = (
     "tests/web/",
 )
 
-_SKIPPED = {"node_modules", ".venv", ".git", "var", "build", "__pycache__", "DerivedData", "Pods", "staticfiles"}
+_SKIPPED = {"node_modules", "www", ".venv", ".git", "var", "build", "__pycache__", "DerivedData", "Pods", "staticfiles"}
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`(?:[^`\\]|\\.)*`', re.S)
 _FENCE = re.compile(r"^\s*(```|~~~)")
 

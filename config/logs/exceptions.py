@@ -1,6 +1,6 @@
 """Describe exceptions for the log: types, places in the code, and texts that cannot hold a record's values.
 
-The text of an arbitrary exception often quotes the value that caused it. Only the texts of types that describe code or the
+The text of an exception often quotes the value that caused it. Only the texts of types that describe code or the
 environment are logged; of the others the type and the place remain. A traceback never includes local variables.
 """
 
@@ -39,7 +39,7 @@ _STATES_ABOUT_CODE: Final = frozenset({"08", "25", "28", "3D", "40", "42", "53",
 
 
 def describe(error: BaseException, *, all_texts: bool = False) -> list[dict[str, Any]]:
-    """Return an exception and its causes, the outermost first: `type`, `message` if it is safe, and `frames`, the innermost last."""
+    """Return an exception and its causes, outermost first: `type`, `message` if safe, and `frames`, innermost last."""
     described: list[dict[str, Any]] = []
     current: BaseException | None = error
     seen: set[int] = set()

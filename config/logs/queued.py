@@ -1,4 +1,4 @@
-"""Keep the cost of logging off the threads that log: repeated events are counted, and another thread writes the lines."""
+"""Keep the cost of logging off the threads that log: repeated events are counted, another thread writes the lines."""
 
 import atexit
 import contextlib

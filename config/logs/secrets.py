@@ -24,7 +24,8 @@ _PATTERNS: Final = (
     # name=value, "name": "value", and b'name', b'value', as in a dump of headers or cookies.
     (
         re.compile(
-            r"((?:[\w-]*(?:passw(?:or)?d|secret|token|authorization|cookie|api[-_]?key|sessionid|csrf))\w*['\"]?\s*[=:,]\s*b?)"
+            r"((?:[\w-]*(?:passw(?:or)?d|secret|token|authorization|cookie|api[-_]?key|sessionid|csrf))\w*['\"]?"
+            r"\s*[=:,]\s*b?)"
             r"('[^']*'|\"[^\"]*\"|[^\s,;&)}\]]+)",
             re.IGNORECASE,
         ),

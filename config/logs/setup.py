@@ -14,13 +14,13 @@ from config.logs.lines import formatter
 from config.logs.queued import QueuedLines, RepeatLimit, Stream
 
 OWN = ("config", "sync", "layouts", "metadata", "tenants")
-"""Loggers that `LOG_LEVEL` applies to. Libraries stay at INFO: below it they log statements and frames with their values."""
+"""Loggers that `LOG_LEVEL` applies to. Libraries stay at INFO: below it they log statements with their values."""
 _SERVERS = ("django", "django.server", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "daphne")
 _handler: logging.Handler | None = None
 
 
 def configure(config: Mapping[str, Any]) -> None:
-    """Send every record through one handler. Keys: `json`, `queue`, `repeat_limit`, `all_texts` (booleans) and `level`."""
+    """Send every record through one handler. Keys: `json`, `queue`, `repeat_limit`, `all_texts` (bools), and `level`."""
     global _handler
     root = logging.getLogger()
     if _handler is not None:

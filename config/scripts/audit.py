@@ -46,7 +46,8 @@ def _audit(name: str, command: tuple[str, ...], folder: Path, read: Callable[[An
 
 def _python(report: Any) -> list[str]:
     return [
-        f"{package['name']} {package['version']}: {each['id']}, fixed in {', '.join(each['fix_versions']) or 'no version'}"
+        f"{package['name']} {package['version']}: {each['id']}, "
+        f"fixed in {', '.join(each['fix_versions']) or 'no version'}"
         for package in report["dependencies"]
         if "skip_reason" not in package
         for each in package["vulns"]

@@ -134,7 +134,8 @@ def _results(folder: Path) -> dict[str, str]:
 
 
 def _output(command: Sequence[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, env=_environment(folder), capture_output=True, text=True, check=False)  # noqa: S603
+    environment = _environment(folder)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     return done.stdout
 
 

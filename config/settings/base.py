@@ -136,7 +136,7 @@ V1_JWT = {
     "issuer": env.str("V1_JWT_ISSUER", default=""),
     "audience": env.str("V1_JWT_AUDIENCE", default=""),
 }
-# JSON lines, written by a thread of their own, so that a slow or full log stops nothing. The texts of most exceptions quote values,
+# JSON lines, written by a thread of their own, so that a slow or full log stops nothing. Most exceptions quote values,
 # so they are left out unless LOG_EXCEPTION_TEXT says otherwise (docs/guides/operate.md).
 LOGGING_CONFIG = "config.logs.configure"
 LOGGING: dict[str, Any] = {
@@ -232,7 +232,7 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^v1/", r"^health$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
-# Preloading binds every subdomain of the domain for years, and browsers take long to forget it: an operator has to ask for it.
+# Preloading binds every subdomain for years, and browsers take long to forget it: an operator has to ask for it.
 SECURE_HSTS_PRELOAD = HTTPS and env.bool("HSTS_PRELOAD", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W021"]  # the check that asks for preloading
 SESSION_COOKIE_SECURE = HTTPS

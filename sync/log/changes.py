@@ -206,12 +206,13 @@ def record_lines(
 ) -> list[bytes]:
     """Return a record's newest lines, oldest first, at most `limit`; `cursor` is that of its last change.
 
-    `before` excludes that version and later ones. Pruned changes are missing. Lines that follow `most_bytes` of newer ones
+    `before` excludes that version and later ones. Pruned changes are missing. Lines after `most_bytes` of newer ones
     are left out.
     """
     rows = sql.fetch(
         "WITH RECURSIVE past (version, line, previous, size) AS ("
-        "SELECT version, line, previous, CAST(LENGTH(line) AS BIGINT) FROM changes WHERE tenant_id = %s AND cursor = %s "
+        "SELECT version, line, previous, CAST(LENGTH(line) AS BIGINT) FROM changes "
+        "WHERE tenant_id = %s AND cursor = %s "
         "UNION ALL SELECT c.version, c.line, c.previous, past.size + LENGTH(c.line) FROM past "
         "JOIN changes c ON c.tenant_id = %s AND c.cursor = past.previous WHERE past.size < %s) "
         "SELECT version, line FROM past WHERE version < %s LIMIT %s",

@@ -46,7 +46,7 @@ class Interruptible:
 
 @contextmanager
 def interruptible(cancel: Callable[[], object]) -> Iterator[None]:
-    """Let the work of this thread be interrupted by `cancel`, which another thread calls. Does nothing outside of a pool."""
+    """Let another thread interrupt this thread's work by calling `cancel`. Does nothing outside of a pool."""
     work: Interruptible | None = getattr(_local, "work", None)
     if work is None:
         yield

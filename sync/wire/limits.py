@@ -69,7 +69,7 @@ class Budget:
 
 
 def work_of(data: bytes) -> int:
-    """Return the work of handling a JSON value, given its compact encoding: its bytes, and more for many small items."""
+    """Return the work of handling a JSON value, given its compact encoding: its bytes, plus some for small items."""
     return len(data) + ITEM_WORK * (data.count(b",") + data.count(b"[") + data.count(b"{"))
 
 

@@ -18,7 +18,8 @@ _BAD_STEP: Final = Problem(
 )
 _BAD_POINTER: Final = Problem(
     Code.BAD_PATCH,
-    f"A pointer of a patch must start at a field, such as /field or /field/key, with at most {POINTER_LENGTH} characters "
+    f"A pointer of a patch must start at a field, such as /field or /field/key, with at most {POINTER_LENGTH} "
+    "characters "
     f"and {PATCH_DEPTH} segments.",
 )
 

@@ -38,7 +38,7 @@ class Op:
     """One mutation; treat it as immutable.
 
     A `base_version` of None stands for the record's current version (server-side callers only). A negative one is
-    rejected. `sync.wire.op_check` sets `checked`, and `problem` if it found one; the engine rejects an op with a problem.
+    rejected. `sync.wire.op_check` sets `checked`, and `problem` if it found one; the engine rejects an op that has one.
     """
 
     op_id: int

@@ -7,7 +7,8 @@ from typing import Any
 
 ODD: list[Any] = [
     None, True, False, 0, -1, 1, 2**31, 2**53, -(2**53), 2**63, 2**64, 1e308, -0.0, 0.1,
-    "", " ", "\0", "a\nb", "\u202e", "é" * 200, "x" * 5000, "__proto__", "id", "version", "_cursor", "jobs", "auth_user",
+    "", " ", "\0", "a\nb", "\u202e", "é" * 200, "x" * 5000, "__proto__", "id", "version", "_cursor", "jobs",
+    "auth_user",
     "'; DROP TABLE jobs; --", "9" * 400, "2026-02-30", "00000000-0000-0000-0000-000000000000", "/", "/attrs", "/~2",
     "full", "../..", [], {}, [[]], [{}], {"": ""}, [None] * 50, {"a": {"b": {"c": []}}},
 ]  # fmt: skip
