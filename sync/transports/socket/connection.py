@@ -18,7 +18,7 @@ from sync import metrics
 from sync.errors import SyncError
 from sync.records.turns import Asker
 from sync.settle.writer import PushJob, get_writer
-from sync.transports.errors import INTERNAL, code_of
+from sync.transports.errors import CLOSE_CODES, INTERNAL, code_of
 from sync.transports.runtime import Runtime
 from sync.transports.socket.client import Client
 from sync.transports.socket.hello import greet
@@ -57,6 +57,7 @@ class Connection:
     def __init__(self, runtime: Runtime, send: Send) -> None:
         self.session = Session(runtime.limits)
         self.client: Client | None = None
+        self.close_code = INTERNAL  # for a connection that is aborted
         self._runtime = runtime
         self._buffer = SendBuffer(send, runtime.settings, on_broken=self._broken)
         self._requests: deque[Message] = deque()
@@ -170,6 +171,8 @@ class Connection:
         """Handle a failed send buffer: the client does not read, or the socket is gone."""
         if self.client is not None:
             self.client.stream.stop()
+        if slow:
+            self.close_code = CLOSE_CODES[Code.TOO_SLOW]
         self._runtime.abort(self, Code.TOO_SLOW if slow else None)
 
     def _hello_timed_out(self) -> None:

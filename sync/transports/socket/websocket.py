@@ -11,7 +11,7 @@ import structlog
 from channels.consumer import AsyncConsumer
 
 from sync import metrics
-from sync.transports.errors import CLOSE_CODES
+from sync.transports.errors import CLOSE_CODES, INTERNAL
 from sync.transports.runtime import get_runtime, stop_runtime
 from sync.transports.secure import INSECURE, socket_allowed
 from sync.transports.socket.connection import Connection
@@ -21,6 +21,8 @@ from sync.wire.codes import Code
 from sync.wire.protocol import PROTOCOL
 
 logger = structlog.get_logger(__name__)
+_CLOSE_SECONDS = 5
+"""How long a slow client has to make room for its close frame."""
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -47,17 +49,18 @@ class SyncConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
         serving = asyncio.current_task()
         if serving is None:
             raise RuntimeError("a consumer must run in an asyncio task")
-        runtime.opened(connection, serving.cancel)
+        # Cancelled once only: `uncancel` below must not take a second reason to abort for the server's own cancellation.
+        runtime.opened(connection, Once(serving.cancel))
         try:
             while (event := await receive())["type"] == "websocket.receive":
                 await connection.receive(event)
         except asyncio.CancelledError:
             if serving.uncancel():  # the server cancelled it too, not only this module
                 raise
-            await _close_quietly(send)
+            await _close_quietly(send, connection.close_code)
         except Exception:
             logger.exception("connection_failed", device=connection.device_id)
-            await _close_quietly(send)
+            await _close_quietly(send, INTERNAL)
         finally:
             connection.closed()
 
@@ -66,11 +69,24 @@ def _chosen(scope: dict[str, Any]) -> str | None:
     return PROTOCOL if PROTOCOL in scope.get("subprotocols", ()) else None
 
 
-async def _close_quietly(send: Send) -> None:
+class Once:
+    """Call a function the first time only."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self._function: Callable[[], object] | None = function
+
+    def __call__(self) -> None:
+        """Call the function, unless that has happened before."""
+        function, self._function = self._function, None
+        if function is not None:
+            function()
+
+
+async def _close_quietly(send: Send, code: int) -> None:
     """Close a socket that may be gone or stuck."""
     try:
-        async with asyncio.timeout(1):
-            await send({"type": "websocket.close", "code": 1011})
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await send({"type": "websocket.close", "code": code})
     except Exception:  # noqa: S110  # servers differ in how they report a closed socket
         pass
 
