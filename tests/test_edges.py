@@ -86,3 +86,16 @@ def test_over_plain_http_everything_is_redirected_but_health_and_v1(client, sett
                 assert answer.status_code not in (301, 302, 307, 308), address
             far = client.post(address, b"{}", content_type="application/json", REMOTE_ADDR="203.0.113.9")
             assert far.status_code in (401, 403, 404, 405), (address, far.status_code)
+
+
+def test_metrics_are_for_superusers_and_the_token_not_for_tenant_admins(client, settings):
+    settings.METRICS_TOKEN = "watching"
+    admin = make_user(make_tenant("acme"), "olga", role="admin", is_staff=True)
+    root = make_user(make_tenant("other"), "root", is_staff=True, is_superuser=True)
+    assert client.get("/metrics").status_code == 404
+    client.force_login(admin)
+    assert client.get("/metrics").status_code == 404
+    assert client.get("/metrics", headers={"authorization": "Bearer watching"}).status_code == 200
+    assert client.get("/metrics", headers={"authorization": "Bearer guessing"}).status_code == 404
+    client.force_login(root)
+    assert client.get("/metrics").status_code == 200

@@ -41,10 +41,18 @@ def _database_answers() -> bool:
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Return this process's metrics to staff or a caller with METRICS_TOKEN. Others get 404."""
-    if not (_has_token(request) or (request.user.is_authenticated and request.user.is_staff)):
+    """Return this process's metrics to superusers or a caller with METRICS_TOKEN. Others get 404.
+
+    They count all tenants, so tenant admins do not get them.
+    """
+    if not (_has_token(request) or _is_operator(request)):
         return HttpResponse("Not found", status=404, content_type="text/plain")
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _is_operator(request: HttpRequest) -> bool:
+    user = request.user
+    return user.is_authenticated and user.is_active and user.is_superuser
 
 
 def _has_token(request: HttpRequest) -> bool:
