@@ -164,6 +164,15 @@ class Membership(models.Model):
             raise ValidationError({"profile": "This profile belongs to another tenant."})
 
 
+TOO_MANY_DEVICES = "This user has as many devices as the server allows. Revoke one that is no longer used in the admin, then try again."
+
+
+def has_room(tenant_id: int, user_id: int) -> bool:
+    """Return whether a user may have a further device in a tenant. Revoked devices do not count."""
+    active = Device.objects.filter(tenant_id=tenant_id, user_id=user_id, revoked_at=None).count()
+    return active < int(settings.DEVICES_PER_USER)
+
+
 class Device(models.Model):
     """One client installation. Its token is shown once; only a hash is stored."""
 
@@ -199,3 +208,5 @@ class Device(models.Model):
             and not Membership.objects.filter(tenant_id=self.tenant_id, user_id=self.user_id).exists()
         ):
             raise ValidationError({"user": "This user is not a member of the tenant."})
+        if self._state.adding and self.user_id and self.tenant_id and not has_room(self.tenant_id, self.user_id):
+            raise ValidationError({"user": TOO_MANY_DEVICES})

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from tenants.errors import MoatError
-from tenants.models import Device, Membership, Tenant
+from tenants.models import TOO_MANY_DEVICES, Device, Membership, Tenant, has_room
 from tenants.signals import device_revoked
 
 PREFIX = "moat_"
@@ -62,16 +62,31 @@ def _new_token() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
+def require_room(tenant: Tenant, user: User) -> None:
+    """Raise MoatError `too_many_devices` if a user can have no further device in a tenant."""
+    if not has_room(tenant.pk, user.pk):
+        raise MoatError("too_many_devices", TOO_MANY_DEVICES, field="user")
+
+
+@transaction.atomic
 def issue_device(tenant: Tenant, user: User, name: str) -> IssuedDevice:
-    """Create a device for a member. Raises MoatError `forbidden` unless the user is an active member of the tenant."""
-    if not user.is_active or not Membership.objects.filter(tenant=tenant, user=user).exists():
+    """Create a device for a member.
+
+    Raises MoatError `forbidden` unless the user is an active member of the tenant, and `too_many_devices` if they have
+    as many as `DEVICES_PER_USER` allows.
+    """
+    # Locked, so that sign-ins at the same moment count each other's devices.
+    member = Membership.objects.select_for_update().filter(tenant=tenant, user=user).first()
+    if not user.is_active or member is None:
         raise MoatError("forbidden", f"{user.get_username()} is not an active member of {tenant.slug}.", field="user")
+    require_room(tenant, user)
     device = Device(tenant=tenant, user=user, name=_clean(name))
     token = seal(device)
     device.save(force_insert=True)
     return IssuedDevice(device, token)
 
 
+@transaction.atomic
 def issue_again(tenant: Tenant, user: User, device_id: str, name: str, *, closed: timedelta) -> IssuedDevice | None:
     """Reactivate a revoked device under its old ID with a new token.
 
@@ -79,10 +94,13 @@ def issue_again(tenant: Tenant, user: User, device_id: str, name: str, *, closed
     and belongs to this user in this tenant. A device that was not revoked may still be in use with another copy of its
     replica; if both numbered their ops as one device, ops would be lost. `closed` is how long after a revocation every
     process has closed the device's connections; the device is not reactivated earlier. The caller has authenticated the
-    user as a member.
+    user as a member. Raises MoatError `too_many_devices` as `issue_device` does.
     """
     token = _new_token()
+    Membership.objects.select_for_update().filter(tenant=tenant, user=user).first()
     revoked = Device.objects.filter(pk=device_id, tenant=tenant, user=user, revoked_at__lte=timezone.now() - closed)
+    if revoked.exists():
+        require_room(tenant, user)
     if not revoked.update(token_hash=hash_token(token), revoked_at=None, name=_clean(name)):
         return None
     return IssuedDevice(Device.objects.get(pk=device_id), token)

@@ -126,7 +126,7 @@ DATABASES = {"default": database(env.str("DATABASE_URL", default="") or f"sqlite
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     private_database(DATABASES["default"]["NAME"])
 REDIS_URL = env.str("REDIS_URL", default="")
-# Bearer token that grants access to /metrics. Without it, only staff can read the metrics.
+# Bearer token that grants access to /metrics. Without it, only superusers can read the metrics.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # JSON Web Tokens for SyncProtocol v1, in addition to device tokens: a shared secret (HS256) or the URL of the issuer's
 # public keys (RS256).
@@ -148,6 +148,8 @@ LOGGING: dict[str, Any] = {
 }
 if LOGGING["level"] not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
     raise ImproperlyConfigured("LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR, or CRITICAL.")
+# Devices of one user in one tenant that are not revoked.
+DEVICES_PER_USER = env.int("DEVICES_PER_USER", default=50)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

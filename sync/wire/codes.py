@@ -82,6 +82,10 @@ class Code(StrEnum):
         "The device was revoked or its user lost access. Sign in again; pending edits are kept.",
     )
     FORBIDDEN = "forbidden", "The user's profile does not allow this."
+    TOO_MANY_DEVICES = (
+        "too_many_devices",
+        "The user has as many devices as the server allows. Revoke one that is no longer used, then sign in again.",
+    )
     ACCESS_CHANGED = (
         "access_changed",
         "The user's access has changed. Reconnect immediately; the server says how to continue.",

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
 from tenants import tokens
@@ -159,3 +161,35 @@ def test_create_tenant_makes_a_profile_and_an_admin_who_may_log_in_to_the_site()
         with pytest.raises(CommandError):
             call_command("create_tenant", bad, stdout=StringIO())
     assert Tenant.objects.count() == 1
+
+
+def test_a_user_has_a_limited_number_of_devices(settings):
+    settings.DEVICES_PER_USER = 2
+    tenant, other = make_tenant(), make_tenant()
+    olga = make_user(tenant)
+    Membership.objects.create(tenant=other, user=olga, profile=other.profiles.get())
+    first = tokens.issue_device(tenant, olga, "1").device
+    tokens.issue_device(tenant, olga, "2")
+    with pytest.raises(MoatError) as refused:
+        tokens.issue_device(tenant, olga, "3")
+    assert refused.value.code == "too_many_devices"
+    with pytest.raises(ValidationError, match="as many devices"):
+        Device(tenant=tenant, user=olga, name="3").clean()
+    first.clean()  # an existing one may still be renamed
+    tokens.issue_device(other, olga, "elsewhere")
+    tokens.issue_device(tenant, make_user(tenant), "somebody else's")
+    tokens.revoke(first)
+    tokens.issue_device(tenant, olga, "3")
+    with pytest.raises(MoatError, match="as many devices"):
+        tokens.issue_again(tenant, olga, first.pk, "1", closed=timedelta(0))
+    first.refresh_from_db()
+    assert first.revoked_at is not None
+
+
+def test_signing_in_with_too_many_devices_is_answered_with_the_code(client, settings):
+    settings.DEVICES_PER_USER = 0
+    tenant = make_tenant()
+    olga = make_user(tenant)
+    body = {"tenant": tenant.slug, "user": olga.username, "password": "secret"}
+    answer = client.post("/api/login", json.dumps(body), content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (403, "too_many_devices")

@@ -33,7 +33,7 @@ class LoginView(APIView):
     permission_classes = ()
     throttle_classes = (LoginAddressThrottle, LoginThrottle)
 
-    @described("login", "session", 200, ref("Device"), errors=(400, 401, 429), body=ref("Login"))
+    @described("login", "session", 200, ref("Device"), errors=(400, 401, 403, 429), body=ref("Login"))
     def post(self, request: Request) -> Response:
         """Create a device, or restore a revoked one, and return its token.
 

@@ -61,6 +61,7 @@ export const sync = {
       'Start over to download the server’s current data.',
     epoch: 'The server was reset. Your edits are safe. Start over to download the server’s current data.',
     protocol: 'This version of the app is out of date. Reload the page to update it.',
+    insecure: 'The server requires an encrypted connection. Open the page with https.',
   },
   /** @type {Record<string, string>} by the code of a problem that signs the device out */
   signedOutBecause: {
@@ -112,6 +113,7 @@ export const signIn = {
   /** @type {Record<string, string>} by the code of the error */
   failedBecause: {
     bad_login: 'The company, user name, or password is incorrect.',
+    too_many_devices: 'This user has too many devices. Ask an administrator to revoke one that is no longer used.',
     network: 'Can’t reach the server. Check your connection and try again.',
   },
   app: 'App',
