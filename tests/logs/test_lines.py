@@ -17,7 +17,7 @@ from config.logs.queued import QueuedLines, RepeatLimit, Stream
 from config.logs.secrets import REDACTED, Redactor
 from sync import metrics
 from tenants.errors import MoatError
-from tenants.tokens import PREFIX
+from tenants.tokens import PREFIX, _new_token
 
 PRODUCTION = {"level": "INFO", "json": True, "queue": False, "repeat_limit": False, "all_texts": False}
 #: Constant, because test IDs hold it, and all workers must collect the same tests.
