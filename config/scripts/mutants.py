@@ -39,13 +39,18 @@ TARGETS = {
     "merge": Target(("sync/settle/merge.py",), (f"{SERVER}merge.py",)),
     "settle": Target(
         ("sync/settle/batch.py", "sync/settle/decide.py", "sync/settle/guard.py", "sync/settle/tx.py"),
-        (f"{SERVER}settle.py", f"{SERVER}conflicts.py", f"{SERVER}settle_properties.py"),
+        (f"{SERVER}settle.py", f"{SERVER}settle_rights.py", f"{SERVER}conflicts.py", f"{SERVER}settle_properties.py"),
     ),
-    "projection": Target(("sync/channels/projection.py",), (f"{SERVER}routing.py", f"{SERVER}filtered_channels.py")),
-    "access_check": Target(("sync/fanout/access_check.py",), (f"{SERVER}hub.py", f"{SERVER}filtered_channels.py")),
-    "hub": Target(("sync/fanout/hub.py",), (f"{SERVER}hub.py",)),
-    "catch_up": Target(("sync/catchup/plan.py",), (f"{SERVER}catch_up.py", f"{SERVER}filtered_channels.py")),
-    "writer": Target(("sync/settle/writer.py",), (f"{SERVER}writer.py",)),
+    "projection": Target(
+        ("sync/channels/projection.py",),
+        (f"{SERVER}projection.py", f"{SERVER}routing.py", f"{SERVER}filtered_channels.py"),
+    ),
+    "access_check": Target(("sync/fanout/access_check.py",), (f"{SERVER}hub.py", f"{SERVER}hub_access.py")),
+    "hub": Target(("sync/fanout/hub.py",), (f"{SERVER}hub.py", f"{SERVER}hub_access.py")),
+    "catch_up": Target(("sync/catchup/plan.py",), (f"{SERVER}catch_up.py", f"{SERVER}catch_up_access.py")),
+    "writer": Target(
+        ("sync/settle/writer.py", "sync/settle/turn.py", "sync/settle/waiting.py"), (f"{SERVER}writer.py",)
+    ),
     "client_fold": Target(("moat_client/replica/fold.py",), (f"{CLIENT}fold.py", f"{CLIENT}vectors.py")),
     "client_push": Target(("moat_client/engine/push.py",), (f"{CLIENT}push.py",)),
     "client_overlays": Target(("moat_client/replica/overlays.py",), (f"{CLIENT}overlays.py", f"{CLIENT}replica.py")),
@@ -171,14 +176,14 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def run_web(seconds: float) -> Score:
-    """Run the web client's own mutation tests, which print their score."""
+    """Run the web client's own mutation tests, which print their score to standard error."""
     scripts = json.loads((ROOT / "clients/web/package.json").read_text(encoding="utf-8")).get("scripts", {})
     if "mutants" not in scripts:
         return Score(WEB, error="clients/web has no script named mutants.")
-    environment = {**os.environ, "MINUTES": str(seconds / 60)}
-    command = ["npm", "--prefix", str(ROOT / "clients/web"), "run", "--silent", "mutants"]
+    script = ["npm", "--prefix", str(ROOT / "clients/web"), "run", "--silent", "mutants", "--"]
+    command = [*script, "--minutes", f"{seconds / 60:.2f}"]
     try:
-        done = subprocess.run(command, env=environment, timeout=seconds + STOP_SECONDS, check=False)  # noqa: S603
+        done = subprocess.run(command, stdout=sys.stderr, timeout=seconds + STOP_SECONDS, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as problem:
         return Score(WEB, error=str(problem))
     return Score(WEB, error="" if done.returncode == 0 else f"npm run mutants ended with {done.returncode}.")
