@@ -87,7 +87,10 @@ def test_an_accepted_op_shows_until_its_line_arrives(jobs: Table, status: str) -
 
 
 def test_a_result_of_an_op_that_is_gone_changes_nothing(jobs: Table) -> None:
-    assert jobs.result(99, "rejected") == set()
+    op_id = jobs.title("mine")
+    results = [OpResult(99, "rejected", {}), OpResult(op_id, "rejected", {})]
+    assert overlays.record_results(jobs.con, jobs.store.catalog(), results, cursor=5, fresh_after=0) == {ROW}
+    assert jobs.states() == {op_id: "rejected"}
 
 
 @pytest.mark.parametrize(
@@ -170,6 +173,18 @@ def test_an_own_line_of_another_op_renumbers_the_op_here(jobs: Table) -> None:
     assert jobs.states() == {78: "pending"}, "above every number in use"
 
 
+def test_the_first_number_of_a_replica_is_above_what_its_device_used(jobs: Table) -> None:
+    overlays.raise_op_ids(jobs.con, 5)
+    assert overlays.next_op_id(jobs.con) == 6
+
+
+def test_an_op_says_which_conflict_it_settles(jobs: Table) -> None:
+    pending = overlays.new_pending(jobs.con, ROW, "delete", None, base_version=3, tx="t", settles="c1")
+    overlays.add_overlay(jobs.con, pending, 1)
+    assert overlays.pending_ops(jobs.con, 0, 9) == [pending]
+    assert (pending.tx, pending.settles, pending.base_version, pending.payload) == ("t", "c1", 3, None)
+
+
 def test_numbers_are_renewed_from_one_on_in_order(jobs: Table) -> None:
     first, second, third = (jobs.title(text) for text in "abc")
     overlays.set_problem(jobs.con, third, "rejected", "x", "X")
@@ -194,6 +209,7 @@ def test_a_tx_that_the_limit_would_split_is_completed(jobs: Table) -> None:
 
     assert read(0, 1) == [alone]
     assert read(0, 2) == read(0, 3) == read(0, 4) == [alone, *together]
+    assert read(alone, 1) == together
     assert read(alone, 9) == [*together, last]
     assert read(last, 9) == []
     overlays.set_problem(jobs.con, together[1], "rejected", "x", "X")

@@ -24,14 +24,11 @@ _OP_ID_GAP = 1_000_000
 Key = tuple[str, str]
 
 
-def add_overlay(
-    con: sqlite3.Connection, op: PendingOp, schema_version: int, details: dict[str, Any] | None = None
-) -> None:
+def add_overlay(con: sqlite3.Connection, op: PendingOp, schema_version: int) -> None:
     """Store a new pending op, whose op_id comes from `next_op_id`."""
     con.execute(
         'INSERT INTO main."overlays" ("op_id", "tx", "table_name", "record_id", "op", "payload", "base_version", '
-        '"schema_version", "created_at", '
-        '"settles", "details") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+        '"schema_version", "created_at", "settles") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
         [
             op.op_id,
             op.tx,
@@ -43,7 +40,6 @@ def add_overlay(
             schema_version,
             op.at,
             op.settles,
-            as_json(details),
         ],
     )
 
