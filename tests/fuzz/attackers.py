@@ -53,6 +53,9 @@ class SocketAttacker:
         self.answers: Counter[str] = Counter()
         self.sent: Any = None
 
+    def close(self) -> None:
+        """Do nothing: each step closes its connection."""
+
     def step(self) -> int:
         """Open a connection, send frames, and read the responses. Return the number of messages sent."""
         count = 0
@@ -149,6 +152,10 @@ class HttpAttacker:
         self.op_ids = itertools.count(1)
         self.answers: Counter[str] = Counter()
         self.connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=RESPONSE_SECONDS)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
 
     def request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> None:
         """Send a request; raise Finding unless the response is a success or a coded error."""

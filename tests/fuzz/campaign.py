@@ -88,14 +88,17 @@ def _target(server: ServerProcess, tenant: Tenant) -> Target:
 def _attack(kind: Any, target: Target, until: float, report: Report) -> None:
     attacker = kind(target, random.Random(f"{report.seed}-{kind.name}"))
     report.answers[kind.name] = attacker.answers
-    while time.monotonic() < until and len(report.findings) < MAX_FINDINGS:
-        try:
-            report.sent[kind.name] += attacker.step()
-        except Finding as found:
-            report.findings.append(f"{kind.name}: {found}")
-        except Exception as error:
-            report.findings.append(f"{kind.name}: the attacker failed: {error!r}")
-            return
+    try:
+        while time.monotonic() < until and len(report.findings) < MAX_FINDINGS:
+            try:
+                report.sent[kind.name] += attacker.step()
+            except Finding as found:
+                report.findings.append(f"{kind.name}: {found}")
+            except Exception as error:
+                report.findings.append(f"{kind.name}: the attacker failed: {error!r}")
+                return
+    finally:
+        attacker.close()
 
 
 def _judge_bystander(report: Report, idle: Latencies, busy: Latencies, problem: str) -> None:
