@@ -14,8 +14,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.prod")
 django_application = get_asgi_application()
 
 # Django must be set up before any module that has models is imported.
+from sync.transports.bodies import BodyGuard  # noqa: E402
 from sync.transports.routing import websocket  # noqa: E402
 from sync.transports.socket.websocket import lifespan  # noqa: E402
 
 request_finished.connect(close_with_request)
-application = ProtocolTypeRouter({"http": django_application, "websocket": websocket, "lifespan": lifespan})
+application = ProtocolTypeRouter({"http": BodyGuard(django_application), "websocket": websocket, "lifespan": lifespan})

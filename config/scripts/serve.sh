@@ -24,4 +24,4 @@ case "${HTTPS:-1}" in
 esac
 
 .venv/bin/python manage.py migrate --verbosity 0
-exec .venv/bin/uvicorn --ws websockets-sansio --ws-per-message-deflate false --host "${HOST:-0.0.0.0}" --port "$PORT" --log-level warning config.asgi:application
+exec .venv/bin/python -m config.serve

@@ -148,6 +148,8 @@ LOGGING: dict[str, Any] = {
 }
 if LOGGING["level"] not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
     raise ImproperlyConfigured("LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR, or CRITICAL.")
+# Seconds for the headers of a request, and again for its body; a large body gets a second more for each 16 KiB.
+BODY_SECONDS = env.float("BODY_SECONDS", default=30.0)
 # Devices of one user in one tenant that are not revoked.
 DEVICES_PER_USER = env.int("DEVICES_PER_USER", default=50)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -47,6 +47,8 @@ class ServerProcess:
             "SECRET_KEY": "k" * 60,
             "HTTPS": "0",
             "ALLOWED_HOSTS": "*",
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
             **(environment or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -68,17 +70,7 @@ class ServerProcess:
             # Its access log has whole addresses, query strings included (docs/guides/operate.md).
             command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port)]
             return [*command, "--access-log", "/dev/null", "config.asgi:application"]
-        command = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "config.asgi:application",
-            "--port",
-            str(self.port),
-            "--log-level",
-            "warning",
-        ]
-        return [*command, "--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--no-proxy-headers"]
+        return [sys.executable, "-m", "config.serve"]
 
     def start(self) -> "ServerProcess":
         with (self.data / "server.log").open("ab") as log:

@@ -68,6 +68,7 @@ class RestCode(StrEnum):
         ),
     )
     MEDIA_TYPE = "media_type", 415, "This endpoint doesn't accept this Content-Type."
+    TIMEOUT = "timeout", 408, "The request body did not arrive in time."
     THROTTLED = "throttled", 429, "Too many attempts. Retry after `retry_after` seconds."
 
 
