@@ -12,6 +12,6 @@ urlpatterns = [
     re_path(r"^events/?$", stream.stream, name="v1-events"),
     re_path(r"^version/?$", views.version, name="v1-version"),
     path("openapi.json", views.openapi, name="v1-openapi"),
-    path("", views.unknown, {"path": ""}),
+    path("", views.unknown, {"path": ""}, name="v1-root"),
     path("<path:path>", views.unknown, name="v1-unknown"),
 ]
