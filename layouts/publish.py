@@ -20,7 +20,10 @@ def record(layout: LayoutDefinition) -> dict[str, Any]:
 
 
 def save(layout: LayoutDefinition, by: str) -> LayoutDefinition:
-    """Save a layout and send it to clients; an unchanged layout sends nothing. Raises `ValidationFailed` if it is not valid."""
+    """Save a layout and send it to clients; an unchanged layout sends nothing.
+
+    Raises `ValidationFailed` if the layout is not valid.
+    """
     with tenant_transaction(layout.tenant_id) as locked:
         found = problems(layout, schema_of(layout.tenant_id, locked.schema_version))
         if found:

@@ -1,4 +1,4 @@
-"""The picture of the rooms and the page beside it show the code as it is."""
+"""The picture of the rooms and the page next to it show the code as it is."""
 
 import importlib.util
 import re

@@ -20,7 +20,7 @@ FOUND = {
 
 
 def audit(folder: Path, answers: dict[str, object]) -> subprocess.CompletedProcess[str]:
-    """Run the audit with tools that print these answers. Without an answer, a tool fails like a registry that is down."""
+    """Run the audit with tools that print these answers. A tool without one fails as if its registry were down."""
     for tool, answer in answers.items():
         script = folder / tool
         said = "echo 'no such endpoint' >&2; exit 1" if answer is None else f"echo '{json.dumps(answer)}'"

@@ -1,4 +1,4 @@
-"""Every page has a strict Content Security Policy, and obeys it: no inline scripts, styles only with the page's nonce."""
+"""Every page has a strict Content Security Policy and obeys it: no inline scripts, styles only with its nonce."""
 
 import re
 from html.parser import HTMLParser

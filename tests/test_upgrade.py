@@ -1,7 +1,8 @@
 """A database and the settings of an earlier version work with this one.
 
-`tests/fixtures/before_rooms.sqlite3.gz` was made by the code as it was before the modules of `sync` moved into rooms: a tenant
-with published types, records, a layout, a filtered profile with its channel, and a v1 device that had pulled a part of it.
+`tests/fixtures/before_rooms.sqlite3.gz` was made by the code as it was before the modules of `sync` moved into rooms.
+It holds a tenant with published types, records, a layout, a filtered profile with its channel, and a v1 device that
+had pulled a part of it.
 """
 
 import gzip

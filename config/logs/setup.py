@@ -20,7 +20,10 @@ _handler: logging.Handler | None = None
 
 
 def configure(config: Mapping[str, Any]) -> None:
-    """Send every record through one handler. Keys: `json`, `queue`, `repeat_limit`, `all_texts` (bools), and `level`."""
+    """Send every record through one handler.
+
+    Keys: `json`, `queue`, `repeat_limit`, `all_texts` (bools), and `level`.
+    """
     global _handler
     root = logging.getLogger()
     if _handler is not None:

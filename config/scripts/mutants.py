@@ -140,7 +140,9 @@ def _results(folder: Path) -> dict[str, str]:
 
 def _output(command: Sequence[str], folder: Path) -> str:
     environment = _environment(folder)
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     return done.stdout
 
 

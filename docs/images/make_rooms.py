@@ -1,6 +1,6 @@
 """Draw the rooms of the server and the imports between them: `python docs/images/make_rooms.py` writes rooms.svg.
 
-Rows and their order come from the layers contract in pyproject.toml, arrows from the real imports, so the picture cannot
+Rows and their order come from the layers contract in pyproject.toml, arrows from the real imports. The picture cannot
 go stale: tests/test_architecture.py fails until it is drawn again.
 """
 

@@ -1,7 +1,7 @@
 """Takes the README's picture: the office at a desk and a technician on a phone, on the same job of the demo tenant.
 
-Run from the repository's root, with Chromium and its driver installed: `.venv/bin/python docs/images/make_tour.py`. It starts a server
-of its own on a database of its own, and writes `tour.png` beside this file.
+Run from the repository's root, with Chromium and its driver installed: `.venv/bin/python docs/images/make_tour.py`.
+It starts a server of its own on a database of its own, and writes `tour.png` next to this file.
 """
 
 import base64
@@ -29,8 +29,10 @@ STATUS = "[data-field=status] select"
 #: The newest visits first: a list of many kinds of work.
 LIST = "localStorage.setItem('moat.list.jobs', JSON.stringify({ sort: { field: 'scheduled_at', descending: true } }))"
 PAGE = """<!doctype html><style>
-  body {{ margin: 0; position: relative; width: {width}px; height: {height}px; overflow: hidden; background: linear-gradient(160deg, #e3eef1, #cfdfe5); }}
-  img {{ position: absolute; display: block; box-shadow: 0 1px 3px rgb(10 40 50 / .2), 0 24px 60px rgb(10 40 50 / .22); }}
+  body {{ margin: 0; position: relative; width: {width}px; height: {height}px; overflow: hidden;
+    background: linear-gradient(160deg, #e3eef1, #cfdfe5); }}
+  img {{ position: absolute; display: block;
+    box-shadow: 0 1px 3px rgb(10 40 50 / .2), 0 24px 60px rgb(10 40 50 / .22); }}
   .desk {{ left: 40px; top: 44px; width: 1072px; border-radius: 12px; }}
   .phone {{ right: 40px; bottom: 28px; width: 310px; border-radius: 34px; border: 7px solid #14212a; }}
 </style><img class="desk" src="data:image/png;base64,{desk}"><img class="phone" src="data:image/png;base64,{phone}">"""
@@ -119,7 +121,8 @@ def _picture(tom: webdriver.Chrome, olga: webdriver.Chrome) -> bytes:
     _screen_of(olga, SIZE, 1.5)
     page = PAGE.format(width=SIZE[0], height=SIZE[1], desk=desk, phone=phone)
     olga.execute_script(
-        "document.documentElement.innerHTML = arguments[0]; return Promise.all([...document.images].map((image) => image.decode()))",
+        "document.documentElement.innerHTML = arguments[0]; "
+        "return Promise.all([...document.images].map((image) => image.decode()))",
         page,
     )
     return base64.b64decode(_screenshot(olga))

@@ -41,7 +41,8 @@ class _RuleFormSet(_FormSet):
         """Reject rules that would have no effect."""
         super().clean()
         kept = [form for form in self.forms if form.has_changed() or form.instance.pk]
-        if self.instance.full_access and any(not self._should_delete_form(form) for form in kept):  # type: ignore[attr-defined]
+        full_access = self.instance.full_access
+        if full_access and any(not self._should_delete_form(form) for form in kept):  # type: ignore[attr-defined]
             raise ValidationError(RULES_WITH_FULL_ACCESS)
 
     def _construct_form(self, i: int, **kwargs: Any) -> AccessRuleForm:
@@ -158,7 +159,15 @@ admin.site.unregister(SecurityProfile)
 class SecurityProfileAdmin(PlainProfileAdmin):
     """What members may see and do."""
 
-    list_display = ("name", "tenant", "full_access", "revision", "members", "channels_in_use", "preview")  # type: ignore[assignment]
+    list_display = (  # type: ignore[assignment]
+        "name",
+        "tenant",
+        "full_access",
+        "revision",
+        "members",
+        "channels_in_use",
+        "preview",
+    )
     list_filter = ("tenant",)
     list_select_related = ("tenant",)
     search_fields = ("name",)

@@ -46,9 +46,9 @@ def table_digest(
 def range_digests(
     reader: Reader, channel: Channel, schema: TenantSchema, table: str, ranges: Sequence[Range] = EVERYTHING
 ) -> list[Digest]:
-    """Return count and digest of the records that a channel sees in each range of IDs. All ranges cost one scan at most.
+    """Return count and digest of the records that a channel sees in each range of IDs.
 
-    Raises `KeyError` for an unknown table.
+    All ranges cost one scan at most. Raises `KeyError` for an unknown table.
     """
     if table in SYSTEM_COLUMNS:
         return _system_digests(reader, channel, table, ranges)

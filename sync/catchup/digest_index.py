@@ -29,8 +29,12 @@ FRAGMENTS = 4
 CHANGED_SHARE = 4
 """If more than one in this many records has changed, the whole table is read again."""
 
-# What one record adds, computed by the database: the first 8 bytes of the hash, as a signed integer, which is equal modulo 2^64.
-_POSTGRESQL_TERM = "('x' || encode(substr(sha256(convert_to({id}, 'UTF8') || '\\x00'::bytea || convert_to({version}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
+# What one record adds, computed by the database: the first 8 bytes of the hash, as a signed integer, which is equal
+# modulo 2^64.
+_POSTGRESQL_TERM = (
+    "('x' || encode(substr(sha256(convert_to({id}, 'UTF8') || '\\x00'::bytea"
+    " || convert_to({version}::text, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
+)
 
 
 def term(record_id: str, version: int) -> int:

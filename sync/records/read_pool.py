@@ -79,7 +79,7 @@ class ReadPool:
         return result
 
     def stop(self) -> None:
-        """Wait for running calls, cancel queued ones, and close the connections. Do not call it in the loop's thread."""
+        """Wait for running calls, cancel queued ones, and close the connections. Not for the loop's thread."""
         self._stopped = True
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._cancel_waiting)

@@ -53,7 +53,8 @@ def _execute(statement: str, parameters: Sequence[Any], result_of: Callable[[Any
     with db.wrap_database_errors:
         if postgresql():
             # Not db.connection.cursor(): Django's cursors interpolate in the client, which is slow for long arrays.
-            return result_of(db.Database.Cursor(db.connection).execute(statement, parameters))  # type: ignore[attr-defined]
+            cursor = db.Database.Cursor(db.connection)  # type: ignore[attr-defined]
+            return result_of(cursor.execute(statement, parameters))
         return result_of(db.connection.execute(_native(statement), parameters))
 
 

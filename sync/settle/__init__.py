@@ -145,7 +145,8 @@ def over_budget(over: OverBudget) -> OpRejected:
     whose = "This op" if over.limit == "op_work" else "The transaction"
     return OpRejected(
         Code.TOO_LARGE,
-        f"{whose} copies and produces more than limits.{over.limit} allows ({over.most}). Split it, or send whole values.",
+        f"{whose} copies and produces more than limits.{over.limit} allows ({over.most})."
+        " Split it, or send whole values.",
     )
 
 

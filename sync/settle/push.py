@@ -33,7 +33,10 @@ def push(actor: Actor, ops: Sequence[Op], schema_version: int | None = None) -> 
 
 
 def _push_turn(actor: Actor, ops: Sequence[Op]) -> list[OpResult]:
-    """Settle ops until the turn is over. Inside a transaction of the caller's there is one turn, as nobody else can write."""
+    """Settle ops until the turn is over.
+
+    Inside the caller's transaction there is only one turn, because no one else can write.
+    """
     turn = None if transaction.get_connection().in_atomic_block else Turn(engine_settings())
     with tenant_transaction(actor.tenant_id) as locked:
         batch = settle(locked, [(actor, ops)], turn)

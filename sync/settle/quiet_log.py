@@ -28,7 +28,10 @@ class QuietLog:
         self._write(logger.warning, event, values)
 
     def failed(self, event: str, error: BaseException, **values: Any) -> None:
-        """Log an unexpected error: its type and where it was raised. Its message may quote a record, so it is left out."""
+        """Log an unexpected error: its type and where it was raised.
+
+        Its message is left out, because it may quote a record.
+        """
         if self._is_due(event):
             self._write(logger.error, event, {**values, **_described(error)}, due=True)
 

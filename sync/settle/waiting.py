@@ -23,7 +23,7 @@ class PushJob:
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A push that waits. `results` are those of its first ops; `taken` of the others are in the turn that is under way."""
+    """A push that waits. `results` are those of its first ops; `taken` of the others are in the current turn."""
 
     job: PushJob
     loop: asyncio.AbstractEventLoop

@@ -4,8 +4,8 @@ There is no timer. While one batch commits, the next one collects. So a single p
 pushes share commits. Measurements and reasons are in docs/adr/0003-settle-in-memory.md.
 
 Tenants take turns. A turn ends after some time or work, between two txs. The rest of its ops wait behind the other
-tenants, and the tenant's next turn takes fewer. A batch that fails is rolled back, and its ops are retried in smaller pieces in
-the same way. No error ends the thread.
+tenants, and the tenant's next turn takes fewer. A batch that fails is rolled back, and its ops are retried in smaller
+pieces in the same way. No error ends the thread.
 """
 
 import asyncio
@@ -237,7 +237,10 @@ class Writer:
             self._queues.move_to_end(tenant_id)
 
     def _retry_smaller(self, tenant_id: int, batch: list[Waiting], error: Exception) -> None:
-        """Retry a batch that failed unexpectedly with half of its ops; a tx that fails alone is rejected with `internal`."""
+        """Retry a batch that failed unexpectedly with half of its ops.
+
+        A tx that fails alone is rejected with `internal`.
+        """
         asked = sum(each.taken for each in batch)
         first = batch[0]
         ops = first.next_ops()

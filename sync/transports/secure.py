@@ -13,7 +13,7 @@ INSECURE = Code.INSECURE.meaning
 
 
 def is_local(address: str | None, headers: Iterable[str]) -> bool:
-    """Return whether a request comes from this machine: a loopback address, and no proxy that speaks for somebody elsewhere."""
+    """Return whether a request comes from this machine: a loopback address, and no proxy that forwards it."""
     if any(name.lower() in _FORWARDED for name in headers):
         return False
     try:
@@ -23,7 +23,10 @@ def is_local(address: str | None, headers: Iterable[str]) -> bool:
 
 
 def socket_allowed(scope: dict[str, Any]) -> bool:
-    """Return whether a WebSocket may carry a token: over TLS, from this machine, or where DEBUG or HTTPS=0 expects plain http."""
+    """Return whether a WebSocket may carry a token.
+
+    It may over TLS, from this machine, or where DEBUG or HTTPS=0 expects plain http.
+    """
     if scope.get("scheme") in ("wss", "https") or settings.DEBUG or not settings.HTTPS:
         return True
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}

@@ -62,5 +62,8 @@ def tenant(transactional_db: None) -> Tenant:
 
 @pytest.fixture
 def at(server: ServerProcess, tenant: Tenant, windows: Windows) -> At:
-    """A function that puts a person at a new browser: on an earlier `profile`, in a `size`, in another `engine`, at another `url`."""
+    """A function that gives a person a new browser.
+
+    It takes an earlier `profile`, a `size`, another `engine`, or another `url`.
+    """
     return lambda *, url=None, **more: windows.start(Person, url or server.url, **more)

@@ -17,7 +17,10 @@ from selenium.webdriver.webkitgtk.service import Service as WebKitService
 
 Size = tuple[int, int]
 DESKTOP, PHONE = (1280, 800), (390, 844)
-IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
+IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+    " Version/18.5 Mobile/15E148 Safari/604.1"
+)
 WKSHELL = Path(__file__).with_name("wkshell.py")
 CHROMIUM_ARGUMENTS = (
     *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -104,7 +107,7 @@ def _gtk() -> bool:
 
 @contextlib.contextmanager
 def virtual_screen() -> Iterator[str]:
-    """A screen that nobody sees, for WebKit; yields its name."""
+    """Start a virtual screen for WebKit; yields its name."""
     command = [shutil.which("Xvfb") or "Xvfb", "-displayfd", "1", "-screen", "0", "1400x1024x24", "-nolisten", "tcp"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None

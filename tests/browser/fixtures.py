@@ -1,7 +1,7 @@
-"""What every test that drives a browser shares: a real server, browsers that are gone afterwards, evidence when it failed.
+"""Fixtures of all browser tests: a real server, browsers that are closed afterwards, and evidence of failures.
 
-A test runs in Chromium unless it is decorated with `in_every_engine`. A browser that is not installed skips its tests and
-says what to install; with CI=true it fails them.
+A test runs in Chromium unless it is decorated with `in_every_engine`. If a browser is not installed, its tests are
+skipped with a message that says what to install; with CI=true they fail.
 """
 
 import functools
@@ -107,7 +107,7 @@ def screen() -> Iterator[str]:
 
 @pytest.fixture
 def windows(request: pytest.FixtureRequest, engine: str) -> Iterator[Windows]:
-    """The browsers of a test: afterwards they are closed, their profiles are gone, and no console told of an error."""
+    """A test's browsers. Afterwards they are closed, their profiles deleted, their consoles checked for errors."""
     opened = Windows(engine, lambda: str(request.getfixturevalue("screen")))
     yield opened
     try:
@@ -148,6 +148,6 @@ def make_acme() -> Tenant:
 
 
 def office(tenant: Tenant, table: str, record: str, op: str, payload: Any) -> None:
-    """Write as somebody at the server does."""
+    """Write as a user of the office, directly on the server."""
     [result] = push(Actor(tenant.pk, "olga"), [Op(1, None, table, record, op, None if op != "insert" else 0, payload)])
     assert result.status in ("applied", "merged"), result

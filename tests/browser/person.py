@@ -17,17 +17,21 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from tests.browser.window import PATIENCE, Window, eventually
 
-#: A thing that was just found may be drawn anew before a hand reaches it, or still be on its way.
+#: An element that was just found may be drawn again before it is used, or may still be moving.
 MOVED = (StaleElementReferenceException, ElementNotInteractableException, ElementClickInterceptedException)
 #: The status may follow a write by this much: the app shows "saving" only when it lasts.
 STATUS_LAG = 0.3
 _SYNC = "document.querySelector('[data-phase]')"
-_NOTHING_TO_SAVE = "![...document.querySelectorAll('button')].some((e) => e.checkVisibility() && !e.disabled && /^(Save|Cancel)$/.test(e.textContent.trim()))"
+_NOTHING_TO_SAVE = (
+    "![...document.querySelectorAll('button')].some((e) => e.checkVisibility() && !e.disabled"
+    " && /^(Save|Cancel)$/.test(e.textContent.trim()))"
+)
 _NOTE_WHEN = """
 const [field, value] = arguments;
 window.noted = null;
 (function look() {
-  if (document.querySelector(`[data-field="${field}"] :is(input, select, textarea)`)?.value === value) window.noted = Date.now();
+  const input = document.querySelector(`[data-field="${field}"] :is(input, select, textarea)`);
+  if (input?.value === value) window.noted = Date.now();
   else setTimeout(look, 1);
 })();
 """
@@ -47,7 +51,8 @@ class Person(Window):
     def button(self, name: str, within: str = "body") -> WebElement:
         """Wait for a button or link by its name."""
         script = (
-            "[...document.querySelectorAll(arguments[1] + ' :is(button, a)')].find((e) => e.checkVisibility() && !e.disabled"
+            "[...document.querySelectorAll(arguments[1] + ' :is(button, a)')]"
+            ".find((e) => e.checkVisibility() && !e.disabled"
             " && (e.getAttribute('aria-label') ?? e.textContent).trim() === arguments[0])"
         )
         found: WebElement = self.until(script, name, within)
@@ -80,7 +85,7 @@ class Person(Window):
     # Going places
 
     def go(self, place: str = "") -> "Person":
-        """Load a place of the app anew."""
+        """Load a place of the app in a new document."""
         self.driver.get("about:blank")
         self.driver.get(f"{self.url}/app/{place}")
         return self
@@ -223,7 +228,7 @@ class Person(Window):
         return float(self.js("return window.clicked"))
 
     def stays(self) -> "Person":
-        """Mark the document, to tell later that it was never loaded anew."""
+        """Mark the document, to check later that it was never reloaded."""
         self.js("window.sameDocument = true")
         return self
 

@@ -57,7 +57,8 @@ def test_a_year_of_flights_is_downloaded_scrolled_and_searched(tenant, server, w
     tom.js("document.querySelector('.virtual').scrollTop = 1e12")
     timed(
         "scrolled to the end",
-        "document.querySelector('.item .title') && [...document.querySelectorAll('.item .title')].every((e) => !arguments[0].includes(e.textContent))",
+        "document.querySelector('.item .title') && "
+        "[...document.querySelectorAll('.item .title')].every((e) => !arguments[0].includes(e.textContent))",
         first,
     )
     assert len(tom.titles()) < 60

@@ -1,4 +1,4 @@
-"""The exit criteria: what one client does the other shows, at once when both are online, as soon as they meet again when not."""
+"""A change of one client appears on the other: at once if both are online, otherwise when both are online again."""
 
 import time
 

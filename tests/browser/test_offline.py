@@ -1,4 +1,4 @@
-"""Without a server: the app starts, takes edits, and loses nothing, whoever is killed when."""
+"""Without a server: the app starts, accepts edits, and loses nothing, whichever process is killed."""
 
 import pytest
 
@@ -55,7 +55,8 @@ def test_a_browser_killed_right_after_saving_has_what_was_saved(at, server) -> N
 # Saves one edit after the other as fast as the app lets it, and says which one was saved last.
 KEEP_SAVING = """
 const field = () => document.querySelector('[data-field="title"] input');
-const named = (name) => [...document.querySelectorAll('button')].find((e) => e.checkVisibility() && e.textContent.trim() === name);
+const named = (name) => [...document.querySelectorAll('button')]
+  .find((e) => e.checkVisibility() && e.textContent.trim() === name);
 const until = async (condition) => { while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1)); };
 window.saved = 0;
 (async () => {
@@ -80,7 +81,8 @@ def test_a_browser_killed_in_the_middle_of_writing_has_everything_it_said_was_sa
     tom.kill()
     again = at(profile=tom.profile).go("#/o/jobs/j1").offline()
     title = again.until(
-        "/^Edit \\d+$/.test(document.querySelector('[data-field=title] input')?.value) && document.querySelector('[data-field=title] input').value"
+        "/^Edit \\d+$/.test(document.querySelector('[data-field=title] input')?.value)"
+        " && document.querySelector('[data-field=title] input').value"
     )
     kept = int(title.removeprefix("Edit "))
     assert kept >= saved

@@ -17,17 +17,22 @@ axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => done
   .filter(({ impact }) => impact === 'serious' || impact === 'critical')
   .map(({ id, nodes }) => id + ': ' + nodes.map((node) => node.html).join(' | '))), (error) => done([String(error)]));
 """
-#: A moving element's box is a float multiplied by its transform, thus 43.99998 px high: it is measured where it comes to rest.
+#: The box of a moving element is multiplied by its transform, and is thus 43.99998 px high. Wait until it has stopped.
 STILL = """
 const done = arguments[arguments.length - 1];
-const ends = document.getAnimations().filter(({ effect }) => effect.getComputedTiming().iterations !== Infinity).map(({ finished }) => finished);
+const ends = document.getAnimations()
+  .filter(({ effect }) => effect.getComputedTiming().iterations !== Infinity)
+  .map(({ finished }) => finished);
 Promise.allSettled(ends).then(() => done(true));
 """
 SMALL = """
-return [...document.querySelectorAll('button, a, input, select, textarea')].filter((e) => e.checkVisibility() && !e.closest('.skip') && !e.matches('.skip')).flatMap((e) => {
+return [...document.querySelectorAll('button, a, input, select, textarea')]
+  .filter((e) => e.checkVisibility() && !e.closest('.skip') && !e.matches('.skip')).flatMap((e) => {
   const hit = (e.matches('input[type=checkbox], input[type=radio]') && e.closest('label')) || e;
-  const box = hit.getBoundingClientRect(), width = Math.round(box.width * 16) / 16, height = Math.round(box.height * 16) / 16;
-  return width && (width < 44 || height < 32 || (height < 44 && !e.matches('.switch'))) ? [`${e.outerHTML.slice(0, 120)} ${Math.round(width)}×${Math.round(height)}`] : [];
+  const box = hit.getBoundingClientRect();
+  const width = Math.round(box.width * 16) / 16, height = Math.round(box.height * 16) / 16;
+  return width && (width < 44 || height < 32 || (height < 44 && !e.matches('.switch')))
+    ? [`${e.outerHTML.slice(0, 120)} ${Math.round(width)}×${Math.round(height)}`] : [];
 });
 """
 
@@ -99,12 +104,11 @@ def test_everything_is_done_without_a_mouse(at) -> None:
         """Press Tab until what has the focus has this name."""
         for _ in range(60):
             tom.keys(Keys.TAB)
-            if (
-                tom.js(
-                    "return (document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).trim()"
-                )
-                == name
-            ):
+            focused = tom.js(
+                "return (document.activeElement.getAttribute('aria-label') ?? "
+                "document.activeElement.textContent).trim()"
+            )
+            if focused == name:
                 return
         raise AssertionError(f"Tab never comes to {name}")
 

@@ -1,6 +1,6 @@
 """The admin and the API's pages in a browser: the Content Security Policy forbids nothing that they need.
 
-The fixture `windows` fails the test when a console told of something the policy forbade.
+The fixture `windows` fails the test if a console reports something that the policy blocked.
 """
 
 import pytest

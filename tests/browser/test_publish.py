@@ -1,4 +1,4 @@
-"""An administrator publishes while the app is open: it follows by itself, and leaves alone what somebody is typing."""
+"""An administrator publishes while the app is open: it updates without a reload, and keeps what a user is typing."""
 
 import pytest
 

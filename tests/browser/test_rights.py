@@ -1,4 +1,7 @@
-"""What a security profile refuses is not offered: live, offline, and when the profile changes. The server says the same as the page."""
+"""The app does not offer what a security profile forbids: live, offline, and after the profile changes.
+
+The server decides each op as the page does.
+"""
 
 import pytest
 
@@ -45,7 +48,8 @@ const done = arguments[arguments.length - 1];
   const results = [];
   for (const [op, table, id, values] of arguments[0]) {
     const type = types.get(table), rights = moat.rights(table);
-    const payload = op === 'update' ? Object.entries(values).map(([name, value]) => ({ op: 'replace', path: '/' + name, value })) : values;
+    const payload = op !== 'update' ? values
+      : Object.entries(values).map(([name, value]) => ({ op: 'replace', path: '/' + name, value }));
     const offered = allows(rights, { op, payload }, type) && (op !== 'insert' || canCreate(rights, type));
     if (op === 'insert') await moat.insert(table, { ...values, id });
     else if (op === 'update') await moat.update(table, id, values);
@@ -70,7 +74,10 @@ def crew(tenant: Tenant) -> SecurityProfile:
 
 
 def has_button(person, name: str) -> bool:
-    script = "return [...document.querySelectorAll('button, a')].some((e) => e.checkVisibility() && !e.disabled && (e.ariaLabel ?? e.textContent).trim() === arguments[0])"
+    script = (
+        "return [...document.querySelectorAll('button, a')].some((e) => e.checkVisibility() && !e.disabled"
+        " && (e.ariaLabel ?? e.textContent).trim() === arguments[0])"
+    )
     return bool(person.js(script, name))
 
 
@@ -80,7 +87,11 @@ def offers_new(person) -> bool:
 
 def inputs(person) -> list[str]:
     """The fields that can be typed into."""
-    script = "return [...document.querySelectorAll('[data-field]')].filter((e) => [...e.querySelectorAll('input, select, textarea')].some((i) => i.checkVisibility() && !i.disabled && !i.readOnly)).map((e) => e.dataset.field)"
+    script = (
+        "return [...document.querySelectorAll('[data-field]')]"
+        ".filter((e) => [...e.querySelectorAll('input, select, textarea')]"
+        ".some((i) => i.checkVisibility() && !i.disabled && !i.readOnly)).map((e) => e.dataset.field)"
+    )
     return sorted(person.js(script))
 
 

@@ -1,4 +1,4 @@
-"""Every state a person can meet is accessible and fits, by day and by night: empty, offline, in conflict, refused, signed out."""
+"""Every state of the app is accessible and fits, light and dark: empty, offline, in conflict, rejected, signed out."""
 
 import pytest
 
@@ -81,7 +81,10 @@ def test_trouble_is_accessible(at, server, tenant, lights) -> None:
 def test_a_record_to_read_only_is_accessible_on_the_smallest_phone(at, tenant) -> None:
     rules = {"job": {"can_update": True, "writable_fields": ["notes"]}, "customer": {}}
     make_member(make_profile(tenant, "Readers", rules), "rita")
-    long = "Replace the expansion vessel, the safety valve and Donaudampfschifffahrtselektrizitätenhauptbetriebswerk fittings"
+    long = (
+        "Replace the expansion vessel, the safety valve and "
+        "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk fittings"
+    )
     office(tenant, "jobs", "j1", "update", [{"op": "replace", "path": "/title", "value": long}])
     rita = at(size=(320, 640)).go().log_in("rita").visit("#/o/jobs").sees_row(long)
     look(rita)
@@ -98,18 +101,21 @@ def test_a_wide_list_is_a_table_that_sorts_and_shrinks_beside_a_record(at, tenan
     by_title = [f"Visit {n}" for n in (1, 2, 3)]
     tom.click("Sort by title")
     tom.until(
-        "[...document.querySelectorAll('.item .title')].map((e) => e.textContent).filter((t) => t.startsWith('Visit')).join() === arguments[0]",
+        "[...document.querySelectorAll('.item .title')].map((e) => e.textContent)"
+        ".filter((t) => t.startsWith('Visit')).join() === arguments[0]",
         ",".join(by_title),
     )
     tom.click("Sort by title, ascending")
     tom.until(
-        "[...document.querySelectorAll('.item .title')].map((e) => e.textContent).filter((t) => t.startsWith('Visit')).join() === arguments[0]",
+        "[...document.querySelectorAll('.item .title')].map((e) => e.textContent)"
+        ".filter((t) => t.startsWith('Visit')).join() === arguments[0]",
         ",".join(by_title[::-1]),
     )
     tom.open("jobs", "n0")
     tom.until("!document.querySelector('.table-head').checkVisibility()")
     boxes = tom.js(
-        "return ['.list', '.detail'].map((css) => document.querySelector(css).getBoundingClientRect()).map(({ left, right }) => [left, right])"
+        "return ['.list', '.detail'].map((css) => document.querySelector(css).getBoundingClientRect())"
+        ".map(({ left, right }) => [left, right])"
     )
     assert boxes[0][1] <= boxes[1][0] + 1, "side by side"
     tom.until("document.querySelector('.item[aria-selected=true]')?.dataset.id === 'n0'")

@@ -52,10 +52,13 @@ def test_on_a_phone_a_conflict_is_told_once_on_the_page_in_front(at, server, ten
     tom = at(size=engines.PHONE).go().log_in("tom").open("jobs", "j1")
     conflict(tom, server, tenant, "Mine")
     tom.until("document.querySelectorAll('.notice.warn').length === 2")
-    told = "return [...document.querySelectorAll('.notice.warn')].filter((e) => e.checkVisibility()).map((e) => e.parentElement.className)"
-    assert tom.js(told) == ["notices"]
+    shown = (
+        "return [...document.querySelectorAll('.notice.warn')]"
+        ".filter((e) => e.checkVisibility()).map((e) => e.parentElement.className)"
+    )
+    assert tom.js(shown) == ["notices"]
     tom.visit("#/o/customers").sees_row("Harbour Hotel")
-    assert tom.js(told) == ["alerts"]
+    assert tom.js(shown) == ["alerts"]
     tom.click("Review", within=".alerts")
     tom.click("Keep theirs")
     tom.sent().until("!document.querySelector('.notice.warn')")
@@ -66,7 +69,8 @@ def test_that_something_was_done_is_not_said_any_more_once_it_is_refused(at, ser
     tom.sees("name", "").type("name", "Double").type("code", "C-1")
     # By itself the message would go after six seconds; here it never would.
     tom.js(
-        "const later = setTimeout; window.setTimeout = (act, ms, ...rest) => (ms === 6000 ? 0 : later(act, ms, ...rest))"
+        "const later = setTimeout; "
+        "window.setTimeout = (act, ms, ...rest) => (ms === 6000 ? 0 : later(act, ms, ...rest))"
     )
     server.kill()
     tom.offline().save().says("created")

@@ -1,4 +1,6 @@
-"""A WebKitGTK window that WebDriver drives and whose profile outlives it. For Debian's own Python (python3-gi), which sees nothing else of ours.
+"""A WebKitGTK window that WebDriver drives and whose profile outlives it.
+
+It runs in Debian's own Python (python3-gi), so it can import nothing else of this project.
 
 Options of the scripts that use it: --automation --profile=DIR --width=N --height=N --ua=TEXT, and their own.
 """

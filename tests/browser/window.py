@@ -20,7 +20,9 @@ NOISE = re.compile(
 )
 _VIOLATIONS = """
 window.violations = [];
-document.addEventListener('securitypolicyviolation', (event) => violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+document.addEventListener('securitypolicyviolation', (event) => {
+  violations.push(`${event.violatedDirective} ${event.blockedURI}`);
+});
 """
 # WebKit takes a picture only when it paints: one pixel is kept moving meanwhile.
 _REPAINT = """
@@ -30,7 +32,9 @@ document.documentElement.append(pixel);
 pixel.style.position = 'fixed';
 pixel.style.width = pixel.style.height = '1px';
 let even = false;
-(function paint() { if (pixel.isConnected) { pixel.style.opacity = (even = !even) ? '0.9' : '1'; requestAnimationFrame(paint); } })();
+(function paint() {
+  if (pixel.isConnected) { pixel.style.opacity = (even = !even) ? '0.9' : '1'; requestAnimationFrame(paint); }
+})();
 """
 
 
@@ -56,7 +60,8 @@ class Window:
         self._said: list[str] = []
         self._gone = False
         if engine == "chromium":
-            self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _VIOLATIONS})  # type: ignore[attr-defined]
+            run_command = self.driver.execute_cdp_cmd  # type: ignore[attr-defined]
+            run_command("Page.addScriptToEvaluateOnNewDocument", {"source": _VIOLATIONS})
 
     def start_driver(self, size: engines.Size, screen: str) -> WebDriver:
         """Start the browser."""
@@ -100,14 +105,15 @@ class Window:
         """Everything that the console said so far, without noise."""
         if self.engine == "chromium" and not self._gone:
             with contextlib.suppress(WebDriverException):
-                self._said += [f"{entry['level']} {entry['message']}" for entry in self.driver.get_log("browser")]  # type: ignore[attr-defined]
+                entries = self.driver.get_log("browser")  # type: ignore[attr-defined]
+                self._said += [f"{entry['level']} {entry['message']}" for entry in entries]
         elif self.engine == "webkit":
             text = (self.profile / engines.LOG).read_text(errors="replace")
             self._said = [line for line in text.splitlines() if line.startswith("CONSOLE")]
         return [line for line in self._said if not NOISE.search(line)]
 
     def problems(self) -> list[str]:
-        """What no test may leave in the console: errors nobody caught, and what the page's policy forbade."""
+        """What no test may leave in the console: uncaught errors, and what the page's policy blocked."""
         return [
             line
             for line in self.console()

@@ -134,7 +134,8 @@ def test_watch_reports_events_and_sends_what_another_process_writes(
     command = [sys.executable, "-m", "moat_client", "v1", "watch", *where]
     watcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(watcher.stdout.readline, "")))  # type: ignore[union-attr]
+    read_line = watcher.stdout.readline  # type: ignore[union-attr]
+    reader = threading.Thread(target=lambda: lines.extend(iter(read_line, "")))
     reader.start()
     try:
         moat("put", "jobs", "a", "title=A")

@@ -1,7 +1,7 @@
-"""Fuzz the CBOR decoder, guided by coverage: `python -m tests.fuzz.cbor -max_total_time=60`. Needs `atheris`, which is not in the requirements.
+"""Fuzz the CBOR decoder, guided by coverage: `python -m tests.fuzz.cbor -max_total_time=60`.
 
-Whatever comes in is a value or a `CborError`, alike in both codecs; a value is encoded to something that is read back the same, and that
-another implementation reads too.
+It needs `atheris`, which is not in the requirements. Both codecs decode an input to the same value, or both raise
+`CborError`. An encoded value is decoded to an equal value, also by another implementation.
 """
 
 import sys

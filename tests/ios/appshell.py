@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A window on an app's own pages, as Capacitor's on an iPhone: WebKitGTK with the files of a folder at `capacitor://localhost`.
 
-Run by WebKitWebDriver with Debian's own Python (python3-gi). Options: those of webkit_view, and --folder=DIR. An address without an
-extension is the page, as in Capacitor's own router.
+Run by WebKitWebDriver with Debian's own Python (python3-gi). Options: those of webkit_view, and --folder=DIR. An
+address without an extension is the page, as in Capacitor's own router.
 """
 
 import sys
@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "browser"))
 from webkit_view import new_context, options, run  # noqa: E402
 
 SCHEME = "capacitor"
-#: What iOS and Capacitor call the files of the web client (`UTType`, and `mimeTypes` in Capacitor's WebViewAssetHandler.swift).
+#: The MIME types that iOS and Capacitor give to the files of the web client (`UTType`, and `mimeTypes` in Capacitor's
+#: WebViewAssetHandler.swift).
 TYPES = {
     "": "text/html",
     ".html": "text/html",

@@ -1,4 +1,4 @@
-"""The app of clients/ios as it stands on a telephone: its bundle at Capacitor's own scheme, in WebKit, in the size of an iPhone."""
+"""The app of clients/ios as on a phone: its bundle at Capacitor's own scheme, in WebKit, in the size of an iPhone."""
 
 from pathlib import Path
 

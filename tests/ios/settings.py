@@ -1,4 +1,4 @@
-"""Settings of the servers that the app talks to: a snapshot after a few records, and a farewell after which nobody comes back by itself."""
+"""Settings of the servers of the app's tests: early snapshots, and a shutdown after which no client reconnects."""
 
 from tests.browser.settings import *  # noqa: F403
 

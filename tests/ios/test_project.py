@@ -1,4 +1,4 @@
-"""The Xcode project and the bundle, as far as they can be judged without a Mac: whole, consistent, strict, and not stale."""
+"""Check the Xcode project and the bundle without a Mac: complete, consistent, strict, and up to date."""
 
 import hashlib
 import json
@@ -282,7 +282,10 @@ def capacitor(tmp_path) -> Iterator[tarfile.TarFile]:
 
 
 def test_what_the_shell_calls_the_files_is_what_ios_and_capacitor_call_them(bundle, capacitor):
-    """A module under a wrong type is not run. Capacitor asks iOS, which knows .js and .mjs as JavaScript; the rest is in its own table too."""
+    """A module with a wrong MIME type does not run.
+
+    Capacitor asks iOS, which knows .js and .mjs as JavaScript; the other types are in Capacitor's own table too.
+    """
     handler = capacitor.extractfile("package/Capacitor/Capacitor/WebViewAssetHandler.swift").read().decode()
     table = dict(re.findall(r'"([a-z0-9]+)": "([^"]+)"', handler.split("let mimeTypes", 1)[1]))
     suffixes = {path.suffix for path in bundle.rglob("*") if path.is_file()}

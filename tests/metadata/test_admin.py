@@ -66,7 +66,7 @@ def test_a_draft_is_made_previewed_and_published(operator):
 
 
 def change_data(client, one):
-    """What the browser would send back from a change form that nobody touched."""
+    """What the browser sends when a change form is saved without edits."""
     page = client.get(f"{LIST}{one.pk}/change/")
     form, formset = page.context["adminform"].form, page.context["inline_admin_formsets"][0].formset
     data = {}

@@ -1,4 +1,4 @@
-"""I8 while a client catches up: nothing is read under rights that are out of date; filtered channels check positions too."""
+"""I8 while a client catches up: nothing is read with outdated access; filtered channels check positions too."""
 
 import dataclasses
 

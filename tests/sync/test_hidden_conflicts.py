@@ -18,7 +18,7 @@ INBOX = "/admin/sync/conflict/"
 
 
 class Case:
-    """Tess, a tenant admin with a filtered profile; conflicts of a hidden record, a visible one, and a hidden own one."""
+    """Tess, a tenant admin with a filtered profile; conflicts of a hidden, a visible, and a hidden own record."""
 
     def __init__(self):
         self.tenant = make_service()

@@ -179,7 +179,8 @@ def test_a_patch_does_what_the_standard_says_and_leaves_its_input_alone(a: Any, 
         theirs = None
     if mine is not None and theirs is not None:
         assert json.dumps(mine, sort_keys=True) == json.dumps(theirs, sort_keys=True)
-    # The library takes true for 1 in `test`, and is lenient about what holds no children; the other way round it is not.
+    # In `test`, the library takes true for 1, and is lenient about values without children. The other way round it is
+    # strict.
     if mine is not None:
         assert theirs is not None, steps
 

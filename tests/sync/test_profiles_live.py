@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Filtered(Live):
-    """A client of a filtered channel: installs the snapshot, folds what follows, keeps every word it was told."""
+    """A client of a filtered channel: installs the snapshot, folds what follows, keeps every message it received."""
 
     def __init__(self, socket, issued, before=None):
         super().__init__(socket, issued)

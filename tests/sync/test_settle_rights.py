@@ -23,7 +23,7 @@ def patch(**values: Any) -> list[dict[str, Any]]:
 
 
 class Stage:
-    """A service tenant whose technician Tom sees own jobs without their price, and its office, which sees everything."""
+    """A service tenant: its technician Tom sees his own jobs without their price, its office sees everything."""
 
     def __init__(self, **job: Any) -> None:
         self.tenant = make_service()

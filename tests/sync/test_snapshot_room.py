@@ -52,7 +52,7 @@ def replicas(data: Path) -> int:
 
 
 def unused(*snapshots: Snapshot) -> None:
-    """Pretend that nobody has downloaded a part for an hour."""
+    """Pretend that no client has downloaded a part for an hour."""
     for snapshot in snapshots:
         then = store.home(snapshot).stat().st_mtime - HOUR_AGO
         os.utime(store.home(snapshot), (then, then))

@@ -61,7 +61,7 @@ def test_after_a_write_of_equal_bytes_others_edits_are_still_noticed(notes: Tena
 
 
 def test_a_resolver_may_look_into_the_store_and_take_its_time(notes: Tenant, tmp_path: Path) -> None:
-    """It is asked outside of any transaction: other threads go on writing, and what they wrote is decided anew."""
+    """It is called outside of any transaction: other threads continue to write, and their writes are decided again."""
     a, one, _ = store_at(tmp_path / "a.db", Http(notes))
     asked: list[EditConflict] = []
 
@@ -91,7 +91,11 @@ def test_a_resolver_may_look_into_the_store_and_take_its_time(notes: Tenant, tmp
 
 def test_a_resolver_that_fails_leaves_everything_as_it_was(notes: Tenant, tmp_path: Path) -> None:
     a, one, _ = store_at(tmp_path / "a.db", Http(notes))
-    b, two, _ = store_at(tmp_path / "b.db", Http(notes), resolver=lambda clash: 1 / 0)  # type: ignore[arg-type, return-value]
+    b, two, _ = store_at(
+        tmp_path / "b.db",
+        Http(notes),
+        resolver=lambda clash: 1 / 0,  # type: ignore[arg-type, return-value]
+    )
     a.collection("notes").put("n1", {"title": "a"})
     b.collection("notes").put("n1", {"title": "b"})
     one.sync()

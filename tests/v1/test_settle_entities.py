@@ -161,7 +161,10 @@ def test_conflicts_are_stored_once_and_end_when_the_op_is_sent_with_a_higher_ver
     ],
 )
 def test_each_policy(db: None, settings: object, policy: str, merges: bool, outcome: tuple[str, int, int]) -> None:
-    settings.MOAT = {"RESOLVERS": ["tests.v1.resolvers.Longest"], "V1_FIELD_MERGE": merges}  # type: ignore[attr-defined]
+    settings.MOAT = {  # type: ignore[attr-defined]
+        "RESOLVERS": ["tests.v1.resolvers.Longest"],
+        "V1_FIELD_MERGE": merges,
+    }
     tenant = make_tenant()
     make_notes(tenant, policy)
     one, other = Door(tenant), Door(tenant)

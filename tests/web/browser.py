@@ -5,14 +5,16 @@ from typing import Any
 
 from tests.browser.window import PATIENCE, Window, eventually
 
-# Runs a text as the body of an async function whose `moat` is the page's replica and `args` what Python gave. The text is put
-# in, not evaluated in the page: the page's Content-Security-Policy forbids that.
+# Runs a script as the body of an async function. `moat` is the page's replica, and `args` are Python's arguments. The
+# script is inserted here, because the page's Content-Security-Policy forbids it to evaluate text.
 _RUN = """
 const done = arguments[arguments.length - 1];
 (async (moat, args) => { %s
 })(window.moat, arguments[0]).then(
   (value) => done({ value: value === undefined ? null : value }),
-  (error) => done({ error: { code: error.code ?? null, message: String(error.message ?? error), stack: error.stack ?? null } }),
+  (error) => done({
+    error: { code: error.code ?? null, message: String(error.message ?? error), stack: error.stack ?? null },
+  }),
 );
 """
 _OPEN = "const { open } = await import('/static/web/sdk/index.js'); window.moat = await open(args);"
@@ -84,7 +86,8 @@ class Browser(Window):
     def settled(self) -> "Browser":
         """Wait until the replica is live and nothing of it waits for the server."""
         self.until(
-            "moat.status().phase === 'live' && !(await moat.overlays()).some(({ state }) => state === 'pending' || state === 'acked')"
+            "moat.status().phase === 'live' && "
+            "!(await moat.overlays()).some(({ state }) => state === 'pending' || state === 'acked')"
         )
         return self
 

@@ -1,4 +1,4 @@
-"""A browser whose user's rights change: a job goes to another technician, the profile gains and loses a field and a type."""
+"""A user's access changes: a job moves to another technician, the profile gains and loses a field and a type."""
 
 from collections.abc import Callable
 from typing import Any
@@ -129,7 +129,8 @@ def test_a_type_gained_and_lost_comes_and_goes_and_its_edits_stay_readable(
 ) -> None:
     page = browser().open(user="tom", tenant="acme").live()
     page.run(
-        "window.seen = []; moat.watch({ table: 'customers' }, (rows) => seen.push(rows.length), (error) => seen.push(error.code))"
+        "window.seen = []; "
+        "moat.watch({ table: 'customers' }, (rows) => seen.push(rows.length), (error) => seen.push(error.code))"
     )
     page.until("seen.length")
     rule = AccessRule.objects.get(profile__name="technician", object_name="customer")

@@ -76,7 +76,8 @@ def test_edits_made_offline_survive_a_reload_and_merge_when_the_server_is_back(
     page.until("moat.status().phase === 'offline'")
     page.run(
         "await moat.update('jobs', 'job-00000', { title: 'Offline' }); await moat.remove('jobs', 'job-00001');"
-        "await moat.transaction((tx) => { const id = tx.insert('customers', { name: 'New', code: 'n1' }); tx.insert('jobs', { id: 'mine', title: 'Mine', customer: id }); });"
+        "await moat.transaction((tx) => { const id = tx.insert('customers', { name: 'New', code: 'n1' });"
+        " tx.insert('jobs', { id: 'mine', title: 'Mine', customer: id }); });"
     )
     profile = page.profile
     page.quit()
@@ -108,7 +109,13 @@ def test_a_browser_killed_while_it_writes_loses_nothing_it_confirmed_and_doubles
     page.run(
         """
         window.confirmed = [];
-        (async () => { for (let i = 0; ; i++) { const id = `k-${i}`; await moat.insert('jobs', { id, title: `Job ${i}` }); document.title = id; } })();
+        (async () => {
+          for (let i = 0; ; i++) {
+            const id = `k-${i}`;
+            await moat.insert('jobs', { id, title: `Job ${i}` });
+            document.title = id;
+          }
+        })();
         """
     )
     page.until("document.title.startsWith('k-') && Number(document.title.slice(2)) > 20")
@@ -135,7 +142,12 @@ def test_the_next_tab_takes_over_when_the_leader_goes_and_no_write_is_lost_or_do
     page.run(
         """
         window.written = [];
-        (async () => { for (let i = 0; i < 60; i++) { await moat.insert('jobs', { id: `f-${i}`, title: `Job ${i}` }); written.push(i); } })();
+        (async () => {
+          for (let i = 0; i < 60; i++) {
+            await moat.insert('jobs', { id: `f-${i}`, title: `Job ${i}` });
+            written.push(i);
+          }
+        })();
         """
     )
     page.until("written.length > 10")
@@ -156,7 +168,12 @@ def test_a_server_killed_again_and_again_loses_and_doubles_nothing(
         """
         window.written = 0;
         window.enough = false;
-        (async () => { while (!enough) { await moat.insert('jobs', { id: `s-${written}`, title: `Job ${written}` }); written += 1; } })();
+        (async () => {
+          while (!enough) {
+            await moat.insert('jobs', { id: `s-${written}`, title: `Job ${written}` });
+            written += 1;
+          }
+        })();
         """
     )
     for _ in range(3):
@@ -309,7 +326,10 @@ def test_a_revoked_browser_keeps_its_work_and_goes_on_after_logging_in(browser: 
 # Opens the file of tier 2 on the page's own thread and changes it behind the replica's back.
 TAMPER = """
 await moat.close();
-const [{ default: init }, { mirrorStorage }] = await Promise.all([import('/static/web/sdk/vendor/sqlite3/index.mjs'), import('/static/web/sdk/storage/mirror.js')]);
+const [{ default: init }, { mirrorStorage }] = await Promise.all([
+  import('/static/web/sdk/vendor/sqlite3/index.mjs'),
+  import('/static/web/sdk/storage/mirror.js'),
+]);
 const storage = await mirrorStorage(await init(), 'main');
 const sql = storage.open(storage.list()[0]);
 for (const statement of args) sql.run(statement);

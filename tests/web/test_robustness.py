@@ -1,4 +1,4 @@
-"""What may happen to a browser: killed in the middle of a snapshot, no space left, a damaged file, a leader that dies under a list."""
+"""Failures of a browser: killed during a snapshot, no space left, a damaged file, a leader that dies under a list."""
 
 import pytest
 
@@ -37,9 +37,12 @@ def test_a_browser_killed_while_it_takes_a_snapshot_keeps_its_edits_and_goes_on(
     assert page.run("return moat.verify()")["equal"]
 
 
-# Of noise: Chromium compresses what it stores in IndexedDB while it has time to, and repeated letters then take next to nothing.
+# Fill with noise: Chromium compresses what it stores in IndexedDB when it has time, and repeated letters would take
+# almost no space.
 FILL = """
-const noise = () => Array.from(crypto.getRandomValues(new Uint8Array(60_000)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+const noise = () => Array.from(
+  crypto.getRandomValues(new Uint8Array(60_000)), (byte) => byte.toString(16).padStart(2, '0'),
+).join('');
 for (let i = 0; i < 300; i++) await moat.insert('jobs', { id: `big-${i}`, title: 'x', notes: noise() });
 """
 
@@ -124,7 +127,10 @@ def _follow(page: Browser) -> None:
     page.run(
         """
         window.heard = [];
-        window.list = moat.list({ table: 'jobs', order: { sql: '"title"' }, select: { sql: 'r.id, r.title' } }, (news) => heard.push(news));
+        window.list = moat.list(
+          { table: 'jobs', order: { sql: '"title"' }, select: { sql: 'r.id, r.title' } },
+          (news) => heard.push(news),
+        );
         """
     )
     page.until("heard.at(-1)?.complete")

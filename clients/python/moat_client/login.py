@@ -28,7 +28,10 @@ def login(
     given: dict[str, Any] = {"tenant": tenant, "user": user, "password": password, "device": name}
     body = json.dumps({**given, **(_former(replica) if replica is not None else {})}).encode()
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    request = urllib.request.Request(f"{base_url(url)}/api/login", data=body, headers=headers, method="POST")  # noqa: S310 - checked by base_url
+    # S310: base_url checks the scheme.
+    request = urllib.request.Request(  # noqa: S310
+        f"{base_url(url)}/api/login", data=body, headers=headers, method="POST"
+    )
     response = _response(request)
     device = response.get("device")
     if not device or not response.get("token"):
@@ -76,7 +79,8 @@ def _reason(problem: urllib.error.HTTPError) -> str:
 def remember_login(replica: Replica, *, url: str, tenant: str, user: str, device: str, token: str) -> None:
     """Store the device and user of this replica; raise MoatError if it belongs to another tenant.
 
-    The token is kept in the system keyring or in a private file next to the replica (docs/guides/python-client.md). Ops of a former device are still recognized as the replica's own.
+    The token is kept in the system keyring or in a private file next to the replica (docs/guides/python-client.md).
+    Ops of a former device are still recognized as the replica's own.
     """
     _check_tenant(replica, tenant)
     save_token(replica.store, token)

@@ -61,7 +61,8 @@ def test_patch_vectors_agree_with_another_implementation(case: dict[str, Any]) -
     if "error" in case:
         return  # stricter than RFC 6902: only add, replace, remove, and only below a field
     other = jsonpatch.apply_patch({**case["record"], "fresh": None}, case["patch"])
-    drop = lambda record: {k: v for k, v in record.items() if v is not None}  # noqa: E731 - a removed field is null here
+    # A removed field is null here.
+    drop = lambda record: {k: v for k, v in record.items() if v is not None}  # noqa: E731
     assert drop(other) == drop(case["result"])
 
 

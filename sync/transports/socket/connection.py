@@ -78,7 +78,10 @@ class Connection:
         return 0 if self.client is None else self.client.confirmed_cursor
 
     async def receive(self, event: dict[str, Any]) -> None:
-        """Handle an ASGI `websocket.receive` event. A large frame is parsed in a thread, and the next one waits for it."""
+        """Handle an ASGI `websocket.receive` event.
+
+        A large frame is parsed in a thread, and the next one waits for it.
+        """
         text = event.get("text")
         if text is None:
             self._perform(self.session.receive_binary())

@@ -52,8 +52,9 @@ class Verified:
 
 
 def begin(channel: Channel, position: Position, *, may_scan: bool) -> Begin | None:
-    """Choose how a client catches up, and read the rows if needed. Without `may_scan`, return None if this needs a scan.
+    """Choose how a client catches up, and read the rows if needed.
 
+    Without `may_scan`, return None if this needs a scan.
     Raises SyncError, and AccessChanged if access has just changed.
     """
     if not position.is_of(channel) and position.cursor:

@@ -68,7 +68,10 @@ class Http:
         }
         if len(data) >= _PACK_FROM:
             data, headers["Content-Encoding"] = gzip.compress(data, 5), "gzip"
-        request = urllib.request.Request(f"{self.url}/v1/{path}", data=data, headers=headers, method="POST")  # noqa: S310 - checked in __init__
+        # S310: __init__ checks the scheme.
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.url}/v1/{path}", data=data, headers=headers, method="POST"
+        )
         try:
             with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
                 answer = _read(response)
@@ -85,7 +88,8 @@ class Http:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **self._authorization()}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
-        request = urllib.request.Request(f"{self.url}/v1/stream?{urlencode({'deviceId': device})}", headers=headers)  # noqa: S310
+        url = f"{self.url}/v1/stream?{urlencode({'deviceId': device})}"
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310
         try:
             with _OPENER.open(request, timeout=STREAM_TIMEOUT_SECONDS) as response:
                 yield from _events(response)
