@@ -1,7 +1,7 @@
 """Serve for production: one uvicorn process on HOST and PORT. `config/scripts/serve.sh` prepares its environment.
 
-In code, not as arguments of uvicorn's command, for two things that it has no arguments for or guesses: how long a client may
-take to send its headers, and whose `X-Forwarded-For` counts.
+It is code, because uvicorn's command has no argument for one thing and guesses another: how long a client may take to
+send its headers, and whose `X-Forwarded-For` counts.
 """
 
 import asyncio
@@ -76,8 +76,8 @@ def configuration(**changed: Any) -> uvicorn.Config:
         "http": ImpatientProtocol,
         "ws": "websockets-sansio",
         "ws_per_message_deflate": False,
-        # Off whatever NUM_PROXIES is: uvicorn would trust every process on this machine, and rewrite the address before the
-        # throttle can count proxies. The application reads X-Forwarded-For by NUM_PROXIES and X-Forwarded-Proto by
+        # Off whatever NUM_PROXIES is: uvicorn would trust every process on this machine, and rewrite the address before
+        # the throttle can count proxies. The application reads X-Forwarded-For by NUM_PROXIES and X-Forwarded-Proto by
         # HTTPS_PROXY_HEADER.
         "proxy_headers": False,
         "forwarded_allow_ips": "",

@@ -164,7 +164,10 @@ class Membership(models.Model):
             raise ValidationError({"profile": "This profile belongs to another tenant."})
 
 
-TOO_MANY_DEVICES = "This user has as many devices as the server allows. Revoke one that is no longer used in the admin, then try again."
+TOO_MANY_DEVICES = (
+    "This user has as many devices as the server allows."
+    " Revoke one that is no longer used in the admin, then try again."
+)
 
 
 def has_room(tenant_id: int, user_id: int) -> bool:

@@ -1,8 +1,8 @@
 """Check a request before its body is read: its size, who sends it, and how fast it arrives.
 
-Django reads the whole body before a view can look at the headers. This ASGI application, in front of Django, rejects what
-the view would reject anyway: more bytes than the address accepts, a large body without valid credentials, and a body that
-does not arrive.
+Django reads the whole body before a view can look at the headers. This ASGI application, in front of Django, rejects
+what the view would reject anyway: more bytes than the address accepts, a large body without valid credentials, and a
+body that does not arrive.
 """
 
 import asyncio
@@ -89,7 +89,10 @@ class _Request:
         return None
 
     async def receive(self) -> Event:
-        """Receive the next part of the body. Responds itself if it is late or too much, and then reports a disconnect."""
+        """Receive the next part of the body.
+
+        If it is late or too large, send the response here and report a disconnect.
+        """
         if self._complete:
             return await self._receive()
         loop = asyncio.get_running_loop()
@@ -169,7 +172,7 @@ def _refusal(scope: dict[str, Any], code: Code | RestCode, v1_code: V1Code, mess
 
 
 def _unknown_sender(scope: dict[str, Any], headers: dict[bytes, str]) -> HttpResponse | None:
-    """Return the response to a large body from nobody known; None if the sender is known. Blocks."""
+    """Return the response to a large body from an unknown sender; None if the sender is known. Blocks."""
     try:
         if scope["path"].startswith("/v1/"):
             request = _request_of(scope)

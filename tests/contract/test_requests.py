@@ -1,4 +1,4 @@
-"""Requests that are too large, from nobody, too slow, or from a false address, at a server as `make serve` starts it."""
+"""Requests that are too large, anonymous, too slow, or from a false address, at a server as `make serve` starts it."""
 
 import json
 import socket

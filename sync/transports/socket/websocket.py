@@ -49,7 +49,8 @@ class SyncConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
         serving = asyncio.current_task()
         if serving is None:
             raise RuntimeError("a consumer must run in an asyncio task")
-        # Cancelled once only: `uncancel` below must not take a second reason to abort for the server's own cancellation.
+        # Cancelled only once: `uncancel` below must not mistake a second reason to abort for the server's own
+        # cancellation.
         runtime.opened(connection, Once(serving.cancel))
         try:
             while (event := await receive())["type"] == "websocket.receive":
