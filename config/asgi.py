@@ -6,7 +6,7 @@ from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 from django.core.signals import request_finished
 
-from config.connections import close_with_request
+from config.connections import close_sockets_with_codes, close_with_request
 from config.private_files import create_private_files
 
 create_private_files()
@@ -19,4 +19,5 @@ from sync.transports.routing import websocket  # noqa: E402
 from sync.transports.socket.websocket import lifespan  # noqa: E402
 
 request_finished.connect(close_with_request)
+close_sockets_with_codes()
 application = ProtocolTypeRouter({"http": BodyGuard(django_application), "websocket": websocket, "lifespan": lifespan})

@@ -1,5 +1,6 @@
-"""Database connections of HTTP requests under ASGI."""
+"""Connections under ASGI: those of HTTP requests to the database, and daphne's sockets."""
 
+import sys
 import threading
 
 from django.db import connections
@@ -15,3 +16,13 @@ def close_with_request(**_: object) -> None:
         for connection in connections.all(initialized_only=True):
             if not connection.in_atomic_block:
                 connection.close()
+
+
+def close_sockets_with_codes() -> None:
+    """Make daphne, if it is the server, end a socket that violates RFC 6455 with a close code instead of dropping it.
+
+    autobahn, which daphne builds on, takes the option from the protocol's class. daphne has no argument for it.
+    """
+    module = sys.modules.get("daphne.ws_protocol")
+    if module is not None:
+        module.WebSocketProtocol.failByDrop = False

@@ -347,3 +347,14 @@ async def test_a_large_frame_is_parsed_off_the_event_loop_and_a_small_one_on_it(
         results += await client.push(*(insert(f"large-{n}", notes="x" * 20_000) for n in range(5)))
     assert [result["status"] for result in results] == ["applied"] * 6
     assert [thread is threading.main_thread() for thread in threads] == [True, False]
+
+
+async def test_an_abort_for_two_reasons_still_closes_with_the_code(acme: Tenant, device) -> None:
+    issued = await device()
+    async with serving() as port, connected(port, issued) as client:
+        await client.at(acme).live()
+        runtime = await get_runtime()
+        (connection,) = runtime.aborts
+        connection._broken(slow=True)
+        runtime.abort(connection, None)
+        assert await closed_with(client) == 4413
