@@ -8,7 +8,7 @@ from typing import Any
 
 from moat_client.errors import LoginFailed, MoatError, Unreachable
 from moat_client.net.retry_after import retry_after_seconds
-from moat_client.net.urls import base_url
+from moat_client.net.urls import secure_url
 from moat_client.replica.credentials import save_token
 from moat_client.replica.replica import Replica
 from moat_client.replica.store import get_state, set_state
@@ -17,9 +17,18 @@ TIMEOUT_SECONDS = 30
 
 
 def login(
-    url: str, *, tenant: str, user: str, password: str, device_name: str = "", replica: Replica | None = None
+    url: str,
+    *,
+    tenant: str,
+    user: str,
+    password: str,
+    device_name: str = "",
+    replica: Replica | None = None,
+    insecure: bool = False,
 ) -> dict[str, str]:
     """Request a device token; return `device` and `token`. Raise LoginFailed or Unreachable.
+
+    Raise MoatError `insecure` for plain http to another machine, unless `insecure` allows it.
 
     Pass the `replica` that will use the token: if its device was revoked, it gets the same device again, and the server
     still recognizes the ops it sent before.
@@ -28,9 +37,10 @@ def login(
     given: dict[str, Any] = {"tenant": tenant, "user": user, "password": password, "device": name}
     body = json.dumps({**given, **(_former(replica) if replica is not None else {})}).encode()
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    # S310: base_url checks the scheme.
+    address = secure_url(url, insecure=insecure)
+    # S310: secure_url checks the scheme.
     request = urllib.request.Request(  # noqa: S310
-        f"{base_url(url)}/api/login", data=body, headers=headers, method="POST"
+        f"{address}/api/login", data=body, headers=headers, method="POST"
     )
     response = _response(request)
     device = response.get("device")
@@ -76,12 +86,17 @@ def _reason(problem: urllib.error.HTTPError) -> str:
     return str(data.get("message") or data.get("detail") or "")
 
 
-def remember_login(replica: Replica, *, url: str, tenant: str, user: str, device: str, token: str) -> None:
+def remember_login(
+    replica: Replica, *, url: str, tenant: str, user: str, device: str, token: str, insecure: bool = False
+) -> None:
     """Store the device and user of this replica; raise MoatError if it belongs to another tenant.
+
+    Raise MoatError `insecure` as `login` does.
 
     The token is kept in the system keyring or in a private file next to the replica (docs/guides/python-client.md).
     Ops of a former device are still recognized as the replica's own.
     """
+    address = secure_url(url, insecure=insecure)
     _check_tenant(replica, tenant)
     save_token(replica.store, token)
     with replica.store.write() as writing:
@@ -91,7 +106,7 @@ def remember_login(replica: Replica, *, url: str, tenant: str, user: str, device
             past = {*json.loads(get_state(con, "past_devices", "[]")), before}
             set_state(con, "past_devices", json.dumps(sorted(past)))
         for key, value in {
-            "url": base_url(url),
+            "url": address,
             "tenant": tenant,
             "user": user,
             "device": device,

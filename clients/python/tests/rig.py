@@ -23,7 +23,7 @@ class Rig:
         self.verified: list[ev.Verified] = []
         self.open()
         remember_login(
-            self.replica, url="http://fake", tenant=tenant.slug, user="u", device=device, token=f"token-{device}"
+            self.replica, url="https://fake", tenant=tenant.slug, user="u", device=device, token=f"token-{device}"
         )
         self.backend = Backend(self.replica)
 

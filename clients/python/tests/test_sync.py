@@ -1,6 +1,7 @@
 """The driver over real sockets: once, run, reconnect, two clients, locks between two processes."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from fake_server import FakeServer, login_server
 
 from moat_client import Hooks, LoginFailed, MoatError, Replica, State, Stopped, Sync, Unreachable, login, remember_login
+from moat_client.cli.main import main
 from moat_client.net.urls import base_url, socket_url
 from moat_client.sync import other_sync
 
@@ -175,6 +177,10 @@ def test_login_errors_are_distinguished() -> None:
 
 def test_addresses() -> None:
     assert base_url("localhost:8000/") == "http://localhost:8000"
+    assert base_url("[::1]:8000") == "http://[::1]:8000"
+    assert base_url("moat.example") == "https://moat.example"
+    assert base_url("192.168.1.7:8000/sub/") == "https://192.168.1.7:8000/sub"
+    assert base_url("http://moat.example") == "http://moat.example"
     assert socket_url("https://moat.example/sub/") == "wss://moat.example/sub/ws/sync"
 
 
@@ -186,3 +192,35 @@ def test_a_replica_keeps_to_its_tenant_and_remembers_its_former_devices(server: 
         remember_login(replica, url=server.url, tenant="acme", user="u", device="d2", token="token-d2")
         with replica.store.read() as (con, _):
             assert con.execute("SELECT value FROM device_state WHERE key = 'past_devices'").fetchone()[0] == '["d1"]'
+
+
+FAR = "http://moat.example"
+
+
+def test_a_password_and_a_token_do_not_travel_in_the_clear(tmp_path: Path) -> None:
+    replica = Replica.open(tmp_path / "a.db")
+    with pytest.raises(MoatError) as refused:
+        login(FAR, tenant="a", user="b", password="c")
+    assert refused.value.code == "insecure" and "--insecure" in str(refused.value)
+    given = {"tenant": "a", "user": "u", "device": "d", "token": "t"}
+    with pytest.raises(MoatError, match="isn't encrypted"):
+        remember_login(replica, url=FAR, **given)
+    assert not replica.status().device
+    remember_login(replica, url=FAR, insecure=True, **given)
+    assert Sync(replica)._url == "ws://moat.example/ws/sync"  # as signed in, also by an earlier version
+    assert Sync(replica, FAR)
+    with pytest.raises(MoatError, match="isn't encrypted"):
+        Sync(replica, "http://other.example")
+    for near in ("localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"):
+        remember_login(replica, url=near, **given)
+    replica.close()
+
+
+def test_the_command_line_refuses_before_it_asks_for_a_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moat_client.cli.syncing._password", lambda _: pytest.fail("asked for a password"))
+    command = ["login", FAR, "--tenant", "a", "--user", "u", "--db", str(tmp_path / "a.db"), "--json"]
+    assert main(command) == 1
+    assert json.loads(capsys.readouterr().err)["error"] == "insecure"
+    assert main([*command, "--insecure", "--token", "t", "--device", "d"]) == 0

@@ -60,6 +60,7 @@ def _network(made: _Parser) -> None:
     one.add_argument("--password", help=text["password"])
     one.add_argument("--token", help=text["token"])
     one.add_argument("--device", default="", help=text["device"])
+    one.add_argument("--insecure", action="store_true", help=text["insecure"])
     one = made.add("sync", syncing.sync)
     how = one.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help=text["sync once"])

@@ -18,6 +18,7 @@ from moat_client.engine import State, Status
 from moat_client.errors import MoatError
 from moat_client.login import login as ask_for_token
 from moat_client.login import remember_login
+from moat_client.net.urls import secure_url
 from moat_client.replica.problems import Problem
 from moat_client.replica.replica import Replica, ReplicaStatus
 from moat_client.sync.session import Hooks, Sync, other_sync
@@ -30,6 +31,7 @@ TAIL_SECONDS = 0.1
 
 def login(replica: Replica, options: argparse.Namespace, out: Output) -> int:
     """Sign in and register this replica as a device."""
+    secure_url(options.url, insecure=options.insecure)  # before a password is asked for
     token = options.token or os.environ.get("MOAT_TOKEN")
     if token:
         found = {"device": options.device or "", "token": token}
@@ -41,8 +43,16 @@ def login(replica: Replica, options: argparse.Namespace, out: Output) -> int:
             password=_password(options),
             device_name=options.device,
             replica=replica,
+            insecure=options.insecure,
         )
-    remember_login(replica, url=options.url, tenant=options.tenant, user=options.user or "", **found)
+    remember_login(
+        replica,
+        url=options.url,
+        tenant=options.tenant,
+        user=options.user or "",
+        insecure=options.insecure,
+        **found,
+    )
     if out.as_json:
         out.json({"device": found["device"], "tenant": options.tenant, "user": options.user, "db": str(replica.path)})
     else:

@@ -42,6 +42,7 @@ OPTIONS = {
     "password": "password (default: $MOAT_PASSWORD, or a prompt)",
     "token": "device token, instead of a password (default: $MOAT_TOKEN)",
     "device": "device name; with --token, the device ID",
+    "insecure": "allow plain http to another machine, which anyone on the way can read",
     "sync once": "exit when up to date (default)",
     "sync follow": "keep syncing until interrupted",
     "reset": "replace local data with the server's; pending edits are kept",

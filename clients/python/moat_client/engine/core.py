@@ -22,6 +22,7 @@ FATAL = {
     "revoked": "This device was revoked. Sign in again; pending edits are kept.",
     "forbidden": "This user doesn't have access. Ask an administrator.",
     "protocol": "The server doesn't support this client's protocol version. Update the client.",
+    "insecure": "The server requires an encrypted connection. Sign in again with an https address.",
     "replaced": "Another program is connected as this device.",
     "wrong_tenant": "This replica belongs to another tenant.",
 }

@@ -36,7 +36,7 @@ __all__ = ["Engine", "Identity", "State", "Status"]
 HELLO_SECONDS = 20.0
 PING_SECONDS = 25.0
 PONG_SECONDS = 20.0
-CLOSE_CODES = {4401: "bad_token", 4403: "forbidden", 4409: "replaced", 4426: "protocol"}
+CLOSE_CODES = {4401: "bad_token", 4403: "forbidden", 4409: "replaced", 4426: "protocol", 4427: "insecure"}
 
 
 class Engine(Stream):

@@ -12,7 +12,7 @@ from moat_client.engine import Engine, State, Status
 from moat_client.engine import events as ev
 from moat_client.engine.machine import Identity
 from moat_client.errors import MoatError, Unreachable
-from moat_client.net.urls import socket_url
+from moat_client.net.urls import base_url, secure_url, socket_url
 from moat_client.replica.clock import now_text
 from moat_client.replica.credentials import load_token
 from moat_client.replica.problems import Problem
@@ -56,6 +56,9 @@ class Sync:
         if not (url or known["url"]) or not token:
             raise MoatError("This replica isn't signed in. Run moat login first.", code="no_login")
         self.replica = replica
+        # The address of the sign-in was checked then.
+        if url and base_url(url) != known["url"]:
+            secure_url(url)
         self._url = socket_url(url or known["url"])
         self._hooks = hooks or Hooks()
         self._backend = Backend(replica)

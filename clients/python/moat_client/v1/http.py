@@ -5,7 +5,6 @@ Certificates are always checked. Plain http is allowed to this machine only.
 
 import gzip
 import http.client
-import ipaddress
 import json
 import urllib.error
 import urllib.request
@@ -16,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from moat_client.errors import MoatError, Unreachable
 from moat_client.net.retry_after import retry_after_seconds
-from moat_client.net.urls import base_url
+from moat_client.net.urls import base_url, is_loopback
 from moat_client.v1.cbor import Limits, decode, encode
 
 TIMEOUT_SECONDS = 60.0
@@ -53,7 +52,7 @@ class Http:
     def __init__(self, url: str, token: Callable[[], str]) -> None:
         self.url = base_url(url)
         parts = urlsplit(self.url)
-        if parts.scheme != "https" and not _is_local(parts.hostname or ""):
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             raise MoatError(f"{url} must use https so that the token isn't sent in the clear.", code="bad_url")
         self._token = token
 
@@ -100,15 +99,6 @@ class Http:
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token()}"}
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _reason(problem: Exception) -> str:
