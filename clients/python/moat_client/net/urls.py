@@ -28,7 +28,7 @@ def secure_url(url: str, *, insecure: bool = False) -> str:
     parts = urlsplit(address)
     if parts.scheme != "https" and not insecure and not is_loopback(parts.hostname or ""):
         raise MoatError(
-            f"{address} isn't encrypted: anyone on the way could read the password and the data. Use https, or allow it "
+            f"{address} isn't encrypted: anyone on the way could read the password and data. Use https, or allow it "
             "with --insecure (insecure=True).",
             code="insecure",
         )
