@@ -117,7 +117,7 @@ def test_a_technician_is_offered_what_the_profile_allows_and_nothing_else(at, se
 
     terry.visit("#/o/line_items").sees_row("Valve")
     terry.find(".button.new").click()
-    terry.sees("text", "").type("text", "Washer").save().says("created")
+    terry.sees("text", "").type("text", "Washer").save().says("let you create this record")
 
     tess = at().go().log_in("tess").open("jobs", "j1").sees("notes", "Done before noon").sees("price", "95.00")
     assert has_button(tess, "Delete")

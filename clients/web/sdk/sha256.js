@@ -1,6 +1,6 @@
 /** Pure: synchronous SHA-256. The chain needs two hashes per line within a transaction that must not wait. */
 
-import { INITIAL, compress, memory } from './sha256wasm.js';
+import { INITIAL, instantiate } from './sha256wasm.js';
 import { words } from './words.js';
 
 const PAGE = 65536;
@@ -8,15 +8,20 @@ const PAGE = 65536;
 const DATA = 64;
 
 const encoder = new TextEncoder();
-let heap = new Uint8Array(memory.buffer);
-let state = new Int32Array(memory.buffer, 0, 8);
-let view = new DataView(memory.buffer);
+/** @type {WebAssembly.Memory} */
+let memory;
+/** @type {(at: number, blocks: number) => void} */
+let compress;
+let heap = new Uint8Array();
+let state = new Int32Array();
+let view = new DataView(new ArrayBuffer(0));
 
 /** @param {number} size bytes of a message; its padding needs room too */
 function reserve(size) {
-  const missing = DATA + size + 128 - heap.length;
-  if (missing <= 0) return;
-  memory.grow(Math.ceil(missing / PAGE));
+  if (DATA + size + 128 <= heap.length) return;
+  if (!memory) ({ memory, compress } = instantiate());
+  const missing = DATA + size + 128 - memory.buffer.byteLength;
+  if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
   heap = new Uint8Array(memory.buffer);
   state = new Int32Array(memory.buffer, 0, 8);
   view = new DataView(memory.buffer);

@@ -167,6 +167,12 @@ function assemble() {
   ]);
 }
 
-const { exports } = new WebAssembly.Instance(new WebAssembly.Module(assemble()));
-export const memory = /** @type {WebAssembly.Memory} */ (exports.memory);
-export const compress = /** @type {(at: number, blocks: number) => void} */ (exports.compress);
+/**
+ * Return the memory and the function of a new instance. Call it on first use: a page whose policy forbids WebAssembly may
+ * import the SDK, because only the worker hashes.
+ * @returns {{ memory: WebAssembly.Memory, compress: (at: number, blocks: number) => void }}
+ */
+export function instantiate() {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(assemble()));
+  return /** @type {any} */ (exports);
+}
