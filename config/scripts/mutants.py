@@ -113,7 +113,7 @@ def run_target(folder: Path, name: str, options: argparse.Namespace, seconds: fl
     first = _mutmut(folder, ["run", "--max-children", "1", "*__mutmut_1"], deadline)
     results = _results(folder)
     if not any(status != "not checked" for status in results.values()):
-        return Score(name, len(results), error=first[-3000:] or "Stopped before the first mutant: give more MINUTES.")
+        return Score(name, len(results), error=f"No mutant was tested. Give more MINUTES, or fix:\n{first[-2000:]}")
     rest = sorted(mutant for mutant, status in results.items() if status == "not checked")
     random.Random(options.seed).shuffle(rest)  # noqa: S311 - a sample, not a secret
     chosen = rest[: options.sample] if options.sample else rest
