@@ -84,6 +84,18 @@ def decode(data: bytes, limits: Limits | None = None) -> Any:
     return value
 
 
+def count_items(data: bytes, limits: Limits) -> int:
+    """Count the items of a value; invalid bytes count up to the error. Raises `TooManyItems`."""
+    reader = _Reader(data, limits)
+    try:
+        reader.item(0)
+    except TooManyItems:
+        raise
+    except CborError:
+        pass
+    return limits.items - reader.left
+
+
 def canonical(data: bytes, limits: Limits | None = None) -> bytes:
     """Return the deterministic form of a message. Raises `CborError`, also for floats, which no message has."""
     chosen = limits or Limits()
