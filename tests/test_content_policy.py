@@ -189,3 +189,15 @@ def test_a_colour_is_shown_without_a_style_attribute(acme, admin):
 
 def test_preloading_is_off_unless_it_is_asked_for():
     assert settings.SECURE_HSTS_PRELOAD is False
+
+
+@pytest.mark.django_db  # closing a response looks after database connections
+def test_an_unchanged_worker_keeps_the_policy_it_was_stored_with():
+    """A 304 updates the headers that a browser stored: another policy there would stop the worker's WebAssembly."""
+    address = "/static/web/sdk/worker.js"
+    first = Client().get(address)
+    first.close()
+    again = Client().get(address, headers={"If-Modified-Since": first["Last-Modified"]})
+    assert first["Content-Security-Policy"] == content_security_policy()
+    assert again.status_code == 304
+    assert "Content-Security-Policy" not in again

@@ -244,4 +244,6 @@ CSRF_COOKIE_SECURE = HTTPS
 if env.bool("HTTPS_PROXY_HEADER", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
-CONTENT_SECURITY_POLICY = {"DIRECTIVES": PAGES}
+# Static files have their own policy (`static_headers`). A 304 carries none, and with one added here, a browser
+# would replace the stored policy of a worker.
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": PAGES, "EXCLUDE_URL_PREFIXES": [f"/{STATIC_URL}"]}
