@@ -65,7 +65,8 @@ def test_the_first_start_asks_for_a_server_and_takes_only_https(take: Take, serv
     phone.says("Server, company, user name, and password are required.")
     for address in ("http://moat.example", "https://tom:secret@moat.example", "not a server"):
         phone.fill_log_in(server=address)
-        phone.until("/full server address|must start with https|user name or password/.test(document.querySelector('.error')?.textContent)")
+        expected = "/full server address|must start with https|user name or password/"
+        phone.until(f"{expected}.test(document.querySelector('.error')?.textContent)")
     phone.fill_log_in(server=server.url, password="wrong")
     phone.says("The company, user name, or password is incorrect.")
     assert not Device.objects.exists()

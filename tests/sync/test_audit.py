@@ -98,4 +98,4 @@ def test_the_history_of_a_record_names_who_and_the_device_and_the_chain_is_recom
         assert word in page, word
     out = StringIO()
     call_command("verify_log", "--tenant", tenant.slug, stdout=out)
-    assert "the chain and all records agree" in out.getvalue()
+    assert "chain and records are consistent" in out.getvalue()

@@ -164,7 +164,7 @@ def test_the_command_prunes_every_tenant_or_one(tenant):
     assert report["tenants"][tenant.slug]["changes"] == tenant.cursor - 1
     out = io.StringIO()
     call_command("prune_changes", "--tenant", tenant.slug, "--keep-changes", "2", stdout=out)
-    assert f"{tenant.slug}: dropped" in out.getvalue()
+    assert f"{tenant.slug}: pruned" in out.getvalue()
     assert Tenant.objects.get(pk=tenant.pk).pruned_cursor == tenant.cursor - 2
     with pytest.raises(CommandError):
         call_command("prune_changes", "--tenant", "nobody")

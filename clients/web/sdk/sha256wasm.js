@@ -168,8 +168,8 @@ function assemble() {
 }
 
 /**
- * Return the memory and the function of a new instance. Call it on first use: a page whose policy forbids WebAssembly may
- * import the SDK, because only the worker hashes.
+ * Return the memory and the function of a new instance. Call it on first use: a page whose policy forbids WebAssembly
+ * may import the SDK, because only the worker hashes.
  * @returns {{ memory: WebAssembly.Memory, compress: (at: number, blocks: number) => void }}
  */
 export function instantiate() {
