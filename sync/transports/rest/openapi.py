@@ -88,8 +88,13 @@ class SchemaView(SpectacularAPIView):
 
 
 class DocsView(SpectacularSwaggerView):
-    """The description as an interactive page. All assets come from this server."""
+    """The description as an interactive page. All assets come from this server.
 
+    The page is the same for everyone, so it authenticates no one: a revoked token must not make it fail. The schema it
+    loads checks the caller.
+    """
+
+    authentication_classes = ()
     permission_classes = (AllowAny,)
     url_name = "api-schema"
     title = "Moat API"
