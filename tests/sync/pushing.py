@@ -1,5 +1,6 @@
 """A device that pushes through the engine, with ascending op_ids."""
 
+import asyncio
 import itertools
 from typing import Any
 
@@ -8,6 +9,7 @@ from metadata.publish import publish
 from sync.log.changes import read
 from sync.records import rows
 from sync.settle.push import push
+from sync.settle.writer import PushJob
 from sync.wire.lines import decode_line
 from sync.wire.ops import Actor, Op, OpResult
 from tenants.models import Tenant
@@ -99,3 +101,11 @@ def values(tenant: Tenant, table: str, record_id: str) -> dict[str, Any]:
     found = row(tenant, table, record_id)
     assert not found.deleted
     return {name: value for name, value in found.values().items() if value is not None}
+
+
+def job(pusher, *ops):
+    return PushJob(pusher.actor, ops)
+
+
+async def gathered(loom, jobs):
+    return await asyncio.gather(*(loom.submit(each) for each in jobs), return_exceptions=True)
